@@ -1,0 +1,1 @@
+"""What is *searched*: spaces, supernets, gradient and discrete search, training, export, report."""

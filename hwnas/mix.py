@@ -1,0 +1,62 @@
+"""The one currency of the search: choices, and the mix of their options.
+
+A policy draws a `Mix`, a supernet runs it, a cost contracts it with tables. A one-hot mix is an
+architecture; its flattened weights are the architecture's encoding. Nothing here knows a method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+Arch = tuple[int, ...]
+"""An architecture: the index of the chosen option, per choice, in the order of the space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision: exactly one of `options`. Choices that share a `node` compete for its inputs."""
+
+    name: str
+    options: tuple[str, ...]
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What every part of a search exchanges.
+
+    weights: per choice a tensor (n_options,), differentiable where the policy is.
+    active: per choice the indices of the options that run. A set of its own, not "weight != 0":
+        binary gates need a gradient where the forward weight is 0.
+    probe: per choice the options whose output is computed without gradient, only so that their
+        weight (0 in the forward pass) receives one (ProxylessNAS, section 3.2).
+    log_prob, entropy: scalars of the draw, for REINFORCE and for the log; None when not defined.
+    """
+
+    weights: tuple[Tensor, ...]
+    active: tuple[tuple[int, ...], ...]
+    probe: tuple[tuple[int, ...], ...]
+    log_prob: Tensor | None = None
+    entropy: Tensor | None = None
+
+    @classmethod
+    def one_hot(cls, choices: Sequence[Choice], arch: Arch) -> Mix:
+        """The mix that is exactly the architecture `arch`."""
+        weights = tuple(
+            torch.nn.functional.one_hot(torch.tensor(i), len(c.options)).float()
+            for c, i in zip(choices, arch, strict=True)
+        )
+        return cls(weights, tuple((i,) for i in arch), tuple(() for _ in arch))
+
+    @property
+    def arch(self) -> Arch | None:
+        """The architecture that runs in the forward pass, or None when a choice is really mixed."""
+        return tuple(a[0] for a in self.active) if all(len(a) == 1 for a in self.active) else None
+
+    def flat(self) -> Tensor:
+        """All weights in one vector (sum of n_options,): the encoding of an architecture."""
+        return torch.cat(self.weights)

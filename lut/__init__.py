@@ -1,0 +1,1 @@
+"""What *was* measured: latency tables, scikit-learn predictors, calibration and their files."""

@@ -1,0 +1,6 @@
+"""What a device *is*: its description, how to reach it, its execution context.
+
+Standard library only, because this folder travels to boards. The root error class and the
+atomic file helpers live here too: they are what every other layer stands on. How a device is
+measured lives in `profilers`, what was measured in `lut`.
+"""

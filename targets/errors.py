@@ -1,0 +1,47 @@
+"""Errors that a user can act on; each class carries the exit code of the command line.
+
+A message says what is wrong, where, what is allowed and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Iterable
+
+
+class HwnasError(Exception):
+    """Root of every error that hwnas raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(HwnasError):
+    """The request, an option or a configuration file is wrong."""
+
+    exit_code = 2
+
+
+class DamagedFileError(HwnasError):
+    """A file is damaged, or does not belong to what it is used with."""
+
+    exit_code = 3
+
+
+class TargetError(HwnasError):
+    """The target cannot be reached, or cannot do what was asked."""
+
+    exit_code = 4
+
+
+class InfeasibleError(HwnasError):
+    """The work was done, but nothing satisfies the constraints."""
+
+    exit_code = 5
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The choices on a miss: `known: a, b, c (did you mean 'b'?)`."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"known: {', '.join(names)}{hint}"

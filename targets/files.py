@@ -1,0 +1,76 @@
+"""Files that are either whole or absent: temporary file, flush, fsync, rename.
+
+`ecosystem.md` 4.3: a torn file is the commonest way to lose a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import DamagedFileError, UsageError
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data` in one step; the old content survives any failure on the way.
+
+    Raises DamagedFileError naming the path and the bytes needed when the disk refuses (full, read-only).
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DamagedFileError(
+            f"cannot write {path} ({len(raw)} bytes): {error.strerror}; free space or check the "
+            f"permissions, then resume. The previous content is intact"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON with sorted keys; NaN and infinity are refused (ValueError)."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The JSON in `path`; DamagedFileError naming `what` when it is missing, empty or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedFileError(f"{what}: {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise DamagedFileError(f"{what}: {path} is damaged ({error}); restore or delete it") from None
+
+
+def sha256(data: bytes | Path) -> str:
+    """Hexadecimal SHA-256 of bytes or of a file's content."""
+    digest = hashlib.sha256()
+    if isinstance(data, bytes):
+        digest.update(data)
+    else:
+        with data.open("rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def safe_name(text: str) -> str:
+    """`text` reduced to `[a-z0-9._-]`, at most 80 characters, fit to be one path component."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
+    if not name:
+        raise UsageError(f"{text!r} cannot be a name; use letters, digits, '.', '_' or '-'")
+    return name
