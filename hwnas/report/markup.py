@@ -1,0 +1,98 @@
+"""HTML that cannot be forgotten to escape: a plain `str` is text, only `Html` is markup.
+
+Architecture ids, class names, target names and error texts come from files, so they are untrusted.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+
+VOID = frozenset({"br", "hr", "img", "meta", "link"})
+
+
+class Html(str):
+    """Markup that is safe to put into the page as it is."""
+
+    __slots__ = ()
+
+
+Child = str | Iterable["Child"] | None
+
+
+def esc(text: str) -> Html:
+    """`text` with the five special characters replaced; `Html` unchanged."""
+    return text if isinstance(text, Html) else Html(html.escape(text, quote=True))
+
+
+def join(*children: Child) -> Html:
+    """Children one after the other; strings that are not Html are escaped, None is left out."""
+    parts: list[str] = []
+    for child in children:
+        if isinstance(child, str):
+            parts.append(esc(child))
+        elif child is not None:
+            parts.append(join(*child))
+    return Html("".join(parts))
+
+
+def el(name: str, *children: Child, **attributes: str | float | None) -> Html:
+    """`<name attributes>children</name>`. `class_` and `data_x` become class and data-x; None leaves out."""
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{esc(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if name in VOID:
+        return Html(f"<{name}{written}>")
+    return Html(f"<{name}{written}>{join(*children)}</{name}>")
+
+
+def table(head: Sequence[Child], rows: Iterable[Sequence[Child]], *, caption: Child = None) -> Html:
+    """A table that scrolls sideways on a narrow screen; the first column is a row header."""
+    body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
+    return el(
+        "div",
+        el(
+            "table",
+            el("caption", caption) if caption else None,
+            el("thead", el("tr", [el("th", cell, scope="col") for cell in head])),
+            el("tbody", body),
+        ),
+        class_="scroll",
+        tabindex="0",
+    )
+
+
+NOT_KNOWN = "–"
+
+
+def fixed(value: float | None, digits: int, unit: str = "") -> str:
+    """`value` with that many decimals and its unit; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NOT_KNOWN
+    return f"{value:.{digits}f}{unit}"
+
+
+def ms(value: float | None, *, unit: bool = True) -> str:
+    """Milliseconds to three significant digits, at most four decimals."""
+    if value is None or not math.isfinite(value):
+        return NOT_KNOWN
+    digits = 2 if value <= 0 else min(4, max(0, 2 - math.floor(math.log10(value))))
+    return f"{value:.{digits}f}{' ms' if unit else ''}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 0..1 as a percentage."""
+    return fixed(None if share is None else 100 * share, digits, " %")
+
+
+def count(value: float | None) -> str:
+    """A count with k, M or G, three significant digits: 4 920 000 is 4.92 M."""
+    if value is None or not math.isfinite(value):
+        return NOT_KNOWN
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= 0.9995 * size:  # 999 600 is 1 M, not 1e+03 k
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}"
