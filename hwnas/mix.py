@@ -6,8 +6,8 @@ architecture; its flattened weights are the architecture's encoding. Nothing her
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 import torch
 from torch import Tensor

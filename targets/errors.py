@@ -6,7 +6,7 @@ A message says what is wrong, where, what is allowed and what to do next.
 from __future__ import annotations
 
 import difflib
-from typing import Iterable
+from collections.abc import Iterable
 
 
 class HwnasError(Exception):

@@ -1,0 +1,211 @@
+"""What a block is and what it costs on paper: operation names, keys, MACs, parameters, bytes.
+
+No torch here: the numbers are closed forms, checked in the tests against the built modules,
+torch's FLOP counter, ptflops and the size of exported files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from targets.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NAME = re.compile(r"(?P<kind>mb|fused)(?P<kernel>[357])e(?P<expand>[1-8])(?P<se>-se)?(?P<hs>-hs)?")
+_NODE_BYTES = 110
+"""Graph bytes per convolution in an exported file: node, names, shapes (tests/hwnas/test_blocks.py)."""
+
+
+def squeeze_channels(channels: int) -> int:
+    """Channels of the squeeze-and-excite bottleneck: a quarter, rounded up to a multiple of 8."""
+    return max(8, -(-channels // 32) * 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One option of a layer, named `mb5e6-se-hs`, `fused3e3` or `skip`."""
+
+    kind: str
+    kernel: int = 0
+    expand: int = 0
+    se: bool = False
+    act: str = "relu"
+
+    @classmethod
+    def parse(cls, name: str) -> Operation:
+        """The operation of that name; UsageError says how names read."""
+        if name == "skip":
+            return cls("skip")
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise UsageError(
+                f"unknown operation {name!r}; allowed: skip, mb<kernel>e<expansion>[-se][-hs] or "
+                "fused<kernel>e<expansion>[-se][-hs], kernel 3, 5 or 7, expansion 1 to 8 (mb5e6-se-hs)"
+            )
+        act = "hs" if match["hs"] else "relu"
+        return cls(match["kind"], int(match["kernel"]), int(match["expand"]), bool(match["se"]), act)
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """One convolution or linear layer: shapes and what they cost."""
+
+    c_in: int
+    c_out: int
+    kernel: int
+    groups: int
+    size_out: int
+    batch_norm: bool = True
+
+    @property
+    def weights(self) -> int:
+        """Kernel weights, bias not included."""
+        return self.c_in // self.groups * self.c_out * self.kernel**2
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return self.weights * self.size_out**2
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters: weights and the scale and shift of the BN, or the bias."""
+        return self.weights + self.c_out * (2 if self.batch_norm else 1)
+
+    @property
+    def file_bytes(self) -> int:
+        """fp32 bytes in the exported file, where BN is folded into weight and bias."""
+        return 4 * (self.weights + self.c_out) + _NODE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpec:
+    """One distinct block: operation and shapes. The key says both and is shared by all spaces."""
+
+    kind: str
+    op: Operation
+    c_in: int
+    c_out: int
+    size: int
+    stride: int
+    residual: bool = False
+    n_classes: int = 0
+
+    @property
+    def key(self) -> str:
+        """`mb3e6-se-hs/24x8x8/32/s2`, with `+` after the operation where the input is added."""
+        name = self.kind
+        if self.kind in ("mb", "fused"):
+            name = f"{self.kind}{self.op.kernel}e{self.op.expand}"
+            name += "-se" * self.op.se + "-hs" * (self.op.act == "hs") + "+" * self.residual
+        out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
+        return f"{name}/{self.c_in}x{self.size}x{self.size}/{out}/s{self.stride}"
+
+    @property
+    def size_out(self) -> int:
+        """Side of the output in pixels (padding keeps size / stride, rounded up)."""
+        return -(-self.size // self.stride)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """(1, c_in, size, size)."""
+        return (1, self.c_in, self.size, self.size)
+
+    @property
+    def group(self) -> str:
+        """Blocks that behave alike on a device: kind and resolution."""
+        return f"{self.kind}{'-se' if self.op.se else ''}@{self.size}"
+
+    @property
+    def trunk(self) -> tuple[Conv, ...]:
+        """The convolutions and linear layers that the image passes through, in order."""
+        if self.kind == "stem":
+            return (Conv(self.c_in, self.c_out, 3, 1, self.size_out),)
+        if self.kind == "head":
+            features = Conv(self.c_in, self.c_out, 1, 1, self.size)
+            return (features, Conv(self.c_out, self.n_classes, 1, 1, 1, batch_norm=False))
+        mid = self.c_in * self.op.expand
+        project = Conv(mid, self.c_out, 1, 1, self.size_out)
+        if self.kind == "fused":
+            return (Conv(self.c_in, mid, self.op.kernel, 1, self.size_out), project)
+        depthwise = Conv(mid, mid, self.op.kernel, mid, self.size_out)
+        return (Conv(self.c_in, mid, 1, 1, self.size), depthwise, project)
+
+    @property
+    def convs(self) -> tuple[Conv, ...]:
+        """The trunk and, where there is one, the two gates of the squeeze-and-excite."""
+        if not self.op.se:
+            return self.trunk
+        mid = self.c_in * self.op.expand
+        squeezed = squeeze_channels(mid)
+        reduce = Conv(mid, squeezed, 1, 1, 1, batch_norm=False)
+        return (*self.trunk, reduce, Conv(squeezed, mid, 1, 1, 1, batch_norm=False))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers, one image."""
+        return sum(c.macs for c in self.convs)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return sum(c.params for c in self.convs)
+
+    @property
+    def file_bytes(self) -> int:
+        """What the block adds to an exported fp32 file."""
+        return sum(c.file_bytes for c in self.convs)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest sum of fp32 activations that live at once, one image.
+
+        Per step: what it reads, what it writes, and the block's input while the shortcut keeps it.
+        """
+        read = self.c_in * self.size**2
+        kept, peak = 0, 0
+        for conv in self.trunk:
+            written = conv.c_out * conv.size_out**2
+            peak = max(peak, read + written + kept)
+            read, kept = written, self.c_in * self.size**2 if self.residual else 0
+        if self.op.se:  # the gate is multiplied into a second copy of the widest tensor
+            peak = max(peak, 2 * self.trunk[-1].c_in * self.size_out**2 + kept)
+        return 4 * peak
+
+    @property
+    def features(self) -> dict[str, float]:
+        """Numbers for a latency predictor: shapes, work, traffic, alignment to the blocked layouts."""
+        convs = self.convs
+        traffic = sum(c.weights + c.c_in * self.size**2 + c.c_out * c.size_out**2 for c in convs)
+        values = {
+            "c_in": self.c_in,
+            "c_out": self.c_out,
+            "mid": self.c_in * self.op.expand,
+            "size": self.size,
+            "stride": self.stride,
+            "kernel": self.op.kernel,
+            "se": self.op.se,
+            "hs": self.op.act == "hs",
+            "fused": self.kind == "fused",
+            "residual": self.residual,
+            "macs": self.macs,
+            "depthwise_macs": sum(c.macs for c in convs if c.groups > 1),
+            "bytes": 4 * traffic,
+            "unaligned16": sum(c.c_out % 16 != 0 for c in convs),
+            "unaligned_in16": self.c_in % 16 != 0,
+        }
+        return {name: float(value) for name, value in values.items()}
+
+    def module(self) -> nn.Module:
+        """The block as a torch module with fresh weights, input `input_shape`."""
+        from . import layers
+
+        if self.kind == "stem":
+            return layers.ConvBN(self.c_in, self.c_out, 3, stride=self.stride, act="hs")
+        if self.kind == "head":
+            return layers.Head(self.c_in, self.c_out, self.n_classes)
+        return layers.Block(self.op, self.c_in, self.c_out, self.stride, self.residual)

@@ -1,0 +1,197 @@
+"""A search space is a list of choices; sampling, variation and encoding all derive from it.
+
+`Space` needs nothing else, so a table of known results is one too. `NetworkSpace` adds the
+networks: which blocks an architecture is made of, how it is built, and its supernet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import UsageError, did_you_mean
+
+from .mix import Arch, Choice
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .blocks import BlockSpec
+    from .supernet import Supernet
+
+
+class Space:
+    """The choices of a search and all that follows from them."""
+
+    def __init__(self, name: str, choices: Sequence[Choice]) -> None:
+        """Choices named `group.part` print together; option names hold no ':' and no '/'."""
+        self.name = name
+        self.choices = tuple(choices)
+        self.n_options = np.array([len(c.options) for c in self.choices], dtype=np.int64)
+        self._offsets = np.concatenate([[0], np.cumsum(self.n_options)])
+
+    @property
+    def size(self) -> int:
+        """How many tuples of options there are (equivalent architectures counted apart)."""
+        return math.prod(int(n) for n in self.n_options)
+
+    def canonical(self, arch: Arch) -> Arch:
+        """The one representative of all architectures that are the same network."""
+        return arch
+
+    def valid(self, arch: Arch) -> bool:
+        """Whether `arch` has one existing option per choice."""
+        return len(arch) == len(self.choices) and all(
+            0 <= i < n for i, n in zip(arch, self.n_options, strict=True)
+        )
+
+    def key(self, arch: Arch) -> str:
+        """The canonical identity, used by every cache; `from_string` reads it."""
+        return self.to_string(self.canonical(arch))
+
+    def arch_id(self, arch: Arch) -> str:
+        """A short name for files: the first 10 hexadecimal digits of the SHA-256 of the key."""
+        return hashlib.sha256(self.key(arch).encode()).hexdigest()[:10]
+
+    def sample(self, rng: np.random.Generator) -> Arch:
+        """A canonical architecture, each choice uniform."""
+        return self.canonical(tuple(int(i) for i in rng.integers(0, self.n_options)))
+
+    def mutate(self, arch: Arch, rng: np.random.Generator, rate: float | None = None) -> Arch:
+        """Another architecture: each choice redrawn with probability `rate` (default 2/n).
+
+        Raises UsageError when the space holds a single network.
+        """
+        rate = 2 / len(self.choices) if rate is None else rate
+        own, current = self.canonical(arch), np.array(arch)
+        for _ in range(1000):
+            redraw = rng.random(len(current)) < rate
+            redraw[rng.integers(len(current))] = True
+            drawn = rng.integers(0, self.n_options)
+            child = self.canonical(tuple(int(i) for i in np.where(redraw, drawn, current)))
+            if child != own:
+                return child
+        raise UsageError(f"space {self.name}: found no second architecture; give it more options")
+
+    def cross_over(self, a: Arch, b: Arch, rng: np.random.Generator) -> Arch:
+        """Uniform crossover: each choice from `a` or `b` with equal probability."""
+        take = rng.random(len(a)) < 0.5
+        return self.canonical(tuple(int(i) for i in np.where(take, a, b)))
+
+    def enumerate(self) -> Iterator[Arch]:
+        """Every canonical architecture once."""
+        seen: set[Arch] = set()
+        for arch in itertools.product(*(range(int(n)) for n in self.n_options)):
+            canonical = self.canonical(arch)
+            if canonical not in seen:
+                seen.add(canonical)
+                yield canonical
+
+    def encode(self, archs: Sequence[Arch]) -> NDArray[np.float64]:
+        """One-hot rows (n, sum of n_options): the flattened mixes of the architectures."""
+        out = np.zeros((len(archs), int(self._offsets[-1])))
+        if len(archs):
+            columns = np.asarray(archs, dtype=np.int64) + self._offsets[:-1]
+            np.put_along_axis(out, columns, 1.0, axis=1)
+        return out
+
+    def decode(self, encoding: NDArray[np.float64]) -> list[Arch]:
+        """The architectures of the rows of `encoding` (n, sum of n_options), by argmax per choice."""
+        parts = np.split(np.atleast_2d(encoding), self._offsets[1:-1], axis=1)
+        return [tuple(int(i) for i in row) for row in np.stack([p.argmax(1) for p in parts], axis=1)]
+
+    def _groups(self) -> list[list[int]]:
+        names = [c.name.split(".")[0] for c in self.choices]
+        return [[i for i, _ in part] for _, part in itertools.groupby(enumerate(names), key=lambda p: p[1])]
+
+    def to_string(self, arch: Arch) -> str:
+        """`16:mb3e3/24:mb5e6-se-hs:skip`: options joined by ':', groups of choices by '/'."""
+        if not self.valid(arch):
+            raise UsageError(f"{arch!r} is no architecture of space {self.name}")
+        return "/".join(":".join(self.choices[i].options[arch[i]] for i in group) for group in self._groups())
+
+    def from_string(self, text: str) -> Arch:
+        """The architecture that `to_string` wrote; UsageError names the part that does not fit."""
+        groups = self._groups()
+        parts = [p.split(":") for p in text.strip().split("/")]
+        if [len(p) for p in parts] != [len(g) for g in groups]:
+            raise UsageError(
+                f"{text!r} is no architecture of space {self.name}; a valid one reads "
+                f"{self.to_string(tuple(0 for _ in self.choices))!r}"
+            )
+        names = list(itertools.chain.from_iterable(parts))
+        return tuple(self._option(c, n) for c, n in zip(self.choices, names, strict=True))
+
+    def _option(self, choice: Choice, name: str) -> int:
+        if name not in choice.options:
+            known = did_you_mean(name, choice.options)
+            raise UsageError(f"space {self.name}, choice {choice.name}: unknown option {name!r}; {known}")
+        return choice.options.index(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the search network and the deployed network may differ in."""
+
+    image_size: int
+    in_channels: int
+    n_classes: int
+    width_mult: float
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One place of the network, ruled by one to three choices.
+
+    choices: indices into `space.choices`. keys: the key of the block that stands there, per
+    combination of their options (object array, one axis per choice); None where nothing stands.
+    Every cost of the space is a table of this shape.
+    """
+
+    choices: tuple[int, ...]
+    keys: NDArray[np.object_]
+
+
+class NetworkSpace(Space, ABC):
+    """A space whose architectures are networks, made of blocks at positions."""
+
+    scale: Scale
+    positions: tuple[Position, ...]
+
+    @property
+    @abstractmethod
+    def space_id(self) -> str:
+        """Name, scale and a hash of the definition: what a latency table of the space is filed under."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """The JSON from which `load_space(**spec)` makes this space again."""
+
+    @abstractmethod
+    def blocks(self) -> dict[str, BlockSpec]:
+        """Every distinct block of the space by key, stem and head included."""
+
+    @abstractmethod
+    def describe(self, arch: Arch) -> list[dict[str, Any]]:
+        """The blocks of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
+
+    @abstractmethod
+    def build(self, arch: Arch) -> nn.Module:
+        """The deployed network: images (b, c, h, w) to logits (b, n_classes)."""
+
+    @abstractmethod
+    def supernet(self) -> Supernet:
+        """The network that holds the shared weights of all architectures."""
+
+    def parts(self, arch: Arch) -> tuple[str, ...]:
+        """The keys of the blocks that make up `arch`, in order, with repetition."""
+        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
+        return tuple(k for k in keys if k is not None)

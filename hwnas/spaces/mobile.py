@@ -1,0 +1,294 @@
+"""The macro space `mobile`: stem, stages of MBConv-like blocks, head (ProxylessNAS, section 4).
+
+Per stage one choice of width and, per layer, one choice of operation; every layer but a stage's
+first may also be skipped, so depth is searched too. The stages come from a TOML file.
+
+Scaling to the image: the first `n_down` strides of the file are kept (the final map is 4 to 7
+pixels wide), depths shrink with n_down / 5, and the default width with image_size / 64.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from targets.errors import UsageError, did_you_mean
+from targets.files import safe_name
+
+from .. import layers
+from ..blocks import BlockSpec, Operation
+from ..mix import Arch, Choice
+from ..space import NetworkSpace, Position, Scale
+
+if TYPE_CHECKING:
+    from ..supernet import Supernet
+
+SKIP = "skip"
+_PLAIN = Operation("none")
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage of the file, at 224 px and width 1."""
+
+    widths: tuple[int, ...]
+    depth: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class MobileFile:
+    """The checked content of a stage file."""
+
+    operations: tuple[str, ...]
+    stem_channels: int
+    stem_stride: int
+    head_channels: int
+    stages: tuple[StageSpec, ...]
+
+
+def n_down(image_size: int) -> int:
+    """How many stride-2 steps an image of that side gets: the last map is 4 to 7 pixels wide."""
+    return min(5, max(1, round(math.log2(image_size / 5))))
+
+
+def default_width_mult(image_size: int) -> float:
+    """Small images carry less detail: half width at 32 px and below, full width from 64 px."""
+    return min(1.0, max(0.5, image_size / 64))
+
+
+def scaled_channels(channels: int, width_mult: float) -> int:
+    """The nearest multiple of 8, at least 8 (MobileNetV2's rounding without its 10 % rule)."""
+    return max(8, int(channels * width_mult + 4) // 8 * 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage at the scale of the space. `layers[i]` is the choice index of layer i."""
+
+    width_choice: int
+    widths: tuple[int, ...]
+    size_in: int
+    stride: int
+    layers: tuple[int, ...]
+
+
+class MobileSpace(NetworkSpace):
+    """See the module's docstring; `load_space('mobile', …)` makes one."""
+
+    def __init__(self, definition: MobileFile, scale: Scale, file: str | None = None) -> None:
+        """File: the path of a user's stage file, kept so that `spec` can name it."""
+        self.scale, self.definition, self._file = scale, definition, file
+        self.stages, choices = _scale_stages(definition, scale)
+        super().__init__("mobile", choices)
+        self.stem_channels = scaled_channels(definition.stem_channels, scale.width_mult)
+        self.head_channels = scaled_channels(definition.head_channels, scale.width_mult)
+        self.operations = {
+            name: Operation.parse(name) for c in choices for name in c.options if "." in c.name
+        }
+        self._specs: dict[str, BlockSpec] = {}
+        self.positions = tuple(self._positions())
+
+    @cached_property
+    def space_id(self) -> str:
+        """`mobile-32px-w0.5-c3-n10-<hash>`; the hash covers every block of the space."""
+        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
+        s = self.scale
+        return safe_name(
+            f"{self.name}-{s.image_size}px-w{s.width_mult:g}-c{s.in_channels}-n{s.n_classes}-{digest}"
+        )
+
+    def spec(self) -> dict[str, Any]:
+        """The arguments of `load_space`."""
+        s = self.scale
+        return {
+            "name": self._file or self.name,
+            "image_size": s.image_size,
+            "in_channels": s.in_channels,
+            "n_classes": s.n_classes,
+            "width_mult": s.width_mult,
+        }
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Skipped layers move to the end of their stage: the layers of a stage have equal shapes."""
+        out = list(arch)
+        for stage in self.stages:
+            ops = [arch[i] for i in stage.layers[1:]]
+            skip = len(self.choices[stage.layers[-1]].options) - 1
+            kept = [op for op in ops if op != skip]
+            out[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
+        return tuple(out)
+
+    def blocks(self) -> dict[str, BlockSpec]:
+        """Every distinct block by key."""
+        return dict(self._specs)
+
+    def _add(self, spec: BlockSpec) -> str:
+        self._specs[spec.key] = spec
+        return spec.key
+
+    def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> BlockSpec:
+        """The block that the operation named `op` stands for at these shapes."""
+        operation = self.operations[op]
+        return BlockSpec(operation.kind, operation, c_in, c_out, size, stride, residual)
+
+    def _positions(self) -> list[Position]:
+        s = self.scale
+        stem = BlockSpec(
+            "stem", _PLAIN, s.in_channels, self.stem_channels, s.image_size, self.definition.stem_stride
+        )
+        out = [Position((), np.array(self._add(stem), dtype=object))]
+        before: tuple[int, ...] = (self.stem_channels,)
+        previous: int | None = None
+        for stage in self.stages:
+            size_out = -(-stage.size_in // stage.stride)
+            ops = self.choices[stage.layers[0]].options
+            keys = np.empty((len(before), len(stage.widths), len(ops)), dtype=object)
+            for i, j, k in np.ndindex(keys.shape):
+                keys[i, j, k] = self._add(
+                    self.block(ops[k], before[i], stage.widths[j], stage.size_in, stage.stride, False)
+                )
+            if previous is None:
+                out.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
+            else:
+                out.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
+            for layer in stage.layers[1:]:
+                ops = self.choices[layer].options
+                rest = np.empty((len(stage.widths), len(ops)), dtype=object)
+                for j, k in np.ndindex(rest.shape):
+                    width = stage.widths[j]
+                    if ops[k] != SKIP:
+                        rest[j, k] = self._add(self.block(ops[k], width, width, size_out, 1, True))
+                out.append(Position((stage.width_choice, layer), rest))
+            before, previous, size = stage.widths, stage.width_choice, size_out
+        head = np.empty(len(before), dtype=object)
+        for i, width in enumerate(before):
+            spec = BlockSpec("head", _PLAIN, width, self.head_channels, size, 1, n_classes=s.n_classes)
+            head[i] = self._add(spec)
+        out.append(Position((self.stages[-1].width_choice,), head))
+        return out
+
+    def build(self, arch: Arch) -> layers.Network:
+        """The deployed network of `arch`."""
+        modules = [self._specs[key].module() for key in self.parts(arch)]
+        return layers.Network(modules[0], modules[1:-1], modules[-1])
+
+    def supernet(self) -> Supernet:
+        """Fresh shared weights for all architectures."""
+        from ..supernet import MobileSupernet
+
+        return MobileSupernet(self)
+
+    def describe(self, arch: Arch) -> list[dict[str, Any]]:
+        """One dictionary per block, stem first, head last."""
+        rows = []
+        for i, key in enumerate(self.parts(arch)):
+            s = self._specs[key]
+            after = [s.n_classes] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
+            rows.append(
+                {
+                    "name": key if s.kind in ("stem", "head") else f"block {i}",
+                    "kind": s.kind,
+                    "kernel": s.op.kernel or (3 if s.kind == "stem" else 1),
+                    "expand": s.op.expand,
+                    "se": s.op.se,
+                    "act": "hs" if s.kind in ("stem", "head") else s.op.act,
+                    "in": [s.c_in, s.size, s.size],
+                    "out": after,
+                    "stride": s.stride,
+                    "residual": s.residual,
+                    "macs": s.macs,
+                    "params": s.params,
+                }
+            )
+        return rows
+
+
+def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ...], list[Choice]]:
+    downs = n_down(scale.image_size)
+    depth_share, size, left = downs / 5, scale.image_size, downs
+    if definition.stem_stride == 2:
+        size, left = -(-size // 2), left - 1
+    choices: list[Choice] = []
+    stages: list[Stage] = []
+    for number, stage in enumerate(definition.stages, 1):
+        stride = 2 if stage.stride == 2 and left > 0 else 1
+        left -= stride - 1
+        widths = tuple(sorted({scaled_channels(w, scale.width_mult) for w in stage.widths}))
+        depth = max(1, round(stage.depth * depth_share))
+        width_choice = len(choices)
+        choices.append(Choice(f"stage{number}", tuple(str(w) for w in widths)))
+        for i in range(depth):
+            options = definition.operations if i == 0 else (*definition.operations, SKIP)
+            choices.append(Choice(f"stage{number}.{i}", options))
+        layer_choices = tuple(range(width_choice + 1, len(choices)))
+        stages.append(Stage(width_choice, widths, size, stride, layer_choices))
+        size = -(-size // stride)
+    return tuple(stages), choices
+
+
+def read_definition(raw: dict[str, Any], where: str) -> MobileFile:
+    """The stage file as values; UsageError names the place of what is wrong."""
+
+    def need(table: dict[str, Any], name: str, kind: type, place: str) -> Any:
+        value = table.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UsageError(f"{where}: {place}{name} must be given as {kind.__name__}, got {value!r}")
+        return value
+
+    def positive(
+        table: dict[str, Any], name: str, place: str, allowed: Sequence[int] = range(1, 4097)
+    ) -> int:
+        value: int = need(table, name, int, place)
+        if value not in allowed:
+            raise UsageError(f"{where}: {place}{name} = {value} must lie in {allowed[0]} to {allowed[-1]}")
+        return value
+
+    _known(raw, {"operations", "stem", "head", "stages"}, where, "")
+    operations = tuple(need(raw, "operations", list, ""))
+    for name in operations:
+        if name == SKIP or Operation.parse(str(name)).kind == "skip":
+            raise UsageError(
+                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
+            )
+    if len(set(operations)) != len(operations) or not operations:
+        raise UsageError(f"{where}: operations must be a list of different names, got {list(operations)}")
+    stem, head = need(raw, "stem", dict, ""), need(raw, "head", dict, "")
+    _known(stem, {"channels", "stride"}, where, "stem.")
+    _known(head, {"channels"}, where, "head.")
+    stages = []
+    for i, stage in enumerate(need(raw, "stages", list, ""), 1):
+        place = f"stages[{i}]."
+        _known(stage, {"widths", "depth", "stride"}, where, place)
+        widths = need(stage, "widths", list, place)
+        if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
+            raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
+        stages.append(
+            StageSpec(
+                tuple(widths),
+                positive(stage, "depth", place, range(1, 33)),
+                positive(stage, "stride", place, range(1, 3)),
+            )
+        )
+    if not stages:
+        raise UsageError(f"{where}: give at least one [[stages]] table")
+    return MobileFile(
+        operations,
+        positive(stem, "channels", "stem."),
+        positive(stem, "stride", "stem.", range(1, 3)),
+        positive(head, "channels", "head."),
+        tuple(stages),
+    )
+
+
+def _known(table: dict[str, Any], names: set[str], where: str, place: str) -> None:
+    for name in table:
+        if name not in names:
+            raise UsageError(f"{where}: unknown key {place}{name}; {did_you_mean(name, names)}")
