@@ -1,0 +1,141 @@
+"""What a person sees while a run works: lines and progress bars, all of it on stderr.
+
+Data goes to stdout, so that `hwnas ... --json | jq` works whatever is logged here.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+Clock = Callable[[], float]
+
+# Without a terminal (CI, a file) a line now and then says that the work goes on.
+LINE_EVERY_S = 20.0
+
+
+class Progress(Protocol):
+    """What a long loop is given to report to."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """`n` more of the total are done; `note` is shown beside the bar."""
+        ...
+
+
+class Log:
+    """Lines with the elapsed time, and progress with the time left; `quiet` leaves only warnings."""
+
+    def __init__(self, stream: TextIO | None = None, *, quiet: bool = False, clock: Clock = time.monotonic):
+        self._stream = stream
+        self._quiet = quiet
+        self._clock = clock
+        self._start_s = clock()
+        self._bars: list[_Bar] = []
+
+    @property
+    def stream(self) -> TextIO:
+        """Where lines go; looked up late, because test runners and shells replace `sys.stderr`."""
+        return self._stream or sys.stderr
+
+    def __call__(self, text: str) -> None:
+        """One line for the user, unless quiet."""
+        if not self._quiet:
+            self._print(text)
+
+    def warn(self, text: str) -> None:
+        """One line that is shown even when quiet."""
+        self._print(f"warning: {text}")
+
+    @contextmanager
+    def progress(self, name: str, total: int) -> Iterator[Progress]:
+        """A bar with the time left on a terminal, else a line every 20 s."""
+        if self._quiet:
+            yield _Silent()
+        elif self.stream.isatty() and not self._bars:
+            with _Bar(self.stream, name, total) as bar:
+                self._bars.append(bar)
+                try:
+                    yield bar
+                finally:
+                    self._bars.remove(bar)
+        else:
+            yield _Lines(self, name, total, self._clock)
+
+    def _print(self, text: str) -> None:
+        line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
+        if self._bars:
+            self._bars[-1].print(line)
+        else:
+            print(line, file=self.stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """`8s`, `3m20s`, `1h05m`: short enough for a column."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+class _Silent:
+    """Progress of a quiet run."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        pass
+
+
+class _Lines:
+    """Progress where no bar can be drawn."""
+
+    def __init__(self, log: Log, name: str, total: int, clock: Clock):
+        self._log, self._name, self._total, self._clock = log, name, total, clock
+        self._done = 0
+        self._start_s = self._last_s = clock()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self._done += n
+        now_s = self._clock()
+        if now_s - self._last_s < LINE_EVERY_S or self._done >= self._total:
+            return
+        self._last_s = now_s
+        left_s = (now_s - self._start_s) / self._done * (self._total - self._done) if self._done else 0.0
+        text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
+        self._log(f"{text}, {note}" if note else text)
+
+
+class _Bar:
+    """A rich progress bar; NO_COLOR is obeyed by rich itself."""
+
+    def __init__(self, stream: TextIO, name: str, total: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._rich = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}"),
+            console=Console(file=stream),
+            transient=True,
+        )
+        self._task = self._rich.add_task(name, total=total, note="")
+
+    def __enter__(self) -> _Bar:
+        self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rich.stop()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self._rich.update(self._task, advance=n, note=note)
+
+    def print(self, line: str) -> None:
+        self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
