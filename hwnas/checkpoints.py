@@ -68,8 +68,8 @@ class Checkpoints:
         if faults:
             reasons = "".join(f"\n  {error}" for _, error in faults)
             raise DamagedFileError(
-                f"no checkpoint of stage {stage!r} is whole:{reasons}\nRestore one of them, or delete both to "
-                f"have the stage started again on --resume"
+                f"no checkpoint of stage {stage!r} is whole:{reasons}\nRestore one of them, or delete both "
+                f"to have the stage started again on --resume"
             )
         return None
 

@@ -98,7 +98,10 @@ class RunDir:
         return self._stages.read(name)
 
     def finish_stage(self, name: str, result: dict[str, Any], files: Iterable[Path | str] = ()) -> None:
-        """Records stage `name` as done. files: what it wrote, relative to the run; a folder means all in it."""
+        """Records stage `name` as done.
+
+        files: what it wrote, relative to the run; a folder stands for all that is in it.
+        """
         self._stages.write(name, result, files)
 
     def forget_stage(self, name: str) -> None:
@@ -175,8 +178,8 @@ def _same_question(path: Path, config: SearchConfig, given: Mapping[str, Any]) -
             f"\n  {option_name(k)}: the run has {stored[k]!r}, asked for {asked[k]!r}" for k in differing
         )
         raise UsageError(
-            f"{path} answers another question, and a resume never changes it:{lines}\nLeave these options out, "
-            f"or start a new run without --resume"
+            f"{path} answers another question, and a resume never changes it:{lines}\nLeave these options "
+            f"out, or start a new run without --resume"
         )
     return SearchConfig.from_json(asked, "the options")
 
