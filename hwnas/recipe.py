@@ -1,0 +1,60 @@
+"""The one training recipe: SGD with Nesterov momentum, a linear warm-up into a cosine, label smoothing.
+
+Weight decay acts on the weights of convolutions and linear layers only (`train`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from targets.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train. lr: the peak, at `warmup_share` of all steps."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    warmup_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, least, most in _BOUNDS:
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UsageError(f"recipe: {name} is {value!r}; allowed: {least} to {most}")
+
+    @classmethod
+    def for_data(cls, n_train: int, epochs: int | None = None) -> Recipe:
+        """The default for that many training images; see docs/benchmarks.md for how it was found."""
+        small = n_train < 10_000
+        base = cls(epochs=12, batch_size=64, lr=0.5) if small else cls(epochs=10, batch_size=128, lr=0.5)
+        return base if epochs is None else replace(base, epochs=epochs)
+
+    def lr_at(self, step: int, total_steps: int) -> float:
+        """Learning rate of step `step`, counted from 0: up on a line, down on a cosine to about 0."""
+        warm = max(1, round(self.warmup_share * total_steps))
+        if step < warm:
+            return self.lr * (step + 1) / warm
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
+
+    def to_json(self) -> dict[str, Any]:
+        """`Recipe(**recipe.to_json())` is the recipe again."""
+        return asdict(self)
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("epochs", 1, 100_000),
+    ("batch_size", 2, 65_536),
+    ("lr", 1e-8, 100.0),
+    ("momentum", 0.0, 0.9999),
+    ("weight_decay", 0.0, 1.0),
+    ("label_smoothing", 0.0, 0.9),
+    ("warmup_share", 0.0, 0.9),
+)

@@ -1,0 +1,213 @@
+"""Training from scratch: one recipe for the picks of a search and for everything they are compared with.
+
+The numbers of the recipe stand in `recipe`; this is the loop. It does not read the test split.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from targets.errors import DamagedFileError
+
+from .modes import evaluating
+from .optim import pack, require_finite, unpack
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .data import Data
+
+EVAL_BATCH = 256
+"""Fixed, so that an accuracy does not depend on who asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochStats:
+    """Averages over the batches of one epoch; step: steps done at its end; seconds: wall time so far."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a training came to; the weights are in the module."""
+
+    val_accuracy: float
+    val_loss: float
+    epochs: tuple[EpochStats, ...]
+
+
+class Saver(Protocol):
+    """Where a training keeps its state: the newest (step, tensors, JSON state), or None."""
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Keep a state."""
+
+    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        """The state kept last."""
+
+
+def train(
+    module: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    seed: int,
+    *,
+    device: str | torch.device = "cpu",
+    on_step: Callable[[int, int], None] | None = None,
+    saver: Saver | None = None,
+    save_every_s: float = 30.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> TrainResult:
+    """Train `module` on the train split from weights drawn with `seed`; score it on the validation split.
+
+    on_step(done, total) runs after each step and may raise. With a `saver` the state is kept at the end
+    of an epoch, at most every `save_every_s`, and what it holds is where the training goes on: to the bit
+    as if it had never stopped. Raises DivergedError when the loss is no finite number.
+    """
+    from .data import Augment, Batches, eval_batches
+
+    batches = Batches(data, "train", recipe.batch_size, seed, Augment.for_data(data), device)
+    initialise(module, seed)
+    module.to(device).to(memory_format=torch.channels_last)  # 1.4 to 1.7 × faster than nchw on a CPU
+    run = _Run(module, recipe, seed, recipe.epochs * batches.steps_per_epoch)
+    if saver is not None:
+        run.restore(saver.load())
+    began, saved = clock() - run.seconds, clock()
+    for epoch in range(len(run.epochs), recipe.epochs):
+        steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
+        losses, hits = [], 0
+        with _own_rng(seed, epoch, torch.device(device)):
+            for step in steps:
+                x, y = batches.at(step)
+                loss, right = run.step(step, x, y)
+                losses.append(loss)
+                hits += right
+                if on_step is not None:
+                    on_step(step + 1, run.total_steps)
+        share = hits / (len(steps) * batches.batch_size)
+        run.epochs.append(EpochStats(epoch, steps.stop, float(np.mean(losses)), share, clock() - began))
+        if saver is not None and clock() - saved >= save_every_s:
+            saver.save(steps.stop, *run.state())
+            saved = clock()
+    accuracy, loss = score(module, eval_batches(data, "val", EVAL_BATCH, device=device))
+    return TrainResult(accuracy, loss, tuple(run.epochs))
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Weights from `seed` alone, as torchvision's MobileNetV3 draws them.
+
+    He's normal (fan out) for convolutions, N(0, 0.01²) for linear layers, no bias.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", generator=generator)
+        elif isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, 0.0, 0.01, generator=generator)
+        elif isinstance(part, nn.BatchNorm2d):
+            part.reset_parameters()
+            continue
+        bias = getattr(part, "bias", None)
+        if isinstance(bias, nn.Parameter):
+            nn.init.zeros_(bias)
+
+
+def score(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+    """Accuracy and mean cross-entropy of `module` in eval mode."""
+    logits, labels = logits_of(module, batches)
+    loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+    return float((logits.argmax(1) == labels).mean()), float(loss)
+
+
+def logits_of(
+    module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Logits (n, n_classes) of `module` in eval mode, and the labels (n,)."""
+    with evaluating(module):
+        rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
+    return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])
+
+
+class _Run:
+    """The state of a training: weights, momentum, what was logged."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, seed: int, total_steps: int) -> None:
+        self.module, self.recipe, self.seed, self.total_steps = module, recipe, seed, total_steps
+        self.epochs: list[EpochStats] = []
+        weights = [p for p in module.parameters() if p.ndim > 1]
+        others = [p for p in module.parameters() if p.ndim <= 1]
+        self.sgd = torch.optim.SGD(
+            [
+                {"params": weights, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            foreach=True,
+        )
+
+    @property
+    def seconds(self) -> float:
+        return self.epochs[-1].seconds if self.epochs else 0.0
+
+    def step(self, step: int, x: Tensor, y: Tensor) -> tuple[float, int]:
+        """One update; returns the loss and the number of right answers before it."""
+        self.module.train()
+        for group in self.sgd.param_groups:
+            group["lr"] = self.recipe.lr_at(step, self.total_steps)
+        logits = self.module(x)
+        loss = F.cross_entropy(logits, y, label_smoothing=self.recipe.label_smoothing)
+        value = require_finite(loss, f"training with seed {self.seed}, step {step} of {self.total_steps}")
+        self.sgd.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.sgd.step()
+        return value, int((logits.detach().argmax(1) == y).sum())
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()} | pack(self.sgd, "sgd.")
+        return tensors, {
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+            "epochs": [asdict(e) for e in self.epochs],
+        }
+
+    def restore(self, saved: tuple[int, dict[str, Tensor], dict[str, Any]] | None) -> None:
+        if saved is None:
+            return
+        _, tensors, state = saved
+        if state.get("recipe") != self.recipe.to_json() or state.get("seed") != self.seed:
+            raise DamagedFileError(
+                f"the checkpoint is of a training with recipe {state.get('recipe')} and seed "
+                f"{state.get('seed')}; asked for are {self.recipe.to_json()} and {self.seed}; delete it to "
+                f"start again"
+            )
+        own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        try:
+            self.module.load_state_dict(own)
+        except RuntimeError as error:
+            raise DamagedFileError(f"the checkpoint is of another network: {error}") from error
+        unpack(self.sgd, tensors, "sgd.")
+        self.epochs = [EpochStats(**e) for e in state["epochs"]]
+
+
+@contextmanager
+def _own_rng(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """The global generators, from which dropout draws, set from (seed, epoch); afterwards as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        yield
