@@ -1,0 +1,114 @@
+"""Counting, logging and saving around the steps of a training: warm-up and search assemble it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from targets.errors import DamagedFileError, UsageError
+
+from .passes import Pass
+
+Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
+"""Stores (step, tensors, JSON state) of a checkpoint."""
+
+LogRow = dict[str, float | int | str | None]
+
+COLUMNS = (
+    *("stage", "epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
+    *("expected_latency_ms", "entropy", "multiplier", "seconds"),
+)
+"""Columns of train_stats.csv. Entropy in nats, mean over the choices; the largest multiplier."""
+
+
+class Loop:
+    """Runs `one_step` until the budget of steps is used; every `epoch_steps` a row of the log.
+
+    one_step: makes the step whose number (from 0) it is given. end_epoch: stage, validation and
+    policy columns of a row. identity: what must agree with a checkpoint for it to be this training's.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        epoch_steps: int,
+        one_step: Callable[[int], Pass | None],
+        end_epoch: Callable[[int], LogRow],
+        identity: Mapping[str, Any],
+        clock: Callable[[], float],
+    ) -> None:
+        if steps < 1 or epoch_steps < 1:
+            raise UsageError(f"steps and epoch_steps must be at least 1, got {steps} and {epoch_steps}")
+        self.steps, self.epoch_steps = steps, epoch_steps
+        self._one_step, self._end_epoch, self._clock = one_step, end_epoch, clock
+        self._identity = {**identity, "steps": steps, "epoch_steps": epoch_steps}
+        self.step = 0
+        self.log: list[LogRow] = []
+        self._sums = dict.fromkeys(("loss", "accuracy", "n", "seconds"), 0.0)
+
+    def run(
+        self,
+        state: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]],
+        until: int | None,
+        on_step: Callable[[int], None] | None,
+        save: Save | None,
+        save_every: int,
+    ) -> None:
+        """Steps up to `until` (None: all). Between steps all is consistent, so `on_step` may raise."""
+        last = self.steps if until is None else min(until, self.steps)
+        while self.step < last:
+            began = self._clock()
+            found = self._one_step(self.step)
+            self.step += 1
+            self._count(found)
+            self._sums["seconds"] += self._clock() - began
+            if self.step % self.epoch_steps == 0 or self.step == self.steps:
+                self._add_row()
+            if save is not None and (self.step % save_every == 0 or self.step == last):
+                save(self.step, *state())
+            if on_step is not None:
+                on_step(self.step)
+
+    def _count(self, found: Pass | None) -> None:
+        if found is not None:
+            self._sums["loss"] += found.loss
+            self._sums["accuracy"] += found.accuracy
+            self._sums["n"] += 1
+
+    def _add_row(self) -> None:
+        n = max(1.0, self._sums["n"])
+        row: LogRow = {
+            **dict.fromkeys(COLUMNS),
+            "epoch": len(self.log) + 1,
+            "step": self.step,
+            "train_loss": self._sums["loss"] / n,
+            "train_accuracy": self._sums["accuracy"] / n,
+            "seconds": self._sums["seconds"],
+        }
+        self.log.append(row | self._end_epoch(self.step))
+        self._sums = dict.fromkeys(self._sums, 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values from which `load` goes on."""
+        return {
+            "identity": dict(self._identity),
+            "step": self.step,
+            "log": [dict(row) for row in self.log],
+            "sums": dict(self._sums),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state()`; DamagedFileError when it is of another training."""
+        saved = state["identity"]
+        differs = [k for k in self._identity if saved.get(k) != self._identity[k]]
+        if differs:
+            theirs = ", ".join(f"{k} = {saved.get(k)!r} instead of {self._identity[k]!r}" for k in differs)
+            raise DamagedFileError(
+                f"the checkpoint is of another training: {theirs}; resume with the settings of the run, or "
+                "delete the checkpoint to start again"
+            )
+        self.step = state["step"]
+        self.log = [dict(row) for row in state["log"]]
+        self._sums = dict(state["sums"])

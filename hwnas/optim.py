@@ -1,0 +1,129 @@
+"""The weight optimiser that warm-up and search share, and optimiser state as plain tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from targets.errors import UsageError
+
+
+class DivergedError(UsageError):
+    """A training loss is NaN or infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class SGDSettings:
+    """SGD with a cosine from `lr` to `min_lr` over all steps; `clip` bounds the gradient's L2 norm."""
+
+    lr: float
+    min_lr: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 4e-5
+    clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        if not (self.lr > 0 and math.isfinite(self.lr)):
+            raise UsageError(f"the learning rate must be finite and above 0, got {self.lr!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdamSettings:
+    """Adam on the parameters of a policy."""
+
+    lr: float
+    betas: tuple[float, float]
+    weight_decay: float
+
+
+class WeightOptimizer:
+    """SGD whose learning rate is a function of the step alone, so that a resume needs no scheduler."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter], settings: SGDSettings, total_steps: int) -> None:
+        self.parameters = list(parameters)
+        self.settings, self.total_steps = settings, total_steps
+        # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
+        self.sgd = torch.optim.SGD(
+            self.parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+            foreach=True,
+        )
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of step `step`, counted from 0."""
+        s = self.settings
+        return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.total_steps)))
+
+    def step(self, step: int) -> None:
+        """Clip, update by the gradients that are there, drop them; options that did not run stay put."""
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip, foreach=True)
+        for group in self.sgd.param_groups:
+            group["lr"] = self.lr_at(step)
+        self.sgd.step()
+        self.sgd.zero_grad(set_to_none=True)
+
+
+def require_finite(loss: Tensor, where: str) -> float:
+    """The loss as a number; DivergedError when it is none."""
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"{where}: the loss is {value}; lower the learning rate, or look for constant or huge images in "
+            "the data. The last checkpoint is from before and intact"
+        )
+    return value
+
+
+def pack(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The optimiser's per-parameter state as `<prefix><parameter number>.<slot>`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}{i}.{slot}": value.detach().clone(memory_format=torch.contiguous_format)
+        for i, slots in state.items()
+        for slot, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Put back what `pack` made; the learning rate is set anew by every step.
+
+    Each buffer gets the memory layout of its parameter: another one may round differently.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(prefix):
+            number, slot = name[len(prefix) :].split(".", 1)
+            like = parameters[int(number)]
+            restored = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
+            state.setdefault(int(number), {})[slot] = restored.detach()
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+class HasState(Protocol):
+    """A module, or a policy that is none."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Named tensors."""
+        ...
+
+
+def tensors_of(part: HasState, prefix: str) -> dict[str, Tensor]:
+    """Copies of the tensors of a module, their names after `prefix`."""
+    return {f"{prefix}{name}": value.detach().clone() for name, value in part.state_dict().items()}
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

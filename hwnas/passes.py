@@ -1,0 +1,82 @@
+"""Forward and backward passes that warm-up and search share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .mix import Mix
+from .optim import require_finite
+
+Batch = tuple[Tensor, Tensor]
+"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
+
+
+class BatchSource(Protocol):
+    """`data.Batches`: the batch of a step, the same for the same step."""
+
+    def at(self, step: int) -> Batch:
+        """The batch of step `step`, from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a pass found: the mix that ran, its task loss and the share of right answers."""
+
+    mix: Mix
+    loss: float
+    accuracy: float
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of the rows of logits (b, n_classes) whose largest entry is the label."""
+    return float((logits.detach().argmax(1) == labels).float().mean())
+
+
+def on_device(mix: Mix, device: torch.device) -> Mix:
+    """The mix with its weights on `device`: one copy per choice, gradients flow back."""
+    if device.type == "cpu":
+        return mix
+    return replace(mix, weights=tuple(w.to(device) for w in mix.weights))
+
+
+def run_mix(supernet: nn.Module, mix: Mix, x: Tensor) -> Tensor:
+    """Logits (b, n_classes) of the supernet under `mix`, which may live on another device."""
+    logits: Tensor = supernet(x, on_device(mix, x.device))
+    return logits
+
+
+def weight_pass(
+    supernet: nn.Module, mixes: Sequence[Mix], batch: Batch, label_smoothing: float, where: str
+) -> Pass:
+    """Add the weight gradients of all mixes on one batch; reports the first.
+
+    The first mix learns from the labels; where there are others, they learn from its answers
+    (in-place distillation; BigNAS, 2003.11142, section 3.1).
+    """
+    x, y = batch
+    logits = run_mix(supernet, mixes[0], x)
+    loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    found = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
+    loss.backward()  # type: ignore[no-untyped-call]
+    if len(mixes) > 1:
+        answers = F.softmax(logits.detach(), dim=1)
+        for mix in mixes[1:]:
+            distilled = F.cross_entropy(run_mix(supernet, mix, x), answers)
+            require_finite(distilled, where)
+            distilled.backward()  # type: ignore[no-untyped-call]
+    return found
+
+
+@torch.no_grad()
+def validation_pass(supernet: nn.Module, mix: Mix, batch: Batch) -> Pass:
+    """Loss and accuracy of a mix on one batch, with the statistics of that batch."""
+    x, y = batch
+    logits = run_mix(supernet, mix, x)
+    return Pass(mix, float(F.cross_entropy(logits, y)), accuracy(logits, y))

@@ -1,0 +1,167 @@
+"""Training of the evaluator's shared weights by single paths: shared weights rank only what was trained.
+
+Which architectures one step trains is a sampler, a function of (space, seed, step) alone, so a
+resume needs no generator state. Architectures are canonical, as the evaluator will ask for them.
+
+[1] Guo et al. 2020, Single Path One-Shot, 1904.00420. [2] Chu et al. 2021, FairNAS, 1907.01845.
+[3] Yu et al. 2020, BigNAS, 2003.11142 (sandwich rule, in-place distillation).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .loop import LogRow, Loop, Save
+from .mix import Arch, Mix
+from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
+from .passes import BatchSource, Pass, weight_pass
+from .registry import Registry
+from .space import NetworkSpace, Space
+
+
+class ArchSampler(Protocol):
+    """The architectures that step `step` trains; the first teaches the others."""
+
+    def __call__(self, space: Space, seed: int, step: int, extremes: tuple[Arch, Arch]) -> list[Arch]:
+        """extremes: the smallest and the largest architecture of the space."""
+        ...
+
+
+SAMPLERS: Registry[ArchSampler] = Registry("path sampler")
+
+
+@SAMPLERS.add("uniform")
+def uniform_paths(space: Space, seed: int, step: int, extremes: tuple[Arch, Arch]) -> list[Arch]:
+    """One architecture, each choice uniform [1]."""
+    return [space.sample(np.random.default_rng([seed, step]))]
+
+
+@SAMPLERS.add("fair")
+def fair_paths(space: Space, seed: int, step: int, extremes: tuple[Arch, Arch]) -> list[Arch]:
+    """One architecture; over n steps each of a choice's n options runs exactly once, in random order [2]."""
+    arch = []
+    for choice, n in enumerate(space.n_options):
+        turn, place = divmod(step, int(n))
+        arch.append(int(np.random.default_rng([seed, choice, turn]).permutation(int(n))[place]))
+    return [space.canonical(tuple(arch))]
+
+
+@SAMPLERS.add("sandwich")
+def sandwich_paths(space: Space, seed: int, step: int, extremes: tuple[Arch, Arch]) -> list[Arch]:
+    """The largest, the smallest and two random architectures [3]."""
+    rng = np.random.default_rng([seed, step])
+    return [extremes[1], extremes[0], space.sample(rng), space.sample(rng)]
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupSettings:
+    """steps: optimiser steps, each of one pass (sandwich: four). epoch_steps: per row of the log."""
+
+    steps: int
+    epoch_steps: int
+    seed: int
+    paths: str = "uniform"
+    label_smoothing: float = 0.1
+    sgd: SGDSettings = field(default_factory=lambda: SGDSettings(lr=0.1, weight_decay=4e-5))
+
+
+def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:
+    """Fresh shared weights from `seed`; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        supernet = space.supernet()
+    if not isinstance(supernet, nn.Module):
+        raise TypeError(f"the supernet of space {space.name} must be a torch module")
+    return supernet
+
+
+def extremes(space: Space, macs: Callable[[list[Arch]], Any], seed: int, n: int = 64) -> tuple[Arch, Arch]:
+    """(smallest, largest) architecture by MACs, climbed option by option from the ends of a sample."""
+    rng = np.random.default_rng([seed, 2**31])
+    drawn = [space.sample(rng) for _ in range(n)]
+    order = np.argsort(macs(drawn), kind="stable")
+    return _climb(space, macs, drawn[order[0]], -1), _climb(space, macs, drawn[order[-1]], 1)
+
+
+def _climb(space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: int) -> Arch:
+    while True:
+        before = arch
+        for choice, n in enumerate(space.n_options):
+            near = [(*arch[:choice], o, *arch[choice + 1 :]) for o in range(int(n))]
+            arch = near[int(np.argmax(sign * np.asarray(macs(near))))]
+        if arch == before:
+            return space.canonical(arch)
+
+
+class Warmup:
+    """One training of a supernet, in place: `run()`; `state()` and `load()` at any step between."""
+
+    def __init__(
+        self,
+        space: Space,
+        supernet: nn.Module,
+        train: BatchSource,
+        settings: WarmupSettings,
+        *,
+        macs: Callable[[list[Arch]], Any],
+        device: str = "cpu",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Macs: sizes of architectures (n,), which say what largest and smallest are."""
+        self.space, self.settings = space, settings
+        self._train = train
+        self._sampler = SAMPLERS[settings.paths]
+        self._extremes = extremes(space, macs, settings.seed)
+        self.supernet: nn.Module = supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.supernet.train()
+        self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
+        identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}
+        self.loop = Loop(
+            settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
+        )
+
+    def run(
+        self,
+        *,
+        until: int | None = None,
+        on_step: Callable[[int], None] | None = None,
+        save: Save | None = None,
+        save_every: int = 200,
+    ) -> None:
+        """Train up to step `until` (default: all). Between steps all is consistent: on_step may raise."""
+        self.loop.run(self.state, until, on_step, save, save_every)
+
+    @property
+    def log(self) -> list[LogRow]:
+        """The rows of train_stats.csv so far."""
+        return self.loop.log
+
+    def _one_step(self, step: int) -> Pass:
+        s = self.settings
+        archs = self._sampler(self.space, s.seed, step, self._extremes)
+        mixes = [Mix.one_hot(self.space.choices, arch) for arch in archs]
+        where = f"training of the shared weights, step {step + 1} of {s.steps}"
+        found = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
+        self.weights.step(step)
+        return found
+
+    def _end_epoch(self, step: int) -> LogRow:
+        return {"stage": "supernet"}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the rest of the training depends on: tensors, and JSON values."""
+        tensors = tensors_of(self.supernet, "supernet.") | pack(self.weights.sgd, "weight_optimizer.")
+        return tensors, self.loop.state()
+
+    def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go on from what `state()` gave; DamagedFileError when it is of another training."""
+        self.loop.load(state)
+        self.supernet.load_state_dict(under("supernet.", tensors))
+        unpack(self.weights.sgd, tensors, "weight_optimizer.")
