@@ -16,6 +16,8 @@ from annotated_types import Interval, Len
 from targets.errors import UsageError, did_you_mean
 from targets.files import sha256
 
+from .budget import Budget
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
@@ -45,7 +47,7 @@ class SearchConfig:
     image_size: Annotated[int, Interval(ge=16, le=224)] | None = None
     target: Text = "host"
     space: Text = "mobile"
-    width_mult: Annotated[float, Interval(ge=0.1, le=4)] = 1.0
+    width_mult: Annotated[float, Interval(ge=0.25, le=8)] | None = None
     method: Text = "proxyless"
     budgets: Annotated[tuple[Text, ...], Len(0, 16)] = ()
     table: Text | None = None
@@ -160,12 +162,27 @@ def _validate(values: Mapping[str, Any], where: str | Mapping[str, str]) -> Sear
         try:
             # Through JSON, because strict mode refuses plain dicts and lists otherwise; NaN is for
             # pydantic to report, with its path.
-            return _adapter().validate_json(json.dumps(dict(values)))
+            config = _adapter().validate_json(json.dumps(dict(values)))
+            faults = [f"{source('budgets')}: {fault}" for fault in _budget_faults(config.budgets)]
+            if not faults:
+                return config
         except ValidationError as error:
             faults = [_fault(details, source) for details in error.errors()]
         except RecursionError:
             faults = ["configuration: nested too deeply"]
     raise UsageError("\n  ".join([f"{len(faults)} fault(s) in the configuration:", *faults]))
+
+
+def _budget_faults(texts: tuple[str, ...]) -> list[str]:
+    faults: list[str] = []
+    metrics: list[str] = []
+    for text in texts:
+        try:
+            metrics.append(Budget.parse(text).metric)
+        except UsageError as error:
+            faults.append(str(error))
+    twice = sorted({metric for metric in metrics if metrics.count(metric) > 1})
+    return faults + [f"more than one budget on {metric}; keep the tighter one" for metric in twice]
 
 
 def _is_plain(value: Any) -> bool:
