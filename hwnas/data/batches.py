@@ -1,0 +1,88 @@
+"""Batches as a pure function of (seed, step), so that a resumed run sees what an uninterrupted one sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from targets.errors import UsageError
+
+from .augment import Augment
+from .dataset import Data, Indices
+from .source import SPLITS
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+_ORDER, _CHANGES = range(2)  # independent streams of one seed
+
+
+class Batches:
+    """Training batches of one split: every epoch a new permutation, its incomplete last batch left out."""
+
+    def __init__(
+        self,
+        data: Data,
+        split: str,
+        batch_size: int,
+        seed: int,
+        augment: Augment | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch size {batch_size}; allowed: 1 or more")
+        self._data = data
+        self._indices = data.split(split)
+        self._seed = (seed, SPLITS.index(split))
+        self._augment = augment
+        self._device = torch.device(device)
+        self._normalise = _Normalise(data, self._device)
+        self._order: tuple[int, Indices] = (-1, self._indices)  # the permutation of the current epoch
+        self.batch_size = min(batch_size, len(self._indices))
+        self.steps_per_epoch = len(self._indices) // self.batch_size
+
+    def at(self, step: int) -> Batch:
+        """Batch number `step`, the same whenever it is asked for.
+
+        x: (b, c, s, s) float32 channels_last, normalised; y: (b,) int64.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        chosen = self._permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        x = self._data.images(chosen).to(self._device)
+        if self._augment is not None:
+            x = self._augment.apply(x, self._rng(_CHANGES, step))
+        return self._normalise(x), torch.from_numpy(self._data.labels[chosen]).to(self._device)
+
+    def _permutation(self, epoch: int) -> Indices:
+        if self._order[0] != epoch:
+            self._order = (epoch, self._rng(_ORDER, epoch).permutation(self._indices))
+        return self._order[1]
+
+    def _rng(self, stream: int, number: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, number]))
+
+
+def eval_batches(
+    data: Data, split: str, batch_size: int, limit: int | None = None, device: str | torch.device = "cpu"
+) -> Iterator[Batch]:
+    """All samples of a split in order and unchanged, or `limit` of them spread evenly over it."""
+    indices = data.split(split)
+    if limit is not None and limit < len(indices):
+        indices = indices[np.arange(limit) * len(indices) // limit]
+    normalise = _Normalise(data, torch.device(device))
+    for start in range(0, len(indices), batch_size):
+        chosen = indices[start : start + batch_size]
+        yield normalise(data.images(chosen).to(device)), torch.from_numpy(data.labels[chosen]).to(device)
+
+
+class _Normalise:
+    """(x / 255 - mean) / std as one multiplication and one addition."""
+
+    def __init__(self, data: Data, device: torch.device) -> None:
+        mean, std = (np.array(each).reshape(1, -1, 1, 1) for each in (data.mean, data.std))
+        self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).to(device)
+        self._offset = torch.from_numpy((-mean / std).astype(np.float32)).to(device)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.to(torch.float32, memory_format=torch.channels_last, copy=True)
+        return x.mul_(self._scale).add_(self._offset)

@@ -1,0 +1,17 @@
+"""An image folder, or a zip of one, whose folder names are the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .file_source import FileSource, file_source
+from .files import open_files
+from .layout import arrange, ignored_note
+
+
+def open_folder(path: Path) -> FileSource:
+    """The images below `path` with their folders as classes."""
+    files = open_files(path)
+    placed, notes = arrange(files.paths, files.folders, files.where)
+    notes += ignored_note(files.refused, "unsafe name in the archive")
+    return file_source(path.stem, files, placed, notes)

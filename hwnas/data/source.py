@@ -1,0 +1,132 @@
+"""What every data source offers, and the registry of those that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.errors import UsageError, did_you_mean
+from targets.files import sha256
+
+from ..registry import Registry
+
+SPLITS = ("train", "val", "test")
+TRAIN, VAL, TEST = range(3)
+DROPPED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The n samples of a source in a fixed order, before any pixel is read.
+
+    names: unique. labels: (n,) int64, an index into class_names. given: (n,) int8, an index into SPLITS:
+    the split that the owner of the data put each sample in, train where none was given.
+    sizes_bytes: (n,) int64. content: what identifies the pixels, for the cache; None: cheap to read again.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    in_channels: int
+    flip: bool
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    given: npt.NDArray[np.int8]
+    sizes_bytes: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+    content: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) < 2:
+            found = ", ".join(self.class_names) or "none"
+            raise UsageError(
+                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({found}); "
+                f"give one folder (or label) per class, each with images"
+            )
+        trained = set(self.labels[self.given == TRAIN].tolist())
+        lacking = [name for label, name in enumerate(self.class_names) if label not in trained]
+        if lacking:
+            raise UsageError(
+                f"{self.name}: no training image for class {', '.join(lacking[:5])} ({len(lacking)} of "
+                f"{len(self.class_names)}); every class of val and test must be in train"
+            )
+
+    def digest(self) -> str:
+        """SHA-256 of names, labels and sizes: equal when the list of files is the same."""
+        rows = zip(self.names, self.labels, self.given, self.sizes_bytes, strict=True)
+        text = "\n".join(f"{name}\t{label}\t{given}\t{size}" for name, label, given, size in rows)
+        return sha256("\n".join((*self.class_names, "", text)).encode("utf-8", "surrogateescape"))
+
+
+class Source(Protocol):
+    """Labelled images that can be read one at a time, in any order."""
+
+    @property
+    def listing(self) -> Listing:
+        """The samples."""
+        ...
+
+    def natural_size(self) -> int:
+        """The image size in pixels that suits the data, a multiple of 16 within 16..224."""
+        ...
+
+    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
+        """One image as (c, image_size, image_size); DamagedFileError naming the file when it is broken."""
+        ...
+
+    def content_key(self, index: int) -> bytes:
+        """Equal for samples that are byte for byte the same; cheaper than reading the pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: `spec` names a set or a path; the rest says where its parts are."""
+
+    spec: str
+    root: Path
+    download: bool = False
+    labels_csv: Path | None = None
+
+
+Opener = Callable[[Request], Source]
+NAMED: Registry[Opener] = Registry("data set")
+
+
+def known_sources() -> tuple[str, ...]:
+    """Names of the data sets that need no path."""
+    return tuple(sorted(NAMED))
+
+
+def unknown_source(spec: str) -> UsageError:
+    """The answer to a `spec` that is neither a known name nor an existing path."""
+    return UsageError(
+        f"data {spec!r} is neither a known data set nor an existing path; "
+        f"{did_you_mean(spec, NAMED)}; or give the path of an image folder, a zip of one, "
+        f"or a .csv of file names and labels"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some samples of another source: what `limit` leaves."""
+
+    whole: Source
+    chosen: npt.NDArray[np.int64]  # (k,) ascending
+    listing: Listing
+
+    def natural_size(self) -> int:
+        """That of the whole."""
+        return self.whole.natural_size()
+
+    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
+        """The image, read from the whole."""
+        return self.whole.read(int(self.chosen[index]), image_size)
+
+    def content_key(self, index: int) -> bytes:
+        """The key of the whole."""
+        return self.whole.content_key(int(self.chosen[index]))

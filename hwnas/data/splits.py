@@ -1,0 +1,132 @@
+"""Who trains, who validates, who tests: stratified, without a common image, stored and verified.
+
+Images with the same pixels form a group and a group lies in one split. Where the owner of the data gave
+a test or validation split it is kept; copies of its images are dropped from the less guarded splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.errors import DamagedFileError, UsageError
+
+from .source import DROPPED, SPLITS, TEST, TRAIN, VAL, Listing
+
+Assignment = npt.NDArray[np.int8]
+MAX_TAKEN = 10_000  # more validation or test images would cost time and narrow the interval below 1 point
+_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """assignment: (n,) int8, an index into SPLITS or DROPPED."""
+
+    assignment: Assignment
+    notes: tuple[str, ...] = ()
+
+    def indices(self, split: int) -> npt.NDArray[np.int64]:
+        """Samples of one split, ascending."""
+        return np.flatnonzero(self.assignment == split).astype(np.int64)
+
+
+def make_split(listing: Listing, groups: npt.NDArray[np.int64], seed: int) -> Split:
+    """Complete the given splits of `listing`. groups: (n,), equal where the pixels are equal.
+
+    Without a given test split a fifth of each class tests and a fifth validates; with one, 15 % of the
+    training images validate. At most 10,000 each; each class keeps at least one image in every new split.
+    """
+    assignment = listing.given.copy()
+    _drop_copies(assignment, groups)
+    missing = [split for split in (TEST, VAL) if not (listing.given == split).any()]
+    pool = np.flatnonzero(assignment == TRAIN)
+    _, first, member_of = np.unique(groups[pool], return_index=True, return_inverse=True)
+    labels = listing.labels[pool[first]]  # a group has the label of its first image
+    fraction = 0.15 if missing == [VAL] else 0.2
+    fraction = min(fraction, MAX_TAKEN / max(1, len(first)))
+    taken = np.full(len(first), TRAIN, np.int8)
+    for label, class_name in enumerate(listing.class_names):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 1 + len(missing):
+            raise UsageError(
+                f"{listing.name}: class {class_name!r} has {len(members)} different training images, "
+                f"at least {1 + len(missing)} are needed for one in each split; add images or remove it"
+            )
+        order = np.random.default_rng(np.random.SeedSequence([seed, label])).permutation(members)
+        n_taken = max(1, round(fraction * len(members)))
+        for place, split in enumerate(missing):
+            taken[order[place * n_taken : (place + 1) * n_taken]] = split
+    assignment[pool] = taken[member_of]
+    return Split(assignment, _notes(listing, groups, assignment))
+
+
+def _drop_copies(assignment: Assignment, groups: npt.NDArray[np.int64]) -> None:
+    """Within each group keep the members of the most guarded split (test, then val, then train)."""
+    guarded = np.full(int(groups.max()) + 1, TRAIN, np.int8)
+    np.maximum.at(guarded, groups, assignment)
+    assignment[assignment < guarded[groups]] = DROPPED
+
+
+def _notes(listing: Listing, groups: npt.NDArray[np.int64], assignment: Assignment) -> tuple[str, ...]:
+    notes = []
+    n_copies = len(groups) - len(np.unique(groups))
+    if n_copies:
+        notes.append(
+            f"{n_copies} images are copies of others: copies share a split, "
+            f"{int((assignment == DROPPED).sum())} were dropped because val or test as given holds them"
+        )
+    labels_of = np.unique(np.stack([groups, listing.labels]), axis=1)
+    n_contradictory = int((np.bincount(labels_of[0]) > 1).sum())
+    if n_contradictory:
+        notes.append(f"{n_contradictory} images appear under more than one class; check their labels")
+    return tuple(notes)
+
+
+def to_json(listing: Listing, split: Split, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of splits.json: sample names by split, and the digest of the list they come from."""
+    names = {
+        key: [listing.names[index] for index in split.indices(number).tolist()]
+        for key, number in [*zip(SPLITS, range(3), strict=True), ("dropped", DROPPED)]
+    }
+    return {"version": _VERSION, "data": listing.name, "digest": listing.digest(), **extra, **names}
+
+
+def from_json(listing: Listing, document: Mapping[str, Any]) -> Split:
+    """The split that was stored; DamagedFileError when it belongs to other data."""
+    if document.get("version") != _VERSION:
+        raise DamagedFileError(
+            f"splits.json: version {document.get('version')!r}, this program reads {_VERSION}"
+        )
+    if document.get("digest") != listing.digest():
+        raise DamagedFileError(
+            f"splits.json: {listing.name} changed since the run began (file names, labels or sizes differ); "
+            f"restore the data, or start a new run"
+        )
+    position = {name: index for index, name in enumerate(listing.names)}
+    assignment = np.full(len(position), DROPPED, np.int8)
+    stored: list[str] = []
+    for key, number in [*zip(SPLITS, range(3), strict=True), ("dropped", DROPPED)]:
+        names = _names(document, key)
+        stored += names
+        known = [position[name] for name in names if name in position]
+        assignment[known] = number
+    if len(stored) != len(position) or set(stored) != set(position):
+        raise DamagedFileError(
+            f"splits.json: does not name each of the {len(position)} samples of {listing.name} exactly once; "
+            f"restore the file, or start a new run"
+        )
+    for key in SPLITS:
+        if not document[key]:
+            raise DamagedFileError(f"splits.json: {key} is empty; restore the file, or start a new run")
+    return Split(assignment)
+
+
+def _names(document: Mapping[str, Any], key: str) -> Sequence[str]:
+    names = document.get(key)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DamagedFileError(f"splits.json: {key!r} is not a list of sample names; restore the file")
+    return names

@@ -1,0 +1,103 @@
+"""CIFAR-10, CIFAR-100, MNIST and FashionMNIST as torchvision reads and, when asked, downloads them."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from targets.errors import DamagedFileError, UsageError
+
+from .arrays import ArraySource
+from .source import NAMED, TEST, TRAIN, Listing, Request, Source
+
+_TIMEOUT_S = 30  # torchvision sets none: a dead network would hang for ever
+
+
+@dataclass(frozen=True)
+class _Set:
+    name: str
+    loader: str  # class in torchvision.datasets
+    in_channels: int
+    flip: bool
+    wants: str  # what must lie in the folder
+
+
+_SETS = (
+    _Set("cifar10", "CIFAR10", 3, True, "cifar-10-batches-py/ (from cifar-10-python.tar.gz)"),
+    _Set("cifar100", "CIFAR100", 3, True, "cifar-100-python/ (from cifar-100-python.tar.gz)"),
+    _Set("mnist", "MNIST", 1, False, "MNIST/raw/ (the four *-ubyte files)"),
+    _Set("fashion-mnist", "FashionMNIST", 1, True, "FashionMNIST/raw/ (the four *-ubyte files)"),
+)
+
+
+def _register(kind: _Set) -> None:
+    @NAMED.add(kind.name)
+    def open_set(request: Request) -> Source:
+        return _open(kind, request.root / "datasets", request.download)
+
+
+for _kind in _SETS:
+    _register(_kind)
+
+
+def _open(kind: _Set, folder: Path, download: bool) -> Source:
+    from torchvision import datasets
+
+    loader = getattr(datasets, kind.loader)
+    place = f"{folder} must hold {kind.wants}"
+    parts = []
+    for train in (True, False):
+        try:
+            with contextlib.redirect_stdout(sys.stderr), _network_timeout():
+                parts.append(loader(folder, train=train, download=download))
+        except (RuntimeError, OSError) as error:
+            hint = "the download failed" if download else "not there, and no download was asked for"
+            raise UsageError(
+                f"data {kind.name}: {hint} ({_first_line(error)}); {place}: put it there by hand, or allow "
+                f"the download with a working network"
+            ) from None
+        except (ValueError, AssertionError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise DamagedFileError(
+                f"data {kind.name}: the files are damaged ({_first_line(error)}); {place}: fetch them again"
+            ) from None
+    pixels = np.concatenate([np.asarray(part.data, np.uint8) for part in parts])
+    labels = np.concatenate([np.asarray(part.targets, np.int64) for part in parts])
+    counts = [len(part.data) for part in parts]
+    if len(pixels) != len(labels):
+        raise DamagedFileError(
+            f"data {kind.name}: {len(pixels)} images, {len(labels)} labels; {place}: fetch them again"
+        )
+    listing = Listing(
+        name=kind.name,
+        class_names=tuple(parts[0].classes),
+        in_channels=kind.in_channels,
+        flip=kind.flip,
+        names=tuple(
+            f"{split}/{i:05d}" for split, n in zip(("train", "test"), counts, strict=True) for i in range(n)
+        ),
+        labels=labels,
+        given=np.repeat(np.array([TRAIN, TEST], np.int8), counts),
+        sizes_bytes=np.full(len(labels), pixels[0].size, np.int64),
+    )
+    return ArraySource(listing, pixels, size_px=32)
+
+
+@contextlib.contextmanager
+def _network_timeout() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
