@@ -7,15 +7,44 @@ which kernels run, so `EXPORTER` is part of the context of every latency table.
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 import torch
+from safetensors.torch import save
 from torch import nn
 
-from hwnas.modes import device_of, evaluating
+from targets.errors import DamagedFileError
+from targets.files import read_json, sha256, write_atomic, write_json
+
+from .environment import versions
+from .modes import device_of, evaluating
+from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
+from .train import logits_of
+
+if TYPE_CHECKING:
+    from .data import Data
+
+__all__ = [
+    "EXPORTER",
+    "Exported",
+    "OnnxScore",
+    "describe_input",
+    "export_model",
+    "onnx_accuracy",
+    "onnx_bytes",
+    "open_model",
+    "safetensors_bytes",
+]
 
 OPSET = 17
 # Without the local part of the version (+cpu, +cu130): the builds share the exporter.
@@ -57,3 +86,147 @@ def onnx_bytes(
     model = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())
+
+
+TOLERANCE = 1e-4
+"""Largest difference from torch's logits, as a part of the largest logit (or of 1)."""
+CHECK_IMAGES = 64
+FILES = ("model.onnx", "weights.safetensors", "arch.dot")
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A model folder whose files are there and are what its manifest says."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def onnx(self) -> Path:
+        """The ONNX file."""
+        return self.folder / "model.onnx"
+
+    @property
+    def weights(self) -> Path:
+        """The same weights for torch."""
+        return self.folder / "weights.safetensors"
+
+    def noted(self, **facts: Any) -> Exported:
+        """The same with facts added to the manifest and the file, such as latencies measured later."""
+        manifest = {**self.manifest, **facts}
+        write_json(self.folder / "manifest.json", manifest)
+        return Exported(self.folder, manifest)
+
+
+def export_model(
+    module: nn.Module,
+    data: Data,
+    folder: Path,
+    *,
+    arch_id: str,
+    network: Mapping[str, Any],
+    dot: str,
+    batch: int = 1,
+    facts: Mapping[str, Any] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Exported:
+    """Write model.onnx, weights.safetensors, arch.dot and, when the file is proven good, manifest.json.
+
+    network: what `build_network` builds `module` from. dot: the drawing, as Graphviz text. facts: whatever
+    else the manifest shall say. The logits of real validation images must be torch's; otherwise the file is
+    kept as model.onnx.rejected and DamagedFileError tells the difference.
+    """
+    twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
+    shape = (batch, data.in_channels, data.image_size, data.image_size)
+    described = describe_input(data, shape)
+    strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
+    model = onnx_bytes(twin, shape, metadata={**strings, "arch_id": arch_id, "exporter": EXPORTER})
+    check = _check(model, twin, data, batch, folder)
+    contents: dict[str, bytes] = {
+        "model.onnx": model,
+        "weights.safetensors": safetensors_bytes(twin),
+        "arch.dot": dot.encode(),
+    }
+    (folder / "manifest.json").unlink(missing_ok=True)  # it vouches for the old files
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    manifest = {
+        "schema": _SCHEMA,
+        "arch_id": arch_id,
+        "network": dict(network),
+        "files": {name: sha256(content) for name, content in contents.items()},
+        "size_mb": len(model) / 1e6,
+        **described,
+        "exporter": EXPORTER,
+        "versions": versions(),
+        "created": now().isoformat(timespec="seconds"),
+        "check": check,
+        **(facts or {}),
+    }
+    write_json(folder / "manifest.json", manifest)
+    return Exported(folder, manifest)
+
+
+def open_model(folder: Path) -> Exported:
+    """The model in `folder`; DamagedFileError when a file is missing or is not the one that was exported."""
+    path = folder / "manifest.json"
+    manifest = read_json(path, "model manifest")
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or set(files) < set(FILES):
+        raise DamagedFileError(f"model manifest: {path} lists no files; export the model again")
+    for name in FILES:
+        file = folder / name
+        if not file.is_file():
+            raise DamagedFileError(f"{file} does not exist, but {path} lists it; export the model again")
+        if sha256(file) != files[name]:
+            raise DamagedFileError(f"{file} is not the file that was exported (SHA-256 differs from {path})")
+    return Exported(folder, manifest)
+
+
+def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
+    """What an app must know to feed the model and read its answer; in the manifest and the metadata."""
+    return {
+        "input_name": INPUT_NAME,
+        "input_shape": list(shape),
+        "input_layout": "NCHW float32",
+        "colour_order": "RGB" if data.in_channels == 3 else "grey",
+        "preprocessing": data.preprocessing,
+        "scale": 1 / 255,
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
+        "output_name": OUTPUT_NAME,
+        "class_names": list(data.class_names),
+        "data": data.name,
+    }
+
+
+def safetensors_bytes(module: nn.Module) -> bytes:
+    """The state of `module`; tensors that share memory are stored each on its own."""
+    return save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
+
+
+def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) -> dict[str, Any]:
+    """Compare the file with torch on validation images; refuse it where they differ."""
+    from .data import eval_batches
+
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        ours, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
+        reason = ""
+    except (onnx.checker.ValidationError, DamagedFileError) as error:
+        reason = str(error)
+    else:
+        theirs, _ = logits_of(twin, eval_batches(data, "val", batch, CHECK_IMAGES))
+        difference, largest = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+        allowed = TOLERANCE * max(1.0, largest)
+        if not difference <= allowed:  # NaN is refused too
+            reason = f"its logits differ from torch's by {difference:.3g}, allowed are {allowed:.3g}"
+    if reason:
+        rejected = folder / "model.onnx.rejected"
+        write_atomic(rejected, model)
+        raise DamagedFileError(
+            f"the exported model is not the trained one: {reason}; it is kept as {rejected}"
+        )
+    return {"images": len(ours), "max_difference": difference, "allowed": allowed, "largest_logit": largest}

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
-from hwnas.export import onnx_bytes
+from hwnas.data import Data, eval_batches, load_data
+from hwnas.export import export_model, onnx_accuracy, onnx_bytes, open_model
+from hwnas.train import logits_of
+from targets.errors import DamagedFileError
 
 
 class _SqueezeExcite(nn.Module):
@@ -85,3 +92,105 @@ def test_onnx_agrees_with_torch_and_with_the_dynamo_exporter(name: str, tmp_path
         expected = module(x).numpy()
     np.testing.assert_allclose(ours, expected, atol=1e-5)
     np.testing.assert_allclose(ours, other, atol=1e-5)
+
+
+def test_batch_and_metadata_are_in_the_file() -> None:
+    model = onnx.load_model_from_string(onnx_bytes(_network("plain"), (4, 3, 16, 16), metadata={"a": "b"}))
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_value for d in dims] == [4, 3, 16, 16]
+    assert {p.key: p.value for p in model.metadata_props} == {"a": "b"}
+    assert model.opset_import[0].version == 17
+
+
+def test_the_exported_module_stays_as_it_was() -> None:
+    module = _network("mbconv").train()
+    next(module.children()).eval()
+    before = [m.training for m in module.modules()]
+    onnx_bytes(module, (1, 3, 16, 16))
+    assert [m.training for m in module.modules()] == before
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return load_data("digits", 16, 0, root=tmp_path_factory.mktemp("home"))
+
+
+def _grey(module: nn.Module) -> nn.Module:
+    """The same for grey images of 10 classes; batch statistics as a training leaves them."""
+    whole = nn.Sequential(nn.Conv2d(1, 3, 1), module, nn.Linear(5, 10))
+    with torch.no_grad():
+        whole.train()(torch.randn(32, 1, 16, 16))
+    return whole.to(memory_format=torch.channels_last)
+
+
+def test_a_model_folder_says_everything_and_scores_as_torch(digits: Data, tmp_path: Path) -> None:
+    module = _grey(_network("mbconv"))
+    exported = export_model(
+        module,
+        digits,
+        tmp_path / "a1",
+        arch_id="a1",
+        network={"baseline": "x"},
+        dot="digraph {}",
+        batch=8,  # 359 images: the last batch is incomplete
+        facts={"val_accuracy": 0.5},
+        now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    manifest = open_model(tmp_path / "a1").manifest
+    assert manifest == exported.manifest
+    assert (manifest["created"], manifest["val_accuracy"]) == ("2026-01-02T00:00:00+00:00", 0.5)
+    assert manifest["check"]["max_difference"] <= 1e-4 * max(1, manifest["check"]["largest_logit"])
+    props = {p.key: p.value for p in onnx.load(exported.onnx).metadata_props}
+    assert json.loads(props["class_names"]) == list(digits.class_names)
+    assert json.loads(props["mean"]) == pytest.approx(digits.mean)
+    assert json.loads(props["input_shape"]) == [8, 1, 16, 16]
+    assert props["colour_order"] == "grey"
+
+    score = onnx_accuracy(exported.onnx, digits, "test")
+    logits, labels = logits_of(module, eval_batches(digits, "test", 64))
+    assert score.disagreements(logits) == 0
+    assert score.accuracy == pytest.approx((logits.argmax(1) == labels).mean())
+    np.testing.assert_allclose(score.logits, logits, atol=1e-4)
+    stored = safetensors.torch.load_file(exported.weights)
+    assert all(torch.equal(v, stored[k]) for k, v in module.state_dict().items())
+
+
+def test_facts_can_be_noted_later(digits: Data, tmp_path: Path) -> None:
+    exported = export_model(_grey(_network("plain")), digits, tmp_path, arch_id="a", network={}, dot="")
+    exported.noted(latency={"p50_ms": 1.5, "device": "host"})
+    assert open_model(tmp_path).manifest["latency"] == {"p50_ms": 1.5, "device": "host"}
+
+
+class _Traced(nn.Module):
+    """Answers otherwise while it is traced, as a broken exporter would make it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.01 if torch.jit.is_tracing() else x
+
+
+def test_a_file_that_answers_otherwise_is_refused_and_kept_aside(digits: Data, tmp_path: Path) -> None:
+    module = nn.Sequential(_grey(_network("plain")), _Traced())
+    with pytest.raises(DamagedFileError, match=r"differ from torch's by 0\.01") as raised:
+        export_model(module, digits, tmp_path, arch_id="a", network={}, dot="")
+    assert raised.value.exit_code == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx.rejected"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors", "arch.dot"])
+def test_a_changed_or_missing_file_is_noticed(digits: Data, tmp_path: Path, name: str) -> None:
+    export_model(_grey(_network("plain")), digits, tmp_path, arch_id="a", network={}, dot="x")
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DamagedFileError, match="SHA-256"):
+        open_model(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(DamagedFileError, match="does not exist"):
+        open_model(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model"])
+def test_scoring_a_file_that_is_no_model_is_one_error(digits: Data, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match="no model that onnxruntime can run"):
+        onnx_accuracy(path, digits, "val")

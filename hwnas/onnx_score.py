@@ -1,0 +1,92 @@
+"""What an exported file answers: logits and accuracy through onnxruntime, on the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from targets.errors import DamagedFileError
+
+if TYPE_CHECKING:
+    from .data import Data
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxScore:
+    """logits: (n, n_classes) of the samples of a split in order; labels: (n,) the true ones."""
+
+    logits: Logits
+    labels: NDArray[np.int64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Predicted labels (n,)."""
+        labels: NDArray[np.int64] = self.logits.argmax(1).astype(np.int64)
+        return labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float((self.predicted == self.labels).mean())
+
+    def disagreements(self, other: Logits) -> int:
+        """Number of samples that `other` (n, n_classes), torch's logits, gives another label."""
+        return int((self.predicted != other.argmax(1)).sum())
+
+
+def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
+    """The exported file at `path` on every image of a split, in batches of the size it was exported for."""
+    from .data import eval_batches
+
+    session = open_session(path)
+    logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)))
+    return OnnxScore(logits, labels)
+
+
+def open_session(model: Path | bytes) -> Any:
+    """An onnxruntime session on one thread of the CPU; DamagedFileError when it cannot be had."""
+    import onnxruntime as ort
+    from onnxruntime.capi import onnxruntime_pybind11_state as faults
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    source = model if isinstance(model, bytes) else str(model)
+    known = (
+        faults.NoSuchFile,
+        faults.InvalidProtobuf,
+        faults.InvalidArgument,
+        faults.InvalidGraph,
+        faults.Fail,
+    )
+    try:
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except known as error:
+        where = "the exported model" if isinstance(model, bytes) else str(model)
+        raise DamagedFileError(f"{where} is no model that onnxruntime can run: {error}") from error
+
+
+def batch_of(session: Any) -> int:
+    """The fixed batch size of the model's input."""
+    return int(session.get_inputs()[0].shape[0])
+
+
+def onnx_logits(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Logits, NDArray[np.int64]]:
+    """Logits (n, n_classes) and labels (n,). A batch that is too small is filled up, unseen from outside."""
+    name, size = session.get_inputs()[0].name, batch_of(session)
+    rows, labels = [], []
+    for x, y in batches:
+        image = np.ascontiguousarray(x.numpy())
+        missing = size - len(image)
+        if missing:
+            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), np.float32)])
+        rows.append(session.run(None, {name: image})[0][: len(x)])
+        labels.append(y.numpy())
+    return np.concatenate(rows), np.concatenate(labels)
