@@ -70,7 +70,7 @@ class RunDir:
             write_atomic(path / AS_GIVEN, dump_toml(config.to_json() if given is None else given))
             write_json(path / ENVIRONMENT, environment(config.seed, Path.cwd()))
             # Last, because a folder with this file is a run.
-            write_sealed(path / RESOLVED, {"schema": SCHEMA, "config": config.to_json()})
+            write_sealed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
         except BaseException:
             lock.release()
             raise
@@ -161,12 +161,12 @@ def read_config(path: Path) -> SearchConfig:
     if not file.exists():
         raise UsageError(f"{path} is no run directory: it has no {RESOLVED}; runs are made by `hwnas search`")
     document = read_sealed(file, "the run's configuration")
-    if document.get("schema") != SCHEMA:
+    schema = document.pop("schema", None)
+    if schema != SCHEMA:
         raise DamagedFileError(
-            f"{file} has schema {document.get('schema')!r}, this hwnas reads {SCHEMA}; use the version that "
-            f"made it"
+            f"{file} has schema {schema!r}, this hwnas reads {SCHEMA}; use the version that made it"
         )
-    return SearchConfig.from_json(document["config"], str(file))
+    return SearchConfig.from_json(document, str(file))
 
 
 def _same_question(path: Path, config: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
