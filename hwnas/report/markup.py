@@ -37,7 +37,7 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
-def el(name: str, *children: Child, **attributes: str | float | None) -> Html:
+def el(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
     """`<name attributes>children</name>`. `class_` and `data_x` become class and data-x; None leaves out."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{esc(str(value))}"'
@@ -49,14 +49,13 @@ def el(name: str, *children: Child, **attributes: str | float | None) -> Html:
     return Html(f"<{name}{written}>{join(*children)}</{name}>")
 
 
-def table(head: Sequence[Child], rows: Iterable[Sequence[Child]], *, caption: Child = None) -> Html:
+def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Html:
     """A table that scrolls sideways on a narrow screen; the first column is a row header."""
     body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
     return el(
         "div",
         el(
             "table",
-            el("caption", caption) if caption else None,
             el("thead", el("tr", [el("th", cell, scope="col") for cell in head])),
             el("tbody", body),
         ),
@@ -66,13 +65,14 @@ def table(head: Sequence[Child], rows: Iterable[Sequence[Child]], *, caption: Ch
 
 
 NOT_KNOWN = "–"
+NBSP = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
 
 
 def fixed(value: float | None, digits: int, unit: str = "") -> str:
     """`value` with that many decimals and its unit; a dash where there is none."""
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
-    return f"{value:.{digits}f}{unit}"
+    return f"{value:.{digits}f}{unit}".replace(" ", NBSP)
 
 
 def ms(value: float | None, *, unit: bool = True) -> str:
@@ -80,7 +80,7 @@ def ms(value: float | None, *, unit: bool = True) -> str:
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
     digits = 2 if value <= 0 else min(4, max(0, 2 - math.floor(math.log10(value))))
-    return f"{value:.{digits}f}{' ms' if unit else ''}"
+    return f"{value:.{digits}f}{NBSP + 'ms' if unit else ''}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -88,11 +88,16 @@ def percent(share: float | None, digits: int = 1) -> str:
     return fixed(None if share is None else 100 * share, digits, " %")
 
 
+def signed_percent(share: float) -> str:
+    """A relative difference with its sign, as typographers write it."""
+    return f"{100 * share:+.1f}{NBSP}%".replace("-", "−")
+
+
 def count(value: float | None) -> str:
     """A count with k, M or G, three significant digits: 4 920 000 is 4.92 M."""
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:  # 999 600 is 1 M, not 1e+03 k
-            return f"{value / size:.3g}{unit}"
+            return f"{value / size:.3g}{NBSP}{unit}"
     return f"{value:g}"

@@ -14,12 +14,13 @@ from typing import Any
 from .blocks import Block, parse_blocks
 from .drawing import KERNEL_COLOURS, OTHER_COLOUR, colour_of
 from .markup import Html, el
+from .theme import FONTS
 
 GAP_PX = 9.0
 TOP_PX = 34.0  # room for the resolution brackets
 BELOW_PX = 56.0  # room for three lines of text
-SHORT_ACTIVATIONS = {"hardswish": "h-swish", "hard_swish": "h-swish", "hswish": "h-swish", "relu": "ReLU"}
-SHORT_KINDS = {"mbconv": "MB", "fused": "fused", "fused_mbconv": "fused", "fusedmb": "fused"}
+SHORT_ACTIVATIONS = {"hs": "h-swish", "hardswish": "h-swish", "hard_swish": "h-swish", "relu": "ReLU"}
+SHORT_KINDS = {"mb": "MB", "mbconv": "MB", "fused_mbconv": "fused"}
 
 
 def svg_drawing(rows: Iterable[Mapping[str, Any]], title: str) -> Html:
@@ -50,7 +51,7 @@ def draw_blocks(blocks: tuple[Block, ...], title: str) -> Html:
         height=_px(height),
         role="img",
         xmlns="http://www.w3.org/2000/svg",
-        font_family="system-ui, sans-serif",
+        font_family=FONTS,
         text_anchor="middle",
     )
 

@@ -1,0 +1,103 @@
+"""The page: its sections in one HTML file that loads nothing and runs no script but its own two.
+
+A content security policy with the hashes of those two scripts is in the page: should a name ever slip
+through as markup, the browser still refuses to run it, and nothing can reach the network.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from targets.files import write_atomic
+
+from .facts import conditions
+from .markup import Html, el, join
+from .picks import headline, networks_section
+from .run_files import Describe, RunFiles, read_run
+from .sections import front_section, operations_section, prediction_section, search_section
+from .theme import SCRIPT, STYLE
+from .usage import usage_section
+
+NAV = (
+    ("front", "Front"),
+    ("prediction", "Prediction"),
+    ("search", "Search"),
+    ("operations", "Operations"),
+    ("networks", "Networks"),
+    ("use", "Use it"),
+)
+
+
+def write_report(run_path: Path, *, describe: Describe | None = None) -> Path:
+    """Writes `report.html` into the run directory and returns its path; parts not there yet say so.
+
+    describe: gives the blocks of an architecture string, for networks that no file of the run describes.
+    """
+    page = render(read_run(run_path, describe))
+    path = run_path / "report.html"
+    write_atomic(path, page)
+    return path
+
+
+def render(run: RunFiles) -> str:
+    """The whole page as text."""
+    from plotly.offline import get_plotlyjs
+
+    scripts = [Html(get_plotlyjs()), Html(SCRIPT)]
+    title = f"{run.path.resolve().name} · hwnas report"
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="referrer", content="no-referrer"),
+        el("title", title),
+        el("style", Html(STYLE)),
+    )
+    sections = [
+        front_section(run),
+        prediction_section(run),
+        search_section(run),
+        operations_section(run),
+        networks_section(run),
+        usage_section(run),
+    ]
+    body = el(
+        "body",
+        _navigation(),
+        headline(run),
+        el("main", el("div", sections, class_="wrap")),
+        _footer(run),
+        [el("script", script) for script in scripts],
+    )
+    return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
+
+
+def _navigation() -> Html:
+    links = [el("a", text, href=f"#{anchor}") for anchor, text in NAV]
+    return el("nav", el("div", el("b", "hwnas"), links, class_="wrap"))
+
+
+def _footer(run: RunFiles) -> Html:
+    versions = run.env.get("versions")
+    known = versions.items() if isinstance(versions, dict) else ()
+    facts = [f"{name} {version}" for name, version in known if version]
+    written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    lines = [
+        f"Written {written} from the files of {run.path.resolve().name}. Latency: {conditions(run)}.",
+        " · ".join(facts),
+    ]
+    return el("footer", el("div", [el("div", line) for line in lines if line], class_="wrap"))
+
+
+def _policy(scripts: list[Html]) -> str:
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    # plotly writes style elements of its own and saves a figure through data: and blob: images.
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

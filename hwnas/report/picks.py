@@ -1,0 +1,220 @@
+"""The sections that show networks: the headline with the one to take, the drawings, the table of all."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from .blocks import parse_blocks
+from .facts import (
+    budget_text,
+    budgets,
+    chosen,
+    conditions,
+    cost_of,
+    device_name,
+    metric_name,
+    target_name,
+    trained,
+    with_unit,
+)
+from .markup import Child, Html, count, el, fixed, ms, percent, signed_percent, table
+from .run_files import Point, RunFiles, number
+from .sections import pending, section
+from .svg import draw_blocks, legend
+
+COLUMNS = (
+    "Network", "Test accuracy", "Validation accuracy", "Accuracy with shared weights", "Latency p50, ms",
+    "95 % interval, ms", "Predicted, ms", "Prediction error", "MACs", "Parameters", "File, MB",
+    "Peak memory, MB", "Within budget", "Clock", "Flag", "File",
+)  # fmt: skip
+
+
+def headline(run: RunFiles) -> Html:
+    """The answer in one screen: the network to take, its figures, its file."""
+    best = chosen(run)
+    children: list[Child] = [el("p", _eyebrow(run), class_="eyebrow")]
+    if best is None:
+        children += _no_result(run)
+    else:
+        accuracy = best.measured.get("test_accuracy", best.measured.get("val_accuracy"))
+        words = budget_text(run)
+        children += [
+            el("h1", f"{percent(accuracy)} accurate in {ms(best.measured['latency_p50_ms'])}"),
+            el(
+                "p",
+                f"The best network under your budget ({words}) " if words else "The most accurate network ",
+                f"on {device_name(run)}: found by the search, trained from scratch, exported to ONNX and "
+                "measured on that very file.",
+                class_="lead",
+            ),
+            el("dl", [_stat(*stat) for stat in _stats(run, best)], class_="cards"),
+            el("p", "File: ", _file_link(best) or "not exported yet", class_="note"),
+        ]
+    children.append(el("p", f"Latency: {conditions(run)}.", class_="note"))
+    return el("header", el("div", children, class_="wrap"), class_="hero", id="result")
+
+
+def networks_section(run: RunFiles) -> Html:
+    """The picks as drawings, then every trained network in one table."""
+    picks = list({p.arch_id: p for p in run.points if p.pick or p.origin == "pick"}.values())
+    drawn = [_drawing(run, point) for point in picks]
+    return section(
+        "networks",
+        "The networks",
+        legend() if any(point.blocks for point in picks) else None,
+        drawn or pending("No network has been picked so far."),
+        el("h3", "All trained networks, with the baselines"),
+        _table(run) if trained(run) else pending("No network has been trained and measured so far."),
+    )
+
+
+def _eyebrow(run: RunFiles) -> str:
+    created = str(run.env.get("created") or "")[:10]
+    return " · ".join(part for part in ("hwnas search", run.path.resolve().name, created) if part)
+
+
+def _no_result(run: RunFiles) -> list[Child]:
+    known = trained(run)
+    if not known:
+        done = (
+            f"Finished stages: {', '.join(run.stages_done)}." if run.stages_done else "No stage is finished."
+        )
+        return [
+            el("h1", "Search in progress"),
+            el("p", "Not yet: no network has been trained and measured. ", done, class_="lead"),
+        ]
+    limits = budgets(run)
+    nearest = min(
+        known, key=lambda point: max((cost_of(point, m) or 0) / limit for m, limit in limits or [("", 1)])
+    )
+    needs = [
+        f"{metric_name(metric)} {with_unit(metric, cost)} (budget {with_unit(metric, limit)})"
+        for metric, limit in limits
+        if (cost := cost_of(nearest, metric)) is not None
+    ]
+    return [
+        el("h1", "Nothing fits the budget"),
+        el(
+            "p",
+            f"No trained network meets {budget_text(run) or 'every budget'}. ",
+            f"The nearest one, {nearest.label}, needs {' and '.join(needs)}." if needs else None,
+            class_="lead",
+        ),
+    ]
+
+
+def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
+    """(name, value, small print) of the headline's cards."""
+    measured, predicted = point.measured, point.predicted
+    low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")
+    interval = f"95 % interval {ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else ""
+    limits = {metric: f"budget {with_unit(metric, limit)}" for metric, limit in budgets(run)}
+    validation = f"validation {percent(measured.get('val_accuracy'))}"
+    svc = number(run.front.get("svc_test_accuracy"))
+    beside = f"{validation}; SVC {percent(svc)}" if svc is not None else validation
+    return [
+        ("Test accuracy", percent(measured.get("test_accuracy")), beside),
+        (
+            "Latency, p50",
+            ms(measured["latency_p50_ms"]),
+            "; ".join(part for part in (interval, limits.get("latency_ms", "")) if part),
+        ),
+        ("File size", fixed(cost_of(point, "size_mb"), 2, " MB"), limits.get("size_mb", "fp32 ONNX")),
+        ("MACs", count(predicted.get("macs")), limits.get("macs", "for one image")),
+        ("Parameters", count(predicted.get("params")), limits.get("params", "")),
+        (
+            "Peak memory",
+            fixed(predicted.get("peak_memory_mb"), 2, " MB"),
+            limits.get("peak_memory_mb", "activations, predicted"),
+        ),
+    ]
+
+
+def _stat(name: str, value: str, small: str) -> Html:
+    return el("div", el("dt", name), el("dd", value, el("small", small) if small else None), class_="card")
+
+
+def _file_link(point: Point) -> Html | None:
+    """A link relative to the page; only to a folder that is there."""
+    if point.folder is None:
+        return None
+    path = f"{point.folder}/model.onnx"
+    return el("a", el("code", path), href=f"./{quote(path)}")
+
+
+def _drawing(run: RunFiles, point: Point) -> Html:
+    latency_ms = point.measured.get("latency_p50_ms")
+    known = f"{ms(latency_ms)} measured" if latency_ms is not None else "not measured yet"
+    accuracy = percent(point.measured.get("test_accuracy", point.measured.get("val_accuracy")))
+    blocks = parse_blocks(point.blocks)
+    facts = [
+        (accuracy, "accurate"),
+        (known, f"on {target_name(run)}"),
+        (count(point.predicted.get("macs")), "MACs"),
+        (count(point.predicted.get("params")), "parameters"),
+        (str(len(blocks)), "blocks") if blocks else ("", ""),
+    ]
+    title = f"{point.label[:1].upper()}{point.label[1:]}"
+    drawing = (
+        el(
+            "div",
+            draw_blocks(blocks, f"{title}: {len(blocks)} blocks"),
+            class_="scroll drawing",
+            tabindex="0",
+        )
+        if blocks
+        else pending("No file of the run describes this network.")
+    )
+    return el(
+        "div",
+        el("h3", title),
+        el("p", [el("span", el("b", value), f" {unit}") for value, unit in facts if value], class_="facts"),
+        drawing,
+        el("details", el("summary", "Architecture string"), el("p", el("code", point.arch or point.arch_id))),
+        class_="card figure",
+    )
+
+
+def _table(run: RunFiles) -> Html:
+    best = chosen(run)
+    rows = [_row(point, best is point) for point in trained(run)]
+    svc = number(run.front.get("svc_test_accuracy"))
+    if svc is not None:
+        name = el("span", "SVC", el("small", "scikit-learn, on pixels"))
+        rows.append([name, percent(svc, 2), *["–"] * (len(COLUMNS) - 2)])
+    note = el("p", f"Every latency: {conditions(run)}. MACs and peak memory are for one image.")
+    return el("div", note, table(COLUMNS, rows), class_="card figure")
+
+
+def _row(point: Point, best: bool) -> list[Child]:
+    measured, predicted = point.measured, point.predicted
+    p50_ms, guess_ms = measured["latency_p50_ms"], predicted.get("latency_ms")
+    low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")
+    error = signed_percent(guess_ms / p50_ms - 1) if guess_ms is not None and p50_ms > 0 else "–"
+    name = el(
+        "span",
+        f"{point.label}{' (chosen)' if best else ''}",
+        el(
+            "small",
+            point.arch_id if len(point.arch_id) <= 34 else point.arch_id[:33] + "…",
+            title=point.arch_id,
+        ),
+    )
+    return [
+        name,
+        percent(measured.get("test_accuracy"), 2),
+        percent(measured.get("val_accuracy"), 2),
+        percent(predicted.get("val_accuracy_shared"), 2),
+        ms(p50_ms, unit=False),
+        f"{ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else "–",
+        ms(guess_ms, unit=False),
+        error,
+        count(predicted.get("macs")),
+        count(predicted.get("params")),
+        fixed(cost_of(point, "size_mb"), 3),
+        fixed(predicted.get("peak_memory_mb"), 3),
+        "yes" if point.feasible else "no",
+        point.clock or "–",
+        point.flag or "–",
+        _file_link(point) or "–",
+    ]

@@ -1,0 +1,183 @@
+"""The files of a run directory that the report shows, read once into typed values.
+
+A file that is not there yet is an empty value (a run in progress is worth a page); a file that is there and
+cannot be read is a DamagedFileError, because a page that leaves something out in silence would lie.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from targets.errors import DamagedFileError
+from targets.files import read_json
+
+Row = Mapping[str, Any]
+Describe = Callable[[str], Sequence[Row]]
+"""The blocks of an architecture string, as `blocks.parse_blocks` reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One network of `front.json`. `predicted` and `measured` hold the numbers that are known, with units
+    in their names; `blocks` is empty where nothing describes the network.
+    """
+
+    arch_id: str
+    arch: str
+    origin: str
+    pick: str
+    predicted: Mapping[str, float]
+    measured: Mapping[str, float]
+    clock: str
+    flag: str
+    feasible: bool
+    blocks: tuple[Row, ...]
+    folder: str | None
+
+    @property
+    def label(self) -> str:
+        """What the point is called on the page."""
+        return self.pick or {"mobilenet_v3": "MobileNetV3", "svc": "SVC"}.get(self.origin, self.origin)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Not found by the search, but trained and measured beside it."""
+        return self.origin in BASELINES
+
+
+BASELINES = ("random", "mobilenet_v3")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Everything the page is made of."""
+
+    path: Path
+    front: Row
+    points: tuple[Point, ...]
+    stats: tuple[Mapping[str, str], ...]
+    alphas: Mapping[str, list[list[float]]]
+    config: Row
+    env: Row
+    manifests: Mapping[str, Row]
+    stages_done: tuple[str, ...]
+
+    def rows(self, key: str) -> list[Row]:
+        """The list of objects under `key` of front.json; empty when it is not there yet."""
+        return _rows(self.front, key)
+
+    def part(self, key: str) -> Row:
+        """The object under `key` of front.json; empty when it is not there yet."""
+        value = self.front.get(key) or {}
+        if not isinstance(value, Mapping):
+            raise DamagedFileError(f"front.json: {key!r} is not an object; restore or delete the file")
+        return value
+
+
+def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
+    """The run in `path`. `describe` draws architectures that no file of the run describes."""
+    if not path.is_dir():
+        raise DamagedFileError(f"run: {path} is not a directory; `hwnas search` makes one")
+    front = _object(path / "front.json")
+    manifests = {
+        folder.name: _object(folder / "manifest.json")
+        for folder in sorted(path.glob("models/*"))
+        if (folder / "manifest.json").is_file()
+    }
+    make = partial(_point, manifests=manifests, describe=describe)
+    return RunFiles(
+        path=path,
+        front=front,
+        points=tuple(make(row) for row in _rows(front, "points")),
+        stats=_csv(path / "train_stats.csv"),
+        alphas=_arrays(path / "alphas.npz"),
+        config=_object(path / "config.resolved.json"),
+        env=_object(path / "env.json"),
+        manifests=manifests,
+        stages_done=tuple(sorted(file.stem for file in path.glob("stages/*.json"))),
+    )
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for anything else (null, text, NaN, a truth value)."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    pairs = value.items() if isinstance(value, Mapping) else ()
+    return {str(key): found for key, entry in pairs if (found := number(entry)) is not None}
+
+
+def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) -> Point:
+    arch_id, arch = str(row.get("arch_id", "")), str(row.get("arch", ""))
+    measured = row.get("measured") or {}
+    manifest = manifests.get(arch_id, {})
+    blocks = row.get("blocks") or manifest.get("blocks") or ()
+    if not blocks and describe and arch and row.get("origin") != "mobilenet_v3":
+        blocks = describe(arch)
+    return Point(
+        arch_id=arch_id,
+        arch=arch,
+        origin=str(row.get("origin") or ""),
+        pick=str(row.get("pick") or ""),
+        predicted=_numbers(row.get("predicted")),
+        measured=_numbers(measured),
+        clock=str(measured.get("clock") or ""),
+        flag=str(measured.get("flag") or ""),
+        feasible=bool(row.get("feasible", True)),
+        blocks=tuple(blocks),
+        folder=f"models/{arch_id}" if arch_id in manifests else None,
+    )
+
+
+def _rows(front: Row, key: str) -> list[Row]:
+    value = front.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
+        raise DamagedFileError(f"front.json: {key!r} is not a list of objects; restore or delete the file")
+    return value
+
+
+def _object(path: Path) -> Row:
+    if not path.is_file():
+        return {}
+    value = read_json(path, "report")
+    if not isinstance(value, Mapping):
+        raise DamagedFileError(f"report: {path} does not hold an object; restore or delete it")
+    return value
+
+
+def _csv(path: Path) -> tuple[Mapping[str, str], ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return tuple({k: v or "" for k, v in row.items() if k} for row in csv.DictReader(file))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DamagedFileError(f"report: {path} is damaged ({error}); restore or delete it") from None
+
+
+def _arrays(path: Path) -> dict[str, list[list[float]]]:
+    """Each array of the file as nested lists (epochs, n_options); nothing in it is executed."""
+    if not path.is_file():
+        return {}
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {str(name): np.atleast_2d(arrays[name]).astype(float).tolist() for name in arrays.files}
+    except (BadZipFile, EOFError, OSError, ValueError) as error:
+        raise DamagedFileError(f"report: {path} is damaged ({error}); restore or delete it") from None
