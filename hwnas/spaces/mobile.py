@@ -191,7 +191,7 @@ class MobileSpace(NetworkSpace):
         rows = []
         for i, key in enumerate(self.parts(arch)):
             s = self._specs[key]
-            after = [s.n_classes] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
+            after = [s.n_classes, 1, 1] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
             rows.append(
                 {
                     "name": key if s.kind in ("stem", "head") else f"block {i}",

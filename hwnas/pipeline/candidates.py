@@ -1,0 +1,87 @@
+"""Stage 7: the front measured on the target, and the picks chosen among what is measured inside the budgets.
+
+Wrong predictions cost accuracy and hypervolume, and measuring only the selected networks repairs most
+of it (Laube et al. 2022), so nothing is picked by a predicted latency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+import lut
+from targets.errors import InfeasibleError
+
+from ..budget import feasible
+from ..strategy import choose_picks
+from . import networks
+from .work import Outcome, Work
+
+N_CANDIDATES = 16
+
+
+def measure_candidates(work: Work) -> Outcome:
+    """The result lists the measured candidates and, among them, the picks with the reason for each."""
+    rows = _candidates(work)
+    archs = work.archs([r["arch"] for r in rows])
+    files = {r["arch"]: networks.arch_onnx(work.space, a, work.config.batch) for r, a in zip(rows, archs, strict=True)}
+    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    candidates = []
+    for row, price in zip(rows, work.price(archs), strict=True):
+        measured = asdict(found[row["arch"]])
+        inside = feasible(work.budgets, {**price, "latency_ms": measured["p50_ms"]})
+        candidates.append({**row, "predicted": price, "measured": measured, "inside": inside})
+    picks = _picks(work, candidates)
+    work.run.log(
+        f"measured {len(candidates)} candidates, {sum(c['inside'] for c in candidates)} inside the budgets; "
+        "picks: " + ", ".join(f"{p['pick']} {p['measured']['p50_ms']:.3g} ms" for p in picks)
+    )
+    return Outcome({"candidates": candidates, "picks": picks})
+
+
+def _candidates(work: Work) -> list[dict[str, Any]]:
+    """The gradient search's own architecture, and a spread of the front over log latency."""
+    by_arch = {r["arch"]: r for r in work.result("front")["rows"]}
+    own = work.result("gradient")["seeds"][0]["arch"]
+    front = [by_arch[a] for a in work.result("front")["front_latency"]]
+    if not front:
+        raise InfeasibleError(
+            f"no evaluated architecture meets {', '.join(map(str, work.search_budgets))}; "
+            f"raise the budgets or --generations"
+        )
+    chosen = choose_picks(
+        [r["latency_ms"] for r in front], [r["val_accuracy"] for r in front], min(N_CANDIDATES, len(front))
+    )
+    archs = list(dict.fromkeys([own, *(front[p.index]["arch"] for p in chosen)]))
+    if len(archs) < N_CANDIDATES:  # a short front leaves room for the next fronts
+        feasible_rows = [r for r in by_arch.values() if r["feasible"]]
+        more = choose_picks(
+            [r["latency_ms"] for r in feasible_rows],
+            [r["val_accuracy"] for r in feasible_rows],
+            min(N_CANDIDATES, len(feasible_rows)),
+        )
+        archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:N_CANDIDATES]
+    return [
+        {"arch": a, "origin": "gradient" if a == own else "front", "val_accuracy_shared": by_arch[a]["val_accuracy"]}
+        for a in archs
+    ]
+
+
+def _picks(work: Work, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    inside = [c for c in candidates if c["inside"]]
+    if not inside:
+        fastest = min(candidates, key=lambda c: c["measured"]["p50_ms"])
+        raise InfeasibleError(
+            f"none of the {len(candidates)} measured candidates is inside {', '.join(map(str, work.budgets))}; "
+            f"the fastest is {fastest['arch']} with {fastest['measured']['p50_ms']:.4g} ms"
+        )
+    latency = [c["measured"]["p50_ms"] for c in inside]
+    accuracy = [c["val_accuracy_shared"] for c in inside]
+    chosen = choose_picks(latency, accuracy, min(work.config.picks, len(inside)))
+    picks = [{**inside[p.index], "pick": p.why} for p in chosen]
+    own = next((c for c in inside if c["origin"] == "gradient"), None)
+    if own is not None and own["arch"] not in {p["arch"] for p in picks}:
+        picks.append({**own, "pick": "gradient"})
+    return sorted(picks, key=lambda p: float(np.float64(p["measured"]["p50_ms"])))

@@ -1,0 +1,128 @@
+"""Stage 10: every trained network exported, checked against torch, measured on the target, and scored.
+
+The test split is read here and nowhere else, after all decisions: the chosen pick is the best on validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import lut
+from targets.errors import HwnasError
+
+from ..baselines import linear_accuracy, svc_accuracy
+from ..data import eval_batches
+from ..evaluate import SharedWeights
+from ..export import Exported, export_model
+from ..onnx_score import onnx_accuracy
+from ..report.drawing import dot_text
+from ..train import logits_of
+from ..workers import Trained
+from .training import FOLDER, job, networks_to_train
+from .work import Outcome, Work, measured_columns
+
+
+def evaluate_models(work: Work) -> Outcome:
+    """Write models/<arch_id>/; the result holds the points of the final table."""
+    rows = _trained(work)
+    exported = [_export(work, row) for row in rows]
+    found = lut.measure(
+        work.target, {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}, home=work.home, log=work.run.log
+    )
+    points = []
+    with work.run.progress("evaluation", len(rows)) as bar:
+        for row, model in zip(rows, exported, strict=True):
+            points.append(_point(work, row, model, found[row["arch_id"]]))
+            bar.advance(1, row["arch_id"])
+    picks = [p for p in points if p["pick"] and p["feasible"]]
+    if not picks:
+        raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
+    chosen = max(picks, key=lambda p: (p["measured"]["val_accuracy"], -p["measured"]["latency_p50_ms"]))
+    svc = svc_accuracy(work.data, seed=work.config.seed)
+    linear = linear_accuracy(work.data, seed=work.config.seed)
+    work.run.log(
+        f"chosen on validation: {chosen['arch_id']} ({chosen['pick']}), test accuracy "
+        f"{chosen['measured']['test_accuracy']:.4f}, {chosen['measured']['latency_p50_ms']:.3g} ms; "
+        f"SVC {svc.test_accuracy:.4f}, linear {linear.test_accuracy:.4f}"
+    )
+    result = {
+        "models": points,
+        "chosen": chosen["arch_id"],
+        "svc_test_accuracy": svc.test_accuracy,
+        "svc": asdict(svc),
+        "linear_test_accuracy": linear.test_accuracy,
+    }
+    return Outcome(result, tuple(f"models/{r['arch_id']}" for r in rows))
+
+
+def _trained(work: Work) -> list[dict[str, Any]]:
+    """The networks that were trained, with the shared-weight accuracy of those of the space."""
+    failed = {m["arch_id"] for m in work.result("training")["models"] if m["failure"]}
+    rows = [r for r in networks_to_train(work) if r["arch_id"] not in failed]
+    return [r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(work, r)} for r in rows]
+
+
+def _shared(work: Work, row: dict[str, Any]) -> float | None:
+    if "arch" not in row["network"]:
+        return None
+    evaluator: SharedWeights = work.evaluator
+    (metrics,) = evaluator(work.archs([row["arch"]]))
+    return float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
+
+
+def _outcome(work: Work, row: dict[str, Any]) -> Trained:
+    from ..training_job import read_result
+
+    found = read_result(job(work, row, work.config.seed), work.path / FOLDER)
+    if found is None:
+        raise HwnasError(f"the training of {row['arch_id']} left no result in {work.path / FOLDER}")
+    return found
+
+
+def _export(work: Work, row: dict[str, Any]) -> Exported:
+    blocks = work.space.describe(work.space.from_string(row["arch"])) if "arch" in row["network"] else []
+    return export_model(
+        _outcome(work, row).module(),
+        work.data,
+        work.path / "models" / row["arch_id"],
+        arch_id=row["arch_id"],
+        network=row["network"],
+        dot=dot_text(blocks, row["arch_id"]),
+        batch=work.config.batch,
+        facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
+    )
+
+
+def _point(work: Work, row: dict[str, Any], model: Exported, measured: lut.Measurement) -> dict[str, Any]:
+    """One row of the final table; the manifest of the model says the same."""
+    validation, test = (onnx_accuracy(model.onnx, work.data, split) for split in ("val", "test"))
+    batches = eval_batches(work.data, "test", 256)
+    torch_logits, _ = logits_of(_outcome(work, row).module(), batches)
+    columns = {
+        **measured_columns(asdict(measured)),
+        "val_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "size_mb": model.manifest["size_mb"],
+        "label_disagreements": test.disagreements(torch_logits),
+        "test_images": len(test.labels),
+    }
+    latency = {
+        **{k: columns[k] for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")},
+        "target": work.target.to_json(),
+        "context": work.table["context"],
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    model.noted(latency=latency, val_accuracy=validation.accuracy, test_accuracy=test.accuracy)
+    costs = {**row["predicted"], "latency_ms": measured.p50_ms, "size_mb": model.manifest["size_mb"]}
+    inside = all(b.violation(costs) <= 0 for b in work.budgets if b.metric in costs)
+    return {
+        "arch_id": row["arch_id"],
+        "arch": row["arch"],
+        "origin": row["origin"],
+        "pick": row.get("pick"),
+        "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
+        "measured": columns,
+        "feasible": inside,
+    }

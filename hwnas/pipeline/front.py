@@ -1,0 +1,56 @@
+"""Stage 6: the Pareto front by NSGA-II over shared weights and the tables, seeded by the gradient search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..strategy import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
+from .work import Outcome, Work
+
+OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
+
+
+def make_goals(work: Work) -> Goals:
+    """The objectives, the budgets tightened by the table's error, and the space's worst where none is given."""
+    return Goals.parse(OBJECTIVES, work.search_budgets)
+
+
+def search_front(work: Work) -> Outcome:
+    """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
+    config, goals = work.config, make_goals(work)
+    seeds = work.archs([row["arch"] for row in work.result("gradient")["seeds"]])
+    strategy = nsga2(work.space, goals, population=config.population, seed=config.seed, seeds=seeds)
+    path = work.path / "evaluated.json"
+    if path.exists():
+        strategy.restore(load_rows(path, strategy.question))
+        work.run.log(f"going on after generation {strategy.ledger.generations}")
+    evaluator = work.evaluator
+    mirror = StudyMirror(work.path / "study.db", work.space, goals, work.run.log.warn)
+    generations = work.plan["generations"]
+    with work.run.progress("front", generations) as bar:
+        bar.advance(strategy.ledger.generations)
+
+        def on_generation(rows: Sequence[Row]) -> None:
+            save_rows(path, strategy.ledger, strategy.question)
+            mirror.update(strategy.ledger.rows)
+            bar.advance(1)
+
+        ended = run(strategy, evaluator, generations, on_generation=on_generation)
+    ledger = strategy.ledger
+    volumes = ledger.hypervolumes()
+    front = ledger.front(["val_accuracy", "latency_ms"])
+    work.run.log(
+        f"front: {len(ledger.rows)} architectures evaluated ({ended}), {len(ledger.front())} on the front, "
+        f"hypervolume {volumes[0]['value']:.4f} -> {volumes[-1]['value']:.4f}"
+    )
+    result = {
+        "front": [r.arch for r in ledger.front()],
+        "front_latency": [r.arch for r in front],
+        "rows": [
+            {"arch": r.arch, "generation": r.generation, "origin": r.origin, "feasible": r.feasible, **r.metrics}
+            for r in ledger.rows
+        ],
+        "hypervolume": volumes,
+        "ended": ended,
+    }
+    return Outcome(result, ("evaluated.json",))

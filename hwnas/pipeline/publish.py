@@ -1,0 +1,140 @@
+"""Stage 11: front.json and front.csv, the Pareto set with predicted and measured values, and report.html."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from targets.files import write_atomic, write_json
+
+from ..report import write_report
+from .front import OBJECTIVES
+from .work import Outcome, Work, measured_columns
+
+SCHEMA = 1
+
+
+def publish(work: Work) -> Outcome:
+    """Write front.json, front.csv and report.html."""
+    document = front_document(work)
+    write_json(work.path / "front.json", document)
+    write_atomic(work.path / "front.csv", front_csv(document["points"]))
+    report = write_report(work.path)
+    work.run.log(f"report: {report}")
+    return Outcome({"report": report.name}, ("front.json", "front.csv", report.name))
+
+
+def front_document(work: Work) -> dict[str, Any]:
+    """All that the report shows, as JSON."""
+    front, table, plan = work.result("front"), work.table, work.result("plan")
+    evaluation = work.result("evaluation")
+    trained = evaluation["models"]
+    known = {m["arch_id"] for m in trained}
+    candidates = [_candidate_point(work, c) for c in work.result("candidates")["candidates"]]
+    return {
+        "schema": SCHEMA,
+        "target": {**work.target.to_json(), "context_hash": table["context"]["hash"], "facts": table["context"]["facts"]},
+        "space": work.space.spec(),
+        "budgets": [{"metric": b.metric, "limit": b.limit} for b in work.budgets],
+        "default_budget": not work.config.budgets,
+        "objectives": list(OBJECTIVES),
+        "counts": plan["counts"],
+        "points": [*trained, *(c for c in candidates if c["arch_id"] not in known)],
+        "chosen": evaluation["chosen"],
+        "hypervolume": front["hypervolume"],
+        "rank_correlation": rank_correlation(trained),
+        "svc_test_accuracy": evaluation["svc_test_accuracy"],
+        "linear_test_accuracy": evaluation["linear_test_accuracy"],
+        "table": {**table["errors"], "margin": table["margin"]},
+        "evaluated": [
+            {
+                "arch_id": work.space.arch_id(work.space.from_string(r["arch"])),
+                "arch": r["arch"],
+                "val_accuracy_shared": r.get("val_accuracy"),
+                "latency_ms": r.get("latency_ms"),
+                "generation": r["generation"],
+                "origin": r["origin"],
+                "feasible": r["feasible"],
+            }
+            for r in front["rows"]
+        ],
+        "option_cost": option_costs(work),
+    }
+
+
+def _candidate_point(work: Work, candidate: dict[str, Any]) -> dict[str, Any]:
+    arch = work.space.from_string(candidate["arch"])
+    return {
+        "arch_id": work.space.arch_id(arch),
+        "arch": candidate["arch"],
+        "origin": candidate["origin"],
+        "pick": None,
+        "predicted": {**candidate["predicted"], "val_accuracy_shared": candidate["val_accuracy_shared"]},
+        "measured": measured_columns(candidate["measured"]),
+        "feasible": candidate["inside"],
+    }
+
+
+def front_csv(points: Sequence[dict[str, Any]]) -> str:
+    """One row per point: identity, then predicted_*, then measured_*, units in the names."""
+    rows = [
+        {
+            **{k: p[k] for k in ("arch_id", "origin", "pick", "feasible")},
+            **{f"predicted_{k}": v for k, v in p["predicted"].items()},
+            **{f"measured_{k}": v for k, v in (p["measured"] or {}).items()},
+            "arch": p["arch"],
+        }
+        for p in points
+    ]
+    buffer = io.StringIO()
+    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Spearman of shared-weight accuracy, and of #params, with the validation accuracy after training."""
+    rows = [m for m in models if m["predicted"].get("val_accuracy_shared") is not None]
+    if len(rows) < 3:
+        return {"shared_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
+    trained = [m["measured"]["val_accuracy"] for m in rows]
+
+    def rho(values: list[float]) -> float | None:
+        if len(set(values)) < 2 or len(set(trained)) < 2:
+            return None
+        return float(spearmanr(values, trained).statistic)
+
+    return {
+        "shared_vs_trained": rho([m["predicted"]["val_accuracy_shared"] for m in rows]),
+        "params_vs_trained": rho([m["predicted"]["params"] for m in rows]),
+        "n": len(rows),
+    }
+
+
+def option_costs(work: Work) -> list[dict[str, Any]]:
+    """What each operation of each layer costs (mean over the widths), and its share on the front."""
+    space = work.space
+    front = work.archs(work.result("front")["front"])
+    blocks_ms = work.table["blocks_ms"]
+    out = []
+    for position in space.positions:
+        if len(position.choices) < 2:
+            continue
+        choice = position.choices[-1]
+        for k, option in enumerate(space.choices[choice].options):
+            keys = [key for key in np.atleast_1d(position.keys[..., k]).ravel() if key is not None]
+            share = sum(a[choice] == k for a in front) / max(1, len(front))
+            cost = float(np.mean([blocks_ms[key] for key in keys])) if keys else 0.0
+            out.append(
+                {
+                    "layer": space.choices[choice].name,
+                    "option": option,
+                    "latency_ms": cost,
+                    "chosen_share": share,
+                }
+            )
+    return out

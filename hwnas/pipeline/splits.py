@@ -1,0 +1,20 @@
+"""Stage 1: which sample is in train, validation and test, fixed for the whole run."""
+
+from __future__ import annotations
+
+from targets.files import write_json
+
+from .work import Outcome, Work
+
+
+def split_data(work: Work) -> Outcome:
+    """Write splits.json."""
+    data = work.data
+    write_json(work.path / "splits.json", data.splits_json())
+    sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
+    work.run.log(
+        f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
+        + ", ".join(f"{n} {name}" for name, n in sizes.items())
+    )
+    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
+    return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))

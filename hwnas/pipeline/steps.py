@@ -1,0 +1,54 @@
+"""A long loop under a progress bar, with checkpoints that a resume goes on from to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ..loop import Loop, Save
+from .work import Work
+
+SAVE_EVERY = 100
+"""Steps between checkpoints: some seconds of work, and well under 1 % of the time to write."""
+
+
+class Resumable(Protocol):
+    """`search.GradientSearch` and `warmup.Warmup`: long, and resumable at any step."""
+
+    @property
+    def loop(self) -> Loop:
+        """Counts the steps."""
+        ...
+
+    def run(
+        self,
+        *,
+        until: int | None = None,
+        on_step: Callable[[int], None] | None = None,
+        save: Save | None = None,
+        save_every: int = SAVE_EVERY,
+    ) -> None:
+        """Go on to the end."""
+        ...
+
+    def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        ...
+
+
+def run(work: Work, stage: str, job: Resumable, total: int) -> None:
+    """Run `job` to its end, from the newest checkpoint if there is one."""
+    found = work.run.load_checkpoint(stage)
+    if found is not None:
+        _, tensors, state = found
+        job.load(tensors, state)
+        work.run.log(f"going on at step {job.loop.step} of {total}")
+    with work.run.progress(stage, total) as bar:
+        bar.advance(job.loop.step)
+        job.run(
+            on_step=lambda step: bar.advance(1),
+            save=lambda step, tensors, state: work.run.save_checkpoint(stage, step, tensors, state),
+            save_every=SAVE_EVERY,
+        )

@@ -1,0 +1,57 @@
+"""Stage 2: the latency table of the space on the target: reused, topped up or made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lut
+from targets.files import write_json
+
+from ..export import EXPORTER
+from . import networks
+from .work import Outcome, Work
+
+
+def make_table(work: Work) -> Outcome:
+    """Write table.json: what the run will use, whatever happens to the table later."""
+    config, space = work.config, work.space
+    minutes = config.profile_minutes
+    if config.minutes is not None:
+        minutes = min(minutes, 0.2 * config.minutes)
+    table = lut.space_table(
+        work.target,
+        space.space_id,
+        networks.parts(space),
+        networks.wholes(space, config.seed),
+        minutes=minutes,
+        home=work.home,
+        exporter=EXPORTER,
+        seed=config.seed,
+        log=work.run.log,
+        progress=work.run.progress,
+    )
+    document = snapshot(table, sorted(space.blocks()))
+    write_json(work.path / "table.json", document)
+    work.run.log(f"latency table {table.context.hash}: {describe(document['errors'])}")
+    return Outcome({"context": table.context.hash, "errors": document["errors"]}, ("table.json",))
+
+
+def snapshot(table: lut.SpaceTable, keys: list[str]) -> dict[str, Any]:
+    """The table as JSON: every block of the space priced, nothing else."""
+    return {
+        "context": {"hash": table.context.hash, "facts": dict(table.context.facts)},
+        "intercept_ms": table.intercept_ms,
+        "slope": table.slope,
+        "blocks_ms": {key: table.latency_ms(key) for key in keys},
+        "errors": table.errors,
+        "margin": table.margin,
+    }
+
+
+def describe(errors: dict[str, Any]) -> str:
+    """The figures of a table in one line."""
+    return (
+        f"error on held-out networks {errors['mape_pct']:.1f} % "
+        f"({errors['within_5_pct']:.0f} % of them within 5 %), noise floor {errors['noise_floor_pct']:.1f} %, "
+        f"line in MACs {errors['macs_line_mape_pct']:.1f} %"
+    )

@@ -1,0 +1,86 @@
+"""Stage 9: picks and baselines trained from scratch, side by side, with one recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..recipe import Recipe
+from ..workers import Failed, Job, Progress, Trained, run_many
+from .work import Outcome, Work
+
+FOLDER = "training"
+
+
+def recipe(work: Work) -> Recipe:
+    """The one recipe, with the epochs of the plan."""
+    base = Recipe.for_data(len(work.data.split("train")), work.plan["train_epochs"])
+    return replace(base, batch_size=min(base.batch_size, len(work.data.split("train"))))
+
+
+def networks_to_train(work: Work) -> list[dict[str, Any]]:
+    """Picks, then random architectures, then MobileNetV3: name, network and what is known of each."""
+    space, baselines = work.space.spec(), work.result("baselines")
+    shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+    rows = []
+    for row in [*work.result("candidates")["picks"], *baselines["random"]]:
+        arch_id = work.space.arch_id(work.space.from_string(row["arch"]))
+        rows.append({**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}})
+    for row in baselines["mobilenet_v3"]:
+        name = f"mobilenet_v3_small-{row['width']:g}"
+        network = {"baseline": "mobilenet_v3_small", "width": row["width"], **shape}
+        rows.append({**row, "arch_id": name, "arch": name, "network": network})
+    return rows
+
+
+def job(work: Work, row: dict[str, Any], seed: int) -> Job:
+    """The training of one network with one seed."""
+    config = work.config
+    data: dict[str, Any] = {
+        "spec": config.data,
+        "image_size": work.data.image_size,
+        "seed": config.seed,
+        "root": str(work.home),
+        "splits_file": str((work.path / "splits.json").resolve()),
+    }
+    if config.labels:
+        data["labels_csv"] = config.labels
+    return Job(f"{row['arch_id']}-s{seed}", row["network"], data, recipe(work).to_json(), seed, config.device)
+
+
+def train_all(work: Work, jobs: list[Job]) -> list[Trained | Failed]:
+    """Train in parallel processes under one progress bar."""
+    done: dict[str, int] = {}
+    with work.run.progress("training", 100 * len(jobs)) as bar:
+
+        def on_progress(progress: Progress) -> None:
+            now = int(100 * progress.share)
+            bar.advance(now - done.get(progress.job_id, 0), progress.job_id)
+            done[progress.job_id] = now
+
+        return run_many(
+            jobs,
+            work.path / FOLDER,
+            work.n_workers,
+            on_progress=on_progress,
+            log=work.run.log.warn,
+        )
+
+
+def train_models(work: Work) -> Outcome:
+    """The result lists every network with its validation accuracy, or why it failed."""
+    rows = networks_to_train(work)
+    outcomes = train_all(work, [job(work, row, work.config.seed) for row in rows])
+    models = []
+    for row, outcome in zip(rows, outcomes, strict=True):
+        if isinstance(outcome, Failed):
+            work.run.log.warn(f"{row['arch_id']}: {outcome.reason}")
+            models.append({"arch_id": row["arch_id"], "failure": outcome.reason})
+        else:
+            models.append(
+                {"arch_id": row["arch_id"], "failure": None, "val_accuracy": outcome.val_accuracy,
+                 "val_loss": outcome.val_loss, "cpu_s": outcome.cpu_s}
+            )  # fmt: skip
+            work.run.log(f"{row['arch_id']} ({row.get('pick') or row['origin']}): {outcome.val_accuracy:.4f}")
+    files = tuple(f"{FOLDER}/{o.folder.name}" for o in outcomes if isinstance(o, Trained))
+    return Outcome({"recipe": recipe(work).to_json(), "models": models}, files)

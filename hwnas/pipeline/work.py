@@ -1,0 +1,206 @@
+"""What the stages of a run share, read lazily from the files that earlier stages left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import targets
+from targets import Target
+from targets.files import read_json
+
+from ..budget import Budget
+from ..config import SearchConfig
+from ..cost import CostModel
+from ..data import Augment, Batches, Data, load_data
+from ..evaluate import SharedWeights
+from ..home import data_home
+from ..mix import Arch
+from ..run_dir import RunDir
+from ..space import NetworkSpace
+from ..spaces import load_space
+
+
+EVAL_IMAGES = 2000
+"""Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a stage answers (JSON) and the files that it left, relative to the run."""
+
+    result: dict[str, Any]
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunTable:
+    """The latencies that the run works with: a snapshot, so that a later profile cannot change them."""
+
+    intercept_ms: float
+    blocks_ms: Mapping[str, float]
+
+    def latency_ms(self, key: str) -> float:
+        """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
+        return self.blocks_ms[key]
+
+
+class Work:
+    """A run and everything that can be derived from its configuration and finished stages."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Run: locked by the caller."""
+        self.run = run
+        self._results: dict[str, dict[str, Any]] = {}
+
+    @property
+    def config(self) -> SearchConfig:
+        """The question."""
+        return self.run.config
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.run.path
+
+    @cached_property
+    def home(self) -> Path:
+        """Where tables and data sets live."""
+        return data_home(self.config.home)
+
+    def done(self, stage: str) -> bool:
+        """Whether the stage is finished and its files are as it left them."""
+        found = self._results.get(stage) or self.run.stage_done(stage)
+        if found is not None:
+            self._results[stage] = found
+        return found is not None
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage answered."""
+        if not self.done(stage):
+            raise KeyError(f"stage {stage!r} is not done yet")
+        return self._results[stage]
+
+    @cached_property
+    def data(self) -> Data:
+        """The images, split as splits.json says."""
+        stored = self.path / "splits.json"
+        config = self.config
+        return load_data(
+            config.data,
+            config.image_size,
+            config.seed,
+            root=self.home,
+            labels_csv=Path(config.labels) if config.labels else None,
+            download=config.download,
+            splits=read_json(stored, "the splits of the run") if stored.exists() else None,
+            log=self.run.log,
+        )
+
+    @cached_property
+    def target(self) -> Target:
+        """The device."""
+        return targets.load_target(self.config.target)
+
+    @cached_property
+    def space(self) -> NetworkSpace:
+        """The search space at the scale of the data."""
+        return load_space(
+            self.config.space,
+            image_size=self.data.image_size,
+            in_channels=self.data.in_channels,
+            n_classes=self.data.n_classes,
+            width_mult=self.config.width_mult,
+        )
+
+    @cached_property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """(batch, c, h, w) of the exported networks."""
+        return (self.config.batch, self.data.in_channels, self.data.image_size, self.data.image_size)
+
+    @cached_property
+    def table(self) -> dict[str, Any]:
+        """table.json of the run: blocks, intercept, errors, context."""
+        document: dict[str, Any] = read_json(self.path / "table.json", "the latency table of the run")
+        return document
+
+    @cached_property
+    def costs(self) -> CostModel:
+        """Prices of the space on the target."""
+        return CostModel(self.space, RunTable(self.table["intercept_ms"], self.table["blocks_ms"]))
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What the user asked for, or the default."""
+        return tuple(Budget.parse(b) for b in self.result("plan")["budgets"])
+
+    @cached_property
+    def search_budgets(self) -> tuple[Budget, ...]:
+        """The same, with the latency tightened by the error of the table."""
+        return tuple(Budget.parse(b) for b in self.result("plan")["search_budgets"])
+
+    @property
+    def plan(self) -> dict[str, int]:
+        """Numbers of steps, epochs and generations."""
+        counts: dict[str, int] = self.result("plan")["counts"]
+        return counts
+
+    def batches(self, split: str, stream: int, *, augmented: bool) -> Batches:
+        """Training batches; stream keeps the stages apart."""
+        augment = Augment.for_data(self.data) if augmented else None
+        seed = self.config.seed * 16 + stream
+        return Batches(self.data, split, self.config.batch_size, seed, augment, self.config.device)
+
+    @cached_property
+    def supernet(self) -> nn.Module:
+        """The trained shared weights."""
+        net = self.space.supernet()
+        if not isinstance(net, nn.Module):
+            raise TypeError(f"the supernet of space {self.space.name} must be a torch module")
+        net.load_state_dict(load_file(self.path / "supernet.safetensors"))
+        return net.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @cached_property
+    def evaluator(self) -> SharedWeights:
+        """Accuracy by the shared weights, costs by the tables."""
+        return SharedWeights.on(
+            self.data,
+            self.supernet,
+            self.costs,
+            seed=self.config.seed,
+            validation_images=EVAL_IMAGES,
+            device=self.config.device,
+        )
+
+    @property
+    def n_workers(self) -> int:
+        """Training processes: as many as the machine has cores, unless told."""
+        return self.config.workers or os.cpu_count() or 1
+
+    def archs(self, keys: Sequence[str]) -> list[Arch]:
+        """Architectures from their strings."""
+        return [self.space.from_string(k) for k in keys]
+
+    def price(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
+        """All costs of each architecture."""
+        costs = self.costs.of(archs)
+        return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]
+
+
+def measured_columns(measured: dict[str, Any]) -> dict[str, Any]:
+    """A `lut.Measurement` under the names of front.csv."""
+    return {
+        "latency_p50_ms": measured["p50_ms"],
+        "latency_ci_low_ms": measured["ci_low_ms"],
+        "latency_ci_high_ms": measured["ci_high_ms"],
+        "clock": measured["clock"],
+        "flag": measured["flag"],
+    }
