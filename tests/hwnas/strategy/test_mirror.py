@@ -120,7 +120,8 @@ def test_a_damaged_file_is_kept_aside_and_rebuilt_with_a_warning(
     StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:5])
     check(path, rows[:5])
     assert len(warnings) == 1 and "study.db" in warnings[0] and "written anew" in warnings[0]
-    assert len((tmp_path / "study.db.damaged").read_bytes()) == len(damaged)
+    # Optuna has added its tables to the foreign one before it can say that the study is missing.
+    assert len((tmp_path / "study.db.damaged").read_bytes()) >= len(damaged)
 
 
 def test_a_file_that_another_program_locks_costs_a_warning(
