@@ -19,19 +19,16 @@ METRICS = {
 }
 
 # What a latency depends on: the label, and the names that a context may use for it.
-CPU = ("cpu", "cpu_model", "model", "device")
+CPU = ("cpu_model", "cpu_hardware", "cpu")
 CONDITIONS = (
     ("{}", CPU),
-    ("onnxruntime {}", ("onnxruntime", "onnxruntime_version", "ort_version", "ort", "runtime_version")),
-    ("{}", ("provider",)),
-    ("{} threads", ("threads", "intra_op_threads")),
+    ("onnxruntime {}", ("ort_version", "onnxruntime_version", "onnxruntime")),
+    ("provider {}", ("provider",)),
+    ("{} threads", ("threads",)),
     ("{}", ("precision",)),
-    (
-        "graph optimisation {}",
-        ("graph_optimization", "graph_optimization_level", "optimization", "graph_opt"),
-    ),
+    ("graph optimisation {}", ("graph_level",)),
+    ("context {}", ("context_hash", "hash")),
 )
-DATES = ("date", "created", "measured", "measured_at", "time")
 
 
 def target_name(run: RunFiles) -> str:
@@ -55,12 +52,15 @@ def conditions(run: RunFiles) -> str:
         if found:
             text = label.format(found)
             parts.append("1 thread" if text == "1 threads" else text)
-    date = next((known[name] for name in DATES if known.get(name)), None) or run.env.get("created")
-    if date:
-        parts.append(str(date)[:10])
-    if known.get("hash"):
-        parts.append(f"context {known['hash'][:8]}")
-    return " · ".join(parts)
+    dates = [str(latency.get("measured") or "") for latency in _latencies(run)]
+    date = max(dates, default="") or str(run.env.get("created") or "")
+    return " · ".join([*parts, date[:10]] if date else parts)
+
+
+def _latencies(run: RunFiles) -> list[Row]:
+    """What each manifest says of the measurement on its file."""
+    found = [manifest.get("latency") for manifest in run.manifests.values()]
+    return [latency for latency in found if isinstance(latency, Mapping)]
 
 
 def budgets(run: RunFiles) -> list[tuple[str, float]]:
@@ -96,8 +96,8 @@ def trained(run: RunFiles) -> list[Point]:
 
 def chosen(run: RunFiles) -> Point | None:
     """The network to take: within every budget, best on validation (the test set decides nothing)."""
-    named = [p for p in trained(run) if p.arch_id == run.front.get("chosen") and not p.is_baseline]
-    candidates = named or [p for p in trained(run) if p.feasible and not p.is_baseline]
+    candidates = [p for p in trained(run) if p.feasible and not p.is_baseline]
+    candidates = [p for p in candidates if p.arch_id == run.front.get("chosen")] or candidates
     return max(candidates, key=_merit, default=None)
 
 

@@ -73,26 +73,33 @@ def share_map(share: Grid) -> Figure | None:
     return _heatmap(share, SEQUENTIAL_GREEN, "chosen", percent, share=True)
 
 
-def belief_map(run: RunFiles) -> Figure | None:
-    """Final probability of every option of every choice of the gradient search."""
+def belief_maps(run: RunFiles) -> tuple[Figure | None, Figure | None]:
+    """Final probability of every option: of the operations, and of the other choices (widths).
+
+    The names of the latter's options stand in no file, so they are numbered in the order of the space.
+    """
     names: dict[str, list[str]] = {}
     for layer, option in option_grids(run)[0]:
         names.setdefault(layer, []).append(option)
-    belief: dict[tuple[str, str], float] = {}
+    operations: dict[tuple[str, str], float] = {}
+    others: dict[tuple[str, str], float] = {}
     for choice, epochs in run.alphas.items():
         final = _probabilities(epochs[-1]) if epochs else []
-        known = names.get(choice, [])
-        options = known if len(known) == len(final) else [f"option {i + 1}" for i in range(len(final))]
-        belief |= {(choice, option): value for option, value in zip(options, final, strict=True)}
-    return _heatmap(belief, SEQUENTIAL_GREEN, "probability", percent, share=True)
+        options = names.get(choice, [])
+        if len(options) == len(final):
+            operations |= {(choice, option): p for option, p in zip(options, final, strict=True)}
+        else:
+            others |= {(choice, f"option {i}"): p for i, p in enumerate(final, start=1)}
+    return (
+        _heatmap(operations, SEQUENTIAL_GREEN, "probability", percent, share=True),
+        _heatmap(others, SEQUENTIAL_GREEN, "probability", percent, share=True),
+    )
 
 
 def _probabilities(row: Sequence[float]) -> list[float]:
-    """The row itself where it is a distribution, else its softmax: files hold either, by method."""
-    if not all(math.isfinite(value) for value in row):
+    """Probabilities of a row of alphas.npz, which holds log-probabilities."""
+    if not row or any(math.isnan(value) for value in row) or max(row) == -math.inf:
         return []
-    if all(value >= 0 for value in row) and abs(sum(row) - 1) < 1e-3:
-        return list(row)
     largest = max(row)
     powers = [math.exp(value - largest) for value in row]
     return [power / sum(powers) for power in powers]

@@ -17,7 +17,7 @@ from .facts import (
     trained,
     with_unit,
 )
-from .markup import Child, Html, count, el, fixed, ms, percent, signed_percent, table
+from .markup import NOT_KNOWN, Child, Html, count, el, fixed, ms, percent, signed_percent, table
 from .run_files import Point, RunFiles, number
 from .sections import pending, section
 from .svg import draw_blocks, legend
@@ -25,7 +25,7 @@ from .svg import draw_blocks, legend
 COLUMNS = (
     "Network", "Test accuracy", "Validation accuracy", "Accuracy with shared weights", "Latency p50, ms",
     "95 % interval, ms", "Predicted, ms", "Prediction error", "MACs", "Parameters", "File, MB",
-    "Peak memory, MB", "Within budget", "Clock", "Flag", "File",
+    "Peak memory, MB", "Within budget", "Labels unlike torch's", "Clock", "Flag", "Measured on", "File",
 )  # fmt: skip
 
 
@@ -37,12 +37,11 @@ def headline(run: RunFiles) -> Html:
         children += _no_result(run)
     else:
         accuracy = best.measured.get("test_accuracy", best.measured.get("val_accuracy"))
-        words = budget_text(run)
         children += [
             el("h1", f"{percent(accuracy)} accurate in {ms(best.measured['latency_p50_ms'])}"),
             el(
                 "p",
-                f"The best network under your budget ({words}) " if words else "The most accurate network ",
+                _promise(run),
                 f"on {device_name(run)}: found by the search, trained from scratch, exported to ONNX and "
                 "measured on that very file.",
                 class_="lead",
@@ -66,6 +65,15 @@ def networks_section(run: RunFiles) -> Html:
         el("h3", "All trained networks, with the baselines"),
         _table(run) if trained(run) else pending("No network has been trained and measured so far."),
     )
+
+
+def _promise(run: RunFiles) -> str:
+    words = budget_text(run)
+    if not words:
+        return "The most accurate network "
+    if run.front.get("default_budget"):
+        return f"The best network within the median of random ones ({words}; no budget was given) "
+    return f"The best network under your budget ({words}) "
 
 
 def _eyebrow(run: RunFiles) -> str:
@@ -111,9 +119,11 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
     limits = {metric: f"budget {with_unit(metric, limit)}" for metric, limit in budgets(run)}
     validation = f"validation {percent(measured.get('val_accuracy'))}"
     svc = number(run.front.get("svc_test_accuracy"))
-    beside = f"{validation}; SVC {percent(svc)}" if svc is not None else validation
+    images = count(measured.get("test_images"))
+    small = [f"{images} images" if images != NOT_KNOWN else "", validation]
+    small += [f"SVC {percent(svc)}"] if svc is not None else []
     return [
-        ("Test accuracy", percent(measured.get("test_accuracy")), beside),
+        ("Test accuracy", percent(measured.get("test_accuracy")), "; ".join(filter(None, small))),
         (
             "Latency, p50",
             ms(measured["latency_p50_ms"]),
@@ -132,6 +142,12 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
 
 def _stat(name: str, value: str, small: str) -> Html:
     return el("div", el("dt", name), el("dd", value, el("small", small) if small else None), class_="card")
+
+
+def _date(run: RunFiles, point: Point) -> str:
+    """The day of the measurement, from the manifest."""
+    latency = run.manifests.get(point.arch_id, {}).get("latency")
+    return str(latency.get("measured", "–"))[:10] if isinstance(latency, dict) else "–"
 
 
 def _file_link(point: Point) -> Html | None:
@@ -177,16 +193,17 @@ def _drawing(run: RunFiles, point: Point) -> Html:
 
 def _table(run: RunFiles) -> Html:
     best = chosen(run)
-    rows = [_row(point, best is point) for point in trained(run)]
-    svc = number(run.front.get("svc_test_accuracy"))
-    if svc is not None:
-        name = el("span", "SVC", el("small", "scikit-learn, on pixels"))
-        rows.append([name, percent(svc, 2), *["–"] * (len(COLUMNS) - 2)])
+    rows = [_row(run, point, best is point) for point in trained(run)]
+    for name, key in (("SVC", "svc_test_accuracy"), ("Linear model", "linear_test_accuracy")):
+        accuracy = number(run.front.get(key))
+        if accuracy is not None:
+            cell = el("span", name, el("small", "scikit-learn, on pixels"))
+            rows.append([cell, percent(accuracy, 2), *[""] * (len(COLUMNS) - 2)])
     note = el("p", f"Every latency: {conditions(run)}. MACs and peak memory are for one image.")
     return el("div", note, table(COLUMNS, rows), class_="card figure")
 
 
-def _row(point: Point, best: bool) -> list[Child]:
+def _row(run: RunFiles, point: Point, best: bool) -> list[Child]:
     measured, predicted = point.measured, point.predicted
     p50_ms, guess_ms = measured["latency_p50_ms"], predicted.get("latency_ms")
     low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")
@@ -214,7 +231,9 @@ def _row(point: Point, best: bool) -> list[Child]:
         fixed(cost_of(point, "size_mb"), 3),
         fixed(predicted.get("peak_memory_mb"), 3),
         "yes" if point.feasible else "no",
+        count(measured.get("label_disagreements")),
         point.clock or "–",
         point.flag or "–",
+        _date(run, point),
         _file_link(point) or "–",
     ]

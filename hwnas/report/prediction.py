@@ -49,7 +49,7 @@ def prediction(run: RunFiles) -> Figure | None:
                 line={"color": GREY, "width": 1, "dash": "dot"},
             ),
             _checked(found, "Check networks", BLUE, "circle"),
-            _checked(shipped, "Trained networks", PURPLE, "diamond"),
+            _checked(shipped, "Networks of this run", PURPLE, "diamond"),
         ],
         "Predicted, ms",
         "Measured p50, ms",

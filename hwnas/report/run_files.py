@@ -44,7 +44,9 @@ class Point:
     @property
     def label(self) -> str:
         """What the point is called on the page."""
-        return self.pick or {"mobilenet_v3": "MobileNetV3", "svc": "SVC"}.get(self.origin, self.origin)
+        if self.pick and self.origin == "gradient" and self.pick != "gradient":
+            return f"{self.pick}, gradient search"
+        return self.pick or {"mobilenet_v3": "MobileNetV3"}.get(self.origin, self.origin)
 
     @property
     def is_baseline(self) -> bool:

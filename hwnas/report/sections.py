@@ -8,7 +8,7 @@ from .curves import search_curves
 from .facts import budget_text, conditions, target_name, trained
 from .figure import Figure
 from .markup import Child, Html, count, el, fixed, join, percent, table
-from .operations import belief_map, cost_map, option_bars, option_grids, share_map
+from .operations import belief_maps, cost_map, option_bars, option_grids, share_map
 from .plots import measured_pair, non_dominated, searched_front, trained_front
 from .prediction import prediction
 from .run_files import Row, RunFiles, number
@@ -190,12 +190,13 @@ def operations_section(run: RunFiles) -> Html:
         f"Means over the layers that offer it. Left: latency in ms on {where}; right: share of the front.",
         option_bars(cost, share),
     )
-    belief = card(
-        "fig-belief",
-        "What the gradient search believed",
-        "Probability of each option at the end of the search.",
-        belief_map(run),
-    )
+    of_operations, of_others = belief_maps(run)
+    says = "Probability of each option at the end of the search."
+    beliefs = [
+        card("fig-belief", "What the gradient search believed", says, of_operations),
+        card("fig-belief-other", "Its other choices, such as widths", says, of_others),
+    ]
+    belief = join(beliefs)
     if not bars and not belief:
         return section(
             "operations", "What each operation costs", pending("No cost of an operation is known.")

@@ -8,14 +8,16 @@ from typing import Any
 
 from .facts import chosen, resolved_config
 from .markup import Child, Html, el
-from .run_files import Point, Row, RunFiles
+from .run_files import Row, RunFiles
 from .sections import pending, section
+
+SHOWN_CLASSES = range(1, 21)  # longer lists stand in the manifest only
 
 
 def usage_section(run: RunFiles) -> Html:
     """Python for the chosen network, and the commands of the run."""
     best = chosen(run)
-    code = model_code(best, run.manifests.get(best.arch_id, {})) if best and best.folder else None
+    code = model_code(best.folder, run.manifests[best.arch_id]) if best and best.folder else None
     resume = f"hwnas search --resume {shlex.quote(str(run.path))}"
     repeat = repeat_command(resolved_config(run))
     children: list[Child] = [
@@ -44,28 +46,28 @@ def usage_section(run: RunFiles) -> Html:
     return section("use", "Use it", *children)
 
 
-def model_code(point: Point, manifest: Row) -> str:
-    """Five lines that load the exported file, prepare an image as in training, and print the class."""
-    model = f"{point.folder}/model.onnx"
-    raw = manifest.get("input")
-    facts: Row = raw if isinstance(raw, dict) else manifest
-    size = _size(facts)
-    mode = "L" if _channels(facts) == 1 else "RGB"
-    pixels = (
-        f'np.asarray(Image.open("image.png").convert("{mode}").resize(({size}, {size})), np.float32) / 255'
-    )
-    grey = f".reshape(1, {size}, {size}, 1)" if mode == "L" else "[None]"
-    mean, std = _list(facts.get("mean")), _list(facts.get("std"))
-    name = str(facts.get("name") or facts.get("input_name") or "image")
-    classes = [str(c) for c in manifest.get("class_names") or []]
-    shown = f"{classes!r}[best]" if 0 < len(classes) <= 20 else "best"
+def model_code(folder: str, manifest: Row) -> str:
+    """Five lines that load the exported file, prepare an image as in training, and print the class.
+
+    Where the margins of a photo are an odd number of pixels, the crop is off by half a pixel.
+    """
+    shape = [int(size) for size in manifest.get("input_shape") or (1, 3, 32, 32)]
+    batch, channels, height, width = shape
+    mode = "L" if channels == 1 else "RGB"
+    upright = f'ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")'
+    mean, std = _list(manifest.get("mean"), 0.0), _list(manifest.get("std"), 1.0)
+    copies = f".repeat({batch}, 0)" if batch > 1 else ""
+    scores = f"net.run(None, {{{str(manifest.get('input_name') or 'image')!r}: x}})[0][0]"
+    classes = [str(name) for name in manifest.get("class_names") or []]
+    known = f"{classes!r}[{scores}.argmax()]" if len(classes) in SHOWN_CLASSES else f"{scores}.argmax()"
     return "\n".join(
         [
-            "import numpy as np, onnxruntime as ort; from PIL import Image",
-            f"net = ort.InferenceSession({model!r}, providers=['CPUExecutionProvider'])",
-            f"x = (({pixels}){grey} - {mean}) / {std}",
-            f"best = net.run(None, {{{name!r}: x.transpose(0, 3, 1, 2).astype(np.float32)}})[0].argmax()",
-            f"print({shown})",
+            "import numpy as np, onnxruntime as ort; from PIL import Image, ImageOps",
+            f"net = ort.InferenceSession({folder + '/model.onnx'!r}, providers=['CPUExecutionProvider'])",
+            f"image = ImageOps.fit({upright}, ({width}, {height}), Image.Resampling.BILINEAR)",
+            f"x = ((np.atleast_3d(image) / 255 - {mean}) / {std}).transpose(2, 0, 1)[None]{copies}"
+            ".astype(np.float32)",
+            f"print({known})",
         ]
     )
 
@@ -97,21 +99,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _size(facts: Row) -> int:
-    shape = facts.get("shape") or facts.get("input_shape")
-    if isinstance(shape, list) and len(shape) >= 2:
-        return int(shape[-1])
-    return int(facts.get("image_size") or 32)
-
-
-def _channels(facts: Row) -> int:
-    mean = facts.get("mean")
-    return len(mean) if isinstance(mean, list) and mean else 3
-
-
-def _list(value: Any) -> list[float]:
+def _list(value: Any, default: float) -> list[float]:
     """Six digits are more than a pixel has."""
-    return [round(float(entry), 6) for entry in value] if isinstance(value, list) else [0.0]
+    return [round(float(entry), 6) for entry in value] if isinstance(value, list) else [default]
 
 
 def _block(text: str) -> Html:

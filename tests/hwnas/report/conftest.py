@@ -13,15 +13,20 @@ import pytest
 
 OPTIONS = ["mb3e3", "mb3e6", "mb5e3", "mb5e6-se", "mb7e6-se-hs", "fused3e3", "skip"]
 LAYERS = [f"stage{s}.layer{b}" for s in range(1, 5) for b in range(3)]
-CONTEXT = {
+TARGET = {
     "name": "host",
-    "hash": "3f9ac2d17b5e",
-    "cpu": "Intel Xeon Platinum 8375C @ 2.90GHz",
-    "onnxruntime": "1.31.0",
-    "provider": "CPUExecutionProvider",
+    "provider": "cpu",
     "threads": 1,
+    "graph_level": "all",
     "precision": "fp32",
-    "date": "2026-11-22T05:12:00+00:00",
+    "spinning": False,
+    "transport": "local",
+    "context_hash": "3f9ac2d17b5e",
+    "facts": {
+        "cpu_model": "Intel Xeon Platinum 8375C @ 2.90GHz",
+        "ort_version": "1.31.0",
+        "machine": "x86_64",
+    },
 }
 ERRORS = {
     "mape_pct": 1.734,
@@ -41,6 +46,9 @@ PICKS = [
     ("gradient", 1.482, 0.9806, 0.9778),
     ("accurate", 2.317, 0.9861, 0.9833),
 ]
+
+
+MEASURED = ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
 
 
 def block(name: str, kind: str, kernel: int | None, **more: Any) -> dict[str, Any]:
@@ -90,7 +98,11 @@ def point(
         "val_accuracy": val,
         "test_accuracy": test,
         "size_mb": 0.3 + 0.5 * p50_ms,
+        "label_disagreements": 0,
+        "test_images": 360,
     }
+    if test is None:  # measured on the device, never trained
+        measured = {key: measured[key] for key in MEASURED}
     return {
         "arch_id": f"{origin}-{pick or 'none'}-{n}",
         "arch": "mobile:" + "-".join(OPTIONS[(n + i) % len(OPTIONS)] for i in range(12)),
@@ -104,7 +116,7 @@ def point(
             "peak_memory_mb": 0.131 + 0.1 * p50_ms,
             "val_accuracy_shared": None if origin == "mobilenet_v3" else val - 0.11 - 0.01 * (n % 3),
         },
-        "measured": dict.fromkeys(measured) if test is None else measured,
+        "measured": measured,
         "feasible": True,
     }
 
@@ -127,7 +139,7 @@ def front() -> dict[str, Any]:
     accuracy = 0.9 - 0.12 / latency**0.5 - rng.exponential(0.04, 400)
     check = np.exp(rng.uniform(np.log(0.5), np.log(4), 24))
     return {
-        "target": CONTEXT,
+        "target": TARGET,
         "budgets": [{"metric": "latency_ms", "limit": 2.5}, {"metric": "size_mb", "limit": 4.0}],
         "objectives": ["val_accuracy_shared", "latency_ms", "macs", "peak_memory_mb"],
         "points": [*points, late | {"feasible": False}],
@@ -136,6 +148,8 @@ def front() -> dict[str, Any]:
         ],
         "rank_correlation": {"shared_vs_trained": 0.714, "params_vs_trained": 0.433, "n": 10},
         "svc_test_accuracy": 0.9722,
+        "linear_test_accuracy": 0.9528,
+        "chosen": "pick-accurate-3",
         "table": ERRORS | {
             "check": [
                 {"key": f"net{i}", "predicted_ms": ms, "measured_ms": ms * (1 + rng.normal(0, 0.02))}
@@ -185,7 +199,8 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
         writer.writeheader()
         writer.writerows(stats())
     ramp = np.linspace(0, 2, 15)[:, None] * np.arange(len(OPTIONS))[None]
-    np.savez(path / "alphas.npz", **{layer: np.roll(ramp, n, axis=1) for n, layer in enumerate(LAYERS)})
+    alphas = {layer: np.roll(ramp, n, axis=1) for n, layer in enumerate(LAYERS)}
+    np.savez(path / "alphas.npz", **alphas, stage1=np.zeros((15, 2)))
     config = {
         "data": "digits",
         "target": "host",
@@ -196,7 +211,7 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
     (path / "config.resolved.json").write_text(json.dumps({"schema": 1, "config": config}))
     versions = {"python": "3.11.9", "onnxruntime": "1.31.0", "torch": "2.15.0"}
     environment = {
-        "created": "2026-11-22T05:10:00+00:00",
+        "created": "2026-11-21T23:10:00+00:00",
         "seed": 3,
         "versions": versions,
         "cpu": {"model": "Xeon"},
@@ -206,14 +221,13 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
         folder = path / "models" / f"pick-{pick[0]}-{number}"
         folder.mkdir(parents=True, exist_ok=True)
         manifest = {
-            "input": {
-                "name": "image",
-                "shape": [1, 1, 32, 32],
-                "mean": [0.3],
-                "std": [0.4],
-                "colour_order": "L",
-            },
+            "input_name": "image",
+            "input_shape": [1, 1, 32, 32],
+            "colour_order": "grey",
+            "mean": [0.3],
+            "std": [0.4],
             "class_names": [str(n) for n in range(10)],
+            "latency": {"measured": "2026-11-22T05:20:00+00:00"},
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))
     return path

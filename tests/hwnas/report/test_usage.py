@@ -1,0 +1,87 @@
+"""What a reader copies from the page must run as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from hwnas.report.usage import model_code, repeat_command
+
+
+def write_colour_model(path: Path, shape: list[int]) -> None:
+    """An ONNX file whose logits are the mean of each channel."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["pixels"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colour",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape[:2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.parent.mkdir(parents=True)
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("colour", "name"), [((250, 60, 60), "it's red"), ((60, 60, 250), "blue")])
+def test_the_five_lines_classify_an_image(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    batch: int,
+    colour: tuple[int, int, int],
+    name: str,
+) -> None:
+    shape = [batch, 3, 16, 16]
+    write_colour_model(tmp_path / "models/a b/model.onnx", shape)
+    Image.new("RGB", (40, 24), colour).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    manifest = {"input_name": "pixels", "input_shape": shape, "mean": [0.5] * 3, "std": [0.2, 0.25, 0.3]}
+    code = model_code("models/a b", manifest | {"class_names": ["it's red", "green", "blue"]})
+    assert len(code.splitlines()) == 5
+    exec(code, {})
+    assert capsys.readouterr().out == f"{name}\n"
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
+def test_the_five_lines_prepare_an_image_as_the_training_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, channels: int
+) -> None:
+    from hwnas.data.image import decode
+
+    rng = np.random.default_rng(1)
+    Image.fromarray(rng.integers(0, 256, (37, 53, 3), dtype=np.uint8)).convert(mode).save(
+        tmp_path / "image.png"
+    )
+    monkeypatch.chdir(tmp_path)
+    code = model_code(
+        "m", {"input_shape": [1, channels, 16, 16], "mean": [0.4] * channels, "std": [0.3] * channels}
+    )
+    lines = [line for line in code.splitlines() if not line.startswith(("net", "print"))]
+    names: dict[str, Any] = {}
+    exec("\n".join(lines), names)
+    pixels = decode((tmp_path / "image.png").read_bytes(), "image.png", 16, channels)
+    np.testing.assert_allclose(names["x"][0], (pixels / 255 - 0.4) / 0.3, atol=1e-5)
+    assert names["x"].dtype == np.float32
+
+
+def test_the_repeating_command_says_what_is_not_default() -> None:
+    command = repeat_command(
+        {"data": "my photos", "target": "host", "seed": 0, "budgets": ["latency_ms<=12"], "method": "darts"}
+        | {"download": True, "labels": None, "picks": 5}
+    )
+    assert command is not None
+    assert command.split(" ")[:2] == ["hwnas", "search"]
+    options = "--data 'my photos' --target host --seed 0 --budget 'latency_ms<=12' --method darts --download"
+    assert re.sub(r"^hwnas search ", "", command) == options
+    assert repeat_command({}) is None
