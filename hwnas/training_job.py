@@ -1,0 +1,266 @@
+"""One training as a file in and files out, and the worker process that does many of them.
+
+A job is JSON; what it came to lies in its folder: `result.json` (sealed) and `weights.safetensors`. A
+training that was cut off goes on from the checkpoints in the same folder.
+
+`python -m hwnas.training_job` reads jobs from its standard input, one JSON line each, and answers in JSON
+lines. It ends when its standard input does, which is also what the death of its parent looks like.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from targets.errors import DamagedFileError, HwnasError
+from targets.files import read_json, safe_name, sha256, write_atomic
+
+from .sealed import read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from .data import Data
+    from .train import EpochStats
+
+_PLACES = ("root", "splits_file", "labels_csv", "images")
+"""Keys of a job's data that say where things lie, not what they are: a moved run keeps its results."""
+STEP_EVENT_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training, as JSON values.
+
+    network: for `build_network`. data: the keywords of `load_data`, paths as text, and `splits_file`, the
+    splits.json of the run. recipe: the fields of `Recipe`.
+    """
+
+    job_id: str
+    network: Mapping[str, Any]
+    data: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    seed: int
+    device: str = "cpu"
+
+    def digest(self) -> str:
+        """SHA-256 of what decides the result."""
+        what = {**asdict(self), "data": {k: v for k, v in self.data.items() if k not in _PLACES}}
+        del what["job_id"]
+        return sha256(json.dumps(what, sort_keys=True, allow_nan=False).encode())
+
+    def folder(self, parent: Path) -> Path:
+        """Where the job's files lie."""
+        return parent / safe_name(self.job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished job. cpu_s: of the whole process while it trained; weights are in the folder."""
+
+    job: Job
+    folder: Path
+    val_accuracy: float
+    val_loss: float
+    epochs: tuple[EpochStats, ...]
+    cpu_s: float
+
+    def weights(self) -> dict[str, Tensor]:
+        """The trained state of the network; DamagedFileError when it is not what was written."""
+        from safetensors.torch import load
+
+        return load(_weights(self.folder, read_sealed(self.folder / "result.json", "training result")))
+
+    def module(self) -> nn.Module:
+        """The trained network, in eval mode."""
+        from .networks import build_network
+
+        module = build_network(self.job.network)
+        module.load_state_dict(self.weights())
+        return module.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job without a result, and why."""
+
+    job: Job
+    reason: str
+
+
+def read_result(job: Job, parent: Path) -> Trained | None:
+    """What `run_job` wrote for this very job, or None where it did not get that far.
+
+    DamagedFileError when the files are damaged; deleting the folder then trains the job again.
+    """
+    from .train import EpochStats
+
+    folder = job.folder(parent)
+    if not (folder / "result.json").exists():
+        return None
+    result = read_sealed(folder / "result.json", "training result")
+    if result["job_sha256"] != job.digest():
+        raise DamagedFileError(
+            f"{folder} holds the result of another training; delete it, or use a new folder"
+        )
+    _weights(folder, result)
+    epochs = tuple(EpochStats(**e) for e in result["epochs"])
+    return Trained(job, folder, result["val_accuracy"], result["val_loss"], epochs, result["cpu_s"])
+
+
+def run_job(
+    job: Job,
+    parent: Path,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+    log: Callable[[str], None] = lambda text: None,
+    save_every_s: float = 30.0,
+) -> Trained:
+    """Train in this process, write the result, drop the checkpoints. The thread count is the caller's."""
+    from .checkpoints import Checkpoints
+    from .export import safetensors_bytes
+    from .networks import build_network
+    from .recipe import Recipe
+    from .train import train
+
+    began = time.process_time()
+    folder = job.folder(parent)
+    checkpoints = Checkpoints(folder / "checkpoints", log)
+    module = build_network(job.network)
+    result = train(
+        module,
+        _load_data(job.data),
+        Recipe(**job.recipe),
+        job.seed,
+        device=job.device,
+        on_step=on_step,
+        saver=_JobSaver(checkpoints),
+        save_every_s=save_every_s,
+    )
+    raw = safetensors_bytes(module)
+    write_atomic(folder / "weights.safetensors", raw)
+    cpu_s = time.process_time() - began
+    document = {
+        "schema": 1,
+        "job": asdict(job),
+        "job_sha256": job.digest(),
+        "weights_sha256": sha256(raw),
+        "val_accuracy": result.val_accuracy,
+        "val_loss": result.val_loss,
+        "epochs": [asdict(e) for e in result.epochs],
+        "cpu_s": cpu_s,
+    }
+    write_sealed(folder / "result.json", document)
+    checkpoints.delete(_STAGE)
+    return Trained(job, folder, result.val_accuracy, result.val_loss, result.epochs, cpu_s)
+
+
+_STAGE = "train"
+
+
+class _JobSaver:
+    def __init__(self, checkpoints: Any) -> None:
+        self._checkpoints = checkpoints
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        self._checkpoints.save(_STAGE, step, tensors, state)
+
+    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        loaded: tuple[int, dict[str, Tensor], dict[str, Any]] | None = self._checkpoints.load(_STAGE)
+        return loaded
+
+
+_loaded: dict[str, Data] = {}  # the data of the last job: the next one mostly asks for the same
+
+
+def _load_data(spec: Mapping[str, Any]) -> Data:
+    from .data import load_data
+
+    key = json.dumps(dict(spec), sort_keys=True)
+    if key not in _loaded:
+        options: dict[str, Any] = {k: v for k, v in spec.items() if k != "splits_file" and v is not None}
+        for name in ("root", "labels_csv", "images"):
+            if name in options:
+                options[name] = Path(options[name])
+        if spec.get("splits_file") is not None:
+            options["splits"] = read_json(Path(spec["splits_file"]), "splits")
+        options.setdefault("image_size", None)
+        _loaded.clear()
+        _loaded[key] = load_data(**options)
+    return _loaded[key]
+
+
+def _weights(folder: Path, result: Mapping[str, Any]) -> bytes:
+    path = folder / "weights.safetensors"
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"training result: {path}: {error.strerror}; delete the folder") from None
+    if sha256(raw) != result["weights_sha256"]:
+        raise DamagedFileError(f"training result: {path} does not match its checksum; delete the folder")
+    return raw
+
+
+def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, out: TextIO) -> None:
+    def say(**event: Any) -> None:
+        print(json.dumps(event), file=out, flush=True)
+
+    while (line := jobs.get()) is not None:
+        import torch  # not before there is work
+
+        torch.set_num_threads(1)
+        order = json.loads(line)
+        said = [float("-inf")]
+
+        def on_step(done: int, total: int, said: list[float] = said) -> None:
+            if time.monotonic() - said[0] >= STEP_EVENT_EVERY_S or done == total:
+                said[0] = time.monotonic()
+                say(event="step", done=done, total=total)
+
+        try:
+            run_job(Job(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
+            answer = {"event": "done"}
+        except HwnasError as error:
+            answer = {"event": "failed", "reason": str(error)}
+        except Exception as error:  # the outermost edge of the worker: the parent reports it
+            traceback.print_exc()
+            answer = {"event": "failed", "reason": f"{type(error).__name__}: {error}"}
+        busy.clear()  # before the answer: the next job may follow it at once
+        say(**answer)
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _listen(jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
+    for line in sys.stdin:
+        busy.set()
+        jobs.put(line)
+    if busy.is_set():
+        os._exit(1)  # the parent is gone: nobody waits for what is being trained
+    jobs.put(None)
+
+
+def main() -> None:
+    """The worker process. Its own prints go to stderr, so that they cannot be taken for answers."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    # Before torch is imported: a parent may die that early.
+    threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
+    _serve(jobs, busy, out)
+
+
+if __name__ == "__main__":
+    main()

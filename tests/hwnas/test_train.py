@@ -1,0 +1,135 @@
+"""The recipe and the loop: schedules by hand, resume to the bit, and digits that are learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hwnas.data import Data, eval_batches, load_data
+from hwnas.optim import DivergedError
+from hwnas.recipe import Recipe
+from hwnas.train import initialise, logits_of, score, train
+from targets.errors import DamagedFileError, UsageError
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    torch.set_num_threads(1)
+    return load_data("digits", 16, 0, root=tmp_path_factory.mktemp("home"))
+
+
+def _network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.1),  # draws from torch's global generator
+        nn.Linear(16 * 16, 10),
+    )
+
+
+class _Memory:
+    """A saver that can stop the training after its n-th state, as a kill would."""
+
+    def __init__(self, stop_after: int = 10**9) -> None:
+        self.states: list[tuple[int, dict[str, Tensor], dict[str, Any]]] = []
+        self.stop_after = stop_after
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        self.states.append((step, {k: v.clone() for k, v in tensors.items()}, dict(state)))
+        if len(self.states) == self.stop_after:
+            raise KeyboardInterrupt
+
+    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+        return self.states[-1] if self.states else None
+
+
+def test_learning_rate_rises_to_the_peak_and_falls_to_zero() -> None:
+    recipe = Recipe(epochs=1, batch_size=8, lr=0.5, warmup_share=0.2)
+    assert recipe.lr_at(0, 10) == pytest.approx(0.25)  # half of the two steps of warm-up
+    assert recipe.lr_at(1, 10) == recipe.lr_at(2, 10) == pytest.approx(0.5)
+    assert recipe.lr_at(6, 10) == pytest.approx(0.25)  # the middle of the cosine
+    assert 0 < recipe.lr_at(9, 10) < 0.02
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"lr": float("nan")}, {"batch_size": 1}, {"momentum": 1.0}])
+def test_a_bad_recipe_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(bad))):
+        Recipe(**{"epochs": 1, "batch_size": 8, "lr": 0.1, **bad})
+
+
+def test_the_recipe_survives_json() -> None:
+    recipe = Recipe.for_data(1000, epochs=3)
+    assert Recipe(**recipe.to_json()) == recipe
+
+
+def test_weights_come_from_the_seed_alone() -> None:
+    first, second, other = _network(), _network(), _network()
+    torch.rand(3)
+    initialise(first, 1)
+    initialise(second, 1)
+    initialise(other, 2)
+    assert torch.equal(first[0].weight, second[0].weight)
+    assert not torch.equal(first[0].weight, other[0].weight)
+    # He et al. 2015: variance 2 / fan_out, here 8 channels of 3 x 3 pixels
+    assert first[3].weight.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
+
+
+def test_digits_are_learnt_and_the_validation_figure_is_that_of_the_weights(digits: Data) -> None:
+    module = _network()
+    steps: list[int] = []
+    result = train(module, digits, Recipe(8, 64, 0.2), 0, on_step=lambda done, total: steps.append(done))
+    assert result.val_accuracy > 0.9  # a linear model has 0.92 to 0.94 on this set
+    assert [e.epoch for e in result.epochs] == list(range(8))
+    assert steps == list(range(1, 8 * (1079 // 64) + 1))
+    logits, labels = logits_of(module, eval_batches(digits, "val", 50))
+    assert result.val_accuracy == pytest.approx((logits.argmax(1) == labels).mean())
+    assert score(module, eval_batches(digits, "val", 50))[1] == pytest.approx(result.val_loss, rel=1e-4)
+
+
+def test_a_stopped_training_goes_on_to_the_bit_and_leaves_global_randomness_alone(digits: Data) -> None:
+    recipe = Recipe(4, 64, 0.2)
+    whole, cut = _network(), _network()
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    uninterrupted = train(whole, digits, recipe, 3)
+    assert torch.equal(torch.rand(1), expected)
+
+    memory = _Memory(stop_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, digits, recipe, 3, saver=memory, save_every_s=0.0)
+    again = _network()
+    resumed = train(again, digits, recipe, 3, saver=memory, save_every_s=0.0)
+    assert len(memory.states) == 4
+    assert resumed.val_loss == uninterrupted.val_loss
+    assert [e.train_loss for e in resumed.epochs] == [e.train_loss for e in uninterrupted.epochs]
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_checkpoint_of_another_training_is_refused(digits: Data) -> None:
+    memory = _Memory(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(_network(), digits, Recipe(2, 64, 0.2), 3, saver=memory, save_every_s=0.0)
+    with pytest.raises(DamagedFileError, match="seed 3"):
+        train(_network(), digits, Recipe(2, 64, 0.2), 4, saver=memory)
+    with pytest.raises(DamagedFileError, match="another network"):
+        train(nn.Sequential(nn.Flatten(), nn.Linear(256, 10)), digits, Recipe(2, 64, 0.2), 3, saver=memory)
+
+
+def test_divergence_names_seed_and_step(digits: Data) -> None:
+    class Overflow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * float("inf")
+
+    with pytest.raises(DivergedError, match="seed 7, step 0 of 16"):
+        train(nn.Sequential(_network(), Overflow()), digits, Recipe(1, 64, 0.2), 7)

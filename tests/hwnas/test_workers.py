@@ -1,0 +1,143 @@
+"""Training processes: the same results whatever happens to the processes, and one clear reason otherwise."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hwnas
+from hwnas.training_job import Failed, Job, Trained, read_result, run_job
+from hwnas.workers import Progress, run_many
+from targets.errors import DamagedFileError, UsageError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    return {"spec": "digits", "image_size": 16, "seed": 0, "root": str(tmp_path_factory.mktemp("home"))}
+
+
+def _job(data: dict[str, Any], job_id: str, **changes: Any) -> Job:
+    space = {"name": "mobile", "image_size": 16, "in_channels": 1, "n_classes": 10, "width_mult": 0.25}
+    network = {"space": space, "arch": "8:mb3e3/8:mb3e3/8:mb3e3/16:mb3e3/24:mb3e3"}
+    recipe = {"epochs": 2, "batch_size": 128, "lr": 0.1}
+    return Job(**{"job_id": job_id, "network": network, "data": data, "recipe": recipe, "seed": 1, **changes})
+
+
+def _same(a: Trained, b: Trained) -> bool:
+    theirs = b.weights()
+    return a.val_loss == b.val_loss and all(torch.equal(v, theirs[k]) for k, v in a.weights().items())
+
+
+def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], tmp_path: Path) -> None:
+    jobs = [_job(data, "one"), _job(data, "two", seed=2), _job(data, "bad", recipe={"epochs": 0})]
+    killed: list[int] = []
+    told: list[str] = []
+
+    def kill_first(progress: Progress) -> None:
+        if progress.job_id == "one" and not killed:
+            killed.append(progress.pid)
+            os.kill(progress.pid, signal.SIGKILL)
+
+    one, two, bad = run_many(jobs, tmp_path / "a", 2, on_progress=kill_first, log=told.append)
+    assert isinstance(one, Trained) and isinstance(two, Trained)
+    assert killed and "one: the training process was ended by SIGKILL" in told[0]
+    assert _same(one, run_job(jobs[0], tmp_path / "here"))
+    assert isinstance(bad, Failed) and "batch_size" in bad.reason
+    assert not (one.folder / "checkpoints").exists() or not list((one.folder / "checkpoints").iterdir())
+
+    def no_more(progress: Progress) -> None:
+        raise AssertionError("a finished job was trained again")
+
+    again = run_many(jobs[:2], tmp_path / "a", 1, on_progress=no_more)
+    assert again == [one, two]
+    assert not one.module().training
+
+
+def test_a_job_that_kills_two_workers_has_failed(data: dict[str, Any], tmp_path: Path) -> None:
+    def kill(progress: Progress) -> None:
+        os.kill(progress.pid, signal.SIGKILL)
+
+    (outcome,) = run_many([_job(data, "one")], tmp_path, 1, on_progress=kill)
+    assert isinstance(outcome, Failed)
+    assert "SIGKILL (out of memory?), 2 times" in outcome.reason
+
+
+def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> None:
+    pids: list[int] = []
+
+    def interrupt(progress: Progress) -> None:
+        pids.append(progress.pid)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_many(
+            [_job(data, "one", recipe={"epochs": 500, "batch_size": 128, "lr": 0.1})],
+            tmp_path,
+            1,
+            on_progress=interrupt,
+        )
+    with pytest.raises(ProcessLookupError):  # ended and reaped
+        os.kill(pids[0], 0)
+
+
+def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Path) -> None:
+    job = _job(data, "one", recipe={"epochs": 500, "batch_size": 128, "lr": 0.1})
+    with subprocess.Popen(
+        [sys.executable, "-m", "hwnas.training_job"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(hwnas.__file__).parent.parent,
+    ) as worker:
+        assert worker.stdin and worker.stdout
+        print(json.dumps({"job": asdict(job), "parent": str(tmp_path)}), file=worker.stdin, flush=True)
+        assert json.loads(worker.stdout.readline())["event"] == "step"  # it is training
+        worker.stdin.close()  # what the death of the parent does
+        assert worker.wait(timeout=60) == 1
+
+
+def test_a_cut_off_job_goes_on_from_its_checkpoint(data: dict[str, Any], tmp_path: Path) -> None:
+    job = _job(data, "one")
+
+    def stop(done: int, total: int) -> None:
+        if done == total // 2 + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, tmp_path / "a", on_step=stop, save_every_s=0.0)
+    assert read_result(job, tmp_path / "a") is None
+    steps: list[int] = []
+    resumed = run_job(job, tmp_path / "a", on_step=lambda done, total: steps.append(done))
+    assert steps[0] == 1079 // 128 + 1
+    assert _same(resumed, run_job(job, tmp_path / "b"))
+
+
+def test_foreign_and_damaged_results_are_refused(data: dict[str, Any], tmp_path: Path) -> None:
+    job = _job(data, "one", recipe={"epochs": 1, "batch_size": 512, "lr": 0.1})
+    trained = run_job(job, tmp_path)
+    assert read_result(job, tmp_path) == trained
+    moved = _job({**data, "root": "/elsewhere"}, "one", recipe=job.recipe)
+    assert read_result(moved, tmp_path) is not None
+    with pytest.raises(DamagedFileError, match="another training"):
+        read_result(_job(data, "one", seed=5, recipe=job.recipe), tmp_path)
+    path = trained.folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedFileError, match="checksum"):
+        read_result(job, tmp_path)
+
+
+def test_two_jobs_cannot_share_a_folder(data: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="share a name"):
+        run_many([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)
+    with pytest.raises(UsageError, match="0 training processes"):
+        run_many([_job(data, "a")], tmp_path, 0)
