@@ -16,21 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
-from targets.errors import HwnasError
-
-SEARCH_EXAMPLES = """
-Examples:
-
-  hwnas search                                      the digits data set, this machine, a default budget
-
-  hwnas search --data photos/ --budget-ms 12        your images, at most 12 ms per image on this machine
-
-  hwnas search --data photos.zip --image-size 96 --budget latency_ms<=12 --budget size_mb<=4
-
-  hwnas search --resume runs/photos-host-1          go on after Ctrl-C, a crash or a power cut
-
-Quote budgets in a shell: --budget 'size_mb<=4'.
-"""
+from hwnas.config import SearchConfig
+from targets.errors import HwnasError, TargetError, UsageError, did_you_mean
 
 app = typer.Typer(
     name="hwnas",
@@ -44,10 +31,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+targets_app = typer.Typer(help="Devices that networks are measured on.", no_args_is_help=True)
+spaces_app = typer.Typer(help="Search spaces.", invoke_without_command=True)
+methods_app = typer.Typer(help="Gradient search methods.", invoke_without_command=True)
+tables_app = typer.Typer(help="Latency tables measured so far.", no_args_is_help=True)
+app.add_typer(targets_app, name="targets")
+app.add_typer(tables_app, name="tables")
+app.add_typer(spaces_app, name="spaces")
+app.add_typer(methods_app, name="methods")
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 HomeOption = Annotated[
     str | None, typer.Option(help="Folder of tables and data; default HWNAS_HOME, else the user data folder.")
 ]
+
+
+def _option(what: str, field: str | None = None) -> Any:
+    """An option's help, with the default of that field of SearchConfig."""
+    return typer.Option(help=f"{what}; default {getattr(DEFAULTS, field)}." if field else f"{what}.")
+
+
+DEFAULTS = SearchConfig()
 
 
 class Terminated(BaseException):
@@ -144,6 +148,131 @@ def _root(
 
 
 @app.command()
+def search(
+    data: Annotated[
+        str | None,
+        _option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashionmnist", "data"),
+    ] = None,
+    labels: Annotated[
+        str | None, _option("CSV of file names and labels, where --data has no class folders")
+    ] = None,
+    image_size: Annotated[
+        int | None, _option("Side in pixels, 16 to 224; default as the data suggest")
+    ] = None,
+    download: Annotated[
+        bool | None, typer.Option("--download", help="Allow fetching cifar10 and the like.")
+    ] = None,
+    budget: Annotated[
+        list[str] | None,
+        _option(
+            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
+            "peak_memory_mb; default the median latency of 200 random architectures"
+        ),
+    ] = None,
+    budget_ms: Annotated[float | None, _option("Short for --budget 'latency_ms<=NUMBER'")] = None,
+    target: Annotated[str | None, _option("Device to search for, a name or a TOML file", "target")] = None,
+    profile_minutes: Annotated[
+        float | None, _option("For measuring blocks where no table fits yet", "profile_minutes")
+    ] = None,
+    space: Annotated[str | None, _option("Search space, a name or a TOML file of stages", "space")] = None,
+    width_mult: Annotated[float | None, _option("Factor on all channels; default by image size")] = None,
+    method: Annotated[str | None, _option("Gradient search, see `hwnas methods`", "method")] = None,
+    supernet_steps: Annotated[
+        int | None, _option("Training steps of the shared weights", "supernet_steps")
+    ] = None,
+    search_steps: Annotated[int | None, _option("Steps of the gradient search", "search_steps")] = None,
+    population: Annotated[int | None, _option("Population of NSGA-II", "population")] = None,
+    generations: Annotated[int | None, _option("Generations of NSGA-II", "generations")] = None,
+    picks: Annotated[
+        int | None, _option("Networks of the front to train, export and measure", "picks")
+    ] = None,
+    random_baselines: Annotated[
+        int | None, _option("Random networks trained beside the picks", "random_baselines")
+    ] = None,
+    train_epochs: Annotated[
+        int | None, _option("Epochs that each network is trained for", "train_epochs")
+    ] = None,
+    batch_size: Annotated[int | None, _option("Images per training step", "batch_size")] = None,
+    batch: Annotated[int | None, _option("Images per inference of the exported networks", "batch")] = None,
+    seed: Annotated[int | None, _option("Seed of everything random", "seed")] = None,
+    device: Annotated[str | None, _option("Where to train, cpu or cuda", "device")] = None,
+    workers: Annotated[int | None, _option("Training processes; default one per core")] = None,
+    minutes: Annotated[float | None, _option("Overall limit that the stages share; default none")] = None,
+    config: Annotated[Path | None, _option("TOML file of these options; options given here win")] = None,
+    out: Annotated[Path | None, _option("Run directory; default runs/<data>-<target>-<n>")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    home: HomeOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the options, print them all, and stop.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for networks, train the best, and export them checked and measured.
+
+    \b
+    Examples:
+      hwnas search                                   digits, this machine, a default budget
+      hwnas search --data photos/ --budget-ms 12     your images, at most 12 ms each
+      hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
+      hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
+    options = dict(locals())
+    for key in ("config", "out", "resume", "dry_run", "quiet", "as_json"):
+        del options[key]
+    options["budgets"] = options.pop("budget") or None
+    _search(options, config, out, resume, dry_run=dry_run, quiet=quiet, as_json=as_json)
+
+
+def _search(
+    options: dict[str, Any],
+    config_file: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    *,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    from hwnas.config import load_config
+    from hwnas.log import Log
+    from hwnas.preflight import planned_work, preflight
+    from hwnas.run_dir import RunDir, default_path
+
+    if resume and out:
+        raise UsageError("--resume goes on in the run it names; leave --out away")
+    config, given = load_config(config_file, options)
+    preflight(config)
+    if dry_run:
+        return _print_json({"config": config.to_json(), "work": planned_work(config)})
+    log = Log(quiet=quiet)
+    path = resume or out or default_path(config)
+    run_dir = (
+        RunDir.open(path, given=given, log=log)
+        if resume
+        else RunDir.create(path, config, given=given, log=log)
+    )
+    _current_run.append(path)
+    with run_dir:
+        log(f"run directory {path}")
+        from hwnas import pipeline
+
+        pipeline.search(run_dir)
+    _current_run.pop()
+    _show_front(path, as_json)
+
+
+def _show_front(path: Path, as_json: bool) -> None:
+    from hwnas.summary import HEADINGS, front_rows, read_front
+
+    front = read_front(path)
+    if as_json:
+        return _print_json({"run": str(path), "front": front})
+    _print_table(HEADINGS, front_rows(front))
+    print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
+
+
+@app.command()
 def status(run_path: Annotated[Path, typer.Argument(metavar="RUN")], as_json: JsonOption = False) -> None:
     """Show how far a run is, and who works in it."""
     from hwnas.status import run_status
@@ -160,6 +289,97 @@ def status(run_path: Annotated[Path, typer.Argument(metavar="RUN")], as_json: Js
         ("stage", "state"), [*((s, f"done {when}") for s, when in document["stages_done"].items()), *steps]
     )
     print(f"models: {len(document['models'])}; report: {document['report'] or 'not written yet'}")
+
+
+@app.command()
+def report(run_path: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+    """Write RUN/report.html again from the files of the run; it opens without a network."""
+    from hwnas.report import write_report
+
+    print(write_report(run_path))
+
+
+@spaces_app.callback()
+def spaces_list(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the search spaces, or `show` one."""
+    if context.invoked_subcommand:
+        return None
+    from hwnas.spaces import SPACES
+
+    return _print_json(sorted(SPACES)) if as_json else print("\n".join(sorted(SPACES)))
+
+
+@spaces_app.command("show")
+def spaces_show(name: Annotated[str, typer.Argument(metavar="SPACE")]) -> None:
+    """Print the TOML file of a space: copy it, edit it, and give it to `hwnas search --space FILE`."""
+    import hwnas.spaces
+
+    if name not in hwnas.spaces.SPACES:
+        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, hwnas.spaces.SPACES)}")
+    print(Path(hwnas.spaces.__file__).with_name(f"{name}.toml").read_text(encoding="utf-8"), end="")
+
+
+@methods_app.callback()
+def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the gradient search methods, or `show` the parts of one."""
+    if context.invoked_subcommand:
+        return None
+    from hwnas.methods import METHODS
+
+    rows = [method.describe() for method in METHODS.parts.values()]
+    if as_json:
+        return _print_json(rows)
+    return _print_table(("method", "title", "paper"), [(r["name"], r["title"], r["paper"]) for r in rows])
+
+
+@methods_app.command("show")
+def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json: JsonOption = False) -> None:
+    """Show every part of a method."""
+    from hwnas.methods import METHODS
+
+    row = METHODS[name].describe()
+    return _print_json(row) if as_json else _print_table(("part", "value"), row.items())
+
+
+@targets_app.command("list")
+def targets_list(as_json: JsonOption = False) -> None:
+    """List the devices that come with hwnas."""
+    from targets import known_targets, load_target
+
+    found = [load_target(name).to_json() for name in known_targets()]
+    if as_json:
+        return _print_json(found)
+    _print_table(list(found[0]), [tuple(target.values()) for target in found])
+
+
+@targets_app.command("show")
+def targets_show(
+    name: Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show how networks run on a device."""
+    from targets import load_target
+
+    target = load_target(name).to_json()
+    return _print_json(target) if as_json else _print_table(("key", "value"), target.items())
+
+
+@app.command()
+def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check that this machine has what a search needs; exit code 4 if not."""
+    from hwnas.doctor import examine
+    from hwnas.home import data_home
+
+    found = examine(data_home(home))
+    if as_json:
+        _print_json(found)
+    else:
+        rows = [*found["versions"].items(), *found["machine"].items()]
+        rows += [(key, found[key]) for key in ("cuda_devices", "home")]
+        rows.append(("onnxruntime_providers", ", ".join(found["onnxruntime_providers"])))
+        _print_table(("what", "found"), rows)
+    if found["problems"]:
+        raise TargetError("\n  ".join(("this machine is not ready:", *found["problems"])))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from targets import host_facts
+
 # What decides numbers: a run resumed under another of these may differ in the last bits.
 PACKAGES = (
     "hwnas",
@@ -36,14 +38,13 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def cpu_facts() -> dict[str, Any]:
-    """CPU model, cores this process may use, memory; what the system does not tell is None."""
+def machine_facts() -> dict[str, Any]:
+    """What a latency's context says of the machine, less the long list of CPU flags, plus what runs need."""
+    facts = {name: value for name, value in host_facts().items() if name != "cpu_flags"}
     return {
-        "model": _field(Path("/proc/cpuinfo"), "model name") or platform.processor() or None,
-        "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
+        **facts,
+        "usable_cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "system": f"{platform.system()} {platform.release()}",
     }
 
 
@@ -62,21 +63,9 @@ def environment(seed: int, folder: Path) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "versions": versions(),
-        "cpu": cpu_facts(),
+        "machine": machine_facts(),
         "git": git_facts(folder),
     }
-
-
-def _field(path: Path, name: str) -> str | None:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
