@@ -88,6 +88,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return fixed(None if share is None else 100 * share, digits, " %")
 
 
+def percent_interval(share: float, n: float) -> str:
+    """The 95 % interval of a share counted on n samples (Wilson 1927): `96.4 to 99.2 %`."""
+    z = 1.96
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return f"{100 * max(0.0, centre - half):.1f} to {percent(centre + half)}"
+
+
 def signed_percent(share: float) -> str:
     """A relative difference with its sign, as typographers write it."""
     return f"{100 * share:+.1f}{NBSP}%".replace("-", "−")

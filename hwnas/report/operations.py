@@ -144,5 +144,5 @@ def _heatmap(grid: Grid, scale: object, unit: str, write: Write, *, share: bool 
         **({"zmin": 0} if share else {}),
     }
     axes = {"showgrid": False, "type": "category", "tickfont": {"size": 11}}
-    height = max(230, 110 + 20 * len(options))
+    height = max(170, 115 + 20 * len(options))
     return figure([trace], "", "", height_px=height, xaxis=axes, yaxis=axes | {"autorange": "reversed"})

@@ -17,7 +17,7 @@ from .facts import (
     trained,
     with_unit,
 )
-from .markup import NOT_KNOWN, Child, Html, count, el, fixed, ms, percent, signed_percent, table
+from .markup import Child, Html, count, el, fixed, ms, percent, percent_interval, signed_percent, table
 from .run_files import Point, RunFiles, number
 from .sections import pending, section
 from .svg import draw_blocks, legend
@@ -117,13 +117,8 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
     low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")
     interval = f"95 % interval {ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else ""
     limits = {metric: f"budget {with_unit(metric, limit)}" for metric, limit in budgets(run)}
-    validation = f"validation {percent(measured.get('val_accuracy'))}"
-    svc = number(run.front.get("svc_test_accuracy"))
-    images = count(measured.get("test_images"))
-    small = [f"{images} images" if images != NOT_KNOWN else "", validation]
-    small += [f"SVC {percent(svc)}"] if svc is not None else []
     return [
-        ("Test accuracy", percent(measured.get("test_accuracy")), "; ".join(filter(None, small))),
+        ("Test accuracy", percent(measured.get("test_accuracy")), _beside_accuracy(run, point)),
         (
             "Latency, p50",
             ms(measured["latency_p50_ms"]),
@@ -138,6 +133,18 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
             limits.get("peak_memory_mb", "activations, predicted"),
         ),
     ]
+
+
+def _beside_accuracy(run: RunFiles, point: Point) -> str:
+    """How sure the test accuracy is, and what it is to be compared with."""
+    measured, svc = point.measured, number(run.front.get("svc_test_accuracy"))
+    share, images = measured.get("test_accuracy"), measured.get("test_images")
+    parts = [f"validation {percent(measured.get('val_accuracy'))}"]
+    if share is not None and images:
+        parts.insert(0, f"{count(images)} images: {percent_interval(share, images)}")
+    if svc is not None:
+        parts.append(f"SVC {percent(svc)}")
+    return "; ".join(parts)
 
 
 def _stat(name: str, value: str, small: str) -> Html:

@@ -87,7 +87,7 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
     """The run in `path`. `describe` draws architectures that no file of the run describes."""
     if not path.is_dir():
         raise DamagedFileError(f"run: {path} is not a directory; `hwnas search` makes one")
-    front = _object(path / "front.json")
+    front = _object(path / "front.json") or _front_so_far(path)
     manifests = {
         folder.name: _object(folder / "manifest.json")
         for folder in sorted(path.glob("models/*"))
@@ -144,6 +144,25 @@ def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) ->
         blocks=tuple(blocks),
         folder=f"models/{arch_id}" if arch_id in manifests else None,
     )
+
+
+def _front_so_far(path: Path) -> Row:
+    """What front.json will say, as far as the files of unfinished stages tell."""
+    table, evaluated = _object(path / "table.json"), _object(path / "evaluated.json")
+    context = table.get("context")
+    facts = context if isinstance(context, Mapping) else {}
+    rows = [
+        {
+            "arch_id": row.get("arch"),
+            "val_accuracy_shared": _numbers(row.get("metrics")).get("val_accuracy"),
+            "latency_ms": _numbers(row.get("metrics")).get("latency_ms"),
+            "generation": row.get("generation"),
+            "feasible": row.get("feasible", True),
+        }
+        for row in _rows(evaluated, "rows")
+    ]
+    target = {"context_hash": facts.get("hash"), "facts": facts.get("facts")}
+    return {"target": target, "table": table.get("errors"), "evaluated": rows}
 
 
 def _rows(front: Row, key: str) -> list[Row]:

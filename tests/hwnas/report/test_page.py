@@ -137,7 +137,7 @@ def test_test_accuracy_decides_nothing(document: dict[str, Any], make_run: Calla
         "shared weights 0.71", "alone 0.43", "over 10 trained networks",
         "SVC 97.2 %", "400 architectures evaluated",
         "onnxruntime 1.31.0 · provider cpu · 1 thread", "fp32", "2026-11-22", "context 3f9ac2d17b5e",
-        "360 images", "Linear model", "95.28 %",
+        "360 images: 96.4 to 99.2 %", "Linear model", "95.28 %",
         "hwnas search --data digits --target host --budget 'latency_ms<=2.5' --budget 'size_mb<=4' --seed 3",
     ],
 )  # fmt: skip
@@ -216,6 +216,22 @@ def test_a_run_that_has_just_begun_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_plotly")
+@pytest.mark.usefixtures("without_plotly")
+def test_a_run_in_its_front_stage_shows_the_table_and_the_evaluations(tmp_path: Path) -> None:
+    context = {"hash": "abc123", "facts": {"ort_version": "1.31.0"}}
+    check = [{"key": "net", "predicted_ms": 1.0, "measured_ms": 1.02}]
+    table = {"context": context, "errors": {"mape_pct": 2.04, "check": check}}
+    row = {"arch": "mobile/a", "generation": 0, "feasible": True}
+    row |= {"metrics": {"val_accuracy": 0.8, "latency_ms": 1.5}}
+    (tmp_path / "table.json").write_text(json.dumps(table))
+    (tmp_path / "evaluated.json").write_text(json.dumps({"rows": [row, row | {"metrics": {}}]}))
+    page = Page(write_report(tmp_path))
+    assert set(page.figures) == {"fig-prediction", "fig-searched"}
+    assert page.figures["fig-searched"]["data"][0]["x"] == [1.5]
+    for text in ("2.0 %", "onnxruntime 1.31.0", "context abc123", "2 architectures evaluated"):
+        assert text in page.text
+
+
 @pytest.mark.parametrize(
     ("missing", "text"),
     [
