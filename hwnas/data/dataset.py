@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,11 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...]
-    _split: Split
-    _source: Source
-    _pixels: torch.Tensor | None
+    _split: Split = field(repr=False)
+    _source: Source = field(repr=False)
+    _pixels: torch.Tensor | None = field(repr=False)
     _limit: int | None
     preprocessing: str = PREPROCESSING
 

@@ -12,11 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from targets.errors import DamagedFileError, UsageError
+from targets.errors import DamagedFileError, HwnasError, UsageError
 
 from .arrays import ArraySource
 from .source import NAMED, TEST, TRAIN, Listing, Request, Source
 
+# What torchvision raises on absent, damaged or unreachable files (truncated idx files: four different types).
+_LOADER_ERRORS = (
+    RuntimeError,
+    OSError,
+    ValueError,
+    AssertionError,
+    EOFError,
+    KeyError,
+    TypeError,
+    pickle.UnpicklingError,
+)
 _TIMEOUT_S = 30  # torchvision sets none: a dead network would hang for ever
 
 
@@ -51,28 +62,19 @@ def _open(kind: _Set, folder: Path, download: bool) -> Source:
     from torchvision import datasets
 
     loader = getattr(datasets, kind.loader)
-    place = f"{folder} must hold {kind.wants}"
     parts = []
     for train in (True, False):
         try:
             with contextlib.redirect_stdout(sys.stderr), _network_timeout():
                 parts.append(loader(folder, train=train, download=download))
-        except (RuntimeError, OSError) as error:
-            hint = "the download failed" if download else "not there, and no download was asked for"
-            raise UsageError(
-                f"data {kind.name}: {hint} ({_first_line(error)}); {place}: put it there by hand, or allow "
-                f"the download with a working network"
-            ) from None
-        except (ValueError, AssertionError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise DamagedFileError(
-                f"data {kind.name}: the files are damaged ({_first_line(error)}); {place}: fetch them again"
-            ) from None
+        except _LOADER_ERRORS as error:
+            raise _explained(error, kind, folder, download) from None
     pixels = np.concatenate([np.asarray(part.data, np.uint8) for part in parts])
     labels = np.concatenate([np.asarray(part.targets, np.int64) for part in parts])
     counts = [len(part.data) for part in parts]
     if len(pixels) != len(labels):
         raise DamagedFileError(
-            f"data {kind.name}: {len(pixels)} images, {len(labels)} labels; {place}: fetch them again"
+            f"data {kind.name}: {len(pixels)} images, {len(labels)} labels in {folder}; fetch the files again"
         )
     listing = Listing(
         name=kind.name,
@@ -99,5 +101,14 @@ def _network_timeout() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _explained(error: Exception, kind: _Set, folder: Path, download: bool) -> HwnasError:
+    """Absent or out of reach: a UsageError; there but unreadable: a DamagedFileError."""
+    text = str(error).strip().split("\n")[0] or type(error).__name__
+    place = f"{folder} must hold {kind.wants}"
+    if isinstance(error, OSError) or "not found" in text or "ownload" in text:
+        cause = "the download failed" if download else "not there, and no download was asked for"
+        return UsageError(
+            f"data {kind.name}: {cause} ({text}); {place}: put it there by hand, or allow the download "
+            f"with a working network"
+        )
+    return DamagedFileError(f"data {kind.name}: the files are damaged ({text}); {place}: fetch them again")
