@@ -46,6 +46,8 @@ def device_name(run: RunFiles) -> str:
 def conditions(run: RunFiles) -> str:
     """Device, runtime, version, threads, precision and date: what stands beside every latency."""
     known = dict(_flat(run.part("target")))
+    if not known:
+        return "not measured yet"
     parts = [target_name(run)]
     for label, names in CONDITIONS:
         found = next((known[name] for name in names if known.get(name)), None)

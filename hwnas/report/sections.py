@@ -119,7 +119,9 @@ def prediction_section(run: RunFiles) -> Html:
     errors |= nested if isinstance(nested, dict) else {}
     if figure is None and not errors:
         return section(
-            "prediction", "Predicted and measured latency", pending("No latency table was checked.")
+            "prediction",
+            "Predicted and measured latency",
+            pending("No latency table has been checked so far."),
         )
     drawn = card(
         "fig-prediction",

@@ -44,7 +44,7 @@ h1 { font-size: clamp(34px, 6vw, 60px); line-height: 1.08; letter-spacing: -.035
   font-weight: 700; text-wrap: balance; }
 h2 { font-size: 28px; letter-spacing: -.025em; line-height: 1.2; margin: 0 0 8px; }
 h3 { font-size: 17px; letter-spacing: -.01em; margin: 0 0 4px; }
-p { margin: 0 0 14px; max-width: 72ch; }
+p { margin: 0 0 14px; max-width: 72ch; text-wrap: pretty; }
 .lead { font-size: 19px; color: var(--muted); max-width: 62ch; margin-bottom: 28px; }
 section { padding: 56px 0 0; scroll-margin-top: 40px; }
 .note { color: var(--muted); font-size: 14px; max-width: 90ch; }
