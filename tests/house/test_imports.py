@@ -1,0 +1,35 @@
+"""What is light stays light: a board and a shell prompt do not wait for torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["torch", "pandas", "sklearn", "scipy", "optuna", "onnx", "plotly", "skl2onnx"]
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = (
+        f"import json, sys; {statement}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("module", ["targets", "profilers", "cli", "hwnas"])
+def test_import_loads_nothing_heavy(module: str) -> None:
+    assert loaded_by(f"import {module}").isdisjoint(HEAVY)
+
+
+def test_the_command_line_starts_without_numpy_and_onnxruntime() -> None:
+    assert loaded_by("import cli").isdisjoint(["numpy", "onnxruntime", "pydantic"])
+
+
+def test_targets_needs_the_standard_library_only() -> None:
+    foreign = loaded_by("import targets") - loaded_by("pass") - set(sys.stdlib_module_names)
+    assert foreign == {"targets"}
+
+
+def test_lut_loads_no_torch() -> None:
+    assert "torch" not in loaded_by("import lut")
