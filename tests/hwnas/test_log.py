@@ -1,0 +1,83 @@
+"""What a person sees: lines on stderr, bars on a terminal only, the time left without one."""
+
+import io
+
+import pytest
+
+from hwnas.log import Log, duration
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (-3, "0s"), (59.4, "59s"), (59.6, "1m00s"), (200, "3m20s"), (3900, "1h05m")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_lines_carry_the_elapsed_time() -> None:
+    clock, out = Clock(), io.StringIO()
+    log = Log(out, clock=clock)
+    clock.now_s = 75.0
+    log("budgets [fixed]")
+    log.warn("careful")
+    assert out.getvalue() == "[ 1m15s] budgets [fixed]\n[ 1m15s] warning: careful\n"
+
+
+def test_default_stream_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    Log()("hello")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("hello\n")
+
+
+def test_quiet_leaves_warnings() -> None:
+    out = Terminal()
+    log = Log(out, quiet=True)
+    log("hello")
+    with log.progress("train", 3) as bar:
+        bar.advance(3)
+    assert out.getvalue() == ""
+    log.warn("careful")
+    assert "careful" in out.getvalue()
+
+
+def test_without_a_terminal_a_line_now_and_then_tells_the_time_left() -> None:
+    clock, out = Clock(), io.StringIO()
+    log = Log(out, clock=clock)
+    with log.progress("train", 100) as bar:
+        for _ in range(100):
+            clock.now_s += 1.0
+            bar.advance(note="loss 0.3")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "[   20s] train: 20/100, about 1m20s left, loss 0.3"
+    assert len(lines) == 4  # at 20, 40, 60 and 80 s; the end speaks for itself
+
+
+def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    log = Log(out)
+    with log.progress("train", 2) as bar:
+        bar.advance(1, "loss 0.3")
+        log("said [in between]")
+        with log.progress("inner", 5) as inner:
+            inner.advance(5)
+        bar.advance()
+    shown = out.getvalue()
+    assert "said [in between]" in shown
+    assert "train" in shown
+    assert "2/2" in shown
