@@ -7,7 +7,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from targets.errors import DamagedFileError, UsageError
@@ -110,7 +111,7 @@ class ZipFiles:
             name = member.filename.replace("\\", "/")
             if (
                 name.startswith("/")
-                or ".." in PurePosixPath(name).parts
+                or ".." in name.split("/")
                 or ":" in name.split("/")[0]
                 or stat.S_ISLNK(member.external_attr >> 16)
             ):
@@ -124,10 +125,8 @@ class ZipFiles:
             else:
                 self._members[name] = member
         self._check_sizes()
-        for name in self._members:
-            folders.update(str(parent) for parent in PurePosixPath(name).parents if str(parent) != ".")
         self.paths = tuple(sorted(self._members))
-        self.folders = tuple(sorted(folders))
+        self.folders = tuple(sorted(folders | ancestors(self._members)))
         self.refused = tuple(refused)
 
     def size_bytes(self, path: str) -> int:
@@ -171,6 +170,17 @@ class ZipFiles:
 def hidden(path: str) -> bool:
     """Whether a path belongs to the file manager or a tool rather than to the data."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+
+
+def ancestors(paths: Iterable[str]) -> set[str]:
+    """All folders above the given files."""
+    found: set[str] = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _check_file_size(size_bytes: int, where: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 
 from targets.errors import UsageError
 
+from .files import ancestors
 from .image import SUFFIXES
 from .source import TEST, TRAIN, VAL
 
@@ -39,7 +40,7 @@ class Placed:
 
 def is_image(path: str) -> bool:
     """Whether the suffix is one that can be decoded."""
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
+    return path.lower().endswith(SUFFIXES)
 
 
 def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[list[Placed], list[str]]:
@@ -69,7 +70,7 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
         else:
             unplaced.append(path)
     notes += ignored_note(unplaced, "outside every class folder")
-    used = {str(parent) for path in images for parent in PurePosixPath(path).parents}
+    used = ancestors(images)
     notes += ignored_note([folder for folder in folders if folder not in used], "folder without images")
     if not placed:
         raise UsageError(f"{where}: no image lies in a class folder; {_EXPECTED}")
