@@ -8,7 +8,7 @@ read once, for the figure.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -107,55 +107,76 @@ class PixelModel:
     options: dict[str, float]
 
 
+Predictor = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+Fits = Callable[[NDArray[np.float32], NDArray[np.int64]], Iterator[tuple[float, Predictor]]]
+"""(pixels (n, d), labels (n,)) -> one fitted model per penalty."""
+
+
 def svc_accuracy(data: ImageData, *, seed: int, max_train: int = 5000) -> PixelModel:
-    """scikit-learn's SVC with the RBF kernel, C of 1 or 10 chosen on validation, gamma 'scale'.
+    """scikit-learn's SVC with the RBF kernel and gamma 'scale', C of 1 or 10 chosen on validation.
 
     At most `max_train` training images, drawn with `seed`: fitting grows with the square of their number.
     """
-    from sklearn.svm import SVC
-
-    return _best("svc", data, seed, max_train, lambda c: SVC(C=c, gamma="scale"), (1.0, 10.0))
+    return _best("svc", data, seed, max_train, _svcs)
 
 
 def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> PixelModel:
     """A linear classifier: ridge regression on ±1 targets, solved exactly; penalty chosen on validation."""
-    from sklearn.linear_model import RidgeClassifier
-
-    def model(share: float) -> Any:
-        return RidgeClassifier(alpha=share * _n_train(data, max_train), solver="cholesky")
-
-    return _best("linear", data, seed, max_train, model, (0.001, 0.01, 0.1, 1.0))
+    return _best("linear", data, seed, max_train, _ridges)
 
 
-def _best(
-    name: str,
-    data: ImageData,
-    seed: int,
-    max_train: int,
-    model: Callable[[float], Any],
-    options: Sequence[float],
-) -> PixelModel:
+def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
+    from sklearn.metrics.pairwise import rbf_kernel
+    from sklearn.svm import SVC
+
+    gamma = 1 / (x.shape[1] * float(x.var()))
+    # The kernel by matrix products: 10 × faster than inside libsvm for images of 3,072 numbers.
+    gram = rbf_kernel(x, x, gamma)
+    for penalty in (1.0, 10.0):
+        fitted = SVC(C=penalty, kernel="precomputed").fit(gram, y)
+
+        def predict(rows: NDArray[np.float32], fitted: Any = fitted) -> NDArray[np.int64]:
+            parts = (rows[i : i + 1000] for i in range(0, len(rows), 1000))
+            return np.concatenate([fitted.predict(rbf_kernel(part, x, gamma)) for part in parts])
+
+        yield penalty, predict
+
+
+def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
+    targets = np.where(y[:, None] == np.arange(y.max() + 1), 1.0, -1.0).astype(np.float32)
+    offset = targets.mean(axis=0)
+    gram = (x.T @ x).astype(np.float64)
+    right = (x.T @ (targets - offset)).astype(np.float64)
+    for penalty in (0.001, 0.01, 0.1, 1.0):
+        weights = np.linalg.solve(gram + penalty * len(x) * np.eye(len(gram)), right).astype(np.float32)
+
+        def predict(rows: NDArray[np.float32], weights: NDArray[np.float32] = weights) -> NDArray[np.int64]:
+            labels: NDArray[np.int64] = np.argmax(rows @ weights + offset, axis=1)
+            return labels
+
+        yield penalty, predict
+
+
+def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> PixelModel:
     train = np.sort(np.random.default_rng(seed).permutation(data.split("train"))[:max_train])
     x = _pixels(data, train)
     centre, spread = x.mean(axis=0), max(float(x.std()), 1e-6)
-    x = (x - centre) / spread
-    x_val, y_val = (_pixels(data, data.split("val")) - centre) / spread, data.labels[data.split("val")]
-    fitted = [model(option).fit(x, data.labels[train]) for option in options]
-    scores = [float(m.score(x_val, y_val)) for m in fitted]
+
+    def share(predict: Predictor, split: str) -> float:
+        indices = data.split(split)
+        return float((predict((_pixels(data, indices) - centre) / spread) == data.labels[indices]).mean())
+
+    fitted = list(fits((x - centre) / spread, data.labels[train]))
+    scores = [share(predict, "val") for _, predict in fitted]
     best = int(np.argmax(scores))
-    x_test, y_test = (_pixels(data, data.split("test")) - centre) / spread, data.labels[data.split("test")]
     return PixelModel(
         name,
-        scores[best],
-        float(fitted[best].score(x_test, y_test)),
-        len(train),
-        len(data.split("train")),
-        {"penalty": options[best]},
+        val_accuracy=scores[best],
+        test_accuracy=share(fitted[best][1], "test"),
+        n_train=len(train),
+        n_train_available=len(data.split("train")),
+        options={"penalty": fitted[best][0]},
     )
-
-
-def _n_train(data: ImageData, max_train: int) -> int:
-    return min(max_train, len(data.split("train")))
 
 
 def _pixels(data: ImageData, indices: NDArray[np.int64]) -> NDArray[np.float32]:
