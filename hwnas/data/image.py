@@ -1,6 +1,6 @@
 """One encoded image to one square uint8 array: the only place that decodes and resizes.
 
-Each image is turned upright (EXIF), cropped to its central square and scaled by an area-aware bilinear
+Each image is turned upright (EXIF), cropped to its central square and scaled by an antialiased bicubic
 filter; grey, palette, 16-bit and transparent images become plain RGB or grey.
 """
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from targets.errors import DamagedFileError
 
-PREPROCESSING = "central square, scaled by an antialiased bilinear filter"
+PREPROCESSING = "central square, scaled by an antialiased bicubic filter"
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Only these decoders run, whatever the suffix says; the most frequent first.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "PPM", "TIFF")
@@ -67,7 +67,7 @@ def fit(image: Image.Image, image_size: int) -> npt.NDArray[np.uint8]:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     box = (left, top, left + side, top + side)
-    square = image.resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+    square = image.resize((image_size, image_size), Image.Resampling.BICUBIC, box=box)
     pixels = np.asarray(square)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

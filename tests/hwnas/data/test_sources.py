@@ -30,7 +30,7 @@ class TestDigits(SourceContract):
 
         small = load_digits().images[7] * 255 / 16
         large = source.read(7, 32)[0].astype(float)
-        # Averaging 4 x 4 blocks undoes a bilinear enlargement up to its blur.
+        # Averaging 4 x 4 blocks undoes the enlargement up to its blur.
         assert np.corrcoef(large.reshape(8, 4, 8, 4).mean((1, 3)).ravel(), small.ravel())[0, 1] > 0.98
 
 
