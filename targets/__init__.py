@@ -4,3 +4,8 @@ Standard library only, because this folder travels to boards. The root error cla
 atomic file helpers live here too: they are what every other layer stands on. How a device is
 measured lives in `profilers`, what was measured in `lut`.
 """
+
+from .context import Context, host_facts, make_context
+from .target import PROVIDERS, Target, known_targets, load_target
+
+__all__ = ["PROVIDERS", "Context", "Target", "host_facts", "known_targets", "load_target", "make_context"]

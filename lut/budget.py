@@ -1,0 +1,69 @@
+"""How the minutes of a profile are spent: exports, sessions, samples. A hard limit on the wall clock.
+
+One process works at a time, with one thread, so that the limit holds for CPU time too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from targets.errors import UsageError
+
+from .networks import Part, Whole
+
+EXPORT_SHARE = 0.4
+"""Of the time that exports may take at most; what is not exported by then is predicted."""
+
+CLOSING_S = 4.0
+"""Reserved for the predictor and the files."""
+
+SAMPLE_S = 0.0013
+SAMPLES_WANTED = 30
+"""A row needs about 30 samples of 1.3 ms to be known to 1 %; time for them is kept per exported block."""
+
+
+@dataclass
+class Stopwatch:
+    """Time left of `seconds` since it was made. clock: seconds, monotonic."""
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self._start
+
+    @property
+    def left(self) -> float:
+        """Seconds until the limit, less what the closing work needs."""
+        return self.seconds - min(CLOSING_S, 0.2 * self.seconds) - self.spent
+
+
+def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]:
+    """All of them: without them there is no calibration. UsageError when the time does not suffice."""
+    out: dict[str, bytes] = {}
+    for whole in wholes:
+        if watch.spent > EXPORT_SHARE * watch.seconds:
+            raise UsageError(
+                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(out)} whole networks "
+                f"for the calibration took {watch.spent:.0f} s; give more minutes"
+            )
+        out[whole.key] = whole.onnx()
+    return out
+
+
+def export_parts(parts: Iterable[Part], watch: Stopwatch, sampled: int) -> dict[str, bytes]:
+    """As many as can be exported and then sampled in the time left. sampled: networks that are sampled anyway."""
+    out: dict[str, bytes] = {}
+    for part in parts:
+        sampling_s = (len(out) + 1 + sampled) * SAMPLES_WANTED * SAMPLE_S
+        if watch.spent > EXPORT_SHARE * watch.seconds or watch.left < sampling_s:
+            break
+        out[part.key] = part.onnx()
+    return out

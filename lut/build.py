@@ -1,0 +1,252 @@
+"""Make the latency table of a space: reuse, measure, predict the rest, calibrate, check, write."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profilers import Timing
+from targets import Context, Target
+from targets.errors import TargetError, UsageError
+from targets.files import read_json, write_json
+
+from . import blocks_csv, calibrate, predictor
+from .budget import Stopwatch, export_parts, export_wholes
+from .device import Log, Measurement, Speed, device_context, run_job, tables_folder
+from .networks import Part, Whole
+from .reference import EMPTY_KEY, empty_onnx
+from .table import ROWS_FILE, SpaceTable, table_path
+
+Floats = NDArray[np.float64]
+MIN_CALIBRATION, MIN_CHECK = 8, 12
+TWIN = "#twin"
+"""Whole networks are loaded twice: two sessions of one file differ by 1 %, by where their memory lies."""
+
+
+def space_table(
+    target: Target,
+    space_id: str,
+    parts: Sequence[Part],
+    wholes: Sequence[Whole],
+    *,
+    minutes: float,
+    home: Path,
+    exporter: str,
+    seed: int,
+    log: Log,
+    progress: Callable[[str, int], AbstractContextManager[Any]] | None = None,
+) -> SpaceTable:
+    """The table of the space on the target, from the data home where one of this context lies there.
+
+    Measures for at most `minutes` of wall time, `Part.onnx()` and `Whole.onnx()` included. At least 20 wholes:
+    the half calibrates, at least 8, and the others, at least 12, say how far the table is off.
+    """
+    _check_request(parts, wholes, minutes)
+    context = device_context(target, exporter)
+    folder = tables_folder(home, target) / context.hash
+    if table_path(folder, space_id).exists():
+        table = SpaceTable.load(folder, space_id, context)
+        if all(part.key in table.prices_ms for part in parts):
+            log(f"latency table of {space_id} on {target.name} is reused ({table.extra['date']})")
+            return table
+        log(f"latency table of {space_id} lacks blocks: topping it up")
+    else:
+        _explain_others(folder, context, target, log)
+    watch = Stopwatch(minutes * 60)
+    rows, whole_ms, noise = _measure(target, parts, wholes, watch, folder, home, seed, log, progress)
+    return _assemble(target, space_id, parts, wholes, rows, whole_ms, noise, context, folder, seed)
+
+
+def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: float) -> None:
+    if not (np.isfinite(minutes) and minutes > 0):
+        raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
+    keys = [p.key for p in parts]
+    if len(set(keys)) != len(keys) or not keys:
+        raise UsageError("a space to profile needs blocks, each with a key of its own")
+    if len({w.key for w in wholes}) < MIN_CALIBRATION + MIN_CHECK:
+        raise UsageError(
+            f"a latency table needs at least {MIN_CALIBRATION} whole networks to calibrate on and {MIN_CHECK} others "
+            f"to check, got {len({w.key for w in wholes})} different ones"
+        )
+    known = set(keys)
+    for whole in wholes:
+        for key in whole.parts:
+            if key not in known:
+                raise UsageError(
+                    f"whole network {whole.key} has a block {key!r} that is not among the blocks given"
+                )
+
+
+def _explain_others(folder: Path, context: Context, target: Target, log: Log) -> None:
+    """Say why tables that exist for this target are not used."""
+    others = sorted(p.parent for p in folder.parent.glob("*/context.json") if p.parent != folder)
+    for other in others[:1]:
+        document = read_json(other / "context.json", "context of a latency table")
+        facts = document.get("facts") if isinstance(document, dict) else None
+        if isinstance(facts, dict):
+            log(
+                f"a table of {target.name} from another context is not used: {context.explain(Context(facts))}"
+            )
+
+
+def _measure(
+    target: Target,
+    parts: Sequence[Part],
+    wholes: Sequence[Whole],
+    watch: Stopwatch,
+    folder: Path,
+    home: Path,
+    seed: int,
+    log: Log,
+    progress: Callable[[str, int], AbstractContextManager[Any]] | None,
+) -> tuple[dict[str, Measurement], dict[str, float], float]:
+    """Rows by key (those of earlier profiles too), whole networks in ms, and the noise floor in percent."""
+    known = blocks_csv.read_rows(folder / ROWS_FILE)
+    whole_files = export_wholes(wholes, watch)
+    wanted = [p for p in predictor.spread(parts, seed) if p.key not in known]
+    part_files = export_parts(wanted, watch, 2 * len(whole_files) + 2)
+    models = {EMPTY_KEY: empty_onnx(), **whole_files}
+    models |= {key + TWIN: data for key, data in whole_files.items()}
+    models |= part_files
+    log(
+        f"measuring {len(part_files)} of {len(parts)} blocks ({len(parts) - len(wanted)} known) and "
+        f"{len(whole_files)} whole networks for at most {watch.left:.0f} s"
+    )
+    timing = Timing(seconds=max(watch.left, 1.0), seed=seed, ci_pct=0.5, min_rounds=30)
+    raw = run_job(target, models, timing, log)
+    speed = Speed(home, target)
+    whole_ms, differences = {}, []
+    for key in whole_files:
+        if key not in raw or key + TWIN not in raw:
+            raise TargetError(
+                f"target {target.name}: time ran out before the whole networks were measured "
+                f"({len(raw)} of {len(models)} models known); give more minutes"
+            )
+        a, b = speed.normalise(raw[key]).p20_ms, speed.normalise(raw[key + TWIN]).p20_ms
+        whole_ms[key] = float(np.sqrt(a * b))
+        differences.append(abs(a / b - 1))
+    rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw}
+    return {**rows, **known}, whole_ms, 100 * float(np.mean(differences))
+
+
+def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
+    """(calibration, check): every second one in the order of MACs, so that both span the space."""
+    ordered = sorted({w.key: w for w in wholes}.values(), key=lambda w: (w.macs, w.key))
+    n_check = max(MIN_CHECK, len(ordered) // 2)
+    check = set(np.linspace(1, len(ordered) - 2, n_check).round().astype(int).tolist())
+    return (
+        [w for i, w in enumerate(ordered) if i not in check],
+        [w for i, w in enumerate(ordered) if i in check],
+    )
+
+
+def _assemble(
+    target: Target,
+    space_id: str,
+    parts: Sequence[Part],
+    wholes: Sequence[Whole],
+    rows: Mapping[str, Measurement],
+    whole_ms: Mapping[str, float],
+    noise_pct: float,
+    context: Context,
+    folder: Path,
+    seed: int,
+) -> SpaceTable:
+    """Predict what was not measured, calibrate, check on other networks, write."""
+    empty_ms = rows[EMPTY_KEY].p20_ms
+    measured = [p for p in parts if p.key in rows]
+    alone_ms, held_out, files = _fill(parts, measured, rows, empty_ms, seed, space_id)
+    weights = {p.key: p.features.get("weight_bytes", 0.0) for p in parts}
+    calibration, check = split(wholes)
+
+    def sums(networks: Sequence[Whole]) -> Floats:
+        return np.array(
+            [
+                [sum(alone_ms[k] for k in w.parts), len(w.parts), sum(weights[k] for k in w.parts)]
+                for w in networks
+            ]
+        )
+
+    truth = {
+        kind: np.array([whole_ms[w.key] for w in group]) for kind, group in (("c", calibration), ("k", check))
+    }
+    line = calibrate.fit_line(sums(calibration), truth["c"])
+    keys = [p.key for p in parts]
+    prices = line.block_ms(np.array([alone_ms[k] for k in keys]), np.array([weights[k] for k in keys]))
+    price = dict(zip(keys, (float(v) for v in prices), strict=True))
+    predicted = np.array([line.intercept_ms + sum(price[k] for k in w.parts) for w in check])
+    a, b = calibrate.fit_macs(np.array([float(w.macs) for w in calibration]), truth["c"])
+    by_macs = np.array([a + b * w.macs for w in check])
+    report: dict[str, Any] = {
+        **calibrate.errors(predicted, truth["k"]),
+        **{f"macs_line_{k}": v for k, v in calibrate.errors(by_macs, truth["k"]).items()},
+        **held_out,
+        "noise_floor_pct": noise_pct,
+        "n_calibration": len(calibration),
+        "n_check": len(check),
+        "n_rows_measured": len(measured),
+        "n_rows_predicted": len(parts) - len(measured),
+        "empty_run_ms": empty_ms,
+        "check": [
+            {"key": w.key, "predicted_ms": float(p), "measured_ms": float(t)}
+            for w, p, t in zip(check, predicted, truth["k"], strict=True)
+        ],
+        "calibration": [
+            {"key": w.key, "measured_ms": float(t)} for w, t in zip(calibration, truth["c"], strict=True)
+        ],
+    }
+    table = SpaceTable(
+        space_id=space_id,
+        target=target.name,
+        context=context,
+        intercept_ms=line.intercept_ms,
+        slope=line.slope,
+        prices_ms=price,
+        measured=frozenset(p.key for p in measured),
+        errors=report,
+        margin=float(np.quantile(np.abs(predicted / truth["k"] - 1), 0.9)),
+        measured_rows={k: rows[k] for k in [*(p.key for p in measured)]},
+        extra={
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seed": seed,
+            "per_block_ms": line.per_block_ms,
+            "per_weight_byte_ms": line.per_weight_byte_ms,
+        },
+    )
+    write_json(folder / "context.json", {"hash": context.hash, "facts": dict(context.facts)})
+    blocks_csv.write_rows(folder / ROWS_FILE, {**blocks_csv.read_rows(folder / ROWS_FILE), **rows})
+    table.save(folder, files)
+    return table
+
+
+def _fill(
+    parts: Sequence[Part],
+    measured: Sequence[Part],
+    rows: Mapping[str, Measurement],
+    empty_ms: float,
+    seed: int,
+    space_id: str,
+) -> tuple[dict[str, float], dict[str, float], dict[str, bytes]]:
+    """Each block alone without the empty run, in ms; errors of the predictor; its file."""
+    times = np.array([rows[p.key].p20_ms - empty_ms for p in measured])
+    times = np.maximum(times, 0.05 * empty_ms)  # a block cannot be cheaper than nothing
+    alone = {p.key: float(t) for p, t in zip(measured, times, strict=True)}
+    if len(measured) < predictor.MIN_ROWS:
+        if len(measured) < len(parts):
+            raise TargetError(
+                f"only {len(measured)} of {len(parts)} blocks could be measured in the time, which is too few to "
+                "predict the others; give more minutes"
+            )
+        return alone, {}, {}
+    held_out = predictor.held_out_errors(measured, times, seed)
+    model = predictor.fit(measured, times, seed)
+    rest = [p for p in parts if p.key not in alone]
+    if rest:
+        alone |= {p.key: float(t) for p, t in zip(rest, model.predict_ms(rest), strict=True)}
+    return alone, held_out, {f"{table_path(Path(), space_id).stem}.predictor.onnx": model.trees}

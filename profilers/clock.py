@@ -1,0 +1,15 @@
+"""Two clocks: what the user waits, and what the thread worked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """wall_ns, cpu_ns: nanoseconds, of the wall and of the calling thread."""
+
+    wall_ns: Callable[[], int] = time.perf_counter_ns
+    cpu_ns: Callable[[], int] = time.thread_time_ns

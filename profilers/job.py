@@ -1,0 +1,124 @@
+"""A job: a folder with a manifest and ONNX files, complete in itself so that it can travel to a device."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from targets import Target
+from targets.errors import DamagedFileError
+from targets.files import read_json, sha256, write_atomic, write_json
+
+MANIFEST = "manifest.json"
+ROWS = "rows.jsonl"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long and how exactly to measure.
+
+    seconds: limit on wall time of the whole process, loading included.
+    min_sample_ms: short models are repeated until a sample takes this long.
+    ci_pct: a model is done when its interval is narrower than this on either side ...
+    min_rounds: ... and it has this many samples. max_rounds: nothing is sampled more often.
+    """
+
+    seconds: float
+    seed: int = 0
+    warmups: int = 3
+    min_sample_ms: float = 1.0
+    min_rounds: int = 20
+    max_rounds: int = 200
+    ci_pct: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "min_sample_ms", "ci_pct"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise DamagedFileError(f"job: {name} must be a number above 0, got {value!r}")
+        if not (self.warmups >= 3 and 4 <= self.min_rounds <= self.max_rounds):
+            raise DamagedFileError(
+                f"job: warmups must be at least 3 and 4 <= min_rounds <= max_rounds, got "
+                f"{self.warmups}, {self.min_rounds}, {self.max_rounds}"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to measure, on what, and how long.
+
+    models: key -> ONNX file in the folder, measured in this order of importance where time runs out.
+    reference: the file of the network that is part of every round.
+    """
+
+    folder: Path
+    target: Target
+    models: Mapping[str, str]
+    reference: str
+    timing: Timing
+
+    @property
+    def rows_path(self) -> Path:
+        """The JSON lines that the profiler appends to."""
+        return self.folder / ROWS
+
+    def path(self, file: str) -> Path:
+        """The path of a model of this job."""
+        return self.folder / file
+
+
+def write_job(
+    folder: Path, target: Target, models: Mapping[str, bytes], reference: bytes, timing: Timing
+) -> Job:
+    """A new job in `folder`: model files, their hashes, the manifest last."""
+    files: dict[str, str] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, (key, data) in enumerate(models.items()):
+        files[key] = f"{i:04d}.onnx"
+        (folder / files[key]).write_bytes(data)  # no fsync: a torn file differs from its hash
+    write_atomic(folder / "reference.onnx", reference)
+    hashes = {file: sha256(models[key]) for key, file in files.items()}
+    write_json(
+        folder / MANIFEST,
+        {
+            "version": VERSION,
+            "target": target.to_json(),
+            "models": [{"key": k, "file": f, "sha256": hashes[f]} for k, f in files.items()],
+            "reference": {"file": "reference.onnx", "sha256": sha256(reference)},
+            "timing": dataclasses.asdict(timing),
+        },
+    )
+    return Job(folder, target, files, "reference.onnx", timing)
+
+
+def read_job(folder: Path) -> Job:
+    """The job in `folder`, every file checked; DamagedFileError names the file and the reason."""
+    path = folder / MANIFEST
+    document = read_json(path, "profiler job")
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise DamagedFileError(f"profiler job: {path} is not a job of version {VERSION}")
+    try:
+        models = {m["key"]: _checked(folder, m) for m in document["models"]}
+        if len(models) != len(document["models"]):
+            raise DamagedFileError(f"profiler job: {path} names a key twice")
+        reference = _checked(folder, document["reference"])
+        timing = Timing(**document["timing"])
+        target = Target.from_json(document["target"], str(path))
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(f"profiler job: {path} is damaged ({error!r})") from None
+    return Job(folder, target, models, reference, timing)
+
+
+def _checked(folder: Path, entry: Mapping[str, Any]) -> str:
+    file = str(entry["file"])
+    path = folder / file
+    if Path(file).name != file:
+        raise DamagedFileError(f"profiler job: file {file!r} must lie in the job's own folder")
+    if not path.is_file() or sha256(path) != entry["sha256"]:
+        raise DamagedFileError(f"profiler job: {path} is missing or damaged; write the job again")
+    return file

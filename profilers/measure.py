@@ -1,0 +1,137 @@
+"""The timing loop: all networks of a job, interleaved in random order, round after round.
+
+A neighbour that disturbs the machine for a second disturbs a few samples of every network instead of all
+samples of one (Google Benchmark's random interleaving; `latency.md` section 4). A fixed reference network runs
+several times per round, so that every time is also known as a ratio to it, which slow drift cancels from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from .clock import Clocks
+from .job import Timing
+from .stats import narrow_enough, quantile_ratio, summarise
+
+REFERENCE_EVERY = 16
+"""Samples between two of the reference: about 20 ms, the scale on which neighbours come and go."""
+
+
+class Network(Protocol):
+    """Anything that can be run repeatedly."""
+
+    def run(self, times: int) -> None:
+        """Run it `times` times, one after the other."""
+        ...
+
+
+@dataclass
+class Samples:
+    """The samples of one network: milliseconds per run, on both clocks, in the order taken."""
+
+    inner: int = 1
+    cpu_ms: list[float] = field(default_factory=list)
+    wall_ms: list[float] = field(default_factory=list)
+    ratio: list[float] = field(default_factory=list)
+
+    def clock(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The samples (n,) of the clock named `cpu` or `wall`."""
+        return np.asarray(self.cpu_ms if name == "cpu" else self.wall_ms, dtype=np.float64)
+
+
+def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
+    """(cpu, wall) milliseconds per run over `times` runs, after one run that refills the caches."""
+    network.run(1)
+    wall, cpu = clocks.wall_ns(), clocks.cpu_ns()
+    network.run(times)
+    cpu, wall = clocks.cpu_ns() - cpu, clocks.wall_ns() - wall
+    return cpu / times / 1e6, wall / times / 1e6
+
+
+def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
+    """Runs until caches and allocations have settled; returns the runs per sample."""
+    for _ in range(timing.warmups):
+        network.run(1)
+    fastest_ms = min(sample(network, 2, clocks)[1] for _ in range(2))
+    return max(1, math.ceil(timing.min_sample_ms / max(fastest_ms, 1e-4)))
+
+
+def measure(
+    networks: Mapping[str, Network],
+    reference: Network,
+    timing: Timing,
+    clock: str,
+    clocks: Clocks,
+    deadline_ns: int,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per network as soon as it is known; what has under 4 samples at the deadline is left out."""
+    rng = np.random.default_rng(timing.seed)
+    reference_samples = Samples(warm_up(reference, timing, clocks))
+    open_: dict[str, Samples] = {}
+    for key, network in networks.items():
+        if clocks.wall_ns() > deadline_ns:
+            break
+        open_[key] = Samples(warm_up(network, timing, clocks))
+
+    def take_reference() -> float:
+        cpu, wall = sample(reference, reference_samples.inner, clocks)
+        reference_samples.cpu_ms.append(cpu)
+        reference_samples.wall_ms.append(wall)
+        return cpu if clock == "cpu" else wall
+
+    rounds = 0
+    while open_ and rounds < timing.max_rounds and clocks.wall_ns() < deadline_ns:
+        keys = [list(open_)[i] for i in rng.permutation(len(open_))]
+        now = 1.0
+        for i, key in enumerate(keys):
+            if i % REFERENCE_EVERY == 0:
+                if clocks.wall_ns() >= deadline_ns:
+                    break
+                now = take_reference()
+            one = open_[key]
+            cpu, wall = sample(networks[key], one.inner, clocks)
+            one.cpu_ms.append(cpu)
+            one.wall_ms.append(wall)
+            one.ratio.append((cpu if clock == "cpu" else wall) / now)
+        rounds += 1
+        for key in keys:
+            samples = open_[key].clock(clock)
+            if narrow_enough(samples, timing.ci_pct, timing.min_rounds, rng):
+                yield row(key, open_.pop(key), reference_samples, clock, rng)
+    for key, one in open_.items():
+        if len(one.cpu_ms) >= 4:
+            yield row(key, one, reference_samples, clock, rng)
+
+
+def row(
+    key: str, samples: Samples, reference: Samples, clock: str, rng: np.random.Generator
+) -> dict[str, Any]:
+    """What is stored of one network: the summary, both clocks, and what the reference did meanwhile."""
+    times, other = samples.clock(clock), reference.clock(clock)
+    s = summarise(times, rng)
+    return {
+        "key": key,
+        "n": s.n,
+        "inner": samples.inner,
+        "p20_ms": s.p20,
+        "p50_ms": s.p50,
+        "p90_ms": s.p90,
+        "ci_low_ms": s.ci_low,
+        "ci_high_ms": s.ci_high,
+        "half_split": s.half_split,
+        "drift": s.drift,
+        "flag": s.flag,
+        "clock": clock,
+        "p20_ratio": quantile_ratio(times, other),
+        "reference_p20_ms": float(np.quantile(other, 0.2)),
+        "reference_p50_ms": float(np.quantile(other, 0.5)),
+        "cpu_share": sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9),
+        "cpu_ms": [round(x, 6) for x in samples.cpu_ms],
+        "wall_ms": [round(x, 6) for x in samples.wall_ms],
+        "ratio": [round(x, 6) for x in samples.ratio],
+    }

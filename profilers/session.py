@@ -1,0 +1,119 @@
+"""Networks as onnxruntime runs them: a session from frozen options, fixed inputs, one call to run.
+
+onnxruntime falls back to the CPU in silence when a provider is missing; here that is an error, because
+the number would belong to another device.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from targets import PROVIDERS, Target
+from targets.errors import DamagedFileError, TargetError
+
+_LEVELS = {
+    "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "layout": getattr(
+        ort.GraphOptimizationLevel, "ORT_ENABLE_LAYOUT", ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    ),
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
+class Runner:
+    """One network, ready to run again and again on the same input."""
+
+    def __init__(self, name: str, model: Path | bytes, target: Target, seed: int) -> None:
+        """Load it; TargetError when the target cannot run it as asked, DamagedFileError when nobody can."""
+        self._session = make_session(name, model, target)
+        self._feeds = random_feeds(name, self._session, seed)
+
+    def run(self, times: int) -> None:
+        """Run it `times` times, one after the other."""
+        run, feeds = self._session.run, self._feeds
+        for _ in range(times):
+            run(None, feeds)
+
+
+def session_options(target: Target) -> ort.SessionOptions:
+    """The one frozen configuration of every session: measured, calibrated on and deployed."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = _LEVELS[target.graph_level]
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = target.threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if target.spinning else "0")
+    options.log_severity_level = 3
+    return options
+
+
+def check_provider(target: Target) -> str:
+    """The full name of the target's provider; TargetError when this runtime does not have it."""
+    wanted = PROVIDERS[target.provider]
+    if wanted not in ort.get_available_providers():
+        raise TargetError(
+            f"target {target.name}: provider {target.provider} ({wanted}) is not in this onnxruntime "
+            f"{ort.__version__}, which has {', '.join(ort.get_available_providers())}; "
+            "install the runtime that has it, or set provider = 'cpu'"
+        )
+    return wanted
+
+
+def make_session(name: str, model: Path | bytes, target: Target) -> ort.InferenceSession:
+    """A session on exactly the provider asked for."""
+    wanted = check_provider(target)
+    try:
+        source = model if isinstance(model, bytes) else str(model)
+        session = ort.InferenceSession(source, session_options(target), providers=[wanted])
+    except Exception as error:  # onnxruntime raises its own classes, one per status code
+        raise DamagedFileError(f"onnxruntime cannot load {name}: {str(error).splitlines()[0]}") from None
+    got = session.get_providers()[0]
+    if got != wanted:
+        raise TargetError(
+            f"target {target.name}: wanted provider {wanted}, session of {name} runs on {got}; "
+            "install that runtime or set provider = 'cpu'"
+        )
+    return session
+
+
+def random_feeds(name: str, session: ort.InferenceSession, seed: int) -> dict[str, Any]:
+    """Standard normal (or small whole) numbers for every input; all shapes must be fixed."""
+    rng = np.random.default_rng(seed)
+    feeds: dict[str, Any] = {}
+    for value in session.get_inputs():
+        if not all(isinstance(n, int) and n > 0 for n in value.shape):
+            raise DamagedFileError(
+                f"{name}: input {value.name} has shape {value.shape}; export it with fixed sizes"
+            )
+        if value.type not in _TYPES:
+            raise DamagedFileError(f"{name}: input {value.name} is {value.type}; known: {', '.join(_TYPES)}")
+        kind = np.dtype(_TYPES[value.type])
+        if kind.kind == "f":
+            feeds[value.name] = rng.standard_normal(value.shape).astype(kind)
+        else:
+            feeds[value.name] = rng.integers(0, 8, value.shape).astype(kind)
+    return feeds
+
+
+def runtime_facts() -> dict[str, Any]:
+    """What this runtime is, for the context of a table."""
+    return {
+        "ort_version": ort.__version__,
+        "ort_build": ort.get_build_info(),
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,95 @@
+"""The execution context of a measurement: every fact that may change a latency, under one hash.
+
+`latency.md` section 6: freeze and hash the context, and refuse to mix tables of different ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .target import Target
+
+_CPU_KEYS = {
+    "model name": "cpu_model",
+    "vendor_id": "cpu_vendor",
+    "cpu family": "cpu_family",
+    "model": "cpu_model_number",
+    "stepping": "cpu_stepping",
+    "CPU implementer": "cpu_implementer",
+    "CPU part": "cpu_part",
+    "Hardware": "cpu_hardware",
+    "flags": "cpu_flags",
+    "Features": "cpu_flags",
+}
+"""Line of /proc/cpuinfo: name of the fact. x86 and ARM name them differently."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Facts by name; two contexts are the same when their hashes are."""
+
+    facts: Mapping[str, Any]
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the facts as canonical JSON."""
+        text = json.dumps(dict(self.facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Context) -> tuple[str, ...]:
+        """Names of the facts that differ or that only one of the two has, sorted."""
+        missing = object()
+        names = set(self.facts) | set(other.facts)
+        return tuple(sorted(n for n in names if self.facts.get(n, missing) != other.facts.get(n, missing)))
+
+    def explain(self, other: Context) -> str:
+        """`ort_version: '1.30.0' here, '1.31.1' there; …` for each difference."""
+        return "; ".join(
+            f"{name}: {_short(self.facts.get(name))} here, {_short(other.facts.get(name))} there"
+            for name in self.differences(other)
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}… ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
+
+
+def host_facts(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """Facts of the machine that this runs on, from the standard library alone."""
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cpu_count": os.cpu_count(),
+    }
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        facts["cpu_model"] = platform.processor()
+        return facts
+    for line in text.split("\n\n", 1)[0].splitlines():
+        name, _, value = line.partition(":")
+        fact = _CPU_KEYS.get(name.strip())
+        if fact == "cpu_flags":
+            facts[fact] = " ".join(sorted(value.split()))
+        elif fact:
+            facts[fact] = value.strip()
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    if governor.is_file():
+        facts["cpu_governor"] = governor.read_text(encoding="utf-8").strip()
+    return facts
+
+
+def make_context(target: Target, runtime: Mapping[str, Any], exporter: str) -> Context:
+    """The context of measurements on `target`: machine, runtime facts, exporter and the target's options."""
+    options = {f"target_{k}": v for k, v in target.to_json().items() if k != "name"}
+    return Context({**host_facts(), **runtime, "exporter": exporter, **options})

@@ -1,0 +1,138 @@
+"""What a device is asked to do: a frozen description, read from TOML on the host or JSON on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError, did_you_mean
+from .files import safe_name
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "dnnl": "DnnlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "nnapi": "NnapiExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+"""Name in a target file: name in onnxruntime."""
+
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "provider": tuple(PROVIDERS),
+    "graph_level": ("disable", "basic", "extended", "layout", "all"),
+    "precision": ("fp32",),
+    "transport": ("local",),
+}
+"""Fields with a fixed set of values."""
+
+_MAX_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device and the frozen way in which networks run on it; checked when made."""
+
+    name: str
+    provider: str
+    threads: int
+    graph_level: str
+    precision: str
+    spinning: bool
+    transport: str = "local"
+
+    def __post_init__(self) -> None:
+        _check(self, "target")
+
+    @property
+    def folder(self) -> str:
+        """The name as one path component."""
+        return safe_name(self.name)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON values; `Target.from_json` reads them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any, where: str = "target") -> Target:
+        """The target of these fields; UsageError names `where`, the field and what is allowed."""
+        if not isinstance(values, Mapping):
+            raise UsageError(f"{where}: expected a table of target fields, got {type(values).__name__}")
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for key in values:
+            if key not in fields:
+                raise UsageError(f"{where}: unknown key {key!r}; {did_you_mean(str(key), fields)}")
+        missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in values]
+        if missing:
+            raise UsageError(
+                f"{where}: missing {', '.join(missing)}; targets/known/host.toml shows every key"
+            )
+        _check_types(values, where)
+        try:
+            return cls(**values)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+
+
+_TYPES: Mapping[str, type] = {"threads": int, "spinning": bool}
+_TYPE_NAMES = {int: "a whole number", bool: "true or false", str: "a text in quotes"}
+
+
+def _check_types(values: Mapping[str, Any], where: str) -> None:
+    for key, value in values.items():
+        kind = _TYPES.get(key, str)
+        # bool is an int to Python, and nan or 1.0 is none: the exact type is asked for.
+        if type(value) is not kind:
+            raise UsageError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
+
+
+def _check(target: Target, where: str) -> None:
+    _check_types(dataclasses.asdict(target), where)
+    safe_name(target.name)
+    if not 1 <= target.threads <= _MAX_THREADS:
+        raise UsageError(f"threads must lie in 1 to {_MAX_THREADS}, got {target.threads}")
+    for field, allowed in ALLOWED.items():
+        value = getattr(target, field)
+        if value not in allowed:
+            raise UsageError(f"unknown {field} {value!r}; {did_you_mean(value, allowed)}")
+
+
+_KNOWN = Path(__file__).parent / "known"
+
+
+def known_targets() -> tuple[str, ...]:
+    """Names of the targets that come with the package."""
+    return tuple(sorted(path.stem for path in _KNOWN.glob("*.toml")))
+
+
+def load_target(name: str | Path) -> Target:
+    """A known target by name, or the target described by a TOML file.
+
+    Needs Python 3.11 (tomllib): TOML is read on the host, boards get JSON. UsageError for anything
+    that is not a target.
+    """
+    path = Path(name)
+    if str(name) in known_targets():
+        path = _KNOWN / f"{name}.toml"
+    elif path.suffix != ".toml":
+        raise UsageError(
+            f"unknown target {str(name)!r}; {did_you_mean(str(name), known_targets())}; "
+            "or give the path of a .toml file like targets/known/host.toml"
+        )
+    import tomllib
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"target file {path} does not exist; known targets: {', '.join(known_targets())}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"target file {path} cannot be read: {error}") from None
+    return Target.from_json(values, str(path))
