@@ -21,6 +21,19 @@ ERRORS = (
     ("Spearman", "spearman", 3, ""),
 )
 
+MORE = {
+    "predictor_mape_pct": "Predictor of unmeasured blocks: mean error, %",
+    "predictor_median_pct": "Predictor: median error, %",
+    "predictor_within_10_pct": "Predictor: within ±10 %, %",
+    "predictor_n_held_out": "Predictor: blocks held out",
+    "n_calibration": "Networks it was calibrated on",
+    "n_check": "Networks it was checked on",
+    "n_rows_measured": "Blocks measured",
+    "n_rows_predicted": "Blocks predicted",
+    "empty_run_ms": "Run of an empty network, ms",
+    "margin": "Relative error that 90 % of the networks stay within",
+}
+
 
 def plot(name: str, figure: Figure, title: str) -> Html:
     """The place of a figure and its data; `</` in a name cannot end the script element."""
@@ -137,7 +150,7 @@ def prediction_section(run: RunFiles) -> Html:
     ]
     shown = {"noise_floor_pct", *(k for _, key, _, _ in ERRORS for k in (key, f"macs_line_{key}"))}
     others = [
-        (key.replace("_pct", ", %").replace("_ms", ", ms").replace("_", " "), f"{value:.4g}")
+        (MORE.get(key) or key.replace("_pct", ", %").replace("_ms", ", ms").replace("_", " "), f"{value:.4g}")
         for key, entry in sorted(errors.items())
         if key not in shown and (value := number(entry)) is not None
     ]

@@ -56,6 +56,7 @@ def model_code(folder: str, manifest: Row) -> str:
     mode = "L" if channels == 1 else "RGB"
     upright = f'ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")'
     mean, std = _list(manifest.get("mean"), 0.0), _list(manifest.get("std"), 1.0)
+    scaling = "BILINEAR" if "bilinear" in str(manifest.get("preprocessing")) else "BICUBIC"
     copies = f".repeat({batch}, 0)" if batch > 1 else ""
     scores = f"net.run(None, {{{str(manifest.get('input_name') or 'image')!r}: x}})[0][0]"
     classes = [str(name) for name in manifest.get("class_names") or []]
@@ -64,7 +65,7 @@ def model_code(folder: str, manifest: Row) -> str:
         [
             "import numpy as np, onnxruntime as ort; from PIL import Image, ImageOps",
             f"net = ort.InferenceSession({folder + '/model.onnx'!r}, providers=['CPUExecutionProvider'])",
-            f"image = ImageOps.fit({upright}, ({width}, {height}), Image.Resampling.BILINEAR)",
+            f"image = ImageOps.fit({upright}, ({width}, {height}), Image.Resampling.{scaling})",
             f"x = ((np.atleast_3d(image) / 255 - {mean}) / {std}).transpose(2, 0, 1)[None]{copies}"
             ".astype(np.float32)",
             f"print({known})",
