@@ -195,6 +195,7 @@ class BlockSpec:
             "macs": self.macs,
             "depthwise_macs": sum(c.macs for c in convs if c.groups > 1),
             "bytes": 4 * traffic,
+            "weight_bytes": 4 * sum(c.weights for c in convs),
             "unaligned16": sum(c.c_out % 16 != 0 for c in convs),
             "unaligned_in16": self.c_in % 16 != 0,
         }

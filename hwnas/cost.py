@@ -34,7 +34,10 @@ _SHARPNESS = 50.0
 class LatencySource(Protocol):
     """What a latency table gives: the calibrated share of each block, and the fixed rest."""
 
-    intercept_ms: float
+    @property
+    def intercept_ms(self) -> float:
+        """Milliseconds of a network that belong to no block."""
+        ...
 
     def latency_ms(self, key: str) -> float:
         """Milliseconds that the block adds to a network; raises for a key that it does not know."""

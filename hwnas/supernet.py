@@ -14,7 +14,8 @@ runs at the widest one, each channel scaled by the sum of the weights of the wid
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
     from .spaces.mobile import MobileSpace
 
 
-class Supernet(Protocol):
-    """What searches and evaluators need: a torch module with these two."""
+class Supernet(nn.Module, ABC):
+    """What searches and evaluators need: shared weights that run a mix and give a network."""
 
-    def __call__(self, x: Tensor, mix: Mix) -> Tensor:
+    @abstractmethod
+    def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """Images (b, c, h, w) to logits (b, n_classes)."""
-        ...
 
+    @abstractmethod
     def extract(self, arch: Arch) -> nn.Module:
         """The deployed network of `arch` with a copy of the shared weights."""
-        ...
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -189,7 +190,7 @@ class MixedLayer(nn.Module):
             return x + y if residual else y
 
 
-class MobileSupernet(nn.Module):
+class MobileSupernet(Supernet):
     """Shared weights of a `MobileSpace`; see the module's docstring."""
 
     def __init__(self, space: MobileSpace) -> None:

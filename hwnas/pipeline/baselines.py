@@ -1,4 +1,4 @@
-"""Stage 8: what the picks are compared with, inside the same budgets: random architectures and MobileNetV3-small."""
+"""Stage 8: what picks are compared with in the same budgets: random architectures, MobileNetV3-small."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def choose_baselines(work: Work) -> Outcome:
 
 
 def random_at(work: Work, latencies_ms: Sequence[float], n: int, stream: int = 0) -> list[dict[str, Any]]:
-    """`n` random architectures, each the nearest of 200 random ones to one of the latencies, measured inside."""
+    """`n` random architectures, each the nearest of 200 to one of the latencies, inside the budgets."""
     rng = np.random.default_rng([work.config.seed, 0xBA5E, stream])
     places = np.quantile(latencies_ms, np.linspace(1, 0, n)) if n > 1 else [max(latencies_ms)]
     spare = 3

@@ -26,7 +26,10 @@ def measure_candidates(work: Work) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
     rows = _candidates(work)
     archs = work.archs([r["arch"] for r in rows])
-    files = {r["arch"]: networks.arch_onnx(work.space, a, work.config.batch) for r, a in zip(rows, archs, strict=True)}
+    files = {
+        r["arch"]: networks.arch_onnx(work.space, a, work.config.batch)
+        for r, a in zip(rows, archs, strict=True)
+    }
     found = lut.measure(work.target, files, home=work.home, log=work.run.log)
     candidates = []
     for row, price in zip(rows, work.price(archs), strict=True):
@@ -64,7 +67,11 @@ def _candidates(work: Work) -> list[dict[str, Any]]:
         )
         archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:N_CANDIDATES]
     return [
-        {"arch": a, "origin": "gradient" if a == own else "front", "val_accuracy_shared": by_arch[a]["val_accuracy"]}
+        {
+            "arch": a,
+            "origin": "gradient" if a == own else "front",
+            "val_accuracy_shared": by_arch[a]["val_accuracy"],
+        }
         for a in archs
     ]
 
@@ -74,8 +81,8 @@ def _picks(work: Work, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]
     if not inside:
         fastest = min(candidates, key=lambda c: c["measured"]["p50_ms"])
         raise InfeasibleError(
-            f"none of the {len(candidates)} measured candidates is inside {', '.join(map(str, work.budgets))}; "
-            f"the fastest is {fastest['arch']} with {fastest['measured']['p50_ms']:.4g} ms"
+            f"none of {len(candidates)} measured candidates is inside {', '.join(map(str, work.budgets))}; "
+            f"the fastest is {fastest['arch']}, {fastest['measured']['p50_ms']:.4g} ms"
         )
     latency = [c["measured"]["p50_ms"] for c in inside]
     accuracy = [c["val_accuracy_shared"] for c in inside]

@@ -29,7 +29,10 @@ def evaluate_models(work: Work) -> Outcome:
     rows = _trained(work)
     exported = [_export(work, row) for row in rows]
     found = lut.measure(
-        work.target, {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}, home=work.home, log=work.run.log
+        work.target,
+        {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)},
+        home=work.home,
+        log=work.run.log,
     )
     points = []
     with work.run.progress("evaluation", len(rows)) as bar:
@@ -109,7 +112,10 @@ def _point(work: Work, row: dict[str, Any], model: Exported, measured: lut.Measu
         "test_images": len(test.labels),
     }
     latency = {
-        **{k: columns[k] for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")},
+        **{
+            k: columns[k]
+            for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
+        },
         "target": work.target.to_json(),
         "context": work.table["context"],
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),

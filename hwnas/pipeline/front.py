@@ -11,7 +11,7 @@ OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
 
 
 def make_goals(work: Work) -> Goals:
-    """The objectives, the budgets tightened by the table's error, and the space's worst where none is given."""
+    """The objectives, and the budgets tightened by the table's error."""
     return Goals.parse(OBJECTIVES, work.search_budgets)
 
 
@@ -47,7 +47,13 @@ def search_front(work: Work) -> Outcome:
         "front": [r.arch for r in ledger.front()],
         "front_latency": [r.arch for r in front],
         "rows": [
-            {"arch": r.arch, "generation": r.generation, "origin": r.origin, "feasible": r.feasible, **r.metrics}
+            {
+                "arch": r.arch,
+                "generation": r.generation,
+                "origin": r.origin,
+                "feasible": r.feasible,
+                **r.metrics,
+            }
             for r in ledger.rows
         ],
         "hypervolume": volumes,

@@ -1,4 +1,4 @@
-"""Stage 5: the gradient search, from a copy of the shared weights, with the expected latency in its objective."""
+"""Stage 5: the gradient search from a copy of the shared weights, the expected latency in its objective."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def search_gradient(work: Work) -> Outcome:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **search.alphas())
     write_atomic(work.path / "alphas.npz", buffer.getvalue())
+    steps.write_stats(work, [*work.result("supernet")["log"], *search.log])
     seeds = search.seeds(N_SEEDS)
     rows = [
         {"arch": work.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **price}
@@ -46,4 +47,4 @@ def search_gradient(work: Work) -> Outcome:
     work.run.log(
         f"{work.config.method}: {best['arch']} ({best['origin']}), predicted {best['latency_ms']:.3g} ms"
     )
-    return Outcome({"seeds": rows, "log": search.log}, ("alphas.npz",))
+    return Outcome({"seeds": rows}, ("alphas.npz", "train_stats.csv"))

@@ -1,4 +1,4 @@
-"""Networks of a space as what a latency table is made of: blocks to measure, whole networks to calibrate on."""
+"""A space as what a latency table is made of: blocks to measure, whole networks to calibrate on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def wholes(space: NetworkSpace, seed: int, n: int = N_WHOLE) -> list[lut.Whole]:
 
 
 def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> list[tuple[Arch, float]]:
-    """`n` random architectures at evenly spaced places of log MACs, between the bounds that random ones reach.
+    """`n` random architectures at evenly spaced places of log MACs, between the bounds of random ones.
 
     Uniform draws crowd around the mean; half of these are bred from the ends, so that a line fitted on
     them holds for the whole space.
@@ -52,7 +52,7 @@ def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> lis
         pool += [towards(space, arch, end, rng) for arch in pool[:200]]
     pool = sorted(set(pool))
     macs = costs.of(pool)["macs"]
-    places = np.linspace(*np.quantile(np.log(macs), [0.005, 0.995]), n)
+    places = np.linspace(np.quantile(np.log(macs), 0.005), np.quantile(np.log(macs), 0.995), n)
     free = np.ones(len(pool), dtype=bool)
     chosen = []
     for place in places:

@@ -77,7 +77,9 @@ def _tightened(work: Work, budget: Budget) -> Budget:
     if budget.metric != "latency_ms":
         return budget
     least = work.costs.minimum("latency_ms")[0]
-    return Budget(budget.metric, min(budget.limit, max(budget.limit / (1 + work.table["margin"]), 1.001 * least)))
+    return Budget(
+        budget.metric, min(budget.limit, max(budget.limit / (1 + work.table["margin"]), 1.001 * least))
+    )
 
 
 def _spent_s(work: Work) -> float:
@@ -89,7 +91,8 @@ def _fit(work: Work, defaults: dict[str, int], left_s: float) -> dict[str, int]:
     """Counts that fill the time left, at least one unit of each."""
     unit_s = _unit_costs(work, defaults)
     counts = {
-        name: max(1, int(SAFETY * share * max(left_s, 0) / getattr(unit_s, name))) for name, share in SHARES.items()
+        name: max(1, int(SAFETY * share * max(left_s, 0) / getattr(unit_s, name)))
+        for name, share in SHARES.items()
     }
     work.run.log(f"{max(left_s, 0):.0f} s are left of --minutes {work.config.minutes:g}")
     return counts

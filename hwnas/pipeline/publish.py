@@ -38,7 +38,11 @@ def front_document(work: Work) -> dict[str, Any]:
     candidates = [_candidate_point(work, c) for c in work.result("candidates")["candidates"]]
     return {
         "schema": SCHEMA,
-        "target": {**work.target.to_json(), "context_hash": table["context"]["hash"], "facts": table["context"]["facts"]},
+        "target": {
+            **work.target.to_json(),
+            "context_hash": table["context"]["hash"],
+            "facts": table["context"]["facts"],
+        },
         "space": work.space.spec(),
         "budgets": [{"metric": b.metric, "limit": b.limit} for b in work.budgets],
         "default_budget": not work.config.budgets,

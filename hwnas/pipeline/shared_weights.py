@@ -26,6 +26,7 @@ def train_shared_weights(work: Work) -> Outcome:
     steps.run(work, "supernet", warmup, settings.steps)
     tensors = {k: v.detach().cpu().contiguous() for k, v in warmup.supernet.state_dict().items()}
     write_atomic(work.path / "supernet.safetensors", save(tensors))
+    steps.write_stats(work, warmup.log)
     last = warmup.log[-1]
     work.run.log(f"shared weights: {settings.steps} steps, training accuracy {last['train_accuracy']:.3f}")
     return Outcome({"log": warmup.log}, ("supernet.safetensors",))

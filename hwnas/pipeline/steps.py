@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from ..loop import Loop, Save
+from targets.files import write_atomic
+
+from ..loop import COLUMNS, LogRow, Loop, Save
 from .work import Work
 
 SAVE_EVERY = 100
@@ -36,6 +40,15 @@ class Resumable(Protocol):
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
         ...
+
+
+def write_stats(work: Work, rows: Sequence[LogRow]) -> None:
+    """train_stats.csv: the log of all loops so far, one row per epoch."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(work.path / "train_stats.csv", buffer.getvalue())
 
 
 def run(work: Work, stage: str, job: Resumable, total: int) -> None:

@@ -51,7 +51,7 @@ def snapshot(table: lut.SpaceTable, keys: list[str]) -> dict[str, Any]:
 def describe(errors: dict[str, Any]) -> str:
     """The figures of a table in one line."""
     return (
-        f"error on held-out networks {errors['mape_pct']:.1f} % "
-        f"({errors['within_5_pct']:.0f} % of them within 5 %), noise floor {errors['noise_floor_pct']:.1f} %, "
+        f"error on held-out networks {errors['mape_pct']:.1f} % ({errors['within_5_pct']:.0f} % of them "
+        f"within 5 %), noise floor {errors['noise_floor_pct']:.1f} %, "
         f"line in MACs {errors['macs_line_mape_pct']:.1f} %"
     )

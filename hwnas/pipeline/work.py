@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 import targets
 from targets import Target
@@ -27,7 +26,7 @@ from ..mix import Arch
 from ..run_dir import RunDir
 from ..space import NetworkSpace
 from ..spaces import load_space
-
+from ..supernet import Supernet
 
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
@@ -160,11 +159,9 @@ class Work:
         return Batches(self.data, split, self.config.batch_size, seed, augment, self.config.device)
 
     @cached_property
-    def supernet(self) -> nn.Module:
+    def supernet(self) -> Supernet:
         """The trained shared weights."""
         net = self.space.supernet()
-        if not isinstance(net, nn.Module):
-            raise TypeError(f"the supernet of space {self.space.name} must be a torch module")
         net.load_state_dict(load_file(self.path / "supernet.safetensors"))
         return net.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -1,0 +1,154 @@
+"""Are the picks better than random architectures and than MobileNetV3-small? Same recipe, budget, seeds.
+
+    hwnas search --data cifar10.zip --width-mult 1 --budget 'macs<=5.5e6' --picks 3 --random-baselines 0 \\
+        --minutes 30 --out runs/cifar
+    python benchmarks/hypervolume.py runs/cifar [--seeds 0 1 2] [--json FILE]
+
+Takes a finished run. Trains its picks, as many random architectures at the picks' latencies, and
+MobileNetV3-small at as many widths, each with every seed; measures all on the target together; and
+compares hypervolumes of (test accuracy, measured latency) seed by seed. Reference point: the accuracy
+of a linear model and the budget, so that the volume is 1 for a network that is always right in no time.
+What is trained stays in RUN/training, so a second call goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import lut
+from hwnas.log import Log
+from hwnas.onnx_score import onnx_accuracy
+from hwnas.pipeline import Work
+from hwnas.pipeline.baselines import mobilenets, random_at
+from hwnas.pipeline.networks import module_onnx
+from hwnas.pipeline.training import job, train_all
+from hwnas.run_dir import RunDir
+from hwnas.strategy import hypervolume
+from hwnas.training_job import Trained
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a finished run directory")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, help="write the table here")
+    options = parser.parse_args()
+    with RunDir.open(options.run, log=Log()) as run:
+        document = compare(Work(run), options.seeds)
+    print_table(document)
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1, allow_nan=False))
+
+
+def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
+    """Train, measure and score the three groups; returns the table and the paired differences."""
+    groups = three_groups(work)
+    rows = [{**row, "group": group} for group, members in groups.items() for row in members]
+    jobs = [job(work, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run still compares
+    outcomes = iter(train_all(work, jobs))
+    budget_ms = min(
+        (b.limit for b in work.budgets if b.metric == "latency_ms"),
+        default=max(r["measured"]["p50_ms"] for r in rows),
+    )
+    latency_ms = measure_together(work, rows)
+    floor = work.result("evaluation")["linear_test_accuracy"]
+    table, volumes = [], []
+    for seed in seeds:
+        for row in rows:
+            outcome = next(outcomes)
+            if isinstance(outcome, Trained):
+                table.append(
+                    {"seed": seed, "group": row["group"], "name": row["arch_id"], "macs": row["predicted"]["macs"],
+                     "latency_ms": latency_ms[row["arch_id"]], "test_accuracy": test_accuracy(work, outcome)}
+                )  # fmt: skip
+        volumes.append({g: volume([r for r in table if r["seed"] == seed and r["group"] == g], floor, budget_ms)
+                        for g in groups})  # fmt: skip
+    differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
+    return {"budget_ms": budget_ms, "linear_test_accuracy": floor, "rows": table, "volumes": volumes,
+            "differences": differences}  # fmt: skip
+
+
+def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
+    """Picks, random architectures at their latencies, MobileNetV3-small: equally many of each where possible."""
+    space, shape = (
+        work.space.spec(),
+        {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")},
+    )
+    picks = work.result("candidates")["picks"]
+    random = random_at(work, [p["measured"]["p50_ms"] for p in picks], len(picks), stream=1)
+    found: dict[str, list[dict[str, Any]]] = {"picks": [], "random": []}
+    for group, members in (("picks", picks), ("random", random)):
+        for row in members:
+            arch_id = work.space.arch_id(work.space.from_string(row["arch"]))
+            found[group].append({**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}})
+    found["mobilenet_v3"] = [
+        {**row, "arch_id": f"mobilenet_v3_small-{row['width']:g}",
+         "network": {"baseline": "mobilenet_v3_small", "width": row["width"], **shape}}
+        for row in mobilenets(work, max(4, len(picks)))
+    ]  # fmt: skip
+    return found
+
+
+def measure_together(work: Work, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """p50 of every network, interleaved in one session, so that the machine's mood is the same for all."""
+    from hwnas.networks import build_network
+
+    files = {row["arch_id"]: module_onnx(build_network(row["network"]), work.input_shape) for row in rows}
+    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
+
+
+def test_accuracy(work: Work, outcome: Trained) -> float:
+    """Test accuracy of the exported file by onnxruntime."""
+    path = outcome.folder / "model.onnx"
+    if not path.exists():
+        from hwnas.export import onnx_bytes
+        from targets.files import write_atomic
+
+        write_atomic(path, onnx_bytes(outcome.module(), work.input_shape))
+    return onnx_accuracy(path, work.data, "test").accuracy
+
+
+def volume(rows: list[dict[str, Any]], floor: float, budget_ms: float) -> float:
+    """Share of the box between (accuracy 1, latency 0) and (floor, budget) that the rows dominate."""
+    points = [((1 - r["test_accuracy"]) / (1 - floor), r["latency_ms"] / budget_ms) for r in rows]
+    inside = [p for p in points if max(p) < 1]
+    return float(hypervolume(np.array(inside), np.ones(2))) if inside else 0.0
+
+
+def paired(differences: list[float]) -> dict[str, float]:
+    """Mean and its 95 % interval by Student's t over the seeds."""
+    mean = float(np.mean(differences))
+    if len(differences) < 2:
+        return {"mean": mean, "low": mean, "high": mean}
+    half = float(stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def print_table(document: dict[str, Any]) -> None:
+    """Means over the seeds, then the volumes and their differences."""
+    rows = document["rows"]
+    print(f"budget {document['budget_ms']:.4g} ms, linear model {document['linear_test_accuracy']:.4f}")
+    print(f"{'group':14}{'network':26}{'MMACs':>8}{'p50 ms':>9}{'test accuracy, mean (spread)':>30}")
+    for group, name in dict.fromkeys((r["group"], r["name"]) for r in rows):
+        own = [r for r in rows if (r["group"], r["name"]) == (group, name)]
+        accuracy = [r["test_accuracy"] for r in own]
+        spread = f"{np.mean(accuracy):.4f} ({min(accuracy):.4f} to {max(accuracy):.4f})"
+        print(f"{group:14}{name:26}{own[0]['macs'] / 1e6:8.2f}{own[0]['latency_ms']:9.4f}{spread:>30}")
+    for i, volumes in enumerate(document["volumes"]):
+        print(f"hypervolume, seed {i}: " + ", ".join(f"{g} {v:.4f}" for g, v in volumes.items()))
+    for group, d in document["differences"].items():
+        print(f"picks - {group}: {d['mean']:+.4f}, 95 % interval {d['low']:+.4f} to {d['high']:+.4f}")
+
+
+if __name__ == "__main__":
+    main()
