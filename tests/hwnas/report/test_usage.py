@@ -57,16 +57,15 @@ def test_the_five_lines_classify_an_image(
 def test_the_five_lines_prepare_an_image_as_the_training_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, channels: int
 ) -> None:
-    from hwnas.data.image import decode
+    from hwnas.data.image import PREPROCESSING, decode
 
     rng = np.random.default_rng(1)
     Image.fromarray(rng.integers(0, 256, (37, 53, 3), dtype=np.uint8)).convert(mode).save(
         tmp_path / "image.png"
     )
     monkeypatch.chdir(tmp_path)
-    code = model_code(
-        "m", {"input_shape": [1, channels, 16, 16], "mean": [0.4] * channels, "std": [0.3] * channels}
-    )
+    manifest = {"input_shape": [1, channels, 16, 16], "preprocessing": PREPROCESSING}
+    code = model_code("m", manifest | {"mean": [0.4] * channels, "std": [0.3] * channels})
     lines = [line for line in code.splitlines() if not line.startswith(("net", "print"))]
     names: dict[str, Any] = {}
     exec("\n".join(lines), names)
