@@ -364,6 +364,143 @@ def targets_show(
     return _print_json(target) if as_json else _print_table(("key", "value"), target.items())
 
 
+@targets_app.command("check")
+def targets_check(
+    name: Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")] = DEFAULTS.target,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a small reference network on a device: can it be reached, is it quiet enough?"""
+    from hwnas.home import data_home
+    from hwnas.log import Log
+    from hwnas.profile import check_target
+    from targets import load_target
+
+    _print_bench(check_target(load_target(name), home=data_home(home), log=Log()), as_json)
+
+
+@app.command()
+def bench(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")],
+    target: Annotated[
+        str, _option("Device to measure on, a name or a TOML file", "target")
+    ] = DEFAULTS.target,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the latency of ONNX files, side by side in one fresh process."""
+    from hwnas.home import data_home
+    from hwnas.log import Log
+    from hwnas.profile import bench as measure_models
+    from targets import load_target
+
+    files = {str(model): model for model in models}
+    _print_bench(measure_models(load_target(target), files, home=data_home(home), log=Log()), as_json)
+
+
+def _print_bench(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return _print_json(document)
+    columns = ("p20_ms", "p50_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "clock", "flag", "n")
+    rows = [(name, *(row[column] for column in columns)) for name, row in document["models"].items()]
+    _print_table(("network", *columns), rows)
+    facts = document["context"]["facts"]
+    named = {key: value for key, value in facts.items() if key != "cpu_flags"}
+    print(f"{document['date']}, " + ", ".join(f"{key} {value}" for key, value in named.items()))
+
+
+@app.command()
+def profile(
+    target: Annotated[str, _option("Device to measure, a name or a TOML file", "target")] = DEFAULTS.target,
+    space: Annotated[str, _option("Search space, a name or a TOML file", "space")] = DEFAULTS.space,
+    image_size: Annotated[int, _option("Side in pixels, 16 to 224; default 32")] = 32,
+    channels: Annotated[int, _option("Channels of an image; default 3")] = 3,
+    classes: Annotated[int, _option("Classes that the networks tell apart; default 10")] = 10,
+    width_mult: Annotated[float | None, _option("Factor on all channels; default by image size")] = None,
+    minutes: Annotated[float, _option("Time to measure for", "profile_minutes")] = DEFAULTS.profile_minutes,
+    seed: Annotated[int, _option("Seed of the networks drawn to calibrate on", "seed")] = DEFAULTS.seed,
+    home: HomeOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the options, print them, and stop.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what the blocks of a space cost on a device, and state the error of the resulting table.
+
+    A table of the same device, runtime and options is reused, and `hwnas search` finds it.
+    """
+    from hwnas.home import data_home
+    from hwnas.log import Log
+    from targets import load_target
+
+    device = load_target(target)
+    if not 0 < minutes <= 1440:
+        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
+    scale = {
+        "image_size": image_size,
+        "in_channels": channels,
+        "n_classes": classes,
+        "width_mult": width_mult,
+    }
+    if dry_run:
+        return _print_json(
+            {"target": device.to_json(), "space": space, **scale, "minutes": minutes, "seed": seed}
+        )
+    from hwnas.profile import flat, profile_space, table_facts
+
+    table = profile_space(
+        device,
+        space,
+        image_size=image_size,
+        in_channels=channels,
+        n_classes=classes,
+        width_mult=width_mult,
+        minutes=minutes,
+        home=data_home(home),
+        seed=seed,
+        log=Log(),
+    )
+    facts = table_facts(table)
+    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+
+
+@tables_app.command("list")
+def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the latency tables under the home, with the error of each."""
+    from hwnas.home import data_home
+    from hwnas.profile import stored_tables
+    from targets.errors import DamagedFileError
+
+    rows: list[dict[str, Any]] = []
+    for name, table in stored_tables(data_home(home)):
+        if isinstance(table, DamagedFileError):
+            _say(f"warning: {table}")
+            rows.append({"table": name, "state": "damaged"})
+        else:
+            mape_pct = table.errors.get("mape_pct")
+            rows.append({"table": name, "state": "ok", "date": table.extra.get("date"), "mape_pct": mape_pct})
+    if as_json:
+        return _print_json(rows)
+    if not rows:
+        return _say(f"no latency tables under {data_home(home)}; `hwnas profile` makes one")
+    columns = ("table", "state", "date", "mape_pct")
+    return _print_table(columns, [[row.get(column) for column in columns] for row in rows])
+
+
+@tables_app.command("show")
+def tables_show(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a table's calibration, its error on held-out networks, and its context."""
+    from hwnas.home import data_home
+    from hwnas.profile import find_table, flat, table_facts
+
+    facts = table_facts(find_table(data_home(home), name))
+    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+
+
 @app.command()
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Check that this machine has what a search needs; exit code 4 if not."""
