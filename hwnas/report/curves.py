@@ -120,4 +120,5 @@ def _hypervolume(run: RunFiles) -> Figure | None:
         [g for g, _, _ in rows], [v for _, v, _ in rows], "hypervolume", text=text, mode="lines+markers",
         line={"color": GREEN, "width": 2}, marker={"size": 6},
     )  # fmt: skip
-    return figure([line], "Generation", "Hypervolume", height_px=HEIGHT_PX, showlegend=False)
+    ticks = {"dtick": max(1, len(rows) // 8)}
+    return figure([line], "Generation", "Hypervolume", height_px=HEIGHT_PX, showlegend=False, xaxis=ticks)

@@ -93,7 +93,7 @@ def with_unit(metric: str, value: float) -> str:
 def trained(run: RunFiles) -> list[Point]:
     """The networks that were trained and measured: the search's first, each group by latency."""
     known = [(point, pair) for point in run.points if (pair := measured_pair(point))]
-    return [p for p, _ in sorted(known, key=lambda k: (k[0].is_baseline, k[0].origin, k[1][0]))]
+    return [p for p, _ in sorted(known, key=lambda k: (k[0].origin if k[0].is_baseline else "", k[1][0]))]
 
 
 def chosen(run: RunFiles) -> Point | None:

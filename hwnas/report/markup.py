@@ -106,6 +106,7 @@ def count(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= 0.9995 * size:  # 999 600 is 1 M, not 1e+03 k
-            return f"{value / size:.3g}{NBSP}{unit}"
+        if abs(value) >= 0.9995 * size:  # 999 600 is 1.00 M, not 1000 k
+            scaled = value / size
+            return f"{scaled:.{2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0}f}{NBSP}{unit}"
     return f"{value:g}"

@@ -60,6 +60,13 @@ def networks_section(run: RunFiles) -> Html:
     return section(
         "networks",
         "The networks",
+        el(
+            "p",
+            "Fastest, knee and accurate are the ends and the middle of the front as it was before training; "
+            "spread fills the gaps, gradient is the gradient search's own network.",
+        )
+        if picks
+        else None,
         legend() if any(point.blocks for point in picks) else None,
         drawn or pending("No network has been picked so far."),
         el("h3", "All trained networks, with the baselines"),

@@ -79,7 +79,7 @@ def trained_front(run: RunFiles, where: str) -> Figure | None:
         height_px=480,
         shapes=shapes,
         annotations=notes,
-        yaxis={"tickformat": ".1%"},
+        yaxis={"tickformat": ".4~p"},
     )
 
 
@@ -118,7 +118,7 @@ def searched_front(run: RunFiles, where: str) -> Figure | None:
         height_px=480,
         shapes=shapes,
         annotations=notes,
-        yaxis={"tickformat": ".0%"},
+        yaxis={"tickformat": ".4~p"},
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from typing import Any
 
-from .facts import chosen, resolved_config
+from .facts import budgets, chosen, resolved_config
 from .markup import Child, Html, el
 from .run_files import Row, RunFiles
 from .sections import pending, section
@@ -19,7 +18,7 @@ def usage_section(run: RunFiles) -> Html:
     best = chosen(run)
     code = model_code(best.folder, run.manifests[best.arch_id]) if best and best.folder else None
     resume = f"hwnas search --resume {shlex.quote(str(run.path))}"
-    repeat = repeat_command(resolved_config(run))
+    repeat = repeat_command(run)
     children: list[Child] = [
         el("h3", "Run it in Python"),
         el(
@@ -73,17 +72,28 @@ def model_code(folder: str, manifest: Row) -> str:
     )
 
 
-def repeat_command(config: Row) -> str | None:
-    """`hwnas search` with every option that is not the default; the seed is always said."""
-    from hwnas.config import SearchConfig, option_name
+def repeat_command(run: RunFiles) -> str | None:
+    """`hwnas search` with every option that is not the default; data, target and seed are always said.
 
+    What the run worked out (the budget where none was given, the steps that fitted into `--minutes`) is
+    said as a number, so that a faster or slower machine does the same.
+    """
+    from hwnas.config import FIELDS, SearchConfig, option_name
+
+    config = dict(resolved_config(run))
     if not config:
         return None
-    defaults = {field.name: field.default for field in dataclasses.fields(SearchConfig)}
+    if budgets(run):
+        config["budgets"] = [f"{metric}<={limit:.12g}" for metric, limit in budgets(run)]
+    counts = run.part("counts")
+    if counts:
+        config |= {**counts, "minutes": None}
+    defaults = SearchConfig().to_json()
+    always = ("data", "target", "seed")
     words = ["hwnas", "search"]
-    for key, value in config.items():
-        if key in ("data", "target", "seed") or _plain(value) != _plain(defaults.get(key)):
-            words += _option(option_name(str(key)), value)
+    for key in (*always, *(name for name in FIELDS if name not in always)):
+        if key in config and (key in always or config[key] != defaults[key]):
+            words += _option(option_name(key), config[key])
     return shlex.join(words)
 
 
@@ -94,10 +104,6 @@ def _option(name: str, value: Any) -> list[str]:
         return []
     values = value if isinstance(value, list | tuple) else [value]
     return [word for entry in values for word in (name, str(entry))]
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _list(value: Any, default: float) -> list[float]:

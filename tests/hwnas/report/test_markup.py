@@ -38,7 +38,16 @@ def test_milliseconds_have_three_digits(value: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(4_920_000, "4.92\xa0M"), (999_600, "1\xa0M"), (999_400, "999\xa0k"), (12, "12"), (0, "0"), (None, "–")],
+    [
+        (4_920_000, "4.92\xa0M"),
+        (999_600, "1.00\xa0M"),
+        (99_960, "100\xa0k"),
+        (12_340, "12.3\xa0k"),
+        (999_400, "999\xa0k"),
+        (12, "12"),
+        (0, "0"),
+        (None, "–"),
+    ],
 )
 def test_counts_have_three_digits(value: float | None, text: str) -> None:
     assert count(value) == text

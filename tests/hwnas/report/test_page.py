@@ -138,7 +138,7 @@ def test_test_accuracy_decides_nothing(document: dict[str, Any], make_run: Calla
         "SVC 97.2 %", "400 architectures evaluated",
         "onnxruntime 1.31.0 · provider cpu · 1 thread", "fp32", "2026-11-22", "context 3f9ac2d17b5e",
         "360 images: 96.4 to 99.2 %", "Linear model", "95.28 %",
-        "hwnas search --data digits --target host --budget 'latency_ms<=2.5' --budget 'size_mb<=4' --seed 3",
+        "hwnas search --data digits --target host --seed 3 --budget 'latency_ms<=2.5' --budget 'size_mb<=4'",
     ],
 )  # fmt: skip
 def test_page_states(page: Page, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+from hwnas.report.run_files import read_run
 from hwnas.report.usage import model_code, repeat_command
 
 
@@ -74,13 +75,24 @@ def test_the_five_lines_prepare_an_image_as_the_training_did(
     assert names["x"].dtype == np.float32
 
 
-def test_the_repeating_command_says_what_is_not_default() -> None:
-    command = repeat_command(
-        {"data": "my photos", "target": "host", "seed": 0, "budgets": ["latency_ms<=12"], "method": "darts"}
-        | {"download": True, "labels": None, "picks": 5}
-    )
-    assert command is not None
-    assert command.split(" ")[:2] == ["hwnas", "search"]
-    options = "--data 'my photos' --target host --seed 0 --budget 'latency_ms<=12' --method darts --download"
-    assert re.sub(r"^hwnas search ", "", command) == options
-    assert repeat_command({}) is None
+def command_of(path: Path, config: dict[str, Any], front: dict[str, Any]) -> str | None:
+    (path / "config.resolved.json").write_text(json.dumps({"schema": 1, "config": config} if config else {}))
+    (path / "front.json").write_text(json.dumps(front))
+    return repeat_command(read_run(path))
+
+
+def test_the_repeating_command_says_what_is_not_default(tmp_path: Path) -> None:
+    config = {"data": "my photos", "target": "host", "seed": 0, "budgets": ["latency_ms<=12"]}
+    config |= {"method": "darts", "download": True, "labels": None, "picks": 5, "unknown": 1}
+    options = "--data 'my photos' --target host --seed 0 --method darts --budget 'latency_ms<=12' --download"
+    assert command_of(tmp_path, config, {}) == f"hwnas search {options}"
+
+
+def test_the_repeating_command_says_what_the_run_worked_out(tmp_path: Path) -> None:
+    front = {"budgets": [{"metric": "latency_ms", "limit": 0.27}], "counts": {"generations": 7}}
+    command = command_of(tmp_path, {"data": "digits", "seed": 1, "budgets": [], "minutes": 10.0}, front)
+    assert command == "hwnas search --data digits --seed 1 --budget 'latency_ms<=0.27' --generations 7"
+
+
+def test_without_a_config_there_is_no_command(tmp_path: Path) -> None:
+    assert command_of(tmp_path, {}, {}) is None
