@@ -73,7 +73,8 @@ def read_rows(path: Path) -> dict[str, Measurement]:
     known = sealed.get("sha256") if isinstance(sealed, dict) else None
     if not isinstance(known, list) or sha256(raw) not in known:
         raise DamagedFileError(
-            f"latency rows: {path} differs from its checksum in {_sidecar(path).name}; restore it, or delete both"
+            f"latency rows: {path} differs from its checksum in {_sidecar(path).name}; "
+            "restore it, or delete both"
         )
     return rows
 

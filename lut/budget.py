@@ -51,15 +51,15 @@ def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]
     for whole in wholes:
         if watch.spent > EXPORT_SHARE * watch.seconds:
             raise UsageError(
-                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(out)} whole networks "
-                f"for the calibration took {watch.spent:.0f} s; give more minutes"
+                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(out)} whole "
+                f"networks for the calibration took {watch.spent:.0f} s; give more minutes"
             )
         out[whole.key] = whole.onnx()
     return out
 
 
 def export_parts(parts: Iterable[Part], watch: Stopwatch, sampled: int) -> dict[str, bytes]:
-    """As many as can be exported and then sampled in the time left. sampled: networks that are sampled anyway."""
+    """As many as can be exported and then sampled in the time left; `sampled` others are sampled anyway."""
     out: dict[str, bytes] = {}
     for part in parts:
         sampling_s = (len(out) + 1 + sampled) * SAMPLES_WANTED * SAMPLE_S

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from targets.files import read_json, write_json
 
 from . import blocks_csv, calibrate, predictor
 from .budget import Stopwatch, export_parts, export_wholes
-from .device import Log, Measurement, Speed, device_context, run_job, tables_folder
+from .device import Log, Measurement, Progress, Speed, device_context, run_job, tables_folder
 from .networks import Part, Whole
 from .reference import EMPTY_KEY, empty_onnx
 from .table import ROWS_FILE, SpaceTable, table_path
@@ -40,12 +39,12 @@ def space_table(
     exporter: str,
     seed: int,
     log: Log,
-    progress: Callable[[str, int], AbstractContextManager[Any]] | None = None,
+    progress: Progress | None = None,
 ) -> SpaceTable:
     """The table of the space on the target, from the data home where one of this context lies there.
 
-    Measures for at most `minutes` of wall time, `Part.onnx()` and `Whole.onnx()` included. At least 20 wholes:
-    the half calibrates, at least 8, and the others, at least 12, say how far the table is off.
+    Measures for at most `minutes` of wall time, `Part.onnx()` and `Whole.onnx()` included. At least 20
+    wholes: the half calibrates, at least 8, and the others, at least 12, say how far the table is off.
     """
     _check_request(parts, wholes, minutes)
     context = device_context(target, exporter)
@@ -71,8 +70,8 @@ def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: floa
         raise UsageError("a space to profile needs blocks, each with a key of its own")
     if len({w.key for w in wholes}) < MIN_CALIBRATION + MIN_CHECK:
         raise UsageError(
-            f"a latency table needs at least {MIN_CALIBRATION} whole networks to calibrate on and {MIN_CHECK} others "
-            f"to check, got {len({w.key for w in wholes})} different ones"
+            f"a latency table needs at least {MIN_CALIBRATION} whole networks to calibrate on and "
+            f"{MIN_CHECK} others to check, got {len({w.key for w in wholes})} different ones"
         )
     known = set(keys)
     for whole in wholes:
@@ -91,7 +90,8 @@ def _explain_others(folder: Path, context: Context, target: Target, log: Log) ->
         facts = document.get("facts") if isinstance(document, dict) else None
         if isinstance(facts, dict):
             log(
-                f"a table of {target.name} from another context is not used: {context.explain(Context(facts))}"
+                f"a table of {target.name} from another context is not used: "
+                f"{context.explain(Context(facts))}"
             )
 
 
@@ -104,7 +104,7 @@ def _measure(
     home: Path,
     seed: int,
     log: Log,
-    progress: Callable[[str, int], AbstractContextManager[Any]] | None,
+    progress: Progress | None,
 ) -> tuple[dict[str, Measurement], dict[str, float], float]:
     """Rows by key (those of earlier profiles too), whole networks in ms, and the noise floor in percent."""
     known = blocks_csv.read_rows(folder / ROWS_FILE)
@@ -119,7 +119,7 @@ def _measure(
         f"{len(whole_files)} whole networks for at most {watch.left:.0f} s"
     )
     timing = Timing(seconds=max(watch.left, 1.0), seed=seed, ci_pct=0.5, min_rounds=30)
-    raw = run_job(target, models, timing, log)
+    raw = run_job(target, models, timing, log, progress=progress)
     speed = Speed(home, target)
     whole_ms, differences = {}, []
     for key in whole_files:
@@ -240,8 +240,8 @@ def _fill(
     if len(measured) < predictor.MIN_ROWS:
         if len(measured) < len(parts):
             raise TargetError(
-                f"only {len(measured)} of {len(parts)} blocks could be measured in the time, which is too few to "
-                "predict the others; give more minutes"
+                f"only {len(measured)} of {len(parts)} blocks could be measured in the time, which is "
+                "too few to predict the others; give more minutes"
             )
         return alone, {}, {}
     held_out = predictor.held_out_errors(measured, times, seed)

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import profilers
 from profilers import Timing, read_rows, write_job
+from profilers.run import MEASURED
 from targets import Context, Target, make_context
 from targets.errors import DamagedFileError, HwnasError, TargetError
 from targets.files import read_json, write_json
@@ -20,6 +23,9 @@ from targets.files import read_json, write_json
 from .reference import REFERENCE_VERSION, reference_onnx
 
 Log = Callable[[str], None]
+Progress = Callable[[str, int], AbstractContextManager[Any]]
+"""(name, total) -> a context manager whose value has `advance()`."""
+
 GRACE_S = 20.0
 """How much longer than its own limit a profiler may live before it is ended: imports and one slow run."""
 
@@ -57,7 +63,13 @@ def tables_folder(home: Path, target: Target) -> Path:
 
 
 def run_job(
-    target: Target, models: Mapping[str, bytes], timing: Timing, log: Log, folder: Path | None = None
+    target: Target,
+    models: Mapping[str, bytes],
+    timing: Timing,
+    log: Log,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Rows by key, measured in a fresh process; keys for which the time did not suffice are absent.
 
@@ -65,12 +77,12 @@ def run_job(
     """
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
-            return run_job(target, models, timing, log, Path(temporary))
+            return run_job(target, models, timing, log, folder=Path(temporary), progress=progress)
     write_job(folder, target, models, reference_onnx(), timing)
-    code, messages = _profile(folder, timing.seconds + GRACE_S)
+    with progress("measure", len(models)) if progress else nullcontext(None) as bar:
+        code, words = _profile(folder, timing.seconds + GRACE_S, bar.advance if bar else _nothing)
     if code != 0:
-        last = messages.strip().splitlines()[-1] if messages.strip() else "no message"
-        text = f"target {target.name}: the profiler ended with code {code}: {last.removeprefix('error: ')}"
+        text = f"target {target.name}: the profiler ended with code {code}: {words.removeprefix('error: ')}"
         raise _ERRORS.get(code, TargetError)(text)
     rows = {row["key"]: row for row in read_rows(folder / "rows.jsonl")}
     unstable = sum(row["flag"] != "ok" for row in rows.values())
@@ -79,33 +91,46 @@ def run_job(
     return rows
 
 
+def _nothing() -> None:
+    pass
+
+
 _ERRORS: Mapping[int, type[HwnasError]] = {3: DamagedFileError, 4: TargetError}
 
 
-def _profile(folder: Path, limit_s: float) -> tuple[int, str]:
-    """(exit code, stderr) of `python -m profilers` on the folder."""
+def _profile(folder: Path, limit_s: float, advance: Callable[[], None]) -> tuple[int, str]:
+    """(exit code, last words on stderr) of `python -m profilers`; `advance` is called per row."""
     root = str(Path(profilers.__file__).parent.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "profilers", str(folder)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=limit_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TargetError(
-            f"the profiler did not end {GRACE_S:g} s after its limit; is the machine overloaded?"
-        ) from None
-    return done.returncode, done.stderr
+    words = "no message"
+    with subprocess.Popen(
+        [sys.executable, "-m", "profilers", str(folder)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        guard = threading.Timer(limit_s, process.kill)
+        guard.start()
+        try:
+            for line in process.stderr or ():
+                if line.startswith(MEASURED):
+                    advance()
+                elif line.strip():
+                    words = line.strip()
+            code = process.wait()
+        except BaseException:  # Ctrl-C: the child must not go on measuring alone
+            process.kill()
+            raise
+        finally:
+            guard.cancel()
+    return code, words
 
 
 class Speed:
-    """The reference network's low quantile when this context was first measured, in `reference/<hash>.json`."""
+    """The reference's low quantile when this context was first measured: `reference/<hash>.json`."""
 
     def __init__(self, home: Path, target: Target) -> None:
         """Nothing is read or written yet."""

@@ -121,7 +121,7 @@ class SpaceTable:
 
     @classmethod
     def load(cls, folder: Path, space_id: str, context: Context | None = None) -> SpaceTable:
-        """The table in the folder; DamagedFileError for damage, or for a context other than the one asked for."""
+        """The table in the folder; DamagedFileError for damage, or for another context than asked for."""
         path = table_path(folder, space_id)
         document = read_json(path, "latency table")
         _check(document, path)
@@ -189,7 +189,8 @@ def _check(document: Any, path: Path) -> None:
     for name, kind in _FIELDS.items():
         if type(document.get(name)) is not kind:
             raise DamagedFileError(
-                f"latency table {path}: {name} must be {kind.__name__}, got {document.get(name)!r:.60}; {advice}"
+                f"latency table {path}: {name} must be {kind.__name__}, "
+                f"got {document.get(name)!r:.60}; {advice}"
             )
     prices = document["prices_ms"]
     for key, price in prices.items():

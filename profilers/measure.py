@@ -1,8 +1,9 @@
 """The timing loop: all networks of a job, interleaved in random order, round after round.
 
-A neighbour that disturbs the machine for a second disturbs a few samples of every network instead of all
-samples of one (Google Benchmark's random interleaving; `latency.md` section 4). A fixed reference network runs
-several times per round, so that every time is also known as a ratio to it, which slow drift cancels from.
+A neighbour that disturbs the machine for a second disturbs a few samples of every network instead of
+all samples of one (Google Benchmark's random interleaving; `latency.md` section 4). A fixed reference
+network runs several times per round, so that every time is also known as a ratio to it, from which slow
+drift cancels.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import numpy as np
 
 from .clock import Clocks
 from .job import Timing
-from .stats import narrow_enough, quantile_ratio, summarise
+from .stats import low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
 """Samples between two of the reference: about 20 ms, the scale on which neighbours come and go."""
+
+CHECK_EVERY = 5
+"""Rounds between two looks at the intervals, which cost 0.2 ms each."""
 
 
 class Network(Protocol):
@@ -69,7 +73,7 @@ def measure(
     clocks: Clocks,
     deadline_ns: int,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row per network as soon as it is known; what has under 4 samples at the deadline is left out."""
+    """Yield a row per network as soon as it is known; under 4 samples at the deadline: left out."""
     rng = np.random.default_rng(timing.seed)
     reference_samples = Samples(warm_up(reference, timing, clocks))
     open_: dict[str, Samples] = {}
@@ -99,21 +103,19 @@ def measure(
             one.wall_ms.append(wall)
             one.ratio.append((cpu if clock == "cpu" else wall) / now)
         rounds += 1
-        for key in keys:
-            samples = open_[key].clock(clock)
-            if narrow_enough(samples, timing.ci_pct, timing.min_rounds, rng):
-                yield row(key, open_.pop(key), reference_samples, clock, rng)
+        if rounds >= timing.min_rounds and (rounds - timing.min_rounds) % CHECK_EVERY == 0:
+            for key in keys:
+                if summarise(open_[key].clock(clock)).ci_pct <= timing.ci_pct:
+                    yield row(key, open_.pop(key), reference_samples, clock)
     for key, one in open_.items():
         if len(one.cpu_ms) >= 4:
-            yield row(key, one, reference_samples, clock, rng)
+            yield row(key, one, reference_samples, clock)
 
 
-def row(
-    key: str, samples: Samples, reference: Samples, clock: str, rng: np.random.Generator
-) -> dict[str, Any]:
+def row(key: str, samples: Samples, reference: Samples, clock: str) -> dict[str, Any]:
     """What is stored of one network: the summary, both clocks, and what the reference did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
-    s = summarise(times, rng)
+    s = summarise(times)
     return {
         "key": key,
         "n": s.n,
@@ -123,13 +125,15 @@ def row(
         "p90_ms": s.p90,
         "ci_low_ms": s.ci_low,
         "ci_high_ms": s.ci_high,
+        "ci_pct": s.ci_pct,
+        "quiet_share": s.quiet_share,
         "half_split": s.half_split,
         "drift": s.drift,
         "flag": s.flag,
         "clock": clock,
         "p20_ratio": quantile_ratio(times, other),
-        "reference_p20_ms": float(np.quantile(other, 0.2)),
-        "reference_p50_ms": float(np.quantile(other, 0.5)),
+        "reference_p20_ms": low_quantile(other),
+        "reference_p50_ms": float(np.median(undisturbed(other))),
         "cpu_share": sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9),
         "cpu_ms": [round(x, 6) for x in samples.cpu_ms],
         "wall_ms": [round(x, 6) for x in samples.wall_ms],

@@ -12,6 +12,9 @@ from .job import Job, read_job
 from .measure import measure
 from .rows import append_rows, cut_torn_line, read_rows
 
+MEASURED = "measured "
+"""How the line on stderr begins that is printed for each row: callers count them."""
+
 
 def clock_of(job: Job) -> str:
     """`cpu` where the thread's work is the latency: one thread of the CPU provider; else `wall`."""
@@ -52,4 +55,5 @@ def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None]) -> int:
     for row in measure(networks, reference, job.timing, clock_of(job), clocks, deadline):
         append_rows(job.rows_path, [row])
         n += 1
+        log(f"{MEASURED}{n}/{len(networks)}")
     return len(missing) - n
