@@ -23,10 +23,10 @@ CPU = ("cpu_model", "cpu_hardware", "cpu")
 CONDITIONS = (
     ("{}", CPU),
     ("onnxruntime {}", ("ort_version", "onnxruntime_version", "onnxruntime")),
-    ("provider {}", ("provider",)),
-    ("{} threads", ("threads",)),
-    ("{}", ("precision",)),
-    ("graph optimisation {}", ("graph_level",)),
+    ("provider {}", ("provider", "target_provider")),
+    ("{} threads", ("threads", "target_threads")),
+    ("{}", ("precision", "target_precision")),
+    ("graph optimisation {}", ("graph_level", "target_graph_level")),
     ("context {}", ("context_hash", "hash")),
 )
 

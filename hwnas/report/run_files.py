@@ -103,7 +103,7 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
         config=_object(path / "config.resolved.json"),
         env=_object(path / "env.json"),
         manifests=manifests,
-        stages_done=tuple(sorted(file.stem for file in path.glob("stages/*.json"))),
+        stages_done=tuple(file.stem for file in sorted(path.glob("stages/*.json"), key=_written)),
     )
 
 
@@ -170,6 +170,10 @@ def _rows(front: Row, key: str) -> list[Row]:
     if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
         raise DamagedFileError(f"front.json: {key!r} is not a list of objects; restore or delete the file")
     return value
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _object(path: Path) -> Row:

@@ -94,6 +94,7 @@ code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fo
   overflow-wrap: anywhere; }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: 12px; padding: 16px 18px;
   overflow-x: auto; font-size: 13.5px; line-height: 1.6; margin: 8px 0 20px; }
+pre.command { white-space: pre-wrap; }
 pre code { overflow-wrap: normal; font-size: inherit; }
 summary { cursor: pointer; color: var(--muted); font-size: 14px; }
 footer { color: var(--muted); font-size: 13px; border-top: 1px solid var(--line); margin-top: 64px;

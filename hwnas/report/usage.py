@@ -28,9 +28,9 @@ def usage_section(run: RunFiles) -> Html:
         ),
         _block(code) if code else pending("No network has been exported so far."),
         el("h3", "Repeat this run"),
-        _block(repeat) if repeat else pending("The run has no config.resolved.json."),
+        _block(repeat, "command") if repeat else pending("The run has no config.resolved.json."),
         el("h3", "Go on with it after an interruption"),
-        _block(resume),
+        _block(resume, "command"),
         el(
             "p",
             "The numbers of this page as files: ",
@@ -111,8 +111,8 @@ def _list(value: Any, default: float) -> list[float]:
     return [round(float(entry), 6) for entry in value] if isinstance(value, list) else [default]
 
 
-def _block(text: str) -> Html:
-    return el("pre", el("code", text), tabindex="0")
+def _block(text: str, kind: str = "program") -> Html:
+    return el("pre", el("code", text), class_=kind, tabindex="0")
 
 
 def _link(name: str, run: RunFiles) -> Child:
