@@ -94,16 +94,19 @@ class _Lines:
 
     def __init__(self, log: Log, name: str, total: int, clock: Clock):
         self._log, self._name, self._total, self._clock = log, name, total, clock
-        self._done = 0
+        self._done = self._before = 0
         self._start_s = self._last_s = clock()
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        self._done += n
         now_s = self._clock()
-        if now_s - self._last_s < LINE_EVERY_S or self._done >= self._total:
+        if self._done == 0 and now_s - self._start_s < 0.1:
+            self._before = n  # done before a resume: no rate follows from it
+        first = self._done == 0
+        self._done += n
+        if first or now_s - self._last_s < LINE_EVERY_S or self._done >= self._total:
             return
         self._last_s = now_s
-        left_s = (now_s - self._start_s) / self._done * (self._total - self._done) if self._done else 0.0
+        left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
         text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
         self._log(f"{text}, {note}" if note else text)
 

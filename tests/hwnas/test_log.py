@@ -67,6 +67,16 @@ def test_without_a_terminal_a_line_now_and_then_tells_the_time_left() -> None:
     assert len(lines) == 4  # at 20, 40, 60 and 80 s; the end speaks for itself
 
 
+def test_the_time_left_after_a_resume_counts_new_work_only() -> None:
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("train", 100) as bar:
+        bar.advance(60)
+        for _ in range(30):
+            clock.now_s += 1.0
+            bar.advance()
+    assert out.getvalue() == "[   20s] train: 80/100, about 20s left\n"
+
+
 def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     out = Terminal()
