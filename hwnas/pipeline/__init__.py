@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from ..run_dir import RunDir
 from .baselines import choose_baselines
 from .candidates import measure_candidates
@@ -44,6 +46,7 @@ STAGES: tuple[tuple[str, str, Callable[[Work], Outcome]], ...] = (
 def search(run: RunDir) -> Work:
     """Do every stage that is not done yet; a resumed run goes on in the middle of one."""
     work = Work(run)
+    torch.set_num_threads(work.n_threads)
     for number, (name, does, stage) in enumerate(STAGES, 1):
         if work.done(name):
             continue
