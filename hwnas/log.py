@@ -103,7 +103,9 @@ class _Lines:
             self._before = n  # done before a resume: no rate follows from it
         first = self._done == 0
         self._done += n
-        if first or now_s - self._last_s < LINE_EVERY_S or self._done >= self._total:
+        if first or self._done == self._before or self._done >= self._total:
+            return
+        if now_s - self._last_s < LINE_EVERY_S:
             return
         self._last_s = now_s
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
