@@ -6,7 +6,7 @@ timed lives in `profilers`, what a device is in `targets`, what is searched in `
 
 from .build import space_table
 from .device import Measurement
-from .measure import measure
+from .exported import measure
 from .networks import Part, Whole
 from .table import SpaceTable
 

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lut
+from lut import SpaceTable
+from lut.build import split
+from lut.device import device_context, tables_folder
+from lut.reference import EMPTY_KEY
+from targets import Context, load_target
+from targets.errors import DamagedFileError, TargetError, UsageError
+
+HOST = load_target("host")
+
+
+@pytest.fixture
+def make(tmp_path: Path, parts, wholes) -> Callable[..., SpaceTable]:
+    def space_table(**change) -> SpaceTable:
+        given = {
+            "space_id": "toy",
+            "parts": parts,
+            "wholes": wholes,
+            "minutes": 0.5,
+            "home": tmp_path,
+            "exporter": "helper",
+            "seed": 0,
+            "log": lambda text: None,
+            **change,
+        }
+        return lut.space_table(HOST, given.pop("space_id"), given.pop("parts"), given.pop("wholes"), **given)
+
+    return space_table
+
+
+def test_the_calibration_finds_the_formula_of_the_device(make, device, wholes) -> None:
+    table = make()
+    assert table.errors["mape_pct"] < 0.5
+    assert table.errors["within_5_pct"] == 100
+    assert table.errors["spearman"] == pytest.approx(1.0)
+    assert table.errors["macs_line_mape_pct"] > 5  # the formula weighs MACs by kernel
+    assert table.errors["noise_floor_pct"] == 0
+    assert (table.errors["n_calibration"], table.errors["n_check"]) == (12, 12)
+    assert table.margin < 0.01
+    for whole in wholes:
+        assert table.network_ms(whole.parts) == pytest.approx(device.true_ms(whole.key), rel=0.02)
+
+
+def test_calibration_and_check_are_different_networks_and_both_span_the_space(wholes) -> None:
+    calibration, check = split(wholes)
+    assert not {w.key for w in calibration} & {w.key for w in check}
+    assert len(calibration) >= 8
+    assert len(check) >= 12
+    middle = np.median([w.macs for w in wholes])
+    for group in (calibration, check):
+        assert min(w.macs for w in group) < middle < max(w.macs for w in group)
+    assert [len(g) for g in split(wholes[:20])] == [8, 12]
+
+
+def test_what_is_not_measured_is_predicted_and_the_error_is_stated(make, device, parts) -> None:
+    hidden = {parts[i].key for i in (3, 9)}
+    device.known = lambda key: key not in hidden
+    table = make()
+    assert table.errors["n_rows_measured"] == len(parts) - 2
+    assert table.errors["n_rows_predicted"] == 2
+    assert table.errors["predictor_n_held_out"] == 3  # 20 % of 16
+    assert table.errors["predictor_mape_pct"] > 0
+    assert set(table.rows["key"]) == {p.key for p in parts} - hidden
+    for key in hidden:
+        assert table.latency_ms(key) == pytest.approx(1.2 * device.alone_ms[key], rel=0.35)
+
+
+def test_a_block_that_is_not_in_the_table_is_an_error_and_never_zero(make, device) -> None:
+    table = make()
+    with pytest.raises(UsageError, match=r"no block 'conv3e7' among its 18 \(did you mean 'conv3e\d'\?\)"):
+        table.latency_ms("conv3e7")
+    with pytest.raises(UsageError):
+        table.network_ms(("conv3e1", "unknown"))
+
+
+def test_reused_in_the_same_context_and_equal_when_loaded(make, device, tmp_path) -> None:
+    first, messages = make(), list[str]()
+    again = make(log=messages.append)
+    assert len(device.asked) == 1
+    assert "is reused" in messages[0]
+    assert again == first
+    folder = tables_folder(tmp_path, HOST) / first.context.hash
+    assert SpaceTable.load(folder, "toy", device_context(HOST, "helper")) == first
+
+
+def test_another_context_measures_again_and_says_which_facts_differ(make, device) -> None:
+    make()
+    messages = list[str]()
+    make(exporter="another", log=messages.append)
+    assert len(device.asked) == 2
+    assert "exporter: 'another' here, 'helper' there" in messages[0]
+
+
+def test_a_table_of_another_context_is_refused_by_name_of_the_facts(make, device, tmp_path) -> None:
+    table = make()
+    folder = tables_folder(tmp_path, HOST) / table.context.hash
+    other = Context({**table.context.facts, "ort_version": "0.1", "target_threads": 8})
+    with pytest.raises(
+        DamagedFileError, match=r"another context: ort_version: '0\.1' here.*target_threads: 8"
+    ):
+        SpaceTable.load(folder, "toy", other)
+
+
+def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(make, device, parts, wholes) -> None:
+    few = [p for p in parts if p.group != "k5"]
+    keys = {p.key for p in few}
+    known = {w.key: tuple(k for k in w.parts if k in keys) or ("conv1e1",) for w in wholes}
+    device.networks |= known
+    first = make(space_id="small", parts=few, wholes=[replace(w, parts=known[w.key]) for w in wholes])
+    second = make()
+    assert set(device.asked[1]) & keys == set()
+    assert {p.key for p in parts if p.group == "k5"} <= set(device.asked[1])
+    a, b = (t.rows.set_index("key")["p20_ms"] for t in (first, second))
+    assert (b.loc[a.index] == a).all()
+    assert make(space_id="small") is not None  # its rows are still those it was made of
+
+
+def test_a_slower_day_changes_nothing_because_the_reference_slows_down_too(make, device, parts) -> None:
+    make()
+    device.slower = 1.5
+    (found,) = lut.measure(HOST, {"net0": b"x"}, home=make_home(make), log=str).values()
+    assert found.p20_ms == pytest.approx(device.true_ms("net0"))
+    assert found.p50_ms == pytest.approx(device.true_ms("net0"), rel=0.011)
+    assert found.ci_low_ms <= found.p50_ms <= found.ci_high_ms
+
+
+def make_home(make) -> Path:
+    """The home that the fixture was made with."""
+    closure = dict(zip(make.__code__.co_freevars, make.__closure__, strict=True))
+    return closure["tmp_path"].cell_contents
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])
+def test_minutes_that_are_no_time(make, device, minutes: float) -> None:
+    with pytest.raises(UsageError, match="minutes of profiling must be above 0"):
+        make(minutes=minutes)
+
+
+def test_requests_that_cannot_be_met(make, device, parts, wholes) -> None:
+    with pytest.raises(
+        UsageError, match="at least 8 whole networks to calibrate on and 12 others to check, got 19"
+    ):
+        make(wholes=wholes[:19] + wholes[:5])
+    with pytest.raises(UsageError, match="each with a key of its own"):
+        make(parts=[*parts, parts[0]])
+    with pytest.raises(UsageError, match="has a block 'strange'"):
+        make(wholes=[replace(wholes[0], parts=("strange",)), *wholes[1:]])
+
+
+def test_time_that_runs_out_is_said_and_nothing_half_made_is_left(make, device, tmp_path) -> None:
+    device.known = lambda key: not key.endswith("#twin")
+    with pytest.raises(TargetError, match="time ran out before the whole networks were measured"):
+        make()
+    device.known = lambda key: key.startswith("net") or key in (EMPTY_KEY, "conv1e1")
+    with pytest.raises(TargetError, match="only 1 of 18 blocks could be measured"):
+        make()
+    assert not list(tmp_path.rglob("toy.json"))
+
+
+def test_too_few_minutes_for_the_exports(make, device, wholes, monkeypatch) -> None:
+    import lut.build as build
+
+    class Late(build.Stopwatch):
+        spent = 1e9
+
+    monkeypatch.setattr(build, "Stopwatch", Late)
+    with pytest.raises(UsageError, match="minutes of profiling are too few"):
+        make()
