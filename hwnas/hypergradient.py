@@ -20,6 +20,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from targets.errors import UsageError
+
 from .objective import Objective, Score
 from .optim import WeightOptimizer, require_finite
 from .passes import Batch, Pass, accuracy, run_mix, weight_pass
@@ -110,6 +112,11 @@ class FirstOrder:
         loss = F.cross_entropy(logits, y)
         value = require_finite(loss, scene.where)
         score = scene.objective(loss.cpu(), drawn, scene.policy.soft_mix(), scene.moment.t)
+        if not score.total.requires_grad:
+            raise UsageError(
+                f"{scene.where}: neither the relaxation of the arch step nor a cost gives the policy a "
+                "gradient; relax by softmax or binary gates, or add a budget"
+            )
         parameters = list(scene.policy.parameters())
         gradients = torch.autograd.grad(score.total, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -124,8 +124,14 @@ def test_a_row_with_a_part_of_plain_darts_loses_its_signature(name: str, swapped
 def test_plain_darts_loses_its_signature_with_gates() -> None:
     for place in ("weight", "arch"):
         gated = dataclasses.replace(DARTS, relax=dataclasses.replace(DARTS.relax, **{place: "sampled"}))
-        with pytest.raises(AssertionError):
+        with pytest.raises((AssertionError, UsageError)):
             darts_signature(Ran(gated))
+
+
+def test_a_row_whose_policy_cannot_learn_says_so() -> None:
+    stuck = dataclasses.replace(DARTS, relax=dataclasses.replace(DARTS.relax, arch="sampled"))
+    with pytest.raises(UsageError, match="search by darts, step 1 of 2: neither the relaxation"):
+        Ran(stuck)
 
 
 def test_published_defaults() -> None:
