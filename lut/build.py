@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from profilers import Timing
 from targets import Context, Target
@@ -17,15 +17,36 @@ from targets.files import read_json, write_json
 
 from . import blocks_csv, calibrate, predictor
 from .budget import Stopwatch, export_parts, export_wholes
+from .calibrate import Blocks
 from .device import Log, Measurement, Progress, Speed, device_context, run_job, tables_folder
 from .networks import Part, Whole
 from .reference import EMPTY_KEY, empty_onnx
 from .table import ROWS_FILE, SpaceTable, table_path
 
-Floats = NDArray[np.float64]
 MIN_CALIBRATION, MIN_CHECK = 8, 12
 TWIN = "#twin"
 """Whole networks are loaded twice: two sessions of one file differ by 1 %, by where their memory lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Which table is wanted."""
+
+    target: Target
+    space_id: str
+    parts: Sequence[Part]
+    wholes: Sequence[Whole]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was measured. noise_pct: mean difference of two sessions of a network. file_bytes: of exports."""
+
+    rows: Mapping[str, Measurement]
+    whole_ms: Mapping[str, float]
+    noise_pct: float
+    file_bytes: Mapping[str, int]
 
 
 def space_table(
@@ -51,15 +72,15 @@ def space_table(
     folder = tables_folder(home, target) / context.hash
     if table_path(folder, space_id).exists():
         table = SpaceTable.load(folder, space_id, context)
-        if all(part.key in table.prices_ms for part in parts):
-            log(f"latency table of {space_id} on {target.name} is reused ({table.extra['date']})")
+        if all(part.key in table.blocks.alone_ms for part in parts):
+            log(f"latency table of {space_id} on {target.name} is reused ({table.date})")
             return table
         log(f"latency table of {space_id} lacks blocks: topping it up")
     else:
         _explain_others(folder, context, target, log)
     watch = Stopwatch(minutes * 60)
-    rows, whole_ms, noise = _measure(target, parts, wholes, watch, folder, home, seed, log, progress)
-    return _assemble(target, space_id, parts, wholes, rows, whole_ms, noise, context, folder, seed)
+    request = Request(target, space_id, parts, wholes, seed)
+    return _assemble(request, _measure(request, watch, folder, home, log, progress), context, folder)
 
 
 def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: float) -> None:
@@ -96,20 +117,13 @@ def _explain_others(folder: Path, context: Context, target: Target, log: Log) ->
 
 
 def _measure(
-    target: Target,
-    parts: Sequence[Part],
-    wholes: Sequence[Whole],
-    watch: Stopwatch,
-    folder: Path,
-    home: Path,
-    seed: int,
-    log: Log,
-    progress: Progress | None,
-) -> tuple[dict[str, Measurement], dict[str, float], float]:
-    """Rows by key (those of earlier profiles too), whole networks in ms, and the noise floor in percent."""
+    request: Request, watch: Stopwatch, folder: Path, home: Path, log: Log, progress: Progress | None
+) -> Found:
+    """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
+    parts = request.parts
     known = blocks_csv.read_rows(folder / ROWS_FILE)
-    whole_files = export_wholes(wholes, watch)
-    wanted = [p for p in predictor.spread(parts, seed) if p.key not in known]
+    whole_files = export_wholes(request.wholes, watch)
+    wanted = [p for p in predictor.spread(parts, request.seed) if p.key not in known]
     part_files = export_parts(wanted, watch, 2 * len(whole_files) + 2)
     models = {EMPTY_KEY: empty_onnx(), **whole_files}
     models |= {key + TWIN: data for key, data in whole_files.items()}
@@ -118,21 +132,22 @@ def _measure(
         f"measuring {len(part_files)} of {len(parts)} blocks ({len(parts) - len(wanted)} known) and "
         f"{len(whole_files)} whole networks for at most {watch.left:.0f} s"
     )
-    timing = Timing(seconds=max(watch.left, 1.0), seed=seed, ci_pct=0.5, min_rounds=30)
-    raw = run_job(target, models, timing, log, progress=progress)
-    speed = Speed(home, target)
+    timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
+    raw = run_job(request.target, models, timing, log, progress=progress)
+    speed = Speed(home, request.target)
     whole_ms, differences = {}, []
     for key in whole_files:
         if key not in raw or key + TWIN not in raw:
             raise TargetError(
-                f"target {target.name}: time ran out before the whole networks were measured "
+                f"target {request.target.name}: time ran out before the whole networks were measured "
                 f"({len(raw)} of {len(models)} models known); give more minutes"
             )
         a, b = speed.normalise(raw[key]).p20_ms, speed.normalise(raw[key + TWIN]).p20_ms
         whole_ms[key] = float(np.sqrt(a * b))
         differences.append(abs(a / b - 1))
     rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw}
-    return {**rows, **known}, whole_ms, 100 * float(np.mean(differences))
+    sizes = {key: len(data) for key, data in part_files.items()}
+    return Found({**rows, **known}, whole_ms, 100 * float(np.mean(differences)), sizes)
 
 
 def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
@@ -147,77 +162,56 @@ def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
 
 
 def _assemble(
-    target: Target,
-    space_id: str,
-    parts: Sequence[Part],
-    wholes: Sequence[Whole],
-    rows: Mapping[str, Measurement],
-    whole_ms: Mapping[str, float],
-    noise_pct: float,
+    request: Request,
+    found: Found,
     context: Context,
     folder: Path,
-    seed: int,
 ) -> SpaceTable:
     """Predict what was not measured, calibrate, check on other networks, write."""
+    parts, rows = request.parts, found.rows
     empty_ms = rows[EMPTY_KEY].p20_ms
     measured = [p for p in parts if p.key in rows]
-    alone_ms, held_out, files = _fill(parts, measured, rows, empty_ms, seed, space_id)
-    weights = {p.key: p.features.get("weight_bytes", 0.0) for p in parts}
-    calibration, check = split(wholes)
-
-    def sums(networks: Sequence[Whole]) -> Floats:
-        return np.array(
-            [
-                [sum(alone_ms[k] for k in w.parts), len(w.parts), sum(weights[k] for k in w.parts)]
-                for w in networks
-            ]
-        )
-
-    truth = {
-        kind: np.array([whole_ms[w.key] for w in group]) for kind, group in (("c", calibration), ("k", check))
-    }
-    line = calibrate.fit_line(sums(calibration), truth["c"])
-    keys = [p.key for p in parts]
-    prices = line.block_ms(np.array([alone_ms[k] for k in keys]), np.array([weights[k] for k in keys]))
-    price = dict(zip(keys, (float(v) for v in prices), strict=True))
-    predicted = np.array([line.intercept_ms + sum(price[k] for k in w.parts) for w in check])
-    a, b = calibrate.fit_macs(np.array([float(w.macs) for w in calibration]), truth["c"])
+    alone_ms, held_out, files = _fill(request, measured, rows, empty_ms)
+    blocks = Blocks(alone_ms, _weight_bytes(parts, found.file_bytes, request.seed))
+    calibration, check = split(request.wholes)
+    keys = {kind: [w.parts for w in group] for kind, group in (("fit", calibration), ("check", check))}
+    fit_ms, check_ms = (np.array([found.whole_ms[w.key] for w in g]) for g in (calibration, check))
+    sums = blocks.sums(keys["fit"])
+    line, curved = (calibrate.fit_line(sums, fit_ms, square) for square in (False, True))
+    predicted, by_curve = (one.networks_ms(blocks, keys["check"]) for one in (line, curved))
+    a, b = calibrate.fit_macs(np.array([float(w.macs) for w in calibration]), fit_ms)
     by_macs = np.array([a + b * w.macs for w in check])
     report: dict[str, Any] = {
-        **calibrate.errors(predicted, truth["k"]),
-        **{f"macs_line_{k}": v for k, v in calibrate.errors(by_macs, truth["k"]).items()},
+        **calibrate.errors(predicted, check_ms),
+        **{f"curved_{k}": v for k, v in calibrate.errors(by_curve, check_ms).items()},
+        **{f"macs_line_{k}": v for k, v in calibrate.errors(by_macs, check_ms).items()},
         **held_out,
-        "noise_floor_pct": noise_pct,
+        "noise_floor_pct": found.noise_pct,
         "n_calibration": len(calibration),
         "n_check": len(check),
         "n_rows_measured": len(measured),
         "n_rows_predicted": len(parts) - len(measured),
         "empty_run_ms": empty_ms,
         "check": [
-            {"key": w.key, "predicted_ms": float(p), "measured_ms": float(t)}
-            for w, p, t in zip(check, predicted, truth["k"], strict=True)
+            {"key": w.key, "predicted_ms": float(p), "curved_ms": float(c), "measured_ms": float(t)}
+            for w, p, c, t in zip(check, predicted, by_curve, check_ms, strict=True)
         ],
         "calibration": [
-            {"key": w.key, "measured_ms": float(t)} for w, t in zip(calibration, truth["c"], strict=True)
+            {"key": w.key, "measured_ms": float(t)} for w, t in zip(calibration, fit_ms, strict=True)
         ],
     }
     table = SpaceTable(
-        space_id=space_id,
-        target=target.name,
+        space_id=request.space_id,
+        target=request.target.name,
         context=context,
-        intercept_ms=line.intercept_ms,
-        slope=line.slope,
-        prices_ms=price,
-        measured=frozenset(p.key for p in measured),
+        blocks=blocks,
+        line=line,
+        curved=curved,
         errors=report,
-        margin=float(np.quantile(np.abs(predicted / truth["k"] - 1), 0.9)),
-        measured_rows={k: rows[k] for k in [*(p.key for p in measured)]},
-        extra={
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "seed": seed,
-            "per_block_ms": line.per_block_ms,
-            "per_weight_byte_ms": line.per_weight_byte_ms,
-        },
+        margin=float(np.quantile(np.abs(predicted / check_ms - 1), 0.9)),
+        measured_rows={p.key: rows[p.key] for p in measured},
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seed=request.seed,
     )
     write_json(folder / "context.json", {"hash": context.hash, "facts": dict(context.facts)})
     blocks_csv.write_rows(folder / ROWS_FILE, {**blocks_csv.read_rows(folder / ROWS_FILE), **rows})
@@ -225,28 +219,37 @@ def _assemble(
     return table
 
 
+def _weight_bytes(parts: Sequence[Part], file_bytes: Mapping[str, int], seed: int) -> dict[str, float]:
+    """As the features say, else the size of the exported file, else predicted from those sizes."""
+    given = {p.key: p.features["weight_bytes"] for p in parts if "weight_bytes" in p.features}
+    known = {p.key: given.get(p.key, float(file_bytes.get(p.key, 0))) for p in parts}
+    missing = [p for p in parts if known[p.key] <= 0 and p.key not in given]
+    exported = [p for p in parts if known[p.key] > 0]
+    if missing and exported:
+        sizes = np.array([known[p.key] for p in exported])
+        known |= zip(
+            (p.key for p in missing), predictor.predict_once(exported, sizes, missing, seed), strict=True
+        )
+    return known
+
+
 def _fill(
-    parts: Sequence[Part],
-    measured: Sequence[Part],
-    rows: Mapping[str, Measurement],
-    empty_ms: float,
-    seed: int,
-    space_id: str,
+    request: Request, measured: Sequence[Part], rows: Mapping[str, Measurement], empty_ms: float
 ) -> tuple[dict[str, float], dict[str, float], dict[str, bytes]]:
     """Each block alone without the empty run, in ms; errors of the predictor; its file."""
     times = np.array([rows[p.key].p20_ms - empty_ms for p in measured])
     times = np.maximum(times, 0.05 * empty_ms)  # a block cannot be cheaper than nothing
     alone = {p.key: float(t) for p, t in zip(measured, times, strict=True)}
     if len(measured) < predictor.MIN_ROWS:
-        if len(measured) < len(parts):
+        if len(measured) < len(request.parts):
             raise TargetError(
-                f"only {len(measured)} of {len(parts)} blocks could be measured in the time, which is "
-                "too few to predict the others; give more minutes"
+                f"only {len(measured)} of {len(request.parts)} blocks could be measured in the time, which "
+                "is too few to predict the others; give more minutes"
             )
         return alone, {}, {}
-    held_out = predictor.held_out_errors(measured, times, seed)
-    model = predictor.fit(measured, times, seed)
-    rest = [p for p in parts if p.key not in alone]
+    held_out = predictor.held_out_errors(measured, times, request.seed)
+    model = predictor.fit(measured, times, request.seed)
+    rest = [p for p in request.parts if p.key not in alone]
     if rest:
         alone |= {p.key: float(t) for p, t in zip(rest, model.predict_ms(rest), strict=True)}
-    return alone, held_out, {f"{table_path(Path(), space_id).stem}.predictor.onnx": model.trees}
+    return alone, held_out, {f"{table_path(Path(), request.space_id).stem}.predictor.onnx": model.trees}

@@ -1,15 +1,19 @@
 """From rows of single blocks to whole networks: a calibrated sum, and how far it is off on other networks.
 
-    latency(network) = intercept + slope * sum of rows + per_block * blocks + per_weight_byte * bytes
+    latency(network) = intercept + slope * sum of rows + per_block * blocks
+                       + per_weight_byte * bytes + per_weight_byte2 * bytes^2
 
-The last two terms are what a block costs more, or less, inside a network than alone in a loop: its weights
-come from a farther cache, and it shares the layout changes at its borders with its neighbours
-(`latency.md`, section 3). All four terms are sums over blocks, so each block still has one price. A ridge
-towards (0, 1, 0, 0) keeps eight networks enough; its widths stand below.
+The terms after the slope are what a block costs more, or less, inside a network than alone in a loop: it
+shares the layout changes at its borders with its neighbours, and its weights come from a farther cache
+(`latency.md`, section 3), the farther, the more weights the network has. Without the last term (`square`
+False) every block has one price, which a search can sum; with it the error of small networks is lower by a
+third to a half (docs/benchmarks.md). A ridge towards (0, 1, 0, 0, 0) keeps eight networks enough; its widths
+stand below.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,49 +25,88 @@ Floats = NDArray[np.float64]
 _NOISE = 0.02
 """Relative error of one whole network that the fit reckons with."""
 
-_SLOPE_SD, _INTERCEPT_SD, _PER_BLOCK_SD, _PER_BYTE_SD = 0.3, 0.1, 0.01, 0.5
-"""Widths of the prior: slope as it is; the others as shares of the median network, of which `per_byte`
-is for all weights of that network together."""
+_INTERCEPT_SD, _SLOPE_SD, _PER_BLOCK_SD, _PER_BYTE_SD, _SQUARE_SD = 0.1, 0.3, 0.01, 0.5, 0.3
+"""Widths of the prior. The slope as it is; the others as shares of the latency of the median network, where
+the last two are for all weights of that network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """What the calibration knows of the blocks, by key: ms alone without the empty run, bytes of weights."""
+
+    alone_ms: Mapping[str, float]
+    weight_bytes: Mapping[str, float]
+
+    def sums(self, networks: Sequence[tuple[str, ...]]) -> Floats:
+        """(n, 3) for networks given as keys of their blocks: sum of rows, number of blocks, bytes."""
+        return np.array(
+            [
+                [
+                    sum(self.alone_ms[k] for k in keys),
+                    float(len(keys)),
+                    sum(self.weight_bytes[k] for k in keys),
+                ]
+                for keys in networks
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The calibration; times in milliseconds."""
+    """A calibration; times in milliseconds."""
 
     intercept_ms: float
     slope: float
     per_block_ms: float
     per_weight_byte_ms: float
+    per_weight_byte2_ms: float = 0.0
 
-    def block_ms(self, row_ms: Floats, weight_bytes: Floats) -> Floats:
-        """Prices (n,) of blocks with rows (n,); at least a quarter of what the block costs alone."""
-        price = self.slope * row_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
-        out: Floats = np.maximum(price, 0.25 * self.slope * row_ms)
+    def block_ms(self, alone_ms: float, weight_bytes: float) -> float:
+        """The price of a block: at least a quarter of what it costs alone. The square is no block's own."""
+        price = self.slope * alone_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
+        return max(price, 0.25 * self.slope * alone_ms)
+
+    def networks_ms(self, blocks: Blocks, networks: Sequence[tuple[str, ...]]) -> Floats:
+        """Latencies (n,) of networks given as keys of their blocks."""
+        price = {k: self.block_ms(blocks.alone_ms[k], blocks.weight_bytes[k]) for n in networks for k in n}
+        total = np.array([sum(price[k] for k in keys) for keys in networks])
+        square = blocks.sums(networks)[:, 2] ** 2
+        out: Floats = self.intercept_ms + total + self.per_weight_byte2_ms * square
         return out
 
 
-def fit_line(sums: Floats, whole_ms: Floats) -> Line:
-    """The line through networks; sums (n, 3): sum of rows, number of blocks, bytes of weights. whole_ms (n,).
+def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
+    """The line through networks with sums (n, 3) as of `Blocks.sums` and latencies (n,).
 
-    Robust: two rounds of re-weighting (Huber, at twice the reckoned noise).
+    Robust: two rounds of re-weighting (Huber, at twice the reckoned noise). A square below 0 is left out:
+    more weights never make a cache nearer.
     """
-    typical = float(np.median(whole_ms))
-    bytes_ = max(float(np.median(sums[:, 2])), 1.0)
-    x = np.column_stack([np.ones(len(sums)), sums])
+    typical, bytes_ = float(np.median(whole_ms)), max(float(np.median(sums[:, 2])), 1.0)
+    x = np.column_stack([np.ones(len(sums)), sums, sums[:, 2] ** 2])
     sd = np.array(
-        [_INTERCEPT_SD * typical, _SLOPE_SD, _PER_BLOCK_SD * typical, _PER_BYTE_SD * typical / bytes_]
+        [
+            _INTERCEPT_SD * typical,
+            _SLOPE_SD,
+            _PER_BLOCK_SD * typical,
+            _PER_BYTE_SD * typical / bytes_,
+            _SQUARE_SD * typical / bytes_**2,
+        ]
     )
-    start = np.array([0.0, 1.0, 0.0, 0.0])
+    start = np.array([0.0, 1.0, 0.0, 0.0, 0.0])
+    if not square:
+        x, sd, start = x[:, :-1], sd[:-1], start[:-1]
     weights = np.ones(len(sums))
     beta = start
     for _ in range(3):
         w = np.sqrt(weights) / (_NOISE * whole_ms)
-        a = np.vstack([x * w[:, None], np.diag(1 / sd)])
-        b = np.concatenate([whole_ms * w, start / sd])
-        scale = np.linalg.norm(a, axis=0)
-        beta = np.linalg.lstsq(a / scale, b, rcond=None)[0] / scale
+        # In units of the prior's widths: the columns differ by fifteen orders of magnitude.
+        a = np.vstack([x * sd * w[:, None], np.eye(len(sd))])
+        b = np.concatenate([(whole_ms - x @ start) * w, np.zeros(len(sd))])
+        beta = start + sd * np.linalg.lstsq(a, b, rcond=None)[0]
         error = np.abs(x @ beta / whole_ms - 1) / (2 * _NOISE)
         weights = np.minimum(1.0, 1 / np.maximum(error, 1e-9))
+    if square and beta[-1] < 0:
+        return fit_line(sums, whole_ms, square=False)
     return Line(*(float(v) for v in beta))
 
 

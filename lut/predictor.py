@@ -83,17 +83,22 @@ def fit(parts: Sequence[Part], times_ms: Floats, seed: int) -> Predictor:
     )
 
 
+def predict_once(parts: Sequence[Part], values: Floats, rest: Sequence[Part], seed: int) -> list[float]:
+    """Values of `rest` by a predictor of the same form of `parts` with values (n,) that is not kept."""
+    roofline, names = _roofline(base(parts), values), feature_names(parts)
+    trees = _trees(features(parts, names).astype(np.float32), np.log(values / (base(parts) @ roofline)), seed)
+    found = base(rest) @ roofline * np.exp(trees.predict(features(rest, names).astype(np.float32)))
+    return [float(v) for v in found]
+
+
 def held_out_errors(parts: Sequence[Part], times_ms: Floats, seed: int) -> dict[str, float]:
     """Errors on 20 % of the rows that a predictor of the other 80 % has not seen."""
     order = np.random.default_rng([seed, 0x4E1D]).permutation(len(parts))
     n = max(1, round(HELD_OUT * len(parts)))
     test, train = order[:n], order[n:]
-    roofline = _roofline(base([parts[i] for i in train]), times_ms[train])
-    names = feature_names(parts)
-    x = features(parts, names).astype(np.float32)
-    floor = base(parts) @ roofline
-    trees = _trees(x[train], np.log(times_ms[train] / floor[train]), seed)
-    predicted = floor[test] * np.exp(trees.predict(x[test]))
+    predicted = np.array(
+        predict_once([parts[i] for i in train], times_ms[train], [parts[i] for i in test], seed)
+    )
     error = 100 * np.abs(predicted / times_ms[test] - 1)
     return {
         "predictor_mape_pct": float(error.mean()),

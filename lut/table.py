@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, sha256, write_json
 
 from . import blocks_csv
+from .calibrate import Blocks, Line
 from .device import Measurement
 
 if TYPE_CHECKING:
@@ -33,16 +34,14 @@ _FIELDS: Mapping[str, type] = {
     "space_id": str,
     "target": str,
     "date": str,
+    "seed": int,
     "context": dict,
-    "intercept_ms": float,
-    "slope": float,
-    "per_block_ms": float,
-    "per_weight_byte_ms": float,
-    "prices_ms": dict,
+    "blocks": dict,
     "measured": list,
+    "line": dict,
+    "curved": dict,
     "errors": dict,
     "margin": float,
-    "seed": int,
     "files": dict,
     "rows_sha256": str,
 }
@@ -52,38 +51,54 @@ _FIELDS: Mapping[str, type] = {
 class SpaceTable:
     """Prices of blocks on a target, calibrated on whole networks.
 
-    prices_ms: block key -> its share of a network's latency. measured: the keys whose row was measured,
-    the others were predicted. errors: on networks that the calibration has not seen, in percent.
-    margin: 90 % quantile of the relative error there. extra: more of the document (seed, fitted terms).
+    blocks: what each block costs alone and its weights, measured or predicted. line: the calibration that
+    gives every block a price. curved: the one with the square of the weights, for a whole network at a time.
+    errors: on networks that the calibration has not seen, in percent; without prefix those of `line`.
+    margin: 90 % quantile of the relative error of `line` there. measured_rows: the blocks that were measured.
     """
 
     space_id: str
     target: str
     context: Context
-    intercept_ms: float
-    slope: float
-    prices_ms: Mapping[str, float]
-    measured: frozenset[str]
-    errors: Mapping[str, Any]
+    blocks: Blocks = field(repr=False)
+    line: Line
+    curved: Line
+    errors: Mapping[str, Any] = field(repr=False)
     margin: float
     measured_rows: Mapping[str, Measurement] = field(repr=False)
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    date: str
+    seed: int
+
+    @property
+    def intercept_ms(self) -> float:
+        """What a network costs besides its blocks."""
+        return self.line.intercept_ms
+
+    @property
+    def slope(self) -> float:
+        """Milliseconds in a network per millisecond alone."""
+        return self.line.slope
 
     def latency_ms(self, key: str) -> float:
         """What the block adds to a network; UsageError for a block that the table lacks, never 0."""
-        try:
-            return self.prices_ms[key]
-        except KeyError:
-            close = difflib.get_close_matches(key, self.prices_ms, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise UsageError(
-                f"latency table of {self.space_id} on {self.target}: no block {key!r} among its "
-                f"{len(self.prices_ms)}{hint}; profile the space that has it"
-            ) from None
+        self._need(key)
+        return self.line.block_ms(self.blocks.alone_ms[key], self.blocks.weight_bytes[key])
 
     def network_ms(self, keys: tuple[str, ...]) -> float:
-        """The latency of a network made of these blocks."""
-        return self.intercept_ms + math.fsum(self.latency_ms(key) for key in keys)
+        """The latency of a network made of these blocks, by the curved calibration."""
+        for key in keys:
+            self._need(key)
+        return float(self.curved.networks_ms(self.blocks, [keys])[0])
+
+    def _need(self, key: str) -> None:
+        known = self.blocks.alone_ms
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise UsageError(
+                f"latency table of {self.space_id} on {self.target}: no block {key!r} among its {len(known)}"
+                f"{hint}; profile the space that has it"
+            )
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -104,16 +119,20 @@ class SpaceTable:
             "version": VERSION,
             "space_id": self.space_id,
             "target": self.target,
+            "date": self.date,
+            "seed": self.seed,
             "context": {"hash": self.context.hash, "facts": dict(self.context.facts)},
-            "intercept_ms": self.intercept_ms,
-            "slope": self.slope,
-            "prices_ms": dict(self.prices_ms),
-            "measured": sorted(self.measured),
+            "blocks": {
+                key: {"alone_ms": ms, "weight_bytes": self.blocks.weight_bytes[key]}
+                for key, ms in self.blocks.alone_ms.items()
+            },
+            "measured": sorted(self.measured_rows),
+            "line": asdict(self.line),
+            "curved": asdict(self.curved),
             "errors": dict(self.errors),
             "margin": self.margin,
             "files": hashes,
             "rows_sha256": _rows_sha256(self.measured_rows),
-            **self.extra,
         }
         path = table_path(folder, self.space_id)
         write_json(path, {**document, "sha256": _seal(document)})
@@ -151,17 +170,20 @@ class SpaceTable:
             raise DamagedFileError(
                 f"latency table {path}: rows in {folder / ROWS_FILE} are not those it was made of"
             )
-        named = ("intercept_ms", "slope", "margin", "errors", "space_id", "target", "prices_ms")
+        named = ("space_id", "target", "date", "seed", "errors", "margin")
+        cells = document["blocks"]
         return cls(
             context=found,
-            measured=frozenset(document["measured"]),
+            blocks=Blocks(*({k: c[name] for k, c in cells.items()} for name in _CELLS)),
+            line=Line(**document["line"]),
+            curved=Line(**document["curved"]),
             measured_rows=own,
-            extra={k: document[k] for k in _EXTRA},
             **{name: document[name] for name in named},
         )
 
 
-_EXTRA = ("date", "seed", "per_block_ms", "per_weight_byte_ms")
+_CELLS = ("alone_ms", "weight_bytes")
+_SMALLEST_MS = 1e-9
 
 
 def table_path(folder: Path, space_id: str) -> Path:
@@ -192,12 +214,19 @@ def _check(document: Any, path: Path) -> None:
                 f"latency table {path}: {name} must be {kind.__name__}, "
                 f"got {document.get(name)!r:.60}; {advice}"
             )
-    prices = document["prices_ms"]
-    for key, price in prices.items():
-        if type(price) is not float or not (math.isfinite(price) and price > 0):
-            raise DamagedFileError(f"latency table {path}: price of {key!r} is {price!r}; {advice}")
-    if not all(math.isfinite(document[n]) for n in ("intercept_ms", "slope", "margin")):
-        raise DamagedFileError(f"latency table {path}: intercept, slope or margin is no number; {advice}")
+    for key, cell in document["blocks"].items():
+        if not isinstance(cell, dict) or sorted(cell) != sorted(_CELLS):
+            raise DamagedFileError(f"latency table {path}: block {key!r} needs {', '.join(_CELLS)}; {advice}")
+        for name in _CELLS:
+            value, lowest = cell[name], (0.0 if name == "weight_bytes" else _SMALLEST_MS)
+            if type(value) is not float or not lowest <= value < math.inf:
+                raise DamagedFileError(f"latency table {path}: {name} of {key!r} is {value!r}; {advice}")
+    for name in ("line", "curved"):
+        line = document[name]
+        if sorted(line) != sorted(f.name for f in fields(Line)) or not all(
+            type(v) is float and math.isfinite(v) for v in line.values()
+        ):
+            raise DamagedFileError(f"latency table {path}: {name} is {line!r}, not a calibration; {advice}")
     sealed = {k: v for k, v in document.items() if k != "sha256"}
     try:
         seal = _seal(sealed)

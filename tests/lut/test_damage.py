@@ -59,11 +59,13 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"slope": "1"}, "slope must be float"),
-        ({"intercept_ms": None}, "intercept_ms must be float"),
-        ({"prices_ms": {"a": 0.0}}, "price of 'a' is 0.0"),
-        ({"prices_ms": {"a": -1.0}}, "price of 'a' is -1.0"),
-        ({"prices_ms": {"a": "1.0"}}, "price of 'a' is '1.0'"),
+        ({"margin": "1"}, "margin must be float"),
+        ({"seed": None}, "seed must be int"),
+        ({"line": {"slope": 1.0}}, "line is .* not a calibration"),
+        ({"blocks": {"a": 1.0}}, "block 'a' needs alone_ms, weight_bytes"),
+        ({"blocks": {"a": {"alone_ms": 0.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is 0.0"),
+        ({"blocks": {"a": {"alone_ms": -1.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is -1.0"),
+        ({"blocks": {"a": {"alone_ms": 1.0, "weight_bytes": "8"}}}, "weight_bytes of 'a' is '8'"),
         ({"version": 2}, "no table of version 1"),
         ({"surprise": 1}, "unknown field 'surprise'"),
         ({"margin": 0.5}, "does not match its SHA-256"),
@@ -79,9 +81,9 @@ def test_wrong_fields_of_the_json_are_named(folder: Path, change: dict[str, obje
 def test_a_price_that_is_not_a_number_is_refused(folder: Path) -> None:
     path = folder / "toy.json"
     document = json.loads(path.read_text())
-    document["prices_ms"]["conv1e1"] = float("nan")
+    document["blocks"]["conv1e1"]["alone_ms"] = float("nan")
     path.write_text(json.dumps(document))
-    with pytest.raises(DamagedFileError, match="price of 'conv1e1' is nan"):
+    with pytest.raises(DamagedFileError, match="alone_ms of 'conv1e1' is nan"):
         SpaceTable.load(folder, "toy")
 
 

@@ -48,6 +48,35 @@ def test_the_calibration_finds_the_formula_of_the_device(make, device, wholes) -
     assert table.margin < 0.01
     for whole in wholes:
         assert table.network_ms(whole.parts) == pytest.approx(device.true_ms(whole.key), rel=0.02)
+        summed = table.intercept_ms + sum(table.latency_ms(k) for k in whole.parts)
+        assert summed == pytest.approx(device.true_ms(whole.key), rel=0.02)
+    assert table.slope == pytest.approx(1.2, abs=0.05)
+
+
+def test_a_cache_that_large_networks_overflow_is_in_the_curved_calibration(
+    make, device, parts, wholes
+) -> None:
+    weights = {p.key: p.features["weight_bytes"] for p in parts}
+    total = {w.key: sum(weights[k] for k in w.parts) for w in wholes}
+    plain, typical = device.true_ms, sorted(total.values())[len(total) // 2]
+    device.true_ms = lambda name: (
+        plain(name)
+        * (1 + 0.2 * (total[name.removesuffix("#twin")] / typical) ** 2 if name.startswith("net") else 1)
+    )
+    table = make()
+    assert table.errors["curved_mape_pct"] < 0.6 * table.errors["mape_pct"]
+    assert table.curved.per_weight_byte2_ms > 0 == table.line.per_weight_byte2_ms
+
+
+def test_weights_are_read_off_the_exported_files_when_the_features_lack_them(make, device, parts) -> None:
+    bare = [replace(p, features={k: v for k, v in p.features.items() if k != "weight_bytes"}) for p in parts]
+    device.known = lambda key: key != "conv3e3"
+    table = make(parts=bare)
+    for part in parts:
+        # a file is its weights, 4 bytes each, and some 300 bytes of graph
+        assert table.blocks.weight_bytes[part.key] == pytest.approx(
+            part.features["weight_bytes"] + 300, rel=0.1
+        )
 
 
 def test_calibration_and_check_are_different_networks_and_both_span_the_space(wholes) -> None:
