@@ -1,0 +1,157 @@
+"""How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
+
+    python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16] [--json FILE]
+
+Per image size: the table is made from nothing, its blocks and whole networks measured in at most --minutes.
+`held out`: the networks kept from the calibration, measured in the same process. `later`: other networks,
+measured as `lut.measure` measures exported files, in a fresh process. The noise floor is how much two
+sessions of one network differ. All methods are fitted on the same calibration networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lut
+from hwnas.export import EXPORTER
+from hwnas.pipeline import networks
+from hwnas.spaces import load_space
+from lut.calibrate import errors, fit_macs
+from targets import load_target
+
+METHODS = {
+    "": "one price per block",
+    "curved_": "and the square of the weights",
+    "macs_line_": "line in MACs",
+}
+COLUMNS = ("mape_pct", "within_5_pct", "within_10_pct", "spearman")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--image-size", type=int, nargs="+", default=[32, 224])
+    parser.add_argument("--minutes", type=float, default=2.0, help="of profiling, per image size")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--later", type=int, default=16, help="networks measured in another process")
+    parser.add_argument("--target", default="host")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    results = []
+    for size in options.image_size:
+        with tempfile.TemporaryDirectory(prefix="hwnas-latency-") as home:
+            result = one_size(size, options, Path(home))
+        show(result)
+        results.append(result)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+def one_size(size: int, options: argparse.Namespace, home: Path) -> dict[str, Any]:
+    """Figures of one table, made from nothing."""
+    space = load_space("mobile", image_size=size, in_channels=3, n_classes=10)
+    target = load_target(options.target)
+    start_s, cpu_s = time.monotonic(), cpu_seconds()
+    table = lut.space_table(
+        target,
+        space.space_id,
+        networks.parts(space),
+        networks.wholes(space, options.seed),
+        minutes=options.minutes,
+        home=home,
+        exporter=EXPORTER,
+        seed=options.seed,
+        log=log,
+    )
+    wall_s, cpu_s = time.monotonic() - start_s, cpu_seconds() - cpu_s
+    held_out = {k: v for k, v in table.errors.items() if not isinstance(v, list)}
+    return {
+        "space": space.space_id,
+        "image_size": size,
+        "target": target.to_json(),
+        "context": {"hash": table.context.hash, "facts": dict(table.context.facts)},
+        "date": table.date,
+        "profiling_wall_s": wall_s,
+        "profiling_cpu_s": cpu_s,
+        "latency_range_ms": [
+            f(row["measured_ms"] for part in ("check", "calibration") for row in table.errors[part])
+            for f in (min, max)
+        ],
+        "held_out": held_out,
+        "later": later(space, table, options, home) if options.later else None,
+        "networks": table.errors["check"],
+    }
+
+
+def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: Path) -> dict[str, Any]:
+    """Errors on new random networks, each a file that is measured after the table was made."""
+    rng = np.random.default_rng([options.seed, 1])
+    chosen = [arch for arch, _ in networks.spread_by_macs(space, rng, options.later)]
+    files = {space.key(arch): networks.arch_onnx(space, arch) for arch in chosen}
+    found = lut.measure(load_target(options.target), files, home=home, log=log)
+    measured = np.array([found[space.key(arch)].p50_ms for arch in chosen])
+    parts = [space.parts(arch) for arch in chosen]
+    macs = np.array([float(sum(space.blocks()[k].macs for k in keys)) for keys in parts])
+    calibration = {row["key"]: row["measured_ms"] for row in table.errors["calibration"]}
+    a, b = fit_macs(
+        np.array([float(w.macs) for w in networks.wholes(space, options.seed) if w.key in calibration]),
+        np.array([calibration[w.key] for w in networks.wholes(space, options.seed) if w.key in calibration]),
+    )
+    predicted = {
+        "": table.line.networks_ms(table.blocks, parts),
+        "curved_": table.curved.networks_ms(table.blocks, parts),
+        "macs_line_": a + b * macs,
+    }
+    return {f"{prefix}{k}": v for prefix, p in predicted.items() for k, v in errors(p, measured).items()}
+
+
+def show(result: dict[str, Any]) -> None:
+    """One block of the table on stdout."""
+    held_out, (low_ms, high_ms) = result["held_out"], result["latency_range_ms"]
+    target, facts = result["target"], result["context"]["facts"]
+    print(
+        f"\n{result['space']} on {target['name']}: {facts.get('cpu_model')}, "
+        f"onnxruntime {facts['ort_version']}, {target['threads']} thread, {target['precision']}, {result['date']}"
+    )
+    print(
+        f"networks {low_ms:.3g} to {high_ms:.3g} ms; {held_out['n_rows_measured']} blocks measured, "
+        f"{held_out['n_rows_predicted']} predicted; {held_out['n_calibration']} networks calibrate, "
+        f"{held_out['n_check']} check; "
+        f"{result['profiling_cpu_s']:.0f} CPU s, {result['profiling_wall_s']:.0f} s"
+    )
+    print(f"{'':12}{'method':32}{'MAPE %':>8}{'±5 %':>7}{'±10 %':>7}{'Spearman':>10}")
+    for part in ("held_out", "later"):
+        for prefix, name in METHODS.items() if result[part] else ():
+            mape, five, ten, rank = (result[part][prefix + c] for c in COLUMNS)
+            print(f"{part.replace('_', ' '):12}{name:32}{mape:8.2f}{five:7.0f}{ten:7.0f}{rank:10.3f}")
+    print(f"{'':12}{'noise floor':32}{held_out['noise_floor_pct']:8.2f}")
+    print(
+        f"{'':12}{'predictor, held-out rows':32}{held_out['predictor_mape_pct']:8.2f}"
+        f"{'':7}{held_out['predictor_within_10_pct']:7.0f}"
+    )
+
+
+def cpu_seconds() -> float:
+    """Of this process and of the children that have ended."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in usage)
+
+
+def log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
