@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from targets.errors import DamagedFileError
 
+from .depthwise import fast_depthwise
 from .modes import evaluating
 from .optim import pack, require_finite, unpack
 from .recipe import Recipe
@@ -93,7 +94,7 @@ def train(
     for epoch in range(len(run.epochs), recipe.epochs):
         steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
         losses, hits = [], 0
-        with _own_rng(seed, epoch, torch.device(device)):
+        with _own_rng(seed, epoch, torch.device(device)), fast_depthwise(module):
             for step in steps:
                 x, y = batches.at(step)
                 loss, right = run.step(step, x, y)
