@@ -69,7 +69,7 @@ class WarmupSettings:
     seed: int
     paths: str = "uniform"
     label_smoothing: float = 0.1
-    sgd: SGDSettings = field(default_factory=lambda: SGDSettings(lr=0.1, weight_decay=4e-5))
+    sgd: SGDSettings = field(default_factory=lambda: SGDSettings(lr=0.3, weight_decay=4e-5))
 
 
 def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:

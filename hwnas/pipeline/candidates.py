@@ -46,7 +46,7 @@ def measure_candidates(work: Work) -> Outcome:
 
 def _candidates(work: Work) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
-    by_arch = {r["arch"]: r for r in work.result("front")["rows"]}
+    by_arch = {r["arch"]: r for r in work.result("front")["rows"] if "val_accuracy" in r}
     own = work.result("gradient")["seeds"][0]["arch"]
     front = [by_arch[a] for a in work.result("front")["front_latency"]]
     if not front:
@@ -57,7 +57,8 @@ def _candidates(work: Work) -> list[dict[str, Any]]:
     chosen = choose_picks(
         [r["latency_ms"] for r in front], [r["val_accuracy"] for r in front], min(N_CANDIDATES, len(front))
     )
-    archs = list(dict.fromkeys([own, *(front[p.index]["arch"] for p in chosen)]))
+    firsts = [own] if own in by_arch else []  # its evaluation may have failed
+    archs = list(dict.fromkeys([*firsts, *(front[p.index]["arch"] for p in chosen)]))
     if len(archs) < N_CANDIDATES:  # a short front leaves room for the next fronts
         feasible_rows = [r for r in by_arch.values() if r["feasible"]]
         more = choose_picks(

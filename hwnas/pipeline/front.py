@@ -36,6 +36,7 @@ def search_front(work: Work) -> Outcome:
             bar.advance(1)
 
         ended = run(strategy, evaluator, generations, on_generation=on_generation)
+    mirror.update(strategy.ledger.rows)  # a kill may have come between a generation and its copy
     ledger = strategy.ledger
     volumes = ledger.hypervolumes()
     front = ledger.front(["val_accuracy", "latency_ms"])
