@@ -478,7 +478,7 @@ def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
             rows.append({"table": name, "state": "damaged"})
         else:
             mape_pct = table.errors.get("mape_pct")
-            rows.append({"table": name, "state": "ok", "date": table.extra.get("date"), "mape_pct": mape_pct})
+            rows.append({"table": name, "state": "ok", "date": table.date, "mape_pct": mape_pct})
     if as_json:
         return _print_json(rows)
     if not rows:

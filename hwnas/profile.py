@@ -104,9 +104,9 @@ def table_facts(table: lut.SpaceTable) -> dict[str, Any]:
     return {
         "space": table.space_id,
         "target": table.target,
-        "date": table.extra.get("date"),
-        "blocks": len(table.prices_ms),
-        "blocks_measured": len(table.measured),
+        "date": table.date,
+        "blocks": len(table.blocks.alone_ms),
+        "blocks_measured": len(table.measured_rows),
         "intercept_ms": table.intercept_ms,
         "slope": table.slope,
         "margin": table.margin,

@@ -7,6 +7,7 @@ import pytest
 
 import cli
 from lut import Measurement, SpaceTable
+from lut.calibrate import Blocks, Line
 from lut.reference import reference_onnx
 from targets import Context
 
@@ -21,14 +22,14 @@ def home(tmp_path: Path) -> Path:
         space_id="toy-32px",
         target="host",
         context=Context(FACTS),
-        intercept_ms=0.1,
-        slope=1.2,
-        prices_ms={"a": 0.6, "b": 0.7},
-        measured=frozenset({"a"}),
+        blocks=Blocks({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
+        line=Line(0.1, 1.2, 0.0, 0.0),
+        curved=Line(0.1, 1.2, 0.0, 0.0),
         errors={"mape_pct": 2.5},
         margin=0.04,
         measured_rows={"a": row},
-        extra={"date": "2026-01-02", "seed": 0, "per_block_ms": 0.0, "per_weight_byte_ms": 0.0},
+        date="2026-01-02",
+        seed=0,
     )
     folder = tmp_path / "tables/host" / table.context.hash
     table.save(folder)
