@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from . import layers
 from .blocks import BlockSpec, Operation, squeeze_channels
+from .depthwise import depthwise_conv2d
 from .mix import Arch, Mix
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class SharedBlock(nn.Module):
             project, norm = self.fused_project, self.fused_project_norm
         else:
             y = _act(self.expand_norm(F.conv2d(x, self.expand[:mid, :c_in])), op.act)
-            weight = _centre(self.depthwise, op.kernel)[:mid]
-            y = F.conv2d(y, weight, None, self.stride, op.kernel // 2, groups=mid)
+            y = depthwise_conv2d(y, _centre(self.depthwise, op.kernel)[:mid], self.stride)
             y = _act(self.depthwise_norm(y), op.act)
             project, norm = self.project, self.project_norm
         if op.se:
