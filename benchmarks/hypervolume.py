@@ -26,7 +26,7 @@ import lut
 from hwnas.log import Log
 from hwnas.onnx_score import onnx_accuracy
 from hwnas.pipeline import Work
-from hwnas.pipeline.baselines import mobilenets, random_at
+from hwnas.pipeline.baselines import measured_baselines
 from hwnas.pipeline.networks import module_onnx
 from hwnas.pipeline.training import job, train_all
 from hwnas.run_dir import RunDir
@@ -67,34 +67,48 @@ def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
             outcome = next(outcomes)
             if isinstance(outcome, Trained):
                 table.append(
-                    {"seed": seed, "group": row["group"], "name": row["arch_id"], "macs": row["predicted"]["macs"],
-                     "latency_ms": latency_ms[row["arch_id"]], "test_accuracy": test_accuracy(work, outcome)}
-                )  # fmt: skip
-        volumes.append({g: volume([r for r in table if r["seed"] == seed and r["group"] == g], floor, budget_ms)
-                        for g in groups})  # fmt: skip
+                    {
+                        "seed": seed,
+                        "group": row["group"],
+                        "name": row["arch_id"],
+                        "macs": row["predicted"]["macs"],
+                        "latency_ms": latency_ms[row["arch_id"]],
+                        "test_accuracy": test_accuracy(work, outcome),
+                    }
+                )
+        own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
+        volumes.append({g: volume(members, floor, budget_ms) for g, members in own.items()})
     differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
-    return {"budget_ms": budget_ms, "linear_test_accuracy": floor, "rows": table, "volumes": volumes,
-            "differences": differences}  # fmt: skip
+    return {
+        "budget_ms": budget_ms,
+        "linear_test_accuracy": floor,
+        "rows": table,
+        "volumes": volumes,
+        "differences": differences,
+    }
 
 
 def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
-    """Picks, random architectures at their latencies, MobileNetV3-small: equally many of each where possible."""
-    space, shape = (
-        work.space.spec(),
-        {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")},
-    )
+    """Picks, random architectures at their latencies, MobileNetV3-small: as many of each where possible."""
+    space = work.space.spec()
+    shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
     picks = work.result("candidates")["picks"]
-    random = random_at(work, [p["measured"]["p50_ms"] for p in picks], len(picks), stream=1)
-    found: dict[str, list[dict[str, Any]]] = {"picks": [], "random": []}
-    for group, members in (("picks", picks), ("random", random)):
-        for row in members:
-            arch_id = work.space.arch_id(work.space.from_string(row["arch"]))
-            found[group].append({**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}})
+    baselines = measured_baselines(work, len(picks), max(4, len(picks)), stream=1)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for group, members in (("picks", picks), ("random", baselines["random"])):
+        ids = [work.space.arch_id(work.space.from_string(row["arch"])) for row in members]
+        found[group] = [
+            {**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}}
+            for row, arch_id in zip(members, ids, strict=True)
+        ]
     found["mobilenet_v3"] = [
-        {**row, "arch_id": f"mobilenet_v3_small-{row['width']:g}",
-         "network": {"baseline": "mobilenet_v3_small", "width": row["width"], **shape}}
-        for row in mobilenets(work, max(4, len(picks)))
-    ]  # fmt: skip
+        {
+            **row,
+            "arch_id": f"mobilenet_v3_small-{row['width']:g}",
+            "network": {"baseline": "mobilenet_v3_small", "width": row["width"], **shape},
+        }
+        for row in baselines["mobilenet_v3"]
+    ]
     return found
 
 

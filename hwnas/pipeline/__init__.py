@@ -25,7 +25,7 @@ from .table import make_table
 from .training import train_models
 from .work import Outcome, Work
 
-__all__ = ["STAGES", "search"]
+__all__ = ["STAGES", "Work", "search"]
 
 STAGES: tuple[tuple[str, str, Callable[[Work], Outcome]], ...] = (
     ("splits", "read and split the data", split_data),

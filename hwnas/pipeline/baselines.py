@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,8 +13,15 @@ import lut
 from ..baselines import WIDTHS, mobilenet_v3_small, widths_within
 from ..budget import feasible
 from ..flops import counter_macs
+from ..mix import Arch
 from . import networks
 from .work import Outcome, Work
+
+_SPARES = 2
+"""Architectures measured per place, because the first may be measured outside."""
+
+_MOST_WORK = 3.0
+"""MobileNetV3 with more MACs than this many times the largest pick's is not measured."""
 
 
 def choose_baselines(work: Work) -> Outcome:
@@ -22,76 +29,102 @@ def choose_baselines(work: Work) -> Outcome:
     n = work.config.random_baselines
     if n == 0:
         return Outcome({"random": [], "mobilenet_v3": []})
-    random = random_at(work, [p["measured"]["p50_ms"] for p in work.result("candidates")["picks"]], n)
-    return Outcome({"random": random, "mobilenet_v3": mobilenets(work, n)})
+    return Outcome(dict(measured_baselines(work, n, n)))
 
 
-def random_at(work: Work, latencies_ms: Sequence[float], n: int, stream: int = 0) -> list[dict[str, Any]]:
-    """`n` random architectures, each the nearest of 200 to one of the latencies, inside the budgets."""
+def measured_baselines(
+    work: Work, n_random: int, n_widths: int, stream: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """At most so many of each, all measured together. stream: other random architectures for another one."""
+    random, widths = _random(work, n_random, stream), _mobilenets(work)
+    files = {
+        key: networks.arch_onnx(work.space, arch, work.config.batch)
+        for options in random
+        for key, (arch, _) in options.items()
+    }
+    files |= {f"{w:g}": file for w, (_, file) in widths.items()}
+    found = {
+        k: asdict(m) for k, m in lut.measure(work.target, files, home=work.home, log=work.run.log).items()
+    }
+    return {
+        "random": _inside(work, random, found),
+        "mobilenet_v3": _spread_widths(work, {w: price for w, (price, _) in widths.items()}, found, n_widths),
+    }
+
+
+Priced = dict[str, tuple[Arch, dict[str, float]]]
+"""Architectures by key, with their predicted costs."""
+
+
+def _random(work: Work, n: int, stream: int) -> list[Priced]:
+    """For each of `n` places among the picks' latencies the nearest of 200 random ones, and a spare."""
     rng = np.random.default_rng([work.config.seed, 0xBA5E, stream])
-    places = np.quantile(latencies_ms, np.linspace(1, 0, n)) if n > 1 else [max(latencies_ms)]
-    spare = 3
-    chosen: dict[str, Any] = {}
-    for place in places:
+    latencies_ms = [p["predicted"]["latency_ms"] for p in work.result("candidates")["picks"]]
+    out: list[Priced] = []
+    for place in np.quantile(latencies_ms, np.linspace(1, 0, n) if n > 1 else [1.0]):
         pool = [work.space.sample(rng) for _ in range(200)]
         if place < min(work.costs.of(pool)["latency_ms"]):
             fastest = work.costs.minimum("latency_ms")[1]
             pool = [networks.towards(work.space, a, fastest, rng) for a in pool]
         prices = work.price(pool)
         near = sorted(range(len(pool)), key=lambda i: abs(np.log(prices[i]["latency_ms"] / place)))
-        fits = [i for i in near if feasible(work.search_budgets, prices[i])][:spare]
-        chosen[str(place)] = [(pool[i], prices[i]) for i in fits]
-    files = {
-        work.space.key(a): networks.arch_onnx(work.space, a, work.config.batch)
-        for options in chosen.values()
-        for a, _ in options
-    }
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log) if files else {}
+        fits = [i for i in near if feasible(work.search_budgets, prices[i])]
+        out.append({work.space.key(pool[i]): (pool[i], prices[i]) for i in fits[:_SPARES]})
+    return out
+
+
+def _inside(
+    work: Work, groups: Sequence[Priced], found: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The first of each group that is measured inside the budgets."""
     out: dict[str, dict[str, Any]] = {}
-    for options in chosen.values():
-        for arch, price in options:
-            key = work.space.key(arch)
-            measured = asdict(found[key])
-            if key not in out and feasible(work.budgets, {**price, "latency_ms": measured["p50_ms"]}):
-                out[key] = {"arch": key, "origin": "random", "predicted": price, "measured": measured}
+    for options in groups:
+        for key, (_, price) in options.items():
+            if key not in out and feasible(work.budgets, {**price, "latency_ms": found[key]["p50_ms"]}):
+                out[key] = {"arch": key, "origin": "random", "predicted": price, "measured": found[key]}
                 break
     return list(out.values())
 
 
-def mobilenets(work: Work, n: int) -> list[dict[str, Any]]:
-    """MobileNetV3-small at up to `n` widths inside every budget, strides adapted to the image."""
+def _mobilenets(work: Work) -> dict[float, tuple[dict[str, float], bytes]]:
+    """MobileNetV3-small by width: its costs and its file. Widths far above the picks' work are left out."""
     shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    modules = {w: mobilenet_v3_small(w, **shape) for w in WIDTHS}
-    files = {f"{w:g}": networks.module_onnx(m, work.input_shape) for w, m in modules.items()}
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
-    prices = {
-        w: {
-            "macs": float(counter_macs(m, work.input_shape[1:])),
-            "params": float(sum(p.numel() for p in m.parameters())),
-            "size_mb": len(files[f"{w:g}"]) / 1e6,
-            "latency_ms": found[f"{w:g}"].p50_ms,
+    most_macs = _MOST_WORK * max(p["predicted"]["macs"] for p in work.result("candidates")["picks"])
+    out: dict[float, tuple[dict[str, float], bytes]] = {}
+    for width in WIDTHS:
+        module = mobilenet_v3_small(width, **shape)
+        price = {
+            "macs": float(counter_macs(module, work.input_shape[1:])),
+            "params": float(sum(p.numel() for p in module.parameters())),
         }
-        for w, m in modules.items()
-    }
-    known = [b for b in work.budgets if b.metric in next(iter(prices.values()))]
-    limit = max((b.limit for b in known if b.metric == "latency_ms"), default=np.inf)
-    fits = [w for w in WIDTHS if feasible(known, prices[w])]
+        if out and price["macs"] > most_macs:
+            break
+        file = networks.module_onnx(module, work.input_shape)
+        out[width] = ({**price, "size_mb": len(file) / 1e6}, file)
+    return out
+
+
+def _spread_widths(
+    work: Work, prices: Mapping[float, dict[str, float]], found: Mapping[str, dict[str, Any]], n: int
+) -> list[dict[str, Any]]:
+    """At most `n` widths inside every budget, evenly spread in log MACs."""
+    known = [b for b in work.budgets if b.metric in {"latency_ms", *next(iter(prices.values()))}]
+    fits = [
+        w
+        for w, price in prices.items()
+        if feasible(known, {**price, "latency_ms": found[f"{w:g}"]["p50_ms"]})
+    ]
     if not fits:
         work.run.log("MobileNetV3-small is outside the budgets at every width, so it is no baseline here")
         return []
     widths = widths_within(
-        lambda ws: [prices[w]["latency_ms"] for w in ws],
-        float(limit),
+        lambda ws: [prices[w]["macs"] for w in ws],
+        float("inf"),
         n,
         distinct=lambda w: prices[w]["params"],
         grid=fits,
     )
     return [
-        {
-            "width": w,
-            "origin": "mobilenet_v3",
-            "predicted": {k: v for k, v in prices[w].items() if k != "latency_ms"},
-            "measured": asdict(found[f"{w:g}"]),
-        }
+        {"width": w, "origin": "mobilenet_v3", "predicted": prices[w], "measured": found[f"{w:g}"]}
         for w in widths
     ]

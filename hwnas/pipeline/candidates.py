@@ -1,15 +1,13 @@
 """Stage 7: the front measured on the target, and the picks chosen among what is measured inside the budgets.
 
 Wrong predictions cost accuracy and hypervolume, and measuring only the selected networks repairs most
-of it (Laube et al. 2022), so nothing is picked by a predicted latency.
+of it (Laube et al. 2022), so nothing is picked that was not measured inside.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
-
-import numpy as np
 
 import lut
 from targets.errors import InfeasibleError
@@ -85,11 +83,12 @@ def _picks(work: Work, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]
             f"none of {len(candidates)} measured candidates is inside {', '.join(map(str, work.budgets))}; "
             f"the fastest is {fastest['arch']}, {fastest['measured']['p50_ms']:.4g} ms"
         )
-    latency = [c["measured"]["p50_ms"] for c in inside]
+    # By predicted latency, so that noise cannot change which of the networks inside are picked.
+    latency = [c["predicted"]["latency_ms"] for c in inside]
     accuracy = [c["val_accuracy_shared"] for c in inside]
     chosen = choose_picks(latency, accuracy, min(work.config.picks, len(inside)))
     picks = [{**inside[p.index], "pick": p.why} for p in chosen]
     own = next((c for c in inside if c["origin"] == "gradient"), None)
     if own is not None and own["arch"] not in {p["arch"] for p in picks}:
         picks.append({**own, "pick": "gradient"})
-    return sorted(picks, key=lambda p: float(np.float64(p["measured"]["p50_ms"])))
+    return sorted(picks, key=lambda p: float(p["predicted"]["latency_ms"]))
