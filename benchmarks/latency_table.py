@@ -123,7 +123,8 @@ def show(result: dict[str, Any]) -> None:
     target, facts = result["target"], result["context"]["facts"]
     print(
         f"\n{result['space']} on {target['name']}: {facts.get('cpu_model')}, "
-        f"onnxruntime {facts['ort_version']}, {target['threads']} thread, {target['precision']}, {result['date']}"
+        f"onnxruntime {facts['ort_version']}, {target['threads']} thread, {target['precision']}, "
+        f"{result['date']}"
     )
     print(
         f"networks {low_ms:.3g} to {high_ms:.3g} ms; {held_out['n_rows_measured']} blocks measured, "
