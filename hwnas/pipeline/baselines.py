@@ -59,7 +59,8 @@ Priced = dict[str, tuple[Arch, dict[str, float]]]
 def _random(work: Work, n: int, stream: int) -> list[Priced]:
     """For each of `n` places among the picks' latencies the nearest of 200 random ones, and a spare."""
     rng = np.random.default_rng([work.config.seed, 0xBA5E, stream])
-    latencies_ms = [p["predicted"]["latency_ms"] for p in work.result("candidates")["picks"]]
+    picks = work.result("candidates")["picks"]
+    latencies_ms, taken = [p["predicted"]["latency_ms"] for p in picks], {p["arch"] for p in picks}
     out: list[Priced] = []
     for place in np.quantile(latencies_ms, np.linspace(1, 0, n) if n > 1 else [1.0]):
         pool = [work.space.sample(rng) for _ in range(200)]
@@ -69,7 +70,8 @@ def _random(work: Work, n: int, stream: int) -> list[Priced]:
         prices = work.price(pool)
         near = sorted(range(len(pool)), key=lambda i: abs(np.log(prices[i]["latency_ms"] / place)))
         fits = [i for i in near if feasible(work.search_budgets, prices[i])]
-        out.append({work.space.key(pool[i]): (pool[i], prices[i]) for i in fits[:_SPARES]})
+        new = [i for i in fits if work.space.key(pool[i]) not in taken]
+        out.append({work.space.key(pool[i]): (pool[i], prices[i]) for i in new[:_SPARES]})
     return out
 
 

@@ -1,0 +1,220 @@
+"""The main job on real data with real sessions, small enough for a minute: what it leaves, and kill -9.
+
+The space is tiny and images are digits at 16 px; nothing is replaced by a stand-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from safetensors.numpy import load_file
+
+from hwnas.data import load_data
+from targets.files import sha256
+
+ROOT = Path(__file__).parents[3]
+STAGES = """
+operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
+[stem]
+channels = 16
+stride = 2
+[head]
+channels = 32
+[[stages]]
+widths = [16, 32]
+depth = 5
+stride = 2
+[[stages]]
+widths = [32, 48]
+depth = 5
+stride = 1
+"""
+SMALL = [
+    *("--image-size", "16", "--supernet-steps", "60", "--search-steps", "20", "--population", "8"),
+    *("--generations", "3", "--picks", "2", "--random-baselines", "1", "--train-epochs", "2"),
+    *("--profile-minutes", "0.6", "--seed", "3", "--workers", "2"),
+]
+
+
+class Place:
+    """A data home and a stage file that all runs of this module share."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "tiny.toml").write_text(STAGES)
+
+    def command(self, *arguments: str) -> list[str]:
+        home = ["--home", str(self.folder / "home")]
+        return [sys.executable, "-m", "cli", "search", *arguments, *home]
+
+    def new(self, out: Path) -> list[str]:
+        return self.command(*SMALL, "--space", str(self.folder / "tiny.toml"), "--out", str(out))
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=600
+        )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("main-job"))
+
+
+@pytest.fixture(scope="module")
+def whole(place: Place) -> Path:
+    """An uninterrupted run."""
+    out = place.folder / "whole"
+    done = place.run(place.new(out))
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def front(run: Path) -> dict:  # type: ignore[type-arg]  # JSON
+    document: dict = json.loads((run / "front.json").read_text())  # type: ignore[type-arg]
+    return document
+
+
+def test_it_leaves_what_the_design_says(whole: Path) -> None:
+    names = ["config.toml", "config.resolved.json", "env.json", "splits.json", "study.db", "train_stats.csv"]
+    names += ["alphas.npz", "evaluated.json", "supernet.safetensors", "table.json"]
+    for name in [*names, "front.csv", "front.json", "report.html"]:
+        assert (whole / name).stat().st_size > 0, name
+    assert not list((whole / "checkpoints").glob("supernet*"))
+    rows = read_csv(whole / "train_stats.csv")
+    assert {r["stage"] for r in rows} == {"supernet", "search"}
+    points = front(whole)["points"]
+    assert {p["origin"] for p in points} >= {"front", "random"}
+    columns = read_csv(whole / "front.csv")
+    assert len(columns) == len(points)
+    assert {"predicted_latency_ms", "measured_latency_p50_ms", "measured_test_accuracy"} <= columns[0].keys()
+
+
+def test_every_model_is_checked_and_says_how_to_feed_it(whole: Path, place: Place) -> None:
+    models = sorted((whole / "models").iterdir())
+    assert len(models) >= 3
+    data = load_data(
+        "digits", 16, 3, root=place.folder / "home", splits=json.loads((whole / "splits.json").read_text())
+    )
+    images, labels = data.images(data.split("test")), data.labels[data.split("test")]
+    points = {p["arch_id"]: p for p in front(whole)["points"]}
+    for folder in models:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for name, expected in manifest["files"].items():
+            assert sha256(folder / name) == expected
+        model = onnx.load(folder / "model.onnx")
+        onnx.checker.check_model(model, full_check=True)
+        meta = {p.key: p.value for p in model.metadata_props}
+        # An app developer's view: only what the file says, no hwnas.
+        mean, std = (np.array(json.loads(meta[k]), np.float32).reshape(1, -1, 1, 1) for k in ("mean", "std"))
+        session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        x = (images.numpy().astype(np.float32) * float(meta["scale"]) - mean) / std
+        logits = np.concatenate(
+            [session.run(None, {meta["input_name"]: x[i : i + 1]})[0] for i in range(len(x))]
+        )
+        accuracy = float((logits.argmax(1) == labels).mean())
+        assert accuracy == pytest.approx(points[folder.name]["measured"]["test_accuracy"])
+        assert json.loads(meta["class_names"]) == [str(d) for d in range(10)]
+        latency = manifest["latency"]
+        assert latency["context"]["hash"] and latency["latency_p50_ms"] > 0 and latency["measured"]
+
+
+def test_picks_are_inside_the_budget_as_measured(whole: Path) -> None:
+    document = front(whole)
+    (budget,) = document["budgets"]
+    picks = [p for p in document["points"] if p["pick"]]
+    assert picks
+    chosen = next(p for p in document["points"] if p["arch_id"] == document["chosen"])
+    assert chosen in picks
+    candidates = json.loads((whole / "stages" / "candidates.json").read_text())["result"]["picks"]
+    assert all(c["measured"]["p50_ms"] <= budget["limit"] for c in candidates)
+
+
+def test_the_gradient_seeds_are_in_the_first_generation(whole: Path) -> None:
+    seeds = json.loads((whole / "stages" / "gradient.json").read_text())["result"]["seeds"]
+    rows = json.loads((whole / "evaluated.json").read_text())["rows"]
+    assert {s["arch"] for s in seeds} == {r["arch"] for r in rows if r["origin"] == "seed"}
+    assert len({r["arch"] for r in rows}) == len(rows)
+
+
+def state(run: Path) -> dict[str, object]:
+    """All that a seed and a table decide: architectures, weights, predicted columns."""
+    document = front(run)
+    weights = {f.relative_to(run).as_posix(): load_file(f) for f in sorted(run.rglob("*.safetensors"))}
+    alphas = np.load(run / "alphas.npz", allow_pickle=False)
+    return {
+        "weights": {f: {k: v.tobytes() for k, v in tensors.items()} for f, tensors in weights.items()},
+        "alphas": {k: alphas[k].tobytes() for k in alphas.files},
+        "rows": json.loads((run / "evaluated.json").read_text())["rows"],
+        "splits": json.loads((run / "splits.json").read_text()),
+        "predicted": sorted((p["arch_id"], p["origin"], p["pick"], json.dumps(p["predicted"], sort_keys=True))
+                            for p in document["points"]),
+        "accuracy": {p["arch_id"]: p["measured"].get("test_accuracy") for p in document["points"]},
+    }  # fmt: skip
+
+
+def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, place: Place) -> None:
+    out = place.folder / "killed"
+    rng = np.random.default_rng(int(time.time()))
+    began = time.monotonic()
+    place.run(place.command("--resume", str(whole)))  # what a start costs when nothing is left to do
+    start_s = time.monotonic() - began
+    command, killed_at = place.new(out), []
+    for _ in range(5):
+        process = subprocess.Popen(
+            command, cwd=place.folder, env=place.environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=start_s + float(rng.uniform(0.0, 6.0)))
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        _, complaint = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), complaint
+        stages = sorted(p.stem for p in (out / "stages").glob("*.json"))
+        killed_at.append(stages[-1] if stages else "nothing")
+        if (out / "config.resolved.json").exists():
+            command = place.command("--resume", str(out))
+    done = place.run(command)
+    assert done.returncode == 0, done.stderr
+    expected, found = state(whole), state(out)
+    for name in expected:
+        assert found[name] == expected[name], f"{name} differs; killed after {killed_at}"
+
+
+def test_a_finished_run_refuses_another_question(whole: Path, place: Place) -> None:
+    done = place.run(place.command("--resume", str(whole), "--picks", "4"))
+    assert done.returncode == 2
+    assert "--picks: the run has 2, asked for 4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
+    out = place.folder / "hopeless"
+    done = place.run([*place.new(out), "--budget", "latency_ms<=0.0001", "--budget", "macs<=10"])
+    assert done.returncode == 5
+    assert "the nearest feasible budget is latency_ms<=" in done.stderr
+    assert "the nearest feasible budget is macs<=" in done.stderr
+    assert "mb3e3" in done.stderr
+    assert "Traceback" not in done.stderr
