@@ -108,7 +108,7 @@ class Device:
             return 0.004
         if name in self.alone_ms:
             return 0.004 + self.alone_ms[name]
-        return 0.005 + 1.2 * sum(self.alone_ms[k] for k in self.networks[name.removesuffix("#twin")])
+        return 0.005 + 1.2 * sum(self.alone_ms[k] for k in self.networks[name.split("#")[0]])
 
     def run_job(self, target: Any, models: Mapping[str, bytes], *rest: Any, **more: Any) -> dict[str, Any]:
         self.asked.append(list(models))
