@@ -16,8 +16,8 @@ from .networks import Part, Whole
 EXPORT_SHARE = 0.4
 """Of the time that exports may take at most; what is not exported by then is predicted."""
 
-CLOSING_S = 4.0
-"""Reserved for the predictor and the files."""
+CLOSING_S, CLOSING_SHARE = 4.0, 0.1
+"""Reserved for the predictor and the files; the larger of the two, for a busy machine."""
 
 SAMPLE_S = 0.0013
 SAMPLES_WANTED = 30
@@ -42,7 +42,8 @@ class Stopwatch:
     @property
     def left(self) -> float:
         """Seconds until the limit, less what the closing work needs."""
-        return self.seconds - min(CLOSING_S, 0.2 * self.seconds) - self.spent
+        closing_s = max(min(CLOSING_S, 0.2 * self.seconds), CLOSING_SHARE * self.seconds)
+        return self.seconds - closing_s - self.spent
 
 
 def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]:

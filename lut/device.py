@@ -16,6 +16,7 @@ from typing import Any
 import profilers
 from profilers import Timing, read_rows, write_job
 from profilers.run import MEASURED
+from profilers.settle import settle
 from targets import Context, Target, make_context
 from targets.errors import DamagedFileError, HwnasError, TargetError
 from targets.files import read_json, write_json
@@ -84,7 +85,7 @@ def run_job(
     if code != 0:
         text = f"target {target.name}: the profiler ended with code {code}: {words.removeprefix('error: ')}"
         raise _ERRORS.get(code, TargetError)(text)
-    rows = {row["key"]: row for row in read_rows(folder / "rows.jsonl")}
+    rows = {row["key"]: row for row in settle(read_rows(folder / "rows.jsonl"))}
     unstable = sum(row["flag"] != "ok" for row in rows.values())
     if unstable:
         log(f"{unstable} of {len(rows)} measurements are unstable: the machine is disturbed")

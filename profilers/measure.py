@@ -22,6 +22,9 @@ from .stats import low_quantile, quantile_ratio, summarise, undisturbed
 REFERENCE_EVERY = 16
 """Samples between two of the reference: about 20 ms, the scale on which neighbours come and go."""
 
+GRID = np.linspace(0, 1, 41)
+"""Quantiles of the reference that are stored with every row, so that rows need nothing but themselves."""
+
 CHECK_EVERY = 5
 """Rounds between two looks at the intervals, which cost 0.2 ms each."""
 
@@ -132,6 +135,7 @@ def row(key: str, samples: Samples, reference: Samples, clock: str) -> dict[str,
         "flag": s.flag,
         "clock": clock,
         "p20_ratio": quantile_ratio(times, other),
+        "reference_quantiles_ms": [float(q) for q in np.quantile(other, GRID)],
         "reference_p20_ms": low_quantile(other),
         "reference_p50_ms": float(np.median(undisturbed(other))),
         "cpu_share": sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9),

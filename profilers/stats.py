@@ -1,9 +1,10 @@
 """What a list of timings says: low quantiles, an interval, the noise floor, the drift, a verdict.
 
 Timing noise is additive, positive and not independent (Chen & Revels 2016), so means and standard
-deviations are of no use. On a shared machine samples fall in clusters, disturbed or not. A sample more than
-10 % above the fastest twentieth counts as disturbed and is set aside; the 20 % quantile and the median of the
-others repeat better than any quantile of all, in quiet minutes and in busy ones (docs/benchmarks.md).
+deviations are of no use. On a shared machine samples fall in clusters: undisturbed, beside a busy neighbour
+(1.3 to 1.5 times), worse. Samples within 10 % of an anchor, a low quantile, count; the 20 % quantile and the
+median of these repeat better than any quantile of all. In quiet minutes the anchor is the fastest twentieth;
+`settle` moves it, for all networks of a job together, to where most of a busy machine's samples are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LOW = 0.2
-_FASTEST, _DISTURBED = 0.05, 1.1
+ANCHORS = (0.05, 0.1, 0.2, 0.35, 0.5)
+_WINDOW = 1.1
 _Z95 = 1.96
 MIN_QUIET = 6
 
@@ -62,10 +64,10 @@ class Summary:
         return "ok" if stable else "unstable"
 
 
-def summarise(samples: Floats) -> Summary:
+def summarise(samples: Floats, anchor: float = ANCHORS[0]) -> Summary:
     """The summary of samples (n,) in the order in which they were taken, n >= 4."""
     x = np.asarray(samples, dtype=np.float64)
-    quiet = np.sort(undisturbed(x))
+    quiet = undisturbed(x, anchor)
     p20, p50 = (float(q) for q in np.quantile(quiet, [LOW, 0.5]))
     half = len(x) // 2
     # Fewer quiet samples than this may be luck: then the interval is that of all samples.
@@ -79,21 +81,28 @@ def summarise(samples: Floats) -> Summary:
         max(interval(trusted, 0.5)[1], p50),
         min(interval(trusted, LOW)[0], p20),
         max(interval(trusted, LOW)[1], p20),
-        abs(low_quantile(x[::2]) / low_quantile(x[1::2]) - 1),
-        low_quantile(x[half:]) / low_quantile(x[:half]) - 1,
+        half_split(x, anchor),
+        low_quantile(x[half:], anchor) / low_quantile(x[:half], anchor) - 1,
         len(quiet) / len(x),
     )
 
 
-def undisturbed(samples: Floats) -> Floats:
-    """The samples that are at most 10 % above the fastest twentieth, in their order."""
-    quiet: Floats = samples[samples <= _DISTURBED * np.quantile(samples, _FASTEST)]
+def undisturbed(samples: Floats, anchor: float = ANCHORS[0]) -> Floats:
+    """The samples within 10 % of the quantile `anchor`, in ascending order; at least one."""
+    x = np.sort(samples)
+    centre = x[round(anchor * (len(x) - 1))]
+    quiet: Floats = x[(x <= centre * _WINDOW) & (x >= centre / _WINDOW)]
     return quiet
 
 
-def low_quantile(samples: Floats) -> float:
+def low_quantile(samples: Floats, anchor: float = ANCHORS[0]) -> float:
     """The quantile of the undisturbed samples that every comparison uses."""
-    return float(np.quantile(undisturbed(samples), LOW))
+    return float(np.quantile(undisturbed(samples, anchor), LOW))
+
+
+def half_split(samples: Floats, anchor: float) -> float:
+    """How far the even samples and the odd ones disagree, relative."""
+    return abs(low_quantile(samples[::2], anchor) / low_quantile(samples[1::2], anchor) - 1)
 
 
 def interval(ordered: Floats, quantile: float) -> tuple[float, float]:
