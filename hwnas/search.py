@@ -26,6 +26,7 @@ from .decode import DECODERS, Decoded, ExactCosts, decode_seeds, require_reachab
 from .hypergradient import ArchPass, Scene
 from .loop import LogRow, Loop, Save
 from .methods import Method, Stage
+from .mix import Arch, Mix
 from .objective import ExpectedCosts, make_objective
 from .optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, validation_pass
@@ -39,6 +40,10 @@ REACH = 5.0
 search with few arch steps would end where it began, whatever the data say. exp(5) = 150 : 1."""
 
 
+_RANK_BATCHES = 4
+"""Validation batches that rank an architecture: 25 of them cost about as much as 30 steps."""
+
+
 class Costs(ExpectedCosts, ExactCosts, Protocol):
     """`cost.CostModel`."""
 
@@ -49,6 +54,10 @@ class SearchSettings:
 
     steps: weight steps. epoch_steps: how many make one row of the log.
     arch_lr: None takes the published rate, or REACH / number of arch steps where that is more.
+    ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
+        decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
+        that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
+        of 0.26 where the best of 24 samples had 0.19.
     """
 
     steps: int
@@ -58,6 +67,7 @@ class SearchSettings:
     arch_lr: float | None = None
     arch_every: int | None = None
     objective: Part | None = None
+    ranked: int = 24
 
     def __post_init__(self) -> None:
         if self.arch_every is not None and self.arch_every < 1:
@@ -228,9 +238,23 @@ class GradientSearch:
         return {c.name: part for c, part in zip(self.space.choices, parts, strict=True)}
 
     def seeds(self, n: int) -> list[Decoded]:
-        """Up to `n` different architectures within the budgets, the method's decoded one first."""
+        """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
         rng = np.random.default_rng([self.settings.seed, self.loop.step])
-        decode = DECODERS[self.method.decode]
-        return decode_seeds(
-            self.space, self.costs, log_probabilities(self.policy), self.budgets, n, rng, decode
+        decode, ranked = DECODERS[self.method.decode], self.settings.ranked
+        found = decode_seeds(
+            self.space,
+            self.costs,
+            log_probabilities(self.policy),
+            self.budgets,
+            max(n, ranked + 1 if ranked else 0),
+            rng,
+            decode,
         )
+        if ranked:
+            losses = [self._validation_loss(d.arch) for d in found]
+            found = [found[i] for i in np.argsort(losses, kind="stable")]
+        return found[:n]
+
+    def _validation_loss(self, arch: Arch) -> float:
+        mix = Mix.one_hot(self.space.choices, arch)
+        return sum(validation_pass(self.supernet, mix, self._val.at(i)).loss for i in range(_RANK_BATCHES))

@@ -78,7 +78,7 @@ def test_only_what_ran_is_updated() -> None:
     training.run()
     after = training.supernet.state_dict()
     changed = {k for k in before if not torch.equal(before[k], after[k])}
-    assert changed and len(changed) < len(before) / 2
+    assert changed and changed < set(before)
 
 
 def test_fresh_weights_come_from_the_seed_and_leave_torchs_generator_alone() -> None:
