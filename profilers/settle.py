@@ -16,7 +16,7 @@ import numpy as np
 from .stats import ANCHORS, half_split, low_quantile, summarise, undisturbed
 
 _GAIN = 0.8
-"""A higher anchor must lower the disagreement to this share: a low one is nearer to the undisturbed device."""
+"""A higher anchor must lower the disagreement to this share: a low one is nearer to the quiet device."""
 
 _MIN_SAMPLES = 8
 
@@ -29,7 +29,7 @@ def settle(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def choose_anchor(samples: list[np.ndarray[Any, np.dtype[np.float64]]]) -> float:
-    """The anchor with the smallest mean disagreement of halves; the lowest, unless another is clearly better."""
+    """The anchor with the smallest mean disagreement of halves; a low one unless another is clearly better."""
     best, least = ANCHORS[0], np.inf
     for anchor in ANCHORS if samples else ():
         disagreement = float(np.mean([half_split(x, anchor) for x in samples]))
