@@ -60,13 +60,13 @@ class Terminated(BaseException):
 
 def main() -> None:
     """The console script `hwnas`."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; every error ends here as one message."""
     debug = "--debug" in arguments
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         app([a for a in arguments if a != "--debug"], prog_name="hwnas")
     except SystemExit as stop:
