@@ -29,7 +29,7 @@ def settle(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def choose_anchor(samples: list[np.ndarray[Any, np.dtype[np.float64]]]) -> float:
-    """The anchor with the smallest mean disagreement of halves; a low one unless another is clearly better."""
+    """The anchor with the smallest mean disagreement of halves; a low one unless another is far better."""
     best, least = ANCHORS[0], np.inf
     for anchor in ANCHORS if samples else ():
         disagreement = float(np.mean([half_split(x, anchor) for x in samples]))
