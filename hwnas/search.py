@@ -36,9 +36,15 @@ from .relax import Moment
 from .space import Space
 
 REACH = 5.0
-"""How far a logit must be able to move: Adam moves it by at most its learning rate per step, so a
-search with few arch steps would end where it began, whatever the data say. exp(5) = 150 : 1."""
+"""How far a logit must be able to move: Adam moves it by at most its learning rate per step that
+touches it, so a search with few arch steps would end where it began, whatever the data say.
+exp(5) = 150 : 1. Two-path gates on the space `mobile`, 100 steps, budget 0.7 of the median: loss of
+the policy's samples 0.233 at the rate without the touched share, 0.204 with it."""
 
+
+ENOUGH = 200
+"""Arch steps that a search tries to make: published intervals (every 5th step) are for 600,000 steps
+from untrained weights; a search of a few hundred from trained ones makes an arch step at each."""
 
 _RANK_BATCHES = 4
 """Validation batches that rank an architecture: 25 of them cost about as much as 30 steps."""
@@ -53,7 +59,8 @@ class SearchSettings:
     """What a user may set; None takes the method's own.
 
     steps: weight steps. epoch_steps: how many make one row of the log.
-    arch_lr: None takes the published rate, or REACH / number of arch steps where that is more.
+    arch_every: weight steps per arch step; None takes the published, or less to make ENOUGH arch steps.
+    arch_lr: None takes the published rate, or what REACH asks for where that is more.
     ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
         decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
         that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
@@ -142,7 +149,7 @@ class GradientSearch:
 
     def _one_step(self, step: int) -> Pass | None:
         scene, stage = self._scene(step)
-        every = stage.arch_every and (self.settings.arch_every or stage.arch_every)
+        every = self._arch_every(stage)
         if every and (step + 1) % every == 0:
             self._apply(self.hypergradient.arch_step(scene))
         found = self.hypergradient.weight_step(scene)
@@ -185,8 +192,22 @@ class GradientSearch:
         if self.settings.arch_lr is not None:
             return self.settings.arch_lr
         stages = [self._stage(step)[0] for step in range(self.settings.steps)]
-        n = sum(1 / (self.settings.arch_every or s.arch_every) for s in stages if s.arch_every)
-        return max(self.method.arch.lr, REACH / max(1.0, n))
+        n = sum(1 / every for s in stages if (every := self._arch_every(s)))
+        return max(self.method.arch.lr, REACH / max(1.0, n * self._touched_share()))
+
+    def _arch_every(self, stage: Stage) -> int | None:
+        """Weight steps per arch step in a stage; None while the policy is frozen."""
+        if stage.arch_every is None:
+            return None
+        return self.settings.arch_every or max(1, min(stage.arch_every, self.settings.steps // ENOUGH))
+
+    def _touched_share(self) -> float:
+        """Share of the options that one arch step gives a gradient: 1, but for two-path gates."""
+        moment = Moment(self.space.choices, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            mix = self.policy.draw(self._relax.arch, moment)
+        touched = sum(len(a) + len(p) for a, p in zip(mix.active, mix.probe, strict=True))
+        return touched / float(self.space.n_options.sum())
 
     def _end_epoch(self, step: int) -> LogRow:
         scene, stage = self._scene(step - 1)

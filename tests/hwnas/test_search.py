@@ -235,7 +235,9 @@ def test_stages_share_the_steps_and_a_frozen_one_leaves_the_policy_alone() -> No
 
 
 def test_a_short_search_gets_a_rate_that_lets_logits_move_and_a_long_one_the_published() -> None:
-    assert toy_search(steps=100)._arch_lr() == pytest.approx(0.05)
+    assert toy_search("darts", steps=100)._arch_lr() == pytest.approx(0.05)
+    # two of three options are touched by a step
+    assert toy_search("proxyless", steps=100)._arch_lr() == pytest.approx(0.075)
     assert toy_search(steps=100_000, epoch_steps=100_000)._arch_lr() == 1e-3
     assert toy_search(arch_lr=0.3)._arch_lr() == 0.3
 
@@ -256,3 +258,23 @@ def test_a_toy_is_a_batch_source_and_a_module() -> None:
     source: BatchSource = ToyBatches(1)
     assert torch.equal(source.at(3)[0], source.at(3)[0])
     assert isinstance(ToySupernet(), nn.Module)
+
+
+def test_a_short_search_makes_an_arch_step_at_each_step_and_a_long_one_as_published() -> None:
+    stage = METHODS["proxyless"].stages[0]
+    for steps, every in ((100, 1), (450, 2), (5000, 5)):
+        assert toy_search(steps=steps, arch_every=None)._arch_every(stage) == every
+    assert toy_search(steps=100, arch_every=7)._arch_every(stage) == 7
+
+
+def test_samples_compete_with_the_decoded_architecture_unless_told_not_to() -> None:
+    """The budget forces one layer to `none`; a policy that has hardly moved does not know which is best."""
+    budgets = (Budget("latency_ms", 9.0),)
+    plain = toy_search(steps=5, budgets=budgets, ranked=0)
+    ranked = toy_search(steps=5, budgets=budgets)
+    for search in (plain, ranked):
+        search.run()
+    assert plain.seeds(3)[0].origin in ("argmax", "repaired")
+    losses = [ranked._validation_loss(d.arch) for d in ranked.seeds(10)]
+    assert losses == sorted(losses)
+    assert losses[0] <= plain._validation_loss(plain.seeds(1)[0].arch)
