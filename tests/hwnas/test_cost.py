@@ -112,7 +112,7 @@ def test_a_budget_reads_as_it_is_written() -> None:
     assert budget.violation({"latency_ms": 13.2}) == pytest.approx(0.1)
 
 
-BAD = "latency_ms<=0 latency_ms<=-1 latency_ms<=nan latency_ms<=inf latency_ms<12 12 latency<=3 latency_ms<=twelve"
+BAD = "latency_ms<=0 latency_ms<=-1 latency_ms<=nan latency_ms<=inf latency_ms<12 12 latency<=3 macs<=twelve"
 
 
 @pytest.mark.parametrize("text", ["", *BAD.split()])
