@@ -26,14 +26,10 @@ import lut
 from hwnas.export import EXPORTER
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
-from lut.calibrate import errors, fit_macs
+from lut.calibrate import errors, fit_line, fit_macs
 from targets import load_target
 
-METHODS = {
-    "": "one price per block",
-    "curved_": "and the square of the weights",
-    "macs_line_": "line in MACs",
-}
+METHODS = {"": "latency table", "sum_": "the same without the square", "macs_line_": "line in MACs"}
 COLUMNS = ("mape_pct", "within_5_pct", "within_10_pct", "spearman")
 
 
@@ -104,14 +100,14 @@ def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: 
     measured = np.array([found[space.key(arch)].p50_ms for arch in chosen])
     parts = [space.parts(arch) for arch in chosen]
     macs = np.array([float(sum(space.blocks()[k].macs for k in keys)) for keys in parts])
-    calibration = {row["key"]: row["measured_ms"] for row in table.errors["calibration"]}
-    a, b = fit_macs(
-        np.array([float(w.macs) for w in networks.wholes(space, options.seed) if w.key in calibration]),
-        np.array([calibration[w.key] for w in networks.wholes(space, options.seed) if w.key in calibration]),
-    )
+    known = {row["key"]: row["measured_ms"] for row in table.errors["calibration"]}
+    fitted = [w for w in networks.wholes(space, options.seed) if w.key in known]
+    fitted_ms = np.array([known[w.key] for w in fitted])
+    a, b = fit_macs(np.array([float(w.macs) for w in fitted]), fitted_ms)
+    straight = fit_line(table.blocks.sums([w.parts for w in fitted]), fitted_ms, square=False)
     predicted = {
         "": table.line.networks_ms(table.blocks, parts),
-        "curved_": table.curved.networks_ms(table.blocks, parts),
+        "sum_": straight.networks_ms(table.blocks, parts),
         "macs_line_": a + b * macs,
     }
     return {f"{prefix}{k}": v for prefix, p in predicted.items() for k, v in errors(p, measured).items()}

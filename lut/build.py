@@ -180,13 +180,13 @@ def _assemble(
     keys = {kind: [w.parts for w in group] for kind, group in (("fit", calibration), ("check", check))}
     fit_ms, check_ms = (np.array([found.whole_ms[w.key] for w in g]) for g in (calibration, check))
     sums = blocks.sums(keys["fit"])
-    line, curved = (calibrate.fit_line(sums, fit_ms, square) for square in (False, True))
-    predicted, by_curve = (one.networks_ms(blocks, keys["check"]) for one in (line, curved))
+    line, straight = (calibrate.fit_line(sums, fit_ms, square) for square in (True, False))
+    predicted, by_sum = (one.networks_ms(blocks, keys["check"]) for one in (line, straight))
     a, b = calibrate.fit_macs(np.array([float(w.macs) for w in calibration]), fit_ms)
     by_macs = np.array([a + b * w.macs for w in check])
     report: dict[str, Any] = {
         **calibrate.errors(predicted, check_ms),
-        **{f"curved_{k}": v for k, v in calibrate.errors(by_curve, check_ms).items()},
+        **{f"sum_{k}": v for k, v in calibrate.errors(by_sum, check_ms).items()},
         **{f"macs_line_{k}": v for k, v in calibrate.errors(by_macs, check_ms).items()},
         **held_out,
         "noise_floor_pct": found.noise_pct,
@@ -196,8 +196,8 @@ def _assemble(
         "n_rows_predicted": len(parts) - len(measured),
         "empty_run_ms": empty_ms,
         "check": [
-            {"key": w.key, "predicted_ms": float(p), "curved_ms": float(c), "measured_ms": float(t)}
-            for w, p, c, t in zip(check, predicted, by_curve, check_ms, strict=True)
+            {"key": w.key, "predicted_ms": float(p), "measured_ms": float(t)}
+            for w, p, t in zip(check, predicted, check_ms, strict=True)
         ],
         "calibration": [
             {"key": w.key, "measured_ms": float(t)} for w, t in zip(calibration, fit_ms, strict=True)
@@ -209,7 +209,6 @@ def _assemble(
         context=context,
         blocks=blocks,
         line=line,
-        curved=curved,
         errors=report,
         margin=float(np.quantile(np.abs(predicted / check_ms - 1), 0.9)),
         measured_rows={p.key: rows[p.key] for p in measured},

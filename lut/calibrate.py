@@ -5,10 +5,9 @@
 
 The terms after the slope are what a block costs more, or less, inside a network than alone in a loop: it
 shares the layout changes at its borders with its neighbours, and its weights come from a farther cache
-(`latency.md`, section 3), the farther, the more weights the network has. Without the last term (`square`
-False) every block has one price, which a search can sum; with it the error of small networks is lower by a
-third to a half (docs/benchmarks.md). A ridge towards (0, 1, 0, 0, 0) keeps eight networks enough; its widths
-stand below.
+(`latency.md`, section 3), the farther, the more weights the network has. The last term, which
+no single block has, lowers the error of small networks by a third to a half (docs/benchmarks.md). A ridge
+towards (0, 1, 0, 0, 0) keeps eight networks enough; its widths stand below.
 """
 
 from __future__ import annotations

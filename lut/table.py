@@ -39,7 +39,6 @@ _FIELDS: Mapping[str, type] = {
     "blocks": dict,
     "measured": list,
     "line": dict,
-    "curved": dict,
     "errors": dict,
     "margin": float,
     "files": dict,
@@ -51,10 +50,9 @@ _FIELDS: Mapping[str, type] = {
 class SpaceTable:
     """Prices of blocks on a target, calibrated on whole networks.
 
-    blocks: what each block costs alone and its weights, measured or predicted. line: the calibration that
-    gives every block a price. curved: the one with the square of the weights, for a whole network at a time.
-    errors: on networks that the calibration has not seen, in percent; without prefix those of `line`.
-    margin: 90 % quantile of the relative error of `line` there. measured_rows: the blocks that were measured.
+    blocks: what each block costs alone and its weights, measured or predicted. line: the calibration,
+    see `calibrate`. errors: on networks that it has not seen, in percent. margin: 90 % quantile of its
+    relative error there. measured_rows: the blocks that were measured.
     """
 
     space_id: str
@@ -62,7 +60,6 @@ class SpaceTable:
     context: Context
     blocks: Blocks = field(repr=False)
     line: Line
-    curved: Line
     errors: Mapping[str, Any] = field(repr=False)
     margin: float
     measured_rows: Mapping[str, Measurement] = field(repr=False)
@@ -80,15 +77,25 @@ class SpaceTable:
         return self.line.slope
 
     def latency_ms(self, key: str) -> float:
-        """What the block adds to a network; UsageError for a block that the table lacks, never 0."""
+        """What the block adds, the square apart; UsageError for one that the table lacks, never 0."""
         self._need(key)
         return self.line.block_ms(self.blocks.alone_ms[key], self.blocks.weight_bytes[key])
 
     def network_ms(self, keys: tuple[str, ...]) -> float:
-        """The latency of a network made of these blocks, by the curved calibration."""
+        """The latency of a network made of these blocks."""
         for key in keys:
             self._need(key)
-        return float(self.curved.networks_ms(self.blocks, [keys])[0])
+        return float(self.line.networks_ms(self.blocks, [keys])[0])
+
+    @property
+    def square_ms_per_mb2(self) -> float:
+        """What the square of a network's weights, in 10^6 bytes, adds to its latency."""
+        return self.line.per_weight_byte2_ms * 1e12
+
+    def weight_mb(self, key: str) -> float:
+        """10^6 bytes of weights of the block."""
+        self._need(key)
+        return self.blocks.weight_bytes[key] / 1e6
 
     def _need(self, key: str) -> None:
         known = self.blocks.alone_ms
@@ -128,7 +135,6 @@ class SpaceTable:
             },
             "measured": sorted(self.measured_rows),
             "line": asdict(self.line),
-            "curved": asdict(self.curved),
             "errors": dict(self.errors),
             "margin": self.margin,
             "files": hashes,
@@ -176,7 +182,6 @@ class SpaceTable:
             context=found,
             blocks=Blocks(*({k: c[name] for k, c in cells.items()} for name in _CELLS)),
             line=Line(**document["line"]),
-            curved=Line(**document["curved"]),
             measured_rows=own,
             **{name: document[name] for name in named},
         )
@@ -221,12 +226,11 @@ def _check(document: Any, path: Path) -> None:
             value, lowest = cell[name], (0.0 if name == "weight_bytes" else _SMALLEST_MS)
             if type(value) is not float or not lowest <= value < math.inf:
                 raise DamagedFileError(f"latency table {path}: {name} of {key!r} is {value!r}; {advice}")
-    for name in ("line", "curved"):
-        line = document[name]
-        if sorted(line) != sorted(f.name for f in fields(Line)) or not all(
-            type(v) is float and math.isfinite(v) for v in line.values()
-        ):
-            raise DamagedFileError(f"latency table {path}: {name} is {line!r}, not a calibration; {advice}")
+    line = document["line"]
+    if sorted(line) != sorted(f.name for f in fields(Line)) or not all(
+        type(v) is float and math.isfinite(v) for v in line.values()
+    ):
+        raise DamagedFileError(f"latency table {path}: line is {line!r}, not a calibration; {advice}")
     sealed = {k: v for k, v in document.items() if k != "sha256"}
     try:
         seal = _seal(sealed)

@@ -43,6 +43,8 @@ def snapshot(table: lut.SpaceTable, keys: list[str]) -> dict[str, Any]:
         "intercept_ms": table.intercept_ms,
         "slope": table.slope,
         "blocks_ms": {key: table.latency_ms(key) for key in keys},
+        "square_ms_per_mb2": table.square_ms_per_mb2,
+        "weights_mb": {key: table.weight_mb(key) for key in keys},
         "errors": table.errors,
         "margin": table.margin,
     }

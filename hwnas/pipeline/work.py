@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,16 @@ class RunTable:
 
     intercept_ms: float
     blocks_ms: Mapping[str, float]
+    square_ms_per_mb2: float
+    weights_mb: Mapping[str, float]
 
     def latency_ms(self, key: str) -> float:
         """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
         return self.blocks_ms[key]
+
+    def weight_mb(self, key: str) -> float:
+        """10^6 bytes of weights of a block."""
+        return self.weights_mb[key]
 
 
 class Work:
@@ -137,7 +143,7 @@ class Work:
     @cached_property
     def costs(self) -> CostModel:
         """Prices of the space on the target."""
-        return CostModel(self.space, RunTable(self.table["intercept_ms"], self.table["blocks_ms"]))
+        return CostModel(self.space, RunTable(*(self.table[f.name] for f in fields(RunTable))))
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:

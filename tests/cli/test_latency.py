@@ -24,7 +24,6 @@ def home(tmp_path: Path) -> Path:
         context=Context(FACTS),
         blocks=Blocks({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
         line=Line(0.1, 1.2, 0.0, 0.0),
-        curved=Line(0.1, 1.2, 0.0, 0.0),
         errors={"mape_pct": 2.5},
         margin=0.04,
         measured_rows={"a": row},

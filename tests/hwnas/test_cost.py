@@ -19,7 +19,9 @@ from targets.errors import UsageError
 SPACE = load_space("mobile", image_size=32, in_channels=1, n_classes=10)
 KEYS = sorted(SPACE.blocks())
 PRICES = dict(zip(KEYS, np.random.default_rng(1).uniform(0.001, 0.1, len(KEYS)), strict=True))
-TABLE = SimpleNamespace(intercept_ms=0.05, latency_ms=PRICES.__getitem__)
+TABLE = SimpleNamespace(
+    intercept_ms=0.05, latency_ms=PRICES.__getitem__, square_ms_per_mb2=0.0, weight_mb=lambda key: 0.0
+)
 COSTS = CostModel(SPACE, TABLE)
 
 
@@ -82,6 +84,31 @@ def test_the_minimum_is_reached_and_never_undercut(metric: str) -> None:
     assert COSTS.of([arch])[metric][0] == pytest.approx(value)
     rng = np.random.default_rng(2)
     assert COSTS.of([SPACE.sample(rng) for _ in range(2000)])[metric].min() >= value - 1e-12
+
+
+@pytest.mark.parametrize("square", [0.01, 0.3, 10.0])
+def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: float) -> None:
+    weights = {k: b.params * 4 / 1e6 for k, b in SPACE.blocks().items()}
+    table = SimpleNamespace(
+        intercept_ms=0.05,
+        latency_ms=PRICES.__getitem__,
+        square_ms_per_mb2=square,
+        weight_mb=weights.__getitem__,
+    )
+    costs = CostModel(SPACE, table)
+    rng = np.random.default_rng(0)
+    archs = [SPACE.sample(rng) for _ in range(2000)]
+    latency = costs.of(archs)["latency_ms"]
+    for arch, found in zip(archs[:20], latency, strict=False):
+        parts = SPACE.parts(arch)
+        total = 0.05 + sum(PRICES[k] for k in parts) + square * sum(weights[k] for k in parts) ** 2
+        assert found == pytest.approx(total)
+        one_hot = costs.expected(Mix.one_hot(SPACE.choices, arch))
+        assert float(one_hot["latency_ms"]) == pytest.approx(total, rel=1e-5)
+    value, best = costs.minimum("latency_ms")
+    assert costs.of([best])["latency_ms"][0] == pytest.approx(value)
+    near = [SPACE.mutate(best, rng, 0.1) for _ in range(2000)]
+    assert value <= min(latency.min(), costs.of(near)["latency_ms"].min()) + 1e-12
 
 
 @settings(max_examples=60, deadline=None)

@@ -49,13 +49,12 @@ def test_the_calibration_finds_the_formula_of_the_device(make, device, wholes) -
     for whole in wholes:
         assert table.network_ms(whole.parts) == pytest.approx(device.true_ms(whole.key), rel=0.02)
         summed = table.intercept_ms + sum(table.latency_ms(k) for k in whole.parts)
+        summed += table.square_ms_per_mb2 * sum(table.weight_mb(k) for k in whole.parts) ** 2
         assert summed == pytest.approx(device.true_ms(whole.key), rel=0.02)
     assert table.slope == pytest.approx(1.2, abs=0.05)
 
 
-def test_a_cache_that_large_networks_overflow_is_in_the_curved_calibration(
-    make, device, parts, wholes
-) -> None:
+def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device, parts, wholes) -> None:
     weights = {p.key: p.features["weight_bytes"] for p in parts}
     total = {w.key: sum(weights[k] for k in w.parts) for w in wholes}
     plain, typical = device.true_ms, sorted(total.values())[len(total) // 2]
@@ -63,8 +62,8 @@ def test_a_cache_that_large_networks_overflow_is_in_the_curved_calibration(
         plain(name) * (1 + 0.2 * (total[name.split("#")[0]] / typical) ** 2 if name.startswith("net") else 1)
     )
     table = make()
-    assert table.errors["curved_mape_pct"] < 0.6 * table.errors["mape_pct"]
-    assert table.curved.per_weight_byte2_ms > 0 == table.line.per_weight_byte2_ms
+    assert table.errors["mape_pct"] < 0.6 * table.errors["sum_mape_pct"]
+    assert table.square_ms_per_mb2 > 0
 
 
 def test_weights_are_read_off_the_exported_files_when_the_features_lack_them(make, device, parts) -> None:

@@ -1,0 +1,87 @@
+"""What pricing a mix costs beside a search step, and pricing many architectures: CPU time, minimum of repeats.
+
+python benchmarks/cost.py [--image-size 32] [--repeats 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from hwnas.cost import CostModel
+from hwnas.methods import METHODS
+from hwnas.mix import Mix
+from hwnas.search import GradientSearch, SearchSettings
+from hwnas.spaces import load_space
+from hwnas.warmup import make_supernet
+
+BATCH = 64
+
+
+class Noise:
+    """Random batches: what a step costs does not depend on what is in the images."""
+
+    def __init__(self, channels: int, size: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(BATCH, channels, size, size, generator=generator)
+        self._batch = (x.to(memory_format=torch.channels_last), torch.arange(BATCH) % 10)
+
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._batch
+
+
+def cpu_ms(work: Callable[[], object], repeats: int) -> float:
+    """Least CPU milliseconds of the thread."""
+    times = []
+    for _ in range(repeats):
+        began = time.thread_time()
+        work()
+        times.append(time.thread_time() - began)
+    return 1e3 * min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    space = load_space("mobile", image_size=options.image_size, in_channels=1, n_classes=10)
+    costs = CostModel(space)
+    archs = [space.sample(np.random.default_rng(i)) for i in range(1000)]
+    mix = Mix.one_hot(space.choices, archs[0])
+    soft = Mix(tuple(w.clone().requires_grad_() for w in mix.weights), mix.active, mix.probe)
+
+    def price_and_gradient() -> None:
+        sum(costs.expected(soft).values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+
+    pricing = cpu_ms(price_and_gradient, options.repeats * 10)
+    print(f"expected cost of a mix, all {len(costs.metrics)} metrics, with its gradient: {pricing:.3f} ms")
+    noise = Noise(1, options.image_size)
+    for name in ("proxyless", "darts"):
+        settings = SearchSettings(steps=10_000, epoch_steps=10_000, seed=0, arch_every=1)
+        search = GradientSearch(
+            space, make_supernet(space, 0), costs, (), METHODS[name], noise, noise, settings
+        )
+        step = 0
+
+        def one_step(search: GradientSearch = search) -> None:
+            nonlocal step
+            step += 1
+            search.run(until=step)
+
+        step_ms = cpu_ms(one_step, options.repeats if name == "proxyless" else 3)
+        print(f"search step of {name} (arch and weight step, batch {BATCH}): {step_ms:.1f} ms, "
+              f"pricing is {100 * pricing / step_ms:.2f} % of it")  # fmt: skip
+    print(f"1000 architectures, all metrics: {cpu_ms(lambda: costs.of(archs), options.repeats):.2f} ms")
+    print(f"exact minimum of the space in macs: {cpu_ms(lambda: costs.minimum('macs'), 3):.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
