@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.config import SearchConfig
+from hwnas.runs.config import SearchConfig
 from targets.errors import HwnasError, TargetError, UsageError, did_you_mean
 
 app = typer.Typer(
@@ -130,7 +130,7 @@ def _cell(value: object) -> str:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from hwnas.environment import versions
+        from hwnas.runs.environment import versions
 
         for name, number in versions().items():
             print(f"{name} {number or 'not installed'}")
@@ -234,10 +234,10 @@ def _search(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    from hwnas.config import load_config
-    from hwnas.log import Log
     from hwnas.preflight import planned_work, preflight
-    from hwnas.run_dir import RunDir, default_path
+    from hwnas.runs.config import load_config
+    from hwnas.runs.log import Log
+    from hwnas.runs.run_dir import RunDir, default_path
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
@@ -263,7 +263,7 @@ def _search(
 
 
 def _show_front(path: Path, as_json: bool) -> None:
-    from hwnas.summary import HEADINGS, front_rows, read_front
+    from hwnas.runs.summary import HEADINGS, front_rows, read_front
 
     front = read_front(path)
     if as_json:
@@ -275,7 +275,7 @@ def _show_front(path: Path, as_json: bool) -> None:
 @app.command()
 def status(run_path: Annotated[Path, typer.Argument(metavar="RUN")], as_json: JsonOption = False) -> None:
     """Show how far a run is, and who works in it."""
-    from hwnas.status import run_status
+    from hwnas.runs.status import run_status
 
     document = run_status(run_path)
     if as_json:
@@ -324,7 +324,7 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the gradient search methods, or `show` the parts of one."""
     if context.invoked_subcommand:
         return None
-    from hwnas.methods import METHODS
+    from hwnas.gradient.methods import METHODS
 
     rows = [method.describe() for method in METHODS.parts.values()]
     if as_json:
@@ -335,7 +335,7 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
 @methods_app.command("show")
 def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json: JsonOption = False) -> None:
     """Show every part of a method."""
-    from hwnas.methods import METHODS
+    from hwnas.gradient.methods import METHODS
 
     row = METHODS[name].describe()
     return _print_json(row) if as_json else _print_table(("part", "value"), row.items())
@@ -371,9 +371,9 @@ def targets_check(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a small reference network on a device: can it be reached, is it quiet enough?"""
-    from hwnas.home import data_home
-    from hwnas.log import Log
     from hwnas.profile import check_target
+    from hwnas.runs.home import data_home
+    from hwnas.runs.log import Log
     from targets import load_target
 
     _print_bench(check_target(load_target(name), home=data_home(home), log=Log()), as_json)
@@ -389,9 +389,9 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure the latency of ONNX files, side by side in one fresh process."""
-    from hwnas.home import data_home
-    from hwnas.log import Log
     from hwnas.profile import bench as measure_models
+    from hwnas.runs.home import data_home
+    from hwnas.runs.log import Log
     from targets import load_target
 
     files = {str(model): model for model in models}
@@ -429,8 +429,8 @@ def profile(
 
     A table of the same device, runtime and options is reused, and `hwnas search` finds it.
     """
-    from hwnas.home import data_home
-    from hwnas.log import Log
+    from hwnas.runs.home import data_home
+    from hwnas.runs.log import Log
     from targets import load_target
 
     device = load_target(target)
@@ -467,8 +467,8 @@ def profile(
 @tables_app.command("list")
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the latency tables under the home, with the error of each."""
-    from hwnas.home import data_home
     from hwnas.profile import stored_tables
+    from hwnas.runs.home import data_home
     from targets.errors import DamagedFileError
 
     rows: list[dict[str, Any]] = []
@@ -494,8 +494,8 @@ def tables_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a table's calibration, its error on held-out networks, and its context."""
-    from hwnas.home import data_home
     from hwnas.profile import find_table, flat, table_facts
+    from hwnas.runs.home import data_home
 
     facts = table_facts(find_table(data_home(home), name))
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
@@ -504,8 +504,8 @@ def tables_show(
 @app.command()
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Check that this machine has what a search needs; exit code 4 if not."""
-    from hwnas.doctor import examine
-    from hwnas.home import data_home
+    from hwnas.runs.doctor import examine
+    from hwnas.runs.home import data_home
 
     found = examine(data_home(home))
     if as_json:

@@ -1,4 +1,4 @@
-"""What pricing a mix costs beside a search step, and pricing many architectures: CPU time, minimum of repeats.
+"""What pricing a mix costs beside a search step, and pricing many architectures: least CPU time.
 
 python benchmarks/cost.py [--image-size 32] [--repeats 20]
 """
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from hwnas.cost import CostModel
-from hwnas.methods import METHODS
+from hwnas.gradient.methods import METHODS
+from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.warmup import make_supernet
 from hwnas.mix import Mix
-from hwnas.search import GradientSearch, SearchSettings
 from hwnas.spaces import load_space
-from hwnas.warmup import make_supernet
 
 BATCH = 64
 

@@ -1,4 +1,4 @@
-"""Backward pass of depthwise convolutions: torch's own beside `hwnas.depthwise`, CPU ms, one thread.
+"""Backward pass of depthwise convolutions: torch's own beside `hwnas.networks.depthwise`, CPU ms, one thread.
 
 python benchmarks/depthwise.py [--json FILE]
 """
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwnas import depthwise
+from hwnas.build import depthwise
 
 SHAPES = [
     (192, 4, 7, 1),

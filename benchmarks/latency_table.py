@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import lut
-from hwnas.export import EXPORTER
+from hwnas.exporting.export import EXPORTER
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.calibrate import errors, fit_line, fit_macs

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .blocks import BlockSpec
 from .budget import METRICS
 from .eliminate import eliminate
 from .mix import Arch, Mix
+from .networks.blocks import BlockSpec
 from .space import NetworkSpace
 
 _ARITY = 3

@@ -7,12 +7,12 @@ from typing import Any
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .config import SearchConfig
+from .runs.config import SearchConfig
 
 
 def preflight(config: SearchConfig) -> None:
     """Raises UsageError or TargetError for a target, space, method or device that there is not."""
-    from .methods import METHODS
+    from .gradient.methods import METHODS
     from .spaces import SPACES
 
     load_target(config.target)

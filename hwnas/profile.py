@@ -14,7 +14,7 @@ from lut.reference import reference_onnx
 from targets import Target
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 
-from .log import Log
+from .runs.log import Log
 
 
 def profile_space(
@@ -31,7 +31,7 @@ def profile_space(
     log: Log,
 ) -> lut.SpaceTable:
     """The latency table of a space on a target: reused where one of this context exists, else measured."""
-    from .export import EXPORTER
+    from .exporting.export import EXPORTER
     from .pipeline.networks import parts, wholes
     from .spaces import load_space
 

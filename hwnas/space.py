@@ -24,8 +24,8 @@ from .mix import Arch, Choice
 if TYPE_CHECKING:
     from torch import nn
 
-    from .blocks import BlockSpec
-    from .supernet import Supernet
+    from .networks.blocks import BlockSpec
+    from .networks.supernet import Supernet
 
 
 class Space:

@@ -12,8 +12,8 @@ import lut
 
 from ..baselines import WIDTHS, mobilenet_v3_small, widths_within
 from ..budget import feasible
-from ..flops import counter_macs
 from ..mix import Arch
+from ..networks.flops import counter_macs
 from . import networks
 from .work import Outcome, Work
 

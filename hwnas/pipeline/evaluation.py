@@ -15,11 +15,11 @@ from targets.errors import HwnasError
 from ..baselines import linear_accuracy, svc_accuracy
 from ..data import eval_batches
 from ..evaluate import SharedWeights
-from ..export import Exported, export_model
-from ..onnx_score import onnx_accuracy
+from ..exporting.export import Exported, export_model
+from ..exporting.onnx_score import onnx_accuracy
 from ..report.drawing import dot_text
-from ..train import logits_of
-from ..workers import Trained
+from ..training.train import logits_of
+from ..training.workers import Trained
 from .training import FOLDER, job, networks_to_train
 from .work import Outcome, Work, measured_columns
 
@@ -76,7 +76,7 @@ def _shared(work: Work, row: dict[str, Any]) -> float | None:
 
 
 def _outcome(work: Work, row: dict[str, Any]) -> Trained:
-    from ..training_job import read_result
+    from ..training.training_job import read_result
 
     found = read_result(job(work, row, work.config.seed), work.path / FOLDER)
     if found is None:

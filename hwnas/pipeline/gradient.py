@@ -8,8 +8,8 @@ import numpy as np
 
 from targets.files import write_atomic
 
-from ..methods import METHODS
-from ..search import GradientSearch, SearchSettings
+from ..gradient.methods import METHODS
+from ..gradient.search import GradientSearch, SearchSettings
 from . import steps
 from .work import Outcome, Work
 

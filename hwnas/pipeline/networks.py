@@ -11,10 +11,10 @@ from torch import nn
 
 import lut
 
-from ..blocks import BlockSpec
 from ..cost import CostModel
-from ..export import onnx_bytes
+from ..exporting.export import onnx_bytes
 from ..mix import Arch
+from ..networks.blocks import BlockSpec
 from ..space import NetworkSpace
 
 N_WHOLE = 28

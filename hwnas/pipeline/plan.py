@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..budget import Budget
-from ..decode import require_reachable
-from ..methods import METHODS
+from ..gradient.decode import require_reachable
+from ..gradient.methods import METHODS
+from ..gradient.passes import weight_pass
+from ..gradient.search import GradientSearch, SearchSettings
+from ..gradient.warmup import make_supernet
 from ..mix import Mix
-from ..passes import weight_pass
-from ..search import GradientSearch, SearchSettings
-from ..warmup import make_supernet
 from .work import EVAL_IMAGES, Outcome, Work
 
 N_RANDOM = 200

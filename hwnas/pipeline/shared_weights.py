@@ -6,7 +6,7 @@ from safetensors.torch import save
 
 from targets.files import write_atomic
 
-from ..warmup import Warmup, WarmupSettings, make_supernet
+from ..gradient.warmup import Warmup, WarmupSettings, make_supernet
 from . import steps
 from .work import Outcome, Work
 

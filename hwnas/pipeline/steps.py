@@ -11,7 +11,7 @@ from torch import Tensor
 
 from targets.files import write_atomic
 
-from ..loop import COLUMNS, LogRow, Loop, Save
+from ..gradient.loop import COLUMNS, LogRow, Loop, Save
 from .work import Work
 
 SAVE_EVERY = 100

@@ -7,7 +7,7 @@ from typing import Any
 import lut
 from targets.files import write_json
 
-from ..export import EXPORTER
+from ..exporting.export import EXPORTER
 from . import networks
 from .work import Outcome, Work
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..recipe import Recipe
-from ..workers import Failed, Job, Progress, Trained, run_many
+from ..training.recipe import Recipe
+from ..training.workers import Failed, Job, Progress, Trained, run_many
 from .work import Outcome, Work
 
 FOLDER = "training"

@@ -17,16 +17,16 @@ from targets import Target
 from targets.files import read_json
 
 from ..budget import Budget
-from ..config import SearchConfig
 from ..cost import CostModel
 from ..data import Augment, Batches, Data, load_data
 from ..evaluate import SharedWeights
-from ..home import data_home
 from ..mix import Arch
-from ..run_dir import RunDir
+from ..networks.supernet import Supernet
+from ..runs.config import SearchConfig
+from ..runs.home import data_home
+from ..runs.run_dir import RunDir
 from ..space import NetworkSpace
 from ..spaces import load_space
-from ..supernet import Supernet
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""

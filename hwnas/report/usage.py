@@ -78,7 +78,7 @@ def repeat_command(run: RunFiles) -> str | None:
     What the run worked out (the budget where none was given, the steps that fitted into `--minutes`) is
     said as a number, so that a faster or slower machine does the same.
     """
-    from hwnas.config import FIELDS, SearchConfig, option_name
+    from hwnas.runs.config import FIELDS, SearchConfig, option_name
 
     config = dict(resolved_config(run))
     if not config:

@@ -22,13 +22,13 @@ import numpy as np
 from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
 
-from .. import layers
-from ..blocks import BlockSpec, Operation
 from ..mix import Arch, Choice
+from ..networks import layers
+from ..networks.blocks import BlockSpec, Operation
 from ..space import NetworkSpace, Position, Scale
 
 if TYPE_CHECKING:
-    from ..supernet import Supernet
+    from ..networks.supernet import Supernet
 
 SKIP = "skip"
 _PLAIN = Operation("none")
@@ -182,7 +182,7 @@ class MobileSpace(NetworkSpace):
 
     def supernet(self) -> Supernet:
         """Fresh shared weights for all architectures."""
-        from ..supernet import MobileSupernet
+        from ..networks.supernet import MobileSupernet
 
         return MobileSupernet(self)
 

@@ -2,7 +2,7 @@
 
 Here: what is sought (goals), the record of what was evaluated (ledger), the methods (nsga2, random
 search), Pareto mathematics and the choice of picks, the Optuna mirror of a run. Not here: how an
-architecture is evaluated (`hwnas/evaluate.py`) and how a run is stored (`hwnas/run_dir.py`).
+architecture is evaluated (`hwnas/evaluate.py`) and how a run is stored (`hwnas/runs`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 import cli
-from hwnas.config import SearchConfig, option_name
+from hwnas.runs.config import SearchConfig, option_name
 
 MAX_HELP_S = 0.5
 

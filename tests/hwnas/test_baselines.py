@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from hwnas.baselines import linear_accuracy, mobilenet_v3_small, svc_accuracy, widths_within
-from hwnas.flops import counter_macs
-from hwnas.networks import build_network
+from hwnas.build import build_network
+from hwnas.networks.flops import counter_macs
 from targets.errors import UsageError
 
 

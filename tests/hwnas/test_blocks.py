@@ -5,10 +5,10 @@ import onnx
 import pytest
 import torch
 
-from hwnas.blocks import Operation
 from hwnas.cost import CostModel
-from hwnas.export import onnx_bytes
-from hwnas.flops import counter_macs, ptflops_macs
+from hwnas.exporting.export import onnx_bytes
+from hwnas.networks.blocks import Operation
+from hwnas.networks.flops import counter_macs, ptflops_macs
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 

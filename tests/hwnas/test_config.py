@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.config import FREE_ON_RESUME, SearchConfig, dump_toml, load_config
+from hwnas.runs.config import FREE_ON_RESUME, SearchConfig, dump_toml, load_config
 from targets.errors import UsageError
 
 

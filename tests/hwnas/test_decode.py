@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas import decode
 from hwnas.budget import Budget
-from hwnas.decode import decode_seeds, log_prob, most_probable, respect_budgets
+from hwnas.gradient import decode
+from hwnas.gradient.decode import decode_seeds, log_prob, most_probable, respect_budgets
 from hwnas.mix import Choice
 from hwnas.space import Space
 from hwnas.testing.toy import ToyCosts, all_archs, toy_costs, toy_space

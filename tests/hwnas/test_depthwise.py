@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hwnas.depthwise import depthwise_conv2d, fast_depthwise
+from hwnas.networks.depthwise import depthwise_conv2d, fast_depthwise
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (5, 7), (8, 8), (9, 9)], ids=str)

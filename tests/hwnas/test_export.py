@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from hwnas.data import Data, eval_batches, load_data
-from hwnas.export import export_model, onnx_accuracy, onnx_bytes, open_model
-from hwnas.train import logits_of
+from hwnas.exporting.export import export_model, onnx_accuracy, onnx_bytes, open_model
+from hwnas.training.train import logits_of
 from targets.errors import DamagedFileError
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.flops import counter_macs, ptflops_macs
+from hwnas.networks.flops import counter_macs, ptflops_macs
 from targets.errors import UsageError
 
 

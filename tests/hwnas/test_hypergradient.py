@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hwnas.hypergradient import Scene
-from hwnas.methods import METHODS, Method
+from hwnas.gradient.hypergradient import Scene
+from hwnas.gradient.methods import METHODS, Method
+from hwnas.gradient.objective import make_objective
+from hwnas.gradient.optim import WeightOptimizer
+from hwnas.gradient.policy import Logits
+from hwnas.gradient.relax import Moment
 from hwnas.mix import Mix
-from hwnas.objective import make_objective
-from hwnas.optim import WeightOptimizer
-from hwnas.policy import Logits
 from hwnas.registry import part
-from hwnas.relax import Moment
 from hwnas.testing.toy import GAIN, ToyBatches, ToySupernet, toy_costs, toy_space
 
 
@@ -129,8 +129,8 @@ def test_costs_join_the_gradient_of_the_task() -> None:
 
 def test_an_own_hypergradient_needs_no_change_to_the_loop() -> None:
     """The protocol carries a method that makes the weight step itself (unrolled, virtual step reused)."""
-    from hwnas.hypergradient import ArchPass, FirstOrder
-    from hwnas.passes import Pass
+    from hwnas.gradient.hypergradient import ArchPass, FirstOrder
+    from hwnas.gradient.passes import Pass
 
     class LookAhead(FirstOrder):
         def arch_step(self, scene: Scene) -> ArchPass:

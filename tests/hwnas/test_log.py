@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from hwnas.log import Log, duration
+from hwnas.runs.log import Log, duration
 
 
 class Terminal(io.StringIO):

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from hwnas.budget import Budget
-from hwnas.methods import DARTS, METHODS, Method, PlaceNames, add_method
-from hwnas.policy import Logits
-from hwnas.search import GradientSearch, SearchSettings
+from hwnas.gradient.methods import DARTS, METHODS, Method, PlaceNames, add_method
+from hwnas.gradient.policy import Logits
+from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from targets.errors import UsageError
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hwnas.budget import Budget
+from hwnas.gradient.objective import COST_TERMS, BudgetTerm, make_objective
+from hwnas.gradient.policy import Logits
 from hwnas.mix import Mix
-from hwnas.objective import COST_TERMS, BudgetTerm, make_objective
-from hwnas.policy import Logits
 from hwnas.registry import part
 from hwnas.testing.toy import ToyCosts, all_archs, toy_costs, toy_space
 from targets.errors import UsageError
@@ -110,7 +110,7 @@ def test_multiply_log_refuses_a_target_without_a_positive_logarithm() -> None:
 
 
 def test_regularisers_are_added_with_their_weight() -> None:
-    from hwnas.objective import Objective
+    from hwnas.gradient.objective import Objective
 
     costs = toy_costs(toy_space(1))
     soft = Logits(toy_space(1).choices, torch.Generator().manual_seed(0)).soft_mix()

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwnas.gradient.policy import POLICIES, Logits, log_probabilities
+from hwnas.gradient.relax import RELAXATIONS, Moment
 from hwnas.mix import Choice
-from hwnas.policy import POLICIES, Logits, log_probabilities
-from hwnas.relax import RELAXATIONS, Moment
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))

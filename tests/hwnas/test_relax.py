@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hwnas.gradient.relax import RELAXATIONS, Moment
 from hwnas.mix import Choice, Mix
-from hwnas.relax import RELAXATIONS, Moment
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))

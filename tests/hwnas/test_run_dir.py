@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwnas import environment
-from hwnas.checkpoints import Checkpoints
-from hwnas.config import SearchConfig
-from hwnas.lock import RunInUseError
-from hwnas.log import Log
-from hwnas.run_dir import RunDir, default_path
-from hwnas.sealed import read_sealed, write_sealed
-from hwnas.status import run_status
+from hwnas.runs import environment
+from hwnas.runs.checkpoints import Checkpoints
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.lock import RunInUseError
+from hwnas.runs.log import Log
+from hwnas.runs.run_dir import RunDir, default_path
+from hwnas.runs.sealed import read_sealed, write_sealed
+from hwnas.runs.status import run_status
 from targets.errors import DamagedFileError, UsageError
 
 CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
@@ -101,7 +101,7 @@ class TestConfig:
 
     def test_other_versions_are_told(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
         run.close()
-        monkeypatch.setattr("hwnas.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
+        monkeypatch.setattr("hwnas.runs.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
         log = Log(io.StringIO())
         RunDir.open(run.path, log=log).close()
         assert "-> 1.0" in log.stream.getvalue()  # type: ignore[attr-defined]
@@ -317,7 +317,7 @@ class TestDiskFull:
 
 HOLDER = """
 import sys, pathlib
-from hwnas.run_dir import RunDir
+from hwnas.runs.run_dir import RunDir
 run = RunDir.open(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
@@ -341,7 +341,7 @@ def test_two_processes_on_one_run(run: RunDir) -> None:
 KILLED = """
 import os, pathlib, random, signal, sys, time
 import torch
-from hwnas.run_dir import RunDir
+from hwnas.runs.run_dir import RunDir
 path, done = pathlib.Path(sys.argv[1]), 0
 rng = random.Random(1)
 for attempt in range(20):

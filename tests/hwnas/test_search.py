@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 from hwnas.budget import Budget
 from hwnas.cost import CostModel
-from hwnas.loop import COLUMNS
-from hwnas.methods import METHODS, Stage
+from hwnas.gradient.loop import COLUMNS
+from hwnas.gradient.methods import METHODS, Stage
+from hwnas.gradient.optim import DivergedError, SGDSettings
+from hwnas.gradient.passes import BatchSource, validation_pass
+from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.warmup import make_supernet
 from hwnas.mix import Mix
-from hwnas.optim import DivergedError, SGDSettings
-from hwnas.passes import BatchSource, validation_pass
 from hwnas.registry import part
-from hwnas.search import GradientSearch, SearchSettings
 from hwnas.spaces import load_space
 from hwnas.testing.toy import ToyBatches, ToySupernet, all_archs, toy_costs, toy_space
-from hwnas.warmup import make_supernet
 from targets.errors import DamagedFileError, InfeasibleError, UsageError
 
 

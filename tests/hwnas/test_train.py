@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.data import Data, eval_batches, load_data
-from hwnas.optim import DivergedError
-from hwnas.recipe import Recipe
-from hwnas.train import initialise, logits_of, score, train
+from hwnas.gradient.optim import DivergedError
+from hwnas.training.recipe import Recipe
+from hwnas.training.train import initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwnas.cost import CostModel
+from hwnas.gradient.optim import DivergedError, SGDSettings
+from hwnas.gradient.passes import weight_pass
+from hwnas.gradient.warmup import SAMPLERS, Warmup, WarmupSettings, extremes, make_supernet
 from hwnas.mix import Mix
-from hwnas.optim import DivergedError, SGDSettings
-from hwnas.passes import weight_pass
 from hwnas.space import NetworkSpace
 from hwnas.spaces import load_space
 from hwnas.testing.toy import ToyBatches, ToySupernet, all_archs, toy_space
-from hwnas.warmup import SAMPLERS, Warmup, WarmupSettings, extremes, make_supernet
 from targets.errors import DamagedFileError, UsageError
 
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import hwnas
-from hwnas.training_job import Failed, Job, Trained, read_result, run_job
-from hwnas.workers import Progress, run_many
+from hwnas.training.training_job import Failed, Job, Trained, read_result, run_job
+from hwnas.training.workers import Progress, run_many
 from targets.errors import DamagedFileError, UsageError
 
 
@@ -93,7 +93,7 @@ def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> 
 def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Path) -> None:
     job = _job(data, "one", recipe={"epochs": 500, "batch_size": 128, "lr": 0.1})
     with subprocess.Popen(
-        [sys.executable, "-m", "hwnas.training_job"],
+        [sys.executable, "-m", "hwnas.training.training_job"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

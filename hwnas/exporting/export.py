@@ -20,19 +20,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
-from .environment import versions
-from .modes import device_of, evaluating
+from ..networks.modes import device_of, evaluating, safetensors_bytes
+from ..runs.environment import versions
+from ..training.train import logits_of
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
-from .train import logits_of
 
 if TYPE_CHECKING:
-    from .data import Data
+    from ..data import Data
 
 __all__ = [
     "EXPORTER",
@@ -43,7 +42,6 @@ __all__ = [
     "onnx_accuracy",
     "onnx_bytes",
     "open_model",
-    "safetensors_bytes",
 ]
 
 OPSET = 17
@@ -202,14 +200,9 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def safetensors_bytes(module: nn.Module) -> bytes:
-    """The state of `module`; tensors that share memory are stored each on its own."""
-    return save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
-
-
 def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) -> dict[str, Any]:
     """Compare the file with torch on validation images; refuse it where they differ."""
-    from .data import eval_batches
+    from ..data import eval_batches
 
     try:
         onnx.checker.check_model(model, full_check=True)

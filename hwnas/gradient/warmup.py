@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..mix import Arch, Mix
+from ..registry import Registry
+from ..space import NetworkSpace, Space
 from .loop import LogRow, Loop, Save
-from .mix import Arch, Mix
 from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, weight_pass
-from .registry import Registry
-from .space import NetworkSpace, Space
 
 
 class ArchSampler(Protocol):

@@ -32,7 +32,12 @@ class Recipe:
 
     @classmethod
     def for_data(cls, n_train: int, epochs: int | None = None) -> Recipe:
-        """The default for that many training images; see docs/benchmarks.md for how it was found."""
+        """The default for that many training images.
+
+        Digits (mean of validation and test, three networks on three splits): 98.7 % after 8 epochs, 99.1 %
+        after 10; lr 0.3: 0.1 points less; batches of 32: no better in 1.4 × the time. 8,500 images of
+        CIFAR-10, 8 epochs, batches of 128: validation 52, 54, 51 % at lr 0.25, 0.5, 1 (standard error 1.3).
+        """
         small = n_train < 10_000
         base = cls(epochs=12, batch_size=64, lr=0.5) if small else cls(epochs=10, batch_size=128, lr=0.5)
         return base if epochs is None else replace(base, epochs=epochs)

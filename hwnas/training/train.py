@@ -19,13 +19,13 @@ from torch.nn import functional as F
 
 from targets.errors import DamagedFileError
 
-from .depthwise import fast_depthwise
-from .modes import evaluating
-from .optim import pack, require_finite, unpack
+from ..gradient.optim import pack, require_finite, unpack
+from ..networks.depthwise import fast_depthwise
+from ..networks.modes import evaluating
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from .data import Data
+    from ..data import Data
 
 EVAL_BATCH = 256
 """Fixed, so that an accuracy does not depend on who asks for it."""
@@ -79,7 +79,7 @@ def train(
     of an epoch, at most every `save_every_s`, and what it holds is where the training goes on: to the bit
     as if it had never stopped. Raises DivergedError when the loss is no finite number.
     """
-    from .data import Augment, Batches, eval_batches
+    from ..data import Augment, Batches, eval_batches
 
     # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).

@@ -22,11 +22,11 @@ from torch.nn import functional as F
 
 from targets.errors import UsageError
 
+from ..registry import Registry
 from .objective import Objective, Score
 from .optim import WeightOptimizer, require_finite
 from .passes import Batch, Pass, accuracy, run_mix, weight_pass
 from .policy import Policy
-from .registry import Registry
 from .relax import Moment, Relax
 
 

@@ -21,19 +21,19 @@ from torch import Tensor, nn
 
 from targets.errors import UsageError
 
-from .budget import Budget
+from ..budget import Budget
+from ..mix import Arch, Mix
+from ..registry import Part
+from ..space import Space
 from .decode import DECODERS, Decoded, ExactCosts, decode_seeds, require_reachable
 from .hypergradient import ArchPass, Scene
 from .loop import LogRow, Loop, Save
 from .methods import Method, Stage
-from .mix import Arch, Mix
 from .objective import ExpectedCosts, make_objective
 from .optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, validation_pass
 from .policy import log_probabilities
-from .registry import Part
 from .relax import Moment
-from .space import Space
 
 REACH = 5.0
 """How far a logit must be able to move: Adam moves it by at most its learning rate per step that

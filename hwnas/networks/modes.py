@@ -1,4 +1,4 @@
-"""Evaluate a module without changing it: the training flag of every sub-module is put back."""
+"""What is done to any module without changing it: evaluate it, find its device, read out its state."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from safetensors.torch import save
 from torch import nn
 
 
@@ -30,3 +31,8 @@ def device_of(module: nn.Module) -> torch.device:
     for tensor in (*module.parameters(), *module.buffers()):
         return tensor.device
     return torch.device("cpu")
+
+
+def safetensors_bytes(module: nn.Module) -> bytes:
+    """The state of `module`; tensors that share memory are stored each on its own."""
+    return save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .mix import Choice, Mix
-from .registry import Registry
+from ..mix import Choice, Mix
+from ..registry import Registry
 
 _LEAST_PROBABILITY = 1e-9
 """Keeps a second option drawable when float32 rounds its probability to 0."""

@@ -23,13 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..mix import Arch, Mix
 from . import layers
 from .blocks import BlockSpec, Operation, squeeze_channels
 from .depthwise import depthwise_conv2d
-from .mix import Arch, Mix
 
 if TYPE_CHECKING:
-    from .spaces.mobile import MobileSpace
+    from ..spaces.mobile import MobileSpace
 
 
 class Supernet(nn.Module, ABC):

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
+from ..mix import Choice
+from ..registry import Part, Registry, part
 from .hypergradient import HYPERGRADIENTS, Hypergradient, Places
-from .mix import Choice
 from .optim import AdamSettings, SGDSettings
 from .policy import POLICIES, Policy
-from .registry import Part, Registry, part
 from .relax import RELAXATIONS
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .mix import Choice, Mix
-from .registry import Registry
+from ..mix import Choice, Mix
+from ..registry import Registry
 from .relax import Moment, Relax
 
 _INIT_STD = 1e-3

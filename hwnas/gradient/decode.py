@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from targets.errors import InfeasibleError
 
-from .budget import Budget
-from .mix import Arch
-from .registry import Registry
-from .space import Space
+from ..budget import Budget
+from ..mix import Arch
+from ..registry import Registry
+from ..space import Space
 
 LogProbs = Sequence[NDArray[np.float64]]
 """log p of each option, one array (n_options,) per choice."""

@@ -178,10 +178,10 @@ class _Worker:
 
     def __init__(self, complaints: IO[bytes]) -> None:
         self._complaints = complaints
-        here = str(Path(__file__).parent.parent)
+        here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
         path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.training_job"],
+            [sys.executable, "-m", "hwnas.training.training_job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,

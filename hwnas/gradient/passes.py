@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .mix import Mix
+from ..mix import Mix
 from .optim import require_finite
 
 Batch = tuple[Tensor, Tensor]

@@ -16,7 +16,7 @@ from annotated_types import Interval, Len
 from targets.errors import UsageError, did_you_mean
 from targets.files import sha256
 
-from .budget import Budget
+from ..budget import Budget
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

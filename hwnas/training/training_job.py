@@ -3,8 +3,9 @@
 A job is JSON; what it came to lies in its folder: `result.json` (sealed) and `weights.safetensors`. A
 training that was cut off goes on from the checkpoints in the same folder.
 
-`python -m hwnas.training_job` reads jobs from its standard input, one JSON line each, and answers in JSON
-lines. It ends when its standard input does, which is also what the death of its parent looks like.
+`python -m hwnas.training.training_job` reads jobs from its standard input, one JSON line each, and
+answers in JSON lines. It ends when its standard input does, which is also what the death of its parent
+looks like.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, safe_name, sha256, write_atomic
 
-from .sealed import read_sealed, write_sealed
+from ..runs.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from .data import Data
+    from ..data import Data
     from .train import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
@@ -82,7 +83,7 @@ class Trained:
 
     def module(self) -> nn.Module:
         """The trained network, in eval mode."""
-        from .networks import build_network
+        from ..build import build_network
 
         module = build_network(self.job.network)
         module.load_state_dict(self.weights())
@@ -126,9 +127,9 @@ def run_job(
     save_every_s: float = 30.0,
 ) -> Trained:
     """Train in this process, write the result, drop the checkpoints. The thread count is the caller's."""
-    from .checkpoints import Checkpoints
-    from .export import safetensors_bytes
-    from .networks import build_network
+    from ..build import build_network
+    from ..networks.modes import safetensors_bytes
+    from ..runs.checkpoints import Checkpoints
     from .recipe import Recipe
     from .train import train
 
@@ -183,7 +184,7 @@ _loaded: dict[str, Data] = {}  # the data of the last job: the next one mostly a
 
 
 def _load_data(spec: Mapping[str, Any]) -> Data:
-    from .data import load_data
+    from ..data import load_data
 
     key = json.dumps(dict(spec), sort_keys=True)
     if key not in _loaded:

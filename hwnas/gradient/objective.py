@@ -19,9 +19,9 @@ from torch import Tensor
 
 from targets.errors import UsageError, did_you_mean
 
-from .budget import Budget
-from .mix import Mix
-from .registry import Part, Registry
+from ..budget import Budget
+from ..mix import Mix
+from ..registry import Part, Registry
 
 
 class ExpectedCosts(Protocol):
