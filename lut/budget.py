@@ -1,6 +1,8 @@
-"""How the minutes of a profile are spent: exports, sessions, samples. A hard limit on the wall clock.
+"""How the minutes of a profile are spent: exports, sessions, samples.
 
-One process works at a time, with one thread, so that the limit holds for CPU time too.
+Exports count by the CPU time of this process, so that a neighbour cannot use up the minutes before anything
+is measured; what is left is wall time for the profiler. One process works at a time, with one thread, so the
+minutes are a hard limit on CPU time, and on an idle machine on wall time.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ SAMPLES_WANTED = 30
 
 @dataclass
 class Stopwatch:
-    """Time left of `seconds` since it was made. clock: seconds, monotonic."""
+    """Time left of `seconds` since it was made. clock: seconds, never back."""
 
     seconds: float
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.process_time
 
     def __post_init__(self) -> None:
         self._start = self.clock()

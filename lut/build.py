@@ -66,7 +66,7 @@ def space_table(
 ) -> SpaceTable:
     """The table of the space on the target, from the data home where one of this context lies there.
 
-    Measures for at most `minutes` of wall time, `Part.onnx()` and `Whole.onnx()` included. At least 20
+    Measures for at most `minutes` of CPU time, `Part.onnx()` and `Whole.onnx()` included. At least 20
     wholes: the half calibrates, at least 8, and the others, at least 12, say how far the table is off.
     """
     _check_request(parts, wholes, minutes)

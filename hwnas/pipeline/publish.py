@@ -54,7 +54,7 @@ def front_document(work: Work) -> dict[str, Any]:
         "rank_correlation": rank_correlation(trained),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
-        "table": {**table["errors"], "margin": table["margin"]},
+        "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [
             {
                 "arch_id": work.space.arch_id(work.space.from_string(r["arch"])),

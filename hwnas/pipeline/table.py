@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import lut
@@ -18,6 +19,7 @@ def make_table(work: Work) -> Outcome:
     minutes = config.profile_minutes
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes)
+    before = sum(os.times()[:4])
     table = lut.space_table(
         work.target,
         space.space_id,
@@ -30,7 +32,10 @@ def make_table(work: Work) -> Outcome:
         log=work.run.log,
         progress=work.run.progress,
     )
-    document = snapshot(table, sorted(space.blocks()))
+    document = {
+        **snapshot(table, sorted(space.blocks())),
+        "profile_cpu_s": sum(os.times()[:4]) - before,
+    }
     write_json(work.path / "table.json", document)
     work.run.log(f"latency table {table.context.hash}: {describe(document['errors'])}")
     return Outcome({"context": table.context.hash, "errors": document["errors"]}, ("table.json",))

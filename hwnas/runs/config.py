@@ -54,11 +54,11 @@ class SearchConfig:
     minutes: Annotated[float, Interval(gt=0, le=100_000)] | None = None
     picks: Annotated[int, Interval(ge=1, le=50)] = 5
     random_baselines: Annotated[int, Interval(ge=0, le=50)] = 2
-    population: Annotated[int, Interval(ge=4, le=10_000)] = 40
-    generations: Annotated[int, Interval(ge=1, le=10_000)] = 15
-    supernet_steps: Count = 400
-    search_steps: Count = 200
-    train_epochs: Annotated[int, Interval(ge=1, le=10_000)] = 20
+    population: Annotated[int, Interval(ge=4, le=10_000)] = 24
+    generations: Annotated[int, Interval(ge=1, le=10_000)] = 7
+    supernet_steps: Count = 500
+    search_steps: Count = 100
+    train_epochs: Annotated[int, Interval(ge=1, le=10_000)] = 12
     batch_size: Annotated[int, Interval(ge=2, le=8192)] = 64
     seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     device: Literal["cpu", "cuda"] = "cpu"
