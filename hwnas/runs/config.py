@@ -164,7 +164,10 @@ def _validate(values: Mapping[str, Any], where: str | Mapping[str, str]) -> Sear
             config = _adapter().validate_json(json.dumps(dict(values)))
             faults = [f"{source('budgets')}: {fault}" for fault in _budget_faults(config.budgets)]
             if not faults:
-                return config
+                # One spelling each, so that a resume does not take 12.0 for another question than 12.
+                return dataclasses.replace(
+                    config, budgets=tuple(str(Budget.parse(b)) for b in config.budgets)
+                )
         except ValidationError as error:
             faults = [_fault(details, source) for details in error.errors()]
         except RecursionError:

@@ -131,7 +131,7 @@ def test_dry_run_prints_every_option_and_makes_nothing(
 ) -> None:
     assert cli.run(["search", "--dry-run", "--budget-ms", "12", "--seed", "5"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["config"]["budgets"] == ["latency_ms<=12.0"]
+    assert document["config"]["budgets"] == ["latency_ms<=12"]
     assert document["config"]["seed"] == 5
     assert document["work"]["evaluations"] > 0
     assert list(tmp_path.iterdir()) == []

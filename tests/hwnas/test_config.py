@@ -75,6 +75,12 @@ def test_budget_ms_is_short_for_the_first_budget() -> None:
     assert config.budgets == ("latency_ms<=12", "size_mb<=4")
 
 
+@pytest.mark.parametrize("text", ["latency_ms<=12", "latency_ms <= 12.0", " latency_ms<=1.2e1"])
+def test_budgets_have_one_spelling(text: str) -> None:
+    assert load_config(None, {"budgets": [text]})[0].budgets == ("latency_ms<=12",)
+    assert load_config(None, {"budget_ms": 12.0})[0].budgets == ("latency_ms<=12",)
+
+
 def test_two_budgets_on_one_metric() -> None:
     assert "more than one budget on latency_ms" in fault(budget_ms=12, budgets=["latency_ms<=11"])
 
