@@ -23,8 +23,8 @@ CLOSING_S, CLOSING_SHARE = 4.0, 0.1
 
 SAMPLE_S = 0.0013
 SAMPLES_WANTED = 60
-"""Time for so many samples of 1.3 ms is kept per exported block: some rows known to 1 % and the rest predicted
-price networks better than all rows measured badly."""
+"""Time for so many samples of 1.3 ms is kept per exported block: some rows known to 1 %, and the others
+predicted, price networks better than all rows measured badly."""
 
 
 @dataclass
