@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from ..mix import Arch
 from ..strategy import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
+from .networks import towards
 from .work import Outcome, Work
 
 OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
+
+
+N_BETWEEN = 5
+"""Architectures of the first generation between the gradient search's own and the fastest."""
 
 
 def make_goals(work: Work) -> Goals:
@@ -15,10 +23,21 @@ def make_goals(work: Work) -> Goals:
     return Goals.parse(OBJECTIVES, work.search_budgets)
 
 
+def towards_fastest(work: Work, arch: Arch) -> list[Arch]:
+    """The fastest architecture of the space, and random ones between it and `arch`.
+
+    Random architectures crowd around the median latency; without these the front has no fast end.
+    """
+    rng = np.random.default_rng([work.config.seed, 0xFA57])
+    fastest = work.costs.minimum("latency_ms")[1]
+    return [fastest, *(towards(work.space, arch, fastest, rng) for _ in range(N_BETWEEN))]
+
+
 def search_front(work: Work) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
     config, goals = work.config, make_goals(work)
     seeds = work.archs([row["arch"] for row in work.result("gradient")["seeds"]])
+    seeds += towards_fastest(work, seeds[0])
     strategy = nsga2(work.space, goals, population=config.population, seed=config.seed, seeds=seeds)
     path = work.path / "evaluated.json"
     if path.exists():

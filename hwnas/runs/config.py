@@ -55,7 +55,7 @@ class SearchConfig:
     picks: Annotated[int, Interval(ge=1, le=50)] = 5
     random_baselines: Annotated[int, Interval(ge=0, le=50)] = 2
     population: Annotated[int, Interval(ge=4, le=10_000)] = 24
-    generations: Annotated[int, Interval(ge=1, le=10_000)] = 7
+    generations: Annotated[int, Interval(ge=1, le=10_000)] = 10
     supernet_steps: Count = 500
     search_steps: Count = 100
     train_epochs: Annotated[int, Interval(ge=1, le=10_000)] = 12

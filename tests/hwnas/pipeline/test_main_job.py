@@ -155,7 +155,7 @@ def test_picks_are_inside_the_budget_as_measured(whole: Path) -> None:
 def test_the_gradient_seeds_are_in_the_first_generation(whole: Path) -> None:
     seeds = json.loads((whole / "stages" / "gradient.json").read_text())["result"]["seeds"]
     rows = json.loads((whole / "evaluated.json").read_text())["rows"]
-    assert {s["arch"] for s in seeds} == {r["arch"] for r in rows if r["origin"] == "seed"}
+    assert {s["arch"] for s in seeds} <= {r["arch"] for r in rows if r["origin"] == "seed"}
     assert len({r["arch"] for r in rows}) == len(rows)
 
 
