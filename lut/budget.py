@@ -22,7 +22,7 @@ CLOSING_S, CLOSING_SHARE = 4.0, 0.1
 """Reserved for the predictor and the files; the larger of the two, for a busy machine."""
 
 SAMPLE_S = 0.0013
-SAMPLES_WANTED = 60
+SAMPLES_WANTED = 75
 """Time for so many samples of 1.3 ms is kept per exported block: some rows known to 1 %, and the others
 predicted, price networks better than all rows measured badly."""
 
