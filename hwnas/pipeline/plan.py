@@ -28,6 +28,9 @@ SHARES = {"supernet_steps": 0.25, "search_steps": 0.10, "generations": 0.15, "tr
 
 SAFETY = 0.9
 
+RESERVE_S = 40.0
+"""What measuring candidates, baselines and models, export and report take whatever the counts are."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnitCosts:
@@ -47,7 +50,7 @@ def make_plan(work: Work) -> Outcome:
     config = work.config
     counts = {name: int(getattr(config, name)) for name in SHARES}
     if config.minutes is not None:
-        counts = _fit(work, counts, config.minutes * 60 - _spent_s(work))
+        counts = _fit(work, counts, config.minutes * 60 - _spent_s(work) - RESERVE_S)
     work.run.log(
         f"budgets: {', '.join(map(str, budgets))}; "
         + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
@@ -94,7 +97,9 @@ def _fit(work: Work, defaults: dict[str, int], left_s: float) -> dict[str, int]:
         name: max(1, int(SAFETY * share * max(left_s, 0) / getattr(unit_s, name)))
         for name, share in SHARES.items()
     }
-    work.run.log(f"{max(left_s, 0):.0f} s are left of --minutes {work.config.minutes:g}")
+    work.run.log(
+        f"{max(left_s, 0):.0f} s of --minutes {work.config.minutes:g} are left for searching and training"
+    )
     return counts
 
 
