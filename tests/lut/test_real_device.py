@@ -26,7 +26,7 @@ def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(tmp_path: Pa
         yield type("Bar", (), {"advance": lambda self: shown.append(1)})()
 
     began = time.monotonic()
-    seconds = 10.0
+    seconds = 20.0
     table = lut.space_table(
         HOST,
         "toy",
