@@ -50,7 +50,7 @@ def make_plan(work: Work) -> Outcome:
     config = work.config
     counts = {name: int(getattr(config, name)) for name in SHARES}
     if config.minutes is not None:
-        counts = _fit(work, counts, config.minutes * 60 - _spent_s(work) - RESERVE_S)
+        counts = _fit(work, config.minutes * 60 - _spent_s(work) - RESERVE_S)
     work.run.log(
         f"budgets: {', '.join(map(str, budgets))}; "
         + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
@@ -90,9 +90,9 @@ def _spent_s(work: Work) -> float:
     return max(0.0, time.time() - started)
 
 
-def _fit(work: Work, defaults: dict[str, int], left_s: float) -> dict[str, int]:
+def _fit(work: Work, left_s: float) -> dict[str, int]:
     """Counts that fill the time left, at least one unit of each."""
-    unit_s = _unit_costs(work, defaults)
+    unit_s = _unit_costs(work)
     counts = {
         name: max(1, int(SAFETY * share * max(left_s, 0) / getattr(unit_s, name)))
         for name, share in SHARES.items()
@@ -103,7 +103,7 @@ def _fit(work: Work, defaults: dict[str, int], left_s: float) -> dict[str, int]:
     return counts
 
 
-def _unit_costs(work: Work, defaults: dict[str, int]) -> UnitCosts:
+def _unit_costs(work: Work) -> UnitCosts:
     """Times a few real steps on a throw-away supernet."""
     config, space = work.config, work.space
     rng = np.random.default_rng([config.seed, 1])
