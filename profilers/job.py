@@ -15,7 +15,11 @@ from targets.files import read_json, sha256, write_atomic, write_json
 
 MANIFEST = "manifest.json"
 ROWS = "rows.jsonl"
-VERSION = 1
+VERSION = 2
+
+KINDS = ("time", "kernels", "memory")
+"""What can be asked of a model: its latency; the times of its kernels in context; the memory, load time and
+first run of a fresh process."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Timing:
     min_sample_ms: short models are repeated until a sample takes this long.
     ci_pct: a model is done when its interval is narrower than this on either side ...
     min_rounds: ... and it has this many samples. max_rounds: nothing is sampled more often.
+    passes: how often the whole job is gone through, with sessions made anew; each pass leaves a row of its own.
+    together: how many models are interleaved, loaded at the same time; 0: all.
     """
 
     seconds: float
@@ -35,12 +41,18 @@ class Timing:
     min_rounds: int = 20
     max_rounds: int = 200
     ci_pct: float = 1.0
+    passes: int = 1
+    together: int = 0
 
     def __post_init__(self) -> None:
         for name in ("seconds", "min_sample_ms", "ci_pct"):
             value = getattr(self, name)
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise DamagedFileError(f"job: {name} must be a number above 0, got {value!r}")
+        if self.passes < 1 or self.together < 0:
+            raise DamagedFileError(
+                f"job: passes must be at least 1 and together at least 0, got {self.passes}, {self.together}"
+            )
         if not (self.warmups >= 3 and 4 <= self.min_rounds <= self.max_rounds):
             raise DamagedFileError(
                 f"job: warmups must be at least 3 and 4 <= min_rounds <= max_rounds, got "
@@ -53,7 +65,7 @@ class Job:
     """What to measure, on what, and how long.
 
     models: key -> ONNX file in the folder, measured in this order of importance where time runs out.
-    reference: the file of the network that is part of every round.
+    reference: the file of the network that is part of every round. kinds: per key, what is measured.
     """
 
     folder: Path
@@ -61,6 +73,7 @@ class Job:
     models: Mapping[str, str]
     reference: str
     timing: Timing
+    kinds: Mapping[str, tuple[str, ...]]
 
     @property
     def rows_path(self) -> Path:
@@ -73,9 +86,15 @@ class Job:
 
 
 def write_job(
-    folder: Path, target: Target, models: Mapping[str, bytes], reference: bytes, timing: Timing
+    folder: Path,
+    target: Target,
+    models: Mapping[str, bytes],
+    reference: bytes,
+    timing: Timing,
+    kinds: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Job:
-    """A new job in `folder`: model files, their hashes, the manifest last."""
+    """A new job in `folder`: model files, their hashes, the manifest last. kinds: `time` where not given."""
+    wanted = {key: (kinds or {}).get(key, ("time",)) for key in models}
     files: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for i, (key, data) in enumerate(models.items()):
@@ -88,12 +107,14 @@ def write_job(
         {
             "version": VERSION,
             "target": target.to_json(),
-            "models": [{"key": k, "file": f, "sha256": hashes[f]} for k, f in files.items()],
+            "models": [
+                {"key": k, "file": f, "sha256": hashes[f], "kinds": list(wanted[k])} for k, f in files.items()
+            ],
             "reference": {"file": "reference.onnx", "sha256": sha256(reference)},
             "timing": dataclasses.asdict(timing),
         },
     )
-    return Job(folder, target, files, "reference.onnx", timing)
+    return Job(folder, target, files, "reference.onnx", timing, wanted)
 
 
 def read_job(folder: Path) -> Job:
@@ -106,12 +127,24 @@ def read_job(folder: Path) -> Job:
         models = {m["key"]: _checked(folder, m) for m in document["models"]}
         if len(models) != len(document["models"]):
             raise DamagedFileError(f"profiler job: {path} names a key twice")
+        kinds = {m["key"]: _kinds(m, path) for m in document["models"]}
         reference = _checked(folder, document["reference"])
         timing = Timing(**document["timing"])
         target = Target.from_json(document["target"], str(path))
     except (KeyError, TypeError) as error:
         raise DamagedFileError(f"profiler job: {path} is damaged ({error!r})") from None
-    return Job(folder, target, models, reference, timing)
+    return Job(folder, target, models, reference, timing, kinds)
+
+
+def _kinds(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    kinds = tuple(entry["kinds"])
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise DamagedFileError(
+            f"profiler job: {path} asks for {unknown or 'nothing'} of {entry['key']!r}; "
+            f"known: {', '.join(KINDS)}"
+        )
+    return kinds
 
 
 def _checked(folder: Path, entry: Mapping[str, Any]) -> str:

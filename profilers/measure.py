@@ -17,6 +17,7 @@ import numpy as np
 
 from .clock import Clocks
 from .job import Timing
+from .rows import Identity
 from .stats import low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
@@ -34,6 +35,10 @@ class Network(Protocol):
 
     def run(self, times: int) -> None:
         """Run it `times` times, one after the other."""
+        ...
+
+    def finish(self, n_samples: int) -> dict[str, Any]:
+        """Fields of the row besides the times; called once, after the last of the samples."""
         ...
 
 
@@ -69,7 +74,7 @@ def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
 
 
 def measure(
-    networks: Mapping[str, Network],
+    networks: Mapping[Identity, Network],
     reference: Network,
     timing: Timing,
     clock: str,
@@ -79,7 +84,7 @@ def measure(
     """Yield a row per network as soon as it is known; under 4 samples at the deadline: left out."""
     rng = np.random.default_rng(timing.seed)
     reference_samples = Samples(warm_up(reference, timing, clocks))
-    open_: dict[str, Samples] = {}
+    open_: dict[Identity, Samples] = {}
     for key, network in networks.items():
         if clocks.wall_ns() > deadline_ns:
             break
@@ -109,18 +114,22 @@ def measure(
         if rounds >= timing.min_rounds and (rounds - timing.min_rounds) % CHECK_EVERY == 0:
             for key in keys:
                 if summarise(open_[key].clock(clock)).ci_pct <= timing.ci_pct:
-                    yield row(key, open_.pop(key), reference_samples, clock)
+                    one = open_.pop(key)
+                    yield {**row(key, one, reference_samples, clock), **networks[key].finish(len(one.cpu_ms))}
     for key, one in open_.items():
         if len(one.cpu_ms) >= 4:
-            yield row(key, one, reference_samples, clock)
+            yield {**row(key, one, reference_samples, clock), **networks[key].finish(len(one.cpu_ms))}
 
 
-def row(key: str, samples: Samples, reference: Samples, clock: str) -> dict[str, Any]:
+def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[str, Any]:
     """What is stored of one network: the summary, both clocks, and what the reference did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
     s = summarise(times)
+    kind, key, number = of
     return {
+        "kind": kind,
         "key": key,
+        "pass": number,
         "n": s.n,
         "inner": samples.inner,
         "p20_ms": s.p20,

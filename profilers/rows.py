@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from targets.errors import DamagedFileError
+
+Identity = tuple[str, str, int]
+"""What a row is of: kind of measurement, key of the model, pass."""
+
+
+def identity(row: Mapping[str, Any]) -> Identity:
+    """The row's identity; TypeError or KeyError when it has none."""
+    kind, key, number = row["kind"], row["key"], row["pass"]
+    if not (isinstance(kind, str) and isinstance(key, str) and isinstance(number, int)):
+        raise TypeError("kind and key must be texts, pass a whole number")
+    return kind, key, number
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -26,15 +38,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn
         try:
             row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not isinstance(row.get("key"), str):
+            found = identity(row)
+        except (ValueError, TypeError, KeyError):
             raise DamagedFileError(
                 f"{path}, line {number}: not a measured row; delete the file to measure again"
-            )
-        if row["key"] in seen:
-            raise DamagedFileError(f"{path}, line {number}: {row['key']!r} occurs twice")
-        seen.add(row["key"])
+            ) from None
+        if found in seen:
+            raise DamagedFileError(f"{path}, line {number}: {found} occurs twice")
+        seen.add(found)
         rows.append(row)
     return rows
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from targets.errors import DamagedFileError
 
 from .clock import Clocks
 from .job import Job, read_job
 from .measure import measure
-from .rows import append_rows, cut_torn_line, read_rows
+from .rows import Identity, append_rows, cut_torn_line, identity, read_rows
+
+if TYPE_CHECKING:
+    from .session import Runner
 
 MEASURED = "measured "
 """How the line on stderr begins that is printed for each row: callers count them."""
+
+LOADING_SHARE = 0.5
+"""Of a group's time; what is not loaded by then is left for the next call, in the job's order."""
 
 
 def clock_of(job: Job) -> str:
@@ -21,39 +28,84 @@ def clock_of(job: Job) -> str:
     return "cpu" if job.target.provider == "cpu" and job.target.threads == 1 else "wall"
 
 
+def wanted_rows(job: Job) -> list[list[Identity]]:
+    """Groups of rows that are measured together, in order: a killed process loses one group at most.
+
+    Memory is measured first, in processes of its own: it needs no repetition and a quiet machine least.
+    """
+    alone = [[("memory", key, 0)] for key, kinds in job.kinds.items() if "memory" in kinds]
+    timed = [(key, [k for k in kinds if k != "memory"]) for key, kinds in job.kinds.items()]
+    timed = [(key, kinds) for key, kinds in timed if kinds]
+    size = job.timing.together or max(1, len(timed))
+    chunks = [timed[i : i + size] for i in range(0, len(timed), size)]
+    return alone + [
+        [(kind, key, number) for key, kinds in chunk for kind in kinds]
+        for number in range(job.timing.passes)
+        for chunk in chunks
+    ]
+
+
 def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None]) -> int:
-    """Measure what the job in `folder` still lacks; returns how many models have no row at the end."""
-    from .session import Runner, check_provider
+    """Measure what the job in `folder` still lacks; returns how many rows are missing at the end."""
+    from .session import check_provider
 
     start = clocks.wall_ns()
     job = read_job(folder)
     check_provider(job.target)
     cut_torn_line(job.rows_path)
-    rows = read_rows(job.rows_path)
-    foreign = [row["key"] for row in rows if row["key"] not in job.models]
+    done = {identity(row) for row in read_rows(job.rows_path)}
+    groups = wanted_rows(job)
+    wanted = [row for group in groups for row in group]
+    foreign = done - set(wanted)
     if foreign:
         raise DamagedFileError(
-            f"{job.rows_path}: row {foreign[0]!r} is of no model of this job; delete the file"
+            f"{job.rows_path}: row {min(foreign)} is of no model of this job; delete the file"
         )
-    done = {row["key"] for row in rows}
-    missing = {key: file for key, file in job.models.items() if key not in done}
-    if not missing:
+    groups = [left for left in ([row for row in group if row not in done] for group in groups) if left]
+    if not groups:
         log("every model is measured already")
         return 0
+    missing = n_missing = sum(len(group) for group in groups)
     deadline = start + int(job.timing.seconds * 1e9)
+    log(f"{missing} rows to measure, {len(done)} measured before")
+    ahead = missing
+    for group in groups:
+        # Groups get time by their size; what one leaves over is shared by those that follow.
+        now = clocks.wall_ns()
+        until = now + (deadline - now) * len(group) // ahead
+        ahead -= len(group)
+        for row in _measure_group(job, group, clocks, until):
+            append_rows(job.rows_path, [row])
+            missing -= 1
+            log(f"{MEASURED}{n_missing - missing}/{n_missing}")
+    return missing
+
+
+def _measure_group(job: Job, group: Sequence[Identity], clocks: Clocks, until: int) -> Any:
+    """The rows of a group, as they are known."""
+    if group[0][0] == "memory":
+        from .memory import memory_row
+
+        return iter([memory_row(job, key) for _, key, _ in group] if clocks.wall_ns() < until else [])
+    start = clocks.wall_ns()
+    loading_until = start + int(LOADING_SHARE * (until - start))
+    reference, networks = _load(job, group, clocks, loading_until)
+    return measure(networks, reference, job.timing, clock_of(job), clocks, until)
+
+
+def _load(
+    job: Job, group: Sequence[Identity], clocks: Clocks, until: int
+) -> tuple[Runner, Mapping[Identity, Runner]]:
+    from .kernels import ProfiledRunner
+    from .session import Runner
+
+    kinds: Mapping[str, type[Runner]] = {"time": Runner, "kernels": ProfiledRunner}
     seed = job.timing.seed
     reference = Runner("the reference network", job.path(job.reference), job.target, seed)
-    networks: dict[str, Runner] = {}
-    # Loading may take half of the time: what does not fit is left for the next call, in the job's order.
-    loading_until = start + int(0.5 * job.timing.seconds * 1e9)
-    for key, file in missing.items():
-        if clocks.wall_ns() > loading_until:
+    networks: dict[Identity, Runner] = {}
+    for of in group:
+        if clocks.wall_ns() > until:
             break
-        networks[key] = Runner(key, job.path(file), job.target, seed)
-    log(f"{len(networks)} of {len(job.models)} models loaded, {len(done)} measured before")
-    n = 0
-    for row in measure(networks, reference, job.timing, clock_of(job), clocks, deadline):
-        append_rows(job.rows_path, [row])
-        n += 1
-        log(f"{MEASURED}{n}/{len(networks)}")
-    return len(missing) - n
+        kind, key, _ = of
+        networks[of] = kinds[kind](key, job.path(job.models[key]), job.target, seed)
+    return reference, networks

@@ -38,9 +38,26 @@ _TYPES = {
 class Runner:
     """One network, ready to run again and again on the same input."""
 
-    def __init__(self, name: str, model: Path | bytes, target: Target, seed: int) -> None:
-        """Load it; TargetError when the target cannot run it as asked, DamagedFileError when nobody can."""
-        self._session = make_session(name, model, target)
+    def __init__(
+        self,
+        name: str,
+        model: Path | bytes,
+        target: Target,
+        seed: int,
+        *,
+        profile: Path | None = None,
+        save: Path | None = None,
+    ) -> None:
+        """Load it; TargetError when the target cannot run it as asked, DamagedFileError when nobody can.
+
+        profile: beginning of the file of kernel times. save: where the optimised graph goes.
+        """
+        options = session_options(target)
+        if profile is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(profile)
+        if save is not None:
+            options.optimized_model_filepath = str(save)
+        self._session = make_session(name, model, target, options)
         self._feeds = random_feeds(name, self._session, seed)
 
     def run(self, times: int) -> None:
@@ -48,6 +65,10 @@ class Runner:
         run, feeds = self._session.run, self._feeds
         for _ in range(times):
             run(None, feeds)
+
+    def finish(self, n_samples: int) -> dict[str, Any]:
+        """Fields of the row besides the times; a plain run has none."""
+        return {}
 
 
 def session_options(target: Target) -> ort.SessionOptions:
@@ -74,12 +95,14 @@ def check_provider(target: Target) -> str:
     return wanted
 
 
-def make_session(name: str, model: Path | bytes, target: Target) -> ort.InferenceSession:
+def make_session(
+    name: str, model: Path | bytes, target: Target, options: ort.SessionOptions | None = None
+) -> ort.InferenceSession:
     """A session on exactly the provider asked for."""
     wanted = check_provider(target)
     try:
         source = model if isinstance(model, bytes) else str(model)
-        session = ort.InferenceSession(source, session_options(target), providers=[wanted])
+        session = ort.InferenceSession(source, options or session_options(target), providers=[wanted])
     except Exception as error:  # onnxruntime raises its own classes, one per status code
         raise DamagedFileError(f"onnxruntime cannot load {name}: {str(error).splitlines()[0]}") from None
     got = session.get_providers()[0]

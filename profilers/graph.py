@@ -1,0 +1,257 @@
+"""The structure of an ONNX file, read without the onnx package: nodes, attributes and shapes, no weights.
+
+A device has numpy and onnxruntime only, and what it tells about an optimised graph must fit in a line of
+JSON. The reader walks the protobuf fields of onnx.proto that matter here and skips all others, so weights are
+never copied and external data is never opened. Field numbers: onnx/onnx.proto of ONNX 1.21.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from targets.errors import DamagedFileError
+
+Attribute = Union[int, float, str, tuple[int, ...], tuple[float, ...]]
+Shape = tuple[Union[int, str, None], ...]
+"""A size per axis; a name or None where it is not fixed."""
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+ELEMENT_BYTES: Mapping[int, int] = {
+    **{1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2},
+}
+"""Bytes of one element by TensorProto.DataType."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A weight or a graph input: its element type (TensorProto.DataType) and its shape."""
+
+    kind: int
+    shape: Shape
+    external: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all elements; axes that are not fixed count as 1."""
+        n = ELEMENT_BYTES.get(self.kind, 4)
+        for size in self.shape:
+            n *= size if isinstance(size, int) else 1
+        return n
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation. attributes: numbers, texts and lists of numbers; tensors and graphs are left out."""
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+    has_subgraph: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What an ONNX file computes, in the order in which the file lists it."""
+
+    nodes: tuple[Node, ...]
+    weights: Mapping[str, Tensor]
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
+    opsets: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_graph(data: bytes, where: str) -> Graph:
+    """The graph of a serialised ModelProto; DamagedFileError when `data` is none."""
+    try:
+        graph, opsets = None, {}
+        for number, value in _fields(memoryview(data)):
+            if number == 7:
+                graph = value
+            elif number == 8:
+                entry = dict(_fields(value))
+                opsets[_text(entry.get(1, b""))] = int(entry.get(2, 0))
+        if graph is None:
+            raise ValueError("no graph in it")
+        return _graph(graph, opsets)
+    except (ValueError, IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
+        raise DamagedFileError(f"{where} is not an ONNX model: {error}; export it again") from None
+
+
+def _graph(data: memoryview, opsets: Mapping[str, int]) -> Graph:
+    nodes: list[Node] = []
+    weights: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor] = {}
+    outputs: list[str] = []
+    for number, value in _fields(data):
+        if number == 1:
+            nodes.append(_node(value))
+        elif number == 5:
+            name, tensor = _tensor(value)
+            weights[name] = tensor
+        elif number == 11:
+            name, tensor = _value_info(value)
+            inputs[name] = tensor
+        elif number == 12:
+            outputs.append(_value_info(value)[0])
+    fed = {name: tensor for name, tensor in inputs.items() if name not in weights}
+    return Graph(tuple(nodes), weights, fed, tuple(outputs), opsets)
+
+
+def _node(data: memoryview) -> Node:
+    inputs: list[str] = []
+    outputs: list[str] = []
+    texts = {3: "", 4: "", 7: ""}
+    attributes: dict[str, Attribute] = {}
+    has_subgraph = False
+    for number, value in _fields(data):
+        if number == 1:
+            inputs.append(_text(value))
+        elif number == 2:
+            outputs.append(_text(value))
+        elif number == 5:
+            name, attribute, is_graph = _attribute(value)
+            has_subgraph = has_subgraph or is_graph
+            if attribute is not None:
+                attributes[name] = attribute
+        elif number in texts:
+            texts[number] = _text(value)
+    domain = "" if texts[7] == "ai.onnx" else texts[7]
+    return Node(texts[4], domain, texts[3], tuple(inputs), tuple(outputs), attributes, has_subgraph)
+
+
+def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
+    """(name, value or None, whether it is a graph)."""
+    name, value, is_graph = "", None, False
+    ints: list[int] = []
+    floats: list[float] = []
+    kind = 0
+    for number, raw in _fields(data):
+        if number == 1:
+            name = _text(raw)
+        elif number == 20:
+            kind = raw
+        elif number == 2:
+            value = struct.unpack("<f", raw)[0]
+        elif number == 3:
+            value = _signed(raw)
+        elif number == 4:
+            value = bytes(raw).decode("utf-8", "replace")
+        elif number == 7:
+            floats += _packed_floats(raw)
+        elif number == 8:
+            ints += [_signed(raw)] if isinstance(raw, int) else _packed_ints(raw)
+        elif number in (6, 11):
+            is_graph = True
+    if kind == 7 or ints:
+        value = tuple(ints)
+    elif kind == 6 or floats:
+        value = tuple(floats)
+    elif value is None and kind == 2:  # proto3 leaves a zero out
+        value = 0
+    elif value is None and kind == 1:
+        value = 0.0
+    return name, value, is_graph
+
+
+def _tensor(data: memoryview) -> tuple[str, Tensor]:
+    dims: list[int] = []
+    name, kind, external = "", 0, False
+    for number, value in _fields(data):
+        if number == 1:
+            dims += [_signed(value)] if isinstance(value, int) else _packed_ints(value)
+        elif number == 2:
+            kind = value
+        elif number == 8:
+            name = _text(value)
+        elif number == 14:
+            external = value == 1
+    return name, Tensor(kind, tuple(dims), external)
+
+
+def _value_info(data: memoryview) -> tuple[str, Tensor]:
+    name, kind = "", 0
+    shape: list[int | str | None] = []
+    for number, value in _fields(data):
+        if number == 1:
+            name = _text(value)
+        elif number == 2:
+            for kind_number, tensor in _fields(value):
+                if kind_number != 1:  # sequences, maps and optionals have no shape
+                    continue
+                for part, inner in _fields(tensor):
+                    if part == 1:
+                        kind = inner
+                    elif part == 2:
+                        shape = [_dimension(dim) for n, dim in _fields(inner) if n == 1]
+    return name, Tensor(kind, tuple(shape))
+
+
+def _dimension(data: memoryview) -> int | str | None:
+    found = dict(_fields(data))
+    if 1 in found:
+        return _signed(found[1])
+    return _text(found[2]) if 2 in found else None
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+    """(field number, value): int for varints, bytes for the rest; ValueError where the bytes are torn."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(data, at)
+        elif wire == _FIXED32:
+            size = 4
+        elif wire == _FIXED64:
+            size = 8
+        else:
+            raise ValueError(f"wire type {wire} at byte {at}")
+        if number == 0 or at + size > end:
+            raise ValueError(f"it ends in the middle of a field, at byte {at}")
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError(f"a number without end at byte {at}")
+
+
+def _packed_ints(data: memoryview) -> list[int]:
+    out, at = [], 0
+    while at < len(data):
+        value, at = _varint(data, at)
+        out.append(_signed(value))
+    return out
+
+
+def _packed_floats(data: memoryview) -> list[float]:
+    return list(struct.unpack(f"<{len(data) // 4}f", data))
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _text(data: memoryview | bytes) -> str:
+    return bytes(data).decode("utf-8")
