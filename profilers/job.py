@@ -18,8 +18,8 @@ ROWS = "rows.jsonl"
 VERSION = 2
 
 KINDS = ("time", "kernels", "memory")
-"""What can be asked of a model: its latency; the times of its kernels in context; the memory, load time and
-first run of a fresh process."""
+"""What can be asked of a model: its latency; the times of its kernels in context; the memory, load time
+and first run of a fresh process."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What onnxruntime really runs: the kernels of the optimised graph, with shapes and times, in context.
 
-A session with profiling on writes one event per kernel and run, in order of execution, and the optimised graph
-to a file. Shapes come from the events, weights and attributes from the graph (prepacked weights vanish from the
-events); the two are joined by node name. Each event costs the runtime about 8 us outside the kernel's time and
-1 us inside, so times are for models of kernels, never for the latency of a network.
+A session with profiling on writes one event per kernel and run, in order of execution, and the optimised
+graph to a file. Shapes come from the events, weights and attributes from the graph (prepacked weights vanish
+from the events); the two are joined by node name. Each event costs the runtime about 8 us outside the
+kernel's time and 1 us inside, so times are for models of kernels, never for the latency of a network.
 """
 
 from __future__ import annotations

@@ -70,6 +70,9 @@ class FakeNetwork:
             self.world.wall_ns += cost + self.wait_ns
             self.world.ran.append(self.name)
 
+    def finish(self, n_samples: int) -> dict[str, object]:
+        return {}
+
 
 @pytest.fixture
 def world() -> World:

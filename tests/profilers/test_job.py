@@ -104,7 +104,9 @@ def test_a_torn_last_line_is_cut_and_measured_again(make_job) -> None:
     assert sorted(r["key"] for r in read_rows(job.rows_path)) == sorted(job.models)
 
 
-@pytest.mark.parametrize("line", [b"{]\n", b"[]\n", b'{"n": 1}\n', b'{"key": "a"}\n{"key": "a"}\n'])
+@pytest.mark.parametrize(
+    "line", [b"{]\n", b"[]\n", b'{"n": 1}\n', b'{"kind":"time","key":"a","pass":0}\n' * 2]
+)
 def test_damage_that_no_kill_explains_is_refused(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(line)
@@ -114,8 +116,8 @@ def test_damage_that_no_kill_explains_is_refused(tmp_path: Path, line: bytes) ->
 
 def test_rows_of_another_job_are_refused(make_job) -> None:
     job = make_job()
-    append_rows(job.rows_path, [{"key": "foreign"}])
-    with pytest.raises(DamagedFileError, match="'foreign' is of no model"):
+    append_rows(job.rows_path, [{"kind": "time", "key": "foreign", "pass": 0}])
+    with pytest.raises(DamagedFileError, match=r"'foreign', 0\) is of no model"):
         run_job(job.folder, Clocks(), QUIET)
 
 

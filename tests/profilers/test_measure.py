@@ -9,6 +9,12 @@ from profilers import Timing
 from profilers.measure import REFERENCE_EVERY, measure, sample, warm_up
 
 FAR = 10**18
+
+
+def of(networks):
+    return {("time", name, 0): network for name, network in networks.items()}
+
+
 TIMING = Timing(seconds=1, min_rounds=10, max_rounds=10, min_sample_ms=0.001)
 
 
@@ -33,7 +39,7 @@ def test_rows_hold_the_undisturbed_time_although_most_samples_are_disturbed(worl
     networks = {"a": world.network("a", lambda call: 3_000_000 if call % 10 < 5 else 1_000_000)}
     timing = Timing(seconds=1, min_rounds=40, max_rounds=40)
     reference = world.network("ref", lambda _: 2_000_000)
-    (row,) = measure(networks, reference, timing, "cpu", world.clocks, FAR)
+    (row,) = measure(of(networks), reference, timing, "cpu", world.clocks, FAR)
     assert row["p20_ms"] == pytest.approx(1.0)
     assert row["p90_ms"] == pytest.approx(3.0)
     assert row["quiet_share"] == pytest.approx(0.4)
@@ -46,7 +52,7 @@ def test_rows_hold_the_undisturbed_time_although_most_samples_are_disturbed(worl
 def test_the_wall_clock_is_used_when_it_is_asked_for(world) -> None:
     networks = {"a": world.network("a", lambda _: 1_000_000, wait_ns=1_000_000)}
     reference = world.network("ref", lambda _: 1_000_000)
-    (row,) = measure(networks, reference, TIMING, "wall", world.clocks, FAR)
+    (row,) = measure(of(networks), reference, TIMING, "wall", world.clocks, FAR)
     assert (row["clock"], row["p50_ms"], row["cpu_share"]) == ("wall", 2.0, 0.5)
 
 
@@ -54,7 +60,7 @@ def test_every_round_has_every_network_once_in_a_new_order_and_the_reference(wor
     names = [f"n{i}" for i in range(20)]
     networks = {name: world.network(name, lambda _: 1_000_000) for name in names}
     reference = world.network("ref", lambda _: 1_000_000)
-    rows = list(measure(networks, reference, TIMING, "cpu", world.clocks, FAR))
+    rows = list(measure(of(networks), reference, TIMING, "cpu", world.clocks, FAR))
     assert sorted(r["key"] for r in rows) == sorted(names)
     runs = [name for name, _ in itertools.groupby(world.ran)]
     timed = runs[runs.index("n19") + 1 :]  # what follows the warm-up, which is in the order given
@@ -79,7 +85,7 @@ def test_a_network_that_is_known_well_leaves_and_the_others_go_on(world) -> None
     rows = {
         r["key"]: r
         for r in measure(
-            networks, world.network("ref", lambda _: 1_000_000), timing, "cpu", world.clocks, FAR
+            of(networks), world.network("ref", lambda _: 1_000_000), timing, "cpu", world.clocks, FAR
         )
     }
     assert rows["steady"]["n"] == 10
@@ -94,7 +100,7 @@ def test_out_of_time_returns_what_has_enough_samples_and_leaves_out_the_rest(wor
     }
     reference = world.network("ref", lambda _: 1_000_000)
     timing = Timing(seconds=1, min_rounds=10, max_rounds=10)
-    assert list(measure(networks, reference, timing, "cpu", world.clocks, 15_000_000)) == []
-    rows = list(measure(networks, reference, timing, "cpu", world.clocks, world.wall_ns + 70_000_000))
+    assert list(measure(of(networks), reference, timing, "cpu", world.clocks, 15_000_000)) == []
+    rows = list(measure(of(networks), reference, timing, "cpu", world.clocks, world.wall_ns + 70_000_000))
     assert len(rows) == 2
     assert all(4 <= r["n"] < 10 for r in rows)
