@@ -30,7 +30,7 @@ class Timing:
     min_sample_ms: short models are repeated until a sample takes this long.
     ci_pct: a model is done when its interval is narrower than this on either side ...
     min_rounds: ... and it has this many samples. max_rounds: nothing is sampled more often.
-    passes: how often the whole job is gone through, with sessions made anew; each pass leaves a row of its own.
+    passes: how often the whole job is gone through with fresh sessions; each leaves a row of its own.
     together: how many models are interleaved, loaded at the same time; 0: all.
     """
 

@@ -1,0 +1,88 @@
+"""Rows of a profiler's job, as labelled kernels: what ran, what it took, and what the whole network took.
+
+A sample counts as it is unless the reference network, run next to it, says that the device was at another
+speed: where its median over a group of samples is off by more than the reference itself varies, the group is
+scaled by it. Scaling every sample would add the reference's own noise, 2 to 10 % from session to session, to
+times that repeat to 1 % (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .features import Kernel, kernels_of
+
+Floats = NDArray[np.float64]
+
+QUANTILE = 0.35
+"""Of all samples: low enough to leave disturbances out, high enough to repeat. Sums of kernels then follow
+the whole network to 1.0 %, at the 20 % quantile to 1.5 %, unscaled, 31 networks of a model zoo."""
+
+SPEED_TOLERANCE = 0.12
+"""How far the reference's median may be off before samples are scaled by it."""
+
+_SMALLEST_US = 0.5
+"""Half of the profiler's clock tick: what a kernel that shows 0 us is taken for."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One profiled network: its kernels, milliseconds of each (n,), and of the whole network."""
+
+    key: str
+    described: Sequence[Mapping[str, Any]]
+    kernels: Sequence[Kernel]
+    kernel_ms: Floats
+    latency_ms: float
+    half_split: float
+    n_samples: int
+
+
+def labelled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Labelled]:
+    """Networks by key of which there are rows of both kinds, `time` and `kernels`, over all passes."""
+    rows = list(rows)
+    fixed_ms = reference_ms(rows)
+    times: dict[str, list[Floats]] = {}
+    kernels: dict[str, list[Floats]] = {}
+    described: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        factor = speed_factor(row, fixed_ms)
+        if row["kind"] == "time":
+            times.setdefault(row["key"], []).append(_clock(row) * factor)
+        elif row["kind"] == "kernels":
+            described[row["key"]] = row["kernels"]
+            kernels.setdefault(row["key"], []).append(np.asarray(row["kernel_us"], dtype=np.float64) * factor)
+    found = {}
+    for key in times.keys() & kernels.keys():
+        samples, parts = np.concatenate(times[key]), np.concatenate(kernels[key])
+        halves = np.quantile(samples[::2], QUANTILE), np.quantile(samples[1::2], QUANTILE)
+        found[key] = Labelled(
+            key,
+            described[key],
+            kernels_of(described[key]),
+            np.maximum(np.quantile(parts, QUANTILE, axis=0), _SMALLEST_US) / 1e3,
+            float(np.quantile(samples, QUANTILE)),
+            float(abs(halves[0] / halves[1] - 1)),
+            len(samples),
+        )
+    return {key: found[key] for key in sorted(found)}
+
+
+def reference_ms(rows: Iterable[Mapping[str, Any]]) -> float:
+    """The reference's usual time over all rows."""
+    return float(np.median([row["reference_p50_ms"] for row in rows]))
+
+
+def speed_factor(row: Mapping[str, Any], fixed_ms: float) -> float:
+    """What a row's times are multiplied with to be those of the usual speed."""
+    ratio = fixed_ms / float(np.median(_clock(row) / np.asarray(row["ratio"], dtype=np.float64)))
+    return ratio if abs(np.log(ratio)) > np.log1p(SPEED_TOLERANCE) else 1.0
+
+
+def _clock(row: Mapping[str, Any]) -> Floats:
+    return np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)
