@@ -1,0 +1,192 @@
+"""Networks to profile: a stem, blocks from the table at falling resolution, a head, within a budget.
+
+What a predictor of latency lacks is coverage, not volume: kinds are dealt from a shuffled deck, so that any
+prefix of the sequence has seen all of them nearly equally often, and the channels of a block follow from
+its resolution as they do in published networks, since independent draws fall where no network is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import exp, log
+from random import Random
+from typing import TypeVar
+
+from targets.errors import UsageError
+
+from .ends import STEMS, Stem, build_head, build_stem, halve
+from .graph import Graph, Tensor
+from .ops import conv
+from .rows import ROWS, Row
+
+T = TypeVar("T")
+
+COST_RANGE = (6e6, 3.2e9)
+"""Of a network, log-uniform; a MAC costs 1, an element written `_ELEMENT_COST`."""
+_ELEMENT_COST = 10  # pointwise kernels move memory where convolutions compute
+_TRIES = 14
+
+# (parameters, share of networks): most files are small, a few hold late wide layers.
+_PARAMETERS = ((2.2e6, 0.6), (4e6, 0.25), (8e6, 0.1), (14e6, 0.05))
+
+_SIZES = (32, 48, 64, 96, 112, 128, 160, 176, 192, 224, 224, 224, 224, 224, 240, 256, 288, 299)
+_OBLONG = ((3, 4), (4, 3), (1, 2), (2, 1), (9, 16), (1, 3))
+_BATCHES = ((1, 0.86), (2, 0.06), (4, 0.05), (8, 0.03))
+
+# Channels at 1/2 .. 1/32 of the image: as in torchvision's and timm's networks, repeated where frequent.
+CHANNELS: tuple[tuple[int, ...], ...] = (
+    (8, 16, 16, 24, 32, 32, 48, 64, 64, 96),
+    (16, 24, 24, 32, 32, 40, 48, 56, 64, 64, 72, 80, 96, 96, 128, 192, 256, 256),
+    (32, 40, 40, 48, 64, 64, 80, 96, 112, 128, 128, 144, 160, 192, 256, 320, 384, 512, 512),
+    (64, 80, 96, 112, 112, 128, 160, 192, 224, 256, 256, 320, 384, 384, 448, 512, 576, 768, 1024, 1024),
+    (96, 160, 192, 256, 320, 320, 384, 448, 512, 512, 576, 640, 768, 768, 960, 1024, 1280, 1536, 2048, 2048),
+)
+_ODD_SHARE = 0.15
+"""Channel counts that are no multiple of the runtime's channel block (58, 100, 116, 232, 440 ...)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A network to profile. onnx: writes the file's bytes, weights included, when it is called."""
+
+    key: str
+    macs: int
+    rows: tuple[str, ...]
+    onnx: Callable[[], bytes]
+
+
+def generate(n: int, seed: int) -> list[Generated]:
+    """The first n networks of the sequence that belongs to the seed."""
+    if n < 0:
+        raise UsageError(f"networks to generate: {n}, must be at least 0")
+    return list(islice(_sequence(seed), n))
+
+
+def _sequence(seed: int) -> Iterator[Generated]:
+    rows, stems = _dealt(ROWS, f"rows {seed}"), _dealt(STEMS, f"stems {seed}")
+    index = 0
+    while True:
+        rng = Random(f"network {seed} {index}")
+        chosen = list(islice(rows, rng.choice((4, 5, 5, 6, 6, 7))))
+        yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 2)), rng)
+        index += 1
+
+
+def _dealt(cards: tuple[T, ...], seed: str) -> Iterator[T]:
+    """The cards, shuffled anew each time that all have been dealt."""
+    rng = Random(seed)
+    while True:
+        yield from rng.sample(cards, len(cards))
+
+
+def _network(key: str, rows: list[Row], stems: list[Stem], rng: Random) -> Generated:
+    cost = exp(rng.uniform(*map(log, COST_RANGE)))
+    room = _weighted(_PARAMETERS, rng)
+    batch = _weighted(_BATCHES, rng)
+    image_hw = _image(cost / batch, rng)
+    levels = sorted(((_level(row, image_hw, rng), row) for row in rows), key=lambda pair: pair[0])
+    g = Graph()
+    image = Tensor("image", (batch, 3, *image_hw))
+    x, level, sides = _stems(g, image, stems, levels[0][0], cost, rng)
+    for i, (wanted, row) in enumerate(levels):
+        left = len(levels) - i
+        limits = max(cost - _cost(g), 0.1 * cost) / left, (room - g.parameters) * max(0.5, 1 / left)
+        x = _stage(g, x, row, (level, wanted), limits, rng)
+        level = max(level, wanted)
+    logits = build_head(g, x, sides, int(max(room - g.parameters, 50_000)), rng)
+    return Generated(key, g.macs, tuple(row.name for _, row in levels), lambda: g.onnx_bytes(image, logits))
+
+
+def _cost(g: Graph) -> float:
+    return g.macs + _ELEMENT_COST * g.elements
+
+
+def _weighted(table: tuple[tuple[T, float], ...], rng: Random) -> T:
+    return rng.choices([v for v, _ in table], [share for _, share in table])[0]
+
+
+def _image(cost: float, rng: Random) -> tuple[int, int]:
+    """Height and width; small budgets have small images, as the stem alone would spend them."""
+    size = rng.choice([s for s in _SIZES if s * s * 300 <= cost] or _SIZES[:1])
+    if rng.random() >= 0.15 or size < 64:
+        return size, size
+    a, b = rng.choice(_OBLONG)
+    unit = size / (a * b) ** 0.5
+    return round(unit * a / 32) * 32 or 32, round(unit * b / 32) * 32 or 32
+
+
+def _level(row: Row, image_hw: tuple[int, int], rng: Random) -> int:
+    """log2 of the reduction at which the row stands; maps are 4 pixels wide at least (2 if the row must)."""
+    allowed = [i + 1 for i, share in enumerate(row.levels) if share and min(image_hw) >> (i + 1) >= 4]
+    if not allowed:
+        return next(i + 1 for i, share in enumerate(row.levels) if share)
+    return rng.choices(allowed, [row.levels[i - 1] for i in allowed])[0]
+
+
+def _stems(
+    g: Graph, image: Tensor, stems: list[Stem], first: int, cost: float, rng: Random
+) -> tuple[Tensor, int, list[Tensor]]:
+    """The map that the first block gets, its level, and the outputs of stems beside it.
+
+    A network has one stem, and single stem kernels are the hardest to predict: the dealt stems that cannot
+    lead to the first block stand beside the main one and are joined in the head.
+    """
+    built: list[tuple[Tensor, int]] = []
+    for stem in stems:
+        mark = g.mark()
+        y = build_stem(g, image, stem, rng)
+        if _cost(g) > 0.3 * cost or min(y.hw) < 1 or g.parameters > 1e6:
+            g.rewind(mark)
+        else:
+            built.append((y, stem.stride.bit_length() - 1))
+    main = next((i for i, (_, level) in enumerate(built) if first - 2 <= level <= first), None)
+    if main is not None:
+        x, level = built.pop(main)
+    else:
+        fitting = [s for s in STEMS if s.stride == 2 ** min(first, 2) and len(s.convs) == 1]
+        x, level = build_stem(g, image, rng.choice(fitting), rng), min(first, 2)
+    return x, level, [y for y, _ in built]
+
+
+def _stage(
+    g: Graph, x: Tensor, row: Row, levels: tuple[int, int], limits: tuple[float, float], rng: Random
+) -> Tensor:
+    """One to three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
+    mark, before = g.mark(), (_cost(g), g.parameters)
+    best: tuple[float, int] | None = None
+    for _ in range(_TRIES):
+        seed = rng.getrandbits(32)
+        _blocks(g, x, row, levels, Random(seed))
+        spent, parameters = _cost(g) - before[0], g.parameters - before[1]
+        miss = abs(log(max(spent, 1) / limits[0])) + 4 * max(
+            0.0, log(max(parameters, 1) / max(limits[1], 1e4))
+        )
+        best = min(best or (miss, seed), (miss, seed))
+        g.rewind(mark)
+        if miss < 0.3:
+            break
+    return _blocks(g, x, row, levels, Random(best[1] if best else 0))
+
+
+def _blocks(g: Graph, x: Tensor, row: Row, levels: tuple[int, int], rng: Random) -> Tensor:
+    level, wanted = levels
+    while level < wanted - (0 if row.keeps else 1):
+        level += 1
+        x = halve(g, x, _channels(level, rng), rng)
+    stride = 2 if level < wanted else 1
+    c = _channels(wanted, rng)
+    if row.keeps and x.c != c and rng.random() < 0.7:
+        x = conv(g, x, c)
+    for i in range(rng.choice((1, 2, 2, 3))):
+        c = x.c if row.keeps or (i and rng.random() < 0.6) else c if not i else _channels(wanted, rng)
+        x = row.build(g, x, c, 1 if i else stride, rng)
+    return x
+
+
+def _channels(level: int, rng: Random) -> int:
+    c = rng.choice(CHANNELS[level - 1])
+    if rng.random() < _ODD_SHARE:
+        c += rng.choice((-12, -8, -6, -4, -4, 4, 4, 8, 10, 12, 1, 3))
+    return max(c, 4)

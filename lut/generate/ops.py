@@ -1,0 +1,310 @@
+"""The operators as torch's TorchScript exporter writes them at opset 17.
+
+Batch normalisation is folded into the convolution before it, as the exporter does in eval mode; `batch_norm`
+is for the places where there is none. SiLU is Sigmoid and Mul, GELU five nodes, a linear layer on tokens
+MatMul and Add: what the runtime fuses of it is the runtime's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod, sqrt
+
+from .graph import Graph, Tensor
+
+Pair = int | tuple[int, int]
+
+
+def conv(
+    g: Graph,
+    x: Tensor,
+    c: int,
+    kernel: Pair = 1,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
+    pad: int | None = None,
+    bias: bool = True,
+) -> Tensor:
+    """Convolution; pad None keeps the size for odd kernels. x: (b, ci, h, w) -> (b, c, h', w')."""
+    ks = _pair(kernel)
+    pads = [dilation * (k - 1) // 2 if pad is None else pad for k in ks]
+    hw = [(n + 2 * p - dilation * (k - 1) - 1) // stride + 1 for n, p, k in zip(x.hw, pads, ks, strict=True)]
+    fan_in = x.c // groups * prod(ks)
+    inputs = [x, g.weight((c, x.c // groups, *ks), sqrt(1.6 / fan_in))]
+    if bias:
+        inputs.append(g.weight((c,), 0.1))
+    shape = (x.shape[0], c, *hw)
+    g.macs += prod(shape) * fan_in
+    return g.node(
+        "Conv",
+        inputs,
+        shape,
+        dilations=[dilation] * 2,
+        group=groups,
+        kernel_shape=list(ks),
+        pads=pads * 2,
+        strides=[stride] * 2,
+    )
+
+
+def conv_transpose(g: Graph, x: Tensor, c: int, kernel: int = 2, stride: int = 2) -> Tensor:
+    """Transposed convolution that multiplies height and width by stride."""
+    pad = (kernel - stride) // 2
+    hw = [(n - 1) * stride - 2 * pad + kernel for n in x.hw]
+    weights = [g.weight((x.c, c, kernel, kernel), sqrt(1.0 / x.c)), g.weight((c,), 0.1)]
+    g.macs += x.size * c * kernel * kernel
+    return g.node(
+        "ConvTranspose",
+        [x, *weights],
+        (x.shape[0], c, *hw),
+        dilations=[1, 1],
+        group=1,
+        kernel_shape=[kernel] * 2,
+        pads=[pad] * 4,
+        strides=[stride] * 2,
+    )
+
+
+def act(g: Graph, x: Tensor, name: str) -> Tensor:
+    """Activation by its name in torch.nn, lower case; "none" is the value itself."""
+    if name == "none":
+        return x
+    if name == "relu6":
+        return g.node("Clip", [x, g.constant(0.0), g.constant(6.0)], x.shape)
+    if name == "silu":
+        return mul(g, x, g.node("Sigmoid", [x], x.shape))
+    if name == "mish":
+        return mul(g, x, g.node("Tanh", [g.node("Softplus", [x], x.shape)], x.shape))
+    if name == "gelu":
+        erf = g.node("Erf", [g.node("Div", [x, g.constant(sqrt(2.0))], x.shape)], x.shape)
+        one_plus = g.node("Add", [erf, g.constant(1.0)], x.shape)
+        return scale(g, g.node("Mul", [x, one_plus], x.shape), 0.5)
+    if name == "prelu":
+        return g.node("PRelu", [x, g.weight((x.c, 1, 1), 0.02, 0.25)], x.shape)
+    op, attributes = _PLAIN[name]
+    return g.node(op, [x], x.shape, **attributes)
+
+
+_PLAIN: dict[str, tuple[str, dict[str, float]]] = {
+    "relu": ("Relu", {}),
+    "hardswish": ("HardSwish", {}),
+    "hardsigmoid": ("HardSigmoid", {"alpha": 1 / 6}),
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "leakyrelu": ("LeakyRelu", {"alpha": 0.1}),
+    "elu": ("Elu", {"alpha": 1.0}),
+}
+
+
+def batch_norm(g: Graph, x: Tensor) -> Tensor:
+    """Inference batch normalisation that has no convolution before it to be folded into."""
+    shape = (x.c,)
+    mean, variance = g.weight(shape, 0.1), g.weight(shape, 0.02, 1.0)
+    inputs = [x, g.weight(shape, 0.02, 1.0), g.weight(shape, 0.1), mean, variance]
+    return g.node("BatchNormalization", inputs, x.shape, epsilon=1e-5, momentum=0.9)
+
+
+def layer_norm(g: Graph, x: Tensor) -> Tensor:
+    """Over the last axis."""
+    inputs = [x, g.weight(x.shape[-1:], 0.02, 1.0), g.weight(x.shape[-1:], 0.1)]
+    return g.node("LayerNormalization", inputs, x.shape, axis=-1, epsilon=1e-6)
+
+
+def group_norm(g: Graph, x: Tensor, groups: int) -> Tensor:
+    """As the exporter writes torch's GroupNorm: InstanceNormalization of (b, groups, -1), scale, shift."""
+    flat = reshape(g, x, (x.shape[0], groups, x.size // x.shape[0] // groups))
+    inputs = [flat, g.weight((groups,), 0.0, 1.0), g.weight((groups,), 0.0)]
+    normal = reshape(g, g.node("InstanceNormalization", inputs, flat.shape, epsilon=1e-5), x.shape)
+    scaled = mul(g, normal, g.weight((x.c, 1, 1), 0.02, 1.0))
+    return add(g, scaled, g.weight((x.c, 1, 1), 0.1))
+
+
+def layer_norm_2d(g: Graph, x: Tensor) -> Tensor:
+    """Over the channels of a map, by way of channels last."""
+    last = transpose(g, x, (0, 2, 3, 1))
+    return transpose(g, layer_norm(g, last), (0, 3, 1, 2))
+
+
+def linear(g: Graph, x: Tensor, c: int, *, bias: bool = True) -> Tensor:
+    """Linear layer on the last axis of tokens: MatMul, and Add with the bias first."""
+    fan_in, shape = x.shape[-1], (*x.shape[:-1], c)
+    g.macs += x.size * c
+    y = g.node("MatMul", [x, g.weight((fan_in, c), sqrt(1.6 / fan_in))], shape)
+    return g.node("Add", [g.weight((c,), 0.1), y], shape) if bias else y
+
+
+def gemm(g: Graph, x: Tensor, c: int) -> Tensor:
+    """Linear layer on a matrix."""
+    n, fan_in = x.shape
+    g.macs += n * fan_in * c
+    weights = [g.weight((c, fan_in), sqrt(1.6 / fan_in)), g.weight((c,), 0.1)]
+    return g.node("Gemm", [x, *weights], (n, c), alpha=1.0, beta=1.0, transB=1)
+
+
+def matmul(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+    """Batched product of two values. (..., m, k) x (..., k, n)."""
+    g.macs += a.size * b.shape[-1]
+    return g.node("MatMul", [a, b], (*a.shape[:-1], b.shape[-1]))
+
+
+def add(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+    """A + b, with broadcasting."""
+    return g.node("Add", [a, b], _broadcast(a, b))
+
+
+def sub(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+    """A - b, with broadcasting."""
+    return g.node("Sub", [a, b], _broadcast(a, b))
+
+
+def mul(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+    """A * b, with broadcasting."""
+    return g.node("Mul", [a, b], _broadcast(a, b))
+
+
+def div(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+    """A / b, with broadcasting."""
+    return g.node("Div", [a, b], _broadcast(a, b))
+
+
+def scale(g: Graph, x: Tensor, factor: float) -> Tensor:
+    """X times a number."""
+    return g.node("Mul", [x, g.constant(factor)], x.shape)
+
+
+def concat(g: Graph, parts: Sequence[Tensor], axis: int = 1) -> Tensor:
+    """Join along an axis."""
+    shape = list(parts[0].shape)
+    shape[axis] = sum(p.shape[axis] for p in parts)
+    return g.node("Concat", parts, shape, axis=axis)
+
+
+def split(g: Graph, x: Tensor, parts: int, axis: int = 1) -> list[Tensor]:
+    """Equal parts along an axis."""
+    shape = list(x.shape)
+    shape[axis] //= parts
+    return g.nodes("Split", [x, g.constant([shape[axis]] * parts)], [shape] * parts, axis=axis)
+
+
+def part(g: Graph, x: Tensor, start: int, stop: int, axis: int = 1) -> Tensor:
+    """Slice x[start:stop] along an axis."""
+    shape = list(x.shape)
+    shape[axis] = stop - start
+    return g.node("Slice", [x, *(g.constant([v]) for v in (start, stop, axis, 1))], shape)
+
+
+def reshape(g: Graph, x: Tensor, shape: Sequence[int]) -> Tensor:
+    """The same elements in another shape."""
+    return g.node("Reshape", [x, g.constant(list(shape))], shape)
+
+
+def transpose(g: Graph, x: Tensor, perm: Sequence[int]) -> Tensor:
+    """Permute the axes."""
+    return g.node("Transpose", [x], [x.shape[i] for i in perm], perm=list(perm))
+
+
+def squeeze(g: Graph, x: Tensor, axis: int) -> Tensor:
+    """Drop an axis of length 1."""
+    return g.node("Squeeze", [x, g.constant([axis])], x.shape[:axis] + x.shape[axis + 1 :])
+
+
+def unsqueeze(g: Graph, x: Tensor, axis: int) -> Tensor:
+    """Insert an axis of length 1."""
+    return g.node("Unsqueeze", [x, g.constant([axis])], (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+def softmax(g: Graph, x: Tensor, axis: int = -1) -> Tensor:
+    """Over one axis."""
+    return g.node("Softmax", [x], x.shape, axis=axis)
+
+
+def global_pool(g: Graph, x: Tensor, form: str = "GlobalAveragePool") -> Tensor:
+    """(b, c, h, w) -> (b, c, 1, 1): AdaptiveAvgPool2d(1) or mean((2, 3), keepdim=True)."""
+    shape = (*x.shape[:2], 1, 1)
+    if form == "GlobalAveragePool":
+        return g.node("GlobalAveragePool", [x], shape)
+    return g.node("ReduceMean", [x], shape, axes=[2, 3], keepdims=1)
+
+
+def reduce_sum(g: Graph, x: Tensor, axis: int) -> Tensor:
+    """Sum over one axis, which disappears."""
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    return g.node("ReduceSum", [x, g.constant([axis])], shape, keepdims=0)
+
+
+def flatten(g: Graph, x: Tensor) -> Tensor:
+    """(b, ...) -> (b, n)."""
+    return g.node("Flatten", [x], (x.shape[0], x.size // x.shape[0]), axis=1)
+
+
+def pool(
+    g: Graph, x: Tensor, kind: str, kernel: int, stride: int, *, pad: int | None = None, ceil: bool = False
+) -> Tensor:
+    """MaxPool or AveragePool; pad None is kernel // 2 for odd kernels and 0 for even ones."""
+    p = (kernel // 2 if kernel % 2 else 0) if pad is None else pad
+    shape = (*x.shape[:2], *(_pooled(n, kernel, stride, p, ceil) for n in x.hw))
+    extra = {"dilations": [1, 1]} if kind == "MaxPool" else {"count_include_pad": 1}
+    return g.node(
+        kind,
+        [x],
+        shape,
+        ceil_mode=int(ceil),
+        kernel_shape=[kernel] * 2,
+        pads=[p] * 4,
+        strides=[stride] * 2,
+        **extra,
+    )
+
+
+def pad_map(g: Graph, x: Tensor, before: int, after: tuple[int, int]) -> Tensor:
+    """Zeros around a map: `before` at top and left, `after` at bottom and right."""
+    b, c, h, w = x.shape
+    pads = g.constant([0, 0, before, before, 0, 0, *after])
+    return g.node("Pad", [x, pads], (b, c, h + before + after[0], w + before + after[1]), mode="constant")
+
+
+def resize(g: Graph, x: Tensor, hw: tuple[int, int], mode: str = "nearest") -> Tensor:
+    """Interpolate to a size, as torch's interpolate(size=...) is written."""
+    coordinates = "asymmetric" if mode == "nearest" else "half_pixel"
+    shape = (*x.shape[:2], *hw)
+    return g.node(
+        "Resize",
+        [x, "", "", g.constant(list(shape))],
+        shape,
+        coordinate_transformation_mode=coordinates,
+        cubic_coeff_a=-0.75,
+        mode=mode,
+        nearest_mode="floor",
+    )
+
+
+def tokens(g: Graph, x: Tensor) -> Tensor:
+    """(b, c, h, w) -> (b, h * w, c)."""
+    b, c, h, w = x.shape
+    return transpose(g, reshape(g, x, (b, c, h * w)), (0, 2, 1))
+
+
+def as_map(g: Graph, x: Tensor, hw: tuple[int, int]) -> Tensor:
+    """(b, h * w, c) -> (b, c, h, w)."""
+    b, _, c = x.shape
+    return reshape(g, transpose(g, x, (0, 2, 1)), (b, c, *hw))
+
+
+def _pooled(n: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
+    span = n + 2 * pad - kernel
+    if not ceil:
+        return span // stride + 1
+    out = -(-span // stride) + 1
+    return out - 1 if (out - 1) * stride >= n + pad else out  # no window starts in the padding
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _broadcast(a: Tensor, b: Tensor) -> tuple[int, ...]:
+    rank = max(len(a.shape), len(b.shape))
+    shapes = [(1,) * (rank - len(t.shape)) + t.shape for t in (a, b)]
+    return tuple(max(m, n) for m, n in zip(*shapes, strict=True))
