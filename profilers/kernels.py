@@ -87,7 +87,10 @@ def _runs(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
 
 
 def describe(run: Sequence[Mapping[str, Any]], graph: Graph) -> list[dict[str, Any]]:
-    """What each kernel of a run is: operation, attributes, and the role, type and shape of each argument."""
+    """What each kernel of a run is: operation, attributes, and the role, type and shape of each argument.
+
+    reads, writes: the names of the inputs and the outputs; results: those of the outputs that leave the network.
+    """
     by_name = {node.name: node for node in graph.nodes if node.name}
     # Nodes without a name get one of the runtime's own; the file lists nodes in order of execution.
     in_order = graph.nodes if len(graph.nodes) == len(run) else ()
@@ -115,6 +118,9 @@ def describe(run: Sequence[Mapping[str, Any]], graph: Graph) -> list[dict[str, A
                 "attributes": _plain(node),
                 "inputs": inputs,
                 "outputs": outputs,
+                "reads": list(node.inputs) if node else [],
+                "writes": list(node.outputs) if node else [],
+                "results": [n for n in node.outputs if n in graph.outputs] if node else [],
                 "parameter_bytes": int(facts.get("parameter_size", 0)),
             }
         )
