@@ -1,0 +1,172 @@
+"""The predictor of one device: any ONNX file to a latency, layer by layer, with an interval.
+
+A folder: `predictor.json` with rooflines, counts, calibration, errors and the context, sealed with its SHA-256,
+and one ONNX file of trees per family, each hashed in it. Nothing in it runs code on load.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets import Context
+from targets.errors import DamagedFileError
+from targets.files import read_json, sha256, write_atomic, write_json
+
+from .features import NAMES, Kernel, kernels_of
+from .network import Overhead, doubt
+from .regress import FEW, KernelModel
+
+Floats = NDArray[np.float64]
+
+VERSION = 1
+FILE = "predictor.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A kernel of a predicted network. source: how it was priced, `known`, `few samples` or `unknown`."""
+
+    name: str
+    op: str
+    kind: str
+    macs: int
+    latency_ms: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a network is expected to cost. low_ms, high_ms: hold nine of ten networks.
+
+    kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
+    unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
+    overhead_ms: what is no kernel's.
+    """
+
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    layers: tuple[Layer, ...] = field(repr=False)
+    overhead_ms: float
+    unknown: Mapping[str, int]
+    few: Mapping[str, int]
+    kernels_from: str
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all layers."""
+        return sum(layer.macs for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class LatencyPredictor:
+    """What a profile of a device knows about any network.
+
+    factor: multiplies a network's doubt to half the width of its interval. errors: on profiled networks that
+    the model had not seen, in percent. device_s: seconds that the profile took on the device.
+    """
+
+    context: Context
+    target: str
+    date: str
+    model: KernelModel
+    overhead: Overhead
+    factor: float
+    errors: Mapping[str, Any]
+    device_s: float
+
+    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str) -> Prediction:
+        """The prediction for kernels as `profilers.kernels.describe` tells them."""
+        kernels = kernels_of(described)
+        times = self.model.predict_ms(kernels)
+        total = self.overhead.latency_ms(float(times.sum()), len(kernels))
+        margin = self.factor * doubt(times, self.model.log_spread(kernels)) * total
+        seen = {k.kind: self.model.counts.get(k.kind, 0) for k in kernels}
+        return Prediction(
+            total,
+            max(total - margin, 0.0),
+            total + margin,
+            tuple(_layer(d, k, float(t), seen[k.kind]) for d, k, t in zip(described, kernels, times, strict=True)),
+            total - float(times.sum()),
+            {kind: n for kind, n in sorted(seen.items()) if n == 0},
+            {kind: n for kind, n in sorted(seen.items()) if 0 < n < FEW},
+            kernels_from,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; what lay there is replaced file by file, the JSON last."""
+        files = {f"{family}.onnx": data for family, data in self.model.trees.items()}
+        for name, data in files.items():
+            write_atomic(folder / name, data)
+        document = {
+            "version": VERSION,
+            "target": self.target,
+            "date": self.date,
+            "context": {"hash": self.context.hash, "facts": dict(self.context.facts)},
+            "features": {family: list(NAMES[family]) for family in self.model.trees},
+            "rooflines": {name: list(weights) for name, weights in self.model.rooflines.items()},
+            "counts": dict(self.model.counts),
+            "spread": dict(self.model.spread),
+            "overhead": asdict(self.overhead),
+            "factor": self.factor,
+            "errors": dict(self.errors),
+            "device_s": self.device_s,
+            "files": {name: sha256(data) for name, data in files.items()},
+        }
+        write_json(folder / FILE, {**document, "sha256": _seal(document)})
+
+
+def load(folder: Path) -> LatencyPredictor:
+    """The predictor in the folder; DamagedFileError names what is missing, changed or of another version."""
+    path = folder / FILE
+    document = read_json(path, "latency predictor")
+    advice = "delete the folder and profile the target again"
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise DamagedFileError(f"latency predictor {path} is none of version {VERSION}; {advice}")
+    seal = document.pop("sha256", None)
+    if seal != _seal(document):
+        raise DamagedFileError(f"latency predictor {path}: content does not match its SHA-256; {advice}")
+    trees = {}
+    for name, digest in document["files"].items():
+        file = folder / Path(name).name
+        if not file.is_file() or sha256(file) != digest:
+            raise DamagedFileError(f"latency predictor {path}: {name} is missing or damaged; {advice}")
+        trees[file.stem] = file.read_bytes()
+    for family, names in document["features"].items():
+        if list(NAMES.get(family, ())) != names:
+            raise DamagedFileError(f"latency predictor {path}: features of {family} are others now; {advice}")
+    model = KernelModel(
+        {name: tuple(weights) for name, weights in document["rooflines"].items()},
+        trees,
+        document["counts"],
+        document["spread"],
+    )
+    return LatencyPredictor(
+        Context(document["context"]["facts"]),
+        document["target"],
+        document["date"],
+        model,
+        Overhead(**document["overhead"]),
+        document["factor"],
+        document["errors"],
+        document["device_s"],
+    )
+
+
+def _layer(described: Mapping[str, Any], kernel: Kernel, latency_ms: float, n: int) -> Layer:
+    source = "unknown" if n == 0 else "few samples" if n < FEW else "known"
+    macs = int(kernel.macs) if math.isfinite(kernel.macs) else 0
+    return Layer(described["name"], described["op"], kernel.kind, macs, latency_ms, source)
+
+
+def _seal(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode())
