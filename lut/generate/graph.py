@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 OPSET = 17
 IR_VERSION = 8
-# Prime: no weight shape divides it, so that the rows of a weight differ. Its 32 kB of noise, repeated, are
+# Prime: no weight shape divides it, so that the rows of a weight differ. Its 16 kB of noise, repeated, are
 # within reach of deflate: 60 networks travel as tens of megabytes instead of hundreds.
-_BANK = 8191
+_BANK = 4093
 
 
 @dataclass(frozen=True, slots=True)
