@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import functools
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import profilers
 from profilers import Timing, read_rows, write_job
-from profilers.run import MEASURED
 from profilers.settle import settle
 from targets import Context, Target, make_context
-from targets.errors import DamagedFileError, HwnasError, TargetError
+from targets.errors import DamagedFileError
 from targets.files import read_json, write_json
 
+from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
+from .remote import PythonDevice
 
 Log = Callable[[str], None]
 Progress = Callable[[str, int], AbstractContextManager[Any]]
 """(name, total) -> a context manager whose value has `advance()`."""
-
-GRACE_S = 20.0
-"""How much longer than its own limit a profiler may live before it is ended: imports and one slow run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +48,22 @@ class Measurement:
 
 def device_context(target: Target, exporter: str) -> Context:
     """The context of measurements that are made now; exporter '' leaves open who made the files."""
-    from profilers.session import runtime_facts
+    return make_context(target, {**device_facts(target), "reference": REFERENCE_VERSION}, exporter)
 
-    return make_context(target, {**runtime_facts(), "reference": REFERENCE_VERSION}, exporter)
+
+@functools.cache
+def device_facts(target: Target) -> Mapping[str, Any]:
+    """What the target itself says that it is; asked once per process."""
+    if target.reach.transport == "local" and target.reach.python in ("", sys.executable):
+        from profilers.facts import device_facts as own_facts
+
+        return own_facts()  # what this very interpreter would answer, without starting it once more
+    return open_device(target, _nothing).facts()
+
+
+def open_device(target: Target, log: Log) -> PythonDevice | NativeDevice:
+    """The device of a target, by the way it is reached."""
+    return NativeDevice(target, log) if target.reach.transport == "adb" else PythonDevice(target, log)
 
 
 def tables_folder(home: Path, target: Target) -> Path:
@@ -72,62 +80,45 @@ def run_job(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Rows by key, measured in a fresh process; keys for which the time did not suffice are absent.
+    """Rows of latency by key, settled; keys for which the time did not suffice are absent.
 
     folder: kept, and gone on with where it already holds rows; None: temporary.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
-            return run_job(target, models, timing, log, folder=Path(temporary), progress=progress)
-    write_job(folder, target, models, reference_onnx(), timing)
-    with progress("measure", len(models)) if progress else nullcontext(None) as bar:
-        code, words = _profile(folder, timing.seconds + GRACE_S, bar.advance if bar else _nothing)
-    if code != 0:
-        text = f"target {target.name}: the profiler ended with code {code}: {words.removeprefix('error: ')}"
-        raise _ERRORS.get(code, TargetError)(text)
-    rows = {row["key"]: row for row in settle(read_rows(folder / "rows.jsonl"))}
+    found = settle(run_rows(target, models, timing, log, folder=folder, progress=progress))
+    rows = {row["key"]: row for row in found}
     unstable = sum(row["flag"] != "ok" for row in rows.values())
     if unstable:
         log(f"{unstable} of {len(rows)} measurements are unstable: the machine is disturbed")
     return rows
 
 
-def _nothing() -> None:
+def run_rows(
+    target: Target,
+    models: Mapping[str, bytes],
+    timing: Timing,
+    log: Log,
+    *,
+    kinds: Mapping[str, tuple[str, ...]] | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of a job as the target measured them, of all kinds asked for and of every pass, unsettled.
+
+    kinds: what to measure of a model, its latency where it is not named. folder: as for run_job.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
+            return run_rows(
+                target, models, timing, log, kinds=kinds, folder=Path(temporary), progress=progress
+            )
+    job = write_job(folder, target.without_address(), models, reference_onnx(), timing, kinds)
+    with progress("measure", len(models)) if progress else nullcontext(None) as bar:
+        open_device(target, log).measure(job, bar.advance if bar else _nothing)
+    return read_rows(job.rows_path)
+
+
+def _nothing(*_: object) -> None:
     pass
-
-
-_ERRORS: Mapping[int, type[HwnasError]] = {3: DamagedFileError, 4: TargetError}
-
-
-def _profile(folder: Path, limit_s: float, advance: Callable[[], None]) -> tuple[int, str]:
-    """(exit code, last words on stderr) of `python -m profilers`; `advance` is called per row."""
-    root = str(Path(profilers.__file__).parent.parent)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
-    words = "no message"
-    with subprocess.Popen(
-        [sys.executable, "-m", "profilers", str(folder)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        guard = threading.Timer(limit_s, process.kill)
-        guard.start()
-        try:
-            for line in process.stderr or ():
-                if line.startswith(MEASURED):
-                    advance()
-                elif line.strip():
-                    words = line.strip()
-            code = process.wait()
-        except BaseException:  # Ctrl-C: the child must not go on measuring alone
-            process.kill()
-            raise
-        finally:
-            guard.cancel()
-    return code, words
 
 
 class Speed:

@@ -7,10 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from targets.errors import HwnasError
-
 from .clock import Clocks
-from .run import run_job
+from .guard import guarded, log
+from .job import ROWS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,27 +18,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("job", nargs="?", type=Path, help="folder with manifest.json and ONNX files")
     parser.add_argument("--facts", action="store_true", help="print the facts of this runtime as JSON")
     options = parser.parse_args(arguments)
-    try:
-        if options.facts:
-            from targets import host_facts
-
-            from .session import runtime_facts
-
-            print(json.dumps({**host_facts(), **runtime_facts()}, sort_keys=True))
-            return 0
-        if options.job is None:
-            parser.error("give the folder of a job")
-        missing = run_job(options.job, Clocks(), _log)
-        if missing:
-            _log(f"time is out: {missing} models have no row; run the job again to go on")
-        return 0
-    except HwnasError as error:
-        _log(f"error: {error}")
-        return error.exit_code
+    if options.job is None and not options.facts:
+        parser.error("give the folder of a job")
+    if options.facts:
+        return guarded(print_facts)
+    return guarded(lambda: _measure(options.job), writes=options.job / ROWS)
 
 
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def print_facts() -> int:
+    """The facts of this machine and this runtime, as one line of JSON."""
+    from .facts import device_facts
+
+    print(json.dumps(device_facts(), sort_keys=True))
+    return 0
+
+
+def _measure(folder: Path) -> int:
+    from .run import run_job
+
+    missing = run_job(folder, Clocks(), log)
+    if missing:
+        log(f"time is out: {missing} rows are missing; run the job again to go on")
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .conditions import read_text
 from .target import Target
 
 _CPU_KEYS = {
@@ -72,24 +73,26 @@ def host_facts(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
     }
     try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+        facts.update(cpu_facts(cpuinfo.read_text(encoding="utf-8", errors="replace")))
     except OSError:
         facts["cpu_model"] = platform.processor()
-        return facts
-    for line in text.split("\n\n", 1)[0].splitlines():
+    governor = read_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
+    return {**facts, "cpu_governor": governor} if governor else facts
+
+
+def cpu_facts(cpuinfo: str) -> dict[str, Any]:
+    """Facts of the first processor in the text of a /proc/cpuinfo."""
+    facts: dict[str, Any] = {}
+    for line in cpuinfo.split("\n\n", 1)[0].splitlines():
         name, _, value = line.partition(":")
         fact = _CPU_KEYS.get(name.strip())
         if fact == "cpu_flags":
             facts[fact] = " ".join(sorted(value.split()))
         elif fact:
             facts[fact] = value.strip()
-    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    if governor.is_file():
-        facts["cpu_governor"] = governor.read_text(encoding="utf-8").strip()
     return facts
 
 
-def make_context(target: Target, runtime: Mapping[str, Any], exporter: str) -> Context:
-    """The context of measurements on `target`: machine, runtime facts, exporter and the target's options."""
-    options = {f"target_{k}": v for k, v in target.to_json().items() if k != "name"}
-    return Context({**host_facts(), **runtime, "exporter": exporter, **options})
+def make_context(target: Target, facts: Mapping[str, Any], exporter: str) -> Context:
+    """The context of measurements on `target`: the device's own facts, the exporter, the target's options."""
+    return Context({**facts, "exporter": exporter, **{f"target_{k}": v for k, v in target.options.items()}})

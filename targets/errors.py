@@ -33,6 +33,10 @@ class TargetError(HwnasError):
     exit_code = 4
 
 
+class LostError(TargetError):
+    """The connection broke or never came about; the same call may succeed in a moment."""
+
+
 class InfeasibleError(HwnasError):
     """The work was done, but nothing satisfies the constraints."""
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError, did_you_mean
+from .fields import check_types
 from .files import safe_name
+from .reach import Reach
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -27,8 +29,7 @@ PROVIDERS = {
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "provider": tuple(PROVIDERS),
     "graph_level": ("disable", "basic", "extended", "layout", "all"),
-    "precision": ("fp32",),
-    "transport": ("local",),
+    "precision": ("fp32", "int8"),
 }
 """Fields with a fixed set of values."""
 
@@ -37,7 +38,11 @@ _MAX_THREADS = 1024
 
 @dataclass(frozen=True)
 class Target:
-    """A device and the frozen way in which networks run on it; checked when made."""
+    """A device and the frozen way in which networks run on it; checked when made.
+
+    precision: of the networks' weights and activations; int8 networks are QDQ files. reach: how to get there;
+    all else but the name changes a latency.
+    """
 
     name: str
     provider: str
@@ -45,15 +50,24 @@ class Target:
     graph_level: str
     precision: str
     spinning: bool
-    transport: str = "local"
+    reach: Reach = Reach()
 
     def __post_init__(self) -> None:
-        _check(self, "target")
+        _check(self)
 
     @property
     def folder(self) -> str:
         """The name as one path component."""
         return safe_name(self.name)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The fields that change a latency, as JSON values."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "reach")}
+
+    def without_address(self) -> Target:
+        """The target as the device itself knows it: what travels holds no addresses and no paths of the host."""
+        return dataclasses.replace(self, reach=Reach())
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values; `Target.from_json` reads them."""
@@ -65,35 +79,19 @@ class Target:
         if not isinstance(values, Mapping):
             raise UsageError(f"{where}: expected a table of target fields, got {type(values).__name__}")
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        for key in values:
-            if key not in fields:
-                raise UsageError(f"{where}: unknown key {key!r}; {did_you_mean(str(key), fields)}")
         missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in values]
-        if missing:
-            raise UsageError(
-                f"{where}: missing {', '.join(missing)}; targets/known/host.toml shows every key"
-            )
-        _check_types(values, where)
         try:
-            return cls(**values)
+            check_types(cls, values)
+            if missing:
+                raise UsageError(f"missing {', '.join(missing)}; targets/known/host.toml shows every key")
+            reach = Reach.from_json(values.get("reach", {}))
+            return cls(**{**values, "reach": reach})
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
 
 
-_TYPES: Mapping[str, type] = {"threads": int, "spinning": bool}
-_TYPE_NAMES = {int: "a whole number", bool: "true or false", str: "a text in quotes"}
-
-
-def _check_types(values: Mapping[str, Any], where: str) -> None:
-    for key, value in values.items():
-        kind = _TYPES.get(key, str)
-        # bool is an int to Python, and nan or 1.0 is none: the exact type is asked for.
-        if type(value) is not kind:
-            raise UsageError(f"{where}: {key} must be {_TYPE_NAMES[kind]}, got {value!r}")
-
-
-def _check(target: Target, where: str) -> None:
-    _check_types(dataclasses.asdict(target), where)
+def _check(target: Target) -> None:
+    check_types(Target, {f.name: getattr(target, f.name) for f in dataclasses.fields(target)})
     safe_name(target.name)
     if not 1 <= target.threads <= _MAX_THREADS:
         raise UsageError(f"threads must lie in 1 to {_MAX_THREADS}, got {target.threads}")

@@ -89,13 +89,16 @@ def selective_kernel(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> T
 
 
 def high_resolution(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
-    """HRNet: a fine and a coarse branch exchange by strided convolution and nearest Resize."""
+    """HRNet: two or three resolutions exchange by strided convolutions and nearest Resize."""
     x = conv_act(g, x, c, 3, stride) if stride == 2 or x.c != c else x
     coarse = conv_act(g, x, 2 * c, 3, 2)
     fine = act(g, add(g, conv(g, x, c, 3), x), "relu")
     coarse = act(g, add(g, conv(g, coarse, 2 * c, 3), coarse), "relu")
-    up = resize(g, conv(g, coarse, c), fine.hw)
-    return act(g, add(g, fine, up), "relu")
+    fine = add(g, fine, resize(g, conv(g, coarse, c), fine.hw))
+    if min(fine.hw) >= 8 and rng.random() < 0.6:
+        coarsest = conv_act(g, coarse, 4 * c, 3, 2)
+        fine = add(g, fine, resize(g, conv(g, coarsest, c), fine.hw))
+    return act(g, fine, "relu")
 
 
 def aggregation(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:

@@ -25,7 +25,10 @@ from .parts import ANY_ACT, conv_act, depthwise
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """Convolutions (kernel, stride) on the image; pool: MaxPool 3x3/2 after them; norm: LayerNorm, no activation."""
+    """Convolutions (kernel, stride) on the image.
+
+    pool: MaxPool 3x3/2 after them. norm: some with LayerNorm, none with an activation.
+    """
 
     convs: tuple[tuple[int, int], ...]
     channels: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Blocks around depthwise convolutions: MobileNet V1-V4, EfficientNet, GhostNet, ShuffleNet, LCNet, Xception."""
+"""Blocks around depthwise convolutions: MobileNet V1-V4, EfficientNet, GhostNet, ShuffleNet, Xception."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def decoder(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     name = rng.choice(ANY_ACT)
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 or x.c != c else x
     down = conv_act(g, pool(g, x, "MaxPool", 2, 2), c, 3, 1, name)
-    way = rng.choice(("transpose", "nearest", "linear"))
+    way = rng.choice(("transpose", "transpose", "nearest", "linear"))
     whole = x.hw[0] % 2 == 0 and x.hw[1] % 2 == 0
     if way == "transpose" and whole:
         up = conv_transpose(g, down, c, rng.choice((2, 4)))

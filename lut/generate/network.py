@@ -23,7 +23,7 @@ from .rows import ROWS, Row
 
 T = TypeVar("T")
 
-COST_RANGE = (6e6, 3.2e9)
+COST_RANGE = (8e6, 5e9)
 """Of a network, log-uniform; a MAC costs 1, an element written `_ELEMENT_COST`."""
 _ELEMENT_COST = 10  # pointwise kernels move memory where convolutions compute
 _TRIES = 14
@@ -43,8 +43,11 @@ CHANNELS: tuple[tuple[int, ...], ...] = (
     (64, 80, 96, 112, 112, 128, 160, 192, 224, 256, 256, 320, 384, 384, 448, 512, 576, 768, 1024, 1024),
     (96, 160, 192, 256, 320, 320, 384, 448, 512, 512, 576, 640, 768, 768, 960, 1024, 1280, 1536, 2048, 2048),
 )
-_ODD_SHARE = 0.15
-"""Channel counts that are no multiple of the runtime's channel block (58, 100, 116, 232, 440 ...)."""
+_ODD = (-6, -2, 2, 2, 6, 10, 1, 3)
+_ODD_STAGES = 0.2
+"""Stages whose channels are no multiple of 4 (ShuffleNet's 58, HRNet's 18): other kernels run there."""
+_UNALIGNED = (-8, -4, 4, 8, 12, -12)
+_UNALIGNED_SHARE = 0.12  # of the other stages: multiples of 4 or 8 off the usual ones (100, 116, 232, 440)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,13 @@ def generate(n: int, seed: int) -> list[Generated]:
 
 
 def _sequence(seed: int) -> Iterator[Generated]:
-    rows, stems = _dealt(ROWS, f"rows {seed}"), _dealt(STEMS, f"stems {seed}")
+    deck = tuple(row for row in ROWS for _ in range(row.copies))
+    rows, stems = _dealt(deck, f"rows {seed}"), _dealt(STEMS, f"stems {seed}")
     index = 0
     while True:
         rng = Random(f"network {seed} {index}")
-        chosen = list(islice(rows, rng.choice((4, 5, 5, 6, 6, 7))))
-        yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 2)), rng)
+        chosen = list(islice(rows, rng.choice((6, 7, 8, 9, 10))))
+        yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 3)), rng)
         index += 1
 
 
@@ -153,7 +157,7 @@ def _stems(
 def _stage(
     g: Graph, x: Tensor, row: Row, levels: tuple[int, int], limits: tuple[float, float], rng: Random
 ) -> Tensor:
-    """One to three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
+    """Two or three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
     mark, before = g.mark(), (_cost(g), g.parameters)
     best: tuple[float, int] | None = None
     for _ in range(_TRIES):
@@ -172,21 +176,22 @@ def _stage(
 
 def _blocks(g: Graph, x: Tensor, row: Row, levels: tuple[int, int], rng: Random) -> Tensor:
     level, wanted = levels
+    offsets: tuple[int, ...] = (0,)
+    if rng.random() < _ODD_STAGES:
+        offsets = _ODD
+    elif rng.random() < _UNALIGNED_SHARE:
+        offsets = _UNALIGNED
+
+    def channels(at: int) -> int:
+        return max(4, rng.choice(CHANNELS[at - 1]) + rng.choice(offsets))
+
     while level < wanted - (0 if row.keeps else 1):
         level += 1
-        x = halve(g, x, _channels(level, rng), rng)
+        x = halve(g, x, channels(level), rng)
     stride = 2 if level < wanted else 1
-    c = _channels(wanted, rng)
-    if row.keeps and x.c != c and rng.random() < 0.7:
-        x = conv(g, x, c)
-    for i in range(rng.choice((1, 2, 2, 3))):
-        c = x.c if row.keeps or (i and rng.random() < 0.6) else c if not i else _channels(wanted, rng)
-        x = row.build(g, x, c, 1 if i else stride, rng)
+    for i in range(rng.choice((2, 2, 3, 3))):
+        c = x.c if i and rng.random() < 0.5 else channels(wanted)
+        if row.keeps and x.c != c and rng.random() < 0.8:
+            x = conv(g, x, c)
+        x = row.build(g, x, x.c if row.keeps else c, 1 if i else stride, rng)
     return x
-
-
-def _channels(level: int, rng: Random) -> int:
-    c = rng.choice(CHANNELS[level - 1])
-    if rng.random() < _ODD_SHARE:
-        c += rng.choice((-12, -8, -6, -4, -4, 4, 4, 8, 10, 12, 1, 3))
-    return max(c, 4)

@@ -10,7 +10,7 @@ from .ops import Pair, act, add, concat, conv, global_pool, mul, pool, reshape, 
 
 RELUS = ("relu", "relu", "relu", "relu6", "leakyrelu")
 SMOOTH = ("silu", "silu", "hardswish", "hardswish", "gelu")
-ANY_ACT = (*RELUS, *SMOOTH)
+ANY_ACT = (*RELUS, *SMOOTH, "prelu")
 RARE_ACTS = ("prelu", "elu", "mish", "leakyrelu")
 POOL_FORMS = ("GlobalAveragePool", "GlobalAveragePool", "ReduceMean")
 

@@ -21,13 +21,14 @@ class Row:
     """A kind of block and where in real networks it stands.
 
     levels: how often at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image. keeps: it is built with the channels
-    of its input and stride 1 only.
+    of its input and stride 1 only. copies: in the deck; two for what most networks are made of.
     """
 
     name: str
     build: Build
     levels: tuple[int, int, int, int, int]
     keeps: bool = False
+    copies: int = 1
 
 
 _ANY = (2, 4, 4, 4, 3)
@@ -37,16 +38,16 @@ _WINDOWS = (0, 4, 4, 4, 3)
 
 ROWS: tuple[Row, ...] = (
     Row("plain", full.plain, _ANY),
-    Row("inverted", mobile.inverted, (3, 4, 4, 4, 4)),
-    Row("vit", token.vit, _TOKENS, keeps=True),
-    Row("bottleneck", full.bottleneck, _MIDDLE),
-    Row("inverted_se", mobile.inverted_se, (2, 4, 4, 4, 4)),
+    Row("inverted", mobile.inverted, (3, 4, 4, 4, 4), copies=2),
+    Row("vit", token.vit, _TOKENS, keeps=True, copies=2),
+    Row("bottleneck", full.bottleneck, _MIDDLE, copies=2),
+    Row("inverted_se", mobile.inverted_se, (2, 4, 4, 4, 4), copies=2),
     Row("inception", branch.inception, (0, 1, 4, 4, 3)),
     Row("convnext", meta.convnext, _MIDDLE, keeps=True),
-    Row("basic", full.basic, _MIDDLE),
-    Row("separable", mobile.separable, (4, 4, 4, 4, 4)),
+    Row("basic", full.basic, _MIDDLE, copies=2),
+    Row("separable", mobile.separable, (4, 4, 4, 4, 4), copies=2),
     Row("windowed", token.windowed, _WINDOWS, keeps=True),
-    Row("grouped", full.grouped, _MIDDLE),
+    Row("grouped", full.grouped, _MIDDLE, copies=2),
     Row("ghost", mobile.ghost, (2, 4, 4, 4, 4)),
     Row("fire", branch.fire, (0, 4, 4, 4, 0)),
     Row("mixer", token.mixer, _TOKENS, keeps=True),

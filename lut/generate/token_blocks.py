@@ -68,7 +68,7 @@ def self_attention(g: Graph, x: Tensor, rng: Random, *, biased: bool = False) ->
     b, n, c = x.shape
     heads = heads_of(c, rng)
     d = c // heads
-    way = rng.choice(("unbind", "unbind", "three", "einsum" if biased else "three"))
+    way = rng.choice(("unbind", "three", "einsum", "einsum") if biased else ("unbind", "unbind", "three"))
     if way == "three":
         q, k, v = (
             transpose(g, reshape(g, linear(g, x, c), (b, n, heads, d)), (0, 2, 1, 3)) for _ in range(3)
@@ -108,6 +108,7 @@ def vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     cls = rng.random() < 0.5
     t = concat(g, [g.weight((b, 1, c), 0.1), t]) if cls else t
     t = transformer(g, t, rng, name=rng.choice(("gelu", "gelu", "silu")))
+    t = layer_norm(g, t) if rng.random() < 0.5 else t
     return as_map(g, part(g, t, 1, n + 1) if cls else t, x.hw)
 
 
@@ -147,7 +148,8 @@ def mixer(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     t = tokens(g, x)
     y = mlp(g, transpose(g, layer_norm(g, t), (0, 2, 1)), rng.choice((0.5, 1, 2)))
     t = add(g, t, transpose(g, y, (0, 2, 1)))
-    return as_map(g, add(g, t, mlp(g, layer_norm(g, t), rng.choice((2, 3, 4)))), x.hw)
+    t = add(g, t, mlp(g, layer_norm(g, t), rng.choice((2, 3, 4))))
+    return as_map(g, layer_norm(g, t) if rng.random() < 0.5 else t, x.hw)
 
 
 def levit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
@@ -211,7 +213,8 @@ def reduced_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> 
     y = linear(g, layer_norm(g, t), 4 * c)
     if rng.random() < 0.5:
         y = tokens(g, depthwise(g, as_map(g, y, x.hw), 3))
-    return as_map(g, add(g, t, linear(g, act(g, y, "gelu"), c)), x.hw)
+    t = add(g, t, linear(g, act(g, y, "gelu"), c))
+    return as_map(g, layer_norm(g, t) if rng.random() < 0.5 else t, x.hw)
 
 
 def mobile_vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:

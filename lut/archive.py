@@ -1,0 +1,34 @@
+"""The code that travels to a device: `targets` and `profilers` as one zip file that Python runs as it is."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import profilers
+import targets
+from targets.files import sha256
+
+_START = b"import sys\n\nfrom profilers.remote import main\n\nsys.exit(main())\n"
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+@cache
+def code_archive() -> bytes:
+    """The same bytes for the same code: sorted, undated, uncompressed (zlib's output differs by version)."""
+    files = {"__main__.py": _START}
+    for package in (targets, profilers):
+        root = Path(package.__file__ or "").parent
+        files |= {f"{root.name}/{path.name}": path.read_bytes() for path in root.glob("*.py")}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, _DATE), data)
+    return buffer.getvalue()
+
+
+def archive_name() -> str:
+    """Its name on the device: another version of the code never overwrites this one."""
+    return f"hwnas-{sha256(code_archive())[:16]}.zip"

@@ -1,0 +1,222 @@
+"""Measure on a device that has Python: bring code and files there, take rows as they come, survive a cut line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import targets
+from profilers import Job, read_rows
+from profilers.job import MANIFEST
+from profilers.remote import ANSWER, CONDITIONS
+from profilers.rows import append_rows, identity
+from profilers.run import MEASURED, wanted_rows
+from profilers.store import wanted
+from targets import Target
+from targets.connect import connect
+from targets.errors import DamagedFileError, HwnasError, LostError, TargetError, UsageError
+from targets.files import read_json, sha256
+from targets.transport import NOT_FOUND, Output, execute
+
+from .archive import archive_name, code_archive
+
+Log = Callable[[str], None]
+Sleep = Callable[[float], None]
+
+PAUSES_S = (2.0, 10.0, 30.0)
+"""Before a lost connection is tried again; the last is about what a small board needs to boot."""
+
+GRACE_S = 60.0
+"""How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
+
+CONDITIONS_FILE = "conditions.jsonl"
+"""Beside a job's rows: frequency, governor and heat of the device at the start and the end of each run."""
+
+FOLDER = "~/.cache/hwnas"
+_ASK_S, _SEND_S = 120.0, 1800.0
+_BATCH_BYTES = 32 << 20
+_BOOTSTRAP = Path(targets.__file__ or "").with_name("bootstrap.py")
+
+_ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4: TargetError}
+
+
+class PythonDevice:
+    """This machine, or one behind ssh. Nothing is contacted before the first question."""
+
+    def __init__(self, target: Target, log: Log, sleep: Sleep = time.sleep) -> None:
+        """sleep: waits before a lost connection is tried again."""
+        self._target, self._log, self._sleep = target, log, sleep
+        self._transport = connect(target)
+        self._shared = target.reach.transport == "local"
+        self._python = target.reach.python or (sys.executable if self._shared else "python3")
+        self._folder = target.reach.folder or FOLDER
+        self._code = ""
+
+    def facts(self) -> dict[str, Any]:
+        """The device's own facts, for the context of what is measured there."""
+        return self._ask("facts")
+
+    def inventory(self) -> dict[str, Any]:
+        """What the device has of that which measuring needs (profilers.facts.inventory)."""
+        return self._ask("inventory", self._folder)
+
+    def measure(self, job: Job, advance: Callable[[], None]) -> None:
+        """Rows of the job's file are completed; those of a first contact that fails are left as they were.
+
+        A lost connection is tried again after each of PAUSES_S, counted anew whenever a row has arrived.
+        """
+        self._start()
+        known = {identity(row) for row in read_rows(job.rows_path)}
+        until = time.monotonic() + job.timing.seconds
+        pauses = iter(PAUSES_S)
+        while True:
+            before = len(known)
+            try:
+                self._measure_once(job, known, until, advance)
+                break
+            except LostError as error:
+                if len(known) > before:
+                    pauses = iter(PAUSES_S)
+                self._wait(pauses, error, len(known), job)
+        complete = {row for group in wanted_rows(job) for row in group} <= known
+        if complete and not self._shared:
+            self._ask("drop", self._folder, _job_id(job))
+
+    def _wait(self, pauses: Iterator[float], error: LostError, n_rows: int, job: Job) -> None:
+        pause = next(pauses, None)
+        if pause is None:
+            raise TargetError(
+                f"{error} Given up after {len(PAUSES_S)} more tries; {n_rows} rows are kept in {job.rows_path} and "
+                "on the device, and the same command goes on from there"
+            ) from None
+        self._log(f"{error} Trying again in {pause:.0f} s")
+        self._sleep(pause)
+
+    def _measure_once(
+        self, job: Job, known: set[tuple[str, str, int]], until: float, advance: Callable[[], None]
+    ) -> None:
+        left = max(until - time.monotonic(), 1.0)
+        there = str(job.folder) if self._shared else self._place(job, left)
+        rows = b"" if self._shared or not job.rows_path.exists() else job.rows_path.read_bytes()
+
+        def take(line: bytes) -> None:
+            value = _parse(line)
+            if value is None:
+                return
+            if CONDITIONS in value:
+                with (job.folder / CONDITIONS_FILE).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(value[CONDITIONS], sort_keys=True) + "\n")
+                return
+            of = _identity(value, self._target)
+            if of not in known:
+                if not self._shared:
+                    append_rows(job.rows_path, [value])
+                known.add(of)
+                advance()
+
+        stdin = b"%d\n" % len(rows) + rows
+        self._check(
+            execute(
+                self._transport,
+                [*self._agent(), "run", there],
+                stdin=stdin,
+                timeout_s=left + GRACE_S,
+                on_line=take,
+            )
+        )
+
+    def _place(self, job: Job, seconds: float) -> str:
+        """The folder of the job on the device, with all its files in it."""
+        document = read_json(job.folder / MANIFEST, "profiler job")
+        document["timing"]["seconds"] = seconds
+        manifest = json.dumps(document).encode()
+        paths = {digest: job.folder / file for file, digest in wanted(document).items()}
+        for _ in range(2):
+            answer = self._ask("place", self._folder, _job_id(job), stdin=manifest)
+            if "job" in answer:
+                return str(answer["job"])
+            for batch in _batches([paths[digest] for digest in answer["missing"]]):
+                data = b"".join(b"%s %d\n%s" % (sha256(raw).encode(), len(raw), raw) for raw in batch)
+                self._ask("receive", self._folder, stdin=data, timeout_s=_SEND_S)
+        raise TargetError(f"target {self._target.name}: files that were sent are not on the device; try again")
+
+    def _start(self) -> None:
+        """Bring the code there, once per process and device."""
+        if self._code:
+            return
+        output = self._run(
+            [self._python, "-c", _BOOTSTRAP.read_text(encoding="utf-8"), self._folder, archive_name()],
+            code_archive(),
+        )
+        self._code = self._answer(output)
+
+    def _agent(self) -> list[str]:
+        self._start()
+        return [self._python, self._code]
+
+    def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = _ASK_S) -> Any:
+        return self._answer(self._run([*self._agent(), *command], stdin, timeout_s))
+
+    def _run(self, command: Sequence[str], stdin: bytes, timeout_s: float = _ASK_S) -> Output:
+        return self._check(execute(self._transport, command, stdin=stdin, timeout_s=timeout_s))
+
+    def _answer(self, output: Output) -> Any:
+        answers = [value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None]
+        return answers[-1] if answers else None
+
+    def _check(self, output: Output) -> Output:
+        if output.code == 0:
+            return output
+        where = f"target {self._target.name} ({self._target.reach.address})"
+        if output.code in (NOT_FOUND - 1, NOT_FOUND):
+            raise TargetError(
+                f"{where}: there is no Python at {self._python!r}; install Python 3.9 or newer (Debian and Raspberry "
+                f"Pi OS: sudo apt install python3), or set reach.python to its path ({_last_words(output)})"
+            )
+        raise _ERRORS.get(output.code, TargetError)(f"{where}: {_last_words(output)}")
+
+
+def _last_words(output: Output) -> str:
+    lines = output.stderr.splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    others = [line for line in lines if not line.startswith(MEASURED)]
+    return (errors or others or [f"the profiler ended with code {output.code} and said nothing"])[-1]
+
+
+def _parse(line: bytes) -> Any:
+    """The value of a line of an answer; None for what a shell says on its own, and for a line cut off."""
+    if not line.startswith(ANSWER) or not line.endswith(b"\n"):
+        return None
+    try:
+        return json.loads(line[len(ANSWER) :])
+    except ValueError:
+        raise DamagedFileError(f"an answer of the device is damaged: {line[:80]!r}") from None
+
+
+def _identity(row: Any, target: Target) -> tuple[str, str, int]:
+    try:
+        return identity(row)
+    except (TypeError, KeyError):
+        raise DamagedFileError(f"target {target.name}: the device answers with what is no row") from None
+
+
+def _job_id(job: Job) -> str:
+    """The same for the same question, whatever time is left for it."""
+    document = read_json(job.folder / MANIFEST, "profiler job")
+    del document["timing"]["seconds"]
+    return sha256(json.dumps(document, sort_keys=True).encode())[:32]
+
+
+def _batches(paths: Sequence[Path]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for path in paths:
+        batch.append(path.read_bytes())
+        if sum(map(len, batch)) >= _BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,60 @@
+"""The outermost edge on a device: every error that a user can act on becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Callable
+
+from targets.conditions import free_bytes
+from targets.errors import HwnasError, TargetError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_HOW_TO_GET = {
+    "numpy": "python3 -m pip install numpy (Debian and Raspberry Pi OS: sudo apt install python3-numpy)",
+    "onnxruntime": "python3 -m pip install onnxruntime (with CUDA: onnxruntime-gpu; on a Jetson: the wheel for its "
+    "JetPack), in a virtual environment where the system refuses, with reach.python set to its interpreter",
+}
+"""Package that measuring needs: how to get it."""
+
+
+def guarded(action: Callable[[], int], writes: Path | None = None) -> int:
+    """The exit code of `action`, its own or that of its error, with `error: …` on standard error.
+
+    writes: the file that it mostly writes to, for the message about a full disk.
+    """
+    try:
+        return action()
+    except HwnasError as error:
+        found = error
+    except ModuleNotFoundError as error:
+        if error.name not in _HOW_TO_GET:
+            raise
+        found = missing(error.name)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        found = no_space(Path(str(error.filename or writes or Path.cwd())), None)
+    log(f"error: {found}")
+    return found.exit_code
+
+
+def missing(package: str) -> TargetError:
+    """The error for a package that this Python cannot import."""
+    return TargetError(f"{sys.executable} has no {package}; install it there: {_HOW_TO_GET[package]}")
+
+
+def no_space(path: Path, size_bytes: int | None) -> TargetError:
+    """The error for a disk that is full. size_bytes: what was to be written, where known."""
+    wanted = f"{size_bytes} bytes are needed and " if size_bytes is not None else ""
+    return TargetError(
+        f"no space on the device for {path}: {wanted}{free_bytes(path)} bytes are free; free some there, or set "
+        "reach.folder to another disk, then run again: what was measured is kept"
+    )
+
+
+def log(text: str) -> None:
+    """A line on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,66 @@
+"""What changes from minute to minute on a device and moves a latency: frequency, governor, heat, free space.
+
+Recorded beside a measurement, never part of its context. Everything is absent where the system does not tell.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+SYS = Path("/sys")
+_FREQUENCY = "cpu[0-9]*/cpufreq/scaling_cur_freq"
+_THROTTLED = "devices/platform/soc/soc:firmware/get_throttled"
+
+POWER_SOURCES = {
+    "rapl": "class/powercap/intel-rapl:*/energy_uj",
+    "jetson": "bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in*_label",
+    "android": "bus/iio/devices/iio:device*/energy_value",
+    "hwmon": "class/hwmon/hwmon*/energy*_input",
+}
+"""Name of a reader of energy: the files below /sys that it reads. NVIDIA cards have a program instead."""
+
+
+def read_text(path: Path) -> str | None:
+    """What stands in a small file of the kernel, None where it is absent or closed to this user."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def conditions(sys: Path = SYS) -> dict[str, Any]:
+    """Per core: governor and frequency in MHz now; hottest sensor in degrees; throttling as the board says it."""
+    cpu = sys / "devices/system/cpu"
+    found: dict[str, Any] = {}
+    texts = [read_text(path) for path in sorted(cpu.glob(_FREQUENCY), key=lambda p: int(p.parts[-3][3:]))]
+    frequencies = [int(text) / 1000 for text in texts if text and text.isdigit()]
+    if frequencies:
+        found["frequency_mhz"] = frequencies
+    governors = {read_text(path) for path in cpu.glob("cpu[0-9]*/cpufreq/scaling_governor")} - {None}
+    if governors:
+        found["governor"] = "/".join(sorted(str(g) for g in governors))
+    degrees = [read_text(path) for path in sys.glob("class/thermal/thermal_zone*/temp")]
+    hot = [int(text) / 1000 for text in degrees if text and text.lstrip("-").isdigit()]
+    if hot:
+        found["temperature_c"] = max(hot)
+    throttled = read_text(sys / _THROTTLED)
+    if throttled:
+        found["throttled"] = throttled
+    return found
+
+
+def power_sources(sys: Path = SYS) -> list[str]:
+    """Names of the energy counters that this user may read."""
+    names = [
+        name for name, files in POWER_SOURCES.items() if any(read_text(path) is not None for path in sys.glob(files))
+    ]
+    return [*names, "nvml"] if shutil.which("nvidia-smi") else names
+
+
+def free_bytes(folder: Path) -> int:
+    """Space left on the disk that holds `folder`, or will hold it."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,96 @@
+"""Boards and servers, through the user's own ssh.
+
+Never asks, never accepts a key: BatchMode, and known hosts only. Addresses, users and keys may all stand in
+~/.ssh/config instead of in the target file.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import LostError, TargetError
+from .reach import Reach
+from .transport import NOT_FOUND, Output
+
+_SSH_FAILED = 255
+"""ssh's own exit code; whatever else it returns comes from the command."""
+
+ALIVE_EVERY_S, ALIVE_TRIES = 5, 3
+
+_FAULTS = (
+    (
+        ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "host key is known for"),
+        "its host key is not the one that is known. Compare the fingerprint with the device's own "
+        "(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then connect once by hand: ssh {address}; a "
+        "key that changed is removed with ssh-keygen -R {host}. hwnas accepts no key by itself",
+    ),
+    (
+        ("Permission denied", "Too many authentication failures", "no mutual signature"),
+        "it does not let this user in without a password. Install your key with ssh-copy-id {address}, load it "
+        "into ssh-agent, or set reach.user and reach.identity",
+    ),
+    (
+        ("Bad configuration option", "Bad owner or permissions", "not accessible: No such file", "bad permissions"),
+        "ssh cannot use its own files here; correct what it names",
+    ),
+    (
+        ("Could not resolve hostname",),
+        "the name {host!r} is unknown. Set reach.host to its address, or add the name to ~/.ssh/config",
+    ),
+)
+"""Words of ssh on standard error: what they mean and what to do. None of these passes by itself."""
+
+
+@dataclass(frozen=True)
+class Ssh:
+    """A device that ssh reaches. name: of the target, for messages."""
+
+    name: str
+    reach: Reach
+
+    def wrap(self, command: Sequence[str]) -> list[str]:
+        """`ssh OPTIONS -- HOST 'COMMAND'`; the far shell splits the one quoted line again."""
+        reach = self.reach
+        options = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UpdateHostKeys": "no",
+            "ConnectTimeout": str(reach.connect_timeout_s),
+            "ConnectionAttempts": "1",
+            "ServerAliveInterval": str(ALIVE_EVERY_S),
+            "ServerAliveCountMax": str(ALIVE_TRIES),
+            "ClearAllForwardings": "yes",
+        }
+        if reach.known_hosts:
+            options["UserKnownHostsFile"] = f'"{reach.known_hosts}"'  # in quotes: ssh splits at spaces
+        if reach.identity:
+            options["IdentitiesOnly"] = "yes"
+        arguments = ["ssh", "-T"]
+        for key, value in options.items():
+            arguments += ["-o", f"{key}={value}"]
+        for flag, value in (("-p", reach.port), ("-l", reach.user), ("-i", reach.identity)):
+            arguments += [flag, str(value)] if value else []
+        return [*arguments, "--", reach.host, shlex.join(command)]
+
+    def fault(self, output: Output) -> TargetError | None:
+        """Why ssh itself failed; LostError where another try may help."""
+        where = f"target {self.name}: {self.reach.address}"
+        if output.code == NOT_FOUND and output.stderr == "ssh: not found":
+            return TargetError(
+                f"target {self.name}: the program ssh is not on this machine; install it (Debian: apt-get install "
+                "openssh-client)"
+            )
+        if output.code >= 0 and output.code != _SSH_FAILED:
+            return None
+        for marks, advice in _FAULTS:
+            if any(mark in output.stderr for mark in marks):
+                said = next(line for line in output.stderr.splitlines() if any(mark in line for mark in marks))
+                advice = advice.format(address=self.reach.address, host=self.reach.host)
+                return TargetError(f"{where} cannot be used: {advice} (ssh: {said.strip()})")
+        said = output.stderr.splitlines()[-1] if output.stderr else f"ssh ended with code {output.code}"
+        return LostError(
+            f"{where} cannot be reached (ssh: {said.strip()}). Is it switched on and in the same network, and is "
+            "its ssh server running?"
+        )
