@@ -1,0 +1,161 @@
+"""Which tensors a network holds at each step: liveness on the kernels of the optimised graph.
+
+`kernels` is what the profiler tells (`profilers.kernels.describe`), in order of execution. A tensor lives
+from the kernel that writes it to the last that reads it; results and inputs of the network live to the end.
+Kernels that only rename a tensor share its bytes, and kernels that may work in place do so where nobody else
+reads their input any more: the rules of onnxruntime's planner (core/framework/allocation_planner.cc,
+FindReusableInput).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from profilers.kernels import argument_bytes
+from targets.errors import DamagedFileError
+
+Kernel = Mapping[str, Any]
+Form = tuple[str, tuple[int, ...]]
+"""Element type and shape."""
+
+RENAMES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
+"""Operations whose output is their first input under another shape: kernels with Alias(0, 0)."""
+
+_UNARY = (
+    *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu", "Selu", "Softplus", "Clip", "Neg", "Abs"),
+    *("Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Cast"),
+)
+IN_PLACE: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(_UNARY, (0,)),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum"), (0, 1)),
+    **dict.fromkeys(("Conv", "FusedConv"), (3,)),
+}
+"""Operation: inputs whose bytes the output may take (MayInplace). The fourth of a convolution is the sum that
+was fused into it. Measured not to be among them: Gelu, QuickGelu, Softmax."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Bytes that are held from the step `first` to the step `last`, both included.
+
+    last: the number of steps for what leaves the network. outside: an input, which the caller holds.
+    """
+
+    size_bytes: int
+    first: int
+    last: int
+    outside: bool = False
+
+
+def peak_live_bytes(kernels: Sequence[Kernel]) -> int:
+    """The most bytes of inputs, activations and results at any step."""
+    return max(live_bytes(kernels), default=0)
+
+
+def live_bytes(kernels: Sequence[Kernel]) -> list[int]:
+    """Bytes held during each step; (n_steps,)."""
+    n = len(kernels)
+    change = [0] * (n + 1)
+    for buffer in buffers(kernels):
+        change[max(buffer.first, 0)] += buffer.size_bytes
+        change[min(buffer.last + 1, n)] -= buffer.size_bytes
+    held, out = 0, []
+    for step in range(n):
+        held += change[step]
+        out.append(held)
+    return out
+
+
+def buffers(kernels: Sequence[Kernel], *, recycle: bool = False) -> list[Buffer]:
+    """The buffers of one run, inputs of the network first, then in order of their first step.
+
+    recycle: a tensor takes the buffer of an earlier one of the same type and shape that nobody reads any
+    more, which then stays held in between, as the runtime's planner has it (FindReusableTensor).
+    """
+    plan = _Plan(kernels)
+    for step, kernel in enumerate(kernels):
+        for place, argument in enumerate(kernel["outputs"]):
+            name, form = _written(kernel, place), _form(argument)
+            index = plan.taken_over(kernel, step, name, form) if place == 0 else None
+            if index is None and recycle and name not in plan.results:
+                index = plan.recycled(form)
+            if index is None:
+                index = plan.make(Buffer(argument_bytes(argument), step, step), form)
+            plan.join(name, index, step)
+        plan.end(step)
+    return plan.made
+
+
+class _Plan:
+    """The buffers so far, who lies where, and which of them are free."""
+
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
+        self.made: list[Buffer] = []
+        self.results = {name for kernel in kernels for name in kernel["results"]}
+        self._owner: dict[str, int] = {}
+        self._forms: list[Form] = []
+        self._alive: list[int] = []
+        self._free: list[int] = []
+        self._last = {name: step for step, kernel in enumerate(kernels) for name in kernel["reads"]}
+        self._last.update(dict.fromkeys(self.results, len(kernels)))
+        written = {name for kernel in kernels for name in kernel["writes"]}
+        for kernel in kernels:
+            for name, argument in zip(kernel["reads"], kernel["inputs"], strict=True):
+                if argument[0] == "activation" and name not in written and name not in self._owner:
+                    outside = Buffer(argument_bytes(argument), -1, len(kernels), outside=True)
+                    self._owner[name] = self.make(outside, _form(argument))
+
+    def make(self, buffer: Buffer, form: Form) -> int:
+        self.made.append(buffer)
+        self._forms.append(form)
+        self._alive.append(len(self.made) - 1)
+        return len(self.made) - 1
+
+    def join(self, name: str, index: int, step: int) -> None:
+        self._owner[name] = index
+        until = max(self.made[index].last, self._last.get(name, step))
+        self.made[index] = replace(self.made[index], last=until)
+
+    def end(self, step: int) -> None:
+        """What nobody needs after this step becomes free."""
+        self._free += [i for i in self._alive if self.made[i].last <= step]
+        self._alive = [i for i in self._alive if self.made[i].last > step]
+
+    def recycled(self, form: Form) -> int | None:
+        """The buffer that became free last of those of this form."""
+        found = next((i for i in reversed(self._free) if self._forms[i] == form), None)
+        if found is not None:
+            self._free.remove(found)
+            self._alive.append(found)
+        return found
+
+    def taken_over(self, kernel: Kernel, step: int, name: str, form: Form) -> int | None:
+        """The buffer of an input that the first output takes over, None where it needs its own."""
+        if name in self.results:
+            return None
+        owners = [self._owner.get(read) for read in kernel["reads"]]
+        if kernel["op"] in RENAMES:
+            return owners[0]
+        for at in IN_PLACE.get(kernel["op"], ()):
+            index = owners[at] if at < len(owners) else None
+            if index is not None and _form(kernel["inputs"][at]) == form:
+                over = self.made[index].last == step and owners.count(index) == 1
+                if over and not self.made[index].outside:
+                    return index
+        return None
+
+
+def _form(argument: Sequence[Any]) -> Form:
+    return argument[1], tuple(argument[2])
+
+
+def _written(kernel: Kernel, place: int) -> str:
+    """The name of the output at `place` of those that exist: one that is left out has no argument."""
+    names = [name for name in kernel["writes"] if name]
+    if place >= len(names):
+        raise DamagedFileError(
+            f"kernel {kernel['name']}: no names for its outputs; profile the network again"
+        )
+    return str(names[place])
