@@ -26,6 +26,9 @@ REFERENCE_EVERY = 16
 GRID = np.linspace(0, 1, 41)
 """Quantiles of the reference that are stored with every row, so that rows need nothing but themselves."""
 
+_CLEARLY = 2
+"""Times the length of a sample: a run of this length needs no further look at how long it is."""
+
 CHECK_EVERY = 5
 """Rounds between two looks at the intervals, which cost 0.2 ms each."""
 
@@ -67,8 +70,12 @@ def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
 
 def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
     """Runs until caches and allocations have settled; returns the runs per sample."""
-    for _ in range(timing.warmups):
+    for _ in range(timing.warmups - 1):
         network.run(1)
+    last = clocks.wall_ns()
+    network.run(1)
+    if clocks.wall_ns() - last > _CLEARLY * timing.min_sample_ms * 1e6:
+        return 1
     fastest_ms = min(sample(network, 2, clocks)[1] for _ in range(2))
     return max(1, math.ceil(timing.min_sample_ms / max(fastest_ms, 1e-4)))
 

@@ -31,7 +31,10 @@ ACTIVATIONS = ("", "Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh"
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """kind: the unit of coverage. family: `conv`, `matmul` or `memory`. values: the family's features."""
+    """kind: the unit of coverage. family: `conv`, `matmul` or `memory`. values: the family's features.
+
+    units: how often the innermost loop starts: stretches of memory that are worked on as one.
+    """
 
     kind: str
     family: str
@@ -39,12 +42,13 @@ class Kernel:
     read_bytes: float
     write_bytes: float
     weight_bytes: float
+    units: float
     values: tuple[float, ...]
 
     @property
     def terms(self) -> tuple[float, ...]:
-        """What a roofline may be made of: 1, MACs, bytes read, written and of weights."""
-        return (1.0, self.macs, self.read_bytes, self.write_bytes, self.weight_bytes)
+        """What a roofline may be made of: 1, MACs, bytes read, written and of weights, inner loops."""
+        return (1.0, self.macs, self.read_bytes, self.write_bytes, self.weight_bytes, self.units)
 
 
 def kernels_of(described: Sequence[Mapping[str, Any]]) -> list[Kernel]:
@@ -87,18 +91,15 @@ def _kernel(one: Mapping[str, Any], traffic: tuple[float, float, float], around:
         if one["op"] in members:
             found = make(one)
             if found is not None:
-                kind, macs, values = found
-                return Kernel(kind, family, macs, *traffic, (*values, *_size(macs, traffic), *around))
-    kind, macs, values = _memory(one)
-    return Kernel(kind, "memory", macs, *traffic, (*values, *_size(macs, traffic), *around))
+                break
+    else:
+        family, found = "memory", _memory(one)
+    kind, macs, units, values = found
+    size = (_log(macs), *(_log(t) for t in traffic), math.log((macs + 1) / (sum(traffic) + 1)), _log(units))
+    return Kernel(kind, family, macs, *traffic, units, (*values, *size, *around))
 
 
-def _size(macs: float, traffic: tuple[float, float, float]) -> tuple[float, ...]:
-    total = sum(traffic)
-    return (_log(macs), *(_log(t) for t in traffic), math.log((macs + 1) / (total + 1)))
-
-
-SIZE_NAMES = ("log_macs", "log_read", "log_write", "log_weight", "log_intensity")
+SIZE_NAMES = ("log_macs", "log_read", "log_write", "log_weight", "log_intensity", "log_units")
 AROUND_NAMES = ("log_net_weights", "log_net_bytes", "log_net_largest", "log_since_written", "log_previous")
 
 CONV_NAMES = (
@@ -108,7 +109,11 @@ CONV_NAMES = (
 )
 
 
-def _conv(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]] | None:
+_Found = tuple[str, float, float, tuple[float, ...]]
+"""(kind, MACs, units, values)"""
+
+
+def _conv(one: Mapping[str, Any]) -> _Found | None:
     x, y = one["inputs"][0][2], one["outputs"][0][2] if one["outputs"] else []
     w = next((a[2] for a in one["inputs"][1:] if a[0] == "weight" and len(a[2]) >= 3), None)
     if w is None or len(x) != len(w) or len(y) != len(w) or len(x) > 4:
@@ -140,7 +145,11 @@ def _conv(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]] | None
     if not depthwise and per_group < 4:
         shape = "stem"
     layout = "blocked " if blocked else "plain "
-    return f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}", macs, tuple(map(float, values))
+    name = f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}"
+    # Rows of output times groups of four blocks of output channels, and blocks of input channels: what MLAS loops over.
+    units = b * h_out * max(groups if not depthwise else 1, 1) * -(-c_out // max(groups, 1) // 64 or 1)
+    units *= 1 if depthwise else -(-per_group // 16)
+    return name, macs, float(units), tuple(map(float, values))
 
 
 def _nchw(shape: Sequence[int], last: bool) -> tuple[int, int, int, int]:
@@ -156,7 +165,7 @@ MATMUL_NAMES = (
 )
 
 
-def _matmul(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]] | None:
+def _matmul(one: Mapping[str, Any]) -> _Found | None:
     a, y = one["inputs"][0][2], one["outputs"][0][2] if one["outputs"] else []
     if not a or not y:
         return None
@@ -180,7 +189,7 @@ def _matmul(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]] | No
     )
     form = "vector" if m == 1 and batch == 1 else "weights" if weight else "batched"
     kind = f"{'int8 ' if _bytes_each(one) == 1 else ''}matmul {form}"
-    return kind, macs, tuple(map(float, values))
+    return kind, macs, float(batch), tuple(map(float, values))
 
 
 MEMORY_NAMES = (
@@ -201,7 +210,7 @@ _OPS = (
 )
 
 
-def _memory(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]]:
+def _memory(one: Mapping[str, Any]) -> _Found:
     attributes, op = one["attributes"], one["op"]
     given = [a for a in _given(one) if a[2] or a[0] == "activation"]
     x = list(given[0][2]) if given else []
@@ -224,7 +233,45 @@ def _memory(one: Mapping[str, Any]) -> tuple[str, float, tuple[float, ...]]:
         *(_log(elements), area, max(attributes.get("strides") or [1]), math.prod(largest[:axis])),
         x[-1] if x else 1,
     )
-    return name, 0.0, tuple(map(float, values))
+    return name, 0.0, float(_stretches(op, [list(a[2]) for a in given], y, axis, perm)), tuple(map(float, values))
+
+
+def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: Sequence[int]) -> int:
+    """How many stretches of memory an operation goes through one by one."""
+    x = inputs[0] if inputs else []
+    if op == "Transpose":
+        return math.prod(x) // max(_unit(x, perm), 1)
+    if op in ("Concat", "Split"):
+        return math.prod(y[:axis]) * max(len(inputs), 2)
+    if op in ("Expand", "Pad", "Slice", "Gather", "Tile", "Resize", "Upsample"):
+        return math.prod(y[:-1])
+    if op in _ROWWISE:
+        return math.prod(x[:axis])
+    span, n = 1, max(math.prod(y), 1)
+    for i in range(1, len(y) + 1):  # axes from the end, as long as every input goes on or stays still
+        sizes = [s[-i] if i <= len(s) else 1 for s in inputs if math.prod(s) > 1]
+        if len({size == 1 for size in sizes}) > 1 and i > 1 and span > 1 and _changes(inputs, i):
+            break
+        span *= y[-i]
+    return n // max(span, 1)
+
+
+def _changes(inputs: list[list[int]], i: int) -> bool:
+    """Whether some input that went on along the axis before starts to repeat at axis `-i`, or the other way."""
+    for shape in inputs:
+        if math.prod(shape) <= 1:
+            continue
+        here = shape[-i] if i <= len(shape) else 1
+        before = shape[-i + 1] if i - 1 <= len(shape) else 1
+        if (here == 1) != (before == 1):
+            return True
+    return False
+
+
+_ROWWISE = frozenset(
+    ("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization")
+    + ("InstanceNormalization", "GroupNorm", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "LRN")
+)
 
 
 def _unit(shape: Sequence[int], perm: Sequence[int]) -> int:

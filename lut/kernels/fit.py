@@ -1,0 +1,112 @@
+"""From profiled networks to a predictor, and how far off it is on networks that it has not seen."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import TargetError
+
+from . import regress
+from .features import Kernel
+from .labels import Labelled
+from .network import Overhead, calibrated, doubt, fit_overhead
+from .regress import KernelModel
+
+Floats = NDArray[np.float64]
+
+FOLDS = 4
+MIN_NETWORKS = 10
+MIN_OF_KIND = 8
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """model, overhead, factor: see LatencyPredictor. errors: of networks left out of the fit, in percent."""
+
+    model: KernelModel
+    overhead: Overhead
+    factor: float
+    errors: Mapping[str, Any]
+
+
+def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
+    """The predictor's parts; each network is predicted once by a model of the others, for the errors."""
+    if len(networks) < MIN_NETWORKS:
+        raise TargetError(
+            f"only {len(networks)} networks were measured, a predictor needs {MIN_NETWORKS}; give more minutes, "
+            "or quiet the machine"
+        )
+    overhead = fit_overhead(networks)
+    unseen = _left_out(networks, seed)
+    spread = _spread(networks, unseen)
+    kernels, times = pooled(networks)
+    model = regress.stored(regress.fit(kernels, times, seed), kernels, spread)
+    predicted = np.array([overhead.latency_ms(float(u.sum()), len(u)) for u in unseen])
+    truth = np.array([n.latency_ms for n in networks])
+    doubts = np.array([doubt(u, model.log_spread(n.kernels)) for n, u in zip(networks, unseen, strict=True)])
+    errors = predicted / truth - 1
+    own = np.array([overhead.latency_ms(float(n.kernel_ms.sum()), len(n.kernels)) for n in networks])
+    return Fitted(
+        model,
+        overhead,
+        calibrated(errors, doubts),
+        {
+            **summary(predicted, truth),
+            "ceiling_mape_pct": float(100 * np.abs(own / truth - 1).mean()),
+            "noise_pct": float(100 * np.mean([n.half_split for n in networks])),
+            "networks": len(networks),
+            "kernels": len(kernels),
+        },
+    )
+
+
+def pooled(networks: Sequence[Labelled]) -> tuple[list[Kernel], Floats]:
+    """(all kernels, their times)."""
+    return [k for n in networks for k in n.kernels], np.concatenate([n.kernel_ms for n in networks])
+
+
+def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
+    """The figures of the field: mean error, shares within 5 and 10 %, rank correlation."""
+    from scipy.stats import spearmanr
+
+    off = 100 * np.abs(predicted / truth - 1)
+    return {
+        "mape_pct": float(off.mean()),
+        "median_pct": float(np.median(off)),
+        "within_5_pct": float(100 * (off <= 5).mean()),
+        "within_10_pct": float(100 * (off <= 10).mean()),
+        "spearman": float(spearmanr(predicted, truth).statistic),
+    }
+
+
+def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
+    """Kernel times of each network, by a model of other networks."""
+    folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
+    out: list[Floats] = [np.empty(0)] * len(networks)
+    for fold in range(FOLDS):
+        kernels, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
+        fitted = regress.fit(kernels, times, seed)
+        for i in np.flatnonzero(folds == fold):
+            out[i] = regress.predict_once(fitted, networks[i].kernels)
+    return out
+
+
+def _spread(networks: Sequence[Labelled], unseen: Sequence[Floats]) -> dict[str, float]:
+    """Root mean square of log(measured / predicted) by kind, where there are enough, and by family."""
+    rest: dict[str, list[float]] = defaultdict(list)
+    for network, predicted in zip(networks, unseen, strict=True):
+        for kernel, log in zip(network.kernels, np.log(network.kernel_ms / predicted), strict=True):
+            rest[kernel.kind].append(log)
+            rest[kernel.family].append(log)
+    families = {k.family for n in networks for k in n.kernels}
+    return {
+        name: float(np.sqrt(np.mean(np.square(logs))))
+        for name, logs in rest.items()
+        if len(logs) >= MIN_OF_KIND or name in families
+    }
