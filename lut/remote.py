@@ -18,17 +18,15 @@ from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
 from targets.connect import connect
-from targets.errors import DamagedFileError, HwnasError, LostError, TargetError, UsageError
+from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
+from .patience import persevere
 
 Log = Callable[[str], None]
 Sleep = Callable[[float], None]
-
-PAUSES_S = (2.0, 10.0, 30.0)
-"""Before a lost connection is tried again; the last is about what a small board needs to boot."""
 
 GRACE_S = 60.0
 """How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
@@ -67,34 +65,21 @@ class PythonDevice:
     def measure(self, job: Job, advance: Callable[[], None]) -> None:
         """Rows of the job's file are completed; those of a first contact that fails are left as they were.
 
-        A lost connection is tried again after each of PAUSES_S, counted anew whenever a row has arrived.
+        A connection that is lost later is tried again; rows that have arrived are not measured twice.
         """
         self._start()
         known = {identity(row) for row in read_rows(job.rows_path)}
         until = time.monotonic() + job.timing.seconds
-        pauses = iter(PAUSES_S)
-        while True:
-            before = len(known)
-            try:
-                self._measure_once(job, known, until, advance)
-                break
-            except LostError as error:
-                if len(known) > before:
-                    pauses = iter(PAUSES_S)
-                self._wait(pauses, error, len(known), job)
+        persevere(
+            lambda: self._measure_once(job, known, until, advance),
+            lambda: len(known),
+            job.folder,
+            self._log,
+            self._sleep,
+        )
         complete = {row for group in wanted_rows(job) for row in group} <= known
         if complete and not self._shared:
             self._ask("drop", self._folder, _job_id(job))
-
-    def _wait(self, pauses: Iterator[float], error: LostError, n_rows: int, job: Job) -> None:
-        pause = next(pauses, None)
-        if pause is None:
-            raise TargetError(
-                f"{error} Given up after {len(PAUSES_S)} more tries; {n_rows} rows are kept in {job.rows_path} and "
-                "on the device, and the same command goes on from there"
-            ) from None
-        self._log(f"{error} Trying again in {pause:.0f} s")
-        self._sleep(pause)
 
     def _measure_once(
         self, job: Job, known: set[tuple[str, str, int]], until: float, advance: Callable[[], None]
@@ -142,7 +127,9 @@ class PythonDevice:
             for batch in _batches([paths[digest] for digest in answer["missing"]]):
                 data = b"".join(b"%s %d\n%s" % (sha256(raw).encode(), len(raw), raw) for raw in batch)
                 self._ask("receive", self._folder, stdin=data, timeout_s=_SEND_S)
-        raise TargetError(f"target {self._target.name}: files that were sent are not on the device; try again")
+        raise TargetError(
+            f"target {self._target.name}: files that were sent are not on the device; try again"
+        )
 
     def _start(self) -> None:
         """Bring the code there, once per process and device."""
@@ -165,7 +152,9 @@ class PythonDevice:
         return self._check(execute(self._transport, command, stdin=stdin, timeout_s=timeout_s))
 
     def _answer(self, output: Output) -> Any:
-        answers = [value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None]
+        answers = [
+            value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None
+        ]
         return answers[-1] if answers else None
 
     def _check(self, output: Output) -> Output:

@@ -1,7 +1,7 @@
 """The files of jobs on a device: each content once, by its SHA-256, linked into the jobs that use it.
 
-    <folder>/files/<sha256>          whole and checked, or absent
-    <folder>/jobs/<id>/              a job as `python -m profilers` reads it
+<folder>/files/<sha256>          whole and checked, or absent
+<folder>/jobs/<id>/              a job as `python -m profilers` reads it
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Store:
             if len(data) < size:
                 break
             if sha256(data) != digest:
-                raise DamagedFileError(f"a file of the job arrived damaged (expected {digest[:16]}…); send it again")
+                raise DamagedFileError(
+                    f"a file of the job arrived damaged (expected {digest[:16]}…); send it again"
+                )
             try:
                 write_atomic(self._files / digest, data)
             except DamagedFileError as error:

@@ -9,4 +9,13 @@ from .context import Context, host_facts, make_context
 from .reach import Reach
 from .target import PROVIDERS, Target, known_targets, load_target
 
-__all__ = ["PROVIDERS", "Context", "Reach", "Target", "host_facts", "known_targets", "load_target", "make_context"]
+__all__ = [
+    "PROVIDERS",
+    "Context",
+    "Reach",
+    "Target",
+    "host_facts",
+    "known_targets",
+    "load_target",
+    "make_context",
+]

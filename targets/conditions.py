@@ -54,7 +54,9 @@ def conditions(sys: Path = SYS) -> dict[str, Any]:
 def power_sources(sys: Path = SYS) -> list[str]:
     """Names of the energy counters that this user may read."""
     names = [
-        name for name, files in POWER_SOURCES.items() if any(read_text(path) is not None for path in sys.glob(files))
+        name
+        for name, files in POWER_SOURCES.items()
+        if any(read_text(path) is not None for path in sys.glob(files))
     ]
     return [*names, "nvml"] if shutil.which("nvidia-smi") else names
 

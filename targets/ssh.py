@@ -32,7 +32,12 @@ _FAULTS = (
         "into ssh-agent, or set reach.user and reach.identity",
     ),
     (
-        ("Bad configuration option", "Bad owner or permissions", "not accessible: No such file", "bad permissions"),
+        (
+            "Bad configuration option",
+            "Bad owner or permissions",
+            "not accessible: No such file",
+            "bad permissions",
+        ),
         "ssh cannot use its own files here; correct what it names",
     ),
     (
@@ -86,7 +91,9 @@ class Ssh:
             return None
         for marks, advice in _FAULTS:
             if any(mark in output.stderr for mark in marks):
-                said = next(line for line in output.stderr.splitlines() if any(mark in line for mark in marks))
+                said = next(
+                    line for line in output.stderr.splitlines() if any(mark in line for mark in marks)
+                )
                 advice = advice.format(address=self.reach.address, host=self.reach.host)
                 return TargetError(f"{where} cannot be used: {advice} (ssh: {said.strip()})")
         said = output.stderr.splitlines()[-1] if output.stderr else f"ssh ended with code {output.code}"
