@@ -1,8 +1,8 @@
-"""Measure on an Android device: no Python there, so onnxruntime_perf_test is called through adb, network by network.
+"""Measure on an Android device: no Python there, so adb calls onnxruntime_perf_test, network by network.
 
-Each round calls it once per network in random order, with calls of the reference network in between. Every call is a
-fresh process; its times are kept on this side as soon as it ends, so that a cable that comes off costs one call.
-Latencies only: kernels and memory need the Python side, and asking for them is an error.
+Each round calls it once per network in random order, with calls of the reference network in between. Every
+call is a fresh process; its times are kept on this side as soon as it ends, so that a cable that comes off
+costs one call. Latencies only: kernels and memory need the Python side, and asking for them is an error.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ class NativeDevice:
         )
         self._adb: Adb | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def contact(self) -> None:
+        """Find the device and do nothing there; TargetError when that fails."""
+        self._device()
+
+    def facts(self) -> Mapping[str, Any]:
         """What the device, its system and its runtime are; the runtime by the hashes of its files."""
         runner = self._runner()
         library = str(Path(runner).with_name("libonnxruntime.so"))
@@ -83,20 +87,21 @@ class NativeDevice:
         facts |= cpu_facts(self._text("cat", "/proc/cpuinfo"))
         return facts
 
-    def inventory(self) -> dict[str, Any]:
+    def inventory(self) -> Mapping[str, Any]:
         """What the device has of that which measuring needs, as profilers.facts.inventory tells of others."""
         runner = self._runner()
-        there = self._shell("test", "-x", runner).code == 0
+        if self._shell("test", "-x", runner).code != 0:
+            self._refuse_runner(f"{runner} is not there, or not executable")
         return {
-            "runner": runner if there else None,
+            "runner": runner,
             "folder": self._folder,
             "free_bytes": self._free_bytes(),
             "conditions": self._conditions(),
-            "power_sources": [],
+            "energy": [],
         }
 
     def measure(self, job: Job, advance: Callable[[], None]) -> None:
-        """Rows of the job's file are completed, as far as the time suffices; lost devices as PythonDevice has it."""
+        """Rows of the job's file are completed, as by PythonDevice; calls that ended are not repeated."""
         self._check_kinds(job)
         calls = _Calls(job)
         self._device()  # a first contact that fails is not tried again
@@ -130,8 +135,8 @@ class NativeDevice:
         others = sorted({kind for kinds in job.kinds.values() for kind in kinds} - {"time"})
         if others:
             raise TargetError(
-                f"target {self._target.name}: an Android device measures latencies only, not {', '.join(others)}; "
-                "these come from a target with Python"
+                f"target {self._target.name}: an Android device measures latencies only, not "
+                f"{', '.join(others)}; these come from a target with Python"
             )
 
     def _prepare(self, job: Job) -> None:
@@ -165,8 +170,8 @@ class NativeDevice:
             what = perf_test.explain(output.stderr, output.code)
             if "not supported in this build" in what:
                 raise TargetError(
-                    f"target {self._target.name}: provider {self._target.provider} is not in this runner ({what}); "
-                    "build it with that provider, or set provider = 'cpu'"
+                    f"target {self._target.name}: provider {self._target.provider} is not in this runner "
+                    f"({what}); build it with that provider, or set provider = 'cpu'"
                 )
             raise DamagedFileError(
                 f"onnxruntime_perf_test cannot run {key or 'the reference network'}: {what}"

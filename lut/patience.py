@@ -33,8 +33,8 @@ def persevere(
             pause = next(pauses, None)
             if pause is None:
                 raise TargetError(
-                    f"{error} Given up after {len(PAUSES_S)} more tries; {n_known()} measurements are kept in "
-                    f"{kept_in}, and the same command goes on from there"
+                    f"{error} Given up after {len(PAUSES_S)} more tries; {n_known()} measurements are kept "
+                    f"in {kept_in}, and the same command goes on from there"
                 ) from None
             log(f"{error} Trying again in {pause:.0f} s")
             sleep(pause)

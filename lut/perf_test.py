@@ -1,7 +1,8 @@
 """onnxruntime's own timing program, as it is called and as it answers.
 
-Options and output: onnxruntime/test/perftest (command_args_parser.cc, performance_runner.cc). It is called with every
-option spelt out, because its defaults are not the library's: 600 seconds, and in older versions graph level 1.
+Options and output: onnxruntime/test/perftest (command_args_parser.cc, performance_runner.cc). It is called
+with every option spelt out, because its defaults are not the library's: 600 seconds, and in older versions
+graph level 1.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ _FIELDS = {
 }
 
 HOW_TO_GET = (
-    "It is part of onnxruntime's source and of no package: build it with `./build.sh --android --android_abi arm64-v8a "
-    "--android_api 29 --android_sdk_path SDK --android_ndk_path NDK --config Release --build_shared_lib --parallel`, "
-    "copy onnxruntime_perf_test and libonnxruntime.so into one folder of the device with `adb push` (a folder below "
-    "/data/local/tmp), make it executable with `adb shell chmod +x`, and set reach.runner to its path"
+    "It is part of onnxruntime's source and of no package: build it with `./build.sh --android --android_abi "
+    "arm64-v8a --android_api 29 --android_sdk_path SDK --android_ndk_path NDK --config Release "
+    "--build_shared_lib --parallel`, copy onnxruntime_perf_test and libonnxruntime.so into one folder of the "
+    "device with `adb push` (a folder below /data/local/tmp), make it executable with `adb shell chmod +x`, "
+    "and set reach.runner to its path"
 )
 
 
@@ -52,7 +54,7 @@ def arguments(target: Target, model: str, result: str, *, n_runs: int, seed: int
 
 
 def parse(stdout: str, result: str, key: str, n_runs: int) -> Timed:
-    """The result file has a line `folder,seconds,peak bytes,CPU percent,number` per run, then the statistics."""
+    """The result file has a line `folder,seconds,peak bytes,CPU percent,number` per run, then statistics."""
     rows = [line.split(",") for line in result.splitlines() if line.count(",") == 4]
     try:
         times_ms = tuple(1e3 * float(row[1]) for row in rows)
@@ -60,8 +62,8 @@ def parse(stdout: str, result: str, key: str, n_runs: int) -> Timed:
         times_ms = ()
     if len(times_ms) != n_runs or not all(0 < t < math.inf for t in times_ms):
         raise DamagedFileError(
-            f"onnxruntime_perf_test on {key}: {len(times_ms)} of {n_runs} times in its result file; is it the program "
-            "that this version of hwnas knows (its result file has five columns)?"
+            f"onnxruntime_perf_test on {key}: {len(times_ms)} of {n_runs} times in its result file; is it "
+            "the program that this version of hwnas knows (its result file has five columns)?"
         )
     found = {name: re.search(pattern, stdout, re.MULTILINE) for name, pattern in _FIELDS.items()}
     values = {name: float(match.group(1)) if match else None for name, match in found.items()}

@@ -1,4 +1,4 @@
-"""Measure on a device that has Python: bring code and files there, take rows as they come, survive a cut line."""
+"""Measure on a device that has Python: bring code and files there, take rows as they come."""
 
 from __future__ import annotations
 
@@ -54,13 +54,17 @@ class PythonDevice:
         self._folder = target.reach.folder or FOLDER
         self._code = ""
 
-    def facts(self) -> dict[str, Any]:
-        """The device's own facts, for the context of what is measured there."""
-        return self._ask("facts")
+    def contact(self) -> None:
+        """Reach the device and do nothing there; TargetError when that fails."""
+        execute(self._transport, ["true"], timeout_s=_ASK_S)
 
-    def inventory(self) -> dict[str, Any]:
+    def facts(self) -> Mapping[str, Any]:
+        """The device's own facts, for the context of what is measured there."""
+        return dict(self._ask("facts"))
+
+    def inventory(self) -> Mapping[str, Any]:
         """What the device has of that which measuring needs (profilers.facts.inventory)."""
-        return self._ask("inventory", self._folder)
+        return dict(self._ask("inventory", self._folder))
 
     def measure(self, job: Job, advance: Callable[[], None]) -> None:
         """Rows of the job's file are completed; those of a first contact that fails are left as they were.
@@ -163,8 +167,9 @@ class PythonDevice:
         where = f"target {self._target.name} ({self._target.reach.address})"
         if output.code in (NOT_FOUND - 1, NOT_FOUND):
             raise TargetError(
-                f"{where}: there is no Python at {self._python!r}; install Python 3.9 or newer (Debian and Raspberry "
-                f"Pi OS: sudo apt install python3), or set reach.python to its path ({_last_words(output)})"
+                f"{where}: there is no Python at {self._python!r}; install Python 3.9 or newer (Debian and "
+                "Raspberry Pi OS: sudo apt install python3), or set reach.python to its path "
+                f"({_last_words(output)})"
             )
         raise _ERRORS.get(output.code, TargetError)(f"{where}: {_last_words(output)}")
 

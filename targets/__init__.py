@@ -7,7 +7,7 @@ measured lives in `profilers`, what was measured in `lut`.
 
 from .context import Context, host_facts, make_context
 from .reach import Reach
-from .target import PROVIDERS, Target, known_targets, load_target
+from .target import PROVIDERS, Target, known_targets, load_target, target_file
 
 __all__ = [
     "PROVIDERS",
@@ -18,4 +18,5 @@ __all__ = [
     "known_targets",
     "load_target",
     "make_context",
+    "target_file",
 ]

@@ -14,7 +14,7 @@ from .reach import Reach
 from .transport import Output
 
 _STATES = {
-    "unauthorized": "does not trust this machine: unlock its screen and accept the key that it shows, then try again",
+    "unauthorized": "does not trust this machine: unlock its screen, accept the key that it shows, try again",
     "offline": "is offline: unplug it and plug it in again, or run adb reconnect",
     "no permissions": "may not be opened by this user: see `adb devices -l` for the udev rule it needs",
 }
@@ -55,8 +55,8 @@ class Adb:
         said = output.stderr + output.stdout.decode(errors="replace")
         if any(mark in said for mark in _NO_SPACE):
             raise TargetError(
-                f"target {self.name}: no space on the device for {path} ({len(data)} bytes); free some there, or "
-                "set reach.folder"
+                f"target {self.name}: no space on the device for {path} ({len(data)} bytes); free some "
+                "there, or set reach.folder"
             )
         raise TargetError(f"target {self.name}: adb cannot write {path}: {said.strip()}")
 
@@ -101,8 +101,8 @@ def client(name: str, arguments: Sequence[str], timeout_s: float) -> Output:
         )
     except FileNotFoundError:
         raise TargetError(
-            f"target {name}: the program adb is not on this machine; install it (Debian: apt-get install adb, or "
-            "Android's platform-tools)"
+            f"target {name}: the program adb is not on this machine; install it (Debian: apt-get install "
+            "adb, or Android's platform-tools)"
         ) from None
     except subprocess.TimeoutExpired:
         raise LostError(

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 9):
+    if sys.version_info < (3, 9):  # noqa: UP036  (the very question)
         sys.exit(
-            f"error: Python {sys.version_info[0]}.{sys.version_info[1]} is too old, 3.9 or newer is needed; install one "
-            "beside it and set reach.python to its path"
+            f"error: Python {sys.version_info[0]}.{sys.version_info[1]} is too old, 3.9 or newer is needed; "
+            "install one beside it and set reach.python to its path"
         )
     target = Path(sys.argv[1]).expanduser().absolute() / sys.argv[2]
     raw = sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""A device behind a real ssh server on this machine, with throw-away keys, and a line to it that can be cut."""
+"""A device behind a real ssh server on this machine, with throw-away keys, and a line to it to cut."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     config.write_text(
         f"Port {server.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPasswordAuthentication no\nStrictModes no\n"
-        "KbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nUseDNS no\nKexAlgorithms curve25519-sha256\n"
+        "KbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
+        "UseDNS no\nKexAlgorithms curve25519-sha256\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # where Debian's sshd drops its privileges

@@ -159,7 +159,7 @@ def test_given_up_after_three_more_tries_with_rows_kept(board: Target, line, net
     def advance() -> None:
         line.limit = 0
 
-    with pytest.raises(TargetError, match="measurements are kept in .* the same command goes on from there"):
+    with pytest.raises(TargetError, match=r"measurements are kept in .* the same command goes on from there"):
         device.measure(job, advance)
     assert pauses == [2, 10, 30]
     n_rows = len(read_rows(job.rows_path))
@@ -201,7 +201,7 @@ def client_pid(port: str) -> int:
 def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("")
-    with pytest.raises(TargetError, match="host key is not the one that is known.*accepts no key by itself"):
+    with pytest.raises(TargetError, match=r"host key is not the one that is known.*accepts no key by itself"):
         PythonDevice(reaching(board, known_hosts=str(empty)), nothing).facts()
     assert empty.read_text() == ""
     other = tmp_path / "other"
@@ -209,7 +209,7 @@ def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -
     words = other.with_suffix(".pub").read_text().split()
     changed = tmp_path / "changed"
     changed.write_text(f"[127.0.0.1]:{sshd.port} {words[0]} {words[1]}\n")
-    with pytest.raises(TargetError, match="ssh-keygen -R 127.0.0.1"):
+    with pytest.raises(TargetError, match=r"ssh-keygen -R 127.0.0.1"):
         PythonDevice(reaching(board, known_hosts=str(changed)), nothing).facts()
     with pytest.raises(TargetError, match="does not let this user in without a password"):
         PythonDevice(reaching(board, identity=str(other)), nothing).facts()
@@ -218,13 +218,15 @@ def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -
 def test_unreachable_devices_are_said_at_once(board: Target, line) -> None:
     line.close()
     for change in ({"port": line.port}, {"host": "no-such-host.invalid"}):
-        with pytest.raises(TargetError, match="cannot be (reached|used).*(Is it switched on|Set reach.host)"):
+        with pytest.raises(
+            TargetError, match=r"cannot be (reached|used).*(Is it switched on|Set reach.host)"
+        ):
             PythonDevice(reaching(board, **change), nothing).facts()
 
 
 def test_without_an_ssh_client(board: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TargetError, match="install it .Debian: apt-get install openssh-client"):
+    with pytest.raises(TargetError, match=r"install it .Debian: apt-get install openssh-client"):
         PythonDevice(board, nothing).facts()
 
 
@@ -246,9 +248,9 @@ def test_nothing_but_numpy_and_onnxruntime_is_needed_there(
 def test_without_onnxruntime_numpy_or_python(board: Target, lean_python, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="has no onnxruntime; install it there: python3 -m pip install"):
         PythonDevice(reaching(board, python=lean_python("numpy")), nothing).facts()
-    with pytest.raises(TargetError, match="has no numpy; install it there: .*python3-numpy"):
+    with pytest.raises(TargetError, match=r"has no numpy; install it there: .*python3-numpy"):
         PythonDevice(reaching(board, python=lean_python()), nothing).facts()
-    with pytest.raises(TargetError, match="there is no Python at .*none.*apt install python3"):
+    with pytest.raises(TargetError, match=r"there is no Python at .*none.*apt install python3"):
         PythonDevice(reaching(board, python=str(tmp_path / "none")), nothing).facts()
 
 
