@@ -21,7 +21,7 @@ class Row:
     """A kind of block and where in real networks it stands.
 
     levels: how often at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image. keeps: it is built with the channels
-    of its input and stride 1 only. copies: in the deck; two for what most networks are made of.
+    of its input and stride 1 only. copies: in the deck; more for what most networks are made of.
     """
 
     name: str
@@ -37,17 +37,17 @@ _TOKENS = (0, 0, 1, 5, 4)
 _WINDOWS = (0, 4, 4, 4, 3)
 
 ROWS: tuple[Row, ...] = (
-    Row("plain", full.plain, _ANY),
+    Row("plain", full.plain, _ANY, copies=2),
     Row("inverted", mobile.inverted, (3, 4, 4, 4, 4), copies=2),
     Row("vit", token.vit, _TOKENS, keeps=True, copies=2),
     Row("bottleneck", full.bottleneck, _MIDDLE, copies=2),
     Row("inverted_se", mobile.inverted_se, (2, 4, 4, 4, 4), copies=2),
-    Row("inception", branch.inception, (0, 1, 4, 4, 3)),
+    Row("inception", branch.inception, (0, 1, 4, 4, 3), copies=2),
     Row("convnext", meta.convnext, _MIDDLE, keeps=True),
     Row("basic", full.basic, _MIDDLE, copies=2),
     Row("separable", mobile.separable, (4, 4, 4, 4, 4), copies=2),
     Row("windowed", token.windowed, _WINDOWS, keeps=True),
-    Row("grouped", full.grouped, _MIDDLE, copies=2),
+    Row("grouped", full.grouped, _MIDDLE, copies=3),
     Row("ghost", mobile.ghost, (2, 4, 4, 4, 4)),
     Row("fire", branch.fire, (0, 4, 4, 4, 0)),
     Row("mixer", token.mixer, _TOKENS, keeps=True),
@@ -67,7 +67,7 @@ ROWS: tuple[Row, ...] = (
     Row("aggregation", branch.aggregation, _MIDDLE),
     Row("eca", mobile.eca, _MIDDLE),
     Row("conv_attention", token.conv_attention, (0, 0, 2, 4, 4), keeps=True),
-    Row("factored", full.factored, _MIDDLE),
+    Row("factored", full.factored, _MIDDLE, copies=2),
     Row("high_resolution", branch.high_resolution, (0, 4, 4, 2, 0)),
     Row("levit", token.levit, _TOKENS, keeps=True),
     Row("preact", full.preact, _MIDDLE),
