@@ -14,8 +14,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 HOW_TO_GET = {
     "numpy": "python3 -m pip install numpy (Debian and Raspberry Pi OS: sudo apt install python3-numpy)",
-    "onnxruntime": "python3 -m pip install onnxruntime (with CUDA: onnxruntime-gpu; on a Jetson: the wheel of "
-    "its JetPack), in a virtual environment where the system refuses, with reach.python set to its python",
+    "onnxruntime": "python3 -m pip install onnxruntime (with CUDA: onnxruntime-gpu; on a Jetson: the wheel "
+    "for its JetPack), in a virtual environment where the system refuses, with reach.python set to that",
 }
 """Package that measuring needs: how to get it."""
 

@@ -7,7 +7,7 @@ Never asks, never accepts a key: BatchMode, and known hosts only. Addresses, use
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import LostError, TargetError
@@ -89,15 +89,20 @@ class Ssh:
             )
         if output.code >= 0 and output.code != _SSH_FAILED:
             return None
+        lines = output.stderr.splitlines()
         for marks, advice in _FAULTS:
             if any(mark in output.stderr for mark in marks):
                 said = next(
                     line for line in output.stderr.splitlines() if any(mark in line for mark in marks)
                 )
                 advice = advice.format(address=self.reach.address, host=self.reach.host)
-                return TargetError(f"{where} cannot be used: {advice} (ssh: {said.strip()})")
-        said = output.stderr.splitlines()[-1] if output.stderr else f"ssh ended with code {output.code}"
+                return TargetError(f"{where} cannot be used: {advice} (ssh: {said})")
+        said = _said(lines[-1:]) or f"it ended with code {output.code}"
         return LostError(
-            f"{where} cannot be reached (ssh: {said.strip()}). Is it switched on and in the same network, "
+            f"{where} cannot be reached (ssh: {said}). Is it switched on and in the same network, "
             "and is its ssh server running?"
         )
+
+
+def _said(lines: Iterable[str]) -> str:
+    return next((line.strip().removeprefix("ssh: ") for line in lines), "")
