@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from targets import Target
-from targets.errors import TargetError
+from targets.errors import HwnasError, TargetError
 
 from .graph import ELEMENT_BYTES, Graph, Node, read_graph
 from .session import Runner
@@ -37,9 +37,13 @@ class ProfiledRunner(Runner):
         self._folder = tempfile.TemporaryDirectory(prefix="hwnas-kernels-")
         optimised = Path(self._folder.name) / "optimised.onnx"
         self._calls: list[int] = []
-        super().__init__(name, model, target, seed, profile=Path(self._folder.name) / "trace", save=optimised)
+        try:
+            super().__init__(name, model, target, seed, profile=Path(self._folder.name) / "trace", save=optimised)
+            self._graph = read_graph(optimised.read_bytes(), f"the optimised graph of {name}")
+        except HwnasError:
+            self._folder.cleanup()
+            raise
         self._name = name
-        self._graph = read_graph(optimised.read_bytes(), f"the optimised graph of {name}")
         optimised.unlink()
 
     def run(self, times: int) -> None:
