@@ -100,8 +100,11 @@ class NativeDevice:
             "energy": [],
         }
 
-    def measure(self, job: Job, advance: Callable[[], None]) -> None:
-        """Rows of the job's file are completed, as by PythonDevice; calls that ended are not repeated."""
+    def measure(self, job: Job, advance: Callable[[], None], facts: object = None) -> None:
+        """Rows of the job's file are completed, as by PythonDevice; calls that ended are not repeated.
+
+        facts: not needed, since nothing is kept on the device.
+        """
         self._check_kinds(job)
         calls = _Calls(job)
         self._device()  # a first contact that fails is not tried again

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import targets
 from profilers import Job, read_rows
 from profilers.job import MANIFEST
 from profilers.remote import ANSWER, CONDITIONS
-from profilers.rows import append_rows, identity
+from profilers.rows import Identity, append_rows, identity
 from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
@@ -38,6 +39,8 @@ FOLDER = "~/.cache/hwnas"
 _ASK_S, _SEND_S = 120.0, 1800.0
 _BATCH_BYTES = 32 << 20
 _BOOTSTRAP = Path(targets.__file__ or "").with_name("bootstrap.py")
+
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 _ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4: TargetError}
 
@@ -66,16 +69,18 @@ class PythonDevice:
         """What the device has of that which measuring needs (profilers.facts.inventory)."""
         return dict(self._ask("inventory", self._folder))
 
-    def measure(self, job: Job, advance: Callable[[], None]) -> None:
-        """Rows of the job's file are completed; those of a first contact that fails are left as they were.
+    def measure(self, job: Job, advance: Callable[[], None], facts: Mapping[str, Any] = _NO_FACTS) -> None:
+        """Rows of the job's file are completed; where the first contact fails, they are left as they were.
 
+        facts: of the device now; rows that it keeps of an earlier run count only if they were the same then.
         A connection that is lost later is tried again; rows that have arrived are not measured twice.
         """
         self._start()
+        job_id = _job_id(job, facts)
         known = {identity(row) for row in read_rows(job.rows_path)}
         until = time.monotonic() + job.timing.seconds
         persevere(
-            lambda: self._measure_once(job, known, until, advance),
+            lambda: self._measure_once(job, job_id, known, until, advance),
             lambda: len(known),
             job.folder,
             self._log,
@@ -83,13 +88,13 @@ class PythonDevice:
         )
         complete = {row for group in wanted_rows(job) for row in group} <= known
         if complete and not self._shared:
-            self._ask("drop", self._folder, _job_id(job))
+            self._ask("drop", self._folder, job_id)
 
     def _measure_once(
-        self, job: Job, known: set[tuple[str, str, int]], until: float, advance: Callable[[], None]
+        self, job: Job, job_id: str, known: set[Identity], until: float, advance: Callable[[], None]
     ) -> None:
         left = max(until - time.monotonic(), 1.0)
-        there = str(job.folder) if self._shared else self._place(job, left)
+        there = str(job.folder) if self._shared else self._place(job, job_id, left)
         rows = b"" if self._shared or not job.rows_path.exists() else job.rows_path.read_bytes()
 
         def take(line: bytes) -> None:
@@ -118,14 +123,14 @@ class PythonDevice:
             )
         )
 
-    def _place(self, job: Job, seconds: float) -> str:
+    def _place(self, job: Job, job_id: str, seconds: float) -> str:
         """The folder of the job on the device, with all its files in it."""
         document = read_json(job.folder / MANIFEST, "profiler job")
         document["timing"]["seconds"] = seconds
         manifest = json.dumps(document).encode()
         paths = {digest: job.folder / file for file, digest in wanted(document).items()}
         for _ in range(2):
-            answer = self._ask("place", self._folder, _job_id(job), stdin=manifest)
+            answer = self._ask("place", self._folder, job_id, stdin=manifest)
             if "job" in answer:
                 return str(answer["job"])
             for batch in _batches([paths[digest] for digest in answer["missing"]]):
@@ -191,18 +196,18 @@ def _parse(line: bytes) -> Any:
         raise DamagedFileError(f"an answer of the device is damaged: {line[:80]!r}") from None
 
 
-def _identity(row: Any, target: Target) -> tuple[str, str, int]:
+def _identity(row: Any, target: Target) -> Identity:
     try:
         return identity(row)
     except (TypeError, KeyError):
         raise DamagedFileError(f"target {target.name}: the device answers with what is no row") from None
 
 
-def _job_id(job: Job) -> str:
-    """The same for the same question, whatever time is left for it."""
+def _job_id(job: Job, facts: Mapping[str, Any]) -> str:
+    """The same for the same question to the same device, whatever time is left for it."""
     document = read_json(job.folder / MANIFEST, "profiler job")
     del document["timing"]["seconds"]
-    return sha256(json.dumps(document, sort_keys=True).encode())[:32]
+    return sha256(json.dumps([document, dict(facts)], sort_keys=True).encode())[:32]
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[bytes]]:

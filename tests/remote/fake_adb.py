@@ -74,4 +74,5 @@ def on_disk(text: str) -> str:
     return re.sub(r"/data/local/tmp", str(HOME / "root"), text)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -39,7 +39,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program(tmp_path / "host" / "adb", HERE / "fake_adb.py")
     runner = home / "root" / "hwnas" / "onnxruntime_perf_test"
     runner.parent.mkdir(parents=True)
-    runner.write_text(f"#!{sys.executable} -S\n" + (HERE / "fake_perf_test.py").read_text())
+    runner.write_text(f"#!{sys.executable} -S\n" + (HERE / "fake_runner.py").read_text())
     runner.chmod(0o755)
     (runner.parent / "libonnxruntime.so").write_text("library")
     program(home / "bin" / "getprop", '#!/bin/sh\necho "a $1"\n')

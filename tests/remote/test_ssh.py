@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -295,3 +297,29 @@ def test_a_talkative_shell_and_names_with_spaces_do_no_harm(board: Target, net, 
 def test_a_provider_that_is_not_there(board: Target, net) -> None:
     with pytest.raises(TargetError, match="CUDAExecutionProvider"):
         run_job(replace(board, provider="cuda"), {"a": net(4)}, QUICK, nothing)
+
+
+def test_without_a_folder_named_the_same_question_goes_on_where_it_stopped(
+    board: Target, line, net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lut.patience.PAUSES_S", ())
+    far = reaching(board, port=line.port)
+    models = {f"conv {i}": net(4 + i) for i in range(4)}
+
+    @contextmanager
+    def cutting(name: str, total: int):
+        assert total == 4
+
+        def cut() -> None:
+            line.limit = 0
+
+        yield SimpleNamespace(advance=cut)
+
+    with pytest.raises(TargetError, match="measurements are kept in"):
+        run_rows(far, models, QUICK, nothing, progress=cutting)
+    (kept,) = (tmp_path / "cache" / "hwnas" / "jobs").glob("board-*/rows.jsonl")
+    rows = read_rows(kept)
+    longer = replace(QUICK, seconds=60.0)
+    assert run_rows(far, models, longer, nothing)[: len(rows)] == rows
+    assert not kept.parent.exists()

@@ -67,4 +67,5 @@ def report(times: list[float], options: dict[str, str], model: Path, result: Pat
         print(text, end="")
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
