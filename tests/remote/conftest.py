@@ -88,7 +88,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         f"Port {server.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPasswordAuthentication no\nStrictModes no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
-        "UseDNS no\nKexAlgorithms curve25519-sha256\n"
+        f"UseDNS no\nKexAlgorithms curve25519-sha256\nSetEnv HOME={folder}\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # where Debian's sshd drops its privileges
