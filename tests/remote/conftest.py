@@ -77,6 +77,8 @@ def answers(port: int) -> bool:
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     program = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(program).exists():
+        raise RuntimeError("these tests need an ssh server: apt-get install openssh-server")
     folder = tmp_path_factory.mktemp("sshd")
     server = Server(free_port(), folder)
     make_key(folder / "host")
