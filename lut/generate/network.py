@@ -73,7 +73,7 @@ def _sequence(seed: int) -> Iterator[Generated]:
     index = 0
     while True:
         rng = Random(f"network {seed} {index}")
-        chosen = list(islice(rows, rng.choice((6, 7, 8, 9, 10))))
+        chosen = list(islice(rows, rng.choice((8, 9, 10, 11, 12))))
         yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 3)), rng)
         index += 1
 
