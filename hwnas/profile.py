@@ -58,7 +58,7 @@ def bench(target: Target, models: Mapping[str, Path | bytes], *, home: Path, log
     measured = lut.measure(target, models, home=home, log=log)
     context = device_context(target, "")
     return {
-        "target": target.to_json(),
+        "target": target.described,
         "context": {"hash": context.hash, "facts": dict(context.facts)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: asdict(row) for name, row in measured.items()},

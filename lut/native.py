@@ -85,7 +85,8 @@ class NativeDevice:
         facts |= {name: self._text("getprop", key) for name, key in _PROPERTIES.items()}
         facts["cpu_count"] = int(self._text("nproc") or 0)
         facts |= cpu_facts(self._text("cat", "/proc/cpuinfo"))
-        return facts
+        governor = self._conditions().get("governor")
+        return {**facts, "cpu_governor": governor} if governor else facts
 
     def inventory(self) -> Mapping[str, Any]:
         """What the device has of that which measuring needs, as profilers.facts.inventory tells of others."""

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -29,8 +30,10 @@ if __name__ == "__main__":
                     part.unlink()
         target.touch()
         for other in target.parent.glob("hwnas-*.zip"):
-            if other.stat().st_mtime < time.time() - 7 * 86400:  # of an older version, in use by nobody
-                other.unlink()
+            # Of an older version and in use by nobody; another process may be doing the same.
+            with suppress(FileNotFoundError):
+                if other.stat().st_mtime < time.time() - 7 * 86400:
+                    other.unlink()
     except OSError as error:
         sys.exit(
             f"error: cannot write {target} ({len(raw)} bytes) on the device: {error.strerror}; free space "

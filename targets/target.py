@@ -66,6 +66,11 @@ class Target:
         """The fields that change a latency, as JSON values."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "reach")}
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a result says about its target: all but how to reach it, which is nobody else's business."""
+        return {"name": self.name, **self.options}
+
     def without_address(self) -> Target:
         """The target as the device itself knows it: what travels holds no addresses or paths of the host."""
         return dataclasses.replace(self, reach=Reach())
