@@ -346,10 +346,13 @@ def targets_list(as_json: JsonOption = False) -> None:
     """List the devices that come with hwnas."""
     from targets import known_targets, load_target
 
-    found = [load_target(name).to_json() for name in known_targets()]
+    found = [load_target(name) for name in known_targets()]
     if as_json:
-        return _print_json(found)
-    _print_table(list(found[0]), [tuple(target.values()) for target in found])
+        return _print_json([target.to_json() for target in found])
+    return _print_table(
+        ("name", "transport", *found[0].options),
+        [(target.name, target.reach.transport, *target.options.values()) for target in found],
+    )
 
 
 @targets_app.command("show")
@@ -357,11 +360,15 @@ def targets_show(
     name: Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Show how networks run on a device."""
-    from targets import load_target
+    """Print the TOML file of a device: copy it, edit it, and give it to `--target FILE`."""
+    from targets import load_target, target_file
 
-    target = load_target(name).to_json()
-    return _print_json(target) if as_json else _print_table(("key", "value"), target.items())
+    target = load_target(name)
+    return (
+        _print_json(target.to_json())
+        if as_json
+        else print(target_file(name).read_text(encoding="utf-8"), end="")
+    )
 
 
 @targets_app.command("check")
@@ -370,13 +377,27 @@ def targets_check(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a small reference network on a device: can it be reached, is it quiet enough?"""
+    """Say what a device has of what measuring needs, and measure a small network there; exit code 4 if not.
+
+    Can it be reached, which Python and onnxruntime has it, is there room, is it quiet enough?
+    """
     from hwnas.profile import check_target
     from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
     from targets import load_target
 
-    _print_bench(check_target(load_target(name), home=data_home(home), log=Log()), as_json)
+    document = check_target(load_target(name), home=data_home(home), log=Log())
+    if as_json:
+        _print_json(document)
+    else:
+        columns = ("name", "state", "found", "advice")
+        _print_table(columns, [[need[column] for column in columns] for need in document["needs"]])
+        if document["measured"]:
+            print()
+            _print_bench(document["measured"], as_json)
+    missing = [need for need in document["needs"] if need["state"] == "missing"]
+    if missing:
+        raise TargetError("; ".join(f"{need['name']}: {need['advice']}" for need in missing))
 
 
 @app.command()

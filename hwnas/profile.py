@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lut
+from lut.check import check_needs
 from lut.device import device_context
 from lut.reference import reference_onnx
 from targets import Target
@@ -57,7 +58,7 @@ def bench(target: Target, models: Mapping[str, Path | bytes], *, home: Path, log
     measured = lut.measure(target, models, home=home, log=log)
     context = device_context(target, "")
     return {
-        "target": target.to_json(),
+        "target": target.described,
         "context": {"hash": context.hash, "facts": dict(context.facts)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: asdict(row) for name, row in measured.items()},
@@ -65,8 +66,15 @@ def bench(target: Target, models: Mapping[str, Path | bytes], *, home: Path, log
 
 
 def check_target(target: Target, *, home: Path, log: Log) -> dict[str, Any]:
-    """`bench` of the reference network: proves that the target can be reached and measured."""
-    return bench(target, {"reference": reference_onnx()}, home=home, log=log)
+    """What the target has of what measuring needs; `bench` of the reference network where all is there."""
+    needs = check_needs(target)
+    usable = all(need.state != "missing" for need in needs)
+    return {
+        "target": target.to_json(),
+        "usable": usable,
+        "needs": [asdict(need) for need in needs],
+        "measured": bench(target, {"reference": reference_onnx()}, home=home, log=log) if usable else None,
+    }
 
 
 def stored_tables(home: Path) -> list[tuple[str, lut.SpaceTable | DamagedFileError]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from profilers import Timing, read_rows, write_job
+from profilers.run import wanted_rows
 from profilers.settle import settle
 from targets import Context, Target, make_context
 from targets.errors import DamagedFileError
 from targets.files import read_json, write_json
 
+from .jobs import job_folder
 from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
 from .remote import PythonDevice
@@ -82,7 +83,7 @@ def run_job(
 ) -> dict[str, dict[str, Any]]:
     """Rows of latency by key, settled; keys for which the time did not suffice are absent.
 
-    folder: kept, and gone on with where it already holds rows; None: temporary.
+    folder: kept, and gone on with where it already holds rows; None: one that is removed when all is well.
     """
     found = settle(run_rows(target, models, timing, log, folder=folder, progress=progress))
     rows = {row["key"]: row for row in found}
@@ -106,15 +107,13 @@ def run_rows(
 
     kinds: what to measure of a model, its latency where it is not named. folder: as for run_job.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
-            return run_rows(
-                target, models, timing, log, kinds=kinds, folder=Path(temporary), progress=progress
-            )
-    job = write_job(folder, target.without_address(), models, reference_onnx(), timing, kinds)
-    with progress("measure", len(models)) if progress else nullcontext(None) as bar:
-        open_device(target, log).measure(job, bar.advance if bar else _nothing)
-    return read_rows(job.rows_path)
+    facts = {} if target.reach.transport == "local" else device_facts(target)
+    with job_folder(target, models, timing, kinds, facts) if folder is None else nullcontext(folder) as place:
+        job = write_job(place, target.without_address(), models, reference_onnx(), timing, kinds)
+        n_rows = sum(len(group) for group in wanted_rows(job))
+        with progress("measure", n_rows) if progress else nullcontext(None) as bar:
+            open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
+        return read_rows(job.rows_path)
 
 
 def _nothing(*_: object) -> None:

@@ -23,17 +23,13 @@ Form = tuple[str, tuple[int, ...]]
 RENAMES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 """Operations whose output is their first input under another shape: kernels with Alias(0, 0)."""
 
-_UNARY = (
-    *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu", "Selu", "Softplus", "Clip", "Neg", "Abs"),
-    *("Sqrt", "Exp", "Log", "Reciprocal", "Floor", "Ceil", "Cast"),
+_ACTIVATIONS = (
+    *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu", "Selu", "Softplus", "Softsign"),
+    *("ThresholdedRelu", "Clip", "Cast", "Softmax", "LogSoftmax"),
 )
-IN_PLACE: Mapping[str, tuple[int, ...]] = {
-    **dict.fromkeys(_UNARY, (0,)),
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum"), (0, 1)),
-    **dict.fromkeys(("Conv", "FusedConv"), (3,)),
-}
-"""Operation: inputs whose bytes the output may take (MayInplace). The fourth of a convolution is the sum that
-was fused into it. Measured not to be among them: Gelu, QuickGelu, Softmax."""
+IN_PLACE: Mapping[str, int] = {**dict.fromkeys(_ACTIVATIONS, 0), "Conv": 3, "FusedConv": 3}
+"""Operation: the input whose bytes the output may take, the MayInplace of core/providers/cpu and contrib_ops.
+The fourth of a convolution is the sum fused into it. Add, Mul, Gelu and QuickGelu are not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +134,11 @@ class _Plan:
         owners = [self._owner.get(read) for read in kernel["reads"]]
         if kernel["op"] in RENAMES:
             return owners[0]
-        for at in IN_PLACE.get(kernel["op"], ()):
-            index = owners[at] if at < len(owners) else None
-            if index is not None and _form(kernel["inputs"][at]) == form:
-                over = self.made[index].last == step and owners.count(index) == 1
-                if over and not self.made[index].outside:
-                    return index
-        return None
+        at = IN_PLACE.get(kernel["op"], len(owners))
+        index = owners[at] if at < len(owners) else None
+        if index is None or self.made[index].outside or _form(kernel["inputs"][at]) != form:
+            return None
+        return index if self.made[index].last == step and owners.count(index) == 1 else None
 
 
 def _form(argument: Sequence[Any]) -> Form:

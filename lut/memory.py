@@ -187,7 +187,7 @@ def fit_memory(rows: Sequence[Mapping[str, Any]], kernels: Mapping[str, Sequence
     both = [row for row in rows if row["key"] in kernels]
     if len(both) < MIN_ROWS:
         raise UsageError(
-            f"memory: {len(both)} networks have both a memory row and kernels, {MIN_ROWS} are needed at least; "
+            f"memory: {len(both)} networks have both a memory row and kernels, {MIN_ROWS} are needed; "
             "profile more"
         )
     prints = [footprint(kernels[row["key"]], row["file_bytes"]) for row in both]

@@ -1,4 +1,4 @@
-"""Measure on a device that has Python: bring code and files there, take rows as they come, survive a cut line."""
+"""Measure on a device that has Python: bring code and files there, take rows as they come."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import targets
 from profilers import Job, read_rows
 from profilers.job import MANIFEST
 from profilers.remote import ANSWER, CONDITIONS
-from profilers.rows import append_rows, identity
+from profilers.rows import Identity, append_rows, identity
 from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
 from targets.connect import connect
-from targets.errors import DamagedFileError, HwnasError, LostError, TargetError, UsageError
+from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
+from .patience import persevere
 
 Log = Callable[[str], None]
 Sleep = Callable[[float], None]
-
-PAUSES_S = (2.0, 10.0, 30.0)
-"""Before a lost connection is tried again; the last is about what a small board needs to boot."""
 
 GRACE_S = 60.0
 """How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
@@ -40,6 +39,8 @@ FOLDER = "~/.cache/hwnas"
 _ASK_S, _SEND_S = 120.0, 1800.0
 _BATCH_BYTES = 32 << 20
 _BOOTSTRAP = Path(targets.__file__ or "").with_name("bootstrap.py")
+
+_NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
 _ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4: TargetError}
 
@@ -56,51 +57,44 @@ class PythonDevice:
         self._folder = target.reach.folder or FOLDER
         self._code = ""
 
-    def facts(self) -> dict[str, Any]:
+    def contact(self) -> None:
+        """Reach the device and do nothing there; TargetError when that fails."""
+        execute(self._transport, ["true"], timeout_s=_ASK_S)
+
+    def facts(self) -> Mapping[str, Any]:
         """The device's own facts, for the context of what is measured there."""
-        return self._ask("facts")
+        return dict(self._ask("facts"))
 
-    def inventory(self) -> dict[str, Any]:
+    def inventory(self) -> Mapping[str, Any]:
         """What the device has of that which measuring needs (profilers.facts.inventory)."""
-        return self._ask("inventory", self._folder)
+        return dict(self._ask("inventory", self._folder))
 
-    def measure(self, job: Job, advance: Callable[[], None]) -> None:
-        """Rows of the job's file are completed; those of a first contact that fails are left as they were.
+    def measure(self, job: Job, advance: Callable[[], None], facts: Mapping[str, Any] = _NO_FACTS) -> None:
+        """Rows of the job's file are completed; where the first contact fails, they are left as they were.
 
-        A lost connection is tried again after each of PAUSES_S, counted anew whenever a row has arrived.
+        facts: of the device now; rows that it keeps of an earlier run count only if they were the same then.
+        A connection that is lost later is tried again; rows that have arrived are not measured twice.
         """
         self._start()
+        job_id = _job_id(job, facts)
         known = {identity(row) for row in read_rows(job.rows_path)}
         until = time.monotonic() + job.timing.seconds
-        pauses = iter(PAUSES_S)
-        while True:
-            before = len(known)
-            try:
-                self._measure_once(job, known, until, advance)
-                break
-            except LostError as error:
-                if len(known) > before:
-                    pauses = iter(PAUSES_S)
-                self._wait(pauses, error, len(known), job)
+        persevere(
+            lambda: self._measure_once(job, job_id, known, until, advance),
+            lambda: len(known),
+            job.folder,
+            self._log,
+            self._sleep,
+        )
         complete = {row for group in wanted_rows(job) for row in group} <= known
         if complete and not self._shared:
-            self._ask("drop", self._folder, _job_id(job))
-
-    def _wait(self, pauses: Iterator[float], error: LostError, n_rows: int, job: Job) -> None:
-        pause = next(pauses, None)
-        if pause is None:
-            raise TargetError(
-                f"{error} Given up after {len(PAUSES_S)} more tries; {n_rows} rows are kept in {job.rows_path} and "
-                "on the device, and the same command goes on from there"
-            ) from None
-        self._log(f"{error} Trying again in {pause:.0f} s")
-        self._sleep(pause)
+            self._ask("drop", self._folder, job_id)
 
     def _measure_once(
-        self, job: Job, known: set[tuple[str, str, int]], until: float, advance: Callable[[], None]
+        self, job: Job, job_id: str, known: set[Identity], until: float, advance: Callable[[], None]
     ) -> None:
         left = max(until - time.monotonic(), 1.0)
-        there = str(job.folder) if self._shared else self._place(job, left)
+        there = str(job.folder) if self._shared else self._place(job, job_id, left)
         rows = b"" if self._shared or not job.rows_path.exists() else job.rows_path.read_bytes()
 
         def take(line: bytes) -> None:
@@ -129,20 +123,22 @@ class PythonDevice:
             )
         )
 
-    def _place(self, job: Job, seconds: float) -> str:
+    def _place(self, job: Job, job_id: str, seconds: float) -> str:
         """The folder of the job on the device, with all its files in it."""
         document = read_json(job.folder / MANIFEST, "profiler job")
         document["timing"]["seconds"] = seconds
         manifest = json.dumps(document).encode()
         paths = {digest: job.folder / file for file, digest in wanted(document).items()}
         for _ in range(2):
-            answer = self._ask("place", self._folder, _job_id(job), stdin=manifest)
+            answer = self._ask("place", self._folder, job_id, stdin=manifest)
             if "job" in answer:
                 return str(answer["job"])
             for batch in _batches([paths[digest] for digest in answer["missing"]]):
                 data = b"".join(b"%s %d\n%s" % (sha256(raw).encode(), len(raw), raw) for raw in batch)
                 self._ask("receive", self._folder, stdin=data, timeout_s=_SEND_S)
-        raise TargetError(f"target {self._target.name}: files that were sent are not on the device; try again")
+        raise TargetError(
+            f"target {self._target.name}: files that were sent are not on the device; try again"
+        )
 
     def _start(self) -> None:
         """Bring the code there, once per process and device."""
@@ -165,7 +161,9 @@ class PythonDevice:
         return self._check(execute(self._transport, command, stdin=stdin, timeout_s=timeout_s))
 
     def _answer(self, output: Output) -> Any:
-        answers = [value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None]
+        answers = [
+            value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None
+        ]
         return answers[-1] if answers else None
 
     def _check(self, output: Output) -> Output:
@@ -174,8 +172,9 @@ class PythonDevice:
         where = f"target {self._target.name} ({self._target.reach.address})"
         if output.code in (NOT_FOUND - 1, NOT_FOUND):
             raise TargetError(
-                f"{where}: there is no Python at {self._python!r}; install Python 3.9 or newer (Debian and Raspberry "
-                f"Pi OS: sudo apt install python3), or set reach.python to its path ({_last_words(output)})"
+                f"{where}: there is no Python at {self._python!r}; install Python 3.9 or newer (Debian and "
+                "Raspberry Pi OS: sudo apt install python3), or set reach.python to its path "
+                f"({_last_words(output)})"
             )
         raise _ERRORS.get(output.code, TargetError)(f"{where}: {_last_words(output)}")
 
@@ -197,18 +196,18 @@ def _parse(line: bytes) -> Any:
         raise DamagedFileError(f"an answer of the device is damaged: {line[:80]!r}") from None
 
 
-def _identity(row: Any, target: Target) -> tuple[str, str, int]:
+def _identity(row: Any, target: Target) -> Identity:
     try:
         return identity(row)
     except (TypeError, KeyError):
         raise DamagedFileError(f"target {target.name}: the device answers with what is no row") from None
 
 
-def _job_id(job: Job) -> str:
-    """The same for the same question, whatever time is left for it."""
+def _job_id(job: Job, facts: Mapping[str, Any]) -> str:
+    """The same for the same question to the same device, whatever time is left for it."""
     document = read_json(job.folder / MANIFEST, "profiler job")
     del document["timing"]["seconds"]
-    return sha256(json.dumps(document, sort_keys=True).encode())[:32]
+    return sha256(json.dumps([document, dict(facts)], sort_keys=True).encode())[:32]
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[bytes]]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from targets import host_facts
-from targets.conditions import conditions, free_bytes, power_sources
+from targets.conditions import conditions, free_bytes
+
+from .energy import energy_report
 
 
 def device_facts() -> dict[str, Any]:
@@ -20,7 +22,7 @@ def device_facts() -> dict[str, Any]:
 
 
 def inventory(folder: Path) -> dict[str, Any]:
-    """What measuring needs, as found here: versions (None: not importable), providers, space, what is readable."""
+    """What measuring needs, as found here: versions (None: not importable), providers, space, sensors."""
     versions: dict[str, Any] = {}
     for package in ("numpy", "onnxruntime"):
         try:
@@ -42,5 +44,5 @@ def inventory(folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "free_bytes": free_bytes(folder),
         "conditions": conditions(),
-        "power_sources": power_sources(),
+        "energy": energy_report(),
     }

@@ -12,10 +12,10 @@ from targets.errors import HwnasError, TargetError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_HOW_TO_GET = {
+HOW_TO_GET = {
     "numpy": "python3 -m pip install numpy (Debian and Raspberry Pi OS: sudo apt install python3-numpy)",
-    "onnxruntime": "python3 -m pip install onnxruntime (with CUDA: onnxruntime-gpu; on a Jetson: the wheel for its "
-    "JetPack), in a virtual environment where the system refuses, with reach.python set to its interpreter",
+    "onnxruntime": "python3 -m pip install onnxruntime (with CUDA: onnxruntime-gpu; on a Jetson: the wheel "
+    "for its JetPack), in a virtual environment where the system refuses, with reach.python set to that",
 }
 """Package that measuring needs: how to get it."""
 
@@ -30,7 +30,7 @@ def guarded(action: Callable[[], int], writes: Path | None = None) -> int:
     except HwnasError as error:
         found = error
     except ModuleNotFoundError as error:
-        if error.name not in _HOW_TO_GET:
+        if error.name not in HOW_TO_GET:
             raise
         found = missing(error.name)
     except OSError as error:
@@ -43,15 +43,15 @@ def guarded(action: Callable[[], int], writes: Path | None = None) -> int:
 
 def missing(package: str) -> TargetError:
     """The error for a package that this Python cannot import."""
-    return TargetError(f"{sys.executable} has no {package}; install it there: {_HOW_TO_GET[package]}")
+    return TargetError(f"{sys.executable} has no {package}; install it there: {HOW_TO_GET[package]}")
 
 
 def no_space(path: Path, size_bytes: int | None) -> TargetError:
     """The error for a disk that is full. size_bytes: what was to be written, where known."""
     wanted = f"{size_bytes} bytes are needed and " if size_bytes is not None else ""
     return TargetError(
-        f"no space on the device for {path}: {wanted}{free_bytes(path)} bytes are free; free some there, or set "
-        "reach.folder to another disk, then run again: what was measured is kept"
+        f"no space on the device for {path}: {wanted}{free_bytes(path)} bytes are free; free some there, or "
+        "set reach.folder to another disk, then run again: what was measured is kept"
     )
 
 

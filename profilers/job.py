@@ -17,9 +17,12 @@ MANIFEST = "manifest.json"
 ROWS = "rows.jsonl"
 VERSION = 2
 
-KINDS = ("time", "kernels", "memory")
+ALONE = ("memory", "energy")
+"""Kinds that are measured model by model, with nothing else loaded."""
+
+KINDS = ("time", "kernels", *ALONE)
 """What can be asked of a model: its latency; the times of its kernels in context; the memory, load time
-and first run of a fresh process."""
+and first run of a fresh process; the energy of a run."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Timing:
     min_sample_ms: short models are repeated until a sample takes this long.
     ci_pct: a model is done when its interval is narrower than this on either side ...
     min_rounds: ... and it has this many samples. max_rounds: nothing is sampled more often.
-    passes: how often the whole job is gone through with fresh sessions; each leaves a row of its own.
+    passes: how often the whole job is gone through, with sessions made anew; each leaves rows of its own.
     together: how many models are interleaved, loaded at the same time; 0: all.
     """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from targets import Target
-from targets.errors import TargetError
+from targets.errors import HwnasError, TargetError
 
 from .graph import ELEMENT_BYTES, Graph, Node, read_graph
 from .session import Runner
@@ -37,9 +37,14 @@ class ProfiledRunner(Runner):
         self._folder = tempfile.TemporaryDirectory(prefix="hwnas-kernels-")
         optimised = Path(self._folder.name) / "optimised.onnx"
         self._calls: list[int] = []
-        super().__init__(name, model, target, seed, profile=Path(self._folder.name) / "trace", save=optimised)
+        try:
+            trace = Path(self._folder.name) / "trace"
+            super().__init__(name, model, target, seed, profile=trace, save=optimised)
+            self._graph = read_graph(optimised.read_bytes(), f"the optimised graph of {name}")
+        except HwnasError:
+            self._folder.cleanup()
+            raise
         self._name = name
-        self._graph = read_graph(optimised.read_bytes(), f"the optimised graph of {name}")
         optimised.unlink()
 
     def run(self, times: int) -> None:
@@ -89,7 +94,7 @@ def _runs(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
 def describe(run: Sequence[Mapping[str, Any]], graph: Graph) -> list[dict[str, Any]]:
     """What each kernel of a run is: operation, attributes, and the role, type and shape of each argument.
 
-    reads, writes: the names of the inputs and the outputs; results: those of the outputs that leave the network.
+    reads, writes: the names of the inputs and the outputs; results: the outputs that leave the network.
     """
     by_name = {node.name: node for node in graph.nodes if node.name}
     # Nodes without a name get one of the runtime's own; the file lists nodes in order of execution.

@@ -70,11 +70,11 @@ def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
 
 def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
     """Runs until caches and allocations have settled; returns the runs per sample."""
-    for _ in range(timing.warmups - 1):
+    for _ in range(timing.warmups):
         network.run(1)
-    last = clocks.wall_ns()
+    before = clocks.wall_ns()
     network.run(1)
-    if clocks.wall_ns() - last > _CLEARLY * timing.min_sample_ms * 1e6:
+    if clocks.wall_ns() - before > _CLEARLY * timing.min_sample_ms * 1e6:
         return 1
     fastest_ms = min(sample(network, 2, clocks)[1] for _ in range(2))
     return max(1, math.ceil(timing.min_sample_ms / max(fastest_ms, 1e-4)))

@@ -70,7 +70,7 @@ def _drop(folder: str, job_id: str) -> int:
 
 
 def _run(job: str) -> int:
-    """Standard input: `SIZE\\n` and that many bytes of rows that the other side has; then open until it goes."""
+    """Standard input: a size, and as many bytes of rows that the other side has; open until it goes."""
     folder = Path(job)
     size = int(sys.stdin.buffer.readline() or b"0")
     theirs = [json.loads(line) for line in sys.stdin.buffer.read(size).splitlines()]

@@ -18,8 +18,7 @@ class Resident:
     source = "getrusage"
 
     def read(self) -> tuple[int, int]:
-        """(bytes now, bytes at most since the last reset); getrusage knows the second only and gives it
-        twice."""
+        """(bytes now, bytes at most since the last reset); getrusage knows the second and gives it twice."""
         import resource
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from targets.errors import DamagedFileError
 
 from .clock import Clocks
-from .job import Job, read_job
+from .job import ALONE, Job, read_job
 from .measure import measure
 from .rows import Identity, append_rows, cut_torn_line, identity, read_rows
 
@@ -31,10 +31,10 @@ def clock_of(job: Job) -> str:
 def wanted_rows(job: Job) -> list[list[Identity]]:
     """Groups of rows that are measured together, in order: a killed process loses one group at most.
 
-    Memory is measured first, in processes of its own: it needs no repetition and a quiet machine least.
+    What is measured alone comes first: memory needs no repetition and a quiet machine least.
     """
-    alone = [[("memory", key, 0)] for key, kinds in job.kinds.items() if "memory" in kinds]
-    timed = [(key, [k for k in kinds if k != "memory"]) for key, kinds in job.kinds.items()]
+    alone = [[(one, key, 0)] for one in ALONE for key, kinds in job.kinds.items() if one in kinds]
+    timed = [(key, [k for k in kinds if k not in ALONE]) for key, kinds in job.kinds.items()]
     timed = [(key, kinds) for key, kinds in timed if kinds]
     size = job.timing.together or max(1, len(timed))
     chunks = [timed[i : i + size] for i in range(0, len(timed), size)]
@@ -83,14 +83,21 @@ def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None]) -> int:
 
 def _measure_group(job: Job, group: Sequence[Identity], clocks: Clocks, until: int) -> Any:
     """The rows of a group, as they are known."""
-    if group[0][0] == "memory":
-        from .memory import memory_row
-
-        return iter([memory_row(job, key) for _, key, _ in group] if clocks.wall_ns() < until else [])
+    if group[0][0] in ALONE:
+        return iter([_row_alone(job, of) for of in group] if clocks.wall_ns() < until else [])
     start = clocks.wall_ns()
     loading_until = start + int(LOADING_SHARE * (until - start))
     reference, networks = _load(job, group, clocks, loading_until)
     return measure(networks, reference, job.timing, clock_of(job), clocks, until)
+
+
+def _row_alone(job: Job, of: Identity) -> dict[str, Any]:
+    from .energy_row import energy_row
+    from .memory import memory_row
+
+    rows: Mapping[str, Callable[[Job, str], dict[str, Any]]] = {"memory": memory_row, "energy": energy_row}
+    kind, key, _ = of
+    return rows[kind](job, key)
 
 
 def _load(

@@ -55,6 +55,7 @@ class Runner:
         options = session_options(target)
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
+            options.log_severity_level = 4  # of a refused file it would say that there is no profile either
         if save is not None:
             options.optimized_model_filepath = str(save)
         self._session = make_session(name, model, target, options)

@@ -1,7 +1,7 @@
 """The files of jobs on a device: each content once, by its SHA-256, linked into the jobs that use it.
 
-    <folder>/files/<sha256>          whole and checked, or absent
-    <folder>/jobs/<id>/              a job as `python -m profilers` reads it
+<folder>/files/<sha256>          whole and checked, or absent
+<folder>/jobs/<id>/              a job as `python -m profilers` reads it
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .guard import no_space
 from .job import MANIFEST
 
 KEEP_BYTES = 1 << 30
-"""Files that no job uses any more are kept up to this size, the last used ones: the next job may want them."""
+"""Files that no job uses any more are kept up to this size, the last used ones, for the next job."""
 
 _SHA = re.compile(r"[0-9a-f]{64}")
 _SPARE_BYTES = 1 << 16
@@ -64,7 +64,7 @@ class Store:
         return sorted(digest for digest, path in paths.items() if not path.is_file())
 
     def receive(self, pipe: IO[bytes]) -> int:
-        """Files as `SHA256 SIZE\\n` and the bytes, one after the other; how many arrived whole.
+        """Files as a line `SHA256 SIZE` and the bytes, one after the other; how many arrived whole.
 
         Each counts when its last byte is here, so that a cut connection loses one file.
         """
@@ -79,7 +79,9 @@ class Store:
             if len(data) < size:
                 break
             if sha256(data) != digest:
-                raise DamagedFileError(f"a file of the job arrived damaged (expected {digest[:16]}…); send it again")
+                raise DamagedFileError(
+                    f"a file of the job arrived damaged (expected {digest[:16]}…); send it again"
+                )
             try:
                 write_atomic(self._files / digest, data)
             except DamagedFileError as error:
@@ -111,7 +113,7 @@ class Store:
         self.prune(KEEP_BYTES)
 
     def prune(self, keep_bytes: int) -> None:
-        """Remove files that no job links to, the longest unused first, until `keep_bytes` of them are left."""
+        """Remove files that no job links to, the longest unused first, down to `keep_bytes` of them."""
         old = time.time() - _IN_USE_S
         idle = [(path, path.stat()) for path in self._files.glob("*")] if self._files.is_dir() else []
         idle = [(path, stat) for path, stat in idle if stat.st_nlink == 1 and stat.st_mtime < old]

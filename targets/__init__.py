@@ -7,6 +7,16 @@ measured lives in `profilers`, what was measured in `lut`.
 
 from .context import Context, host_facts, make_context
 from .reach import Reach
-from .target import PROVIDERS, Target, known_targets, load_target
+from .target import PROVIDERS, Target, known_targets, load_target, target_file
 
-__all__ = ["PROVIDERS", "Context", "Reach", "Target", "host_facts", "known_targets", "load_target", "make_context"]
+__all__ = [
+    "PROVIDERS",
+    "Context",
+    "Reach",
+    "Target",
+    "host_facts",
+    "known_targets",
+    "load_target",
+    "make_context",
+    "target_file",
+]

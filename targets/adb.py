@@ -14,7 +14,7 @@ from .reach import Reach
 from .transport import Output
 
 _STATES = {
-    "unauthorized": "does not trust this machine: unlock its screen and accept the key that it shows, then try again",
+    "unauthorized": "does not trust this machine: unlock its screen, accept the key that it shows, try again",
     "offline": "is offline: unplug it and plug it in again, or run adb reconnect",
     "no permissions": "may not be opened by this user: see `adb devices -l` for the udev rule it needs",
 }
@@ -41,7 +41,7 @@ class Adb:
         said = [line for line in output.stderr.splitlines() if line.startswith(("adb:", "error:"))]
         if output.code < 0 or (output.code != 0 and any(mark in " ".join(said) for mark in _GONE)):
             last = said[-1] if said else f"adb was ended by signal {-output.code}"
-            return LostError(f"target {self.name}: device {self.serial} is gone ({last}); plug it in again")
+            return LostError(f"target {self.name}: device {self.serial} is gone ({last}); plug it in again.")
         return None
 
     def push(self, data: bytes, path: str, timeout_s: float = 600.0) -> None:
@@ -55,8 +55,8 @@ class Adb:
         said = output.stderr + output.stdout.decode(errors="replace")
         if any(mark in said for mark in _NO_SPACE):
             raise TargetError(
-                f"target {self.name}: no space on the device for {path} ({len(data)} bytes); free some there, or "
-                "set reach.folder"
+                f"target {self.name}: no space on the device for {path} ({len(data)} bytes); free some "
+                "there, or set reach.folder"
             )
         raise TargetError(f"target {self.name}: adb cannot write {path}: {said.strip()}")
 
@@ -71,19 +71,25 @@ class Adb:
 def find_device(name: str, reach: Reach) -> Adb:
     """The device of this serial, or the only one there is; TargetError says what adb sees instead."""
     output = client(name, ["devices"], _LIST_S)
-    rows = [line.split("\t", 1) for line in output.stdout.decode(errors="replace").splitlines() if "\t" in line]
+    rows = [
+        line.split("\t", 1) for line in output.stdout.decode(errors="replace").splitlines() if "\t" in line
+    ]
     states = {serial.strip(): state.strip() for serial, state in rows}
     seen = ", ".join(f"{serial} ({state})" for serial, state in states.items()) or "none"
     if not states:
         raise TargetError(f"target {name}: adb sees no device; {_HOW}")
     if not reach.serial and len(states) > 1:
-        raise TargetError(f"target {name}: adb sees {len(states)} devices: {seen}; set reach.serial to one of them")
+        raise TargetError(
+            f"target {name}: adb sees {len(states)} devices: {seen}; set reach.serial to one of them"
+        )
     serial = reach.serial or next(iter(states))
     if serial not in states:
         raise TargetError(f"target {name}: adb sees no device {serial}, only: {seen}; {_HOW}")
     if states[serial] != _READY:
         advice = next((text for mark, text in _STATES.items() if states[serial].startswith(mark)), None)
-        raise TargetError(f"target {name}: device {serial} {advice or f'is in state {states[serial]}; {_HOW}'}")
+        raise TargetError(
+            f"target {name}: device {serial} {advice or f'is in state {states[serial]}; {_HOW}'}"
+        )
     return Adb(name, serial)
 
 
@@ -95,11 +101,13 @@ def client(name: str, arguments: Sequence[str], timeout_s: float) -> Output:
         )
     except FileNotFoundError:
         raise TargetError(
-            f"target {name}: the program adb is not on this machine; install it (Debian: apt-get install adb, or "
-            "Android's platform-tools)"
+            f"target {name}: the program adb is not on this machine; install it (Debian: apt-get install "
+            "adb, or Android's platform-tools)"
         ) from None
     except subprocess.TimeoutExpired:
-        raise LostError(f"target {name}: adb {arguments[0]} gave no answer within {timeout_s:.0f} s") from None
+        raise LostError(
+            f"target {name}: adb {arguments[0]} gave no answer within {timeout_s:.0f} s."
+        ) from None
     return Output(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
 
 

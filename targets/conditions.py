@@ -13,14 +13,6 @@ SYS = Path("/sys")
 _FREQUENCY = "cpu[0-9]*/cpufreq/scaling_cur_freq"
 _THROTTLED = "devices/platform/soc/soc:firmware/get_throttled"
 
-POWER_SOURCES = {
-    "rapl": "class/powercap/intel-rapl:*/energy_uj",
-    "jetson": "bus/i2c/drivers/ina3221*/*/hwmon/hwmon*/in*_label",
-    "android": "bus/iio/devices/iio:device*/energy_value",
-    "hwmon": "class/hwmon/hwmon*/energy*_input",
-}
-"""Name of a reader of energy: the files below /sys that it reads. NVIDIA cards have a program instead."""
-
 
 def read_text(path: Path) -> str | None:
     """What stands in a small file of the kernel, None where it is absent or closed to this user."""
@@ -31,7 +23,7 @@ def read_text(path: Path) -> str | None:
 
 
 def conditions(sys: Path = SYS) -> dict[str, Any]:
-    """Per core: governor and frequency in MHz now; hottest sensor in degrees; throttling as the board says it."""
+    """Governor; frequency of each core in MHz; hottest sensor in degrees; throttling as the board says."""
     cpu = sys / "devices/system/cpu"
     found: dict[str, Any] = {}
     texts = [read_text(path) for path in sorted(cpu.glob(_FREQUENCY), key=lambda p: int(p.parts[-3][3:]))]
@@ -49,14 +41,6 @@ def conditions(sys: Path = SYS) -> dict[str, Any]:
     if throttled:
         found["throttled"] = throttled
     return found
-
-
-def power_sources(sys: Path = SYS) -> list[str]:
-    """Names of the energy counters that this user may read."""
-    names = [
-        name for name, files in POWER_SOURCES.items() if any(read_text(path) is not None for path in sys.glob(files))
-    ]
-    return [*names, "nvml"] if shutil.which("nvidia-smi") else names
 
 
 def free_bytes(folder: Path) -> int:

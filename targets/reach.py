@@ -41,7 +41,9 @@ class Reach:
     def __post_init__(self) -> None:
         check_types(type(self), dataclasses.asdict(self))
         if self.transport not in TRANSPORTS:
-            raise UsageError(f"unknown transport {self.transport!r}; {did_you_mean(self.transport, TRANSPORTS)}")
+            raise UsageError(
+                f"unknown transport {self.transport!r}; {did_you_mean(self.transport, TRANSPORTS)}"
+            )
         for name, value in dataclasses.asdict(self).items():
             # A leading dash would be read as an option by ssh or adb; control characters by nobody well.
             if isinstance(value, str) and (value.startswith("-") or not value.isprintable() or '"' in value):

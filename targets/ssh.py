@@ -7,7 +7,7 @@ Never asks, never accepts a key: BatchMode, and known hosts only. Addresses, use
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import LostError, TargetError
@@ -23,16 +23,21 @@ _FAULTS = (
     (
         ("Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "host key is known for"),
         "its host key is not the one that is known. Compare the fingerprint with the device's own "
-        "(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then connect once by hand: ssh {address}; a "
-        "key that changed is removed with ssh-keygen -R {host}. hwnas accepts no key by itself",
+        "(ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then connect once by hand: ssh {address}; "
+        "a key that changed is removed with ssh-keygen -R {host}. hwnas accepts no key by itself",
     ),
     (
         ("Permission denied", "Too many authentication failures", "no mutual signature"),
-        "it does not let this user in without a password. Install your key with ssh-copy-id {address}, load it "
-        "into ssh-agent, or set reach.user and reach.identity",
+        "it does not let this user in without a password. Install your key with ssh-copy-id {address}, load "
+        "it into ssh-agent, or set reach.user and reach.identity",
     ),
     (
-        ("Bad configuration option", "Bad owner or permissions", "not accessible: No such file", "bad permissions"),
+        (
+            "Bad configuration option",
+            "Bad owner or permissions",
+            "not accessible: No such file",
+            "bad permissions",
+        ),
         "ssh cannot use its own files here; correct what it names",
     ),
     (
@@ -70,8 +75,8 @@ class Ssh:
         arguments = ["ssh", "-T"]
         for key, value in options.items():
             arguments += ["-o", f"{key}={value}"]
-        for flag, value in (("-p", reach.port), ("-l", reach.user), ("-i", reach.identity)):
-            arguments += [flag, str(value)] if value else []
+        for flag, given in (("-p", str(reach.port or "")), ("-l", reach.user), ("-i", reach.identity)):
+            arguments += [flag, given] if given else []
         return [*arguments, "--", reach.host, shlex.join(command)]
 
     def fault(self, output: Output) -> TargetError | None:
@@ -79,18 +84,25 @@ class Ssh:
         where = f"target {self.name}: {self.reach.address}"
         if output.code == NOT_FOUND and output.stderr == "ssh: not found":
             return TargetError(
-                f"target {self.name}: the program ssh is not on this machine; install it (Debian: apt-get install "
-                "openssh-client)"
+                f"target {self.name}: the program ssh is not on this machine; install it (Debian: apt-get "
+                "install openssh-client)"
             )
         if output.code >= 0 and output.code != _SSH_FAILED:
             return None
+        lines = output.stderr.splitlines()
         for marks, advice in _FAULTS:
             if any(mark in output.stderr for mark in marks):
-                said = next(line for line in output.stderr.splitlines() if any(mark in line for mark in marks))
+                said = next(
+                    line for line in output.stderr.splitlines() if any(mark in line for mark in marks)
+                )
                 advice = advice.format(address=self.reach.address, host=self.reach.host)
-                return TargetError(f"{where} cannot be used: {advice} (ssh: {said.strip()})")
-        said = output.stderr.splitlines()[-1] if output.stderr else f"ssh ended with code {output.code}"
+                return TargetError(f"{where} cannot be used: {advice} (ssh: {said})")
+        said = _said(lines[-1:]) or f"it ended with code {output.code}"
         return LostError(
-            f"{where} cannot be reached (ssh: {said.strip()}). Is it switched on and in the same network, and is "
-            "its ssh server running?"
+            f"{where} cannot be reached (ssh: {said}). Is it switched on and in the same network, "
+            "and is its ssh server running?"
         )
+
+
+def _said(lines: Iterable[str]) -> str:
+    return next((line.strip().removeprefix("ssh: ") for line in lines), "")

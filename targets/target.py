@@ -34,6 +34,7 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 """Fields with a fixed set of values."""
 
 _MAX_THREADS = 1024
+_MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Target:
     graph_level: str
     precision: str
     spinning: bool
-    reach: Reach = Reach()
+    reach: Reach = dataclasses.field(default_factory=Reach)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -65,8 +66,13 @@ class Target:
         """The fields that change a latency, as JSON values."""
         return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "reach")}
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What a result says about its target: all but how to reach it, which is nobody else's business."""
+        return {"name": self.name, **self.options}
+
     def without_address(self) -> Target:
-        """The target as the device itself knows it: what travels holds no addresses and no paths of the host."""
+        """The target as the device itself knows it: what travels holds no addresses or paths of the host."""
         return dataclasses.replace(self, reach=Reach())
 
     def to_json(self) -> dict[str, Any]:
@@ -78,8 +84,8 @@ class Target:
         """The target of these fields; UsageError names `where`, the field and what is allowed."""
         if not isinstance(values, Mapping):
             raise UsageError(f"{where}: expected a table of target fields, got {type(values).__name__}")
-        fields = {f.name: f for f in dataclasses.fields(cls)}
-        missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in values]
+        fields = [f.name for f in dataclasses.fields(cls)]
+        missing = [n for n in fields if n != "reach" and n not in values]
         try:
             check_types(cls, values)
             if missing:
@@ -109,28 +115,37 @@ def known_targets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _KNOWN.glob("*.toml")))
 
 
+def target_file(name: str | Path) -> Path:
+    """The TOML file of a known target by name, or this very path; UsageError when it is neither."""
+    if str(name) in known_targets():
+        return _KNOWN / f"{name}.toml"
+    if Path(name).suffix != ".toml":
+        raise UsageError(
+            f"unknown target {str(name)!r}; {did_you_mean(str(name), known_targets())}; "
+            "or give the path of a .toml file like targets/known/host.toml"
+        )
+    return Path(name)
+
+
 def load_target(name: str | Path) -> Target:
     """A known target by name, or the target described by a TOML file.
 
     Needs Python 3.11 (tomllib): TOML is read on the host, boards get JSON. UsageError for anything
     that is not a target.
     """
-    path = Path(name)
-    if str(name) in known_targets():
-        path = _KNOWN / f"{name}.toml"
-    elif path.suffix != ".toml":
-        raise UsageError(
-            f"unknown target {str(name)!r}; {did_you_mean(str(name), known_targets())}; "
-            "or give the path of a .toml file like targets/known/host.toml"
-        )
+    path = target_file(name)
     import tomllib
 
     try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise UsageError(
+                f"target file {path} has {path.stat().st_size} bytes; a target needs less than 1 kB"
+            )
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
             f"target file {path} does not exist; known targets: {', '.join(known_targets())}"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"target file {path} cannot be read: {error}") from None
     return Target.from_json(values, str(path))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Callable, Optional, Protocol
+from typing import IO, Callable, Protocol
 
 from .errors import TargetError
 
@@ -63,13 +63,13 @@ def execute(
     *,
     stdin: bytes = b"",
     timeout_s: float = 60.0,
-    on_line: Optional[Callable[[bytes], None]] = None,
+    on_line: Callable[[bytes], None] | None = None,
 ) -> Output:
     """Run `command` on the device until it ends; TargetError when it does not within `timeout_s`.
 
-    on_line: called for each line of standard output as it comes. Standard input then stays open behind `stdin`,
-    so that the other side can tell a lost connection (its input ends) from a patient one, and standard output is
-    not kept.
+    on_line: called for each line of standard output as it comes. Standard input then stays open behind
+    `stdin`, so that the other side can tell a lost connection (its input ends) from a patient one, and
+    standard output is not kept.
     """
     arguments = transport.wrap(command)
     try:

@@ -116,7 +116,7 @@ def _point(work: Work, row: dict[str, Any], model: Exported, measured: lut.Measu
             k: columns[k]
             for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
         },
-        "target": work.target.to_json(),
+        "target": work.target.described,
         "context": work.table["context"],
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }

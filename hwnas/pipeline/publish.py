@@ -39,7 +39,7 @@ def front_document(work: Work) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "target": {
-            **work.target.to_json(),
+            **work.target.described,
             "context_hash": table["context"]["hash"],
             "facts": table["context"]["facts"],
         },

@@ -35,8 +35,8 @@ def inception(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     k = rng.choice((3, 5))
     parts = [conv_act(g, x, unit), conv_act(g, conv_act(g, x, small), unit, k)]
     if rng.random() < 0.5:
-        y = conv_act(g, conv_act(g, x, small), small, (1, rng.choice((3, 7))))
-        parts.append(conv_act(g, y, unit, (rng.choice((3, 7)), 1)))
+        y = conv_act(g, conv_act(g, x, small), small, (1, long := rng.choice((3, 7, 7))))
+        parts.append(conv_act(g, y, unit, (long, 1)))
     else:
         parts.append(conv_act(g, conv_act(g, conv_act(g, x, small), small, 3), unit, 3))
     pooled = pool(g, x, rng.choice(("MaxPool", "AveragePool")), 3, 1, ceil=rng.random() < 0.3)

@@ -24,7 +24,7 @@ from .parts import (
 
 def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     """VGG, AlexNet: convolution and activation, now and then pooled instead of strided."""
-    kernel = rng.choices((1, 3, 5, 7), (2, 5, 2, 1))[0]
+    kernel = rng.choices((1, 3, 5, 7), (1, 4, 3, 1))[0]
     if stride == 2 and rng.random() < 0.5:
         kind = rng.choice(("MaxPool", "AveragePool"))
         x = pool(g, x, kind, rng.choice((2, 3)), 2, ceil=rng.random() < 0.5)
@@ -109,7 +109,7 @@ def factored(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 or x.c != c else x
     kind = rng.choice(("thin", "thin", "dilated", "large"))
     if kind == "thin":
-        k = rng.choice((3, 5, 7, 11))
+        k = rng.choice((3, 5, 7, 7, 11))
         return conv_act(g, conv_act(g, x, c, (1, k), 1, name), c, (k, 1), 1, name)
     if kind == "dilated":
         d = rng.choice((2, 3, 4))

@@ -23,13 +23,13 @@ from .rows import ROWS, Row
 
 T = TypeVar("T")
 
-COST_RANGE = (8e6, 5e9)
+COST_RANGE = (1.2e7, 8e9)
 """Of a network, log-uniform; a MAC costs 1, an element written `_ELEMENT_COST`."""
 _ELEMENT_COST = 10  # pointwise kernels move memory where convolutions compute
 _TRIES = 14
 
 # (parameters, share of networks): most files are small, a few hold late wide layers.
-_PARAMETERS = ((2.2e6, 0.6), (4e6, 0.25), (8e6, 0.1), (14e6, 0.05))
+_PARAMETERS = ((2e6, 0.45), (4e6, 0.3), (8e6, 0.16), (13e6, 0.09))
 
 _SIZES = (32, 48, 64, 96, 112, 128, 160, 176, 192, 224, 224, 224, 224, 224, 240, 256, 288, 299)
 _OBLONG = ((3, 4), (4, 3), (1, 2), (2, 1), (9, 16), (1, 3))
@@ -37,7 +37,7 @@ _BATCHES = ((1, 0.86), (2, 0.06), (4, 0.05), (8, 0.03))
 
 # Channels at 1/2 .. 1/32 of the image: as in torchvision's and timm's networks, repeated where frequent.
 CHANNELS: tuple[tuple[int, ...], ...] = (
-    (8, 16, 16, 24, 32, 32, 48, 64, 64, 96),
+    (8, 16, 16, 24, 32, 32, 48, 64, 64, 96, 128),
     (16, 24, 24, 32, 32, 40, 48, 56, 64, 64, 72, 80, 96, 96, 128, 192, 256, 256),
     (32, 40, 40, 48, 64, 64, 80, 96, 112, 128, 128, 144, 160, 192, 256, 320, 384, 512, 512),
     (64, 80, 96, 112, 112, 128, 160, 192, 224, 256, 256, 320, 384, 384, 448, 512, 576, 768, 1024, 1024),
@@ -73,7 +73,7 @@ def _sequence(seed: int) -> Iterator[Generated]:
     index = 0
     while True:
         rng = Random(f"network {seed} {index}")
-        chosen = list(islice(rows, rng.choice((6, 7, 8, 9, 10))))
+        chosen = list(islice(rows, rng.choice((8, 9, 10, 11, 12))))
         yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 3)), rng)
         index += 1
 
@@ -94,12 +94,16 @@ def _network(key: str, rows: list[Row], stems: list[Stem], rng: Random) -> Gener
     g = Graph()
     image = Tensor("image", (batch, 3, *image_hw))
     x, level, sides = _stems(g, image, stems, levels[0][0], cost, rng)
+    # Uneven shares, so that some kernels are as large as the largest of published networks.
+    shares = [exp(rng.gauss(0, 1)) for _ in levels]
     for i, (wanted, row) in enumerate(levels):
-        left = len(levels) - i
-        limits = max(cost - _cost(g), 0.1 * cost) / left, (room - g.parameters) * max(0.5, 1 / left)
+        limits = (
+            max(cost - _cost(g), 0.1 * cost) * shares[i] / sum(shares[i:]),
+            (room - g.parameters) * max(0.5, 1 / (len(levels) - i)),
+        )
         x = _stage(g, x, row, (level, wanted), limits, rng)
         level = max(level, wanted)
-    logits = build_head(g, x, sides, int(max(room - g.parameters, 50_000)), rng)
+    logits = build_head(g, x, sides, int(max(room - g.parameters, rng.choice((5e4, 1.4e6)))), rng)
     return Generated(key, g.macs, tuple(row.name for _, row in levels), lambda: g.onnx_bytes(image, logits))
 
 
@@ -141,7 +145,7 @@ def _stems(
     for stem in stems:
         mark = g.mark()
         y = build_stem(g, image, stem, rng)
-        if _cost(g) > 0.3 * cost or min(y.hw) < 1 or g.parameters > 1e6:
+        if _cost(g) > 0.5 * cost or min(y.hw) < 1 or g.parameters > 1e6:
             g.rewind(mark)
         else:
             built.append((y, stem.stride.bit_length() - 1))
@@ -157,7 +161,7 @@ def _stems(
 def _stage(
     g: Graph, x: Tensor, row: Row, levels: tuple[int, int], limits: tuple[float, float], rng: Random
 ) -> Tensor:
-    """Two or three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
+    """One to three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
     mark, before = g.mark(), (_cost(g), g.parameters)
     best: tuple[float, int] | None = None
     for _ in range(_TRIES):
@@ -189,7 +193,7 @@ def _blocks(g: Graph, x: Tensor, row: Row, levels: tuple[int, int], rng: Random)
         level += 1
         x = halve(g, x, channels(level), rng)
     stride = 2 if level < wanted else 1
-    for i in range(rng.choice((2, 2, 3, 3))):
+    for i in range(rng.choice((1, 2, 3, 3))):
         c = x.c if i and rng.random() < 0.5 else channels(wanted)
         if row.keeps and x.c != c and rng.random() < 0.8:
             x = conv(g, x, c)

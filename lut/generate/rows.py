@@ -21,7 +21,8 @@ class Row:
     """A kind of block and where in real networks it stands.
 
     levels: how often at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image. keeps: it is built with the channels
-    of its input and stride 1 only. copies: in the deck; two for what most networks are made of.
+    of its input and stride 1 only. copies: in the deck; more for what most networks are made of, and for
+    what alone holds a kernel that some networks need.
     """
 
     name: str
@@ -37,23 +38,23 @@ _TOKENS = (0, 0, 1, 5, 4)
 _WINDOWS = (0, 4, 4, 4, 3)
 
 ROWS: tuple[Row, ...] = (
-    Row("plain", full.plain, _ANY),
+    Row("plain", full.plain, _ANY, copies=2),
     Row("inverted", mobile.inverted, (3, 4, 4, 4, 4), copies=2),
     Row("vit", token.vit, _TOKENS, keeps=True, copies=2),
     Row("bottleneck", full.bottleneck, _MIDDLE, copies=2),
     Row("inverted_se", mobile.inverted_se, (2, 4, 4, 4, 4), copies=2),
     Row("inception", branch.inception, (0, 1, 4, 4, 3)),
     Row("convnext", meta.convnext, _MIDDLE, keeps=True),
-    Row("basic", full.basic, _MIDDLE, copies=2),
-    Row("separable", mobile.separable, (4, 4, 4, 4, 4), copies=2),
-    Row("windowed", token.windowed, _WINDOWS, keeps=True),
-    Row("grouped", full.grouped, _MIDDLE, copies=2),
+    Row("basic", full.basic, _MIDDLE),
+    Row("separable", mobile.separable, (4, 4, 4, 4, 4)),
+    Row("windowed", token.windowed, _WINDOWS, keeps=True, copies=2),
+    Row("grouped", full.grouped, _MIDDLE, copies=3),
     Row("ghost", mobile.ghost, (2, 4, 4, 4, 4)),
     Row("fire", branch.fire, (0, 4, 4, 4, 0)),
     Row("mixer", token.mixer, _TOKENS, keeps=True),
     Row("dense", full.dense, _MIDDLE),
     Row("fused", mobile.fused, (3, 4, 4, 2, 1)),
-    Row("poolformer", meta.poolformer, _MIDDLE, keeps=True),
+    Row("poolformer", meta.poolformer, _MIDDLE, keeps=True, copies=2),
     Row("res2net", branch.res2net, _MIDDLE),
     Row("shuffle", mobile.shuffle, (0, 2, 4, 4, 3)),
     Row("mobile_vit", token.mobile_vit, (0, 0, 4, 4, 4), keeps=True),
@@ -63,12 +64,12 @@ ROWS: tuple[Row, ...] = (
     Row("reduced_attention", token.reduced_attention, _WINDOWS, keeps=True),
     Row("darknet", full.darknet, _ANY),
     Row("decoder", mobile.decoder, (1, 4, 4, 3, 0)),
-    Row("cross_covariance", token.cross_covariance, (0, 1, 4, 4, 3), keeps=True),
+    Row("cross_covariance", token.cross_covariance, (0, 1, 4, 4, 3), keeps=True, copies=2),
     Row("aggregation", branch.aggregation, _MIDDLE),
     Row("eca", mobile.eca, _MIDDLE),
     Row("conv_attention", token.conv_attention, (0, 0, 2, 4, 4), keeps=True),
-    Row("factored", full.factored, _MIDDLE),
-    Row("high_resolution", branch.high_resolution, (0, 4, 4, 2, 0)),
+    Row("factored", full.factored, _MIDDLE, copies=2),
+    Row("high_resolution", branch.high_resolution, (0, 4, 4, 2, 0), copies=2),
     Row("levit", token.levit, _TOKENS, keeps=True),
     Row("preact", full.preact, _MIDDLE),
     Row("selective_kernel", branch.selective_kernel, _MIDDLE),

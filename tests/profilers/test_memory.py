@@ -134,8 +134,8 @@ def test_a_process_that_dies_is_explained(tmp_path, host, net, child, error, mes
 
 
 def test_a_big_tensor_is_seen_by_a_fresh_process(tmp_path, host) -> None:
-    # 208 channels of 256 x 256 floats are 54.5 MB. The first run puts them in a region of 64 MiB and the pooled
-    # values in the next; the block that holds all from the second run on takes the lower of the two, the other.
+    # 208 channels of 256 x 256 floats are 54.5 MB. The first run puts them in a region of 64 MiB and the
+    # pooled values in the next; the block for all of them, from the second run on, takes the lower: the next.
     tensor_bytes = 208 * 256 * 256 * 4
     row = memory_row(job_of(tmp_path, host, wide_net(208, 256)), "net")
     grown_bytes = row["peak_run_bytes"] - row["loaded_bytes"]

@@ -1,4 +1,4 @@
-"""A device behind a real ssh server on this machine, with throw-away keys, and a line to it that can be cut."""
+"""A device behind a real ssh server on this machine, with throw-away keys, and a line to it to cut."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def answers(port: int) -> bool:
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     program = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(program).exists():
+        raise RuntimeError("these tests need an ssh server: apt-get install openssh-server")
     folder = tmp_path_factory.mktemp("sshd")
     server = Server(free_port(), folder)
     make_key(folder / "host")
@@ -88,6 +90,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         f"Port {server.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPasswordAuthentication no\nStrictModes no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
+        f"UseDNS no\nKexAlgorithms curve25519-sha256\nSetEnv HOME={folder}\n"
     )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # where Debian's sshd drops its privileges

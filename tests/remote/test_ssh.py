@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-import lut.remote
 import targets.ssh
 from lut.device import device_facts, run_job, run_rows
 from lut.reference import reference_onnx
@@ -117,7 +118,9 @@ def test_rows_that_only_the_host_still_has_are_not_measured_again(board: Target,
     device.measure(job, nothing)
     rows = read_rows(job.rows_path)
     whole = job.rows_path.read_bytes()
-    job.rows_path.write_bytes(whole[: whole.index(b"\n") + 1])  # and the device dropped the job when it was done
+    job.rows_path.write_bytes(
+        whole[: whole.index(b"\n") + 1]
+    )  # and the device dropped the job when it was done
     device.measure(job, nothing)
     assert read_rows(job.rows_path)[0] == rows[0]
     assert len(read_rows(job.rows_path)) == 3
@@ -158,9 +161,9 @@ def test_given_up_after_three_more_tries_with_rows_kept(board: Target, line, net
     def advance() -> None:
         line.limit = 0
 
-    with pytest.raises(TargetError, match="rows are kept in .* the same command goes on from there"):
+    with pytest.raises(TargetError, match=r"measurements are kept in .* the same command goes on from there"):
         device.measure(job, advance)
-    assert pauses == list(lut.remote.PAUSES_S)
+    assert pauses == [2, 10, 30]
     n_rows = len(read_rows(job.rows_path))
     assert 1 <= n_rows < 6
     PythonDevice(board, nothing).measure(job, nothing)
@@ -200,7 +203,7 @@ def client_pid(port: str) -> int:
 def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("")
-    with pytest.raises(TargetError, match="host key is not the one that is known.*accepts no key by itself"):
+    with pytest.raises(TargetError, match=r"host key is not the one that is known.*accepts no key by itself"):
         PythonDevice(reaching(board, known_hosts=str(empty)), nothing).facts()
     assert empty.read_text() == ""
     other = tmp_path / "other"
@@ -208,7 +211,7 @@ def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -
     words = other.with_suffix(".pub").read_text().split()
     changed = tmp_path / "changed"
     changed.write_text(f"[127.0.0.1]:{sshd.port} {words[0]} {words[1]}\n")
-    with pytest.raises(TargetError, match="ssh-keygen -R 127.0.0.1"):
+    with pytest.raises(TargetError, match=r"ssh-keygen -R 127.0.0.1"):
         PythonDevice(reaching(board, known_hosts=str(changed)), nothing).facts()
     with pytest.raises(TargetError, match="does not let this user in without a password"):
         PythonDevice(reaching(board, identity=str(other)), nothing).facts()
@@ -217,13 +220,15 @@ def test_unknown_changed_and_missing_keys(board: Target, sshd, tmp_path: Path) -
 def test_unreachable_devices_are_said_at_once(board: Target, line) -> None:
     line.close()
     for change in ({"port": line.port}, {"host": "no-such-host.invalid"}):
-        with pytest.raises(TargetError, match="cannot be (reached|used).*(Is it switched on|Set reach.host)"):
+        with pytest.raises(
+            TargetError, match=r"cannot be (reached|used).*(Is it switched on|Set reach.host)"
+        ):
             PythonDevice(reaching(board, **change), nothing).facts()
 
 
 def test_without_an_ssh_client(board: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(TargetError, match="install it .Debian: apt-get install openssh-client"):
+    with pytest.raises(TargetError, match=r"install it .Debian: apt-get install openssh-client"):
         PythonDevice(board, nothing).facts()
 
 
@@ -245,9 +250,9 @@ def test_nothing_but_numpy_and_onnxruntime_is_needed_there(
 def test_without_onnxruntime_numpy_or_python(board: Target, lean_python, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="has no onnxruntime; install it there: python3 -m pip install"):
         PythonDevice(reaching(board, python=lean_python("numpy")), nothing).facts()
-    with pytest.raises(TargetError, match="has no numpy; install it there: .*python3-numpy"):
+    with pytest.raises(TargetError, match=r"has no numpy; install it there: .*python3-numpy"):
         PythonDevice(reaching(board, python=lean_python()), nothing).facts()
-    with pytest.raises(TargetError, match="there is no Python at .*none.*apt install python3"):
+    with pytest.raises(TargetError, match=r"there is no Python at .*none.*apt install python3"):
         PythonDevice(reaching(board, python=str(tmp_path / "none")), nothing).facts()
 
 
@@ -292,3 +297,29 @@ def test_a_talkative_shell_and_names_with_spaces_do_no_harm(board: Target, net, 
 def test_a_provider_that_is_not_there(board: Target, net) -> None:
     with pytest.raises(TargetError, match="CUDAExecutionProvider"):
         run_job(replace(board, provider="cuda"), {"a": net(4)}, QUICK, nothing)
+
+
+def test_without_a_folder_named_the_same_question_goes_on_where_it_stopped(
+    board: Target, line, net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("lut.patience.PAUSES_S", ())
+    far = reaching(board, port=line.port)
+    models = {f"conv {i}": net(4 + i) for i in range(4)}
+
+    @contextmanager
+    def cutting(name: str, total: int):
+        assert total == 4
+
+        def cut() -> None:
+            line.limit = 0
+
+        yield SimpleNamespace(advance=cut)
+
+    with pytest.raises(TargetError, match="measurements are kept in"):
+        run_rows(far, models, QUICK, nothing, progress=cutting)
+    (kept,) = (tmp_path / "cache" / "hwnas" / "jobs").glob("board-*/rows.jsonl")
+    rows = read_rows(kept)
+    longer = replace(QUICK, seconds=60.0)
+    assert run_rows(far, models, longer, nothing)[: len(rows)] == rows
+    assert not kept.parent.exists()

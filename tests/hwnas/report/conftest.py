@@ -20,7 +20,6 @@ TARGET = {
     "graph_level": "all",
     "precision": "fp32",
     "spinning": False,
-    "transport": "local",
     "context_hash": "3f9ac2d17b5e",
     "facts": {
         "cpu_model": "Intel Xeon Platinum 8375C @ 2.90GHz",

@@ -1,0 +1,47 @@
+"""Where a job lies whose caller names no folder: for far devices in a place where it can be gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from profilers import Timing
+from targets import Target
+from targets.files import sha256
+
+
+@contextmanager
+def job_folder(
+    target: Target,
+    models: Mapping[str, bytes],
+    timing: Timing,
+    kinds: Mapping[str, tuple[str, ...]] | None,
+    facts: Mapping[str, Any],
+) -> Iterator[Path]:
+    """A folder that is gone in the end, unless a far device failed: then the same question finds it again.
+
+    The same question: models, kinds, timing but for its limit, target and the device's facts.
+    """
+    if target.reach.transport == "local":  # what is measured here again costs no more than it did
+        with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
+            yield Path(temporary)
+        return
+    import platformdirs
+
+    question = [
+        target.to_json(),
+        {key: sha256(data) for key, data in models.items()},
+        dict(kinds or {}),
+        {**dataclasses.asdict(timing), "seconds": None},
+        dict(facts),
+    ]
+    name = f"{target.folder}-{sha256(json.dumps(question, sort_keys=True).encode())[:16]}"
+    folder = Path(platformdirs.user_cache_dir("hwnas", appauthor=False)) / "jobs" / name
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""What happens when a connection breaks: try again a few times, keep what is known, say how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from targets.errors import LostError, TargetError
+
+PAUSES_S = (2.0, 10.0, 30.0)
+"""Before a lost connection is tried again; the last is about what a small board needs to boot."""
+
+
+def persevere(
+    action: Callable[[], None],
+    n_known: Callable[[], int],
+    kept_in: Path,
+    log: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> None:
+    """Run `action` until it ends without LostError, with a pause before each new try; then TargetError.
+
+    n_known: how much has been measured so far; whenever that has grown, the tries are counted anew.
+    """
+    pauses = iter(PAUSES_S)
+    while True:
+        before = n_known()
+        try:
+            return action()
+        except LostError as error:
+            if n_known() > before:
+                pauses = iter(PAUSES_S)
+            pause = next(pauses, None)
+            if pause is None:
+                raise TargetError(
+                    f"{error} Given up after {len(PAUSES_S)} more tries; {n_known()} measurements are kept "
+                    f"in {kept_in}, and the same command goes on from there"
+                ) from None
+            log(f"{error} Trying again in {pause:.0f} s")
+            sleep(pause)
