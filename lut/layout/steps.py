@@ -42,7 +42,7 @@ class Steps:
             reads, writes = list(kernel["reads"]), list(kernel["writes"])
             if len(reads) != len(kernel["inputs"]) or not writes:
                 raise DamagedFileError(
-                    f"kernel {kernel['name']} ({kernel['op']}) does not say which tensors it reads and writes; "
+                    f"kernel {kernel['name']} ({kernel['op']}) does not say what it reads and writes; "
                     "profile the network again"
                 )
             self.tensors.update(zip(reads, kernel["inputs"], strict=True))

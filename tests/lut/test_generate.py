@@ -113,7 +113,7 @@ def exported_torchvision() -> Iterable[tuple[str, bytes]]:
 
     from hwnas.exporting.export import onnx_bytes
 
-    for name in ("mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "regnet_y_400mf", "mnasnet0_5"):
+    for name in ("mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"):
         yield name, onnx_bytes(tv.get_model(name, weights=None), (1, 3, 64, 64))
     swin = tv.SwinTransformer([4, 4], 32, [2, 2], [2, 4], [7, 7], num_classes=10)
     yield "swin", onnx_bytes(swin, (1, 3, 56, 56))

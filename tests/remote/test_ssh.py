@@ -57,7 +57,9 @@ def test_a_profile_over_ssh_is_the_local_one_within_the_noise(board: Target, tmp
     timing = Timing(10.0, min_rounds=20, max_rounds=40)
     rows = [run_job(t, {"r": reference_onnx()}, timing, nothing)["r"] for t in (load_target("host"), board)]
     ratios = [row["p20_ms"] / row["reference_p20_ms"] for row in rows]
-    assert ratios[0] == pytest.approx(ratios[1], rel=0.5)  # a busy machine is no failure of the code
+    assert ratios[0] == pytest.approx(
+        ratios[1], rel=0.25
+    )  # benchmarks/remote_profile.py is exact; a busy machine is no failure
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -69,13 +71,13 @@ def test_cut_at_random_moments_it_loses_nothing_and_measures_nothing_twice(
 
     def pause(seconds: float) -> None:
         pauses.append(seconds)
-        line.limit = rng.randrange(100, 40_000) if len(pauses) < 3 else None
+        line.limit = rng.randrange(100, 9_000) if len(pauses) < 3 else None
 
     device = PythonDevice(reaching(board, port=line.port), nothing, pause)
     monkeypatch.setattr(device, "_ask", keep_jobs(device._ask))
     device.facts()  # the first contact is made: from here on a lost line is tried again
     job = a_job(tmp_path / "job", net)
-    line.limit = rng.randrange(100, 60_000)
+    line.limit = rng.randrange(100, 12_000)
     shown: list[int] = []
     device.measure(job, lambda: shown.append(1))
     here = read_rows(job.rows_path)
@@ -84,7 +86,7 @@ def test_cut_at_random_moments_it_loses_nothing_and_measures_nothing_twice(
     (there,) = (tmp_path / "board" / "jobs").glob("*/rows.jsonl")
     by_identity = {identity(row): row for row in read_rows(there)}  # a row that occurs twice is refused
     assert {identity(row): row for row in here} == by_identity  # each was measured once
-    assert line.n_cuts == len(pauses)
+    assert line.n_cuts == len(pauses) >= 1
 
 
 def keep_jobs(ask):
