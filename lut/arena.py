@@ -10,6 +10,7 @@ that block may need a region of its own, and then the peak is nearly twice that 
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 
 from .liveness import Buffer
@@ -82,8 +83,8 @@ def arena_bytes(buffers: Sequence[Buffer], n_steps: int) -> tuple[int, int]:
     arena = Arena()
     _run(arena, own, n_steps)
     first = arena.touched_bytes
-    planned = [b for b in own if b.last < n_steps]
-    block = arena.take(pattern_bytes(planned)) if planned else None
+    # The pattern has room for the results too, although they get chunks of their own and outlive the block.
+    block = arena.take(pattern_bytes(own)) if own else None
     _run(arena, [b for b in own if b.last >= n_steps], n_steps)
     if block is not None:
         arena.give(block)
@@ -111,13 +112,13 @@ def pattern_bytes(buffers: Sequence[Buffer]) -> int:
     for buffer in sorted(buffers, key=lambda b: b.first):
         size = -(-buffer.size_bytes // _ALIGN) * _ALIGN
         placed = [p for p in placed if p[2].last >= buffer.first]
-        at, best, waste = 0, None, None
-        for offset, stop, _ in placed:
-            gap = offset - at
-            if gap >= size and (waste is None or gap - size < waste):
-                best, waste = at, gap - size
+        at, best, waste = 0, -1, math.inf
+        for offset, stop, _ in [*placed, (peak, peak, buffer)]:  # what lies behind the last is a gap too
+            if 0 <= offset - at - size < waste:
+                best, waste = at, offset - at - size
             at = max(at, stop)
-        start = at if best is None else best
-        bisect.insort(placed, (start, start + size, buffer), key=lambda p: p[0])
-        peak = max(peak, start + size)
+        if best < 0:
+            best = max((stop for _, stop, _ in placed), default=0)
+        bisect.insort(placed, (best, best + size, buffer), key=lambda p: p[0])
+        peak = max(peak, best + size)
     return peak

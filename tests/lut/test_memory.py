@@ -208,8 +208,7 @@ def test_the_second_run_needs_a_region_of_its_own() -> None:
 
 
 def test_the_block_uses_the_smallest_gap() -> None:
-    # a at 0-4 and b at 4-6 and c at 6-9 KiB; a and b are dead when d (2) comes, which lies at 0, and e (4) then
-    # in the gap 2-6.
+    # KiB: a at 0-4, b at 4-6, c at 6-9; a and b are dead when d (2) comes and lies at 0, then e (4) at 2-6.
     found = [
         Buffer(4096, 0, 0),
         Buffer(2048, 0, 1),
@@ -353,7 +352,7 @@ def test_damaged_models_are_refused(change: dict[str, Any], message: str) -> Non
 
 
 def test_the_arena_of_a_real_network() -> None:
-    """The network that `tests/profilers/test_memory.py` measures: 54.5 MB in the first run, twice that after."""
+    """That which `tests/profilers/test_memory.py` measures: 54.5 MB in the first run, twice that after."""
     from onnx import TensorProto, helper, numpy_helper
 
     from profilers.kernels import ProfiledRunner
@@ -376,3 +375,18 @@ def test_the_arena_of_a_real_network() -> None:
     assert first == pytest.approx(tensor_bytes, rel=1e-3)
     assert always == pytest.approx(2 * tensor_bytes, rel=1e-3)
     assert peak_live_bytes(kernels) == pytest.approx(tensor_bytes + 4 * 4 * 256 * 256, rel=1e-3)
+
+
+def test_what_lies_behind_the_last_is_a_gap_too() -> None:
+    # KiB: a at 0-4, b at 4-6; when b is dead, c (2) takes its place behind a.
+    found = [Buffer(4096, 0, 2), Buffer(2048, 0, 0), Buffer(2048, 1, 2)]
+    assert pattern_bytes(found) == 6144
+    # a at 0-4, b at 4-6, c at 6-8; then d (2) fits 0-4 and, tighter, 6-8: it goes there, and e (4) takes 0-4.
+    found = [
+        Buffer(4096, 0, 0),
+        Buffer(2048, 0, 2),
+        Buffer(2048, 0, 0),
+        Buffer(2048, 1, 2),
+        Buffer(4096, 2, 2),
+    ]
+    assert pattern_bytes(found) == 8192
