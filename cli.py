@@ -382,8 +382,8 @@ def targets_check(
     Can it be reached, which Python and onnxruntime has it, is there room, is it quiet enough?
     """
     from hwnas.profile import check_target
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     document = check_target(load_target(name), home=data_home(home), log=Log())
@@ -411,8 +411,8 @@ def bench(
 ) -> None:
     """Measure the latency of ONNX files, side by side in one fresh process."""
     from hwnas.profile import bench as measure_models
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     files = {str(model): model for model in models}
@@ -450,8 +450,8 @@ def profile(
 
     A table of the same device, runtime and options is reused, and `hwnas search` finds it.
     """
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     device = load_target(target)
@@ -489,7 +489,7 @@ def profile(
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the latency tables under the home, with the error of each."""
     from hwnas.profile import stored_tables
-    from hwnas.runs.home import data_home
+    from lut.home import data_home
     from targets.errors import DamagedFileError
 
     rows: list[dict[str, Any]] = []
@@ -516,7 +516,7 @@ def tables_show(
 ) -> None:
     """Show a table's calibration, its error on held-out networks, and its context."""
     from hwnas.profile import find_table, flat, table_facts
-    from hwnas.runs.home import data_home
+    from lut.home import data_home
 
     facts = table_facts(find_table(data_home(home), name))
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
@@ -526,7 +526,7 @@ def tables_show(
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Check that this machine has what a search needs; exit code 4 if not."""
     from hwnas.runs.doctor import examine
-    from hwnas.runs.home import data_home
+    from lut.home import data_home
 
     found = examine(data_home(home))
     if as_json:

@@ -45,7 +45,9 @@ class Labelled:
 
 def labelled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Labelled]:
     """Networks by key of which there are rows of both kinds, `time` and `kernels`, over all passes."""
-    rows = list(rows)
+    rows = [row for row in rows if row["kind"] in ("time", "kernels")]
+    if not rows:
+        return {}
     fixed_ms = reference_ms(rows)
     times: dict[str, list[Floats]] = {}
     kernels: dict[str, list[Floats]] = {}

@@ -21,6 +21,7 @@ from targets import Context
 from targets.errors import DamagedFileError
 from targets.files import read_json, safe_name, sha256, write_atomic, write_json
 
+from ..memory import MemoryModel
 from .features import NAMES, Kernel, kernels_of
 from .network import Overhead, doubt
 from .regress import FEW, KernelModel
@@ -49,7 +50,8 @@ class Prediction:
 
     kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
     unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
-    overhead_ms: what is no kernel's.
+    overhead_ms: what is no kernel's. peak_memory_bytes: of a fresh process that loads and runs the network,
+    None where the profile has no memory model. file_bytes: of the ONNX file as it is run.
     """
 
     latency_ms: float
@@ -60,6 +62,8 @@ class Prediction:
     unknown: Mapping[str, int]
     few: Mapping[str, int]
     kernels_from: str
+    file_bytes: int
+    peak_memory_bytes: int | None
 
     @property
     def macs(self) -> int:
@@ -88,7 +92,7 @@ class LatencyPredictor:
     rule: Mapping[str, Any] | None = None
     memory: Mapping[str, Any] | None = None
 
-    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str) -> Prediction:
+    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str, file_bytes: int) -> Prediction:
         """The prediction for kernels as `profilers.kernels.describe` tells them."""
         kernels = kernels_of(described)
         times = self.model.predict_ms(kernels)
@@ -107,7 +111,14 @@ class LatencyPredictor:
             {kind: n for kind, n in sorted(seen.items()) if n == 0},
             {kind: n for kind, n in sorted(seen.items()) if 0 < n < FEW},
             kernels_from,
+            file_bytes,
+            self._peak_bytes(described, file_bytes),
         )
+
+    def _peak_bytes(self, described: Sequence[Mapping[str, Any]], file_bytes: int) -> int | None:
+        if self.memory is None:
+            return None
+        return MemoryModel.from_json(self.memory).predict(described, file_bytes).peak_bytes
 
     def save(self, folder: Path) -> None:
         """Write the folder; what lay there is replaced file by file, the JSON last."""
