@@ -32,18 +32,19 @@ def clock_of(job: Job) -> str:
 def wanted_rows(job: Job) -> list[list[Identity]]:
     """Groups of rows that are measured together, in order: a killed process loses one group at most.
 
-    What is measured alone comes first: memory needs no repetition and a quiet machine least.
+    What is measured alone comes last, in the time that is left: it takes long, and few models need it.
     """
     alone = [[(one, key, 0)] for one in ALONE for key, kinds in job.kinds.items() if one in kinds]
     timed = [(key, [k for k in kinds if k not in ALONE]) for key, kinds in job.kinds.items()]
     timed = [(key, kinds) for key, kinds in timed if kinds]
     size = job.timing.together or max(1, len(timed))
     chunks = [timed[i : i + size] for i in range(0, len(timed), size)]
-    return alone + [
+    together = [
         [(kind, key, number) for key, kinds in chunk for kind in kinds]
         for number in range(job.timing.passes)
         for chunk in chunks
     ]
+    return together + alone
 
 
 def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None]) -> int:

@@ -72,9 +72,8 @@ def profile_device(
     models = {one.key: _file(one, target) for one in networks}
     kinds = wanted_kinds(models)
     began = time.monotonic()
-    rows = run_rows(
-        target, models, timing(minutes, seed), log, kinds=kinds, folder=folder / "job", progress=progress
-    )
+    job = folder / f"job-{n}-{seed}"
+    rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
     device_s = time.monotonic() - began
     measured = steady(labelled(rows), log)
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
@@ -96,7 +95,7 @@ def profile_device(
         _memory(rows, measured),
     )
     predictor.save(folder)
-    shutil.rmtree(folder / "job", ignore_errors=True)
+    shutil.rmtree(job, ignore_errors=True)
     return predictor
 
 
@@ -134,7 +133,7 @@ def steady(networks: Mapping[str, Labelled], log: Log) -> list[Labelled]:
     halves = np.array([network.half_split for network in networks.values()])
     if float(np.median(halves)) > UNSTABLE_SHARE:
         raise TargetError(
-            f"unstable: two halves of a network's samples differ by {100 * np.median(halves):.0f} % (median), so "
+            f"unstable: two halves of the samples differ by {100 * np.median(halves):.0f} % (median), so "
             "no predictor was made; stop other work on the device, fix its frequency, and profile again"
         )
     kept = [network for network in networks.values() if network.half_split <= 4 * UNSTABLE_SHARE]
