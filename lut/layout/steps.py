@@ -48,7 +48,8 @@ class Steps:
                     f"kernel {kernel['name']} ({kernel['op']}) does not say what it reads and writes; "
                     "profile the network again"
                 )
-            self.tensors.update(zip(reads, kernel["inputs"], strict=True))
+            for name, value in zip(reads, kernel["inputs"], strict=True):
+                self.tensors.setdefault(name, value)
             self.tensors.update((name, _UNKNOWN) for name in writes if name)
             self.tensors.update(zip((name for name in writes if name), kernel["outputs"], strict=False))
             self.results.update(kernel["results"])
