@@ -25,7 +25,7 @@ from .labels import Labelled, labelled
 from .predictor import FILE, LatencyPredictor, load
 from .transfer import learning_curve, nearest, transferred
 
-NETWORKS_PER_MINUTE = 20
+NETWORKS_PER_MINUTE = 18
 """On one core of a server CPU, loading included; a slower device measures as many as it has time for."""
 
 PASSES, TOGETHER, ROUNDS = 3, 10, 4
