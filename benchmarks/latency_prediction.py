@@ -131,7 +131,7 @@ def total(fitted: Fitted, parts: Iterable[np.ndarray[Any, Any]]) -> np.ndarray[A
 
 
 def peers_of(context: Context, seconds: float, seed: int) -> dict[str, tuple[Peer, float]]:
-    """(peer, device minutes) by name; `seconds` each for those that measure kernels alone, 0: without them."""
+    """(peer, device minutes) by name; `seconds` for each that measures kernels alone, 0: without them."""
     ours, minutes = context.generated, context.device_s() / 60
     found = {
         "nearest neighbour": (calibrated(nearest_neighbour.fit(ours), ours), minutes),
