@@ -4,7 +4,7 @@
 
 While a run measures, as many busy processes as there are cores come and go in stretches of 5 to 20 s. The
 networks are the smallest of those that devices are profiled with, and blocks of the space `mobile`, measured
-as a latency table measures them, each run in processes of its own. Where the intervals of a row do not
+as `hwnas bench` measures files, each run in processes of its own. Where the intervals of a row do not
 overlap between the runs, one of them must have been flagged; rows flagged in neither must agree.
 """
 
@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from lut.device import Measurement, Speed, run_job
+from lut.exported import timing
 from lut.generate import generate
-from profilers import Timing
 from targets import Target, load_target
 
 STRETCH_S = 5.0, 20.0
@@ -96,10 +96,9 @@ def run(
     target: Target, files: Mapping[str, bytes], minutes: float, home: Path, seed: int
 ) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """One run under load: what is reported of each network, and what was measured."""
-    timing = Timing(60 * minutes, seed=seed, ci_pct=0.5, min_rounds=30)
     began = time.time()
     with load(seed, len(os.sched_getaffinity(0))) as spent:
-        rows = run_job(target, files, timing, log)
+        rows = run_job(target, files, timing(60 * minutes, seed), log)
     speed = Speed(home, target)
     told = {"began": began, "seconds": spent, "rows": rows}
     return {key: speed.normalise(rows[key]) for key in files if key in rows}, told
