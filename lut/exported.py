@@ -15,6 +15,11 @@ _SECONDS_EACH = 0.6
 _SECONDS_FIXED = 3.0
 
 
+def timing(seconds: float, seed: int = 0) -> Timing:
+    """Three sessions of each network, one after the other: where one lies in memory is luck, up to 10 %."""
+    return Timing(seconds, seed=seed, ci_pct=0.5, min_rounds=14, passes=3)
+
+
 def measure(
     target: Target, files: Mapping[str, Path | bytes], *, home: Path, log: Log
 ) -> dict[str, Measurement]:
@@ -36,7 +41,7 @@ def measure(
         left = {key: data for key, data in models.items() if key not in raw}
         if not left:
             break
-        raw |= run_job(target, left, Timing(seconds * 4**attempt, ci_pct=0.5, min_rounds=40), log)
+        raw |= run_job(target, left, timing(seconds * 4**attempt), log)
     missing = [key for key in models if key not in raw]
     if missing:
         raise TargetError(
