@@ -164,7 +164,9 @@ def main() -> None:
     for name, one in (("first", told), ("second", told_again)):
         seconds = one["seconds"]
         print(f"{name} run: busy for {seconds['busy']:.0f} s, left alone for {seconds['alone']:.0f} s")
-    print("passed" if passed(result) else "not passed")
+    trusted = result["rows"] > result["flagged"]
+    verdict = "passed" if passed(result) else "not passed"
+    print(verdict if trusted else f"{verdict}, but no row was trusted: too disturbed to say anything")
     if options.json:
         both = [{k: asdict(m) for k, m in found.items()} for found in (first, second)]
         document = {"result": result, "passed": passed(result), "reported": both, "runs": [told, told_again]}
