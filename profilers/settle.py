@@ -137,6 +137,6 @@ def _merged(sessions: Sequence[Row], scatter: float) -> Row:
         **_summary(whole),
         "n": n_samples,
         "sessions_ms": times,
-        "flag": "unstable" if apart else flag_of(whole, typical["cpu_share"], ordered[0]["clock"]),
+        "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share", 1.0), ordered[0]["clock"]),
         **{name: [x for row in ordered for x in row[name]] for name in ("cpu_ms", "wall_ms", "ratio")},
     }
