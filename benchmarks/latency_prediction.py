@@ -261,7 +261,7 @@ def main() -> None:
 def refuse(context: Context) -> None:
     """Show that the profile refuses what cannot be measured here."""
     try:
-        profile.steady({n.key: n for n in context.generated}, log)
+        profile.steady({n.key: n for n in context.generated}, log, "wall")
     except HwnasError as error:
         print(f"\nthreads: refused, noise floor {context.floor_pct:.1f} %: {error}")
         return

@@ -1,6 +1,6 @@
 """What a prediction costs: `hwnas predict` of one network, and prices of a population of a search space.
 
-    python benchmarks/predict_cost.py [--home DIR] [--target host] [--repeats 5] [--json FILE] [MODEL.onnx ...]
+    python benchmarks/predict_cost.py [--home DIR] [--target host] [--repeats 5] [--json FILE] [MODEL ...]
 
 A network: CPU-seconds of a process that loads the predictor and predicts, less those of a process that loads
 the network in the runtime and runs it once. A population: CPU-milliseconds of 1,000 architectures of the

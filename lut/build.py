@@ -30,6 +30,14 @@ TWINS = ("#2", "#3")
 minutes, by where their memory lies, and by more in busy ones; all prices hang on these networks."""
 
 
+UNSTABLE_ROWS = 0.5
+"""Share of flagged rows above which no table is made."""
+
+MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 10.0, "wall": 3.0}
+"""Mean difference of two sessions of a whole network above which no table is made, by the clock. The median
+of three is what counts; the wall clock has waiting in it, in bursts that no median removes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """Which table is wanted."""
@@ -148,9 +156,26 @@ def _measure(
         times = [speed.normalise(raw[name]).p20_ms for name in sessions]
         whole_ms[key] = float(np.median(times))
         differences += [abs(a / b - 1) for a, b in itertools.combinations(times, 2)]
+    noise_pct = 100 * float(np.mean(differences))
+    _check_steady(request.target, raw, noise_pct)
     rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw}
     sizes = {key: len(data) for key, data in part_files.items()}
-    return Found({**rows, **known}, whole_ms, 100 * float(np.mean(differences)), sizes)
+    return Found({**rows, **known}, whole_ms, noise_pct, sizes)
+
+
+def _check_steady(target: Target, raw: Mapping[str, Mapping[str, Any]], noise_pct: float) -> None:
+    """TargetError where the machine was too disturbed for prices that hang on these rows."""
+    clock = str(next(iter(raw.values()))["clock"])
+    flagged = float(np.mean([row["flag"] != "ok" for row in raw.values()]))
+    if flagged <= UNSTABLE_ROWS and noise_pct <= MOST_NOISE_PCT[clock]:
+        return
+    advice = "use a target of one thread" if clock == "wall" else "try later"
+    raise TargetError(
+        f"target {target.name}: unstable: {100 * flagged:.0f} % of the measurements are flagged (at most "
+        f"{100 * UNSTABLE_ROWS:.0f} %), and two sessions of a network differ by {noise_pct:.1f} % (at most "
+        f"{MOST_NOISE_PCT[clock]:g} % by the {clock} clock), so no latency table was made; stop other work "
+        f"on the device, fix its frequency, or {advice}"
+    )
 
 
 def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:

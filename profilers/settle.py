@@ -6,9 +6,9 @@ samples agree best, on average over the job, is then the busy cluster. It is one
 for the reference, so that ratios stay ratios of like with like. Two sessions of one network then differed by
 3 % instead of 9 % on a machine with four jobs per core, and nothing changed on a quiet one.
 
-Where a job has several passes, each network has had as many sessions. Two of them differ by where their memory
-lies, small networks on a shared machine by 10 % and more, of which the samples of one know nothing: the
-number of a row is the median of its sessions, and its interval includes the usual difference of two.
+Where a job has several passes, each network has had as many sessions. Two of them differ by where their
+memory lies, small networks on a shared machine by 10 % and more, of which the samples of one know nothing:
+the number of a row is the median of its sessions, and its interval includes the usual difference of two.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ _GAIN = 0.8
 """A higher anchor must lower the disagreement to this share: a low one is nearer to the quiet device."""
 
 _MIN_SAMPLES = 8
+
+_TYPICAL: tuple[str, ...] = ("p20_ms", "p50_ms", "p90_ms", "ci_pct", "quiet_share", "half_split", "drift")
+_TYPICAL += ("cpu_share", "p20_ratio", "reference_p20_ms", "reference_p50_ms")
+"""Fields of a row of which the median of the sessions counts."""
 
 UNSTABLE_SESSIONS = 0.1
 """Largest relative difference of two sessions of a network above which its row is flagged."""
@@ -59,8 +63,11 @@ def choose_anchor(samples: Sequence[Floats]) -> float:
 
 
 def session_scatter(times: Sequence[Sequence[float]]) -> float:
-    """Standard deviation of the logarithm of a session's time, from networks with several; 0 without."""
-    logs = [np.log(of) for of in times if len(of) > 1]
+    """Standard deviation of the logarithm of a session's time, from networks with several; 0 without.
+
+    Networks whose sessions disagree are left out: they are flagged, and say nothing of the others.
+    """
+    logs = [np.log(of) for of in times if len(of) > 1 and max(of) / min(of) - 1 <= UNSTABLE_SESSIONS]
     freedom = sum(len(x) - 1 for x in logs)
     return float(np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in logs) / freedom)) if freedom else 0.0
 
@@ -96,35 +103,40 @@ def _summary(s: Summary) -> Row:
 
 
 def _merged(sessions: Sequence[Row], scatter: float) -> Row:
-    """The row of a network that had several sessions. scatter: of the logarithm of a session's time.
-
-    Unstable where most sessions are, or where they disagree: one disturbed pass of three does no harm to a
-    median.
-    """
+    """The row of a network that had several sessions. scatter: of the logarithm of a session's time."""
     ordered = sorted(sessions, key=lambda row: row["pass"])
-    typical = {
-        name: float(np.median([row[name] for row in ordered]))
-        for name in ("p20_ms", "p50_ms", "p90_ms", "ci_pct", "quiet_share", "half_split", "drift")
-        + ("cpu_share", "p20_ratio", "reference_p20_ms", "reference_p50_ms")
-    }
+    typical = {name: float(np.median([row[name] for row in ordered])) for name in _TYPICAL}
     p50, n = typical["p50_ms"], len(ordered)
-    between = p50 * np.expm1(_Z95 * _MEDIAN * scatter / np.sqrt(n))
+    times = [row["p50_ms"] for row in ordered]
+    own = float(np.std(np.log(times), ddof=1))
+    between = p50 * np.expm1(_Z95 * _MEDIAN * max(scatter, own) / np.sqrt(n))
     within = [
         np.sqrt(sum((row[end] - row["p50_ms"]) ** 2 for row in ordered)) / n
         for end in ("ci_low_ms", "ci_high_ms")
     ]
     low, high = (float(np.hypot(between, w)) for w in within)
-    times = [row["p50_ms"] for row in ordered]
-    most = sum(row["flag"] != "ok" for row in ordered) > n / 2
+    n_samples = sum(row["n"] for row in ordered)
+    p20 = typical["p20_ms"]
+    whole = Summary(
+        n_samples,
+        p20,
+        p50,
+        max(typical["p90_ms"], p50),
+        max(p50 - low, 0.0),
+        p50 + high,
+        p20 * (1 - typical["ci_pct"] / 100),
+        p20 * (1 + typical["ci_pct"] / 100),
+        typical["half_split"],
+        typical["drift"],
+        typical["quiet_share"],
+    )
     apart = max(times) / min(times) - 1 > UNSTABLE_SESSIONS
     return {
         **ordered[0],
         **typical,
-        "p90_ms": max(typical["p90_ms"], p50),
-        "ci_low_ms": max(p50 - low, 0.0),
-        "ci_high_ms": p50 + high,
-        "n": sum(row["n"] for row in ordered),
+        **_summary(whole),
+        "n": n_samples,
         "sessions_ms": times,
-        "flag": "unstable" if most or apart else "ok",
+        "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share", 1.0), ordered[0]["clock"]),
         **{name: [x for row in ordered for x in row[name]] for name in ("cpu_ms", "wall_ms", "ratio")},
     }

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..device import SPEED_TOLERANCE
 from .features import Kernel, kernels_of
 
 Floats = NDArray[np.float64]
@@ -22,9 +23,6 @@ Floats = NDArray[np.float64]
 QUANTILE = 0.35
 """Of all samples: low enough to leave disturbances out, high enough to repeat. Sums of kernels then follow
 the whole network to 1.0 %, at the 20 % quantile to 1.5 %, unscaled, 31 networks of a model zoo."""
-
-SPEED_TOLERANCE = 0.25
-"""How far the reference's median may be off before samples are scaled by it."""
 
 _SMALLEST_US = 0.5
 """Half of the profiler's clock tick: what a kernel that shows 0 us is taken for."""

@@ -35,8 +35,8 @@ each of them a few samples; a device that is cut off loses one group of ten."""
 MEMORY_NETWORKS = 10
 RULE_NETWORKS = 12
 
-UNSTABLE_SHARE = 0.05
-"""Median difference of the two halves of a network's samples above which no predictor is made."""
+UNSTABLE_SHARE: Mapping[str, float] = {"cpu": 0.05, "wall": 0.03}
+"""Median difference of the two halves of a network's samples above which no predictor is made, by clock."""
 
 TRANSFER_NETWORKS = 24
 """Measured where another device's predictor is corrected: ten would do, the others show the error."""
@@ -78,7 +78,7 @@ def profile_device(
     job = folder / f"job-{n}-{seed}"
     rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
     device_s = time.monotonic() - began
-    measured = steady(labelled(rows), log)
+    measured = steady(labelled(rows), log, _clock(rows))
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
     found = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
     predictor = LatencyPredictor(
@@ -138,20 +138,25 @@ def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
     return {key: ("time", "kernels", *(("memory",) if key in memory else ())) for key in models}
 
 
-def steady(networks: Mapping[str, Labelled], log: Log) -> list[Labelled]:
+def steady(networks: Mapping[str, Labelled], log: Log, clock: str) -> list[Labelled]:
     """The networks that were measured well; TargetError where most were not."""
     if not networks:
         raise TargetError("no network was measured in time; give more minutes")
     halves = np.array([network.half_split for network in networks.values()])
-    if float(np.median(halves)) > UNSTABLE_SHARE:
+    if float(np.median(halves)) > UNSTABLE_SHARE[clock]:
         raise TargetError(
-            f"unstable: two halves of the samples differ by {100 * np.median(halves):.0f} % (median), so "
-            "no predictor was made; stop other work on the device, fix its frequency, and profile again"
+            f"unstable: two halves of the samples differ by {100 * np.median(halves):.0f} % (median; at "
+            f"most {100 * UNSTABLE_SHARE[clock]:g} % by the {clock} clock), so no predictor was made; "
+            "stop other work on the device, fix its frequency, and profile again"
         )
-    kept = [network for network in networks.values() if network.half_split <= 4 * UNSTABLE_SHARE]
+    kept = [network for network in networks.values() if network.half_split <= 4 * UNSTABLE_SHARE[clock]]
     if len(kept) < len(networks):
         log(f"{len(networks) - len(kept)} of {len(networks)} networks are unstable and left out")
     return kept
+
+
+def _clock(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "wall" if any(row.get("clock") == "wall" for row in rows) else "cpu"
 
 
 def _file(network: Generated, target: Target) -> bytes:

@@ -33,3 +33,8 @@ def test_targets_needs_the_standard_library_only() -> None:
 
 def test_lut_loads_no_torch() -> None:
     assert "torch" not in loaded_by("import lut")
+
+
+def test_predicting_loads_neither_what_fits_nor_what_writes_networks() -> None:
+    heavy = {"pandas", "sklearn", "scipy", "skl2onnx", "onnx", "torch"}
+    assert loaded_by("import lut; lut.load_predictor").isdisjoint(heavy)

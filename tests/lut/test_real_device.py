@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import lut
+import lut.build
 from lut.reference import empty_onnx, reference_onnx
 from targets import load_target
 from targets.errors import DamagedFileError, TargetError
@@ -17,7 +18,12 @@ from targets.errors import DamagedFileError, TargetError
 HOST = load_target("host")
 
 
-def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(tmp_path: Path, parts, wholes) -> None:
+def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(
+    tmp_path: Path, parts, wholes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
+    monkeypatch.setattr(lut.build, "UNSTABLE_ROWS", 1.0)
+    monkeypatch.setattr(lut.build, "MOST_NOISE_PCT", {"cpu": 1e3})
     shown = []
 
     @contextmanager
@@ -44,7 +50,7 @@ def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(tmp_path: Pa
     assert shown[0] == 1 + 3 * len(wholes) + table.errors["n_rows_measured"]
     assert len(shown) - 1 == shown[0]
     assert table.errors["n_rows_measured"] == len(parts)
-    assert 0 < table.errors["mape_pct"] < 50  # a disturbed machine is no failure of the code
+    assert 0 < table.errors["mape_pct"] < 50
     assert table.errors["spearman"] > 0.8
     assert all(table.latency_ms(p.key) > 0 for p in parts)
     longest, shortest = "conv5e6", "conv1e1"  # 78 times the MACs

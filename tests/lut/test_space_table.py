@@ -202,3 +202,29 @@ def test_too_few_minutes_for_the_exports(make, device, wholes, monkeypatch) -> N
     monkeypatch.setattr(build, "Stopwatch", Late)
     with pytest.raises(UsageError, match="minutes of profiling are too few"):
         make()
+
+
+def test_a_machine_too_noisy_to_measure_is_said_and_no_table_is_written(make, device, tmp_path) -> None:
+    quiet = device.row
+    device.row = lambda name: {**quiet(name), "flag": "unstable" if name.startswith("net") else "ok"}
+    with pytest.raises(TargetError, match=r"host: unstable: 79 % of the measurements are flagged"):
+        make()  # 72 of 91: 24 networks three times, 18 blocks, the empty run
+    device.row = lambda name: {**quiet(name), "p20_ms": quiet(name)["p20_ms"] * (1 + 0.3 * ("#2" in name))}
+    # of the three pairs of sessions one agrees, the others differ by 0.3 and 1 - 1 / 1.3
+    with pytest.raises(TargetError, match=r"differ by 17\.7 % \(at most 10 % by the cpu clock\).*try later"):
+        make()
+    assert not list(tmp_path.rglob("toy.json"))
+
+
+def test_the_wall_clock_must_be_quieter(make, device, tmp_path) -> None:
+    quiet = device.row
+
+    def noisy(name: str, clock: str) -> dict:
+        row = quiet(name)
+        return {**row, "clock": clock, "p20_ms": row["p20_ms"] * (1 + 0.08 * ("#2" in name))}
+
+    device.row = lambda name: noisy(name, "wall")
+    with pytest.raises(TargetError, match=r"differ by 5\.1 % \(at most 3 % by the wall clock\).*one thread"):
+        make()
+    device.row = lambda name: noisy(name, "cpu")
+    assert make().errors["noise_floor_pct"] == pytest.approx(5.1, abs=0.1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from profilers.settle import choose_anchor, settle
+from profilers.settle import choose_anchor, session_scatter, settle
 from profilers.stats import undisturbed
 
 
@@ -48,3 +48,47 @@ def test_the_window_has_two_sides() -> None:
     x = np.array([1.0, 1.35, 1.4, 1.45, 2.0])
     assert undisturbed(x, 0.5).tolist() == [1.35, 1.4, 1.45]
     assert undisturbed(x, 0.05).tolist() == [1.0]
+
+
+def sessions(key: str, true_ms: float, factors: list[float], seed: int, cpu_share: float = 1.0) -> list[dict]:
+    """Rows of one network, a pass each, whose memory lies so that it is slower by a factor; 1 % noise."""
+    rng = np.random.default_rng(seed)
+    reference = np.full(40, 0.05)
+    rows = []
+    for number, factor in enumerate(factors):
+        samples = true_ms * factor * rng.uniform(0.99, 1.01, 40)
+        more = {"kind": "time", "pass": number, "n": 40, "ratio": [], "cpu_share": cpu_share}
+        more |= {"p20_ratio": 1.0}
+        rows.append({**row(key, samples, reference), **more})
+    return rows
+
+
+def test_the_scatter_of_sessions_by_hand() -> None:
+    # logarithms 0 and 0.02: variance 0.0002 with one degree of freedom; the single one says nothing
+    assert session_scatter([[1.0, np.exp(0.02)], [5.0]]) == pytest.approx(np.sqrt(0.0002))
+    assert session_scatter([[1.0]]) == 0.0
+
+
+def test_intervals_hold_what_another_job_would_find() -> None:
+    def job(seed: int) -> dict[str, dict]:
+        rng = np.random.default_rng(seed)
+        rows = [r for i in range(20) for r in sessions(f"n{i}", 1.0 + i, list(rng.normal(1, 0.03, 3)), seed)]
+        return {r["key"]: r for r in settle(rows)}
+
+    jobs = [job(seed) for seed in range(5)]
+    inside = [r["ci_low_ms"] <= 1.0 + i <= r["ci_high_ms"] for j in jobs for i, r in enumerate(j.values())]
+    assert np.mean(inside) >= 0.9
+    assert {r["n"] for r in jobs[0].values()} == {120}
+
+
+def test_one_slow_session_of_three_does_no_harm_and_is_said() -> None:
+    rows = [r for i in range(20) for r in sessions(f"n{i}", 1.0, [1.0, 1.0, 1.4 if i == 3 else 1.0], i)]
+    found = {r["key"]: r for r in settle(rows)}
+    assert found["n3"]["p50_ms"] == pytest.approx(1.0, rel=0.01)
+    assert [key for key, r in found.items() if r["flag"] != "ok"] == ["n3"]
+
+
+def test_a_process_that_is_hardly_let_run_is_unstable() -> None:
+    (found,) = settle(sessions("a", 1.0, [1.0, 1.0, 1.0], 0, cpu_share=0.2))
+    assert found["flag"] == "unstable"
+    assert settle(sessions("a", 1.0, [1.0, 1.0, 1.0], 0))[0]["flag"] == "ok"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from profilers.stats import interval, quantile_ratio, summarise, undisturbed
 
@@ -49,3 +51,43 @@ def test_interval_covers_the_true_quantile_of_an_exponential_distribution(quanti
 def test_ratio_cancels_a_speed_that_both_share() -> None:
     times, reference = np.linspace(1, 1.05, 11), np.linspace(4, 4.2, 11)
     assert quantile_ratio(times, reference) == quantile_ratio(3 * times, 3 * reference) == pytest.approx(0.25)
+
+
+def alike(n: int, correlation: float, seed: int) -> np.ndarray:
+    """Samples around 1 by 2 %, each like the one before it: a neighbour that works in bouts."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(n)
+    for i in range(1, n):
+        x[i] = correlation * x[i - 1] + np.sqrt(1 - correlation**2) * x[i]
+    return np.exp(0.02 * x)
+
+
+def visited(n: int, length: float, slower: float, seed: int) -> np.ndarray:
+    """Samples around 1 by 1 %; in stretches of `length` on average they take `slower` times as long."""
+    rng = np.random.default_rng(seed)
+    state, slow = rng.random() < 0.5, np.empty(n, dtype=bool)
+    for i in range(n):
+        state ^= rng.random() < 1 / length
+        slow[i] = state
+    return np.where(slow, slower, 1.0) * np.exp(0.01 * rng.standard_normal(n))
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(correlation=st.floats(0, 0.8), n=st.integers(100, 200))
+def test_intervals_hold_the_median_though_samples_are_alike(correlation: float, n: int) -> None:
+    found = [summarise(alike(n, correlation, seed)) for seed in range(100)]
+    assert np.mean([s.ci_low <= 1.0 <= s.ci_high for s in found]) >= 0.9
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(slower=st.floats(1.2, 2.0), length=st.floats(2, 10), n=st.integers(80, 200))
+def test_intervals_hold_the_undisturbed_median_or_the_row_is_flagged(slower, length, n) -> None:
+    found = [summarise(visited(n, length, slower, seed)) for seed in range(100)]
+    assert np.mean([s.ci_low <= 1.0 <= s.ci_high or s.flag != "ok" for s in found]) >= 0.9
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), n=st.integers(30, 200), spread=st.floats(0, 0.02))
+def test_a_quiet_series_is_not_flagged(seed: int, n: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    assert summarise(3.0 * (1 + spread * rng.exponential(size=n))).flag == "ok"
