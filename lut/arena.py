@@ -83,8 +83,8 @@ def arena_bytes(buffers: Sequence[Buffer], n_steps: int) -> tuple[int, int]:
     arena = Arena()
     _run(arena, own, n_steps)
     first = arena.touched_bytes
-    planned = [b for b in own if b.last < n_steps]
-    block = arena.take(pattern_bytes(planned)) if planned else None
+    # The pattern has room for the results too, although they get chunks of their own and outlive the block.
+    block = arena.take(pattern_bytes(own)) if own else None
     _run(arena, [b for b in own if b.last >= n_steps], n_steps)
     if block is not None:
         arena.give(block)

@@ -17,6 +17,7 @@ from targets import Context, Target, make_context
 from targets.errors import DamagedFileError
 from targets.files import read_json, write_json
 
+from .conditions import read_conditions, slowdown
 from .jobs import job_folder
 from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
@@ -105,6 +106,7 @@ def run_rows(
 ) -> list[dict[str, Any]]:
     """The rows of a job as the target measured them, of all kinds asked for and of every pass, unsettled.
 
+    `conditions` of each: frequency, governor and heat at the start and end of each run, where it tells them.
     kinds: what to measure of a model, its latency where it is not named. folder: as for run_job.
     """
     facts = {} if target.reach.transport == "local" else device_facts(target)
@@ -113,7 +115,11 @@ def run_rows(
         n_rows = sum(len(group) for group in wanted_rows(job))
         with progress("measure", n_rows) if progress else nullcontext(None) as bar:
             open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
-        return read_rows(job.rows_path)
+        conditions = read_conditions(job.folder)
+        slower = slowdown(conditions)
+        if slower:
+            log(f"target {target.name}: {slower}; cool it, or measure for a shorter time")
+        return [{**row, "conditions": conditions} for row in read_rows(job.rows_path)]
 
 
 def _nothing(*_: object) -> None:

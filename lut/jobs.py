@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers import Timing
+from profilers.store import forget_old
 from targets import Target
 from targets.files import sha256
 
@@ -42,6 +43,7 @@ def job_folder(
         dict(facts),
     ]
     name = f"{target.folder}-{sha256(json.dumps(question, sort_keys=True).encode())[:16]}"
-    folder = Path(platformdirs.user_cache_dir("hwnas", appauthor=False)) / "jobs" / name
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    jobs = Path(platformdirs.user_cache_dir("hwnas", appauthor=False)) / "jobs"
+    forget_old(jobs)
+    yield jobs / name
+    shutil.rmtree(jobs / name, ignore_errors=True)

@@ -28,8 +28,9 @@ from targets.files import sha256
 from targets.transport import Output, execute
 
 from . import perf_test
+from .conditions import note_conditions
 from .patience import persevere
-from .remote import CONDITIONS_FILE, Log, Sleep
+from .remote import Log, Sleep
 
 ROUNDS = 5
 """Calls per network and pass: spread over the run, as the rounds of profilers.measure are."""
@@ -209,8 +210,7 @@ class NativeDevice:
         return found
 
     def _note(self, job: Job, when: str) -> None:
-        with (job.folder / CONDITIONS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"when": when, **self._conditions()}, sort_keys=True) + "\n")
+        note_conditions(job.folder, {"when": when, **self._conditions()})
 
     def _device(self) -> Adb:
         if self._adb is None:

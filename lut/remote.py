@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,11 +20,12 @@ from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
 from targets.connect import connect
-from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
+from targets.errors import DamagedFileError, HwnasError, LostError, TargetError, UsageError
 from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
+from .conditions import note_conditions
 from .patience import persevere
 
 Log = Callable[[str], None]
@@ -31,9 +33,6 @@ Sleep = Callable[[float], None]
 
 GRACE_S = 60.0
 """How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
-
-CONDITIONS_FILE = "conditions.jsonl"
-"""Beside a job's rows: frequency, governor and heat of the device at the start and the end of each run."""
 
 FOLDER = "~/.cache/hwnas"
 _ASK_S, _SEND_S = 120.0, 1800.0
@@ -88,7 +87,8 @@ class PythonDevice:
         )
         complete = {row for group in wanted_rows(job) for row in group} <= known
         if complete and not self._shared:
-            self._ask("drop", self._folder, job_id)
+            with suppress(LostError):  # all rows are here; what is left there is of no use and does no harm
+                self._ask("drop", self._folder, job_id)
 
     def _measure_once(
         self, job: Job, job_id: str, known: set[Identity], until: float, advance: Callable[[], None]
@@ -102,8 +102,7 @@ class PythonDevice:
             if value is None:
                 return
             if CONDITIONS in value:
-                with (job.folder / CONDITIONS_FILE).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(value[CONDITIONS], sort_keys=True) + "\n")
+                note_conditions(job.folder, value[CONDITIONS])
                 return
             of = _identity(value, self._target)
             if of not in known:

@@ -25,6 +25,8 @@ from .job import MANIFEST
 KEEP_BYTES = 1 << 30
 """Files that no job uses any more are kept up to this size, the last used ones, for the next job."""
 
+FORGET_S = 7 * 86400.0
+
 _SHA = re.compile(r"[0-9a-f]{64}")
 _SPARE_BYTES = 1 << 16
 _IN_USE_S = 600.0
@@ -113,7 +115,11 @@ class Store:
         self.prune(KEEP_BYTES)
 
     def prune(self, keep_bytes: int) -> None:
-        """Remove files that no job links to, the longest unused first, down to `keep_bytes` of them."""
+        """Remove forgotten jobs, then files that no job links to, the longest unused first.
+
+        Down to `keep_bytes` of files. A job that nobody went on with for a week is forgotten.
+        """
+        forget_old(self._jobs)
         old = time.time() - _IN_USE_S
         idle = [(path, path.stat()) for path in self._files.glob("*")] if self._files.is_dir() else []
         idle = [(path, stat) for path, stat in idle if stat.st_nlink == 1 and stat.st_mtime < old]
@@ -123,6 +129,14 @@ class Store:
                 break
             path.unlink()
             total -= stat.st_size
+
+
+def forget_old(jobs: Path) -> None:
+    """Remove the folders of jobs that were last touched a week ago: the device may have changed since."""
+    old = time.time() - FORGET_S
+    for folder in jobs.glob("*"):
+        if folder.stat().st_mtime < old:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _headers(pipe: IO[bytes]) -> Iterator[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 `generate(n, seed)` writes them with onnx.helper alone, node by node as torch's exporter would, so that the
 kernels which run are those of exported networks. `rows.ROWS` is the table of block kinds; `ends` holds
-stems and heads, `ops` the operators, `graph` the file. What a kernel costs is no concern of this package.
+stems and heads, `ops` and `moves` the operators, `graph` the file. What a kernel costs is no concern here.
 """
 
 from .network import Generated, generate

@@ -5,23 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import (
-    act,
-    add,
-    concat,
-    conv,
-    global_pool,
-    mul,
-    part,
-    pool,
-    reduce_sum,
-    reshape,
-    resize,
-    softmax,
-    split,
-    transpose,
-    unsqueeze,
-)
+from .moves import concat, part, reshape, resize, split, transpose, unsqueeze
+from .ops import act, add, conv, global_pool, mul, pool, reduce_sum, softmax
 from .parts import ANY_ACT, RELUS, conv_act, depthwise, divisor, even, shortcut, squeeze_excite
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import act, add, batch_norm, concat, conv, pool, scale
+from .moves import concat
+from .ops import act, add, batch_norm, conv, pool, scale
 from .parts import (
     ANY_ACT,
     RARE_ACTS,

@@ -6,20 +6,8 @@ from dataclasses import dataclass
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import (
-    act,
-    concat,
-    conv,
-    flatten,
-    gemm,
-    global_pool,
-    layer_norm,
-    layer_norm_2d,
-    pad_map,
-    part,
-    pool,
-    tokens,
-)
+from .moves import concat, flatten, pad_map, part, tokens
+from .ops import act, conv, gemm, global_pool, layer_norm, layer_norm_2d, pool
 from .parts import ANY_ACT, conv_act, depthwise
 
 

@@ -5,20 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import (
-    act,
-    add,
-    batch_norm,
-    conv,
-    group_norm,
-    layer_norm,
-    layer_norm_2d,
-    linear,
-    mul,
-    pool,
-    sub,
-    transpose,
-)
+from .moves import transpose
+from .ops import act, add, batch_norm, conv, group_norm, layer_norm, layer_norm_2d, linear, mul, pool, sub
 from .parts import conv_act, depthwise, layer_scale
 
 

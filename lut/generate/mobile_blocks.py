@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import act, add, concat, conv, conv_transpose, mul, part, pool, reshape, resize
+from .moves import concat, part, reshape, resize
+from .ops import act, add, conv, conv_transpose, mul, pool
 from .parts import (
     ANY_ACT,
     RELUS,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from random import Random
 
 from .graph import Graph, Tensor
-from .ops import Pair, act, add, concat, conv, global_pool, mul, pool, reshape, transpose
+from .moves import concat, reshape, transpose
+from .ops import Pair, act, add, conv, global_pool, mul, pool
 
 RELUS = ("relu", "relu", "relu", "relu6", "leakyrelu")
 SMOOTH = ("silu", "silu", "hardswish", "hardswish", "gelu")

@@ -108,7 +108,7 @@ class ChannelsLastPass:
         return True
 
     def _gains(self, step: Step, last: int, inputs: list[str]) -> bool:
-        """Whether to move the transpositions of `last` inputs behind it; one pixel is transposed for nothing."""
+        """Whether to move the transpositions of `last` inputs behind it; those of one pixel are free."""
         behind = 0 if self._wanted[id(step)] else 1
         plain = [name for name in inputs if name not in self._born_last]
         plain = [name for name in plain if any(n > 1 for n in self._net.shape(name)[2:])]

@@ -1,4 +1,4 @@
-"""The kernels of a network before any layout is chosen: the host's graph at level `extended`."""
+"""The kernels of a network on this machine, from one run; at level `extended` before any layout."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import Any
 
 from targets import Target
 
-LEVEL = "extended"
+HOST_GRAPH = Target("host-graph", "cpu", threads=1, graph_level="extended", precision="fp32", spinning=False)
 
 
-def extended_kernels(model: bytes, name: str = "the network") -> list[dict[str, Any]]:
-    """Load and run the network once on the host; the kernels are the same on every host.
+def run_kernels(model: bytes, target: Target, name: str = "the network") -> list[dict[str, Any]]:
+    """Load the network in this process under the target's options and run it once; kernels in order.
 
     DamagedFileError where it cannot be loaded, or its shapes are not fixed.
     """
     from profilers.kernels import ProfiledRunner
 
-    target = Target("host-graph", "cpu", threads=1, graph_level=LEVEL, precision="fp32", spinning=False)
     runner = ProfiledRunner(name, model, target, seed=0)
     runner.run(1)
     kernels: list[dict[str, Any]] = runner.finish(0)["kernels"]
     return kernels
+
+
+def extended_kernels(model: bytes, name: str = "the network") -> list[dict[str, Any]]:
+    """The kernels of level `extended`, which knows no layout. Errors as `run_kernels`."""
+    return run_kernels(model, HOST_GRAPH, name)

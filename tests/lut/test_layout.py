@@ -10,10 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lut.layout import LayoutRule, apply_rule, extended_kernels, fidelity, learn_rule
-from profilers.kernels import ProfiledRunner
+from lut.layout import LayoutRule, apply_rule, extended_kernels, fidelity, learn_rule, run_kernels
 from targets import Target
 from targets.errors import DamagedFileError
+
+HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)
 
 
 class Net:
@@ -69,19 +70,11 @@ class Net:
         return bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
 
 
-def real_kernels(model: bytes) -> list[dict[str, Any]]:
-    """What this machine runs."""
-    runner = ProfiledRunner("tiny", model, Target("host", "cpu", 1, "all", "fp32", False), 0)
-    runner.run(1)
-    kernels: list[dict[str, Any]] = runner.finish(0)["kernels"]
-    return kernels
-
-
 def pair(build: Callable[[Net], str | tuple[str, ...]], *shape: int) -> tuple[Any, Any]:
     net = Net(*shape)
     made = build(net)
     model = net.model([made] if isinstance(made, str) else made)
-    return extended_kernels(model), real_kernels(model)
+    return extended_kernels(model), run_kernels(model, HOST)
 
 
 @pytest.fixture(scope="module")

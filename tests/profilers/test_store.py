@@ -89,3 +89,12 @@ def test_what_a_manifest_of_a_job_names(make_job) -> None:
     document = json.loads((job.folder / "manifest.json").read_text())
     assert set(wanted(document)) == {*job.models.values(), job.reference}
     assert read_job(job.folder) == job
+
+
+def test_jobs_that_nobody_went_on_with_are_forgotten_after_a_week(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name, days in (("old", 8), ("recent", 6)):
+        folder = store.place(name, json.dumps(manifest()).encode())
+        os.utime(folder, (folder.stat().st_mtime - 86400 * days,) * 2)
+    store.prune(0)
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["recent"]
