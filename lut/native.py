@@ -155,7 +155,7 @@ class NativeDevice:
             if name not in there:
                 part = f"{self._folder}/part"
                 self._device().push(data, part)
-                self._shell("mv", part, f"{self._folder}/{name}")
+                self._shell("mv", part, f"{self._folder}/{name}", lost_if_failed=True)
                 there.add(name)
 
     def _call(self, job: Job, of: Identity, number: int) -> perf_test.Timed:
@@ -166,9 +166,8 @@ class NativeDevice:
         result = f"{self._folder}/{time.time_ns()}.csv"  # never one that exists: the runner appends
         runner, n_runs = self._runner(), _runs(job)
         options = perf_test.arguments(self._target, model, result, n_runs=n_runs, seed=job.timing.seed)
-        output = self._shell(
-            "env", f"LD_LIBRARY_PATH={Path(runner).parent}", runner, *options, timeout_s=_CALL_S
-        )
+        command = ["env", f"LD_LIBRARY_PATH={Path(runner).parent}", runner, *options]
+        output = self._shell(*command, timeout_s=_CALL_S, lost_if_failed=True)
         if output.code in (126, 127):
             self._refuse_runner(perf_test.explain(output.stderr, output.code))
         if output.code != 0:
@@ -181,7 +180,7 @@ class NativeDevice:
             raise DamagedFileError(
                 f"onnxruntime_perf_test cannot run {key or 'the reference network'}: {what}"
             )
-        csv = self._text("cat", result)
+        csv = self._shell("cat", result, lost_if_failed=True).stdout.decode(errors="replace")
         return perf_test.parse(output.stdout.decode(errors="replace"), csv, key or "the reference", n_runs)
 
     def _runner(self) -> str:
@@ -217,8 +216,12 @@ class NativeDevice:
             self._adb = find_device(self._target.name, self._target.reach)
         return self._adb
 
-    def _shell(self, *command: str, timeout_s: float = _ASK_S) -> Output:
-        return execute(self._device(), command, timeout_s=timeout_s)
+    def _shell(self, *command: str, timeout_s: float = _ASK_S, lost_if_failed: bool = False) -> Output:
+        """lost_if_failed: where the command does not usually fail, see whether the device is still there."""
+        output = execute(self._device(), command, timeout_s=timeout_s)
+        if lost_if_failed and output.code != 0:
+            self._device().check_present()
+        return output
 
     def _text(self, *command: str) -> str:
         output = self._shell(*command)

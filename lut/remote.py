@@ -15,7 +15,7 @@ import targets
 from profilers import Job, read_rows
 from profilers.job import MANIFEST
 from profilers.remote import ANSWER, CONDITIONS
-from profilers.rows import Identity, append_rows, identity
+from profilers.rows import Identity, append_rows, cut_torn_line, identity
 from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
@@ -75,6 +75,7 @@ class PythonDevice:
         A connection that is lost later is tried again; rows that have arrived are not measured twice.
         """
         self._start()
+        cut_torn_line(job.rows_path)
         job_id = _job_id(job, facts)
         known = {identity(row) for row in read_rows(job.rows_path)}
         until = time.monotonic() + job.timing.seconds
@@ -160,10 +161,14 @@ class PythonDevice:
         return self._check(execute(self._transport, command, stdin=stdin, timeout_s=timeout_s))
 
     def _answer(self, output: Output) -> Any:
-        answers = [
-            value for value in map(_parse, output.stdout.splitlines(keepends=True)) if value is not None
-        ]
-        return answers[-1] if answers else None
+        lines = output.stdout.splitlines(keepends=True)
+        answers = [value for value in map(_parse, lines) if value is not None]
+        if not answers:
+            raise TargetError(
+                f"target {self._target.name}: {self._python!r} ran there and gave no answer; is it a Python? "
+                f"({_last_words(output)})"
+            )
+        return answers[-1]
 
     def _check(self, output: Output) -> Output:
         if output.code == 0:
@@ -182,7 +187,7 @@ def _last_words(output: Output) -> str:
     lines = output.stderr.splitlines()
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     others = [line for line in lines if not line.startswith(MEASURED)]
-    return (errors or others or [f"the profiler ended with code {output.code} and said nothing"])[-1]
+    return (errors or others or [f"it ended with code {output.code} and said nothing"])[-1]
 
 
 def _parse(line: bytes) -> Any:

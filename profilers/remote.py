@@ -66,7 +66,7 @@ def _receive(folder: str) -> int:
 
 def _drop(folder: str, job_id: str) -> int:
     Store(_path(folder)).drop(job_id)
-    return 0
+    return _answer({"dropped": job_id})
 
 
 def _run(job: str) -> int:

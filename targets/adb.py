@@ -18,7 +18,7 @@ _STATES = {
     "offline": "is offline: unplug it and plug it in again, or run adb reconnect",
     "no permissions": "may not be opened by this user: see `adb devices -l` for the udev rule it needs",
 }
-_READY = "device"
+_READY, _PASSING = "device", ("offline", "authorizing", "connecting", "recovery", "bootloader")
 _LIST_S = 30.0
 _NO_SPACE = ("No space left on device", "ENOSPC", "Quota exceeded")
 _GONE = ("not found", "device offline", "no devices", "error: closed", "device still", "protocol fault")
@@ -43,6 +43,12 @@ class Adb:
             last = said[-1] if said else f"adb was ended by signal {-output.code}"
             return LostError(f"target {self.name}: device {self.serial} is gone ({last}); plug it in again.")
         return None
+
+    def check_present(self) -> None:
+        """LostError when the device is gone: a command that it cut off may end without a word."""
+        output = client(self.name, ["-s", self.serial, "get-state"], _LIST_S)
+        if output.stdout.strip() != _READY.encode():
+            raise LostError(f"target {self.name}: device {self.serial} is gone; plug it in again.")
 
     def push(self, data: bytes, path: str, timeout_s: float = 600.0) -> None:
         """Write a file on the device; TargetError naming path and size when its disk is full."""
@@ -69,7 +75,10 @@ class Adb:
 
 
 def find_device(name: str, reach: Reach) -> Adb:
-    """The device of this serial, or the only one there is; TargetError says what adb sees instead."""
+    """The device of this serial, or the only one there is; TargetError says what adb sees instead.
+
+    LostError where that may pass by itself: a device that is restarting is not there, and then offline.
+    """
     output = client(name, ["devices"], _LIST_S)
     rows = [
         line.split("\t", 1) for line in output.stdout.decode(errors="replace").splitlines() if "\t" in line
@@ -77,19 +86,19 @@ def find_device(name: str, reach: Reach) -> Adb:
     states = {serial.strip(): state.strip() for serial, state in rows}
     seen = ", ".join(f"{serial} ({state})" for serial, state in states.items()) or "none"
     if not states:
-        raise TargetError(f"target {name}: adb sees no device; {_HOW}")
+        raise LostError(f"target {name}: adb sees no device; {_HOW}.")
     if not reach.serial and len(states) > 1:
         raise TargetError(
             f"target {name}: adb sees {len(states)} devices: {seen}; set reach.serial to one of them"
         )
     serial = reach.serial or next(iter(states))
     if serial not in states:
-        raise TargetError(f"target {name}: adb sees no device {serial}, only: {seen}; {_HOW}")
-    if states[serial] != _READY:
-        advice = next((text for mark, text in _STATES.items() if states[serial].startswith(mark)), None)
-        raise TargetError(
-            f"target {name}: device {serial} {advice or f'is in state {states[serial]}; {_HOW}'}"
-        )
+        raise LostError(f"target {name}: adb sees no device {serial}, only: {seen}; {_HOW}.")
+    state = states[serial]
+    if state != _READY:
+        advice = next((text for mark, text in _STATES.items() if state.startswith(mark)), None)
+        kind = LostError if state in _PASSING else TargetError
+        raise kind(f"target {name}: device {serial} {advice or f'is in state {state}; {_HOW}'}.")
     return Adb(name, serial)
 
 

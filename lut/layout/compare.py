@@ -12,7 +12,7 @@ Kernels = Sequence[Mapping[str, Any]]
 
 _KEY_ATTRIBUTES: Mapping[str, Any] = {
     **{"strides": [1, 1], "pads": [0, 0, 0, 0], "dilations": [1, 1], "group": 1, "activation": ""},
-    **{"axis": None, "perm": None, "scales": None, "channels": None},
+    **{"axis": 1, "perm": None, "scales": None, "channels": None},
     **{"channels_last": 0, "ceil_mode": 0, "mode": "nearest"},
 }
 """Attributes that tell kernels apart, and the values that onnxruntime writes out or leaves out at will."""

@@ -12,6 +12,9 @@ from targets.errors import DamagedFileError
 Argument = list[Any]
 """[role, element type, shape] as in `profilers.kernels`."""
 
+_UNKNOWN: Argument = ["activation", "", []]
+"""Sequences and maps, of which the runtime tells nothing."""
+
 ORT = "com.microsoft"
 NCHWC = "com.microsoft.nchwc"
 
@@ -45,8 +48,10 @@ class Steps:
                     f"kernel {kernel['name']} ({kernel['op']}) does not say what it reads and writes; "
                     "profile the network again"
                 )
-            self.tensors.update(zip(reads, kernel["inputs"], strict=True))
-            self.tensors.update(zip((w for w in writes if w), kernel["outputs"], strict=True))
+            for name, value in zip(reads, kernel["inputs"], strict=True):
+                self.tensors.setdefault(name, value)
+            self.tensors.update((name, _UNKNOWN) for name in writes if name)
+            self.tensors.update(zip((name for name in writes if name), kernel["outputs"], strict=False))
             self.results.update(kernel["results"])
             attributes = dict(kernel["attributes"])
             self.steps.append(
@@ -103,6 +108,10 @@ class Steps:
         """The kernels in the order in which the runtime runs them."""
         return [self._kernel(step) for step in ordered(self.steps)]
 
+    def _told(self, step: Step) -> list[str]:
+        """What the runtime would tell of what a step writes."""
+        return [name for name in step.writes if name and self.tensors[name] is not _UNKNOWN]
+
     def _kernel(self, step: Step) -> dict[str, Any]:
         from profilers.kernels import argument_bytes  # loads onnxruntime
 
@@ -115,7 +124,7 @@ class Steps:
             "provider": step.kernel.get("provider", "CPUExecutionProvider"),
             "attributes": step.attributes,
             "inputs": inputs,
-            "outputs": [self.tensors[name] for name in step.writes if name],
+            "outputs": [self.tensors[name] for name in self._told(step)],
             "parameter_bytes": step.kernel.get("parameter_bytes", weights),
             "reads": step.reads,
             "writes": step.writes,

@@ -316,6 +316,15 @@ def test_what_stays_as_it_is(rule: LayoutRule) -> None:
     check(rule, lambda n: n.op("ConvTranspose", n.conv("x", 16, 16), n.weight(16, 16, 2, 2)), 1, 16, 8, 8)
     check(rule, lambda n: tuple(n.ops("Split", 2, n.conv("x", 16, 32), axis=1, num_outputs=2)), 1, 16, 8, 8)
     check(rule, lambda n: n.op("Relu", "x"), 1, 16)
+    check(rule, lambda n: n.op("Flatten", n.conv("x", 16, 16)), 1, 16, 8, 8)
+
+
+def test_sequences_have_no_shape_and_no_layout(rule: LayoutRule) -> None:
+    def build(n: Net) -> str:
+        parts = n.op("SplitToSequence", n.conv("x", 16, 32), n.const(np.int64(16)), axis=1)
+        return n.op("ConcatFromSequence", parts, axis=1)
+
+    check(rule, build, 1, 16, 8, 8)
 
 
 def test_results_in_blocks_and_tensors_read_in_both_layouts(rule: LayoutRule) -> None:

@@ -1,7 +1,8 @@
 """In place of adb: the sub-commands that hwnas uses, on a folder instead of a device, and its ways to fail.
 
 FAKE_DEVICE: a folder with `states` (lines `SERIAL<tab>STATE`), `root` (/data/local/tmp on the device), `bin`
-(its programs), perhaps `lose` (after how many shell calls the device goes away once), `full` (no space).
+(its programs), perhaps `lose` (after how many shell calls the device goes away), `silent` (and so
+without a word, and from the list too), `full` (no space).
 """
 
 import os
@@ -34,7 +35,9 @@ def main(words: list[str]) -> None:
         fail(f"adb: device '{serial}' not found")
     if states[serial] != "device":
         fail(f"adb: device {states[serial]}.")
-    if command == "push":
+    if command == "get-state":
+        print("device")
+    elif command == "push":
         push(*rest)
     elif command == "shell":
         shell(rest)
@@ -59,6 +62,9 @@ def shell(lines: list[str]) -> None:
         lose.write_text(str(left))
         if left <= 0:
             lose.unlink()
+            if (HOME / "silent").exists():  # the cable came off while the command ran
+                (HOME / "states").write_text("")
+                sys.exit(255)
             fail("error: closed")
     path = f"{HOME / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

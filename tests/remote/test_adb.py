@@ -129,6 +129,25 @@ def test_a_device_that_goes_away_costs_one_call(phone: Path, android: Target, ne
     assert ROUNDS * 4 <= len(calls) <= ROUNDS * 4 + 4
 
 
+@pytest.mark.parametrize("after", [12, 13])  # shell calls: while the runner runs, while its result is read
+def test_a_cable_that_comes_off_without_a_word(
+    after: int, phone: Path, android: Target, net, tmp_path: Path
+) -> None:
+    job, models = a_job(tmp_path, net, android)
+    (phone / "silent").write_text("")
+    (phone / "lose").write_text(str(after))
+    seen: list[str] = []
+
+    def replug(seconds: float) -> None:
+        seen.append((phone / "states").read_text())
+        if len(seen) == 2:  # it takes a while until it is back
+            (phone / "states").write_text("R58M\tdevice\n")
+
+    NativeDevice(android, nothing, replug).measure(job, nothing)
+    assert seen == ["", ""]
+    assert len(read_rows(job.rows_path)) == len(models)
+
+
 def test_a_device_that_stays_away_is_given_up_with_what_was_measured_kept(
     phone: Path, android: Target, net, tmp_path: Path
 ) -> None:

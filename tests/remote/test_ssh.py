@@ -258,6 +258,11 @@ def test_without_onnxruntime_numpy_or_python(board: Target, lean_python, tmp_pat
         PythonDevice(reaching(board, python=str(tmp_path / "none")), nothing).facts()
 
 
+def test_a_program_that_is_no_python(board: Target) -> None:
+    with pytest.raises(TargetError, match="'true' ran there and gave no answer; is it a Python"):
+        PythonDevice(reaching(board, python="true"), nothing).facts()
+
+
 def script(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
