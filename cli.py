@@ -467,7 +467,8 @@ def profile(
         return _print_json(
             {"target": device.to_json(), "space": space, **scale, "minutes": minutes, "seed": seed}
         )
-    from hwnas.profile import flat, profile_space, table_facts
+    from hwnas.profile import profile_space
+    from hwnas.tables import flat, table_facts
 
     table = profile_space(
         device,
@@ -487,19 +488,16 @@ def profile(
 
 @tables_app.command("list")
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the latency tables under the home, with the error of each."""
-    from hwnas.profile import stored_tables
+    """List the tables and predictors under the home, with the error of each."""
     from hwnas.runs.home import data_home
+    from hwnas.tables import listed, stored_tables
     from targets.errors import DamagedFileError
 
-    rows: list[dict[str, Any]] = []
-    for name, table in stored_tables(data_home(home)):
-        if isinstance(table, DamagedFileError):
-            _say(f"warning: {table}")
-            rows.append({"table": name, "state": "damaged"})
-        else:
-            mape_pct = table.errors.get("mape_pct")
-            rows.append({"table": name, "state": "ok", "date": table.date, "mape_pct": mape_pct})
+    rows = []
+    for name, found in stored_tables(data_home(home)):
+        if isinstance(found, DamagedFileError):
+            _say(f"warning: {found}")
+        rows.append(listed(name, found))
     if as_json:
         return _print_json(rows)
     if not rows:
@@ -508,18 +506,49 @@ def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     return _print_table(columns, [[row.get(column) for column in columns] for row in rows])
 
 
+TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")]
+
+
 @tables_app.command("show")
-def tables_show(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")],
+def tables_show(name: TableArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show what a table or predictor covers, its error on networks it has not seen, and its context."""
+    from hwnas.runs.home import data_home
+    from hwnas.tables import find_table, flat, table_facts
+
+    facts = table_facts(find_table(data_home(home), name).content)
+    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+
+
+@tables_app.command("export")
+def tables_export(
+    name: TableArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The archive to write.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a table's calibration, its error on held-out networks, and its context."""
-    from hwnas.profile import find_table, flat, table_facts
+    """Write a table or predictor into one file, for those who have not got the device."""
     from hwnas.runs.home import data_home
+    from hwnas.tables import export_table, flat
 
-    facts = table_facts(find_table(data_home(home), name))
-    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+    document = export_table(data_home(home), name, out)
+    return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
+
+
+@tables_app.command("import")
+def tables_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive of `hwnas tables export`.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of another one of that name.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an archive of a table or predictor under the home, after checking all of it."""
+    from hwnas.runs.home import data_home
+    from hwnas.tables import flat, import_table
+
+    document = import_table(data_home(home), file, replace=replace)
+    return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
 
 
 @app.command()
