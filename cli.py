@@ -382,8 +382,8 @@ def targets_check(
     Can it be reached, which Python and onnxruntime has it, is there room, is it quiet enough?
     """
     from hwnas.profile import check_target
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     document = check_target(load_target(name), home=data_home(home), log=Log())
@@ -411,8 +411,8 @@ def bench(
 ) -> None:
     """Measure the latency of ONNX files, side by side in one fresh process."""
     from hwnas.profile import bench as measure_models
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     files = {str(model): model for model in models}
@@ -450,8 +450,8 @@ def profile(
 
     A table of the same device, runtime and options is reused, and `hwnas search` finds it.
     """
-    from hwnas.runs.home import data_home
     from hwnas.runs.log import Log
+    from lut.home import data_home
     from targets import load_target
 
     device = load_target(target)
@@ -489,8 +489,8 @@ def profile(
 @tables_app.command("list")
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the tables and predictors under the home, with the error of each."""
-    from hwnas.runs.home import data_home
     from hwnas.tables import listed, stored_tables
+    from lut.home import data_home
     from targets.errors import DamagedFileError
 
     rows = []
@@ -512,8 +512,8 @@ TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, o
 @tables_app.command("show")
 def tables_show(name: TableArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show what a table or predictor covers, its error on networks it has not seen, and its context."""
-    from hwnas.runs.home import data_home
     from hwnas.tables import find_table, flat, table_facts
+    from lut.home import data_home
 
     facts = table_facts(find_table(data_home(home), name).content)
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
@@ -527,8 +527,8 @@ def tables_export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a table or predictor into one file, for those who have not got the device."""
-    from hwnas.runs.home import data_home
     from hwnas.tables import export_table, flat
+    from lut.home import data_home
 
     document = export_table(data_home(home), name, out)
     return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
@@ -544,8 +544,8 @@ def tables_import(
     as_json: JsonOption = False,
 ) -> None:
     """Bring an archive of a table or predictor under the home, after checking all of it."""
-    from hwnas.runs.home import data_home
     from hwnas.tables import flat, import_table
+    from lut.home import data_home
 
     document = import_table(data_home(home), file, replace=replace)
     return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
@@ -555,7 +555,7 @@ def tables_import(
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Check that this machine has what a search needs; exit code 4 if not."""
     from hwnas.runs.doctor import examine
-    from hwnas.runs.home import data_home
+    from lut.home import data_home
 
     found = examine(data_home(home))
     if as_json:

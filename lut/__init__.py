@@ -7,7 +7,22 @@ timed lives in `profilers`, what a device is in `targets`, what is searched in `
 from .build import space_table
 from .device import Measurement
 from .exported import measure
+from .kernels.predict import DevicePredictor, load_predictor
+from .kernels.predictor import LatencyPredictor, Prediction
+from .kernels.profile import profile_device
 from .networks import Part, Whole
 from .table import SpaceTable
 
-__all__ = ["Measurement", "Part", "SpaceTable", "Whole", "measure", "space_table"]
+__all__ = [
+    "DevicePredictor",
+    "LatencyPredictor",
+    "Measurement",
+    "Part",
+    "Prediction",
+    "SpaceTable",
+    "Whole",
+    "load_predictor",
+    "measure",
+    "profile_device",
+    "space_table",
+]

@@ -21,7 +21,8 @@ from .rows import Identity
 from .stats import low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
-"""Samples between two of the reference: about 20 ms, the scale on which neighbours come and go."""
+REFERENCE_EVERY_MS = 20.0
+"""Samples, and time, between two of the reference at most: the scale on which neighbours come and go."""
 
 GRID = np.linspace(0, 1, 41)
 """Quantiles of the reference that are stored with every row, so that rows need nothing but themselves."""
@@ -106,12 +107,13 @@ def measure(
     rounds = 0
     while open_ and rounds < timing.max_rounds and clocks.wall_ns() < deadline_ns:
         keys = [list(open_)[i] for i in rng.permutation(len(open_))]
-        now = 1.0
+        now, due, since = 1.0, 0, 0
         for i, key in enumerate(keys):
-            if i % REFERENCE_EVERY == 0:
+            if i >= due or clocks.wall_ns() - since > REFERENCE_EVERY_MS * 1e6:
                 if clocks.wall_ns() >= deadline_ns:
                     break
                 now = take_reference()
+                due, since = i + REFERENCE_EVERY, clocks.wall_ns()
             one = open_[key]
             cpu, wall = sample(networks[key], one.inner, clocks)
             one.cpu_ms.append(cpu)

@@ -23,7 +23,7 @@ from ..evaluate import SharedWeights
 from ..mix import Arch
 from ..networks.supernet import Supernet
 from ..runs.config import SearchConfig
-from ..runs.home import data_home
+from lut.home import data_home
 from ..runs.run_dir import RunDir
 from ..space import NetworkSpace
 from ..spaces import load_space

@@ -1,13 +1,14 @@
 """What a kernel is, as numbers: work, traffic and shape, the same for every device.
 
 A kernel arrives as `profilers.kernels.describe` tells it. Its *kind* is the unit of coverage ("blocked conv
-3x3"), its *family* decides which features it has: convolutions, matrix products, and all that only moves data.
+3x3"), its *family* decides which features it has: convolutions, matrix products, and all that only moves
+data.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +19,26 @@ _CONVOLUTIONS = frozenset(
     ("Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose", "NhwcFusedConv", "NhwcConv")
 )
 _PRODUCTS = frozenset(
-    *[
-        ("Gemm", "MatMul", "FusedMatMul", "FusedGemm", "QGemm", "QLinearMatMul", "MatMulInteger")
-        + ("MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+    [
+        *("Gemm", "MatMul", "FusedMatMul", "FusedGemm", "QGemm", "QLinearMatMul", "MatMulInteger"),
+        *("MatMulIntegerToFloat", "DynamicQuantizeMatMul"),
     ]
 )
-_FREE = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"))
+FREE = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"))
 """They rename a buffer; what they cost is the call."""
 
-ACTIVATIONS = ("", "Relu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "LeakyRelu", "Gelu", "QuickGelu")
+ACTIVATIONS = (
+    "",
+    "Relu",
+    "Clip",
+    "HardSwish",
+    "HardSigmoid",
+    "Sigmoid",
+    "Tanh",
+    "LeakyRelu",
+    "Gelu",
+    "QuickGelu",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Kernel:
 
 
 def kernels_of(described: Sequence[Mapping[str, Any]]) -> list[Kernel]:
-    """The kernels of a network in order of execution, with what the network around them does to the caches."""
+    """The kernels of a network in order of execution, with what lies around them."""
     traffic = [_traffic(one) for one in described]
     weights = sum(t[2] for t in traffic)
     total = sum(sum(t) for t in traffic)
@@ -79,7 +91,7 @@ def _previous(traffic: Sequence[tuple[float, float, float]], i: int) -> float:
 
 def _traffic(one: Mapping[str, Any]) -> tuple[float, float, float]:
     """(bytes of activations read, written, bytes of weights)."""
-    if one["op"] in _FREE:
+    if one["op"] in FREE:
         return 0.0, 0.0, 0.0
     read = sum(argument_bytes(a) for a in one["inputs"] if a[0] == "activation")
     weight = sum(argument_bytes(a) for a in one["inputs"] if a[0] == "weight")
@@ -87,12 +99,12 @@ def _traffic(one: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _kernel(one: Mapping[str, Any], traffic: tuple[float, float, float], around: tuple[float, ...]) -> Kernel:
-    for family, members, make in _FAMILIES:
-        if one["op"] in members:
-            found = make(one)
-            if found is not None:
-                break
-    else:
+    family, found = "memory", None
+    if one["op"] in _CONVOLUTIONS:
+        family, found = "conv", _conv(one)
+    elif one["op"] in _PRODUCTS:
+        family, found = "matmul", _matmul(one)
+    if found is None:  # of a form that its family has no numbers for, as a convolution of five axes
         family, found = "memory", _memory(one)
     kind, macs, units, values = found
     size = (_log(macs), *(_log(t) for t in traffic), math.log((macs + 1) / (sum(traffic) + 1)), _log(units))
@@ -146,7 +158,8 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
         shape = "stem"
     layout = "blocked " if blocked else "plain "
     name = f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}"
-    # Rows of output times groups of four blocks of output channels, and blocks of input channels: what MLAS loops over.
+    # Rows of output times groups of four blocks of output channels, and blocks of input channels: what MLAS
+    # loops over.
     units = b * h_out * max(groups if not depthwise else 1, 1) * -(-c_out // max(groups, 1) // 64 or 1)
     units *= 1 if depthwise else -(-per_group // 16)
     return name, macs, float(units), tuple(map(float, values))
@@ -198,9 +211,27 @@ MEMORY_NAMES = (
 )
 
 _OPS = (
-    *("Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Erf", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish"),
+    *(
+        "Add",
+        "Mul",
+        "Sub",
+        "Div",
+        "Pow",
+        "Sqrt",
+        "Erf",
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+    ),
     *("Tanh", "LeakyRelu", "PRelu", "Elu", "Gelu", "FastGelu", "QuickGelu", "BiasGelu", "Softmax"),
-    *("LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization", "InstanceNormalization"),
+    *(
+        "LayerNormalization",
+        "SkipLayerNormalization",
+        "SimplifiedLayerNormalization",
+        "InstanceNormalization",
+    ),
     *("BatchNormalization", "GroupNorm", "LRN", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad"),
     *("Expand", "Tile", "Resize", "Upsample", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
     *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReorderInput", "ReorderOutput", "QuantizeLinear"),
@@ -233,7 +264,12 @@ def _memory(one: Mapping[str, Any]) -> _Found:
         *(_log(elements), area, max(attributes.get("strides") or [1]), math.prod(largest[:axis])),
         x[-1] if x else 1,
     )
-    return name, 0.0, float(_stretches(op, [list(a[2]) for a in given], y, axis, perm)), tuple(map(float, values))
+    return (
+        name,
+        0.0,
+        float(_stretches(op, [list(a[2]) for a in given], y, axis, perm)),
+        tuple(map(float, values)),
+    )
 
 
 def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: Sequence[int]) -> int:
@@ -257,7 +293,7 @@ def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: 
 
 
 def _changes(inputs: list[list[int]], i: int) -> bool:
-    """Whether some input that went on along the axis before starts to repeat at axis `-i`, or the other way."""
+    """Whether some input that went on along the axis before repeats from `-i` on, or the other way."""
     for shape in inputs:
         if math.prod(shape) <= 1:
             continue
@@ -269,15 +305,17 @@ def _changes(inputs: list[list[int]], i: int) -> bool:
 
 
 _ROWWISE = frozenset(
-    ("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization")
-    + ("InstanceNormalization", "GroupNorm", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "LRN")
+    [
+        *("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization"),
+        *("InstanceNormalization", "GroupNorm", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "LRN"),
+    ]
 )
 
 
 def _unit(shape: Sequence[int], perm: Sequence[int]) -> int:
-    """Elements that stay together under a transposition: the product of the last axes that keep their place."""
+    """Elements that a transposition keeps together: the product of the last axes that stay."""
     n, i = 1, len(perm) - 1
-    while i >= 0 and i < len(shape) and perm[i] == i:
+    while 0 <= i < len(shape) and perm[i] == i:
         n, i = n * shape[i], i - 1
     return n
 
@@ -293,11 +331,6 @@ def _bytes_each(one: Mapping[str, Any]) -> int:
 
 
 _BYTES = {"uint8": 1, "int8": 1, "bool": 1, "float16": 2, "float": 4, "int32": 4, "int64": 8, "double": 8}
-
-_FAMILIES: tuple[tuple[str, frozenset[str], Callable[[Mapping[str, Any]], Any]], ...] = (
-    ("conv", _CONVOLUTIONS, _conv),
-    ("matmul", _PRODUCTS, _matmul),
-)
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "conv": (*CONV_NAMES, *SIZE_NAMES, *AROUND_NAMES),

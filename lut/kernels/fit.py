@@ -39,29 +39,39 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
     """The predictor's parts; each network is predicted once by a model of the others, for the errors."""
     if len(networks) < MIN_NETWORKS:
         raise TargetError(
-            f"only {len(networks)} networks were measured, a predictor needs {MIN_NETWORKS}; give more minutes, "
-            "or quiet the machine"
+            f"only {len(networks)} networks were measured, a predictor needs {MIN_NETWORKS}; "
+            "give more minutes, or quiet the machine"
         )
     overhead = fit_overhead(networks)
     unseen = _left_out(networks, seed)
     spread = _spread(networks, unseen)
     kernels, times = pooled(networks)
-    model = regress.stored(regress.fit(kernels, times, seed), kernels, spread)
-    predicted = np.array([overhead.latency_ms(float(u.sum()), len(u)) for u in unseen])
+    forests = regress.fit(kernels, times, seed)
+    model = KernelModel(
+        forests.rooflines, regress.as_onnx(forests.trees, kernels), regress.counted(kernels), spread
+    )
+    return judged(model, overhead, networks, unseen)
+
+
+def judged(
+    model: KernelModel, overhead: Overhead, networks: Sequence[Labelled], predicted_ms: Sequence[Floats]
+) -> Fitted:
+    """The parts with their errors; predicted_ms: of each network, by a model that has not seen it."""
+    predicted = np.array([overhead.latency_ms(float(p.sum()), len(p)) for p in predicted_ms])
     truth = np.array([n.latency_ms for n in networks])
-    doubts = np.array([doubt(u, model.log_spread(n.kernels)) for n, u in zip(networks, unseen, strict=True)])
-    errors = predicted / truth - 1
+    pairs = zip(networks, predicted_ms, strict=True)
+    doubts = np.array([doubt(p, model.log_spread(n.kernels)) for n, p in pairs])
     own = np.array([overhead.latency_ms(float(n.kernel_ms.sum()), len(n.kernels)) for n in networks])
     return Fitted(
         model,
         overhead,
-        calibrated(errors, doubts),
+        calibrated(predicted / truth - 1, doubts),
         {
             **summary(predicted, truth),
             "ceiling_mape_pct": float(100 * np.abs(own / truth - 1).mean()),
             "noise_pct": float(100 * np.mean([n.half_split for n in networks])),
             "networks": len(networks),
-            "kernels": len(kernels),
+            "kernels": int(sum(len(n.kernels) for n in networks)),
         },
     )
 
@@ -92,8 +102,8 @@ def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
     for fold in range(FOLDS):
         kernels, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
         fitted = regress.fit(kernels, times, seed)
-        for i in np.flatnonzero(folds == fold):
-            out[i] = regress.predict_once(fitted, networks[i].kernels)
+        for i in map(int, np.flatnonzero(folds == fold)):
+            out[i] = fitted.predict_ms(networks[i].kernels)
     return out
 
 

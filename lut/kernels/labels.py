@@ -23,7 +23,7 @@ QUANTILE = 0.35
 """Of all samples: low enough to leave disturbances out, high enough to repeat. Sums of kernels then follow
 the whole network to 1.0 %, at the 20 % quantile to 1.5 %, unscaled, 31 networks of a model zoo."""
 
-SPEED_TOLERANCE = 0.12
+SPEED_TOLERANCE = 0.25
 """How far the reference's median may be off before samples are scaled by it."""
 
 _SMALLEST_US = 0.5
@@ -45,7 +45,9 @@ class Labelled:
 
 def labelled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Labelled]:
     """Networks by key of which there are rows of both kinds, `time` and `kernels`, over all passes."""
-    rows = list(rows)
+    rows = [row for row in rows if row["kind"] in ("time", "kernels")]
+    if not rows:
+        return {}
     fixed_ms = reference_ms(rows)
     times: dict[str, list[Floats]] = {}
     kernels: dict[str, list[Floats]] = {}

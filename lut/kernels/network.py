@@ -1,7 +1,8 @@
 """The latency of a network from that of its kernels: a line, and an interval that networks not seen have set.
 
-The profiler's own work is in each kernel's time and the runtime's in none, so that the sum is not the network:
-`latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the profiled networks.
+The profiler's own work is in each kernel's time and the runtime's in none, so that the sum is not the
+network: `latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the
+profiled networks.
 """
 
 from __future__ import annotations

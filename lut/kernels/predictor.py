@@ -1,7 +1,8 @@
 """The predictor of one device: any ONNX file to a latency, layer by layer, with an interval.
 
-A folder: `predictor.json` with rooflines, counts, calibration, errors and the context, sealed with its SHA-256,
-and one ONNX file of trees per family, each hashed in it. Nothing in it runs code on load.
+A folder: `predictor.json` with rooflines, counts, calibration, errors and the context, sealed with its
+SHA-256, and one ONNX file of trees per kind of kernel, each hashed in it; a predictor that was transferred
+from another device has that device's as well. Nothing in it runs code on load.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from targets import Context
 from targets.errors import DamagedFileError
-from targets.files import read_json, sha256, write_atomic, write_json
+from targets.files import read_json, safe_name, sha256, write_atomic, write_json
 
+from ..memory import MemoryModel
 from .features import NAMES, Kernel, kernels_of
 from .network import Overhead, doubt
 from .regress import FEW, KernelModel
@@ -48,7 +50,8 @@ class Prediction:
 
     kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
     unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
-    overhead_ms: what is no kernel's.
+    overhead_ms: what is no kernel's. peak_memory_bytes: of a fresh process that loads and runs the network,
+    None where the profile has no memory model. file_bytes: of the ONNX file as it is run.
     """
 
     latency_ms: float
@@ -59,6 +62,8 @@ class Prediction:
     unknown: Mapping[str, int]
     few: Mapping[str, int]
     kernels_from: str
+    file_bytes: int
+    peak_memory_bytes: int | None
 
     @property
     def macs(self) -> int:
@@ -70,8 +75,10 @@ class Prediction:
 class LatencyPredictor:
     """What a profile of a device knows about any network.
 
-    factor: multiplies a network's doubt to half the width of its interval. errors: on profiled networks that
-    the model had not seen, in percent. device_s: seconds that the profile took on the device.
+    factor: multiplies a network's doubt to half the width of its interval. errors: on profiled networks
+    that the model had not seen, in percent. device_s: seconds that the profile took on the device. rule:
+    the device's layout, see `lut.layout`; memory: its memory model, see `lut.memory`; both as JSON, None:
+    not known.
     """
 
     context: Context
@@ -82,8 +89,10 @@ class LatencyPredictor:
     factor: float
     errors: Mapping[str, Any]
     device_s: float
+    rule: Mapping[str, Any] | None = None
+    memory: Mapping[str, Any] | None = None
 
-    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str) -> Prediction:
+    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str, file_bytes: int) -> Prediction:
         """The prediction for kernels as `profilers.kernels.describe` tells them."""
         kernels = kernels_of(described)
         times = self.model.predict_ms(kernels)
@@ -94,32 +103,38 @@ class LatencyPredictor:
             total,
             max(total - margin, 0.0),
             total + margin,
-            tuple(_layer(d, k, float(t), seen[k.kind]) for d, k, t in zip(described, kernels, times, strict=True)),
+            tuple(
+                _layer(d, k, float(t), seen[k.kind])
+                for d, k, t in zip(described, kernels, times, strict=True)
+            ),
             total - float(times.sum()),
             {kind: n for kind, n in sorted(seen.items()) if n == 0},
             {kind: n for kind, n in sorted(seen.items()) if 0 < n < FEW},
             kernels_from,
+            file_bytes,
+            self._peak_bytes(described, file_bytes),
         )
+
+    def _peak_bytes(self, described: Sequence[Mapping[str, Any]], file_bytes: int) -> int | None:
+        if self.memory is None:
+            return None
+        return MemoryModel.from_json(self.memory).predict(described, file_bytes).peak_bytes
 
     def save(self, folder: Path) -> None:
         """Write the folder; what lay there is replaced file by file, the JSON last."""
-        files = {f"{family}.onnx": data for family, data in self.model.trees.items()}
-        for name, data in files.items():
-            write_atomic(folder / name, data)
         document = {
             "version": VERSION,
             "target": self.target,
             "date": self.date,
             "context": {"hash": self.context.hash, "facts": dict(self.context.facts)},
-            "features": {family: list(NAMES[family]) for family in self.model.trees},
-            "rooflines": {name: list(weights) for name, weights in self.model.rooflines.items()},
-            "counts": dict(self.model.counts),
-            "spread": dict(self.model.spread),
+            "features": {family: list(names) for family, names in NAMES.items()},
+            "model": _save_model(self.model, folder, ""),
             "overhead": asdict(self.overhead),
             "factor": self.factor,
             "errors": dict(self.errors),
             "device_s": self.device_s,
-            "files": {name: sha256(data) for name, data in files.items()},
+            "rule": self.rule,
+            "memory": self.memory,
         }
         write_json(folder / FILE, {**document, "sha256": _seal(document)})
 
@@ -128,36 +143,60 @@ def load(folder: Path) -> LatencyPredictor:
     """The predictor in the folder; DamagedFileError names what is missing, changed or of another version."""
     path = folder / FILE
     document = read_json(path, "latency predictor")
-    advice = "delete the folder and profile the target again"
     if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise DamagedFileError(f"latency predictor {path} is none of version {VERSION}; {advice}")
+        raise DamagedFileError(f"latency predictor {path} is none of version {VERSION}; {_ADVICE}")
     seal = document.pop("sha256", None)
     if seal != _seal(document):
-        raise DamagedFileError(f"latency predictor {path}: content does not match its SHA-256; {advice}")
-    trees = {}
-    for name, digest in document["files"].items():
-        file = folder / Path(name).name
-        if not file.is_file() or sha256(file) != digest:
-            raise DamagedFileError(f"latency predictor {path}: {name} is missing or damaged; {advice}")
-        trees[file.stem] = file.read_bytes()
-    for family, names in document["features"].items():
-        if list(NAMES.get(family, ())) != names:
-            raise DamagedFileError(f"latency predictor {path}: features of {family} are others now; {advice}")
-    model = KernelModel(
-        {name: tuple(weights) for name, weights in document["rooflines"].items()},
-        trees,
-        document["counts"],
-        document["spread"],
-    )
+        raise DamagedFileError(f"latency predictor {path}: content does not match its SHA-256; {_ADVICE}")
+    if document["features"] != {family: list(names) for family, names in NAMES.items()}:
+        raise DamagedFileError(f"latency predictor {path} was made with other features of kernels; {_ADVICE}")
     return LatencyPredictor(
         Context(document["context"]["facts"]),
         document["target"],
         document["date"],
-        model,
+        _load_model(document["model"], folder, path),
         Overhead(**document["overhead"]),
         document["factor"],
         document["errors"],
         document["device_s"],
+        document["rule"],
+        document["memory"],
+    )
+
+
+_ADVICE = "delete the folder and profile the target again"
+
+
+def _save_model(model: KernelModel, folder: Path, prefix: str) -> dict[str, Any]:
+    files = {}
+    for kind, data in model.trees.items():
+        name = f"{prefix}{safe_name(kind)}.onnx"
+        write_atomic(folder / name, data)
+        files[kind] = {"file": name, "sha256": sha256(data)}
+    return {
+        "rooflines": {name: list(weights) for name, weights in model.rooflines.items()},
+        "trees": files,
+        "counts": dict(model.counts),
+        "spread": dict(model.spread),
+        "base": None if model.base is None else _save_model(model.base, folder, f"{prefix}base-"),
+    }
+
+
+def _load_model(document: Mapping[str, Any], folder: Path, path: Path) -> KernelModel:
+    trees = {}
+    for kind, entry in document["trees"].items():
+        file = folder / Path(entry["file"]).name
+        data = file.read_bytes() if file.is_file() else b""
+        if sha256(data) != entry["sha256"]:
+            raise DamagedFileError(f"latency predictor {path}: {file.name} is missing or damaged; {_ADVICE}")
+        trees[kind] = data
+    base = document["base"]
+    return KernelModel(
+        {name: tuple(weights) for name, weights in document["rooflines"].items()},
+        trees,
+        document["counts"],
+        document["spread"],
+        None if base is None else _load_model(base, folder, path),
     )
 
 

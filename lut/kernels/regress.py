@@ -1,60 +1,97 @@
 """Milliseconds of a kernel: a roofline per kind, corrected by trees on the logarithm of the rest.
 
-The roofline says how a kind of kernel scales (non-negative weights of a call, MACs, bytes read, written and of
-weights; Williams et al. 2009), so that the prediction is sane beyond what was seen; the trees say how far this
-shape is from it. Trees are stored as ONNX (skl2onnx): no scikit-learn to predict, no code run on load.
+The roofline says how a kind of kernel scales (non-negative weights of a call, MACs, bytes read, written and
+of weights, inner loops; Williams et al. 2009), so that the prediction is sane beyond what was seen; the
+trees say how far this shape is from it. Each kind has trees of its own: over a whole family they take the
+neighbours of a shape from other kinds (5.4 instead of 4.8 % on networks of a model zoo). Trees are stored
+as ONNX (skl2onnx): no scikit-learn to predict, no code run on load, and only those of the kinds that a
+network has are opened.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import NAMES, Kernel
+from .features import FREE, NAMES, Kernel
 
 Floats = NDArray[np.float64]
+Roofline = tuple[float, ...]
 
 MIN_OF_KIND = 8
 """Fewer samples of a kind than this share the roofline of their family."""
+
+MIN_OF_TREES = 40
+"""Fewer samples of a kind than this have a roofline only."""
 
 FEW = 50
 """Kinds with fewer samples are flagged in every answer (`latency-predictor.md`: an attention network was
 20 % too fast because three of its kernels had none)."""
 
 _REWEIGHTED = 12
-_TREES = 120
-_LEAF = 2
+_TREES, _LEAF, _TRIED = 40, 4, 0.6
 _OPSET = {"": 17, "ai.onnx.ml": 3}
 
 
 @dataclass(frozen=True)
 class KernelModel:
-    """rooflines: ms per term, by kind or family. trees: ONNX per family. counts: samples per kind.
+    """rooflines: ms per term, by kind or family. trees: ONNX by kind. counts: samples per kind.
 
     spread: standard deviation of log(measured / predicted) per kind or family, on networks not seen.
+    base: the model of another device that this one corrects; rooflines are then factors on its predictions.
     """
 
-    rooflines: Mapping[str, tuple[float, ...]]
+    rooflines: Mapping[str, Roofline]
     trees: Mapping[str, bytes]
     counts: Mapping[str, int]
     spread: Mapping[str, float]
+    base: KernelModel | None = field(default=None, repr=False)
 
     def predict_ms(self, kernels: Sequence[Kernel]) -> Floats:
         """Milliseconds of each kernel in context; (n,)."""
-        out = roof_ms(self.rooflines, kernels)
-        for family, rows, x in _by_family(kernels):
-            if family in self.trees:
-                out[rows] *= np.exp(_run(self.trees[family], x))
+        out = self.first_ms(kernels)
+        for kind, rows, x in by_kind(kernels):
+            if kind in self.trees:
+                out[rows] *= np.exp(_run(self.trees[kind], x))
+        return out
+
+    def first_ms(self, kernels: Sequence[Kernel]) -> Floats:
+        """The prediction before the trees; (n,)."""
+        if self.base is None:
+            return roof_ms(self.rooflines, kernels)
+        factors: Floats = np.array([_of(self.rooflines, k)[0] for k in kernels])
+        out: Floats = self.base.predict_ms(kernels) * factors
         return out
 
     def log_spread(self, kernels: Sequence[Kernel]) -> Floats:
         """Standard deviation of the logarithm of each prediction; (n,)."""
         return np.array([self.spread.get(k.kind, self.spread.get(k.family, 1.0)) for k in kernels])
+
+
+@dataclass(frozen=True)
+class Forests:
+    """What `fit` gives: rooflines, and scikit-learn trees by kind; not kept."""
+
+    rooflines: Mapping[str, Roofline]
+    trees: Mapping[str, Any]
+
+    def predict_ms(self, kernels: Sequence[Kernel]) -> Floats:
+        """As KernelModel.predict_ms."""
+        return roof_ms(self.rooflines, kernels) * corrections(self.trees, kernels)
+
+
+def corrections(trees: Mapping[str, Any], kernels: Sequence[Kernel]) -> Floats:
+    """What the trees multiply each kernel with; (n,)."""
+    out = np.ones(len(kernels))
+    for kind, rows, x in by_kind(kernels):
+        if kind in trees:
+            out[rows] = np.exp(trees[kind].predict(x))
+    return out
 
 
 def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
@@ -67,70 +104,75 @@ def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0], dtype=np.float64).ravel()
 
 
-def roof_ms(rooflines: Mapping[str, tuple[float, ...]], kernels: Sequence[Kernel]) -> Floats:
+def roof_ms(rooflines: Mapping[str, Roofline], kernels: Sequence[Kernel]) -> Floats:
     """The rooflines' milliseconds; a kind without one has that of its family."""
-    return np.array(
-        [np.dot(k.terms, rooflines.get(k.kind) or rooflines[k.family]) for k in kernels], dtype=np.float64
+    return np.array([np.dot(k.terms, _of(rooflines, k)) for k in kernels], dtype=np.float64)
+
+
+def _of(rooflines: Mapping[str, Roofline], kernel: Kernel) -> Roofline:
+    """That of the kind, of the family, or of any family: a target may have profiled no kernel of it."""
+    return rooflines.get(kernel.kind) or rooflines.get(kernel.family) or rooflines["memory"]
+
+
+def fit(kernels: Sequence[Kernel], times_ms: Floats, seed: int) -> Forests:
+    """The rooflines and trees of measured times (n,), each above 0."""
+    rooflines = _rooflines(kernels, times_ms)
+    return Forests(
+        rooflines, fit_trees(kernels, np.log(times_ms / roof_ms(rooflines, kernels)), times_ms, seed)
     )
 
 
-def fit(kernels: Sequence[Kernel], times_ms: Floats, seed: int) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
-    """(scikit-learn trees per family, rooflines) of measured times (n,)."""
-    rooflines = _rooflines(kernels, times_ms)
-    rest = np.log(times_ms / roof_ms(rooflines, kernels))
-    trees = {
-        family: _trees(seed).fit(x, rest[rows], sample_weight=np.sqrt(times_ms[rows]))
-        for family, rows, x in _by_family(kernels)
+def fit_trees(
+    kernels: Sequence[Kernel], rest: Floats, times_ms: Floats, seed: int, leaf: int = _LEAF
+) -> dict[str, Any]:
+    """Trees by kind on `rest` (n,), the logarithm of what is to be corrected; long kernels weigh more."""
+    return {
+        kind: _trees(seed, leaf).fit(x, rest[rows], sample_weight=np.sqrt(times_ms[rows]))
+        for kind, rows, x in by_kind(kernels)
+        if len(rows) >= MIN_OF_TREES and kind not in FREE
     }
-    return trees, rooflines
 
 
-def predict_once(fitted: tuple[dict[str, Any], dict[str, tuple[float, ...]]], kernels: Sequence[Kernel]) -> Floats:
-    """Predictions of `fit`'s result that is not kept, as KernelModel makes them."""
-    trees, rooflines = fitted
-    out = roof_ms(rooflines, kernels)
-    for family, rows, x in _by_family(kernels):
-        if family in trees:
-            out[rows] *= np.exp(trees[family].predict(x))
-    return out
-
-
-def stored(
-    fitted: tuple[dict[str, Any], dict[str, tuple[float, ...]]], kernels: Sequence[Kernel], spread: Mapping[str, float]
-) -> KernelModel:
-    """The model that is kept, its trees as ONNX."""
+def as_onnx(trees: Mapping[str, Any], kernels: Sequence[Kernel]) -> dict[str, bytes]:
+    """The trees as ONNX files by kind."""
     from skl2onnx import to_onnx
 
-    trees, rooflines = fitted
-    models = {
-        family: bytes(
+    n_features = {k.kind: len(NAMES[k.family]) for k in kernels}
+    return {
+        kind: bytes(
             to_onnx(
-                forest, np.zeros((1, len(NAMES[family])), np.float32), target_opset=_OPSET
+                forest, np.zeros((1, n_features[kind]), np.float32), target_opset=_OPSET
             ).SerializeToString()
         )
-        for family, forest in trees.items()
+        for kind, forest in trees.items()
     }
-    return KernelModel(rooflines, models, dict(Counter(k.kind for k in kernels)), spread)
 
 
-def _trees(seed: int) -> Any:
+def counted(kernels: Sequence[Kernel]) -> dict[str, int]:
+    """Samples per kind."""
+    return dict(sorted(Counter(k.kind for k in kernels).items()))
+
+
+def _trees(seed: int, leaf: int) -> Any:
     from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(
-        _TREES, min_samples_leaf=_LEAF, max_features=0.5, random_state=seed, n_jobs=1
+        _TREES, min_samples_leaf=leaf, max_features=_TRIED, random_state=seed, n_jobs=1
     )
 
 
-def _by_family(kernels: Sequence[Kernel]) -> list[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
-    """(family, indices, features) for each family that occurs."""
-    out = []
-    for family in sorted({k.family for k in kernels}):
-        rows = np.array([i for i, k in enumerate(kernels) if k.family == family], dtype=np.int64)
-        out.append((family, rows, np.array([kernels[i].values for i in rows], dtype=np.float32)))
-    return out
+def by_kind(kernels: Sequence[Kernel]) -> list[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
+    """(kind, indices, features) for each kind that occurs."""
+    rows: dict[str, list[int]] = {}
+    for i, kernel in enumerate(kernels):
+        rows.setdefault(kernel.kind, []).append(i)
+    return [
+        (kind, np.array(of, dtype=np.int64), np.array([kernels[i].values for i in of], dtype=np.float32))
+        for kind, of in sorted(rows.items())
+    ]
 
 
-def _rooflines(kernels: Sequence[Kernel], times_ms: Floats) -> dict[str, tuple[float, ...]]:
+def _rooflines(kernels: Sequence[Kernel], times_ms: Floats) -> dict[str, Roofline]:
     terms = np.array([k.terms for k in kernels], dtype=np.float64)
     groups: dict[str, list[int]] = {}
     for i, k in enumerate(kernels):
@@ -143,12 +185,12 @@ def _rooflines(kernels: Sequence[Kernel], times_ms: Floats) -> dict[str, tuple[f
     }
 
 
-def _roofline(terms: Floats, times_ms: Floats) -> tuple[float, ...]:
+def _roofline(terms: Floats, times_ms: Floats) -> Roofline:
     """Non-negative weights of the least sum of |log(predicted / measured)|; a call costs something.
 
-    Iteratively reweighted least squares of predicted / measured - 1. Without the reweighting, spread pulls the
-    weights down: relative squares forgive a prediction of nothing, which is off by 1, and punish one of three
-    times (30 % too fast on networks of a model zoo, 6 % with it).
+    Iteratively reweighted least squares of predicted / measured - 1. Without the reweighting, spread pulls
+    the weights down: relative squares forgive a prediction of nothing, which is off by 1, and punish one of
+    three times (30 % too fast on networks of a model zoo, 6 % with it).
     """
     from scipy.optimize import nnls
 
