@@ -52,6 +52,7 @@ def _option(what: str, field: str | None = None) -> Any:
 
 
 DEFAULTS = SearchConfig()
+DEVICE_MINUTES = 5.0
 
 
 class Terminated(BaseException):
@@ -97,13 +98,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _stopped(code: int) -> int:
-    run_path = _current_run[-1] if _current_run else None
-    _say("stopped" if run_path is None else f"stopped; go on with: hwnas search --resume {run_path}")
+    _say(f"stopped; go on with: {_go_on[-1]}" if _go_on else "stopped")
     return code
 
 
-# The run that a signal interrupts, for the message that tells how to go on.
-_current_run: list[Path] = []
+# How to go on with what a signal interrupts.
+_go_on: list[str] = []
 
 
 def _say(text: str) -> None:
@@ -252,13 +252,13 @@ def _search(
         if resume
         else RunDir.create(path, config, given=given, log=log)
     )
-    _current_run.append(path)
+    _go_on.append(f"hwnas search --resume {path}")
     with run_dir:
         log(f"run directory {path}")
         from hwnas import pipeline
 
         pipeline.search(run_dir)
-    _current_run.pop()
+    _go_on.pop()
     _show_front(path, as_json)
 
 
@@ -400,89 +400,246 @@ def targets_check(
         raise TargetError("; ".join(f"{need['name']}: {need['advice']}" for need in missing))
 
 
+ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
+]
+
+
+def _read_models(models: list[Path], shape: list[str] | None) -> dict[str, bytes]:
+    from lut.model_file import parse_shapes, read_model
+
+    shapes = parse_shapes(shape or [])
+    return {str(path): read_model(path, shapes) for path in models}
+
+
 @app.command()
-def bench(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")],
+def predict(
+    models: ModelsArgument,
     target: Annotated[
-        str, _option("Device to measure on, a name or a TOML file", "target")
+        str, _option("Device to predict for, a name or a TOML file", "target")
     ] = DEFAULTS.target,
+    breakdown: Annotated[
+        bool, typer.Option("--breakdown", help="Show every layer, the costliest first.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page of the layers; it opens without a network."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Run the networks on the device too, and show both.")
+    ] = False,
+    kernels_from: Annotated[
+        str,
+        typer.Option(help="Which kernels a network becomes: ask the `target`, by `layout rule`, or auto."),
+    ] = "auto",
+    shape: ShapeOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the latency of ONNX files, side by side in one fresh process."""
+    """Say what ONNX files cost on a device that `hwnas profile` has characterised, without running them long.
+
+    \b
+    Examples:
+      hwnas predict model.onnx
+      hwnas predict model.onnx --target board.toml --breakdown
+      hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
+    from hwnas.predict import predict as predict_models
+    from hwnas.predict import warnings
+    from hwnas.runs.log import Log
+    from lut.home import data_home
+    from targets import load_target
+
+    document = predict_models(
+        load_target(target),
+        _read_models(models, shape),
+        home=data_home(home),
+        kernels_from=kernels_from,
+        measure=measure,
+        log=Log(),
+    )
+    if html is not None:
+        from hwnas.report.breakdown import breakdown_page
+        from targets.files import write_atomic
+
+        write_atomic(html, breakdown_page(document))
+        _say(f"wrote {html}")
+    if as_json:
+        return _print_json(document)
+    for name, model in document["models"].items():
+        for line in warnings(name, model):
+            _say(f"warning: {line}")
+    return _print_prediction(document, layers=breakdown)
+
+
+def _print_prediction(document: dict[str, Any], *, layers: bool) -> None:
+    from hwnas.predict import flag
+
+    rows = []
+    for name, model in document["models"].items():
+        memory_bytes, measured = model["peak_memory_bytes"], model["measured"]
+        rows.append(
+            (
+                *(name, model["latency_ms"], model["low_ms"], model["high_ms"]),
+                *(measured["latency_ms"] if measured else None, f"{model['macs'] / 1e6:.4g}"),
+                *(model["file_bytes"] / 1e6, memory_bytes / 1e6 if memory_bytes else None),
+                *(model["kernels_from"], flag(model)),
+            )
+        )
+    columns = ("latency_ms", "low_ms", "high_ms", "measured_ms", "mmacs", "file_mb", "peak_mb")
+    _print_table(("network", *columns, "kernels_from", "flag"), rows)
+    for name, model in document["models"].items() if layers else ():
+        print(f"\n{name}")
+        ordered = sorted(model["layers"], key=lambda layer: -layer["latency_ms"])
+        cells = [
+            (
+                *(layer["name"], layer["op"], layer["kind"], layer["macs"], layer["latency_ms"]),
+                *(layer["measured_ms"], f"{100 * layer['share']:.1f} %", layer["source"]),
+            )
+            for layer in ordered
+        ]
+        cells.append(("outside of all layers", *[None] * 3, model["overhead_ms"], *[None] * 3))
+        headings = ("layer", "op", "kind", "macs", "latency_ms", "measured_ms", "share", "profile")
+        _print_table(headings, cells)
+    errors = document["profile"]["errors"]
+    known = f", mean error {errors['mape_pct']:.1f} % on networks not seen" if "mape_pct" in errors else ""
+    print(f"profiled {document['profile']['date']}{known}; {_facts_line(document)}")
+
+
+def _facts_line(document: dict[str, Any]) -> str:
+    facts = document["context"]["facts"]
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if key != "cpu_flags")
+
+
+@app.command()
+def bench(
+    models: ModelsArgument,
+    target: Annotated[
+        str, _option("Device to measure on, a name or a TOML file", "target")
+    ] = DEFAULTS.target,
+    memory: Annotated[
+        bool | None,
+        typer.Option(
+            help="Peak memory, load time and first run of fresh processes; default where there is Python."
+        ),
+    ] = None,
+    energy: Annotated[
+        bool,
+        typer.Option("--energy", help="Energy of a run, where the device has a meter; 12 s per network."),
+    ] = False,
+    shape: ShapeOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own."""
     from hwnas.profile import bench as measure_models
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
 
-    files = {str(model): model for model in models}
-    _print_bench(measure_models(load_target(target), files, home=data_home(home), log=Log()), as_json)
+    device = load_target(target)
+    wants_memory = device.reach.transport != "adb" if memory is None else memory
+    alone = [kind for kind, wanted in (("memory", wants_memory), ("energy", energy)) if wanted]
+    files = _read_models(models, shape)
+    _print_bench(measure_models(device, files, home=data_home(home), log=Log(), alone=alone), as_json)
 
 
 def _print_bench(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return _print_json(document)
     columns = ("p20_ms", "p50_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "clock", "flag", "n")
-    rows = [(name, *(row[column] for column in columns)) for name, row in document["models"].items()]
+    measured = document["models"]
+    rows = [[name, *(row[column] for column in columns)] for name, row in measured.items()]
+    if any("memory" in row for row in measured.values()):
+        columns += ("load_ms", "first_run_ms", "peak_mb", "file_mb")
+        for cells, row in zip(rows, measured.values(), strict=True):
+            found = row["memory"]
+            cells += [found["load_ms"], found["first_run_ms"]]
+            cells += [found["peak_bytes"] / 1e6, found["file_bytes"] / 1e6]
+    if any("energy" in row for row in measured.values()):
+        columns += ("energy_mj",)
+        for cells, row in zip(rows, measured.values(), strict=True):
+            cells.append(row["energy"].get("energy_mj", "unavailable"))
+            if "unavailable" in row["energy"]:
+                _say(f"warning: energy of {cells[0]} is unavailable: {row['energy']['unavailable']}")
     _print_table(("network", *columns), rows)
-    facts = document["context"]["facts"]
-    named = {key: value for key, value in facts.items() if key != "cpu_flags"}
-    print(f"{document['date']}, " + ", ".join(f"{key} {value}" for key, value in named.items()))
+    print(f"{document['date']}, {_facts_line(document)}")
 
 
 @app.command()
 def profile(
     target: Annotated[str, _option("Device to measure, a name or a TOML file", "target")] = DEFAULTS.target,
-    space: Annotated[str, _option("Search space, a name or a TOML file", "space")] = DEFAULTS.space,
-    image_size: Annotated[int, _option("Side in pixels, 16 to 224; default 32")] = 32,
-    channels: Annotated[int, _option("Channels of an image; default 3")] = 3,
-    classes: Annotated[int, _option("Classes that the networks tell apart; default 10")] = 10,
-    width_mult: Annotated[float | None, _option("Factor on all channels; default by image size")] = None,
-    minutes: Annotated[float, _option("Time to measure for", "profile_minutes")] = DEFAULTS.profile_minutes,
-    seed: Annotated[int, _option("Seed of the networks drawn to calibrate on", "seed")] = DEFAULTS.seed,
+    minutes: Annotated[
+        float | None,
+        _option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space {DEFAULTS.profile_minutes:g}"),
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        _option("A stored predictor of another device or context, to be corrected by ten networks"),
+    ] = None,
+    space: Annotated[
+        str | None, _option("Make the table of this search space instead, a name or a TOML file")
+    ] = None,
+    image_size: Annotated[int | None, _option("For --space: side in pixels, 16 to 224; default 32")] = None,
+    channels: Annotated[int | None, _option("For --space: channels of an image; default 3")] = None,
+    classes: Annotated[int | None, _option("For --space: classes to tell apart; default 10")] = None,
+    width_mult: Annotated[
+        float | None, _option("For --space: factor on all channels; default by image size")
+    ] = None,
+    seed: Annotated[int, _option("Seed of the networks drawn to measure", "seed")] = DEFAULTS.seed,
     home: HomeOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print them, and stop.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what the blocks of a space cost on a device, and state the error of the resulting table.
+    """Characterise a device: from then on `hwnas predict` knows what any ONNX file costs there.
 
-    A table of the same device, runtime and options is reused, and `hwnas search` finds it.
+    With --space: measure what the blocks of a search space cost, for `hwnas search`, which finds the table.
+    Both state their error on networks that they have not seen. A profile that was stopped goes on when the
+    same command is given again.
     """
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
 
     device = load_target(target)
-    if not 0 < minutes <= 1440:
-        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
     scale = {
         "image_size": image_size,
         "in_channels": channels,
         "n_classes": classes,
         "width_mult": width_mult,
     }
-    if dry_run:
-        return _print_json(
-            {"target": device.to_json(), "space": space, **scale, "minutes": minutes, "seed": seed}
+    given = {key: value for key, value in scale.items() if value is not None}
+    if space is None and given:
+        raise UsageError(
+            f"{', '.join(given)} describe networks of a space; give --space too, or leave them away"
         )
-    from hwnas.profile import profile_space
+    if space is not None and start_from is not None:
+        raise UsageError("--start-from is for the predictor of a device; leave it or --space away")
+    if minutes is None:
+        minutes = DEVICE_MINUTES if space is None else DEFAULTS.profile_minutes
+    if not 0 < minutes <= 1440:
+        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
+    options: dict[str, Any] = {"minutes": minutes, "seed": seed}
+    if space is None:
+        options["start_from"] = start_from
+    else:
+        options |= {"in_channels": 3, "n_classes": 10, "image_size": 32, "width_mult": None, **given}
+    if dry_run:
+        return _print_json({"target": device.to_json(), "space": space, **options})
+    from hwnas.profile import profile_device, profile_space
     from hwnas.tables import flat, table_facts
 
-    table = profile_space(
-        device,
-        space,
-        image_size=image_size,
-        in_channels=channels,
-        n_classes=classes,
-        width_mult=width_mult,
-        minutes=minutes,
-        home=data_home(home),
-        seed=seed,
-        log=Log(),
-    )
-    facts = table_facts(table)
+    options |= {"home": data_home(home), "log": Log()}
+    if space is None:
+        _go_on.append("the same command; what is measured stays")
+        facts = table_facts(profile_device(device, **options))
+        _go_on.pop()
+    else:
+        facts = table_facts(profile_space(device, space, **options))
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
 
 

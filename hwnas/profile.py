@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,15 +52,44 @@ def profile_space(
     )
 
 
-def bench(target: Target, models: Mapping[str, Path | bytes], *, home: Path, log: Log) -> dict[str, Any]:
-    """Measured latency of ONNX files, with the context that a latency means nothing without."""
+def profile_device(
+    target: Target, *, minutes: float, home: Path, seed: int, start_from: str | None, log: Log
+) -> lut.LatencyPredictor:
+    """The predictor of a target for any network, measured now.
+
+    start_from: the name of a stored predictor of another device or context, to be corrected by ten networks.
+    """
+    from lut.bundle import PREDICTOR
+
+    from .tables import find_table
+
+    known = None if start_from is None else find_table(home, start_from, f"/{PREDICTOR}").content
+    return lut.profile_device(
+        target,
+        minutes=minutes,
+        home=home,
+        seed=seed,
+        log=log,
+        progress=log.progress,
+        start_from=known if isinstance(known, lut.LatencyPredictor) else None,
+    )
+
+
+def bench(
+    target: Target, models: Mapping[str, bytes], *, home: Path, log: Log, alone: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Measured latency of ONNX files, with the context that a latency means nothing without.
+
+    alone: what else to measure of each, `memory` and `energy`.
+    """
+    others = lut.measure_alone(target, models, alone, log=log) if alone else {}
     measured = lut.measure(target, models, home=home, log=log)
     context = device_context(target, "")
     return {
         "target": target.described,
         "context": {"hash": context.hash, "facts": dict(context.facts)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "models": {name: asdict(row) for name, row in measured.items()},
+        "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
     }
 
 

@@ -20,26 +20,27 @@ def stored_tables(home: Path) -> list[tuple[str, Stored | DamagedFileError]]:
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, Stored | DamagedFileError]]:
-    if not (folder / "context.json").exists() and not (folder / PREDICTOR).exists():
-        return
     place = f"{folder.parent.name}/{folder.name}"
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("*.json")) if (folder / "context.json").exists() else ():
         if path.name == "context.json" or path.name.startswith("blocks."):
             continue
         try:
             yield f"{place}/{path.stem}", Stored(lut.SpaceTable.load(folder, path.stem), folder)
         except DamagedFileError as error:
             yield f"{place}/{path.stem}", error
-    if (folder / PREDICTOR).exists():
+    if (folder / PREDICTOR / predictor.FILE).exists():
         try:
             yield f"{place}/{PREDICTOR}", Stored(predictor.load(folder / PREDICTOR), folder)
         except DamagedFileError as error:
             yield f"{place}/{PREDICTOR}", error
 
 
-def find_table(home: Path, name: str) -> Stored:
-    """The stored table or predictor whose name contains `name`; UsageError when none or several do."""
-    tables = dict(stored_tables(home))
+def find_table(home: Path, name: str, only: str = "") -> Stored:
+    """The stored table or predictor whose name contains `name`; UsageError when none or several do.
+
+    only: what the names of those that count end with.
+    """
+    tables = {full: found for full, found in stored_tables(home) if full.endswith(only)}
     if not tables:
         raise UsageError(f"there are no latency tables under {home}; `hwnas profile` makes one")
     hits = [full for full in tables if name == full] or [full for full in tables if name in full]
