@@ -447,7 +447,6 @@ def predict(
       hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.predict import predict as predict_models
-    from hwnas.predict import warnings
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
@@ -468,49 +467,22 @@ def predict(
         _say(f"wrote {html}")
     if as_json:
         return _print_json(document)
-    for name, model in document["models"].items():
-        for line in warnings(name, model):
-            _say(f"warning: {line}")
-    return _print_prediction(document, layers=breakdown)
+    from hwnas.latency_rows import (
+        conditions_line,
+        layer_table,
+        prediction_table,
+        prediction_warnings,
+        profiled_line,
+    )
 
-
-def _print_prediction(document: dict[str, Any], *, layers: bool) -> None:
-    from hwnas.predict import flag
-
-    rows = []
-    for name, model in document["models"].items():
-        memory_bytes, measured = model["peak_memory_bytes"], model["measured"]
-        rows.append(
-            (
-                *(name, model["latency_ms"], model["low_ms"], model["high_ms"]),
-                *(measured["latency_ms"] if measured else None, f"{model['macs'] / 1e6:.4g}"),
-                *(model["file_bytes"] / 1e6, memory_bytes / 1e6 if memory_bytes else None),
-                *(model["kernels_from"], flag(model)),
-            )
-        )
-    columns = ("latency_ms", "low_ms", "high_ms", "measured_ms", "mmacs", "file_mb", "peak_mb")
-    _print_table(("network", *columns, "kernels_from", "flag"), rows)
-    for name, model in document["models"].items() if layers else ():
+    for line in prediction_warnings(document):
+        _say(f"warning: {line}")
+    _print_table(*prediction_table(document))
+    for name, model in document["models"].items() if breakdown else ():
         print(f"\n{name}")
-        ordered = sorted(model["layers"], key=lambda layer: -layer["latency_ms"])
-        cells = [
-            (
-                *(layer["name"], layer["op"], layer["kind"], layer["macs"], layer["latency_ms"]),
-                *(layer["measured_ms"], f"{100 * layer['share']:.1f} %", layer["source"]),
-            )
-            for layer in ordered
-        ]
-        cells.append(("outside of all layers", *[None] * 3, model["overhead_ms"], *[None] * 3))
-        headings = ("layer", "op", "kind", "macs", "latency_ms", "measured_ms", "share", "profile")
-        _print_table(headings, cells)
-    errors = document["profile"]["errors"]
-    known = f", mean error {errors['mape_pct']:.1f} % on networks not seen" if "mape_pct" in errors else ""
-    print(f"profiled {document['profile']['date']}{known}; {_facts_line(document)}")
-
-
-def _facts_line(document: dict[str, Any]) -> str:
-    facts = document["context"]["facts"]
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if key != "cpu_flags")
+        _print_table(*layer_table(model))
+    print(f"{profiled_line(document)}; {conditions_line(document)}")
+    return None
 
 
 @app.command()
@@ -547,25 +519,14 @@ def bench(
 
 
 def _print_bench(document: dict[str, Any], as_json: bool) -> None:
+    from hwnas.latency_rows import bench_table, bench_warnings, conditions_line
+
     if as_json:
         return _print_json(document)
-    columns = ("p20_ms", "p50_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "clock", "flag", "n")
-    measured = document["models"]
-    rows = [[name, *(row[column] for column in columns)] for name, row in measured.items()]
-    if any("memory" in row for row in measured.values()):
-        columns += ("load_ms", "first_run_ms", "peak_mb", "file_mb")
-        for cells, row in zip(rows, measured.values(), strict=True):
-            found = row["memory"]
-            cells += [found["load_ms"], found["first_run_ms"]]
-            cells += [found["peak_bytes"] / 1e6, found["file_bytes"] / 1e6]
-    if any("energy" in row for row in measured.values()):
-        columns += ("energy_mj",)
-        for cells, row in zip(rows, measured.values(), strict=True):
-            cells.append(row["energy"].get("energy_mj", "unavailable"))
-            if "unavailable" in row["energy"]:
-                _say(f"warning: energy of {cells[0]} is unavailable: {row['energy']['unavailable']}")
-    _print_table(("network", *columns), rows)
-    print(f"{document['date']}, {_facts_line(document)}")
+    for line in bench_warnings(document):
+        _say(f"warning: {line}")
+    _print_table(*bench_table(document))
+    print(f"{document['date']}, {conditions_line(document)}")
 
 
 @app.command()

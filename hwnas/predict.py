@@ -72,25 +72,3 @@ def _kernel_times(found: lut.Prediction, measured: Labelled | None) -> list[floa
         return list(times)
     by_name = dict(zip(names, times, strict=True)) if len(set(names)) == len(names) else {}
     return [by_name.get(layer.name) for layer in found.layers]
-
-
-def flag(model: Mapping[str, Any]) -> str:
-    """What to know before trusting a prediction: `ok`, or what of it the profile has not seen."""
-    parts = [
-        f"{len(model[name])} kinds {words}"
-        for name, words in (("unknown", "never profiled"), ("few", "with few samples"))
-        if model[name]
-    ]
-    return ", ".join(parts) or "ok"
-
-
-def warnings(name: str, model: Mapping[str, Any]) -> list[str]:
-    """A line for each kind of kernel of which the profile has no or few samples."""
-    share: dict[str, float] = {}
-    for layer in model["layers"]:
-        share[layer["kind"]] = share.get(layer["kind"], 0.0) + layer["share"]
-    return [
-        f"{name}: the profile has {n or 'no'} sample{'s' if n != 1 else ''} of {kind!r}, "
-        f"{100 * share.get(kind, 0.0):.0f} % of the latency"
-        for kind, n in {**model["unknown"], **model["few"]}.items()
-    ]
