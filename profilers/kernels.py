@@ -75,7 +75,8 @@ class ProfiledRunner(Runner):
             per_kernel = zip(*([event["dur"] for event in run] for run in sample))
             counted.append([round(sum(us) / times, 2) for us in per_kernel])
             at += refill + times
-        return {"kernels": describe(runs[-1], self._graph), "kernel_us": counted}
+        kernels = describe(runs[-1], self._graph)
+        return {**super().finish(n_samples), "kernels": kernels, "kernel_us": counted}
 
 
 def _runs(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

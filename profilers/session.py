@@ -7,6 +7,7 @@ the number would belong to another device.
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Runner:
 
         profile: beginning of the file of kernel times. save: where the optimised graph goes.
         """
+        began = time.perf_counter()
         options = session_options(target)
         if profile is not None:
             options.enable_profiling, options.profile_file_prefix = True, str(profile)
@@ -74,6 +76,7 @@ class Runner:
             options.optimized_model_filepath = str(save)
         self._session = make_session(name, model, target, options)
         self._feeds = random_feeds(name, self._session, seed)
+        self._load_s = time.perf_counter() - began
 
     def run(self, times: int) -> None:
         """Run it `times` times, one after the other."""
@@ -82,8 +85,8 @@ class Runner:
             run(None, feeds)
 
     def finish(self, n_samples: int) -> dict[str, Any]:
-        """Fields of the row besides the times; a plain run has none."""
-        return {}
+        """Fields of the row besides the times: how long loading took."""
+        return {"load_s": self._load_s}
 
 
 def session_options(target: Target) -> ort.SessionOptions:

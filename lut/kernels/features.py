@@ -283,25 +283,20 @@ def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: 
         return math.prod(y[:-1])
     if op in _ROWWISE:
         return math.prod(x[:axis])
-    span, n = 1, max(math.prod(y), 1)
-    for i in range(1, len(y) + 1):  # axes from the end, as long as every input goes on or stays still
-        sizes = [s[-i] if i <= len(s) else 1 for s in inputs if math.prod(s) > 1]
-        if len({size == 1 for size in sizes}) > 1 and i > 1 and span > 1 and _changes(inputs, i):
-            break
-        span *= y[-i]
-    return n // max(span, 1)
+    return max(math.prod(y), 1) // _span([s for s in inputs if math.prod(s) > 1], y)
 
 
-def _changes(inputs: list[list[int]], i: int) -> bool:
-    """Whether some input that went on along the axis before repeats from `-i` on, or the other way."""
-    for shape in inputs:
-        if math.prod(shape) <= 1:
+def _span(inputs: list[list[int]], y: list[int]) -> int:
+    """Elements of the last axes along which each input either goes on everywhere or repeats everywhere."""
+    span, before = 1, None
+    for i in range(1, len(y) + 1):
+        if y[-i] == 1:
             continue
-        here = shape[-i] if i <= len(shape) else 1
-        before = shape[-i + 1] if i - 1 <= len(shape) else 1
-        if (here == 1) != (before == 1):
-            return True
-    return False
+        repeats = [i > len(shape) or shape[-i] == 1 for shape in inputs]
+        if before is not None and repeats != before:
+            break
+        span, before = span * y[-i], repeats
+    return span
 
 
 _ROWWISE = frozenset(

@@ -12,7 +12,7 @@ from targets.errors import DamagedFileError
 Argument = list[Any]
 """[role, element type, shape] as in `profilers.kernels`."""
 
-_UNKNOWN: Argument = ["activation", "", []]
+_UNKNOWN: Argument = ["none", "", []]
 """Sequences and maps, of which the runtime tells nothing."""
 
 ORT = "com.microsoft"

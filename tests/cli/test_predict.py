@@ -261,7 +261,7 @@ def test_predictors_are_listed_shown_and_travel(
     assert answers[0] == answers[1]
 
 
-HEAVY = ["torch", "pandas", "sklearn", "scipy", "onnx", "skl2onnx", "plotly", "optuna", "pydantic"]
+HEAVY = ["torch", "pandas", "sklearn", "scipy", "onnx", "skl2onnx", "plotly", "optuna"]
 
 
 def test_predicting_loads_nothing_heavy(home: Path, model: Path) -> None:
