@@ -329,7 +329,7 @@ def test_profile_of_a_device(
     assert json.loads(capsys.readouterr().out)["errors"] == {"mape_pct": 4.5}
     assert (asked["target"], asked["minutes"], asked["seed"], asked["start_from"]) == (HOST, 5.0, 3, None)
     assert cli.run(["profile", "--home", str(home), "--start-from", "host", "--minutes", "1"]) == 0
-    assert "kernels_by_kind.matmul weights  70" in capsys.readouterr().out
+    assert "kernels_by_kind.matmul weights" in capsys.readouterr().out
     assert asked["start_from"].date == "2026-01-02"
 
 
