@@ -23,6 +23,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 import zoo
+from peers import isolated_operators, macs_line, nearest_neighbour, nn_meter
+from peers.common import Peer, calibrated
 
 from lut.device import run_rows
 from lut.generate import generate
@@ -36,7 +38,7 @@ from lut.quantise import quantised
 from targets import Target, load_target
 from targets.errors import HwnasError
 
-GENERATED = {"fp32": 100, "int8": 60, "threads": 60}
+GENERATED = {"fp32": 90, "int8": 60, "threads": 60}
 TARGETS = {"fp32": "host", "int8": "host-int8", "threads": "host-2-threads"}
 TRANSFER = (0, 5, 10, 20)
 FLOOR_PCT = 3.0
@@ -128,16 +130,26 @@ def total(fitted: Fitted, parts: Iterable[np.ndarray[Any, Any]]) -> np.ndarray[A
     return np.array([fitted.overhead.latency_ms(float(p.sum()), len(p)) for p in parts])
 
 
-def macs_line(context: Context) -> np.ndarray[Any, Any]:
-    """A straight line in MACs, relative least squares over the generated networks."""
-    macs = lambda networks: np.array([sum(k.macs for k in n.kernels) for n in networks])  # noqa: E731
-    truth = np.array([n.latency_ms for n in context.generated])
-    x = np.column_stack([macs(context.generated), np.ones(len(truth))]) / truth[:, None]
-    weights = np.linalg.lstsq(x, np.ones(len(truth)), rcond=None)[0]
-    return np.column_stack([macs(context.zoo), np.ones(len(context.zoo))]) @ weights
+def peers_of(context: Context, seconds: float, seed: int) -> dict[str, tuple[Peer, float]]:
+    """(peer, device minutes) by name; `seconds` for each that measures kernels alone, 0: without them."""
+    ours, minutes = context.generated, context.device_s() / 60
+    found = {
+        "nearest neighbour": (calibrated(nearest_neighbour.fit(ours), ours), minutes),
+        "nn-Meter's forests, our kernels": (calibrated(nn_meter.fit(ours), ours), minutes),
+        "MACs line": (macs_line.fit(ours), minutes),
+    }
+    if seconds:
+        alone = {
+            "isolated operators": isolated_operators.measured(
+                context.zoo, context.target, seconds, log, seed
+            ),
+            "nn-Meter as shipped": nn_meter.as_shipped(ours, context.target, seconds, log, seed),
+        }
+        found |= {name: (peer, seconds / 60) for name, peer in alone.items()}
+    return found
 
 
-def judge(context: Context, seed: int) -> tuple[Fitted, list[Line], list[Line]]:
+def judge(context: Context, peer_seconds: float, seed: int) -> tuple[Fitted, list[Line], list[Line]]:
     """(the predictor, the table, a line per network) of one context."""
     fitted = fit_networks(context.generated, seed)
     minutes, truth = context.device_s() / 60, context.truth
@@ -165,8 +177,11 @@ def judge(context: Context, seed: int) -> tuple[Fitted, list[Line], list[Line]]:
             truth,
             minutes,
         ),
-        line_of("MACs line", macs_line(context), truth, minutes),
     ]
+    for name, (peer, spent) in peers_of(context, peer_seconds, seed).items():
+        unknown = sum(peer.unknown(n) for n in context.zoo)
+        log(f"{name}: {unknown} kernels without a price")
+        table.append(line_of(name, np.array([peer(n) for n in context.zoo]), truth, spent))
     each = [
         {
             "network": n.key,
@@ -224,7 +239,9 @@ def main() -> None:
             refuse(context)
             document[part] = {"refused": True, "floor_pct": context.floor_pct}
             continue
-        fitted[part], table, each = judge(context, options.seed)
+        fitted[part], table, each = judge(
+            context, options.peer_seconds if part == "fp32" else 0.0, options.seed
+        )
         show(f"{part}: {len(context.zoo)} networks from {len(context.generated)}", table, context.floor_pct)
         document[part] = {
             "table": table,
@@ -261,6 +278,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--zoo", type=Path, help="a folder of ONNX files instead of the list")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/hwnas-zoo"), help="of exported networks")
     parser.add_argument("--networks", type=int, help="generated networks of the profile")
+    parser.add_argument(
+        "--peer-seconds", type=float, default=90.0, help="of device time for each peer that measures; 0: none"
+    )
     parser.add_argument("--out", type=Path, default=Path("/tmp/hwnas-latency-prediction"), help="of the rows")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures here")

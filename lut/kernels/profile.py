@@ -6,6 +6,7 @@ import datetime
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ from ..device import Log, Progress, device_context, run_rows, tables_folder
 from ..generate import Generated, generate
 from ..layout import extended_kernels, learn_rule
 from ..memory import MIN_ROWS, fit_memory
-from .fit import fit_networks
+from .fit import MIN_NETWORKS, Fitted, fit_networks
 from .labels import Labelled, labelled
 from .predictor import FILE, LatencyPredictor, load
-from .transfer import transferred
+from .transfer import learning_curve, nearest, transferred
 
-NETWORKS_PER_MINUTE = 20
+NETWORKS_PER_MINUTE = 18
 """On one core of a server CPU, loading included; a slower device measures as many as it has time for."""
 
 PASSES, TOGETHER, ROUNDS = 3, 10, 4
@@ -37,7 +38,8 @@ RULE_NETWORKS = 12
 UNSTABLE_SHARE = 0.05
 """Median difference of the two halves of a network's samples above which no predictor is made."""
 
-TRANSFER_NETWORKS = 10
+TRANSFER_NETWORKS = 24
+"""Measured where another device's predictor is corrected: ten would do, the others show the error."""
 
 
 def timing(minutes: float, seed: int) -> Timing:
@@ -55,11 +57,12 @@ def profile_device(
     seed: int,
     log: Log,
     progress: Progress | None = None,
-    start_from: LatencyPredictor | None = None,
+    start_from: Sequence[LatencyPredictor] = (),
 ) -> LatencyPredictor:
     """Measure the device for at most `minutes`, and write what follows beside its tables.
 
-    start_from: the predictor of another device or context; then ten networks are measured to correct it.
+    start_from: predictors of other devices or contexts; a few networks are measured then, and correct the
+    nearest of them; `errors["after_networks_pct"]` says how the error falls with their number.
     A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed
     to measure; nothing is written then.
     """
@@ -67,7 +70,7 @@ def profile_device(
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
-    n = TRANSFER_NETWORKS if start_from else max(TRANSFER_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
+    n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
     networks = generate(n, seed)
     models = {one.key: _file(one, target) for one in networks}
     kinds = wanted_kinds(models)
@@ -83,11 +86,7 @@ def profile_device(
             shutil.rmtree(job, ignore_errors=True)
         raise
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
-    found = (
-        transferred(start_from.model, start_from.overhead, measured, seed)
-        if start_from
-        else fit_networks(measured, seed)
-    )
+    found = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
     predictor = LatencyPredictor(
         context,
         target.name,
@@ -103,6 +102,14 @@ def profile_device(
     predictor.save(folder)
     shutil.rmtree(job, ignore_errors=True)
     return predictor
+
+
+def _moved(known: Sequence[LatencyPredictor], networks: Sequence[Labelled], seed: int, log: Log) -> Fitted:
+    base = nearest(known, networks)
+    log(f"starting from {base.target} ({base.date}), the nearest of {len(known)}")
+    found = transferred(base.model, base.overhead, networks, seed)
+    curve = learning_curve(base, networks, seed)
+    return replace(found, errors={**found.errors, "from": base.target, "after_networks_pct": curve})
 
 
 def predictor_folder(home: Path, target: Target, context_hash: str) -> Path:
@@ -131,6 +138,11 @@ def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
         f"there is no latency predictor of {target.name} under {home}{differs}; make one with "
         f"`hwnas profile --target {target.name}`"
     )
+
+
+def stored_predictors(home: Path) -> list[LatencyPredictor]:
+    """Every predictor under the data home, of all targets and contexts."""
+    return [load(path.parent) for path in sorted((home / "tables").glob(f"*/*/predictor/{FILE}"))]
 
 
 def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:

@@ -19,12 +19,16 @@ from .features import Kernel
 from .fit import Fitted, judged, pooled
 from .labels import Labelled
 from .network import Overhead
+from .predictor import LatencyPredictor
 from .regress import KernelModel
 
 Floats = NDArray[np.float64]
 
 PRIOR = 8.0
 """Samples that the parent's mean counts for."""
+
+STEPS = (0, 5, 10, 20)
+"""Measured networks after which the error is shown."""
 
 _LEAF = 10
 
@@ -43,6 +47,40 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
         for left_out in networks
     ]
     return judged(model, line, networks, unseen)
+
+
+def nearest(known: Sequence[LatencyPredictor], networks: Sequence[Labelled]) -> LatencyPredictor:
+    """The predictor whose kernels differ from the measured ones by the most even factor.
+
+    A device that is twice as slow in everything is near; one that is slow in convolutions alone is not.
+    """
+    kernels, times = pooled(networks)
+    weight = np.sqrt(times)
+
+    def unevenness(predictor: LatencyPredictor) -> float:
+        log = np.log(times / predictor.model.predict_ms(kernels))
+        return float(np.average(np.abs(log - np.median(log)), weights=weight))
+
+    return min(known, key=unevenness)
+
+
+def learning_curve(
+    base: LatencyPredictor, networks: Sequence[Labelled], seed: int, steps: Sequence[int] = STEPS
+) -> dict[str, float]:
+    """Mean error in percent after so many measured networks, on those that were not used yet."""
+    found = {}
+    for n in [n for n in steps if n < len(networks)]:
+        moved = transferred(base.model, base.overhead, networks[:n], seed)
+        errors = [
+            abs(
+                moved.overhead.latency_ms(float(moved.model.predict_ms(one.kernels).sum()), len(one.kernels))
+                / one.latency_ms
+                - 1
+            )
+            for one in networks[n:]
+        ]
+        found[str(n)] = float(100 * np.mean(errors))
+    return found
 
 
 def _corrected(base: KernelModel, networks: Sequence[Labelled], seed: int) -> KernelModel:

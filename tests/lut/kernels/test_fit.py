@@ -6,7 +6,7 @@ import pytest
 from lut.kernels import network, regress
 from lut.kernels.fit import fit_networks, pooled, summary
 from lut.kernels.predictor import LatencyPredictor, load
-from lut.kernels.transfer import transferred
+from lut.kernels.transfer import learning_curve, nearest, transferred
 from targets import Context
 from targets.errors import DamagedFileError, TargetError
 
@@ -117,3 +117,17 @@ def test_an_interval_holds_the_share_that_it_says() -> None:
     factor = network.calibrated(rng.standard_normal(1000) * doubts[:1000], doubts[:1000])
     fresh = np.abs(rng.standard_normal(1000) * doubts[1000:]) <= factor * doubts[1000:]
     assert fresh.mean() == pytest.approx(network.COVERAGE, abs=0.03)
+
+
+def test_the_nearest_device_is_the_one_that_differs_by_one_factor(world) -> None:
+    even = stored(fit_networks(world(20, factor=3.0), 0))
+    crooked = stored(fit_networks(world(20, noise=0.6), 0))
+    assert nearest([crooked, even], world(5, seed=4)) is even
+
+
+def test_the_error_falls_with_the_networks_measured(world) -> None:
+    base = stored(fit_networks(world(30), 0))
+    curve = learning_curve(base, world(24, seed=8, factor=2.0), 0)
+    assert list(curve) == ["0", "5", "10", "20"]
+    assert curve["0"] > 40
+    assert curve["10"] < 5
