@@ -33,14 +33,30 @@ def layer_table(model: Document) -> Table:
     return ("layer", "op", "kind", "macs", "latency_ms", "measured_ms", "share", "profile"), rows
 
 
+NAMED = 5
+"""Kinds of kernels that a warning names, those that cost most first."""
+
+
 def prediction_warnings(document: Document) -> list[str]:
-    """A line for each kind of kernel of which the profile has no or few samples."""
+    """A line on the kinds of kernels that the profile has never seen, and one on those with few samples."""
     return [
-        f"{name}: the profile has {n or 'no'} sample{'s' if n != 1 else ''} of kind {kind!r}, "
-        f"{100 * sum(layer['share'] for layer in model['layers'] if layer['kind'] == kind):.0f} % of its time"
+        f"{name}: {said} {_costliest(model, model[which])}"
         for name, model in document["models"].items()
-        for kind, n in {**model["unknown"], **model["few"]}.items()
+        for which, said in (("unknown", "never profiled:"), ("few", "few samples in the profile:"))
+        if model[which]
     ]
+
+
+def _costliest(model: Document, samples: Mapping[str, int]) -> str:
+    """`Gelu (12), Pad (3) and 4 more; 7 % of its time`, the number of samples in brackets."""
+    share = dict.fromkeys(samples, 0.0)
+    for layer in model["layers"]:
+        if layer["kind"] in share:
+            share[layer["kind"]] += layer["share"]
+    ordered = sorted(samples, key=lambda kind: -share[kind])
+    named = ", ".join(f"{kind} ({samples[kind]})" for kind in ordered[:NAMED])
+    more = f" and {len(ordered) - NAMED} more" if len(ordered) > NAMED else ""
+    return f"{named}{more}; {100 * sum(share.values()):.0f} % of its time"
 
 
 def bench_table(document: Document) -> Table:
@@ -68,7 +84,8 @@ def bench_warnings(document: Document) -> list[str]:
 def conditions_line(document: Document) -> str:
     """What a latency means nothing without."""
     facts = document["context"]["facts"]
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if key != "cpu_flags")
+    long = ("cpu_flags", "ort_build")
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if value != "" and key not in long)
 
 
 def profiled_line(document: Document) -> str:
