@@ -13,9 +13,9 @@ from .theme import BLUE, GREEN, ORANGE, STYLE
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BARS = """
-td.bars { width: 34%; min-width: 180px; }
+.bars { width: 34%; min-width: 180px; }
 .bar { display: block; height: 9px; border-radius: 3px; min-width: 1px; margin: 2px 0; }
-td.name { text-align: left; max-width: 320px; overflow: hidden; text-overflow: ellipsis; }
+.name { text-align: left; max-width: 320px; overflow: hidden; text-overflow: ellipsis; }
 """
 
 Model = Mapping[str, Any]
@@ -51,7 +51,7 @@ def _section(name: str, model: Model) -> Html:
             "div",
             el(
                 "table",
-                el("thead", el("tr", [el("th", text, scope="col") for text in _HEAD])),
+                el("thead", el("tr", [el("th", text, scope="col", class_=side) for text, side in _HEAD])),
                 el("tbody", [_row(row, slowest, model["latency_ms"]) for row in layers]),
             ),
             class_="scroll",
@@ -61,7 +61,8 @@ def _section(name: str, model: Model) -> Html:
     )
 
 
-_HEAD = ("Layer", "Kernel", "", "Predicted, ms", "Measured, ms", "Share", "MACs", "Profile")
+_NUMBERS = ("Predicted, ms", "Measured, ms", "Share", "MACs", "Profile")
+_HEAD = [("Layer", "name"), ("Kernel", "name"), ("", "bars"), *((text, None) for text in _NUMBERS)]
 
 
 def _row(row: Mapping[str, Any], slowest_ms: float, total_ms: float) -> Html:
@@ -95,7 +96,11 @@ def _cards(model: Model) -> list[Html]:
         ("Kernels", str(len(model["layers"])), f"from the {model['kernels_from']}"),
         ("MACs", count(model["macs"]), ""),
         ("File", fixed(model["file_bytes"] / 1e6, 1, " MB"), ""),
-        ("Peak memory", fixed(memory / 1e6 if memory else None, 0, " MB"), "of a fresh process, predicted"),
+        (
+            "Peak memory",
+            fixed(memory / 1e6 if memory else None, 0, " MB"),
+            "of a fresh process, predicted" if memory else "the profile has no memory model",
+        ),
     ]
     measured = model["measured"]
     if measured:
