@@ -537,8 +537,11 @@ def profile(
         _option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space {DEFAULTS.profile_minutes:g}"),
     ] = None,
     start_from: Annotated[
-        str | None,
-        _option("A stored predictor of another device or context, to be corrected by ten networks"),
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A stored predictor of another device or context, repeatable: ten networks correct the nearest.",
+        ),
     ] = None,
     space: Annotated[
         str | None, _option("Make the table of this search space instead, a name or a TOML file")
@@ -578,7 +581,7 @@ def profile(
         raise UsageError(
             f"{', '.join(given)} describe networks of a space; give --space too, or leave them away"
         )
-    if space is not None and start_from is not None:
+    if space is not None and start_from:
         raise UsageError("--start-from is for the predictor of a device; leave it or --space away")
     if minutes is None:
         minutes = DEVICE_MINUTES if space is None else DEFAULTS.profile_minutes
@@ -586,7 +589,7 @@ def profile(
         raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
     options: dict[str, Any] = {"minutes": minutes, "seed": seed}
     if space is None:
-        options["start_from"] = start_from
+        options["start_from"] = start_from or []
     else:
         options |= {"in_channels": 3, "n_classes": 10, "image_size": 32, "width_mult": None, **given}
     if dry_run:

@@ -53,17 +53,17 @@ def profile_space(
 
 
 def profile_device(
-    target: Target, *, minutes: float, home: Path, seed: int, start_from: str | None, log: Log
+    target: Target, *, minutes: float, home: Path, seed: int, start_from: Sequence[str], log: Log
 ) -> lut.LatencyPredictor:
     """The predictor of a target for any network, measured now.
 
-    start_from: the name of a stored predictor of another device or context, to be corrected by ten networks.
+    start_from: names of stored predictors of other devices or contexts; ten networks correct the nearest.
     """
     from lut.bundle import PREDICTOR
 
     from .tables import find_table
 
-    known = None if start_from is None else find_table(home, start_from, f"/{PREDICTOR}").content
+    known = [find_table(home, name, f"/{PREDICTOR}").content for name in start_from]
     return lut.profile_device(
         target,
         minutes=minutes,
@@ -71,7 +71,7 @@ def profile_device(
         seed=seed,
         log=log,
         progress=log.progress,
-        start_from=known if isinstance(known, lut.LatencyPredictor) else None,
+        start_from=[one for one in known if isinstance(one, lut.LatencyPredictor)],
     )
 
 

@@ -327,10 +327,10 @@ def test_profile_of_a_device(
     monkeypatch.setattr(lut, "profile_device", profile)
     assert cli.run(["profile", "--home", str(home), "--seed", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["errors"] == {"mape_pct": 4.5}
-    assert (asked["target"], asked["minutes"], asked["seed"], asked["start_from"]) == (HOST, 5.0, 3, None)
+    assert (asked["target"], asked["minutes"], asked["seed"], asked["start_from"]) == (HOST, 5.0, 3, [])
     assert cli.run(["profile", "--home", str(home), "--start-from", "host", "--minutes", "1"]) == 0
     assert "kernels_by_kind.matmul weights" in capsys.readouterr().out
-    assert asked["start_from"].date == "2026-01-02"
+    assert [one.date for one in asked["start_from"]] == ["2026-01-02"]
 
 
 @pytest.mark.parametrize(
