@@ -70,16 +70,12 @@ def learning_curve(
     """Mean error in percent after so many measured networks, on those that were not used yet."""
     found = {}
     for n in [n for n in steps if n < len(networks)]:
-        moved = transferred(base.model, base.overhead, networks[:n], seed)
-        errors = [
-            abs(
-                moved.overhead.latency_ms(float(moved.model.predict_ms(one.kernels).sum()), len(one.kernels))
-                / one.latency_ms
-                - 1
-            )
-            for one in networks[n:]
-        ]
-        found[str(n)] = float(100 * np.mean(errors))
+        model = _corrected(base.model, networks[:n], seed)
+        line = _scaled(base.overhead, networks[:n])
+        rest = networks[n:]
+        sums = [model.predict_ms(one.kernels) for one in rest]
+        predicted = np.array([line.latency_ms(float(p.sum()), len(p)) for p in sums])
+        found[str(n)] = float(100 * np.mean(np.abs(predicted / [one.latency_ms for one in rest] - 1)))
     return found
 
 
@@ -123,6 +119,8 @@ def _spread(kernels: Sequence[Kernel], rest: Floats) -> dict[str, float]:
 
 def _scaled(overhead: Overhead, networks: Sequence[Labelled]) -> Overhead:
     """The line of the known device times the factor that suits the networks' own kernels."""
+    if not networks:
+        return overhead
     ratios = [n.latency_ms / overhead.latency_ms(float(n.kernel_ms.sum()), len(n.kernels)) for n in networks]
     f = float(np.median(ratios))
     return Overhead(f * overhead.slope, f * overhead.per_kernel_ms, f * overhead.intercept_ms)

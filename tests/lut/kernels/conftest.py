@@ -52,7 +52,7 @@ def make_conv() -> Callable[..., dict[str, Any]]:
     return conv
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world() -> Callable[..., list[Labelled]]:
     """Networks on a device where a kernel takes 5 us, 10 ns per kMAC and 0.1 ns per byte."""
 

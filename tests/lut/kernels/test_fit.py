@@ -19,6 +19,11 @@ def stored(fitted) -> LatencyPredictor:
     )
 
 
+@pytest.fixture(scope="module")
+def known(world):
+    return fit_networks(world(24), 0)
+
+
 def test_the_roofline_of_a_device_without_noise_is_found(world) -> None:
     kernels, times = pooled(world(30))
     rooflines = regress.fit(kernels, times, 0).rooflines
@@ -43,23 +48,23 @@ def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:
     assert np.mean(inside) >= 0.8
 
 
-def test_kernels_without_samples_are_flagged_and_never_free(world, make) -> None:
-    predictor = stored(fit_networks(world(12), 0))
+def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None:
+    predictor = stored(known)
     price = predictor.price([make("Softmax", [[1, 8, 49, 49]], [1, 8, 49, 49])], "target", 1)
     assert price.unknown == {"Softmax": 0}
     assert price.layers[0].source == "unknown"
     assert price.layers[0].latency_ms > 0
 
 
-def test_a_stored_predictor_says_the_same(world, tmp_path) -> None:
-    predictor, one = stored(fit_networks(world(20), 0)), world(1, seed=3)[0]
+def test_a_stored_predictor_says_the_same(known, world, tmp_path) -> None:
+    predictor, one = stored(known), world(1, seed=3)[0]
     predictor.save(tmp_path)
     assert load(tmp_path).price(one.described, "target", 5) == predictor.price(one.described, "target", 5)
 
 
 @pytest.mark.parametrize("name", ["predictor.json", "plain-conv-1x1.onnx"])
-def test_every_flipped_byte_is_noticed(world, tmp_path, name: str) -> None:
-    stored(fit_networks(world(20), 0)).save(tmp_path)
+def test_every_flipped_byte_is_noticed(known, tmp_path, name: str) -> None:
+    stored(known).save(tmp_path)
     path = tmp_path / name
     raw = bytearray(path.read_bytes())
     for at in (0, len(raw) // 2, len(raw) - 2):
@@ -78,8 +83,8 @@ def test_too_few_networks_are_refused(world) -> None:
         fit_networks(world(9), 0)
 
 
-def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(world) -> None:
-    base = fit_networks(world(40), 0)
+def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) -> None:
+    base = known
     slow, unseen = world(10, seed=5, factor=2.0), world(20, seed=6, factor=2.0)
 
     def error(found) -> float:
@@ -96,9 +101,8 @@ def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(world) -> None
     assert after < 0.05
 
 
-def test_a_transferred_predictor_can_be_stored(world, tmp_path) -> None:
-    base = fit_networks(world(20), 0)
-    moved = stored(transferred(base.model, base.overhead, world(10, seed=5, factor=2.0), 0))
+def test_a_transferred_predictor_can_be_stored(known, world, tmp_path) -> None:
+    moved = stored(transferred(known.model, known.overhead, world(10, seed=5, factor=2.0), 0))
     moved.save(tmp_path)
     one = world(1, seed=9)[0]
     assert load(tmp_path).price(one.described, "target", 1) == moved.price(one.described, "target", 1)
@@ -119,15 +123,14 @@ def test_an_interval_holds_the_share_that_it_says() -> None:
     assert fresh.mean() == pytest.approx(network.COVERAGE, abs=0.03)
 
 
-def test_the_nearest_device_is_the_one_that_differs_by_one_factor(world) -> None:
-    even = stored(fit_networks(world(20, factor=3.0), 0))
-    crooked = stored(fit_networks(world(20, noise=0.6), 0))
-    assert nearest([crooked, even], world(5, seed=4)) is even
+def test_the_nearest_device_is_the_one_that_differs_by_one_factor(known, world) -> None:
+    even = stored(known)
+    crooked = stored(fit_networks(world(12, noise=0.6), 0))
+    assert nearest([crooked, even], world(5, seed=4, factor=3.0)) is even
 
 
-def test_the_error_falls_with_the_networks_measured(world) -> None:
-    base = stored(fit_networks(world(30), 0))
-    curve = learning_curve(base, world(24, seed=8, factor=2.0), 0)
+def test_the_error_falls_with_the_networks_measured(known, world) -> None:
+    curve = learning_curve(stored(known), world(24, seed=8, factor=2.0), 0)
     assert list(curve) == ["0", "5", "10", "20"]
     assert curve["0"] > 40
     assert curve["10"] < 5
