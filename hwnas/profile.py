@@ -57,7 +57,7 @@ def profile_device(
 ) -> lut.LatencyPredictor:
     """The predictor of a target for any network, measured now.
 
-    start_from: names of stored predictors of other devices or contexts; ten networks correct the nearest.
+    start_from: names of stored predictors of other devices or contexts; a few networks correct the nearest.
     """
     from lut.bundle import PREDICTOR
 
