@@ -540,7 +540,7 @@ def profile(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A stored predictor of another device or context, repeatable: a few networks correct the nearest.",
+            help="Predictor of another device or context, repeatable: a few networks correct the nearest.",
         ),
     ] = None,
     space: Annotated[
