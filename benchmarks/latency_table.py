@@ -1,11 +1,13 @@
 """How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
 
     python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16] [--json FILE]
+                                       [--isolated-seconds 60]
 
 Per image size: the table is made from nothing, its blocks and whole networks measured in at most --minutes.
 `held out`: the networks kept from the calibration, measured in the same process. `later`: other networks,
 measured as `lut.measure` measures exported files, in a fresh process. The noise floor is how much two
-sessions of one network differ. All methods are fitted on the same calibration networks.
+sessions of one network differ. All methods are fitted on the same calibration networks; the isolated
+operators, each measured alone, of these and the later networks are a table of their own, with a line behind.
 """
 
 from __future__ import annotations
@@ -21,15 +23,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from peers import isolated_operators
+from peers.common import Peer, Untimed, untimed
 
 import lut
 from hwnas.exporting.export import EXPORTER
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.calibrate import errors, fit_line, fit_macs
-from targets import load_target
+from lut.device import run_rows
+from profilers import Timing
+from targets import Target, load_target
 
-METHODS = {"": "latency table", "sum_": "the same without the square", "macs_line_": "line in MACs"}
+METHODS = {
+    "": "latency table",
+    "sum_": "the same without the square",
+    "macs_line_": "line in MACs",
+    "isolated_": "isolated operators",
+}
 COLUMNS = ("mape_pct", "within_5_pct", "within_10_pct", "spearman")
 
 
@@ -41,6 +52,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="of profiling, per image size")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--later", type=int, default=16, help="networks measured in another process")
+    parser.add_argument("--isolated-seconds", type=float, default=60.0, help="for operators alone; 0: none")
     parser.add_argument("--target", default="host")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
@@ -110,7 +122,35 @@ def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: 
         "sum_": straight.networks_ms(table.blocks, parts),
         "macs_line_": a + b * macs,
     }
+    if options.isolated_seconds > 0:
+        known_files = {w.key: w.onnx() for w in fitted}
+        predicted["isolated_"] = isolated(known_files, fitted_ms, files, options)
     return {f"{prefix}{k}": v for prefix, p in predicted.items() for k, v in errors(p, measured).items()}
+
+
+def isolated(
+    fitted: dict[str, bytes], fitted_ms: np.ndarray, files: dict[str, bytes], options: argparse.Namespace
+) -> np.ndarray:
+    """Latencies of the files by a table of their operators, and a line through the fitted networks."""
+    target = load_target(options.target)
+    described = kernels(target, {**fitted, **files})
+    peer = isolated_operators.measured(
+        described.values(), target, options.isolated_seconds, log, options.seed
+    )
+    log(f"kernels without a price: {sum(peer.unknown(one) for one in described.values())}")
+    a, b = fit_macs(priced(peer, [described[key] for key in fitted]), fitted_ms)
+    return a + b * priced(peer, [described[key] for key in files])
+
+
+def priced(peer: Peer, networks: list[Untimed]) -> np.ndarray:
+    return np.array([peer(one) for one in networks])
+
+
+def kernels(target: Target, files: dict[str, bytes]) -> dict[str, Untimed]:
+    """What the runtime makes of each file."""
+    timing = Timing(20.0 + 2 * len(files), min_rounds=4, max_rounds=4, together=8)
+    rows = run_rows(target, files, timing, log, kinds={key: ("kernels",) for key in files})
+    return {row["key"]: untimed(row["kernels"]) for row in rows}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -131,6 +171,8 @@ def show(result: dict[str, Any]) -> None:
     print(f"{'':12}{'method':32}{'MAPE %':>8}{'±5 %':>7}{'±10 %':>7}{'Spearman':>10}")
     for part in ("held_out", "later"):
         for prefix, name in METHODS.items() if result[part] else ():
+            if prefix + COLUMNS[0] not in result[part]:
+                continue
             mape, five, ten, rank = (result[part][prefix + c] for c in COLUMNS)
             print(f"{part.replace('_', ' '):12}{name:32}{mape:8.2f}{five:7.0f}{ten:7.0f}{rank:10.3f}")
     print(f"{'':12}{'noise floor':32}{held_out['noise_floor_pct']:8.2f}")

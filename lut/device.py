@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,9 @@ from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
 from .remote import PythonDevice
 
+SPEED_TOLERANCE = 0.25
+"""How far the reference may be off its first level before times are scaled by it (docs/benchmarks.md)."""
+
 Log = Callable[[str], None]
 Progress = Callable[[str, int], AbstractContextManager[Any]]
 """(name, total) -> a context manager whose value has `advance()`."""
@@ -32,8 +36,8 @@ Progress = Callable[[str, int], AbstractContextManager[Any]]
 class Measurement:
     """The latency of one network, in milliseconds per run.
 
-    p20, p50, p90: quantiles over samples that lie between samples of the other networks. p20 and p50 have the
-    disturbance divided out that the reference network saw in the same rounds; p90 has not.
+    p20, p50, p90: quantiles over samples that lie between samples of the other networks. p20 and p50 are
+    of the undisturbed ones; all are scaled where the reference network ran at another speed than at first.
     ci_low, ci_high: 95 % interval of p50. clock: `cpu` (the thread's work, one thread) or `wall`.
     flag: `ok`, or `unstable` where the number should not be trusted to a few percent. n: samples.
     """
@@ -127,7 +131,7 @@ def _nothing(*_: object) -> None:
 
 
 class Speed:
-    """The reference's low quantile when this context was first measured: `reference/<hash>.json`."""
+    """The reference's median when this context was first measured: `reference/<hash>.json`."""
 
     def __init__(self, home: Path, target: Target) -> None:
         """Nothing is read or written yet."""
@@ -138,27 +142,33 @@ class Speed:
     def fixed_ms(self, measured_ms: float) -> float:
         """The stored level; on the first use, `measured_ms` becomes it."""
         if not self._path.exists():
-            write_json(self._path, {"p20_ms": measured_ms, "facts": dict(self._context.facts)})
+            write_json(self._path, {"p50_ms": measured_ms, "facts": dict(self._context.facts)})
             return measured_ms
         document = read_json(self._path, "reference level of the target")
-        value = document.get("p20_ms") if isinstance(document, dict) else None
+        value = document.get("p50_ms") if isinstance(document, dict) else None
         if not isinstance(value, float) or not 0 < value < 1e6:
             raise DamagedFileError(
-                f"reference level {self._path}: p20_ms is {value!r}; restore or delete the file"
+                f"reference level {self._path}: p50_ms is {value!r}; restore or delete the file"
             )
         return value
 
     def normalise(self, row: Mapping[str, Any]) -> Measurement:
-        """A profiler's row at the fixed speed of the reference."""
-        fixed = self.fixed_ms(row["reference_p20_ms"])
-        low, middle = fixed / row["reference_p20_ms"], fixed / row["reference_p50_ms"]
-        p50 = row["p50_ms"] * middle
+        """A profiler's row at the fixed speed of the reference.
+
+        Scaled only where the reference is off by more than SPEED_TOLERANCE: from session to session it varies
+        by 10 % itself, by where its memory lies, and such shifts say nothing of other networks (correlation
+        0.2), so that dividing by them adds noise. A device at another clock frequency is off by more.
+        """
+        factor = self.fixed_ms(row["reference_p50_ms"]) / row["reference_p50_ms"]
+        if abs(math.log(factor)) <= math.log1p(SPEED_TOLERANCE):
+            factor = 1.0
+        p50 = row["p50_ms"] * factor
         return Measurement(
-            row["p20_ms"] * low,
+            row["p20_ms"] * factor,
             p50,
-            max(row["p90_ms"] * low, p50),
-            min(row["ci_low_ms"] * middle, p50),
-            max(row["ci_high_ms"] * middle, p50),
+            max(row["p90_ms"] * factor, p50),
+            min(row["ci_low_ms"] * factor, p50),
+            max(row["ci_high_ms"] * factor, p50),
             row["clock"],
             row["flag"],
             row["n"],

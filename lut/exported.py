@@ -22,6 +22,11 @@ _SECONDS_ALONE = 60.0
 T = TypeVar("T")
 
 
+def timing(seconds: float, seed: int = 0) -> Timing:
+    """Three sessions of each network, one after the other: where one lies in memory is luck, up to 10 %."""
+    return Timing(seconds, seed=seed, ci_pct=0.5, min_rounds=14, passes=3)
+
+
 def measure(
     target: Target, files: Mapping[str, Path | bytes], *, home: Path, log: Log
 ) -> dict[str, Measurement]:
@@ -34,7 +39,7 @@ def measure(
         target,
         models,
         _SECONDS_FIXED + _SECONDS_EACH * len(models),
-        lambda left, seconds: run_job(target, left, Timing(seconds, ci_pct=0.5, min_rounds=40), log),
+        lambda left, seconds: run_job(target, left, timing(seconds), log),
     )
     if not raw:
         return {}
@@ -47,8 +52,8 @@ def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: Log) ->
     kinds = dict.fromkeys(models, ("time", "kernels"))
 
     def job(left: Mapping[str, bytes], seconds: float) -> dict[str, Labelled]:
-        timing = Timing(seconds, min_rounds=20, max_rounds=40)
-        return labelled(run_rows(target, left, timing, log, kinds={key: kinds[key] for key in left}))
+        rounds = Timing(seconds, min_rounds=20, max_rounds=40)
+        return labelled(run_rows(target, left, rounds, log, kinds={key: kinds[key] for key in left}))
 
     return _of_all(target, models, _SECONDS_FIXED + 4 * _SECONDS_EACH * len(models), job)
 
@@ -58,9 +63,9 @@ def measure_alone(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Rows by model and kind, `memory` or `energy`: each with nothing else loaded."""
     wanted = dict.fromkeys(models, tuple(kinds))
-    timing = Timing(_SECONDS_ALONE * (1 + len(models) * len(kinds)))
+    limit = Timing(_SECONDS_ALONE * (1 + len(models) * len(kinds)))
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in run_rows(target, models, timing, log, kinds=wanted):
+    for row in run_rows(target, models, limit, log, kinds=wanted):
         found[row["key"]][row["kind"]] = row
     for key in models:
         if len(found[key]) < len(kinds):

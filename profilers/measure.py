@@ -18,7 +18,7 @@ import numpy as np
 from .clock import Clocks
 from .job import Timing
 from .rows import Identity
-from .stats import low_quantile, quantile_ratio, summarise, undisturbed
+from .stats import flag_of, low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
 REFERENCE_EVERY_MS = 20.0
@@ -134,6 +134,7 @@ def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[
     """What is stored of one network: the summary, both clocks, and what the reference did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
     s = summarise(times)
+    cpu_share = sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9)
     kind, key, number = of
     return {
         "kind": kind,
@@ -150,13 +151,13 @@ def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[
         "quiet_share": s.quiet_share,
         "half_split": s.half_split,
         "drift": s.drift,
-        "flag": s.flag,
+        "flag": flag_of(s, cpu_share, clock),
         "clock": clock,
         "p20_ratio": quantile_ratio(times, other),
         "reference_quantiles_ms": [float(q) for q in np.quantile(other, GRID)],
         "reference_p20_ms": low_quantile(other),
         "reference_p50_ms": float(np.median(undisturbed(other))),
-        "cpu_share": sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9),
+        "cpu_share": cpu_share,
         "cpu_ms": [round(x, 6) for x in samples.cpu_ms],
         "wall_ms": [round(x, 6) for x in samples.wall_ms],
         "ratio": [round(x, 6) for x in samples.ratio],

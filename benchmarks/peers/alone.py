@@ -14,7 +14,7 @@ from targets.errors import DamagedFileError
 BATCH = 48
 """Models written, loaded and interleaved at a time: some hundred megabytes of weights at most."""
 
-ROUNDS = 8
+ROUNDS = 5
 _LEAST_MS = 1e-4
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lut.kernels.features import Kernel
+from lut.kernels.features import Kernel, kernels_of
 from lut.kernels.labels import Labelled
 from lut.kernels.network import Overhead
 
@@ -23,6 +23,19 @@ class Network(Protocol):
     def described(self) -> Sequence[Described]: ...
     @property
     def kernels(self) -> Sequence[Kernel]: ...
+
+
+@dataclass(frozen=True)
+class Untimed:
+    """A network of which nothing but the kernels is known."""
+
+    described: Sequence[Described]
+    kernels: Sequence[Kernel]
+
+
+def untimed(described: Sequence[Described]) -> Untimed:
+    """With the features of its kernels."""
+    return Untimed(described, kernels_of(described))
 
 
 _AS_IT_IS = Overhead(1.0, 0.0, 0.0)

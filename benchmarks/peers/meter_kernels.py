@@ -127,17 +127,19 @@ def _stride(one: Described) -> int:
 
 
 _READ: Mapping[str, Callable[[Described], Attributes | None]] = {
-    **dict.fromkeys(("Conv", "FusedConv", "NhwcFusedConv"), _read_conv),
-    **dict.fromkeys(("Gemm", "FusedGemm", "MatMul"), _read_product),
+    **dict.fromkeys(("Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"), _read_conv),
+    **dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "QGemm"), _read_product),
     "MaxPool": _read_pool("maxpool"),
     "AveragePool": _read_pool("avgpool"),
     "GlobalAveragePool": _read_map("gap"),
+    "QLinearGlobalAveragePool": _read_map("gap"),
     "ReduceMean": _read_mean,
     "Relu": _read_map("relu"),
     "Clip": _read_map("relu"),
     "HardSwish": _read_map("hswish"),
     "BatchNormalization": _read_map("bn"),
     "Add": _read_map("add"),
+    "QLinearAdd": _read_map("add"),
     "Concat": _read_concat,
     "Split": _read_map("split"),
 }

@@ -24,7 +24,7 @@ OTHER_SHARE = 3_000
 """Initial samples of each type in its shipped configuration; what is drawn here is in proportion."""
 NEIGHBOURS, LOWEST, HIGHEST = 20, 0.5, 1.2
 
-MOST_MACS, MOST_WEIGHTS, MOST_ELEMENTS = 2e9, 4e6, 4e6
+MOST_MACS, MOST_WEIGHTS, MOST_ELEMENTS = 1e9, 4e6, 4e6
 """Drawn again: what one sample of independent attributes can cost is a minute. Not part of its protocol."""
 
 _TRIES = 50

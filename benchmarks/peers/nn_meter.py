@@ -7,7 +7,7 @@ draws and that run alone. A kernel without a forest adds zero, as there; `Peer.u
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,7 +57,7 @@ def fit(networks: Sequence[Labelled]) -> Peer:
         for one, ms in zip(network.described, network.kernel_ms, strict=True)
         if (a := attributes(one)) is not None
     ]
-    return _summed(forests(samples))
+    return _summed(forests(samples), networks)
 
 
 def as_shipped(networks: Sequence[Network], target: Target, seconds: float, log: Log, seed: int = 0) -> Peer:
@@ -70,7 +70,7 @@ def as_shipped(networks: Sequence[Network], target: Target, seconds: float, log:
     log(f"adaptive round around {len(bad)} kernels")
     more = meter_samples.around(bad, rng)[: round(PER_SECOND * seconds)]
     second = _measured(more, target, (1 - INITIAL_SHARE) * seconds, log, seed) if more else []
-    return _summed(forests([*first, *second]))
+    return _summed(forests([*first, *second]), networks)
 
 
 def forests(samples: Samples) -> Mapping[str, Any]:
@@ -116,11 +116,21 @@ def predict_ms(trained: Mapping[str, Any], kernels: Sequence[Attributes | None])
     return found
 
 
-def _summed(trained: Mapping[str, Any]) -> Peer:
+def _summed(trained: Mapping[str, Any], networks: Sequence[Network]) -> Peer:
+    """The peer of these forests. A call of all forests takes a second, so the networks are priced in one."""
+    known: dict[Attributes | None, float | None] = {}
+
+    def learn(kernels: Iterable[Attributes | None]) -> None:
+        new = [a for a in dict.fromkeys(kernels) if a not in known]
+        known.update(zip(new, predict_ms(trained, new), strict=True))
+
     def price(network: Network) -> tuple[float, int]:
-        found = predict_ms(trained, [attributes(one) for one in network.described])
+        kernels = [attributes(one) for one in network.described]
+        learn(kernels)
+        found = [known[a] for a in kernels]
         return sum(ms for ms in found if ms is not None), sum(ms is None for ms in found)
 
+    learn(attributes(one) for network in networks for one in network.described)
     return Peer(price)
 
 

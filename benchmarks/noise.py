@@ -1,0 +1,173 @@
+"""Two runs of the same networks on a machine that others keep busy half of the time: which numbers hold?
+
+    python benchmarks/noise.py [--gap-minutes 10] [--networks 40] [--minutes 1.5] [--json FILE]
+
+While a run measures, as many busy processes as there are cores come and go in stretches of 5 to 20 s. The
+networks are the smallest of those that devices are profiled with, and blocks of the space `mobile`, measured
+as `hwnas bench` measures files, each run in processes of its own. Where the intervals of a row do not
+overlap between the runs, one of them must have been flagged; rows flagged in neither must agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lut.device import Measurement, Speed, run_job
+from lut.exported import timing
+from lut.generate import generate
+from targets import Target, load_target
+
+STRETCH_S = 5.0, 20.0
+"""Shortest and longest time for which the machine is busy, or left alone."""
+
+BUSY = """
+import os, numpy
+parent, x = os.getppid(), numpy.ones(1 << 19)
+while os.getppid() == parent:
+    x *= 1.0000001
+"""
+"""Arithmetic on 4 MiB, which takes the core and the cache; it ends when its parent does."""
+
+WITHIN, FLAGGED_PCT, MEDIAN_PCT = 5.0, 90.0, 5.0
+
+
+def models(n: int, seed: int) -> dict[str, bytes]:
+    """The n networks: half generated, the smallest of twice as many, half blocks of the space `mobile`."""
+    from hwnas.pipeline.networks import parts
+    from hwnas.spaces import load_space
+
+    small = sorted(generate(2 * n, seed), key=lambda g: g.macs)[: n - n // 2]
+    blocks = parts(load_space("mobile", image_size=224, in_channels=3, n_classes=10))
+    chosen = np.random.default_rng(seed).permutation(len(blocks))[: n // 2]
+    files = {g.key: g.onnx() for g in small}
+    for i in chosen:
+        data = blocks[i].onnx()
+        if data is not None:
+            files[blocks[i].key] = data
+    return files
+
+
+@contextmanager
+def load(seed: int, n_processes: int, stretch_s: tuple[float, float] = STRETCH_S) -> Iterator[dict[str, float]]:
+    """Keep the machine busy for about half of the time; the value tells the seconds of both states."""
+    over, spent = threading.Event(), {"busy": 0.0, "alone": 0.0}
+
+    def come_and_go() -> None:
+        rng = random.Random(seed)
+        busy = rng.random() < 0.5
+        while not over.is_set():
+            began = time.monotonic()
+            children = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n_processes * busy)]
+            try:
+                over.wait(rng.uniform(*stretch_s))
+            finally:
+                for child in children:
+                    child.kill()
+                for child in children:
+                    child.wait()
+            spent["busy" if busy else "alone"] += time.monotonic() - began
+            busy = not busy
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        yield spent
+    finally:
+        over.set()
+        thread.join()
+
+
+def run(
+    target: Target, files: Mapping[str, bytes], minutes: float, home: Path, seed: int
+) -> tuple[dict[str, Measurement], dict[str, Any]]:
+    """One run under load: what is reported of each network, and what was measured."""
+    began = time.time()
+    with load(seed, len(os.sched_getaffinity(0))) as spent:
+        rows = run_job(target, files, timing(60 * minutes, seed), log)
+    speed = Speed(home, target)
+    told = {"began": began, "seconds": spent, "rows": rows}
+    return {key: speed.normalise(rows[key]) for key in files if key in rows}, told
+
+
+def compare(first: Mapping[str, Measurement], second: Mapping[str, Measurement]) -> dict[str, Any]:
+    """What the two runs say of each other, over the networks that both have measured."""
+    pairs = [(first[key], second[key]) for key in first if key in second]
+    flagged = np.array([(a.flag, b.flag) != ("ok", "ok") for a, b in pairs])
+    apart = np.array([max(a.ci_low_ms, b.ci_low_ms) > min(a.ci_high_ms, b.ci_high_ms) for a, b in pairs])
+    off_pct = 100 * np.array([abs(a.p50_ms / b.p50_ms - 1) for a, b in pairs])
+    trusted = off_pct[~flagged]
+    width_pct = [50 * (m.ci_high_ms - m.ci_low_ms) / m.p50_ms for pair in pairs for m in pair if m.flag == "ok"]
+    return {
+        "rows": len(pairs),
+        "overlapping": int((~apart).sum()),
+        "not_overlapping": int(apart.sum()),
+        "not_overlapping_flagged_pct": _share_pct(flagged[apart]),
+        "flagged": int(flagged.sum()),
+        "unflagged_not_overlapping": int((apart & ~flagged).sum()),
+        "unflagged_median_pct": float(np.median(trusted)) if len(trusted) else None,
+        "unflagged_within_5_pct": _share_pct(trusted <= WITHIN),
+        "unflagged_largest_pct": float(trusted.max()) if len(trusted) else None,
+        "unflagged_half_width_pct": float(np.median(width_pct)) if width_pct else None,
+        "all_median_pct": float(np.median(off_pct)),
+    }
+
+
+def passed(result: Mapping[str, Any]) -> bool:
+    """At least 90 % of the rows apart were flagged; the others agree within 5 % (median)."""
+    share, median = result["not_overlapping_flagged_pct"], result["unflagged_median_pct"]
+    return (share is None or share >= FLAGGED_PCT) and (median is None or median <= MEDIAN_PCT)
+
+
+def _share_pct(of: Sequence[Any] | np.ndarray[Any, Any]) -> float | None:
+    return float(100 * np.mean(of)) if len(of) else None
+
+
+def log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--gap-minutes", type=float, default=10.0, help="from the first run to the second")
+    parser.add_argument("--networks", type=int, default=40)
+    parser.add_argument("--minutes", type=float, default=1.5, help="of each run, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", default="host")
+    parser.add_argument("--json", type=Path, help="write the figures and all samples here")
+    options = parser.parse_args()
+    target, files = load_target(options.target), models(options.networks, options.seed)
+    with tempfile.TemporaryDirectory(prefix="hwnas-noise-") as home:
+        first, told = run(target, files, options.minutes, Path(home), 2 * options.seed)
+        time.sleep(60 * options.gap_minutes)
+        second, told_again = run(target, files, options.minutes, Path(home), 2 * options.seed + 1)
+    result = compare(first, second)
+    for key, value in result.items():
+        print(f"{key:30}{'none' if value is None else f'{value:.1f}' if isinstance(value, float) else value:>8}")
+    for name, one in (("first", told), ("second", told_again)):
+        print(f"{name} run: busy for {one['seconds']['busy']:.0f} s, left alone for {one['seconds']['alone']:.0f} s")
+    print("passed" if passed(result) else "not passed")
+    if options.json:
+        both = [{k: asdict(m) for k, m in found.items()} for found in (first, second)]
+        document = {"result": result, "passed": passed(result), "reported": both, "runs": [told, told_again]}
+        options.json.write_text(json.dumps(document, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
