@@ -52,6 +52,7 @@ def _option(what: str, field: str | None = None) -> Any:
 
 
 DEFAULTS = SearchConfig()
+DEVICE_MINUTES = 5.0
 
 
 class Terminated(BaseException):
@@ -97,13 +98,12 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _stopped(code: int) -> int:
-    run_path = _current_run[-1] if _current_run else None
-    _say("stopped" if run_path is None else f"stopped; go on with: hwnas search --resume {run_path}")
+    _say(f"stopped; go on with: {_go_on[-1]}" if _go_on else "stopped")
     return code
 
 
-# The run that a signal interrupts, for the message that tells how to go on.
-_current_run: list[Path] = []
+# How to go on with what a signal interrupts.
+_go_on: list[str] = []
 
 
 def _say(text: str) -> None:
@@ -252,13 +252,13 @@ def _search(
         if resume
         else RunDir.create(path, config, given=given, log=log)
     )
-    _current_run.append(path)
+    _go_on.append(f"hwnas search --resume {path}")
     with run_dir:
         log(f"run directory {path}")
         from hwnas import pipeline
 
         pipeline.search(run_dir)
-    _current_run.pop()
+    _go_on.pop()
     _show_front(path, as_json)
 
 
@@ -400,106 +400,225 @@ def targets_check(
         raise TargetError("; ".join(f"{need['name']}: {need['advice']}" for need in missing))
 
 
+ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
+]
+
+
+def _read_models(models: list[Path], shape: list[str] | None) -> dict[str, bytes]:
+    from lut.model_file import parse_shapes, read_model
+
+    shapes = parse_shapes(shape or [])
+    return {str(path): read_model(path, shapes) for path in models}
+
+
 @app.command()
-def bench(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")],
+def predict(
+    models: ModelsArgument,
     target: Annotated[
-        str, _option("Device to measure on, a name or a TOML file", "target")
+        str, _option("Device to predict for, a name or a TOML file", "target")
     ] = DEFAULTS.target,
+    breakdown: Annotated[
+        bool, typer.Option("--breakdown", help="Show every layer, the costliest first.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page of the layers; it opens without a network."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Run the networks on the device too, and show both.")
+    ] = False,
+    kernels_from: Annotated[
+        str,
+        typer.Option(help="Which kernels a network becomes: ask the `target`, by `layout rule`, or auto."),
+    ] = "auto",
+    shape: ShapeOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the latency of ONNX files, side by side in one fresh process."""
+    """Say what ONNX files cost on a device that `hwnas profile` has characterised, without running them long.
+
+    \b
+    Examples:
+      hwnas predict model.onnx
+      hwnas predict model.onnx --target board.toml --breakdown
+      hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
+    from hwnas.predict import predict as predict_models
+    from hwnas.runs.log import Log
+    from lut.home import data_home
+    from targets import load_target
+
+    document = predict_models(
+        load_target(target),
+        _read_models(models, shape),
+        home=data_home(home),
+        kernels_from=kernels_from,
+        measure=measure,
+        log=Log(),
+    )
+    if html is not None:
+        from hwnas.report.breakdown import breakdown_page
+        from targets.files import write_atomic
+
+        write_atomic(html, breakdown_page(document))
+        _say(f"wrote {html}")
+    if as_json:
+        return _print_json(document)
+    from hwnas.latency_rows import (
+        conditions_line,
+        layer_table,
+        prediction_table,
+        prediction_warnings,
+        profiled_line,
+    )
+
+    for line in prediction_warnings(document):
+        _say(f"warning: {line}")
+    _print_table(*prediction_table(document))
+    for name, model in document["models"].items() if breakdown else ():
+        print(f"\n{name}")
+        _print_table(*layer_table(model))
+    print(f"{profiled_line(document)}; {conditions_line(document)}")
+    return None
+
+
+@app.command()
+def bench(
+    models: ModelsArgument,
+    target: Annotated[
+        str, _option("Device to measure on, a name or a TOML file", "target")
+    ] = DEFAULTS.target,
+    memory: Annotated[
+        bool | None,
+        typer.Option(
+            help="Peak memory, load time and first run of fresh processes; default where there is Python."
+        ),
+    ] = None,
+    energy: Annotated[
+        bool,
+        typer.Option("--energy", help="Energy of a run, where the device has a meter; 12 s per network."),
+    ] = False,
+    shape: ShapeOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own."""
     from hwnas.profile import bench as measure_models
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
 
-    files = {str(model): model for model in models}
-    _print_bench(measure_models(load_target(target), files, home=data_home(home), log=Log()), as_json)
+    device = load_target(target)
+    wants_memory = device.reach.transport != "adb" if memory is None else memory
+    alone = [kind for kind, wanted in (("memory", wants_memory), ("energy", energy)) if wanted]
+    files = _read_models(models, shape)
+    _print_bench(measure_models(device, files, home=data_home(home), log=Log(), alone=alone), as_json)
 
 
 def _print_bench(document: dict[str, Any], as_json: bool) -> None:
+    from hwnas.latency_rows import bench_table, bench_warnings, conditions_line
+
     if as_json:
         return _print_json(document)
-    columns = ("p20_ms", "p50_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "clock", "flag", "n")
-    rows = [(name, *(row[column] for column in columns)) for name, row in document["models"].items()]
-    _print_table(("network", *columns), rows)
-    facts = document["context"]["facts"]
-    named = {key: value for key, value in facts.items() if key != "cpu_flags"}
-    print(f"{document['date']}, " + ", ".join(f"{key} {value}" for key, value in named.items()))
+    for line in bench_warnings(document):
+        _say(f"warning: {line}")
+    _print_table(*bench_table(document))
+    print(f"{document['date']}, {conditions_line(document)}")
 
 
 @app.command()
 def profile(
     target: Annotated[str, _option("Device to measure, a name or a TOML file", "target")] = DEFAULTS.target,
-    space: Annotated[str, _option("Search space, a name or a TOML file", "space")] = DEFAULTS.space,
-    image_size: Annotated[int, _option("Side in pixels, 16 to 224; default 32")] = 32,
-    channels: Annotated[int, _option("Channels of an image; default 3")] = 3,
-    classes: Annotated[int, _option("Classes that the networks tell apart; default 10")] = 10,
-    width_mult: Annotated[float | None, _option("Factor on all channels; default by image size")] = None,
-    minutes: Annotated[float, _option("Time to measure for", "profile_minutes")] = DEFAULTS.profile_minutes,
-    seed: Annotated[int, _option("Seed of the networks drawn to calibrate on", "seed")] = DEFAULTS.seed,
+    minutes: Annotated[
+        float | None,
+        _option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space {DEFAULTS.profile_minutes:g}"),
+    ] = None,
+    start_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Predictor of another device or context, repeatable: a few networks correct the nearest.",
+        ),
+    ] = None,
+    space: Annotated[
+        str | None, _option("Make the table of this search space instead, a name or a TOML file")
+    ] = None,
+    image_size: Annotated[int | None, _option("For --space: side in pixels, 16 to 224; default 32")] = None,
+    channels: Annotated[int | None, _option("For --space: channels of an image; default 3")] = None,
+    classes: Annotated[int | None, _option("For --space: classes to tell apart; default 10")] = None,
+    width_mult: Annotated[
+        float | None, _option("For --space: factor on all channels; default by image size")
+    ] = None,
+    seed: Annotated[int, _option("Seed of the networks drawn to measure", "seed")] = DEFAULTS.seed,
     home: HomeOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print them, and stop.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what the blocks of a space cost on a device, and state the error of the resulting table.
+    """Characterise a device: from then on `hwnas predict` knows what any ONNX file costs there.
 
-    A table of the same device, runtime and options is reused, and `hwnas search` finds it.
+    With --space: measure what the blocks of a search space cost, for `hwnas search`, which finds the table.
+    Both state their error on networks that they have not seen. A profile that was stopped goes on when the
+    same command is given again.
     """
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
 
     device = load_target(target)
-    if not 0 < minutes <= 1440:
-        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
     scale = {
         "image_size": image_size,
         "in_channels": channels,
         "n_classes": classes,
         "width_mult": width_mult,
     }
-    if dry_run:
-        return _print_json(
-            {"target": device.to_json(), "space": space, **scale, "minutes": minutes, "seed": seed}
+    given = {key: value for key, value in scale.items() if value is not None}
+    if space is None and given:
+        raise UsageError(
+            f"{', '.join(given)} describe networks of a space; give --space too, or leave them away"
         )
-    from hwnas.profile import flat, profile_space, table_facts
+    if space is not None and start_from:
+        raise UsageError("--start-from is for the predictor of a device; leave it or --space away")
+    if minutes is None:
+        minutes = DEVICE_MINUTES if space is None else DEFAULTS.profile_minutes
+    if not 0 < minutes <= 1440:
+        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
+    options: dict[str, Any] = {"minutes": minutes, "seed": seed}
+    if space is None:
+        options["start_from"] = start_from or []
+    else:
+        options |= {"in_channels": 3, "n_classes": 10, "image_size": 32, "width_mult": None, **given}
+    if dry_run:
+        return _print_json({"target": device.to_json(), "space": space, **options})
+    from hwnas.profile import profile_device, profile_space
+    from hwnas.tables import flat, table_facts
 
-    table = profile_space(
-        device,
-        space,
-        image_size=image_size,
-        in_channels=channels,
-        n_classes=classes,
-        width_mult=width_mult,
-        minutes=minutes,
-        home=data_home(home),
-        seed=seed,
-        log=Log(),
-    )
-    facts = table_facts(table)
+    options |= {"home": data_home(home), "log": Log()}
+    if space is None:
+        _go_on.append("the same command; what is measured stays")
+        facts = table_facts(profile_device(device, **options))
+        _go_on.pop()
+    else:
+        facts = table_facts(profile_space(device, space, **options))
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
 
 
 @tables_app.command("list")
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the latency tables under the home, with the error of each."""
-    from hwnas.profile import stored_tables
+    """List the tables and predictors under the home, with the error of each."""
+    from hwnas.tables import listed, stored_tables
     from lut.home import data_home
     from targets.errors import DamagedFileError
 
-    rows: list[dict[str, Any]] = []
-    for name, table in stored_tables(data_home(home)):
-        if isinstance(table, DamagedFileError):
-            _say(f"warning: {table}")
-            rows.append({"table": name, "state": "damaged"})
-        else:
-            mape_pct = table.errors.get("mape_pct")
-            rows.append({"table": name, "state": "ok", "date": table.date, "mape_pct": mape_pct})
+    rows = []
+    for name, found in stored_tables(data_home(home)):
+        if isinstance(found, DamagedFileError):
+            _say(f"warning: {found}")
+        rows.append(listed(name, found))
     if as_json:
         return _print_json(rows)
     if not rows:
@@ -508,18 +627,49 @@ def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     return _print_table(columns, [[row.get(column) for column in columns] for row in rows])
 
 
+TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")]
+
+
 @tables_app.command("show")
-def tables_show(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")],
+def tables_show(name: TableArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show what a table or predictor covers, its error on networks it has not seen, and its context."""
+    from hwnas.tables import find_table, flat, table_facts
+    from lut.home import data_home
+
+    facts = table_facts(find_table(data_home(home), name).content)
+    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+
+
+@tables_app.command("export")
+def tables_export(
+    name: TableArgument,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The archive to write.")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a table's calibration, its error on held-out networks, and its context."""
-    from hwnas.profile import find_table, flat, table_facts
+    """Write a table or predictor into one file, for those who have not got the device."""
+    from hwnas.tables import export_table, flat
     from lut.home import data_home
 
-    facts = table_facts(find_table(data_home(home), name))
-    return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))
+    document = export_table(data_home(home), name, out)
+    return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
+
+
+@tables_app.command("import")
+def tables_import(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive of `hwnas tables export`.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of another one of that name.")
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an archive of a table or predictor under the home, after checking all of it."""
+    from hwnas.tables import flat, import_table
+    from lut.home import data_home
+
+    document = import_table(data_home(home), file, replace=replace)
+    return _print_json(document) if as_json else _print_table(("what", "value"), flat(document))
 
 
 @app.command()

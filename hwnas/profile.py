@@ -1,4 +1,4 @@
-"""`hwnas profile`, `bench`, `tables` and `targets check`: what a device costs, without a search."""
+"""`hwnas profile`, `bench` and `targets check`: what a device costs, without a search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lut.check import check_needs
 from lut.device import device_context
 from lut.reference import reference_onnx
 from targets import Target
-from targets.errors import DamagedFileError, UsageError, did_you_mean
 
 from .runs.log import Log
 
@@ -53,15 +52,44 @@ def profile_space(
     )
 
 
-def bench(target: Target, models: Mapping[str, Path | bytes], *, home: Path, log: Log) -> dict[str, Any]:
-    """Measured latency of ONNX files, with the context that a latency means nothing without."""
+def profile_device(
+    target: Target, *, minutes: float, home: Path, seed: int, start_from: Sequence[str], log: Log
+) -> lut.LatencyPredictor:
+    """The predictor of a target for any network, measured now.
+
+    start_from: names of stored predictors of other devices or contexts; a few networks correct the nearest.
+    """
+    from lut.bundle import PREDICTOR
+
+    from .tables import find_table
+
+    known = [find_table(home, name, f"/{PREDICTOR}").content for name in start_from]
+    return lut.profile_device(
+        target,
+        minutes=minutes,
+        home=home,
+        seed=seed,
+        log=log,
+        progress=log.progress,
+        start_from=[one for one in known if isinstance(one, lut.LatencyPredictor)],
+    )
+
+
+def bench(
+    target: Target, models: Mapping[str, bytes], *, home: Path, log: Log, alone: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Measured latency of ONNX files, with the context that a latency means nothing without.
+
+    alone: what else to measure of each, `memory` and `energy`.
+    """
+    others = lut.measure_alone(target, models, alone, log=log) if alone else {}
     measured = lut.measure(target, models, home=home, log=log)
     context = device_context(target, "")
     return {
         "target": target.described,
         "context": {"hash": context.hash, "facts": dict(context.facts)},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "models": {name: asdict(row) for name, row in measured.items()},
+        "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
     }
 
 
@@ -75,63 +103,3 @@ def check_target(target: Target, *, home: Path, log: Log) -> dict[str, Any]:
         "needs": [asdict(need) for need in needs],
         "measured": bench(target, {"reference": reference_onnx()}, home=home, log=log) if usable else None,
     }
-
-
-def stored_tables(home: Path) -> list[tuple[str, lut.SpaceTable | DamagedFileError]]:
-    """Every latency table under `home` by its name `<target>/<context>/<space>`, or what is wrong with it."""
-    found: list[tuple[str, lut.SpaceTable | DamagedFileError]] = []
-    contexts = [path.parent for path in sorted((home / "tables").glob("*/*/context.json"))]
-    for path in (path for folder in contexts for path in sorted(folder.glob("*.json"))):
-        if path.name == "context.json" or path.name.startswith("blocks."):
-            continue
-        name = f"{path.parts[-3]}/{path.parts[-2]}/{path.stem}"
-        try:
-            found.append((name, lut.SpaceTable.load(path.parent, path.stem)))
-        except DamagedFileError as error:
-            found.append((name, error))
-    return found
-
-
-def find_table(home: Path, name: str) -> lut.SpaceTable:
-    """The stored table whose name contains `name`; UsageError when none or several do."""
-    tables = dict(stored_tables(home))
-    if not tables:
-        raise UsageError(f"there are no latency tables under {home}; `hwnas profile` makes one")
-    hits = [full for full in tables if name == full] or [full for full in tables if name in full]
-    if len(hits) != 1:
-        problem = f"{len(hits)} tables match" if hits else "no table matches"
-        raise UsageError(f"{problem} {name!r} under {home}; {did_you_mean(name, hits or tables)}")
-    table = tables[hits[0]]
-    if isinstance(table, DamagedFileError):
-        raise table
-    return table
-
-
-def table_facts(table: lut.SpaceTable) -> dict[str, Any]:
-    """What `hwnas profile` and `tables show` print: the calibration and its error, the context beside it."""
-    return {
-        "space": table.space_id,
-        "target": table.target,
-        "date": table.date,
-        "blocks": len(table.blocks.alone_ms),
-        "blocks_measured": len(table.measured_rows),
-        "intercept_ms": table.intercept_ms,
-        "slope": table.slope,
-        "margin": table.margin,
-        "errors": dict(table.errors),
-        "context": {"hash": table.context.hash, "facts": dict(table.context.facts)},
-    }
-
-
-def flat(document: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, Any]]:
-    """Nested values as rows of dotted names; lists by their length, long texts cut: for people to read."""
-    rows: list[tuple[str, Any]] = []
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            rows += flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            rows.append((f"{prefix}{key}", f"{len(value)} entries"))
-        else:
-            text = value[:57] + "..." if isinstance(value, str) and len(value) > 60 else value
-            rows.append((f"{prefix}{key}", text))
-    return rows

@@ -6,7 +6,7 @@ timed lives in `profilers`, what a device is in `targets`, what is searched in `
 
 from .build import space_table
 from .device import Measurement
-from .exported import measure
+from .exported import measure, measure_alone, measure_kernels
 from .kernels.predict import DevicePredictor, load_predictor
 from .kernels.predictor import LatencyPredictor, Prediction
 from .kernels.profile import profile_device
@@ -23,6 +23,8 @@ __all__ = [
     "Whole",
     "load_predictor",
     "measure",
+    "measure_alone",
+    "measure_kernels",
     "profile_device",
     "space_table",
 ]

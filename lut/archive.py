@@ -1,9 +1,13 @@
-"""The code that travels to a device: `targets` and `profilers` as one zip file that Python runs as it is."""
+"""Archives of the same bytes for the same content; one is the code that travels to a device.
+
+`targets` and `profilers` are one zip file there, which Python runs as it is.
+"""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -17,11 +21,16 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 @cache
 def code_archive() -> bytes:
-    """The same bytes for the same code: sorted, undated, uncompressed (zlib's output differs by version)."""
+    """The code of this version; the same bytes for the same code."""
     files = {"__main__.py": _START}
     for package in (targets, profilers):
         root = Path(package.__file__ or "").parent
         files |= {f"{root.name}/{path.name}": path.read_bytes() for path in root.glob("*.py")}
+    return stored_zip(files)
+
+
+def stored_zip(files: Mapping[str, bytes]) -> bytes:
+    """A zip file: sorted, undated, uncompressed (zlib's output differs by version)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(files.items()):

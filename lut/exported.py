@@ -1,18 +1,25 @@
-"""Measure exported files: the numbers that stand in a front and in a report."""
+"""Measure files as they are: latency side by side, kernels in context, memory and energy one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from profilers import Timing
 from targets import Target
-from targets.errors import DamagedFileError, TargetError
+from targets.errors import TargetError
 
-from .device import Log, Measurement, Speed, run_job
+from .device import Log, Measurement, Speed, run_job, run_rows
+from .kernels.labels import Labelled, labelled
+from .model_file import read_model
 
 _SECONDS_EACH = 0.6
 _SECONDS_FIXED = 3.0
+_SECONDS_ALONE = 60.0
+
+T = TypeVar("T")
 
 
 def timing(seconds: float, seed: int = 0) -> Timing:
@@ -27,25 +34,61 @@ def measure(
 
     Times are at the speed of the tables of this context, so that predicted and measured compare.
     """
-    models: dict[str, bytes] = {}
-    for key, file in files.items():
-        try:
-            models[key] = file if isinstance(file, bytes) else Path(file).read_bytes()
-        except OSError as error:
-            raise DamagedFileError(f"{key}: cannot read {file!s}: {error.strerror}") from None
-    if not models:
+    models = {key: file if isinstance(file, bytes) else read_model(Path(file)) for key, file in files.items()}
+    raw = _of_all(
+        target,
+        models,
+        _SECONDS_FIXED + _SECONDS_EACH * len(models),
+        lambda left, seconds: run_job(target, left, timing(seconds), log),
+    )
+    if not raw:
         return {}
-    seconds = _SECONDS_FIXED + _SECONDS_EACH * len(models)
-    raw: dict[str, dict[str, object]] = {}
-    for attempt in range(3):  # large networks on a slow target: what is missing gets more time
-        left = {key: data for key, data in models.items() if key not in raw}
+    speed = Speed(home, target)
+    return {key: speed.normalise(raw[key]) for key in models}
+
+
+def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: Log) -> dict[str, Labelled]:
+    """The kernels that each network becomes on the target, their times in context, and its latency."""
+    kinds = dict.fromkeys(models, ("time", "kernels"))
+
+    def job(left: Mapping[str, bytes], seconds: float) -> dict[str, Labelled]:
+        rounds = Timing(seconds, min_rounds=20, max_rounds=40)
+        return labelled(run_rows(target, left, rounds, log, kinds={key: kinds[key] for key in left}))
+
+    return _of_all(target, models, _SECONDS_FIXED + 4 * _SECONDS_EACH * len(models), job)
+
+
+def measure_alone(
+    target: Target, models: Mapping[str, bytes], kinds: Sequence[str], *, log: Log
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Rows by model and kind, `memory` or `energy`: each with nothing else loaded."""
+    wanted = dict.fromkeys(models, tuple(kinds))
+    limit = Timing(_SECONDS_ALONE * (1 + len(models) * len(kinds)))
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in run_rows(target, models, limit, log, kinds=wanted):
+        found[row["key"]][row["kind"]] = row
+    for key in models:
+        if len(found[key]) < len(kinds):
+            raise TargetError(f"target {target.name}: no time for the {' and '.join(kinds)} of {key!r}")
+    return dict(found)
+
+
+def _of_all(
+    target: Target,
+    models: Mapping[str, bytes],
+    seconds: float,
+    job: Callable[[Mapping[str, bytes], float], Mapping[str, T]],
+) -> dict[str, T]:
+    """What the job finds for each model; large networks on a slow target get more time."""
+    found: dict[str, T] = {}
+    for attempt in range(3):
+        left = {key: data for key, data in models.items() if key not in found}
         if not left:
             break
-        raw |= run_job(target, left, timing(seconds * 4**attempt), log)
-    missing = [key for key in models if key not in raw]
+        found |= job(left, seconds * 4**attempt)
+    missing = [key for key in models if key not in found]
     if missing:
         raise TargetError(
             f"target {target.name}: no time for {missing[0]!r} in {seconds * 21:.0f} s; is it overloaded?"
         )
-    speed = Speed(home, target)
-    return {key: speed.normalise(raw[key]) for key in models}
+    return found

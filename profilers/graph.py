@@ -71,11 +71,11 @@ def read_graph(data: bytes, where: str) -> Graph:
     """The graph of a serialised ModelProto; DamagedFileError when `data` is none."""
     try:
         graph, opsets = None, {}
-        for number, value in _fields(memoryview(data)):
+        for number, value in fields(memoryview(data)):
             if number == 7:
                 graph = value
             elif number == 8:
-                entry = dict(_fields(value))
+                entry = dict(fields(value))
                 opsets[_text(entry.get(1, b""))] = int(entry.get(2, 0))
         if graph is None:
             raise ValueError("no graph in it")
@@ -89,11 +89,11 @@ def _graph(data: memoryview, opsets: Mapping[str, int]) -> Graph:
     weights: dict[str, Tensor] = {}
     inputs: dict[str, Tensor] = {}
     outputs: list[str] = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             nodes.append(_node(value))
         elif number == 5:
-            name, tensor = _tensor(value)
+            name, tensor = read_tensor(value)
             weights[name] = tensor
         elif number == 11:
             name, tensor = _value_info(value)
@@ -110,7 +110,7 @@ def _node(data: memoryview) -> Node:
     texts = {3: "", 4: "", 7: ""}
     attributes: dict[str, Attribute] = {}
     has_subgraph = False
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             inputs.append(_text(value))
         elif number == 2:
@@ -132,7 +132,7 @@ def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
     ints: list[int] = []
     floats: list[float] = []
     kind = 0
-    for number, raw in _fields(data):
+    for number, raw in fields(data):
         if number == 1:
             name = _text(raw)
         elif number == 20:
@@ -160,10 +160,11 @@ def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
     return name, value, is_graph
 
 
-def _tensor(data: memoryview) -> tuple[str, Tensor]:
+def read_tensor(data: memoryview) -> tuple[str, Tensor]:
+    """(name, what it is) of a TensorProto, its content left alone."""
     dims: list[int] = []
     name, kind, external = "", 0, False
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             dims += [_signed(value)] if isinstance(value, int) else _packed_ints(value)
         elif number == 2:
@@ -178,37 +179,42 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
 def _value_info(data: memoryview) -> tuple[str, Tensor]:
     name, kind = "", 0
     shape: list[int | str | None] = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
-            for kind_number, tensor in _fields(value):
+            for kind_number, tensor in fields(value):
                 if kind_number != 1:  # sequences, maps and optionals have no shape
                     continue
-                for part, inner in _fields(tensor):
+                for part, inner in fields(tensor):
                     if part == 1:
                         kind = inner
                     elif part == 2:
-                        shape = [_dimension(dim) for n, dim in _fields(inner) if n == 1]
+                        shape = [_dimension(dim) for n, dim in fields(inner) if n == 1]
     return name, Tensor(kind, tuple(shape))
 
 
 def _dimension(data: memoryview) -> int | str | None:
-    found = dict(_fields(data))
+    found = dict(fields(data))
     if 1 in found:
         return _signed(found[1])
     return _text(found[2]) if 2 in found else None
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
-    """(field number, value): int for varints, bytes for the rest; ValueError where the bytes are torn."""
+def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+    """(field number, value) of a message: int for varints, bytes for the rest; ValueError where torn."""
+    return ((number, value) for number, value, _ in spans(data))
+
+
+def spans(data: memoryview) -> Iterator[tuple[int, Any, int]]:
+    """As `fields`, with the byte behind each field: the next one begins there."""
     at, end = 0, len(data)
     while at < end:
         tag, at = _varint(data, at)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
             value, at = _varint(data, at)
-            yield number, value
+            yield number, value, at
             continue
         if wire == _BYTES:
             size, at = _varint(data, at)
@@ -220,8 +226,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
             raise ValueError(f"wire type {wire} at byte {at}")
         if number == 0 or at + size > end:
             raise ValueError(f"it ends in the middle of a field, at byte {at}")
-        yield number, data[at : at + size]
         at += size
+        yield number, data[at - size : at], at
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ the number would belong to another device.
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ _TYPES = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
 }
+
+_SOURCE = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(\S+\.(cc|h):\d+ .*?\)+ (?=[A-Z]))?")
+"""`[ONNXRuntimeError] : 1 : FAIL : /a/b.cc:12 void f(int) ` before what it has to say."""
+
+_OPERATOR = f"onnxruntime {ort.__version__} lacks this operator: replace it, or install a runtime that has it"
+_VERSION = f"onnxruntime {ort.__version__} is too old for the file: export it with an older opset, or update"
+_ADVICE = {
+    "is not a registered function/op": _OPERATOR,
+    "No Op registered for": _OPERATOR,
+    "under development": _VERSION,
+    "Unsupported model IR version": _VERSION,
+}
+"""Words of onnxruntime: what to do."""
 
 
 class Runner:
@@ -111,7 +125,7 @@ def make_session(
         source = model if isinstance(model, bytes) else str(model)
         session = ort.InferenceSession(source, options or session_options(target), providers=[wanted])
     except Exception as error:  # onnxruntime raises its own classes, one per status code
-        raise DamagedFileError(f"onnxruntime cannot load {name}: {str(error).splitlines()[0]}") from None
+        raise DamagedFileError(f"onnxruntime cannot load {name}: {_reason(error)}") from None
     got = session.get_providers()[0]
     if got != wanted:
         raise TargetError(
@@ -119,6 +133,12 @@ def make_session(
             "install that runtime or set provider = 'cpu'"
         )
     return session
+
+
+def _reason(error: Exception) -> str:
+    """What onnxruntime says without its source files and status codes, and what to do about it."""
+    text = _SOURCE.sub("", str(error).splitlines()[0])
+    return next((f"{text}; {advice}" for sign, advice in _ADVICE.items() if sign in text), text)
 
 
 def random_feeds(name: str, session: ort.InferenceSession, seed: int) -> dict[str, Any]:

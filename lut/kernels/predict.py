@@ -15,6 +15,7 @@ from targets.errors import DamagedFileError, TargetError, UsageError, did_you_me
 from ..device import Log, run_rows
 from ..home import data_home
 from ..layout import LayoutRule, apply_rule, extended_kernels, run_kernels
+from ..model_file import read_model
 from .predictor import LatencyPredictor, Prediction
 from .profile import stored_predictor
 
@@ -30,26 +31,31 @@ class DevicePredictor:
     stored: LatencyPredictor
 
     def predict(
-        self, model: Path | bytes, *, kernels_from: str = "auto", log: Log = lambda _: None
+        self,
+        model: Path | bytes,
+        *,
+        name: str = "the network",
+        kernels_from: str = "auto",
+        log: Log = lambda _: None,
     ) -> Prediction:
         """What the network costs on the target.
 
-        kernels_from: `target` runs it there once, to see which kernels it becomes; `layout rule` works them
-        out here; `auto` asks the target where it answers. DamagedFileError for a file that is no network or
-        has no fixed shapes, TargetError where the target was asked for and does not answer.
+        name: of a model that is given as bytes, for messages. kernels_from: `target` runs it there once, to
+        see which kernels it becomes; `layout rule` works them out here; `auto` asks the target where it
+        answers. DamagedFileError for a file that is no network, UsageError for one without fixed shapes,
+        TargetError where the target was asked for and does not answer.
         """
         if kernels_from not in SOURCES:
             raise UsageError(
                 f"unknown source of kernels {kernels_from!r}; {did_you_mean(kernels_from, SOURCES)}"
             )
-        name, data = (
-            ("the network", model) if isinstance(model, bytes) else (str(model), Path(model).read_bytes())
-        )
-        data = self._as_deployed(name, data)
+        if not isinstance(model, bytes):
+            name, model = str(model), read_model(Path(model))
+        data = self.as_deployed(name, model)
         described, source = self._kernels(name, data, kernels_from, log)
         return self.stored.price(described, source, len(data))
 
-    def _as_deployed(self, name: str, data: bytes) -> bytes:
+    def as_deployed(self, name: str, data: bytes) -> bytes:
         """The file in the precision of the target; one that is quantised already stays as it is."""
         graph = read_graph(data, name)
         if self.target.precision != "int8" or any(node.op == "QuantizeLinear" for node in graph.nodes):

@@ -78,7 +78,13 @@ def profile_device(
     job = folder / f"job-{n}-{seed}"
     rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
     device_s = time.monotonic() - began
-    measured = steady(labelled(rows), log, _clock(rows))
+    found_networks = labelled(rows)
+    try:
+        measured = steady(found_networks, log, _clock(rows))
+    except TargetError:
+        if found_networks:  # else the next profile would go on with these very rows
+            shutil.rmtree(job, ignore_errors=True)
+        raise
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
     found = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
     predictor = LatencyPredictor(
@@ -112,12 +118,21 @@ def predictor_folder(home: Path, target: Target, context_hash: str) -> Path:
 
 
 def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
-    """The predictor of the target as it is now; UsageError when there is none of this context."""
-    context = device_context(target, "")
+    """The predictor of the target as it is now; UsageError when there is none of this context.
+
+    Where the target cannot be asked what it is, the only one that is stored of it counts.
+    """
+    paths = sorted(tables_folder(home, target).glob(f"*/predictor/{FILE}"))
+    try:
+        context = device_context(target, "")
+    except TargetError:
+        if len(paths) != 1:
+            raise
+        return load(paths[0].parent)
     folder = predictor_folder(home, target, context.hash)
     if (folder / FILE).exists():
         return load(folder)
-    others = [load(path.parent) for path in sorted(tables_folder(home, target).glob(f"*/predictor/{FILE}"))]
+    others = [load(path.parent) for path in paths]
     differs = f"; one of another context is not used: {context.explain(others[0].context)}" if others else ""
     raise UsageError(
         f"there is no latency predictor of {target.name} under {home}{differs}; make one with "

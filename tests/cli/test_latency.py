@@ -107,6 +107,9 @@ def test_profile_checks_first(line: str, tmp_path: Path) -> None:
 
 
 def test_profile_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["profile", "--dry-run", "--image-size", "64", "--home", str(tmp_path)]) == 0
+    assert (
+        cli.run(["profile", "--dry-run", "--space", "mobile", "--image-size", "64", "--home", str(tmp_path)])
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["image_size"] == 64
     assert list(tmp_path.iterdir()) == []
