@@ -71,6 +71,7 @@ def profile_device(
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
+    log(f"making {n} networks to measure")
     networks = generate(n, seed)
     models = {one.key: _file(one, target) for one in networks}
     kinds = wanted_kinds(models)
