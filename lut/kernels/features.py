@@ -151,11 +151,9 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
         *(ACTIVATIONS.index(activation) if activation in ACTIVATIONS else -1, depthwise),
         max(attributes.get("pads") or [0]),
     )
-    shape = "depthwise" if depthwise else "grouped" if groups > 1 else f"{kernel_h}x{kernel_w}"
-    if shape not in ("depthwise", "grouped", "1x1", "3x3"):
-        shape = "large"
-    if not depthwise and per_group < 4:
-        shape = "stem"
+    size = "1x1" if kernel_h * kernel_w == 1 else "3x3" if (kernel_h, kernel_w) == (3, 3) else "large"
+    # A depthwise 1x1 is what scales and norms become; a stem has too few input channels to fill a vector.
+    shape = f"depthwise {size}" if depthwise else "grouped" if groups > 1 else "stem" if c_in < 4 else size
     layout = "blocked " if blocked else "plain "
     name = f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}"
     # Rows of output times groups of four blocks of output channels, and blocks of input channels: what MLAS

@@ -31,7 +31,7 @@ def test_depthwise_grouped_and_stem_are_kinds_of_their_own(make) -> None:
             make("Conv", [[1, c_in, 8, 8]], [1, 16, 8, 8], weights=[[16, c_in // groups, 3, 3]], group=groups)
         ).kind
 
-    assert conv(16, 16).endswith("depthwise")
+    assert conv(16, 16).endswith("depthwise 3x3")
     assert conv(4, 16).endswith("grouped")
     assert conv(1, 3).endswith("stem")
 
