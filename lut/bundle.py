@@ -188,9 +188,9 @@ def _check_manifest(manifest: Any) -> None:
 
 
 def _check_level(level: Any) -> None:
-    value = level.get("p20_ms") if isinstance(level, Mapping) else None
+    value = level.get("p50_ms") if isinstance(level, Mapping) else None
     if not isinstance(value, float) or not 0 < value < 1e6:
-        raise DamagedFileError(f"{LEVEL}: p20_ms is {value!r}, not a time")
+        raise DamagedFileError(f"{LEVEL}: p50_ms is {value!r}, not a time")
 
 
 def _check_place(content: Content, source: Path, folder: Path, *, replace: bool) -> None:

@@ -36,7 +36,7 @@ def made(home: Path, space_id: str = "toy", p20_ms: float = 0.5) -> Stored:
     folder = home / "tables/host" / CONTEXT.hash
     table.save(folder, {f"{space_id}.predictor.onnx": b"trees"})
     level = Context({"ort_version": "1.0", "exporter": ""})
-    write_json(folder.parent / f"reference/{level.hash}.json", {"p20_ms": 0.05, "facts": dict(level.facts)})
+    write_json(folder.parent / f"reference/{level.hash}.json", {"p50_ms": 0.05, "facts": dict(level.facts)})
     return Stored(table, folder)
 
 
