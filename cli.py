@@ -439,6 +439,10 @@ def profile(
     classes: Annotated[int, _option("Classes that the networks tell apart; default 10")] = 10,
     width_mult: Annotated[float | None, _option("Factor on all channels; default by image size")] = None,
     minutes: Annotated[float, _option("Time to measure for", "profile_minutes")] = DEFAULTS.profile_minutes,
+    method: Annotated[
+        str, _option("How blocks are priced: block-level, or in-context (profiles of whole networks)")
+    ] = "block-level",
+    batch: Annotated[int, _option("Images per inference", "batch")] = DEFAULTS.batch,
     seed: Annotated[int, _option("Seed of the networks drawn to calibrate on", "seed")] = DEFAULTS.seed,
     home: HomeOption = None,
     dry_run: Annotated[
@@ -457,16 +461,17 @@ def profile(
     device = load_target(target)
     if not 0 < minutes <= 1440:
         raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {minutes}")
+    if not 1 <= batch <= 1024:
+        raise UsageError(f"--batch must lie in 1 to 1024, got {batch}")
     scale = {
         "image_size": image_size,
         "in_channels": channels,
         "n_classes": classes,
         "width_mult": width_mult,
     }
+    table_options: dict[str, Any] = {"minutes": minutes, "seed": seed, "method": method, "batch": batch}
     if dry_run:
-        return _print_json(
-            {"target": device.to_json(), "space": space, **scale, "minutes": minutes, "seed": seed}
-        )
+        return _print_json({"target": device.to_json(), "space": space, **scale, **table_options})
     from hwnas.profile import flat, profile_space, table_facts
 
     table = profile_space(
@@ -476,10 +481,9 @@ def profile(
         in_channels=channels,
         n_classes=classes,
         width_mult=width_mult,
-        minutes=minutes,
         home=data_home(home),
-        seed=seed,
         log=Log(),
+        **table_options,
     )
     facts = table_facts(table)
     return _print_json(facts) if as_json else _print_table(("what", "value"), flat(facts))

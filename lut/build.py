@@ -73,8 +73,15 @@ def space_table(
     else:
         _explain_others(folder, context, target, log)
     watch = Stopwatch(minutes * 60)
-    files = (_as_target_runs(items, target) for items in (wholes, profiled))
-    request = Request(target, method, space_id, _as_target_runs(parts, target), *files, seed)
+    request = Request(
+        target,
+        method,
+        space_id,
+        _as_target_runs(parts, target),
+        _as_target_runs(wholes, target),
+        _as_target_runs(profiled, target),
+        seed,
+    )
     known = blocks_csv.read_rows(folder / ROWS_FILE)
     found = _MEASURE[method](request, known, watch, home, log, progress)
     return _assemble(request, found, context, folder)

@@ -9,6 +9,7 @@ its occurrences. The networks that check the table are not profiled.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,12 @@ PASSES, TOGETHER, ROUNDS = 3, 10, (8, 30)
 """Sessions of each network, as for whole networks of the other method; how many are loaded at a time, which
 bounds the memory; samples per session, at least and at most."""
 
+MIN_SESSIONS = 2
+"""Of a network that calibrates or checks: fewer say nothing of the noise."""
+
+WHOLES_SHARE = 0.5
+"""Of the time left after the exports, at most, for the networks that calibrate and check: they come first."""
+
 EACH_S = 0.5
 """For loading and sampling a profiled network in all its sessions: 20 ms to load, 1 ms a run, at 32 px."""
 
@@ -58,21 +65,16 @@ def measure_in_context(
     """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
     checked = {whole.key for whole in split(request.wholes)[1]}
     wholes = {whole.key: whole for whole in request.wholes}
-    files = export_wholes(wholes.values(), watch)
     more = {whole.key: whole for whole in request.profiled if whole.key not in wholes}
-    files |= export_parts(more.values(), watch, len(files), EACH_S)
-    profiled = [whole for key, whole in {**wholes, **more}.items() if key in files and key not in checked]
-    kinds = {key: ("time",) if key in checked else ("time", "kernels") for key in files}
+    files = export_wholes(wholes.values(), watch)
+    further = export_parts(more.values(), watch, len(files), EACH_S)
+    exported = {**files, **further}
+    profiled = [w for key, w in {**wholes, **more}.items() if key in exported and key not in checked]
     log(f"profiling {len(profiled)} whole networks, {len(checked)} others check, for {watch.left:.0f} s")
-    timing = Timing(
-        max(watch.left, 1.0),
-        seed=request.seed,
-        min_rounds=ROUNDS[0],
-        max_rounds=ROUNDS[1],
-        passes=PASSES,
-        together=TOGETHER,
-    )
-    rows = run_rows(request.target, files, timing, log, kinds=kinds, progress=progress)
+    until = time.monotonic() + watch.left
+    rows = _rows(request, files, checked, WHOLES_SHARE * watch.left, log, progress)
+    if further:
+        rows += _rows(request, further, set(), until - time.monotonic(), log, progress)
     times = settle([row for row in rows if row["kind"] == "time"])
     speed = Speed(home, request.target)
     sessions = _sessions(times, wholes, speed, request.target.name)
@@ -114,6 +116,27 @@ def measure_in_context(
     return Found(prices, all_rows, medians(sessions), noise_pct(sessions), facts, {})
 
 
+def _rows(
+    request: Request,
+    files: Mapping[str, bytes],
+    checked: set[str],
+    seconds: float,
+    log: Log,
+    progress: Progress | None,
+) -> list[dict[str, Any]]:
+    """Times of all, and of their kernels where they are not kept for the check."""
+    kinds = {key: ("time",) if key in checked else ("time", "kernels") for key in files}
+    timing = Timing(
+        max(seconds, 1.0),
+        seed=request.seed,
+        min_rounds=ROUNDS[0],
+        max_rounds=ROUNDS[1],
+        passes=PASSES,
+        together=TOGETHER,
+    )
+    return run_rows(request.target, files, timing, log, kinds=kinds, progress=progress)
+
+
 def _sessions(
     times: Sequence[Mapping[str, Any]], wholes: Mapping[str, Whole], speed: Speed, target: str
 ) -> dict[str, list[float]]:
@@ -122,11 +145,11 @@ def _sessions(
     for row in times:
         if row["key"] in out:
             out[row["key"]].append(speed.normalise(row).p20_ms)
-    missing = sum(len(found) < PASSES for found in out.values())
+    missing = sum(len(found) < MIN_SESSIONS for found in out.values())
     if missing:
         raise TargetError(
             f"target {target}: time ran out before the whole networks were measured ({missing} of "
-            f"{len(wholes)} not in {PASSES} sessions); give more minutes"
+            f"{len(wholes)} not in {MIN_SESSIONS} sessions); give more minutes"
         )
     return out
 
@@ -149,7 +172,7 @@ def occurrences(
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """The row of a block from the milliseconds of its occurrences: quantiles, interval of the median, flag."""
+    """The row of a block from the milliseconds of its occurrences."""
     x = np.sort(np.array(values))
     p20, p50, p90 = (float(q) for q in np.quantile(x, [0.2, 0.5, 0.9]))
     low, high = interval(x, 0.5)

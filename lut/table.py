@@ -55,7 +55,8 @@ class SpaceTable:
     space_id: what it is filed under. method: how blocks were measured, `block-level` or `in-context`.
     blocks: what each block costs (alone, or in the profile of networks) and its weights, measured or
     predicted. line: the calibration, see `calibrate`. errors: on networks that it has not seen, in percent.
-    margin: 90 % quantile of its relative error there. measured_rows: the blocks that were measured, by their keys in blocks.csv.
+    margin: 90 % quantile of its relative error there. measured_rows: the blocks that were measured, by
+    their keys in blocks.csv.
     """
 
     space_id: str
