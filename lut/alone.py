@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,7 @@ def measure_alone(
     whole_files = export_wholes(request.wholes, watch)
     wanted = [p for p in predictor.spread(parts, request.seed) if p.key not in known]
     part_files = export_parts(wanted, watch, (1 + len(TWINS)) * len(whole_files) + 2)
-    models = {EMPTY_KEY: empty_onnx(), **whole_files}
-    models |= {key + twin: data for twin in TWINS for key, data in whole_files.items()}
+    models = {EMPTY_KEY: empty_onnx(), **with_twins(whole_files)}
     models |= part_files
     log(
         f"measuring {len(part_files)} of {len(parts)} blocks ({len(parts) - len(wanted)} known) and "
@@ -45,21 +45,34 @@ def measure_alone(
     timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
     raw = run_job(request.target, models, timing, log, progress=progress)
     speed = Speed(home, request.target)
-    sessions = {}
-    for key in whole_files:
-        names = [key, *(key + twin for twin in TWINS)]
-        if any(name not in raw for name in names):
-            raise TargetError(
-                f"target {request.target.name}: time ran out before the whole networks were measured "
-                f"({len(raw)} of {len(models)} models known); give more minutes"
-            )
-        sessions[key] = [speed.normalise(raw[name]).p20_ms for name in names]
+    sessions = sessions_ms(raw, whole_files, speed, request.target.name)
     rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw} | dict(known)
     empty_ms = rows[EMPTY_KEY].p20_ms
     # A block cannot be cheaper than nothing.
     prices = {p.key: max(rows[p.key].p20_ms - empty_ms, 0.05 * empty_ms) for p in parts if p.key in rows}
     sizes = {key: len(data) for key, data in part_files.items()}
     return Found(prices, rows, medians(sessions), noise_pct(sessions), {"empty_run_ms": empty_ms}, sizes)
+
+
+def with_twins(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files, and each of them again for its other sessions."""
+    return {**files, **{key + twin: data for twin in TWINS for key, data in files.items()}}
+
+
+def sessions_ms(
+    rows: Mapping[str, Mapping[str, Any]], keys: Iterable[str], speed: Speed, target: str
+) -> dict[str, list[float]]:
+    """The latency of each network in each of its sessions; TargetError if one was not measured."""
+    out = {}
+    for key in keys:
+        names = [key, *(key + twin for twin in TWINS)]
+        if any(name not in rows for name in names):
+            raise TargetError(
+                f"target {target}: time ran out before the whole networks were measured "
+                f"({len(rows)} models known); give more minutes"
+            )
+        out[key] = [speed.normalise(rows[name]).p20_ms for name in names]
+    return out
 
 
 def medians(sessions: Mapping[str, Sequence[float]]) -> dict[str, float]:

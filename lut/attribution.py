@@ -1,7 +1,7 @@
 """Which block of a network each kernel of its profile belongs to.
 
-The exporter names every node by the path of its module, and the name of a kernel begins with that of the node
-that it was fused from, so that a block is known by its prefix. Kernels that the runtime made up have no such
+The exporter names every node and its outputs by the path of its module, and the runtime names a kernel after
+the node that it was made from or after that one's output, so that a block is known by its prefix. Kernels that the runtime made up have no such
 name and are attributed by order of execution: a change of layout (a reorder) to the block of the next kernel,
 which needs it; any other (the pieces that an activation is split into, quantisation) to the block of the
 kernel before, whose work it finishes. At either end of the network there is only one neighbour.
@@ -23,7 +23,7 @@ def owners(kernels: Sequence[Mapping[str, Any]], prefixes: Sequence[str], networ
     if all(owner is None for owner in found):
         raise UsageError(
             f"whole network {network}: no kernel has a name that begins with {' or '.join(prefixes[:2])} or "
-            "another of its prefixes; they must be those of the nodes in the exported file"
+            "another of its prefixes; nodes and their outputs in the file must begin so"
         )
     before: int | None = None
     for i, kernel in enumerate(kernels):

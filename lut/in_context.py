@@ -21,7 +21,7 @@ from profilers.settle import settle
 from profilers.stats import interval
 from targets.errors import TargetError
 
-from .alone import medians, noise_pct
+from .alone import medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
 from .budget import Stopwatch, export_parts, export_wholes
 from .calibrate import split
@@ -31,24 +31,23 @@ from .kernels.network import Overhead, fit_overhead
 from .networks import Whole
 from .request import IN_CONTEXT, Found, Request, row_key
 
-PASSES, TOGETHER, ROUNDS = 3, 10, (8, 30)
-"""Sessions of each network, as for whole networks of the other method; how many are loaded at a time, which
-bounds the memory; samples per session, at least and at most."""
-
-MIN_SESSIONS = 2
-"""Of a network that calibrates or checks: fewer say nothing of the noise."""
+TOGETHER, ROUNDS = 20, (8, 30)
+"""Networks that are seen to cover the blocks: how many are loaded at a time, which bounds the memory; samples
+of each, at least and at most. They make up in number what each of them lacks in exactness."""
 
 WHOLES_SHARE = 0.5
 """Of the time left after the exports, at most, for the networks that calibrate and check: they come first."""
 
-EACH_S = 0.5
-"""For loading and sampling a profiled network in all its sessions: 20 ms to load, 1 ms a run, at 32 px."""
+EACH_S = 0.3
+"""For loading a profiled network twice, 20 ms at 32 px, and sampling it."""
 
 FEW = 3
 """A median of fewer occurrences is flagged."""
 
 DOUBT = 0.05
 """So is one whose standard error, from the spread over its occurrences, is a larger share of it."""
+
+BOTH = ("time", "kernels")
 
 _SMALLEST_MS = 1e-6
 """For a block of which the runtime leaves no kernel: prices stay above 0."""
@@ -72,12 +71,15 @@ def measure_in_context(
     profiled = [w for key, w in {**wholes, **more}.items() if key in exported and key not in checked]
     log(f"profiling {len(profiled)} whole networks, {len(checked)} others check, for {watch.left:.0f} s")
     until = time.monotonic() + watch.left
-    rows = _rows(request, files, checked, WHOLES_SHARE * watch.left, log, progress)
-    if further:
-        rows += _rows(request, further, set(), until - time.monotonic(), log, progress)
+    models = with_twins(files)
+    timing = Timing(max(WHOLES_SHARE * watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
+    kinds = {key: BOTH for key in files if key not in checked}
+    rows = run_rows(request.target, models, timing, log, kinds=kinds, progress=progress)
     times = settle([row for row in rows if row["kind"] == "time"])
     speed = Speed(home, request.target)
-    sessions = _sessions(times, wholes, speed, request.target.name)
+    sessions = sessions_ms({row["key"]: row for row in times}, files, speed, request.target.name)
+    if further:
+        rows += _profile(request, further, until - time.monotonic(), log, progress)
     networks = labelled(rows)
     seen = [whole for whole in profiled if whole.key in networks]
     if len(seen) < FEW:
@@ -87,15 +89,7 @@ def measure_in_context(
         )
     overhead = fit_overhead([networks[whole.key] for whole in seen])
     found = occurrences(seen, networks, overhead)
-    level = {
-        name: float(np.median([row[name] for row in times]))
-        for name in ("reference_p20_ms", "reference_p50_ms")
-    }
-    new = {
-        row_key(IN_CONTEXT, key): speed.normalise({**summary(values), **level, "clock": times[0]["clock"]})
-        for key, values in found.items()
-    }
-    all_rows = {**new, **known}
+    all_rows = {**_block_rows(found, times, speed), **known}
     prices = {
         part.key: all_rows[row_key(IN_CONTEXT, part.key)].p50_ms
         for part in request.parts
@@ -116,42 +110,33 @@ def measure_in_context(
     return Found(prices, all_rows, medians(sessions), noise_pct(sessions), facts, {})
 
 
-def _rows(
-    request: Request,
-    files: Mapping[str, bytes],
-    checked: set[str],
-    seconds: float,
-    log: Log,
-    progress: Progress | None,
+def _block_rows(
+    found: Mapping[str, Sequence[float]], times: Sequence[Mapping[str, Any]], speed: Speed
+) -> dict[str, Measurement]:
+    """Rows of blocks by their keys in blocks.csv, at the fixed speed of the reference."""
+    level = {
+        name: float(np.median([row[name] for row in times]))
+        for name in ("reference_p20_ms", "reference_p50_ms")
+    }
+    same = {**level, "clock": times[0]["clock"]}
+    return {
+        row_key(IN_CONTEXT, key): speed.normalise({**summary(values), **same})
+        for key, values in found.items()
+    }
+
+
+def _profile(
+    request: Request, files: Mapping[str, bytes], seconds: float, log: Log, progress: Progress | None
 ) -> list[dict[str, Any]]:
-    """Times of all, and of their kernels where they are not kept for the check."""
-    kinds = {key: ("time",) if key in checked else ("time", "kernels") for key in files}
+    """Rows of the networks that only cover, group by group: those that there was time for."""
     timing = Timing(
         max(seconds, 1.0),
         seed=request.seed,
         min_rounds=ROUNDS[0],
         max_rounds=ROUNDS[1],
-        passes=PASSES,
         together=TOGETHER,
     )
-    return run_rows(request.target, files, timing, log, kinds=kinds, progress=progress)
-
-
-def _sessions(
-    times: Sequence[Mapping[str, Any]], wholes: Mapping[str, Whole], speed: Speed, target: str
-) -> dict[str, list[float]]:
-    """The latency in each session of the networks that calibrate and check; TargetError if one lacks."""
-    out: dict[str, list[float]] = {key: [] for key in wholes}
-    for row in times:
-        if row["key"] in out:
-            out[row["key"]].append(speed.normalise(row).p20_ms)
-    missing = sum(len(found) < MIN_SESSIONS for found in out.values())
-    if missing:
-        raise TargetError(
-            f"target {target}: time ran out before the whole networks were measured ({missing} of "
-            f"{len(wholes)} not in {MIN_SESSIONS} sessions); give more minutes"
-        )
-    return out
+    return run_rows(request.target, files, timing, log, kinds=dict.fromkeys(files, BOTH), progress=progress)
 
 
 def occurrences(

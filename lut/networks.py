@@ -26,8 +26,8 @@ class Part:
 class Whole:
     """One whole network: the keys of its blocks, with repetition, and its export.
 
-    prefixes: per block, what the names of its nodes begin with in the exported file and in no other block
-    (`/blocks.3/`); only the in-context method needs them.
+    prefixes: per block, what the names of its nodes and of their outputs begin with in the exported file, and
+    those of no other block (`/blocks.3/`); only the in-context method needs them.
     """
 
     key: str

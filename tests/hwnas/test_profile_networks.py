@@ -17,7 +17,9 @@ def test_every_node_of_an_exported_network_begins_with_one_prefix_of_its_blocks(
     whole = networks.wholes(SPACE, 0, n=2)[1]
     assert len(whole.prefixes) == len(set(whole.prefixes)) == len(whole.parts)
     nodes = onnx.load_from_string(whole.onnx()).graph.node
-    owners = [[p for p in whole.prefixes if node.name.startswith(p)] for node in nodes]
+    # an Identity passes on a tensor of zeros that several layers share; no kernel comes of it
+    named = [node.name for node in nodes if node.op_type != "Identity"]
+    owners = [[p for p in whole.prefixes if name.startswith(p)] for name in named]
     assert all(len(found) == 1 for found in owners)
     assert {found[0] for found in owners} == set(whole.prefixes)
 
