@@ -1,10 +1,11 @@
 """Which block of a network each kernel of its profile belongs to.
 
 The exporter names every node and its outputs by the path of its module, and the runtime names a kernel after
-the node that it was made from or after that one's output, so that a block is known by its prefix. Kernels that the runtime made up have no such
-name and are attributed by order of execution: a change of layout (a reorder) to the block of the next kernel,
-which needs it; any other (the pieces that an activation is split into, quantisation) to the block of the
-kernel before, whose work it finishes. At either end of the network there is only one neighbour.
+the node that it was made from or after that one's output, so that a block is known by its prefix. Kernels
+that the runtime made up have no such name and are attributed by order of execution: a change of layout (a
+reorder) to the block of the next kernel, which needs it; any other (the pieces that an activation is split
+into, quantisation) to the block of the kernel before, whose work it finishes. At either end of the network
+there is only one neighbour.
 """
 
 from __future__ import annotations
