@@ -89,7 +89,7 @@ def measure_in_context(
         )
     overhead = fit_overhead([networks[whole.key] for whole in seen])
     found = occurrences(seen, networks, overhead)
-    all_rows = {**_block_rows(found, times, speed), **known}
+    all_rows = {**_block_rows(found, rows, speed), **known}
     prices = {
         part.key: all_rows[row_key(IN_CONTEXT, part.key)].p50_ms
         for part in request.parts
@@ -111,14 +111,14 @@ def measure_in_context(
 
 
 def _block_rows(
-    found: Mapping[str, Sequence[float]], times: Sequence[Mapping[str, Any]], speed: Speed
+    found: Mapping[str, Sequence[float]], rows: Sequence[Mapping[str, Any]], speed: Speed
 ) -> dict[str, Measurement]:
-    """Rows of blocks by their keys in blocks.csv, at the fixed speed of the reference."""
+    """Rows of blocks by their keys in blocks.csv, taken from the speed of all rows to the fixed one."""
     level = {
-        name: float(np.median([row[name] for row in times]))
+        name: float(np.median([row[name] for row in rows]))
         for name in ("reference_p20_ms", "reference_p50_ms")
     }
-    same = {**level, "clock": times[0]["clock"]}
+    same = {**level, "clock": rows[0]["clock"]}
     return {
         row_key(IN_CONTEXT, key): speed.normalise({**summary(values), **same})
         for key, values in found.items()
