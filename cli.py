@@ -552,6 +552,11 @@ def profile(
     width_mult: Annotated[
         float | None, _option("For --space: factor on all channels; default by image size")
     ] = None,
+    method: Annotated[
+        str | None,
+        _option("For --space: block-level, or in-context (profiles of whole networks); default block-level"),
+    ] = None,
+    batch: Annotated[int | None, _option("For --space: images per inference; default 1")] = None,
     seed: Annotated[int, _option("Seed of the networks drawn to measure", "seed")] = DEFAULTS.seed,
     home: HomeOption = None,
     dry_run: Annotated[
@@ -575,6 +580,8 @@ def profile(
         "in_channels": channels,
         "n_classes": classes,
         "width_mult": width_mult,
+        "method": method,
+        "batch": batch,
     }
     given = {key: value for key, value in scale.items() if value is not None}
     if space is None and given:
@@ -591,7 +598,10 @@ def profile(
     if space is None:
         options["start_from"] = start_from or []
     else:
-        options |= {"in_channels": 3, "n_classes": 10, "image_size": 32, "width_mult": None, **given}
+        options |= {"in_channels": 3, "n_classes": 10, "image_size": 32, "width_mult": None}
+        options |= {"method": "block-level", "batch": 1, **given}
+        if not 1 <= options["batch"] <= 1024:
+            raise UsageError(f"--batch must lie in 1 to 1024, got {batch}")
     if dry_run:
         return _print_json({"target": device.to_json(), "space": space, **options})
     from hwnas.profile import profile_device, profile_space

@@ -1,9 +1,10 @@
 """How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
 
-    python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16] [--json FILE]
-                                       [--isolated-seconds 60]
+    python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16]
+        [--method block-level in-context] [--isolated-seconds 60] [--json FILE]
 
-Per image size: the table is made from nothing, its blocks and whole networks measured in at most --minutes.
+Per image size and method (blocks measured alone, or priced by their kernels in profiles of whole networks):
+the table is made from nothing, its blocks and whole networks measured in at most --minutes.
 `held out`: the networks kept from the calibration, measured in the same process. `later`: other networks,
 measured as `lut.measure` measures exported files, in a fresh process. The noise floor is how much two
 sessions of one network differ. All methods are fitted on the same calibration networks; the isolated
@@ -27,15 +28,15 @@ from peers import isolated_operators
 from peers.common import Peer, Untimed, untimed
 
 import lut
-from hwnas.exporting.export import EXPORTER
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.calibrate import errors, fit_line, fit_macs
 from lut.device import run_rows
+from lut.request import IN_CONTEXT, METHODS
 from profilers import Timing
 from targets import Target, load_target
 
-METHODS = {
+PREDICTIONS = {
     "": "latency table",
     "sum_": "the same without the square",
     "macs_line_": "line in MACs",
@@ -54,20 +55,23 @@ def main() -> None:
     parser.add_argument("--later", type=int, default=16, help="networks measured in another process")
     parser.add_argument("--isolated-seconds", type=float, default=60.0, help="for operators alone; 0: none")
     parser.add_argument("--target", default="host")
+    parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     torch.set_num_threads(1)
     results = []
     for size in options.image_size:
-        with tempfile.TemporaryDirectory(prefix="hwnas-latency-") as home:
-            result = one_size(size, options, Path(home))
-        show(result)
-        results.append(result)
+        for method in options.method:
+            with tempfile.TemporaryDirectory(prefix="hwnas-latency-") as home:
+                result = one_table(size, method, options, Path(home))
+            show(result)
+            results.append(result)
+        compare(results[-len(options.method) :])
     if options.json:
         options.json.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
-def one_size(size: int, options: argparse.Namespace, home: Path) -> dict[str, Any]:
+def one_table(size: int, method: str, options: argparse.Namespace, home: Path) -> dict[str, Any]:
     """Figures of one table, made from nothing."""
     space = load_space("mobile", image_size=size, in_channels=3, n_classes=10)
     target = load_target(options.target)
@@ -79,15 +83,18 @@ def one_size(size: int, options: argparse.Namespace, home: Path) -> dict[str, An
         networks.wholes(space, options.seed),
         minutes=options.minutes,
         home=home,
-        exporter=EXPORTER,
+        exporter=networks.exporter(1),
         seed=options.seed,
         log=log,
+        method=method,
+        profiled=networks.covering(space, options.seed) if method == IN_CONTEXT else (),
     )
     wall_s, cpu_s = time.monotonic() - start_s, cpu_seconds() - cpu_s
     held_out = {k: v for k, v in table.errors.items() if not isinstance(v, list)}
     return {
         "space": space.space_id,
         "image_size": size,
+        "method": method,
         "target": target.to_json(),
         "context": {"hash": table.context.hash, "facts": dict(table.context.facts)},
         "date": table.date,
@@ -158,7 +165,7 @@ def show(result: dict[str, Any]) -> None:
     held_out, (low_ms, high_ms) = result["held_out"], result["latency_range_ms"]
     target, facts = result["target"], result["context"]["facts"]
     print(
-        f"\n{result['space']} on {target['name']}: {facts.get('cpu_model')}, "
+        f"\n{result['space']}, {result['method']}, on {target['name']}: {facts.get('cpu_model')}, "
         f"onnxruntime {facts['ort_version']}, {target['threads']} thread, {target['precision']}, "
         f"{result['date']}"
     )
@@ -170,7 +177,7 @@ def show(result: dict[str, Any]) -> None:
     )
     print(f"{'':12}{'method':32}{'MAPE %':>8}{'±5 %':>7}{'±10 %':>7}{'Spearman':>10}")
     for part in ("held_out", "later"):
-        for prefix, name in METHODS.items() if result[part] else ():
+        for prefix, name in PREDICTIONS.items() if result[part] else ():
             if prefix + COLUMNS[0] not in result[part]:
                 continue
             mape, five, ten, rank = (result[part][prefix + c] for c in COLUMNS)
@@ -180,6 +187,21 @@ def show(result: dict[str, Any]) -> None:
         f"{'':12}{'predictor, held-out rows':32}{held_out['predictor_mape_pct']:8.2f}"
         f"{'':7}{held_out['predictor_within_10_pct']:7.0f}"
     )
+
+
+def compare(results: list[dict[str, Any]]) -> None:
+    """All methods of one image size in one table: errors on held-out networks, beside the MACs line."""
+    print(f"\n{results[0]['space']}, held-out networks")
+    print(
+        f"{'method':32}{'MAPE %':>8}{'±5 %':>7}{'±10 %':>7}{'Spearman':>10}{'MACs line %':>13}{'noise %':>9}"
+    )
+    for result in results:
+        found = result["held_out"]
+        mape, five, ten, rank = (found[c] for c in COLUMNS)
+        print(
+            f"{result['method']:32}{mape:8.2f}{five:7.0f}{ten:7.0f}{rank:10.3f}"
+            f"{found['macs_line_mape_pct']:13.2f}{found['noise_floor_pct']:9.2f}"
+        )
 
 
 def cpu_seconds() -> float:

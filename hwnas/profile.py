@@ -12,6 +12,7 @@ import lut
 from lut.check import check_needs
 from lut.device import device_context
 from lut.reference import reference_onnx
+from lut.request import BLOCK_LEVEL, IN_CONTEXT
 from targets import Target
 
 from .runs.log import Log
@@ -29,10 +30,14 @@ def profile_space(
     home: Path,
     seed: int,
     log: Log,
+    method: str = BLOCK_LEVEL,
+    batch: int = 1,
 ) -> lut.SpaceTable:
-    """The latency table of a space on a target: reused where one of this context exists, else measured."""
-    from .exporting.export import EXPORTER
-    from .pipeline.networks import parts, wholes
+    """The latency table of a space on a target: reused where one of this context exists, else measured.
+
+    method: how blocks are priced, see `lut.space_table`. batch: images per inference.
+    """
+    from .pipeline.networks import covering, exporter, parts, wholes
     from .spaces import load_space
 
     space = load_space(
@@ -41,14 +46,16 @@ def profile_space(
     return lut.space_table(
         target,
         space.space_id,
-        parts(space),
-        wholes(space, seed),
+        parts(space, batch),
+        wholes(space, seed, batch=batch),
         minutes=minutes,
         home=home,
-        exporter=EXPORTER,
+        exporter=exporter(batch),
         seed=seed,
         log=log,
         progress=log.progress,
+        method=method,
+        profiled=covering(space, seed, batch) if method == IN_CONTEXT else (),
     )
 
 

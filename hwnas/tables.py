@@ -71,6 +71,7 @@ def table_facts(content: lut.SpaceTable | LatencyPredictor) -> dict[str, Any]:
 def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:
     return {
         "space": table.space_id,
+        "method": table.method,
         "blocks": len(table.blocks.alone_ms),
         "blocks_measured": len(table.measured_rows),
         "intercept_ms": table.intercept_ms,

@@ -62,11 +62,13 @@ def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]
     return out
 
 
-def export_parts(parts: Iterable[Part], watch: Stopwatch, sampled: int) -> dict[str, bytes]:
-    """As many as can be exported and then sampled in the time left; `sampled` others are sampled anyway."""
+def export_parts(
+    parts: Iterable[Part | Whole], watch: Stopwatch, sampled: int, each_s: float = SAMPLES_WANTED * SAMPLE_S
+) -> dict[str, bytes]:
+    """As many as can be exported and then sampled, each for `each_s`; `sampled` others are sampled anyway."""
     out: dict[str, bytes] = {}
     for part in parts:
-        sampling_s = (len(out) + 1 + sampled) * SAMPLES_WANTED * SAMPLE_S
+        sampling_s = (len(out) + 1 + sampled) * each_s
         if watch.spent > EXPORT_SHARE * watch.seconds or watch.left < sampling_s:
             break
         out[part.key] = part.onnx()

@@ -19,7 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .networks import Whole
+
 Floats = NDArray[np.float64]
+
+MIN_CALIBRATION, MIN_CHECK = 8, 12
 
 _NOISE = 0.02
 """Relative error of one whole network that the fit reckons with."""
@@ -107,6 +111,17 @@ def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
     if square and beta[-1] < 0:
         return fit_line(sums, whole_ms, square=False)
     return Line(*(float(v) for v in beta))
+
+
+def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
+    """(calibration, check): every second one in the order of MACs, so that both span the space."""
+    ordered = sorted({w.key: w for w in wholes}.values(), key=lambda w: (w.macs, w.key))
+    n_check = max(MIN_CHECK, len(ordered) // 2)
+    check = set(np.linspace(1, len(ordered) - 2, n_check).round().astype(int).tolist())
+    return (
+        [w for i, w in enumerate(ordered) if i not in check],
+        [w for i, w in enumerate(ordered) if i in check],
+    )
 
 
 def fit_macs(macs: Floats, whole_ms: Floats) -> tuple[float, float]:

@@ -24,9 +24,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """One whole network: the keys of its blocks, with repetition, and its export."""
+    """One whole network: the keys of its blocks, with repetition, and its export.
+
+    prefixes: per block, what the names of its nodes and of their outputs begin with in the exported file, and
+    those of no other block (`/blocks.3/`); only the in-context method needs them.
+    """
 
     key: str
     parts: tuple[str, ...]
     macs: int
     onnx: Callable[[], bytes]
+    prefixes: tuple[str, ...] = ()

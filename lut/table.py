@@ -22,16 +22,18 @@ from targets.files import read_json, safe_name, sha256, write_json
 from . import blocks_csv
 from .calibrate import Blocks, Line
 from .device import Measurement
+from .request import BLOCK_LEVEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 ROWS_FILE = "blocks.csv"
 
 _FIELDS: Mapping[str, type] = {
     "version": int,
     "space_id": str,
+    "method": str,
     "target": str,
     "date": str,
     "seed": int,
@@ -50,9 +52,11 @@ _FIELDS: Mapping[str, type] = {
 class SpaceTable:
     """Prices of blocks on a target, calibrated on whole networks.
 
-    blocks: what each block costs alone and its weights, measured or predicted. line: the calibration,
-    see `calibrate`. errors: on networks that it has not seen, in percent. margin: 90 % quantile of its
-    relative error there. measured_rows: the blocks that were measured.
+    space_id: what it is filed under. method: how blocks were measured, `block-level` or `in-context`.
+    blocks: what each block costs (alone, or in the profile of networks) and its weights, measured or
+    predicted. line: the calibration, see `calibrate`. errors: on networks that it has not seen, in percent.
+    margin: 90 % quantile of its relative error there. measured_rows: the blocks that were measured, by
+    their keys in blocks.csv.
     """
 
     space_id: str
@@ -65,6 +69,7 @@ class SpaceTable:
     measured_rows: Mapping[str, Measurement] = field(repr=False)
     date: str
     seed: int
+    method: str = BLOCK_LEVEL
 
     @property
     def intercept_ms(self) -> float:
@@ -125,6 +130,7 @@ class SpaceTable:
         document = {
             "version": VERSION,
             "space_id": self.space_id,
+            "method": self.method,
             "target": self.target,
             "date": self.date,
             "seed": self.seed,
@@ -176,7 +182,7 @@ class SpaceTable:
             raise DamagedFileError(
                 f"latency table {path}: rows in {folder / ROWS_FILE} are not those it was made of"
             )
-        named = ("space_id", "target", "date", "seed", "errors", "margin")
+        named = ("space_id", "method", "target", "date", "seed", "errors", "margin")
         cells = document["blocks"]
         return cls(
             context=found,
@@ -189,6 +195,11 @@ class SpaceTable:
 
 _CELLS = ("alone_ms", "weight_bytes")
 _SMALLEST_MS = 1e-9
+
+
+def filed_under(space_id: str, method: str) -> str:
+    """The name of the table of a space: methods lie side by side."""
+    return space_id if method == BLOCK_LEVEL else f"{space_id}.{method}"
 
 
 def table_path(folder: Path, space_id: str) -> Path:

@@ -12,7 +12,7 @@ from torch import nn
 import lut
 
 from ..cost import CostModel
-from ..exporting.export import onnx_bytes
+from ..exporting.export import EXPORTER, onnx_bytes
 from ..mix import Arch
 from ..networks.blocks import BlockSpec
 from ..space import NetworkSpace
@@ -20,22 +20,71 @@ from ..space import NetworkSpace
 N_WHOLE = 28
 """Whole networks per table: 10 to calibrate on, 18 others to check (`lut` splits them)."""
 
+SEEN_OFTEN = 4
+"""Occurrences of every block that the networks of `covering` hold, so that its price is a median."""
 
-def parts(space: NetworkSpace) -> list[lut.Part]:
+
+def exporter(batch: int) -> str:
+    """Who made the files of a table, and for which batch size: part of its context."""
+    return EXPORTER if batch == 1 else f"{EXPORTER}, batch {batch}"
+
+
+def parts(space: NetworkSpace, batch: int = 1) -> list[lut.Part]:
     """Every distinct block of the space, exported when it is asked for."""
     return [
-        lut.Part(key, spec.group, spec.features, spec.macs, partial(_block_onnx, spec))
+        lut.Part(
+            key, spec.group, _features(spec, batch), batch * spec.macs, partial(_block_onnx, spec, batch)
+        )
         for key, spec in sorted(space.blocks().items())
     ]
 
 
-def wholes(space: NetworkSpace, seed: int, n: int = N_WHOLE) -> list[lut.Whole]:
+def _features(spec: BlockSpec, batch: int) -> dict[str, float]:
+    """Those of one image; work and traffic grow with the batch, weights do not."""
+    one = spec.features
+    work = {name: batch * one[name] for name in ("macs", "depthwise_macs")}
+    return {**one, **work, "bytes": batch * one["bytes"] - (batch - 1) * one["weight_bytes"]}
+
+
+def wholes(space: NetworkSpace, seed: int, n: int = N_WHOLE, batch: int = 1) -> list[lut.Whole]:
     """Random networks, spread over the range of MACs that the space has."""
     rng = np.random.default_rng([seed, 0x7AB1E])
-    return [
-        lut.Whole(space.key(arch), space.parts(arch), int(macs), partial(arch_onnx, space, arch))
-        for arch, macs in spread_by_macs(space, rng, n)
-    ]
+    return [_whole(space, arch, batch) for arch, _ in spread_by_macs(space, rng, n)]
+
+
+def covering(space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_OFTEN) -> list[lut.Whole]:
+    """Random networks in which every block of the space occurs `often` times; each prefix covers evenly."""
+    rng = np.random.default_rng([seed, 0xC0FE])
+    seen = dict.fromkeys(space.blocks(), 0)
+    # Where a block stands: the choices, and the options of these.
+    places: dict[str, list[tuple[tuple[int, ...], tuple[int, ...]]]] = {key: [] for key in seen}
+    for position in space.positions:
+        for options, key in np.ndenumerate(position.keys):
+            if key is not None:
+                places[key].append((position.choices, options))
+    archs: dict[Arch, None] = {}
+    for _ in range(often * len(seen)):
+        key = min(seen, key=seen.__getitem__)
+        if seen[key] >= often:
+            break
+        choices, options = places[key][rng.integers(len(places[key]))]
+        arch = list(space.sample(rng))
+        for choice, option in zip(choices, options, strict=True):
+            arch[choice] = option
+        made = space.canonical(tuple(arch))
+        for part in space.parts(made):
+            seen[part] += 1
+        archs[made] = None
+    return [_whole(space, arch, batch) for arch in archs]
+
+
+def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.Whole:
+    keys = space.parts(arch)
+    macs = batch * sum(space.blocks()[key].macs for key in keys)
+    onnx = partial(arch_onnx, space, arch, batch)
+    # The exporter names nodes by their module: `layers.Network` has a stem, blocks and a head.
+    prefixes = ("/stem/", *(f"/blocks.{i}/" for i in range(len(keys) - 2)), "/head/")
+    return lut.Whole(space.key(arch), keys, macs, onnx, prefixes)
 
 
 def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> list[tuple[Arch, float]]:
@@ -68,8 +117,8 @@ def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator
     return space.canonical(tuple(int(i) for i in np.where(take, end, arch)))
 
 
-def _block_onnx(spec: BlockSpec) -> bytes:
-    return module_onnx(spec.module(), spec.input_shape)
+def _block_onnx(spec: BlockSpec, batch: int) -> bytes:
+    return module_onnx(spec.module(), (batch, *spec.input_shape[1:]))
 
 
 def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:

@@ -8,7 +8,6 @@ from typing import Any
 import lut
 from targets.files import write_json
 
-from ..exporting.export import EXPORTER
 from . import networks
 from .work import Outcome, Work
 
@@ -23,11 +22,11 @@ def make_table(work: Work) -> Outcome:
     table = lut.space_table(
         work.target,
         space.space_id,
-        networks.parts(space),
-        networks.wholes(space, config.seed),
+        networks.parts(space, config.batch),
+        networks.wholes(space, config.seed, batch=config.batch),
         minutes=minutes,
         home=work.home,
-        exporter=EXPORTER,
+        exporter=networks.exporter(config.batch),
         seed=config.seed,
         log=work.run.log,
         progress=work.run.progress,

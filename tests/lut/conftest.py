@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import lut.build
+import lut.alone
 import lut.exported
 from lut import Part, Whole
 from lut.reference import EMPTY_KEY
@@ -134,6 +134,6 @@ class Device:
 @pytest.fixture
 def device(parts: list[Part], wholes: list[Whole], monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(parts, wholes)
-    monkeypatch.setattr(lut.build, "run_job", made.run_job)
+    monkeypatch.setattr(lut.alone, "run_job", made.run_job)
     monkeypatch.setattr(lut.exported, "run_job", made.run_job)
     return made

@@ -66,7 +66,7 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
         ({"blocks": {"a": {"alone_ms": 0.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is 0.0"),
         ({"blocks": {"a": {"alone_ms": -1.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is -1.0"),
         ({"blocks": {"a": {"alone_ms": 1.0, "weight_bytes": "8"}}}, "weight_bytes of 'a' is '8'"),
-        ({"version": 2}, "no table of version 1"),
+        ({"version": 1}, "no table of version 2"),
         ({"surprise": 1}, "unknown field 'surprise'"),
         ({"margin": 0.5}, "does not match its SHA-256"),
     ],

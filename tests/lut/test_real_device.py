@@ -22,8 +22,8 @@ def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(
     tmp_path: Path, parts, wholes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
-    monkeypatch.setattr(lut.build, "UNSTABLE_ROWS", 1.0)
-    monkeypatch.setattr(lut.build, "MOST_NOISE_PCT", {"cpu": 1e3})
+    monkeypatch.setattr(lut.alone, "UNSTABLE_ROWS", 1.0)
+    monkeypatch.setattr(lut.alone, "MOST_NOISE_PCT", {"cpu": 1e3})
     shown = []
 
     @contextmanager
