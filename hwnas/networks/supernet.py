@@ -45,6 +45,14 @@ class Supernet(nn.Module, ABC):
         """The deployed network of `arch` with a copy of the shared weights."""
 
 
+def use_batch_statistics(net: nn.Module) -> None:
+    """Let every norm of `net` use the statistics of the batch, and keep none."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
 def _weight(*shape: int) -> nn.Parameter:
     """Kaiming-normal by fan-out, as torchvision's MobileNets start."""
     fan_out = shape[0] * math.prod(shape[2:]) if shape[1] > 1 else math.prod(shape[2:])
@@ -226,13 +234,7 @@ class MobileSupernet(Supernet):
             self.stages.append(mixed)
             before = widest
         self.head = layers.Head(before, space.head_channels, space.scale.n_classes)
-        self._use_batch_statistics()
-
-    def _use_batch_statistics(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
