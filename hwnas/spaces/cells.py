@@ -120,9 +120,8 @@ class CellSpace(NetworkSpace):
         That is the raw last input, which the next cell reads, the inputs, the nodes so far, and a partial
         sum; an input that no later edge reads is counted all the same.
         """
-        side = plan.size_out if plan.wiring.concat else plan.size
         raw = [4 * b.c_in * b.size**2 for b in plan.before]
-        node = 4 * plan.c * side**2
+        node = 4 * plan.c * plan.size_out**2
         made = 4 * plan.c * plan.size**2
         out = [self._fixed(b, sum(raw[i + 1 :]) + i * made) for i, b in enumerate(plan.before)]
         for source, target in plan.wiring.edges:
