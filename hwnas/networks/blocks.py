@@ -187,7 +187,8 @@ class BlockSpec:
         if self.kind == "fused":
             return (Conv(self.c_in, mid, self.op.kernel, 1, self.size_out), project)
         depthwise = Conv(mid, mid, self.op.kernel, mid, self.size_out)
-        return (Conv(self.c_in, mid, 1, 1, self.size), depthwise, project)
+        expand = (Conv(self.c_in, mid, 1, 1, self.size),) if self.op.expand > 1 else ()
+        return (*expand, depthwise, project)
 
     @property
     def convs(self) -> tuple[Conv, ...]:

@@ -46,14 +46,14 @@ class Asked:
 Load = Callable[[Mapping[str, Any], Asked], NetworkSpace]
 
 
-def _mobile(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
+def _layers(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
     if asked.cells is not None or asked.channels is not None:
         raise UsageError(f"{asked.where}: a space of layers has no cells; leave out cells and channels")
     width = default_width_mult(asked.image_size) if asked.width_mult is None else asked.width_mult
     if not 0.25 <= width <= 8:
         raise UsageError(f"width multiplier {width} is outside 0.25 to 8")
     scale = Scale(asked.image_size, asked.in_channels, asked.n_classes, width)
-    return MobileSpace(read_definition(raw, asked.where), scale, asked.file)
+    return MobileSpace(read_definition(raw, asked.where), scale, asked.file, raw.get("space", "mobile"))
 
 
 def _cells(make: type[DartsSpace] | type[NasBench201Space]) -> Load:
@@ -103,7 +103,8 @@ def _scale(
 
 
 SPACES: dict[str, Load] = {
-    "mobile": _mobile,
+    "mobile": _layers,
+    "proxyless": _layers,
     "darts": _cells(DartsSpace),
     "nasbench201": _cells(NasBench201Space),
 }

@@ -5,6 +5,8 @@ first may also be skipped, so depth is searched too. The stages come from a TOML
 
 Scaling to the image: the first `n_down` strides of the file are kept (the final map is 4 to 7
 pixels wide), depths shrink with n_down / 5, and the default width with image_size / 64.
+
+The space `proxyless` is the same with the stages of the paper, `proxyless.toml`.
 """
 
 from __future__ import annotations
@@ -38,11 +40,12 @@ _PLAIN = Operation("none")
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage of the file, at 224 px and width 1."""
+    """One stage of the file, at 224 px and width 1. operations: its own, None for those of the file."""
 
     widths: tuple[int, ...]
     depth: int
     stride: int
+    operations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,13 @@ class Stage:
 class MobileSpace(NetworkSpace):
     """See the module's docstring; `load_space('mobile', …)` makes one."""
 
-    def __init__(self, definition: MobileFile, scale: Scale, file: str | None = None) -> None:
+    def __init__(
+        self, definition: MobileFile, scale: Scale, file: str | None = None, name: str = "mobile"
+    ) -> None:
         """File: the path of a user's stage file, kept so that `spec` can name it."""
         self.scale, self.definition, self._file = scale, definition, file
         self.stages, choices = _scale_stages(definition, scale)
-        super().__init__("mobile", choices)
+        super().__init__(name, choices)
         self.stem_channels = scaled_channels(definition.stem_channels, scale.width_mult)
         self.head_channels = scaled_channels(definition.head_channels, scale.width_mult)
         self.operations = {
@@ -235,8 +240,9 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
         depth = max(1, round(stage.depth * depth_share))
         width_choice = len(choices)
         choices.append(Choice(f"stage{number}", tuple(str(w) for w in widths)))
+        operations = stage.operations or definition.operations
         for i in range(depth):
-            options = definition.operations if i == 0 else (*definition.operations, SKIP)
+            options = operations if i == 0 else (*operations, SKIP)
             choices.append(Choice(f"stage{number}.{i}", options))
         layer_choices = tuple(range(width_choice + 1, len(choices)))
         stages.append(Stage(width_choice, widths, size, stride, layer_choices))
@@ -247,19 +253,14 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
 def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
     """The stage file as values; UsageError names the place of what is wrong."""
     known(raw, {"space", "operations", "stem", "head", "stages"}, where)
-    operations = different_names(raw, "operations", where)
-    for name in operations:
-        if name == SKIP or Operation.parse(str(name)).kind == "skip":
-            raise UsageError(
-                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
-            )
+    operations = _operations(raw, where)
     stem, head = need(raw, "stem", dict, where), need(raw, "head", dict, where)
     known(stem, {"channels", "stride"}, where, "stem.")
     known(head, {"channels"}, where, "head.")
     stages = []
     for i, stage in enumerate(need(raw, "stages", list, where), 1):
         place = f"stages[{i}]."
-        known(stage, {"widths", "depth", "stride"}, where, place)
+        known(stage, {"widths", "depth", "stride", "operations"}, where, place)
         widths = need(stage, "widths", list, where, place)
         if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
             raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
@@ -268,6 +269,7 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
                 tuple(widths),
                 positive(stage, "depth", where, place, range(1, 33)),
                 positive(stage, "stride", where, place, range(1, 3)),
+                _operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
             )
         )
     if not stages:
@@ -279,3 +281,13 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
         positive(head, "channels", where, "head."),
         tuple(stages),
     )
+
+
+def _operations(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    operations = different_names(table, "operations", where)
+    for name in operations:
+        if name == SKIP or Operation.parse(str(name)).kind == "skip":
+            raise UsageError(
+                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
+            )
+    return operations
