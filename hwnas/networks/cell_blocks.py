@@ -63,7 +63,8 @@ class CellBlock:
     """One distinct block of a cell space.
 
     kind: an operation's, or stem, stem-relu (with an activation before), reduce (factorised, stride 2),
-    residual (the basic ResNet block with stride 2), head, head-norm (with norm and activation before).
+    residual (the basic ResNet block with stride 2), norm, macro-conv, macro-sep, macro-max, macro-avg (a
+    pointwise layer, then the operation), head, head-norm (with norm and activation before).
     """
 
     kind: str
@@ -112,13 +113,13 @@ class CellBlock:
     @property
     def params(self) -> int:
         """Trainable parameters."""
-        return sum(c.params for c in self.convs) + (2 * self.c_in if self.kind == "head-norm" else 0)
+        return sum(c.params for c in self.convs) + (2 * self.c_in if self.kind in _LONE_NORM else 0)
 
     @property
     def file_bytes(self) -> int:
         """What the block adds to an exported fp32 file."""
         own = sum(s.conv.file_bytes if s.conv is not None else NODE_BYTES for s in self.steps)
-        return own + (4 * 4 * self.c_in if self.kind == "head-norm" else 0)
+        return own + (4 * 4 * self.c_in if self.kind in _LONE_NORM else 0)
 
     @property
     def peak_bytes(self) -> int:
@@ -209,6 +210,22 @@ def _head_norm(b: CellBlock) -> list[Step]:
     return [Step(plane), Step(plane, joint=True), *_head(b)]
 
 
+def _macro(b: CellBlock) -> list[Step]:
+    first = _out(Conv(b.c_in, b.c_out, 1, 1, b.size))
+    relu = Step(first.elements, joint=True)
+    after = CellBlock(
+        b.kind.removeprefix("macro-").replace("conv", "nor"), b.c_out, b.c_out, b.size, 1, b.kernel
+    )
+    if after.kind in ("max", "avg"):
+        return [first, relu, *_pool(after)]
+    steps = _separable(after) if after.kind == "sep" else _normal(after)
+    return [first, relu, *steps[1:], relu]
+
+
+def _norm(b: CellBlock) -> list[Step]:
+    return [Step(b.c_in * b.size**2)]
+
+
 def _relu(channels: int, size: int) -> Step:
     return Step(channels * size**2)
 
@@ -216,6 +233,9 @@ def _relu(channels: int, size: int) -> Step:
 def _out(conv: Conv) -> Step:
     return Step(conv.c_out * conv.size_out**2, conv)
 
+
+_LONE_NORM = ("head-norm", "norm")
+"""Kinds with a norm that no convolution takes in."""
 
 _STEPS = {
     "stem": _stem,
@@ -227,6 +247,11 @@ _STEPS = {
     "avg": _pool,
     "reduce": _reduce,
     "residual": _residual,
+    "norm": _norm,
+    "macro-conv": _macro,
+    "macro-sep": _macro,
+    "macro-max": _macro,
+    "macro-avg": _macro,
     "head": _head,
     "head-norm": _head_norm,
 }

@@ -130,6 +130,24 @@ def make(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
         return nn.Sequential(pool, nn.BatchNorm2d(c_out, affine=affine)) if pool_norm else pool
     if block.kind == "reduce":
         return FactorizedReduce(c_in, c_out, block.size, affine)
+    if block.kind == "norm":
+        return nn.BatchNorm2d(c_in, affine=affine)
+    if block.kind.startswith("macro-"):
+        return _macro(block, affine)
     if block.kind == "residual":
         return Residual(c_in, c_out)
     return Head(c_in, block.n_classes, norm=block.kind == "head-norm")
+
+
+def _macro(block: CellBlock, affine: bool) -> nn.Module:
+    """Pointwise convolution, norm, ReLU; then an operation of ENAS (Pham et al. 2018, section 2.3)."""
+    c, k = block.c_out, block.kernel
+    first = [nn.Conv2d(block.c_in, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine), nn.ReLU()]
+    if block.kind == "macro-max":
+        return nn.Sequential(*first, nn.MaxPool2d(3, 1, 1))
+    if block.kind == "macro-avg":
+        return nn.Sequential(*first, nn.AvgPool2d(3, 1, 1, count_include_pad=False))
+    convs = [nn.Conv2d(c, c, k, padding=k // 2, bias=False)]
+    if block.kind == "macro-sep":
+        convs = [nn.Conv2d(c, c, k, padding=k // 2, groups=c, bias=False), nn.Conv2d(c, c, 1, bias=False)]
+    return nn.Sequential(*first, *convs, nn.BatchNorm2d(c, affine=affine), nn.ReLU())

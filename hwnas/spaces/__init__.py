@@ -18,6 +18,7 @@ from ..space import NetworkSpace, Scale
 from .cells import CellSpace
 from .darts import DartsSpace, is_large
 from .definition import different_names, known, need, positive
+from .enas_macro import EnasMacroSpace
 from .mobile import MobileSpace, default_width_mult, read_definition
 from .nasbench201 import NasBench201Space
 
@@ -59,8 +60,6 @@ def _layers(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
 def _cells(make: type[DartsSpace] | type[NasBench201Space]) -> Load:
     def load(raw: Mapping[str, Any], asked: Asked) -> CellSpace:
         where = asked.where
-        if asked.width_mult is not None:
-            raise UsageError(f"{where}: a cell space has no width multiplier; give channels instead")
         known(raw, {"space", "operations", "nodes", "search", "deployed", "deployed_large"}, where)
         operations = different_names(raw, "operations", where)
         if NONE not in operations:
@@ -74,6 +73,16 @@ def _cells(make: type[DartsSpace] | type[NasBench201Space]) -> Load:
     return load
 
 
+def _macro(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
+    known(raw, {"space", "operations", "search", "deployed"}, asked.where)
+    operations = different_names(raw, "operations", asked.where)
+    deployed = _scale(raw, "deployed", asked, asked.cells, asked.channels)
+    search = _scale(raw, "search", asked, deployed.cells, None, affine=False)
+    if deployed.cells < 3:
+        raise UsageError(f"{asked.where}: {deployed.cells} layers are too few; give at least 3")
+    return EnasMacroSpace(operations, deployed.cells, deployed, search, asked.file)
+
+
 def _scale(
     raw: Mapping[str, Any],
     name: str,
@@ -83,6 +92,8 @@ def _scale(
     *,
     affine: bool = True,
 ) -> Scale:
+    if asked.width_mult is not None:
+        raise UsageError(f"{asked.where}: this space has no width multiplier; give channels instead")
     table = need(raw, name, dict, asked.where)
     known(table, {"cells", "channels"}, asked.where, f"{name}.")
     given = {"cells": cells, "channels": channels}
@@ -107,6 +118,7 @@ SPACES: dict[str, Load] = {
     "proxyless": _layers,
     "darts": _cells(DartsSpace),
     "nasbench201": _cells(NasBench201Space),
+    "enas-macro": _macro,
 }
 """How a definition becomes the space. A space's own is `<name>.toml` beside this file; the key `space` in
 a definition names the row, `mobile` when it is missing."""

@@ -157,10 +157,11 @@ class CellSpace(NetworkSpace):
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
-        return [_describe(self._specs[key], i) for i, key in enumerate(self.parts(arch))]
+        return [describe_block(self._specs[key], i) for i, key in enumerate(self.parts(arch))]
 
 
-def _describe(block: CellBlock, i: int) -> dict[str, Any]:
+def describe_block(block: CellBlock, i: int) -> dict[str, Any]:
+    """A block as a row for drawings; i: its place in the network."""
     after = [block.n_classes, 1, 1] if block.n_classes else [block.c_out, block.size_out, block.size_out]
     return {
         "name": block.key if block.kind in ("stem", "head") else f"block {i}",

@@ -253,7 +253,7 @@ def test_a_faulty_definition_names_the_place(tmp_path: Path, old: str, new: str,
 
 
 def test_widths_and_cells_are_refused_where_they_mean_nothing() -> None:
-    with pytest.raises(UsageError, match="no width multiplier"):
+    with pytest.raises(UsageError, match="has no width multiplier"):
         load_space("darts", image_size=32, in_channels=3, n_classes=10, width_mult=0.5)
     with pytest.raises(UsageError, match="no cells"):
         load_space("mobile", image_size=32, in_channels=3, n_classes=10, cells=8)
