@@ -57,7 +57,8 @@ class MixedCell(nn.Module):
             if state == len(states):
                 states.append(self._node(terms[state], by_pass[state], states))
             x = states[state]
-            for i, (t, found) in enumerate(zip(self.targets[state], edges(x[:, : self.c], mix), strict=True)):
+            mixed = x[:, : self.c] if self.wrapping.partial > 1 else x
+            for i, (t, found) in enumerate(zip(self.targets[state], edges(mixed, mix), strict=True)):
                 terms[t] += found
                 if self.wrapping.partial > 1:
                     passed = self._passed(x, state)
