@@ -83,7 +83,8 @@ class Edges(nn.Module):
     def _groups(self, targets: Targets) -> list[Targets]:
         return [targets] if self.batched else [(t,) for t in targets]
 
-    def _op(self, k: int) -> nn.Module | None:
+    def op(self, k: int) -> nn.Module | None:
+        """The module of option k; None for no edge."""
         found: nn.Module | None = self._modules.get(self.names[k])
         return found
 
@@ -94,7 +95,7 @@ class Edges(nn.Module):
         sums: dict[tuple[bool, Targets], Tensor] = {}
         jobs: list[tuple[Stack, Targets, Tensor]] = []
         for k, users in self._users(sets).items():
-            op = self._op(k)
+            op = self.op(k)
             if isinstance(op, Stack):
                 jobs += [(op, t, _rows(mix.weights, k, t, self.n)) for t in self._groups(users)]
         aux = self._modules.get(_AUX)
@@ -123,7 +124,7 @@ class Edges(nn.Module):
         columns: list[tuple[int, Shared]] = []
         users = self._users(sets)
         for k in users:
-            op = self._op(k)
+            op = self.op(k)
             if isinstance(op, Shared):
                 columns.append((k, op))
         wrapped = self.training and (self.wrapping.skip_dropout or self.wrapping.drop_path)
@@ -148,7 +149,7 @@ class Edges(nn.Module):
         """What probed options would give, times their weight, which is 0: only that gets a gradient."""
         source = Source(x.detach(), self.stride)
         for k, users in self._users(mix.probe).items():
-            op = self._op(k)
+            op = self.op(k)
             with torch.no_grad():
                 if isinstance(op, Stack):
                     y = op(source, users, None)

@@ -8,6 +8,8 @@ batch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -25,6 +27,17 @@ from .wrappers import Partial, Wrapper, Wrapping
 if TYPE_CHECKING:
     from ..space import Scale
     from ..spaces.cells import CellSpace
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePart:
+    """Rows of a parameter that belong to one option of a choice in one cell (`plan`)."""
+
+    plan: int
+    choice: int
+    option: int
+    parameter: str
+    rows: slice
 
 
 class MixedCell(nn.Module):
@@ -137,6 +150,21 @@ class CellSupernet(Pieces, Supernet):
             return cast(Tensor, cell(inputs, ready[cell.plan.kind]))
 
         return self.run(x, run_cell)
+
+    def edge_parts(self) -> Iterator[EdgePart]:
+        """Where the weights of every operation of every edge lie in the stacked parameters."""
+        for prefix, edges in self.named_modules():
+            if not isinstance(edges, Edges):
+                continue
+            _, plan, _, state = prefix.split(".")
+            cell = cast(MixedCell, self.pieces[int(plan)])
+            for option, name in enumerate(edges.names):
+                op = edges.op(option)
+                for tensor, p in op.named_parameters() if op is not None else ():
+                    rows = len(p) // edges.n
+                    for i, choice in enumerate(cell.choices[int(state)]):
+                        part = slice(i * rows, (i + 1) * rows)
+                        yield EdgePart(int(plan), choice, option, f"{prefix}.{name}.{tensor}", part)
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> nn.Module:

@@ -349,3 +349,19 @@ def test_every_weight_learns_from_a_mix_of_everything() -> None:
     _, mix = softmax_mix(DARTS, torch.float32)
     F.cross_entropy(net(images(DARTS), mix), LABELS).backward()
     assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_the_parts_of_an_edge_are_what_its_operation_learns() -> None:
+    """Only one edge is active: the gradient of the stacked parameters is its part."""
+    net = supernet(NB201, channels=4)
+    conv = NB201.operations.index("nor_conv_3x3")
+    arch = (conv, 0, 1, 0, 0, 1)  # node 1 by a convolution, then identities
+    net(images(NB201), Mix.one_hot(NB201.choices, arch)).sum().backward()
+    parameters = dict(net.named_parameters())
+    seen: dict[str, int] = {}
+    for part in net.edge_parts():
+        gradient = parameters[part.parameter].grad
+        active = part.option == arch[part.choice]
+        assert active == (gradient is not None and bool(gradient[part.rows].any()))
+        seen[part.parameter] = seen.get(part.parameter, 0) + len(range(*part.rows.indices(10**6)))
+    assert seen == {n: len(p) for n, p in parameters.items() if ".edges." in n}
