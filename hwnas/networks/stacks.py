@@ -9,6 +9,7 @@ of its last norm, which costs nothing and gives the weight its gradient.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class StackedNorm(nn.Module):
         return found
 
 
-class Stack(nn.Module):
+class Stack(nn.Module, ABC):
     """An operation on n edges. Weights of target t: the t-th part of every tensor."""
 
     def __init__(self, n: int, c: int) -> None:
@@ -123,9 +124,9 @@ class Stack(nn.Module):
         """Whether the output is in phases."""
         return False
 
+    @abstractmethod
     def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
         """(b, targets c, h / stride, w / stride), times the gain (targets,) of each target."""
-        raise NotImplementedError
 
     def pointwise(self, x: Tensor, weight: Tensor, targets: Targets) -> Tensor:
         """One pointwise convolution per target. x: (b, targets c, h, w)."""
