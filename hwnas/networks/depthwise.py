@@ -32,11 +32,17 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
     if fast and dilation == 2 and splits(x, stride):
         y = depthwise_conv2d(to_phases(x, stride), weight)
         return y if stride == 2 else from_phases(y)
-    if fast and dilation == 1 and weight.shape[-1] >= _LEAST_KERNEL:
+    if fast and dilation == 1 and _gains(x, weight.shape[-1], stride):
         out: Tensor = _Fast.apply(x, weight, stride)
         return out
     padding = dilation * (weight.shape[-1] // 2)
     return F.conv2d(x, weight, None, stride, padding, dilation, groups=weight.shape[0])
+
+
+def _gains(x: Tensor, kernel: int, stride: int) -> bool:
+    """Where oneDNN is slower: at kernel 7 columns of stride 2 are slow too."""
+    tiny = max(x.shape[2:]) <= stride * _TINY_MAP
+    return kernel >= _LEAST_KERNEL and (tiny or stride == 1 or kernel == _LEAST_KERNEL)
 
 
 def splits(x: Tensor, stride: int) -> bool:
