@@ -45,6 +45,14 @@ class Supernet(nn.Module, ABC):
         """The deployed network of `arch` with a copy of the shared weights."""
 
 
+def use_batch_statistics(net: nn.Module) -> None:
+    """Let every norm of `net` use the statistics of the batch, and keep none."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+
+
 def _weight(*shape: int) -> nn.Parameter:
     """Kaiming-normal by fan-out, as torchvision's MobileNets start."""
     fan_out = shape[0] * math.prod(shape[2:]) if shape[1] > 1 else math.prod(shape[2:])
@@ -94,10 +102,14 @@ class SharedBlock(nn.Module):
         inverted = [o for o in operations if o.kind == "mb"]
         fused = [o for o in operations if o.kind == "fused"]
         mid, kernel = c_in * max(o.expand for o in operations), max(o.kernel for o in operations)
-        self.expand, self.depthwise = _weight(mid, c_in, 1, 1), _weight(mid, 1, kernel, kernel)
+        self.depthwise = _weight(mid, 1, kernel, kernel)
+        if fused or mid > c_in:  # without expansion the depthwise layer comes first (MobileNetV2)
+            self.expand = _weight(mid, c_in, 1, 1)
         self.project, self.project_norm = _weight(c_out, mid, 1, 1), SharedNorm(c_out, 1 - residual)
         if inverted:
-            self.expand_norm, self.depthwise_norm = SharedNorm(mid), SharedNorm(mid)
+            self.depthwise_norm = SharedNorm(mid)
+            if mid > c_in:
+                self.expand_norm = SharedNorm(mid)
         if fused:
             fused_mid = c_in * max(o.expand for o in fused)
             kernel = max(o.kernel for o in fused)
@@ -117,7 +129,9 @@ class SharedBlock(nn.Module):
             weight = self._fused_weight(op.kernel, mid, c_in)
             y = _act(self.fused_norm(F.conv2d(x, weight, None, self.stride, op.kernel // 2)), op.act)
         else:
-            y = _act(self.expand_norm(F.conv2d(x, self.expand[:mid, :c_in])), op.act)
+            y = x
+            if op.expand > 1:
+                y = _act(self.expand_norm(F.conv2d(x, self.expand[:mid, :c_in])), op.act)
             y = depthwise_conv2d(y, _centre(self.depthwise, op.kernel)[:mid], self.stride)
             y = _act(self.depthwise_norm(y), op.act)
         if op.se:
@@ -146,7 +160,8 @@ class SharedBlock(nn.Module):
         if op.kind == "fused":
             _copy(block.expand, self._fused_weight(op.kernel, mid, spec.c_in), self.fused_norm)
         else:
-            _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
+            if op.expand > 1:
+                _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
             _copy(block.depthwise, _centre(self.depthwise, op.kernel)[:mid], self.depthwise_norm)
         _copy(block.project, self.project[: spec.c_out, :mid], self.project_norm)
         if isinstance(block.squeeze, layers.SqueezeExcite):
@@ -226,13 +241,7 @@ class MobileSupernet(Supernet):
             self.stages.append(mixed)
             before = widest
         self.head = layers.Head(before, space.head_channels, space.scale.n_classes)
-        self._use_batch_statistics()
-
-    def _use_batch_statistics(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""

@@ -14,7 +14,7 @@ import lut
 from ..cost import CostModel
 from ..exporting.export import onnx_bytes
 from ..mix import Arch
-from ..networks.blocks import BlockSpec
+from ..networks.blocks import Priced
 from ..space import NetworkSpace
 
 N_WHOLE = 28
@@ -64,11 +64,10 @@ def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> lis
 
 def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator) -> Arch:
     """A random architecture with a random share of its options taken from `end`."""
-    take = rng.random(len(arch)) < rng.random()
-    return space.canonical(tuple(int(i) for i in np.where(take, end, arch)))
+    return space.cross_over(end, arch, rng, share=rng.random())
 
 
-def _block_onnx(spec: BlockSpec) -> bytes:
+def _block_onnx(spec: Priced) -> bytes:
     return module_onnx(spec.module(), spec.input_shape)
 
 
