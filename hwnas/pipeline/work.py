@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import targets
+from lut.home import data_home
 from targets import Target
 from targets.files import read_json
 
@@ -23,7 +24,6 @@ from ..evaluate import SharedWeights
 from ..mix import Arch
 from ..networks.supernet import Supernet
 from ..runs.config import SearchConfig
-from lut.home import data_home
 from ..runs.run_dir import RunDir
 from ..space import NetworkSpace
 from ..spaces import load_space
