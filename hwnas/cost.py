@@ -23,7 +23,7 @@ from torch import Tensor
 from .budget import METRICS
 from .eliminate import eliminate
 from .mix import Arch, Mix
-from .networks.blocks import BlockSpec
+from .networks.blocks import Priced
 from .space import NetworkSpace
 
 _ARITY = 3
@@ -58,7 +58,7 @@ class LatencySource(Protocol):
 FILE_BASE_BYTES = 600
 """Bytes of an exported file without any block: header, opset, inputs, outputs."""
 
-PAPER: Mapping[str, tuple[Callable[[BlockSpec], float], float]] = {
+PAPER: Mapping[str, tuple[Callable[[Priced], float], float]] = {
     "macs": (lambda b: float(b.macs), 0.0),
     "params": (lambda b: float(b.params), 0.0),
     "size_mb": (lambda b: b.file_bytes / 1e6, FILE_BASE_BYTES / 1e6),
@@ -83,6 +83,7 @@ class CostModel:
             values["latency_ms"] = {k: latency.latency_ms(k) for k in blocks}
             fixed["latency_ms"] = latency.intercept_ms
         self.metrics = tuple(m for m in METRICS if m in values)
+        self._scopes = {p.choices: p.keys.shape for p in space.positions}
         # The last table is no metric: the weights, whose square belongs to the latency.
         self._square = latency.square_ms_per_mb2 if latency else 0.0
         values[_WEIGHTS] = {k: latency.weight_mb(k) if latency else 0.0 for k in blocks}
@@ -95,20 +96,25 @@ class CostModel:
     def _stack(
         self, values: Mapping[str, Mapping[str, float]]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Tables (metrics + 1, positions, a, b, c), padded with 0; choices (positions, 3), -1 = none."""
-        positions = self.space.positions
-        shape = [max(p.keys.reshape(_pad(p.keys.shape)).shape[i] for p in positions) for i in range(_ARITY)]
+        """Tables (metrics + 1, scopes, a, b, c), padded with 0; choices (scopes, 3), -1 = none.
+
+        Positions that the same choices rule, such as one edge in all cells, share a scope.
+        """
+        rows = {scope: i for i, scope in enumerate(self._scopes)}
+        shape = [max(_pad(s)[i] for s in self._scopes.values()) for i in range(_ARITY)]
         names = (*self.metrics, _WEIGHTS)
-        table = np.zeros((len(names), len(positions), *shape))
-        columns = np.full((len(positions), _ARITY), -1, dtype=np.int64)
-        for i, p in enumerate(positions):
+        table = np.zeros((len(names), len(rows), *shape))
+        columns = np.full((len(rows), _ARITY), -1, dtype=np.int64)
+        for p in self.space.positions:
+            i = rows[p.choices]
             columns[i, : len(p.choices)] = p.choices
             keys = p.keys.reshape(_pad(p.keys.shape))
-            where = tuple(slice(n) for n in keys.shape)
+            cells = table[:, i][(slice(None), *(slice(n) for n in keys.shape))]
             for m, name in enumerate(names):
+                combine, held = (np.maximum, p.held_bytes / 1e6) if name in MAXIMA else (np.add, 0.0)
                 lookup = values[name]
-                flat = [0.0 if k is None else lookup[k] for k in keys.ravel()]
-                table[m, i][where] = np.reshape(flat, keys.shape)
+                flat = [0.0 if k is None else held + lookup[k] for k in keys.ravel()]
+                combine(cells[m], np.reshape(flat, keys.shape), out=cells[m])
         return table, columns
 
     def of(self, archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
@@ -125,8 +131,8 @@ class CostModel:
         return costs
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:
-        """Expected costs of a mix: per metric a scalar, differentiable in the weights."""
-        flat = mix.flat()
+        """Expected costs of a mix: per metric a scalar, differentiable in weights and edge weights."""
+        flat = torch.cat(mix.scaled)
         one = flat.new_ones(1)
         table, index = self._on(flat)
         weights = torch.cat([flat, flat.new_zeros(1), one])[index]
@@ -185,9 +191,10 @@ class CostModel:
         for _ in range(_TANGENTS):
             table = self._table[m] + 2 * square * at * self._table[-1]
             factors = [
-                (p.choices, table[i][tuple(slice(n) for n in _pad(p.keys.shape))].reshape(p.keys.shape))
-                for i, p in enumerate(self.space.positions)
+                (scope, table[i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
+                for i, (scope, shape) in enumerate(self._scopes.items())
             ]
+            factors += [(node.choices, node.penalty(self.space.n_options)) for node in self.space.nodes]
             arch = eliminate(factors, self.space.n_options, largest=bool(self._maxima[m]))[1]
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:

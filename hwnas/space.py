@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from targets.errors import UsageError, did_you_mean
 
 from .mix import Arch, Choice
+from .node import find_nodes
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from .networks.blocks import BlockSpec
+    from .networks.blocks import Priced
     from .networks.supernet import Supernet
+    from .networks.wrappers import Wrapper
 
 
 class Space:
@@ -37,20 +39,26 @@ class Space:
         self.choices = tuple(choices)
         self.n_options = np.array([len(c.options) for c in self.choices], dtype=np.int64)
         self._offsets = np.concatenate([[0], np.cumsum(self.n_options)])
+        self.nodes = find_nodes(name, self.choices)
+        inside = {c for node in self.nodes for c in node.choices}
+        self._free = tuple(c for c in range(len(self.choices)) if c not in inside)
 
     @property
     def size(self) -> int:
-        """How many tuples of options there are (equivalent architectures counted apart)."""
-        return math.prod(int(n) for n in self.n_options)
+        """How many valid architectures there are (equivalent ones counted apart)."""
+        free = math.prod(int(self.n_options[c]) for c in self._free)
+        return free * math.prod(node.size(self.n_options) for node in self.nodes)
 
     def canonical(self, arch: Arch) -> Arch:
         """The one representative of all architectures that are the same network."""
         return arch
 
     def valid(self, arch: Arch) -> bool:
-        """Whether `arch` has one existing option per choice."""
-        return len(arch) == len(self.choices) and all(
-            0 <= i < n for i, n in zip(arch, self.n_options, strict=True)
+        """Whether `arch` has one existing option per choice and as many edges per node as are kept."""
+        return (
+            len(arch) == len(self.choices)
+            and all(0 <= i < n for i, n in zip(arch, self.n_options, strict=True))
+            and all(len(node.kept(arch)) == node.keep for node in self.nodes)
         )
 
     def key(self, arch: Arch) -> str:
@@ -62,8 +70,32 @@ class Space:
         return hashlib.sha256(self.key(arch).encode()).hexdigest()[:10]
 
     def sample(self, rng: np.random.Generator) -> Arch:
-        """A canonical architecture, each choice uniform."""
-        return self.canonical(tuple(int(i) for i in rng.integers(0, self.n_options)))
+        """A canonical architecture: each free choice, and each node's edges and operations, uniform."""
+        return self.canonical(self._draw(rng))
+
+    def _draw(self, rng: np.random.Generator) -> Arch:
+        drawn = rng.integers(0, self.n_options)
+        for node in self.nodes:
+            kept = rng.choice(len(node.choices), size=node.keep, replace=False)
+            for i, c in enumerate(node.choices):
+                real = [k for k in range(int(self.n_options[c])) if k != node.none[i]]
+                drawn[c] = real[rng.integers(len(real))] if i in kept else node.none[i]
+        return tuple(int(i) for i in drawn)
+
+    def _settle(self, arch: NDArray[np.int64], source: Arch, rng: np.random.Generator) -> Arch:
+        """`arch` with `keep` edges per node: surplus ones are dropped, missing ones are those of `source`.
+
+        `source` is valid, so it has an edge to give wherever one is missing.
+        """
+        out = [int(i) for i in arch]
+        for node in self.nodes:
+            kept = node.kept(out)
+            for i in rng.permutation(kept)[: max(0, len(kept) - node.keep)]:
+                out[node.choices[i]] = node.none[i]
+            spare = [i for i in node.kept(source) if i not in kept]
+            for i in rng.permutation(spare)[: max(0, node.keep - len(kept))]:
+                out[node.choices[i]] = source[node.choices[i]]
+        return tuple(out)
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float | None = None) -> Arch:
         """Another architecture: each choice redrawn with probability `rate` (default 2/n).
@@ -75,22 +107,27 @@ class Space:
         for _ in range(1000):
             redraw = rng.random(len(current)) < rate
             redraw[rng.integers(len(current))] = True
-            drawn = rng.integers(0, self.n_options)
-            child = self.canonical(tuple(int(i) for i in np.where(redraw, drawn, current)))
+            drawn = self._draw(rng)
+            child = self.canonical(self._settle(np.where(redraw, drawn, current), drawn, rng))
             if child != own:
                 return child
         raise UsageError(f"space {self.name}: found no second architecture; give it more options")
 
-    def cross_over(self, a: Arch, b: Arch, rng: np.random.Generator) -> Arch:
-        """Uniform crossover: each choice from `a` or `b` with equal probability."""
-        take = rng.random(len(a)) < 0.5
-        return self.canonical(tuple(int(i) for i in np.where(take, a, b)))
+    def cross_over(self, a: Arch, b: Arch, rng: np.random.Generator, share: float = 0.5) -> Arch:
+        """Uniform crossover: each choice from `a` with probability `share`, else from `b`."""
+        take = rng.random(len(a)) < share
+        return self.canonical(self._settle(np.where(take, a, b), a, rng))
 
     def enumerate(self) -> Iterator[Arch]:
         """Every canonical architecture once."""
         seen: set[Arch] = set()
-        for arch in itertools.product(*(range(int(n)) for n in self.n_options)):
-            canonical = self.canonical(arch)
+        parts: list[list[tuple[tuple[int, int], ...]]]
+        parts = [[((c, k),) for k in range(int(self.n_options[c]))] for c in self._free]
+        parts += [list(node.options(self.n_options)) for node in self.nodes]
+        # The last choice runs fastest, as in a nested loop over the choices.
+        parts.sort(key=lambda part: part[0][0][0])
+        for picked in itertools.product(*parts):
+            canonical = self.canonical(tuple(k for _, k in sorted(itertools.chain.from_iterable(picked))))
             if canonical not in seen:
                 seen.add(canonical)
                 yield canonical
@@ -139,32 +176,47 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the search network and the deployed network may differ in."""
+    """What the search network and the deployed network may differ in.
+
+    cells, channels: of cell spaces; channels are those of the first cells. affine: whether the norms inside
+    the cells learn scale and shift; the search network's do not.
+    """
 
     image_size: int
     in_channels: int
     n_classes: int
-    width_mult: float
+    width_mult: float = 1.0
+    cells: int = 0
+    channels: int = 0
+    affine: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One place of the network, ruled by one to three choices.
+    """One place of the network, ruled by up to three choices.
 
     choices: indices into `space.choices`. keys: the key of the block that stands there, per
     combination of their options (object array, one axis per choice); None where nothing stands.
-    Every cost of the space is a table of this shape.
+    Every cost of the space is a table of this shape. held_bytes: fp32 activations of one image that
+    others need later and that therefore live while the block runs.
     """
 
     choices: tuple[int, ...]
     keys: NDArray[np.object_]
+    held_bytes: int = 0
 
 
 class NetworkSpace(Space, ABC):
     """A space whose architectures are networks, made of blocks at positions."""
 
     scale: Scale
+    """Of the network that is deployed, and priced."""
     positions: tuple[Position, ...]
+
+    @property
+    def search_scale(self) -> Scale:
+        """Of the network that is searched."""
+        return self.scale
 
     @property
     @abstractmethod
@@ -176,7 +228,7 @@ class NetworkSpace(Space, ABC):
         """The JSON from which `load_space(**spec)` makes this space again."""
 
     @abstractmethod
-    def blocks(self) -> dict[str, BlockSpec]:
+    def blocks(self) -> Mapping[str, Priced]:
         """Every distinct block of the space by key, stem and head included."""
 
     @abstractmethod
@@ -184,12 +236,15 @@ class NetworkSpace(Space, ABC):
         """The blocks of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
 
     @abstractmethod
-    def build(self, arch: Arch) -> nn.Module:
-        """The deployed network: images (b, c, h, w) to logits (b, n_classes)."""
+    def build(self, arch: Arch, scale: Scale | None = None) -> nn.Module:
+        """The network at `scale` (None: as deployed): images (b, c, h, w) to logits (b, n_classes)."""
 
     @abstractmethod
-    def supernet(self) -> Supernet:
-        """The network that holds the shared weights of all architectures."""
+    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
+        """The network that holds the shared weights of all architectures, at `scale` (None: search_scale).
+
+        wrappers: what its edges are wrapped in (`networks.wrappers`).
+        """
 
     def parts(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""

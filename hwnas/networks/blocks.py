@@ -7,16 +7,66 @@ torch's FLOP counter, ptflops and the size of exported files.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
+
+class Priced(Protocol):
+    """A distinct block of any space: what tables file it under, what it costs on paper, and its module."""
+
+    @property
+    def key(self) -> str:
+        """Operation and shapes: the row of a latency table, shared by all spaces."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Blocks that behave alike on a device."""
+        ...
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """Numbers for a latency predictor; the same names for all blocks of a space."""
+        ...
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """(1, c_in, size, size)."""
+        ...
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linear layers, one image."""
+        ...
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        ...
+
+    @property
+    def file_bytes(self) -> int:
+        """What the block adds to an exported fp32 file."""
+        ...
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest sum of fp32 activations that live at once, one image."""
+        ...
+
+    def module(self) -> nn.Module:
+        """The block as a torch module with fresh weights, input `input_shape`."""
+        ...
+
+
 _NAME = re.compile(r"(?P<kind>mb|fused)(?P<kernel>[357])e(?P<expand>[1-8])(?P<se>-se)?(?P<hs>-hs)?")
-_NODE_BYTES = 110
+NODE_BYTES = 110
 """Graph bytes per convolution in an exported file: node, names, shapes (tests/hwnas/test_blocks.py)."""
 
 
@@ -52,7 +102,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution or linear layer: shapes and what they cost."""
+    """One convolution or linear layer: shapes and what they cost.
+
+    batch_norm: a norm follows; else there is a bias, unless `bare`.
+    """
 
     c_in: int
     c_out: int
@@ -60,6 +113,7 @@ class Conv:
     groups: int
     size_out: int
     batch_norm: bool = True
+    bare: bool = False
 
     @property
     def weights(self) -> int:
@@ -74,12 +128,12 @@ class Conv:
     @property
     def params(self) -> int:
         """Trainable parameters: weights and the scale and shift of the BN, or the bias."""
-        return self.weights + self.c_out * (2 if self.batch_norm else 1)
+        return self.weights + (0 if self.bare else self.c_out * (2 if self.batch_norm else 1))
 
     @property
     def file_bytes(self) -> int:
         """fp32 bytes in the exported file, where BN is folded into weight and bias."""
-        return 4 * (self.weights + self.c_out) + _NODE_BYTES
+        return 4 * (self.weights + (0 if self.bare else self.c_out)) + NODE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +187,8 @@ class BlockSpec:
         if self.kind == "fused":
             return (Conv(self.c_in, mid, self.op.kernel, 1, self.size_out), project)
         depthwise = Conv(mid, mid, self.op.kernel, mid, self.size_out)
-        return (Conv(self.c_in, mid, 1, 1, self.size), depthwise, project)
+        expand = (Conv(self.c_in, mid, 1, 1, self.size),) if self.op.expand > 1 else ()
+        return (*expand, depthwise, project)
 
     @property
     def convs(self) -> tuple[Conv, ...]:

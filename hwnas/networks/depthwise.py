@@ -1,10 +1,12 @@
-"""Depthwise convolution with a backward pass that is fast on small maps on a CPU.
+"""Depthwise convolution with a backward pass that is fast on a CPU.
 
-oneDNN's weight gradient of a depthwise convolution reaches 1.4 GMAC/s for kernels of 5 and 7, against
-20 for kernel 3; at 32 px it was half of a training step. On a small map all pairs (input pixel, output
-pixel) are few, so one batched matrix product correlates them, and a 0/1 matrix sums each pair into the
-kernel weight that joins it. Forward and input gradient stay oneDNN's. `benchmarks/depthwise.py` prints
-the table.
+oneDNN's weight gradient of a depthwise convolution reaches 20 GMAC/s for kernels of width 3 or less, and a
+tenth of that for wider ones; with dilation its whole backward pass is as slow. So wide kernels are split
+into columns of width 3, each an ordinary convolution of a shifted input, and a dilated convolution is an
+undilated one of the four phases of its input (every second row and column). On the smallest maps one batched
+matrix product of all pairs (input pixel, output pixel), summed by a 0/1 matrix into the kernel weight that
+joins them, is faster still. All of it is exact and can be differentiated again. `benchmarks/depthwise.py`
+prints the table.
 """
 
 from __future__ import annotations
@@ -16,20 +18,56 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 _LEAST_KERNEL = 5
-_LARGEST_MAP = 8
+_TINY_MAP = 4
+_COLUMNS = 3
 
 
-def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """`F.conv2d` of x (b, c, h, w) with one kernel per channel (c, 1, k, k), k odd, padding k // 2."""
-    small = max(x.shape[2:]) <= _LARGEST_MAP and weight.shape[-1] >= _LEAST_KERNEL
-    if small and weight.requires_grad and torch.is_grad_enabled() and x.device.type == "cpu":
-        out: Tensor = _SmallMap.apply(x, weight, stride)
+def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """`F.conv2d` of x (b, c, h, w) with a kernel per channel (c, 1, k, k), k odd, padded by half of it."""
+    fast = weight.requires_grad or x.requires_grad
+    fast = fast and torch.is_grad_enabled() and x.device.type == "cpu"
+    if fast and dilation == 2 and splits(x, stride):
+        y = depthwise_conv2d(to_phases(x, stride), weight)
+        return y if stride == 2 else from_phases(y)
+    if fast and dilation == 1 and _gains(x, weight.shape[-1], stride):
+        out: Tensor = _Fast.apply(x, weight, stride)
         return out
-    return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=weight.shape[0])
+    padding = dilation * (weight.shape[-1] // 2)
+    return F.conv2d(x, weight, None, stride, padding, dilation, groups=weight.shape[0])
+
+
+def _gains(x: Tensor, kernel: int, stride: int) -> bool:
+    """Where oneDNN is slower: at kernel 7 columns of stride 2 are slow too."""
+    tiny = max(x.shape[2:]) <= stride * _TINY_MAP
+    return kernel >= _LEAST_KERNEL and (tiny or stride == 1 or kernel == _LEAST_KERNEL)
+
+
+def splits(x: Tensor, stride: int) -> bool:
+    """Whether `to_phases` takes x (b, c, h, w): stride 1 needs even sides."""
+    return stride == 2 or (x.shape[2] % 2 == 0 and x.shape[3] % 2 == 0)
+
+
+def to_phases(x: Tensor, stride: int) -> Tensor:
+    """What a convolution with dilation 2 and an even padding reads as an undilated one.
+
+    x: (b, c, h, w). Stride 1: the four phases as images, (4 b, c, h / 2, w / 2). Stride 2: the even one
+    alone.
+    """
+    if stride == 2:
+        return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+    b, c, h, w = x.shape
+    y = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c).permute(2, 4, 0, 1, 3, 5)
+    return y.reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def from_phases(y: Tensor) -> Tensor:
+    """The inverse of `to_phases` with stride 1."""
+    b, c, h, w = y.shape
+    x = y.permute(0, 2, 3, 1).reshape(2, 2, b // 4, h, w, c).permute(2, 3, 0, 4, 1, 5)
+    return x.reshape(b // 4, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
 
 
 @contextmanager
@@ -53,41 +91,72 @@ def _is_plain_depthwise(layer: nn.Conv2d) -> bool:
         layer.groups == layer.in_channels == layer.out_channels
         and layer.bias is None
         and layer.kernel_size == (kernel, kernel)
-        and layer.padding == (kernel // 2, kernel // 2)
-        and layer.dilation == (1, 1)
+        and layer.dilation in ((1, 1), (2, 2))
+        and layer.padding == (layer.dilation[0] * (kernel // 2),) * 2
         and layer.stride[0] == layer.stride[1]
         and layer.padding_mode == "zeros"
     )
 
 
 def _forward_of(layer: nn.Conv2d) -> Any:
-    return lambda x: depthwise_conv2d(x, layer.weight, layer.stride[0])
+    return lambda x: depthwise_conv2d(x, layer.weight, layer.stride[0], layer.dilation[0])
 
 
-class _SmallMap(torch.autograd.Function):
+class _Fast(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride = stride
+    def forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
         return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=weight.shape[0])
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        x, weight, ctx.stride = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
     def backward(ctx: Any, flow: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            k, c = weight.shape[-1], weight.shape[0]
-            strides, padding = [ctx.stride] * 2, [k // 2] * 2
-            to_x = torch.ops.aten.convolution_backward(
-                flow, x, weight, None, strides, padding, [1, 1], False, [0, 0], c, [True, False, False]
-            )[0]
+            to_x = _input_gradient(x, weight, flow, ctx.stride)
         if ctx.needs_input_grad[1]:
-            to_weight = _weight_gradient(x, flow, weight.shape[-1], ctx.stride)
+            tiny = max(flow.shape[2:]) <= _TINY_MAP
+            gradient = _gradient_by_pairs if tiny else _gradient_by_columns
+            to_weight = gradient(x, flow, weight.shape[-1], ctx.stride)
         return to_x, to_weight, None
 
 
-def _weight_gradient(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
+def _input_gradient(x: Tensor, weight: Tensor, flow: Tensor, stride: int) -> Tensor:
+    """With stride 1 the convolution with the kernel turned round, which is faster than oneDNN's own."""
+    if stride == 1:
+        return depthwise_conv2d(flow, weight.flip(2, 3))
+    found: Tensor = _convolution_backward(flow, x, weight, stride, weight.shape[-1] // 2, 0)
+    return found
+
+
+def _gradient_by_columns(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
+    """As `_gradient_by_pairs`, by kernels of at most three columns on shifted inputs."""
+    parts = []
+    for first in range(0, k, _COLUMNS):
+        last = min(first + _COLUMNS, k) - 1
+        shifted = F.pad(x, (k // 2 - first, last - k // 2))
+        like = x.new_empty(x.shape[1], 1, k, last - first + 1)
+        parts.append(_convolution_backward(flow, shifted, like, stride, (k // 2, 0), 1))
+    return torch.cat(parts, dim=3)
+
+
+def _convolution_backward(
+    flow: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int | tuple[int, int], which: int
+) -> Tensor:
+    """The gradient of the input (which = 0) or the weight (1) of a depthwise convolution."""
+    paddings = [padding] * 2 if isinstance(padding, int) else list(padding)
+    wanted = [which == 0, which == 1, False]
+    found: Tensor = torch.ops.aten.convolution_backward(
+        flow, x, weight, None, [stride] * 2, paddings, [1, 1], False, [0, 0], weight.shape[0], wanted
+    )[which]
+    return found
+
+
+def _gradient_by_pairs(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
     """x: (b, c, h, w). flow: gradient of the output (b, c, h', w'). Returns (c, 1, k, k)."""
     b, c, h, w = x.shape
     h_out, w_out = flow.shape[2:]

@@ -56,10 +56,11 @@ class Block(nn.Module):
         """Residual adds the input to the output; the caller guarantees that the shapes agree."""
         super().__init__()
         mid, self.residual = c_in * op.expand, residual
+        self.expand: nn.Module
         if op.kind == "fused":
             self.expand = ConvBN(c_in, mid, op.kernel, stride=stride, act=op.act)
         else:
-            self.expand = ConvBN(c_in, mid, 1, act=op.act)
+            self.expand = ConvBN(c_in, mid, 1, act=op.act) if op.expand > 1 else nn.Identity()
             self.depthwise = ConvBN(mid, mid, op.kernel, stride=stride, groups=mid, act=op.act)
         self.squeeze = SqueezeExcite(mid) if op.se else nn.Identity()
         self.project = ConvBN(mid, c_out, 1, act="none")

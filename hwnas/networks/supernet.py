@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,14 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def extract(self, arch: Arch) -> nn.Module:
         """The deployed network of `arch` with a copy of the shared weights."""
+
+
+def use_batch_statistics(net: nn.Module) -> None:
+    """Let every norm of `net` use the statistics of the batch, and keep none."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = module.num_batches_tracked = None
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -94,10 +102,14 @@ class SharedBlock(nn.Module):
         inverted = [o for o in operations if o.kind == "mb"]
         fused = [o for o in operations if o.kind == "fused"]
         mid, kernel = c_in * max(o.expand for o in operations), max(o.kernel for o in operations)
-        self.expand, self.depthwise = _weight(mid, c_in, 1, 1), _weight(mid, 1, kernel, kernel)
+        self.depthwise = _weight(mid, 1, kernel, kernel)
+        if fused or mid > c_in:  # without expansion the depthwise layer comes first (MobileNetV2)
+            self.expand = _weight(mid, c_in, 1, 1)
         self.project, self.project_norm = _weight(c_out, mid, 1, 1), SharedNorm(c_out, 1 - residual)
         if inverted:
-            self.expand_norm, self.depthwise_norm = SharedNorm(mid), SharedNorm(mid)
+            self.depthwise_norm = SharedNorm(mid)
+            if mid > c_in:
+                self.expand_norm = SharedNorm(mid)
         if fused:
             fused_mid = c_in * max(o.expand for o in fused)
             kernel = max(o.kernel for o in fused)
@@ -117,7 +129,9 @@ class SharedBlock(nn.Module):
             weight = self._fused_weight(op.kernel, mid, c_in)
             y = _act(self.fused_norm(F.conv2d(x, weight, None, self.stride, op.kernel // 2)), op.act)
         else:
-            y = _act(self.expand_norm(F.conv2d(x, self.expand[:mid, :c_in])), op.act)
+            y = x
+            if op.expand > 1:
+                y = _act(self.expand_norm(F.conv2d(x, self.expand[:mid, :c_in])), op.act)
             y = depthwise_conv2d(y, _centre(self.depthwise, op.kernel)[:mid], self.stride)
             y = _act(self.depthwise_norm(y), op.act)
         if op.se:
@@ -146,7 +160,8 @@ class SharedBlock(nn.Module):
         if op.kind == "fused":
             _copy(block.expand, self._fused_weight(op.kernel, mid, spec.c_in), self.fused_norm)
         else:
-            _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
+            if op.expand > 1:
+                _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
             _copy(block.depthwise, _centre(self.depthwise, op.kernel)[:mid], self.depthwise_norm)
         _copy(block.project, self.project[: spec.c_out, :mid], self.project_norm)
         if isinstance(block.squeeze, layers.SqueezeExcite):
@@ -226,13 +241,7 @@ class MobileSupernet(Supernet):
             self.stages.append(mixed)
             before = widest
         self.head = layers.Head(before, space.head_channels, space.scale.n_classes)
-        self._use_batch_statistics()
-
-    def _use_batch_statistics(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
@@ -242,7 +251,7 @@ class MobileSupernet(Supernet):
             for layer, choice in zip(mixed.children(), stage.layers, strict=True):
                 x = layer(x, choice, mix, width, mask)
         conv, norm, act = self.head.conv.children()
-        weight = conv.get_parameter("weight")[:, : x.shape[1]]
+        weight = cast(Tensor, conv.weight)[:, : x.shape[1]]  # an attribute: `functional_call` may replace it
         x = act(norm(F.conv2d(x, weight)))
         logits: Tensor = self.head.classify(self.head.flatten(self.head.pool(x)))
         return logits

@@ -14,7 +14,7 @@ import lut
 from ..cost import CostModel
 from ..exporting.export import EXPORTER, onnx_bytes
 from ..mix import Arch
-from ..networks.blocks import BlockSpec
+from ..networks.blocks import Priced
 from ..space import NetworkSpace
 
 N_WHOLE = 28
@@ -39,10 +39,10 @@ def parts(space: NetworkSpace, batch: int = 1) -> list[lut.Part]:
     ]
 
 
-def _features(spec: BlockSpec, batch: int) -> dict[str, float]:
+def _features(spec: Priced, batch: int) -> dict[str, float]:
     """Those of one image; work and traffic grow with the batch, weights do not."""
     one = spec.features
-    work = {name: batch * one[name] for name in ("macs", "depthwise_macs")}
+    work = {name: batch * one[name] for name in ("macs", "depthwise_macs") if name in one}
     return {**one, **work, "bytes": batch * one["bytes"] - (batch - 1) * one["weight_bytes"]}
 
 
@@ -113,11 +113,10 @@ def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> lis
 
 def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator) -> Arch:
     """A random architecture with a random share of its options taken from `end`."""
-    take = rng.random(len(arch)) < rng.random()
-    return space.canonical(tuple(int(i) for i in np.where(take, end, arch)))
+    return space.cross_over(end, arch, rng, share=rng.random())
 
 
-def _block_onnx(spec: BlockSpec, batch: int) -> bytes:
+def _block_onnx(spec: Priced, batch: int) -> bytes:
     return module_onnx(spec.module(), (batch, *spec.input_shape[1:]))
 
 

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from targets.files import write_atomic, write_json
 
 from ..report import write_report
+from ..space import Position
 from .front import OBJECTIVES
 from .work import Outcome, Work, measured_columns
 
@@ -120,25 +121,33 @@ def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def option_costs(work: Work) -> list[dict[str, Any]]:
-    """What each operation of each layer costs (mean over the widths), and its share on the front."""
+    """What each operation of each layer or edge costs, and its share on the front.
+
+    Mean over the widths, sum over the cells that one choice rules.
+    """
     space = work.space
     front = work.archs(work.result("front")["front"])
     blocks_ms = work.table["blocks_ms"]
-    out = []
+    widths = {c for position in space.positions for c in position.choices[:-1]}
+    ruled: dict[int, list[Position]] = {}
     for position in space.positions:
-        if len(position.choices) < 2:
-            continue
-        choice = position.choices[-1]
+        if position.choices and position.choices[-1] not in widths:
+            ruled.setdefault(position.choices[-1], []).append(position)
+    out = []
+    for choice, positions in ruled.items():
         for k, option in enumerate(space.choices[choice].options):
-            keys = [key for key in np.atleast_1d(position.keys[..., k]).ravel() if key is not None]
             share = sum(a[choice] == k for a in front) / max(1, len(front))
-            cost = float(np.mean([blocks_ms[key] for key in keys])) if keys else 0.0
             out.append(
                 {
                     "layer": space.choices[choice].name,
                     "option": option,
-                    "latency_ms": cost,
+                    "latency_ms": sum(_mean_ms(p, k, blocks_ms) for p in positions),
                     "chosen_share": share,
                 }
             )
     return out
+
+
+def _mean_ms(position: Position, option: int, blocks_ms: dict[str, float]) -> float:
+    keys = [key for key in np.atleast_1d(position.keys[..., option]).ravel() if key is not None]
+    return float(np.mean([blocks_ms[key] for key in keys])) if keys else 0.0

@@ -5,6 +5,8 @@ first may also be skipped, so depth is searched too. The stages come from a TOML
 
 Scaling to the image: the first `n_down` strides of the file are kept (the final map is 4 to 7
 pixels wide), depths shrink with n_down / 5, and the default width with image_size / 64.
+
+The space `proxyless` is the same with the stages of the paper, `proxyless.toml`.
 """
 
 from __future__ import annotations
@@ -12,23 +14,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from targets.errors import UsageError, did_you_mean
+from targets.errors import UsageError
 from targets.files import safe_name
 
 from ..mix import Arch, Choice
 from ..networks import layers
 from ..networks.blocks import BlockSpec, Operation
 from ..space import NetworkSpace, Position, Scale
+from .definition import different_names, known, need, positive
 
 if TYPE_CHECKING:
     from ..networks.supernet import Supernet
+    from ..networks.wrappers import Wrapper
 
 SKIP = "skip"
 _PLAIN = Operation("none")
@@ -36,11 +40,12 @@ _PLAIN = Operation("none")
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """One stage of the file, at 224 px and width 1."""
+    """One stage of the file, at 224 px and width 1. operations: its own, None for those of the file."""
 
     widths: tuple[int, ...]
     depth: int
     stride: int
+    operations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,13 @@ class Stage:
 class MobileSpace(NetworkSpace):
     """See the module's docstring; `load_space('mobile', …)` makes one."""
 
-    def __init__(self, definition: MobileFile, scale: Scale, file: str | None = None) -> None:
+    def __init__(
+        self, definition: MobileFile, scale: Scale, file: str | None = None, name: str = "mobile"
+    ) -> None:
         """File: the path of a user's stage file, kept so that `spec` can name it."""
         self.scale, self.definition, self._file = scale, definition, file
         self.stages, choices = _scale_stages(definition, scale)
-        super().__init__("mobile", choices)
+        super().__init__(name, choices)
         self.stem_channels = scaled_channels(definition.stem_channels, scale.width_mult)
         self.head_channels = scaled_channels(definition.head_channels, scale.width_mult)
         self.operations = {
@@ -175,16 +182,24 @@ class MobileSpace(NetworkSpace):
         out.append(Position((self.stages[-1].width_choice,), head))
         return out
 
-    def build(self, arch: Arch) -> layers.Network:
-        """The deployed network of `arch`."""
+    def build(self, arch: Arch, scale: Scale | None = None) -> layers.Network:
+        """The deployed network of `arch`, which is also the one that is searched."""
+        self._refuse(scale)
         modules = [self._specs[key].module() for key in self.parts(arch)]
         return layers.Network(modules[0], modules[1:-1], modules[-1])
 
-    def supernet(self) -> Supernet:
-        """Fresh shared weights for all architectures."""
+    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
+        """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
         from ..networks.supernet import MobileSupernet
 
+        self._refuse(scale)
+        if wrappers:
+            raise UsageError(f"space {self.name} has no edges that {type(wrappers[0]).__name__} could wrap")
         return MobileSupernet(self)
+
+    def _refuse(self, scale: Scale | None) -> None:
+        if scale not in (None, self.scale):
+            raise UsageError(f"space {self.name} is searched at the scale at which it is deployed")
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
@@ -225,8 +240,9 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
         depth = max(1, round(stage.depth * depth_share))
         width_choice = len(choices)
         choices.append(Choice(f"stage{number}", tuple(str(w) for w in widths)))
+        operations = stage.operations or definition.operations
         for i in range(depth):
-            options = definition.operations if i == 0 else (*definition.operations, SKIP)
+            options = operations if i == 0 else (*operations, SKIP)
             choices.append(Choice(f"stage{number}.{i}", options))
         layer_choices = tuple(range(width_choice + 1, len(choices)))
         stages.append(Stage(width_choice, widths, size, stride, layer_choices))
@@ -234,61 +250,44 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
     return tuple(stages), choices
 
 
-def read_definition(raw: dict[str, Any], where: str) -> MobileFile:
+def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
     """The stage file as values; UsageError names the place of what is wrong."""
-
-    def need(table: dict[str, Any], name: str, kind: type, place: str) -> Any:
-        value = table.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise UsageError(f"{where}: {place}{name} must be given as {kind.__name__}, got {value!r}")
-        return value
-
-    def positive(
-        table: dict[str, Any], name: str, place: str, allowed: Sequence[int] = range(1, 4097)
-    ) -> int:
-        value: int = need(table, name, int, place)
-        if value not in allowed:
-            raise UsageError(f"{where}: {place}{name} = {value} must lie in {allowed[0]} to {allowed[-1]}")
-        return value
-
-    _known(raw, {"operations", "stem", "head", "stages"}, where, "")
-    operations = tuple(need(raw, "operations", list, ""))
-    for name in operations:
-        if name == SKIP or Operation.parse(str(name)).kind == "skip":
-            raise UsageError(
-                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
-            )
-    if len(set(operations)) != len(operations) or not operations:
-        raise UsageError(f"{where}: operations must be a list of different names, got {list(operations)}")
-    stem, head = need(raw, "stem", dict, ""), need(raw, "head", dict, "")
-    _known(stem, {"channels", "stride"}, where, "stem.")
-    _known(head, {"channels"}, where, "head.")
+    known(raw, {"space", "operations", "stem", "head", "stages"}, where)
+    operations = _operations(raw, where)
+    stem, head = need(raw, "stem", dict, where), need(raw, "head", dict, where)
+    known(stem, {"channels", "stride"}, where, "stem.")
+    known(head, {"channels"}, where, "head.")
     stages = []
-    for i, stage in enumerate(need(raw, "stages", list, ""), 1):
+    for i, stage in enumerate(need(raw, "stages", list, where), 1):
         place = f"stages[{i}]."
-        _known(stage, {"widths", "depth", "stride"}, where, place)
-        widths = need(stage, "widths", list, place)
+        known(stage, {"widths", "depth", "stride", "operations"}, where, place)
+        widths = need(stage, "widths", list, where, place)
         if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
             raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
         stages.append(
             StageSpec(
                 tuple(widths),
-                positive(stage, "depth", place, range(1, 33)),
-                positive(stage, "stride", place, range(1, 3)),
+                positive(stage, "depth", where, place, range(1, 33)),
+                positive(stage, "stride", where, place, range(1, 3)),
+                _operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
             )
         )
     if not stages:
         raise UsageError(f"{where}: give at least one [[stages]] table")
     return MobileFile(
         operations,
-        positive(stem, "channels", "stem."),
-        positive(stem, "stride", "stem.", range(1, 3)),
-        positive(head, "channels", "head."),
+        positive(stem, "channels", where, "stem."),
+        positive(stem, "stride", where, "stem.", range(1, 3)),
+        positive(head, "channels", where, "head."),
         tuple(stages),
     )
 
 
-def _known(table: dict[str, Any], names: set[str], where: str, place: str) -> None:
-    for name in table:
-        if name not in names:
-            raise UsageError(f"{where}: unknown key {place}{name}; {did_you_mean(name, names)}")
+def _operations(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    operations = different_names(table, "operations", where)
+    for name in operations:
+        if name == SKIP or Operation.parse(str(name)).kind == "skip":
+            raise UsageError(
+                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
+            )
+    return operations

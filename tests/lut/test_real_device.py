@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lut
-import lut.build
+import lut.alone
 from lut.reference import empty_onnx, reference_onnx
 from targets import load_target
 from targets.errors import DamagedFileError, TargetError

@@ -1,0 +1,179 @@
+"""What all cell spaces share: choices from a wiring, prices from the plans of the deployed network.
+
+One set of choices rules every cell of a kind. A cell space is priced at the network that is deployed, never
+at the one that is searched; the two differ in scale only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from targets.files import safe_name
+
+from ..mix import Arch, Choice
+from ..networks.cell_blocks import CellBlock, CellOp
+from ..networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
+from ..space import NetworkSpace, Position, Scale
+
+if TYPE_CHECKING:
+    from ..networks.cell_supernet import CellSupernet
+    from ..networks.wrappers import Wrapper
+
+
+def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int | None) -> list[Choice]:
+    """One choice per edge, named `kind.<source>-<target>`; keep: edges per node, None for all free."""
+    return [
+        Choice(f"{kind}.{s}-{t}", tuple(operations))
+        if keep is None
+        else Choice(f"{kind}.{s}-{t}", tuple(operations), f"{kind}.{t}", keep)
+        for s, t in wiring.edges
+    ]
+
+
+class CellSpace(NetworkSpace):
+    """A space of one or more kinds of cells in a fixed skeleton."""
+
+    pool_norm = False
+    """Whether a norm follows a pooling in the search network."""
+
+    def __init__(
+        self,
+        name: str,
+        file: str | None,
+        kinds: Sequence[str],
+        wiring: Wiring,
+        operations: Sequence[str],
+        keep: int | None,
+        scale: Scale,
+        search: Scale,
+    ) -> None:
+        """Scale: of the network that is deployed. search: of the one that is searched."""
+        self.kinds, self.wiring, self.operations = tuple(kinds), wiring, tuple(operations)
+        self.scale, self._search, self._file = scale, search, file
+        self.ops = tuple(CellOp.parse(o) for o in operations)
+        super().__init__(name, [c for k in kinds for c in edge_choices(k, wiring, operations, keep)])
+        self._specs: dict[str, CellBlock] = {}
+        self.positions = tuple(self._positions())
+
+    @abstractmethod
+    def plans(self, scale: Scale) -> list[Plan]:
+        """The network at `scale`, head last."""
+
+    @property
+    def search_scale(self) -> Scale:
+        """Of the network that is searched: fewer cells and channels, norms without scale and shift."""
+        return self._search
+
+    def choice(self, kind: str, source: int, target: int) -> int:
+        """The index of the choice that rules an edge of all cells of a kind."""
+        n = self.kinds.index(kind) * len(self.wiring.edges)
+        return n + self.wiring.edges.index((source, target))
+
+    @cached_property
+    def space_id(self) -> str:
+        """`darts-32px-20x36-c3-n10-<hash>`; the hash covers every block of the space."""
+        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
+        s = self.scale
+        return safe_name(
+            f"{self.name}-{s.image_size}px-{s.cells}x{s.channels}-c{s.in_channels}-n{s.n_classes}-{digest}"
+        )
+
+    def spec(self) -> dict[str, Any]:
+        """The arguments of `load_space`."""
+        s = self.scale
+        return {
+            "name": self._file or self.name,
+            "image_size": s.image_size,
+            "in_channels": s.in_channels,
+            "n_classes": s.n_classes,
+            "cells": s.cells,
+            "channels": s.channels,
+        }
+
+    def blocks(self) -> Mapping[str, CellBlock]:
+        """Every distinct block by key."""
+        return dict(self._specs)
+
+    def _add(self, block: CellBlock) -> str:
+        self._specs[block.key] = block
+        return block.key
+
+    def _fixed(self, block: CellBlock, held_bytes: int = 0) -> Position:
+        return Position((), np.array(self._add(block), dtype=object), held_bytes)
+
+    def _positions(self) -> list[Position]:
+        out = []
+        for plan in self.plans(self.scale):
+            out += [self._fixed(plan.block)] if isinstance(plan, Fixed) else self._cell_positions(plan)
+        return out
+
+    def _cell_positions(self, plan: CellPlan) -> list[Position]:
+        """The blocks of a cell, each with what the cell keeps while it runs: an upper bound.
+
+        That is the raw last input, which the next cell reads, the inputs, the nodes so far, and a partial
+        sum; an input that no later edge reads is counted all the same.
+        """
+        raw = [4 * b.c_in * b.size**2 for b in plan.before]
+        node = 4 * plan.c * plan.size_out**2
+        made = 4 * plan.c * plan.size**2
+        out = [self._fixed(b, sum(raw[i + 1 :]) + i * made) for i, b in enumerate(plan.before)]
+        for source, target in plan.wiring.edges:
+            keys = np.empty(len(self.ops), dtype=object)
+            for k, op in enumerate(self.ops):
+                block = plan.edge_block(source, op)
+                keys[k] = None if block is None else self._add(block)
+            held = sum(raw[-1:]) + len(plan.reads) * made + node * (target - plan.wiring.n_inputs + 1)
+            read = node if source >= plan.wiring.n_inputs else made
+            out.append(Position((self.choice(plan.kind, source, target),), keys, held - read))
+        return out
+
+    def operations_of(self, arch: Arch) -> dict[str, dict[tuple[int, int], CellOp]]:
+        """Per kind of cell the operation on each edge."""
+        return {
+            kind: {(s, t): self.ops[arch[self.choice(kind, s, t)]] for s, t in self.wiring.edges}
+            for kind in self.kinds
+        }
+
+    def build(self, arch: Arch, scale: Scale | None = None) -> CellNetwork:
+        """The network of `arch`, as deployed or at another scale."""
+        scale = self.scale if scale is None else scale
+        make: Any = partial(
+            CellBlock.module, affine=scale.affine, pool_norm=self.pool_norm and not scale.affine
+        )
+        return CellNetwork(self.plans(scale), make, self.operations_of(arch))
+
+    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
+        """Fresh shared weights for all architectures, its edges wrapped."""
+        from ..networks.cell_supernet import CellSupernet
+
+        return CellSupernet(self, self.search_scale if scale is None else scale, wrappers)
+
+    def describe(self, arch: Arch) -> list[dict[str, Any]]:
+        """One dictionary per block, stem first, head last."""
+        return [describe_block(self._specs[key], i) for i, key in enumerate(self.parts(arch))]
+
+
+def describe_block(block: CellBlock, i: int) -> dict[str, Any]:
+    """A block as a row for drawings; i: its place in the network."""
+    after = [block.n_classes, 1, 1] if block.n_classes else [block.c_out, block.size_out, block.size_out]
+    return {
+        "name": block.key if block.kind in ("stem", "head") else f"block {i}",
+        "kind": block.kind,
+        "kernel": block.kernel,
+        "expand": 0,
+        "se": False,
+        "act": "relu",
+        "in": [block.c_in, block.size, block.size],
+        "out": after,
+        "stride": block.stride,
+        "residual": block.kind == "residual",
+        "macs": block.macs,
+        "params": block.params,
+    }
