@@ -16,13 +16,22 @@ Arch = tuple[int, ...]
 """An architecture: the index of the chosen option, per choice, in the order of the space."""
 
 
+NONE = "none"
+"""The option of an edge that is not there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One decision: exactly one of `options`. Choices that share a `node` compete for its inputs."""
+    """One decision: exactly one of `options`.
+
+    Choices that share a `node` are the edges that enter it, and an architecture keeps exactly `keep`
+    of them: the others are `NONE`. Without a node every option is free.
+    """
 
     name: str
     options: tuple[str, ...]
     node: str | None = None
+    keep: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,8 @@ class Mix:
     probe: per choice the options whose output is computed without gradient, only so that their
         weight (0 in the forward pass) receives one (ProxylessNAS, section 3.2).
     log_prob, entropy: scalars of the draw, for REINFORCE and for the log; None when not defined.
+    edge_weights: (choices,), what each choice as a whole is multiplied by; None = 1 everywhere
+        (edge normalisation of PC-DARTS, 1907.05737, section 3.3).
     """
 
     weights: tuple[Tensor, ...]
@@ -42,6 +53,7 @@ class Mix:
     probe: tuple[tuple[int, ...], ...]
     log_prob: Tensor | None = None
     entropy: Tensor | None = None
+    edge_weights: Tensor | None = None
 
     @classmethod
     def one_hot(cls, choices: Sequence[Choice], arch: Arch) -> Mix:
@@ -56,6 +68,14 @@ class Mix:
     def arch(self) -> Arch | None:
         """The architecture that runs in the forward pass, or None when a choice is really mixed."""
         return tuple(a[0] for a in self.active) if all(len(a) == 1 for a in self.active) else None
+
+    @property
+    def scaled(self) -> tuple[Tensor, ...]:
+        """Per choice the weights times the weight of its edge: what is summed, and what is paid for."""
+        if self.edge_weights is None:
+            return self.weights
+        edges = self.edge_weights.unbind()
+        return tuple(w * e for w, e in zip(self.weights, edges, strict=True))
 
     def flat(self) -> Tensor:
         """All weights in one vector (sum of n_options,): the encoding of an architecture."""

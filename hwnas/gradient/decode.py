@@ -7,10 +7,9 @@ most probable architecture, and pairs of swaps improve what came out.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,11 +20,8 @@ from targets.errors import InfeasibleError
 
 from ..budget import Budget
 from ..mix import Arch
-from ..registry import Registry
 from ..space import Space
-
-LogProbs = Sequence[NDArray[np.float64]]
-"""log p of each option, one array (n_options,) per choice."""
+from .units import LogProbs, Unit, best, log_prob, most_probable, sample, scores_of, units_of
 
 _WALK = 20_000
 """Architectures looked at in the order of probability: 0.2 s; all of a small space."""
@@ -53,53 +49,6 @@ class Decoded:
     origin: str
 
 
-Decode = Callable[[LogProbs], Arch]
-DECODERS: Registry[Decode] = Registry("decoder")
-
-
-@DECODERS.add("argmax")
-def argmax(log_probs: LogProbs) -> Arch:
-    """The most probable option of every choice."""
-    return tuple(int(p.argmax()) for p in log_probs)
-
-
-def log_prob(log_probs: LogProbs, arch: Arch) -> float:
-    """The log-probability of an architecture, choices independent."""
-    return float(sum(p[i] for p, i in zip(log_probs, arch, strict=True)))
-
-
-def most_probable(log_probs: LogProbs) -> Iterator[Arch]:
-    """Every architecture once, most probable first.
-
-    The smallest sums of one term per list: with the lists sorted by their second term, each state
-    (last touched list i at rank r) has three successors: r + 1; also list i + 1; list i + 1 instead.
-    """
-    orders = [np.argsort(-p, kind="stable") for p in log_probs]
-    losses = [(p.max() - p[o]).tolist() for p, o in zip(log_probs, orders, strict=True)]
-    lists = sorted((c for c in range(len(losses)) if len(losses[c]) > 1), key=lambda c: losses[c][1])
-    best = [int(o[0]) for o in orders]
-    yield tuple(best)
-    if not lists:
-        return
-    ties = itertools.count()
-    kept: tuple[tuple[int, int], ...] = ()
-    heap = [(losses[lists[0]][1], next(ties), 0, 1, kept)]
-    while heap:
-        loss, _, i, rank, kept = heapq.heappop(heap)
-        arch = best.copy()
-        for choice, r in (*kept, (lists[i], rank)):
-            arch[choice] = int(orders[choice][r])
-        yield tuple(arch)
-        own = losses[lists[i]]
-        if rank + 1 < len(own):
-            heapq.heappush(heap, (loss + own[rank + 1] - own[rank], next(ties), i, rank + 1, kept))
-        if i + 1 < len(lists):
-            second = losses[lists[i + 1]][1]
-            heapq.heappush(heap, (loss + second, next(ties), i + 1, 1, (*kept, (lists[i], rank))))
-            if rank == 1:
-                heapq.heappush(heap, (loss - own[1] + second, next(ties), i + 1, 1, kept))
-
-
 def excess(costs: ExactCosts, archs: Sequence[Arch], budgets: Sequence[Budget]) -> NDArray[np.float64]:
     """Sum over the budgets of the relative excess of each architecture, (n,); 0 where all are met."""
     found = costs.of(archs)
@@ -116,18 +65,20 @@ def respect_budgets(space: Space, costs: ExactCosts, log_probs: LogProbs, budget
     otherwise the best that repair by swaps finds. InfeasibleError when nothing satisfies them.
     """
     require_reachable(space, costs, budgets)
-    walk = (a for a in itertools.islice(most_probable(log_probs), _WALK) if space.valid(a))
+    log_probs = scores_of(log_probs, space.choices)
+    units = units_of(log_probs, space.choices)
+    walk = (a for a in itertools.islice(most_probable(units), _WALK) if space.valid(a))
     while batch := list(itertools.islice(walk, _BATCH)):
         fits = excess(costs, batch, budgets) <= 0
         if fits.any():
             return space.canonical(batch[int(fits.argmax())])
-    starts = [argmax(log_probs), *(costs.minimum(b.metric)[1] for b in budgets)]
-    ends = [_repair(space, costs, log_probs, start, budgets) for start in starts]
+    starts = [best(units), *(costs.minimum(b.metric)[1] for b in budgets)]
+    ends = [_repair(space, costs, log_probs, units, start, budgets) for start in starts]
     left = excess(costs, ends, budgets)
     if space.size <= _WALK or (left > 0).all():
         raise _none_together(space, costs, ends[int(left.argmin())], budgets)
-    best = max((a for a, x in zip(ends, left, strict=True) if x <= 0), key=lambda a: log_prob(log_probs, a))
-    return space.canonical(_improve(space, costs, log_probs, best, budgets))
+    fit = max((a for a, x in zip(ends, left, strict=True) if x <= 0), key=lambda a: log_prob(log_probs, a))
+    return space.canonical(_improve(space, costs, log_probs, units, fit, budgets))
 
 
 def require_reachable(space: Space, costs: ExactCosts, budgets: Sequence[Budget]) -> None:
@@ -151,21 +102,21 @@ def decode_seeds(
     budgets: Sequence[Budget],
     n: int,
     rng: np.random.Generator,
-    decode: Decode = argmax,
+    decoded: Arch | None = None,
 ) -> list[Decoded]:
-    """Up to `n` different architectures within the budgets, the decoded one first.
+    """Up to `n` different architectures within the budgets, the decoded one (default: the mode) first.
 
     Then some that the policy samples, then the next most probable; fewer only when the 20,000 most
     probable hold no more.
     """
-    first = space.canonical(decode(log_probs))
+    log_probs = scores_of(log_probs, space.choices)
+    units = units_of(log_probs, space.choices)
+    first = space.canonical(best(units) if decoded is None else decoded)
     fits = bool(excess(costs, [first], budgets)[0] <= 0)
     arch = first if fits else respect_budgets(space, costs, log_probs, budgets)
     found = {space.key(arch): Decoded(arch, log_prob(log_probs, arch), "argmax" if fits else "repaired")}
-    probabilities = [np.exp(p) / np.exp(p).sum() for p in log_probs]
-    drawn = np.stack([rng.choice(len(p), size=64 * n, p=p) for p in probabilities], axis=1)
-    following = itertools.islice(most_probable(log_probs), _WALK)
-    for origin, source in (("sampled", (tuple(int(i) for i in row) for row in drawn)), ("next", following)):
+    following = itertools.islice(most_probable(units), _WALK)
+    for origin, source in (("sampled", iter(sample(units, 64 * n, rng))), ("next", following)):
         valid = (a for a in source if space.valid(a))
         while len(found) < n and (batch := list(itertools.islice(valid, _BATCH))):
             for a, over in zip(batch, excess(costs, batch, budgets), strict=True):
@@ -175,57 +126,77 @@ def decode_seeds(
     return list(found.values())
 
 
-def _swaps(space: Space, arch: Arch) -> list[tuple[int, int]]:
-    return [(c, o) for c, n in enumerate(space.n_options) for o in range(int(n)) if o != arch[c]]
+Swap = tuple[int, int]
+"""A unit, and the row of it to put in."""
 
 
-def _swapped(arch: Arch, *swaps: tuple[int, int]) -> Arch:
+def _swaps(units: Sequence[Unit], arch: Arch) -> list[Swap]:
+    return [
+        (u, row)
+        for u, unit in enumerate(units)
+        for row, options in enumerate(unit.options.tolist())
+        if options != [arch[c] for c in unit.choices]
+    ]
+
+
+def _swapped(units: Sequence[Unit], arch: Arch, *swaps: Swap) -> Arch:
     out = list(arch)
-    for choice, option in swaps:
-        out[choice] = option
+    for u, row in swaps:
+        for choice, option in zip(units[u].choices, units[u].options[row].tolist(), strict=True):
+            out[choice] = option
     return tuple(out)
 
 
 def _repair(
-    space: Space, costs: ExactCosts, log_probs: LogProbs, arch: Arch, budgets: Sequence[Budget]
+    space: Space,
+    costs: ExactCosts,
+    log_probs: LogProbs,
+    units: Sequence[Unit],
+    arch: Arch,
+    budgets: Sequence[Budget],
 ) -> Arch:
-    """Swap one option after the other, each time the most excess removed per log-probability lost."""
+    """Swap one unit after the other, each time the most excess removed per log-probability lost."""
     over = float(excess(costs, [arch], budgets)[0])
     while over > 0:
-        near = [a for a in (_swapped(arch, s) for s in _swaps(space, arch)) if space.valid(a)]
+        near = [a for a in (_swapped(units, arch, s) for s in _swaps(units, arch)) if space.valid(a)]
         left = excess(costs, near, budgets)
         if not near or left.min() >= over:
             return arch
         here = log_prob(log_probs, arch)
         lost = np.maximum([here - log_prob(log_probs, a) for a in near], 1e-9)
-        best = int(np.where(left < over, (over - left) / lost, -math.inf).argmax())
-        arch, over = near[best], float(left[best])
+        most = int(np.where(left < over, (over - left) / lost, -math.inf).argmax())
+        arch, over = near[most], float(left[most])
     return arch
 
 
 def _improve(
-    space: Space, costs: ExactCosts, log_probs: LogProbs, arch: Arch, budgets: Sequence[Budget]
+    space: Space,
+    costs: ExactCosts,
+    log_probs: LogProbs,
+    units: Sequence[Unit],
+    arch: Arch,
+    budgets: Sequence[Budget],
 ) -> Arch:
     """Swaps, alone and in pairs, that stay within the budgets and raise the probability, to the end."""
     while True:
-        singles = _swaps(space, arch)
-        gains = {s: float(log_probs[s[0]][s[1]] - log_probs[s[0]][arch[s[0]]]) for s in singles}
-        pairs = [
-            (s, t)
-            for s in singles
-            if gains[s] > 0
-            for t in singles
-            if t[0] != s[0] and gains[s] + gains[t] > 1e-12
-        ]
-        moves: list[tuple[tuple[int, int], ...]] = [(s,) for s in singles if gains[s] > 1e-12]
+        singles = _swaps(units, arch)
+        gains = {s: _gain(units, log_probs, arch, s) for s in singles}
+        up = [s for s in singles if gains[s] > 0]
+        pairs = [(s, t) for s in up for t in singles if t[0] != s[0] and gains[s] + gains[t] > 1e-12]
+        moves: list[tuple[Swap, ...]] = [(s,) for s in singles if gains[s] > 1e-12]
         moves += pairs
-        near = [a for a in (_swapped(arch, *m) for m in moves) if space.valid(a)]
+        near = [a for a in (_swapped(units, arch, *m) for m in moves) if space.valid(a)]
         if not near:
             return arch
         fits = excess(costs, near, budgets) <= 0
         if not fits.any():
             return arch
         arch = max((a for a, ok in zip(near, fits, strict=True) if ok), key=lambda a: log_prob(log_probs, a))
+
+
+def _gain(units: Sequence[Unit], log_probs: LogProbs, arch: Arch, swap: Swap) -> float:
+    unit = units[swap[0]]
+    return float(unit.scores[swap[1]] - sum(log_probs[c][arch[c]] for c in unit.choices))
 
 
 def _round_up(value: float) -> str:

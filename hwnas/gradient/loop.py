@@ -45,6 +45,7 @@ class Loop:
         self._one_step, self._end_epoch, self._clock = one_step, end_epoch, clock
         self._identity = {**identity, "steps": steps, "epoch_steps": epoch_steps}
         self.step = 0
+        self.stopped = False
         self.log: list[LogRow] = []
         self._sums = dict.fromkeys(("loss", "accuracy", "n", "seconds"), 0.0)
 
@@ -58,7 +59,7 @@ class Loop:
     ) -> None:
         """Steps up to `until` (None: all). Between steps all is consistent, so `on_step` may raise."""
         last = self.steps if until is None else min(until, self.steps)
-        while self.step < last:
+        while self.step < last and not self.stopped:
             began = self._clock()
             found = self._one_step(self.step)
             self.step += 1
@@ -66,10 +67,14 @@ class Loop:
             self._sums["seconds"] += self._clock() - began
             if self.step % self.epoch_steps == 0 or self.step == self.steps:
                 self._add_row()
-            if save is not None and (self.step % save_every == 0 or self.step == last):
+            if save is not None and (self.step % save_every == 0 or self.step == last or self.stopped):
                 save(self.step, *state())
             if on_step is not None:
                 on_step(self.step)
+
+    def stop(self) -> None:
+        """Make no further step."""
+        self.stopped = True
 
     def _count(self, found: Pass | None) -> None:
         if found is not None:
@@ -95,6 +100,7 @@ class Loop:
         return {
             "identity": dict(self._identity),
             "step": self.step,
+            "stopped": self.stopped,
             "log": [dict(row) for row in self.log],
             "sums": dict(self._sums),
         }
@@ -109,6 +115,6 @@ class Loop:
                 f"the checkpoint is of another training: {theirs}; resume with the settings of the run, or "
                 "delete the checkpoint to start again"
             )
-        self.step = state["step"]
+        self.step, self.stopped = state["step"], state["stopped"]
         self.log = [dict(row) for row in state["log"]]
         self._sums = dict(state["sums"])

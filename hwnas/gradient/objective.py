@@ -5,6 +5,7 @@ with tables is exact there and has no sampling noise.
 
 [1] Cai et al. 2019, ProxylessNAS, 1812.00332, and its public code (add, multiply-log).
 [2] Nocedal and Wright 2006, section 17.4: the augmented Lagrangian for inequalities.
+[3] Tan et al. 2019, MnasNet, 1807.11626, equation 2.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from targets.errors import UsageError, did_you_mean
 from ..budget import Budget
 from ..mix import Mix
 from ..registry import Part, Registry
+from .nodes import deployed
+from .regularisers import View, Weighted
 
 
 class ExpectedCosts(Protocol):
@@ -49,16 +52,7 @@ class CostTerm(Protocol):
         """Adapt to the costs that the arch step met."""
 
 
-class Regulariser(Protocol):
-    """A term on the mix itself. soft: the policy's probabilities; drawn: the mix that ran."""
-
-    def __call__(self, drawn: Mix, soft: Mix, t: float) -> Tensor:
-        """A scalar, added to the loss with the weight that the row gives."""
-        ...
-
-
 COST_TERMS: Registry[Any] = Registry("cost objective")
-REGULARISERS: Registry[Regulariser] = Registry("regulariser")
 
 
 @COST_TERMS.add("budget")
@@ -133,6 +127,24 @@ class MultiplyLogTerm:
         """Nothing adapts."""
 
 
+@COST_TERMS.add("power")
+class PowerTerm:
+    """loss prod_i (E_i / T_i)^w, and for a reward, a negative loss, (T_i / E_i)^w [1, REINFORCE; 3]."""
+
+    def __init__(self, budgets: Sequence[Budget], *, w: float = 0.1) -> None:
+        self.budgets, self.w = tuple(budgets), w
+        self.state: dict[str, float] = {}
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The product."""
+        for b in self.budgets:
+            loss = loss * (costs[b.metric] / b.limit) ** (self.w * loss.detach().sign())
+        return loss
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Nothing adapts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """What an arch step minimises, and the expected costs that went into it."""
@@ -142,19 +154,18 @@ class Score:
 
 
 class Objective:
-    """(task loss, drawn mix, the policy's probabilities) -> Score."""
+    """(task loss, what was drawn) -> Score."""
 
-    def __init__(
-        self, costs: ExpectedCosts, term: CostTerm, regularisers: Sequence[tuple[float, Regulariser]] = ()
-    ) -> None:
+    def __init__(self, costs: ExpectedCosts, term: CostTerm, regularisers: Sequence[Weighted] = ()) -> None:
         self.costs, self.term, self.regularisers = costs, term, tuple(regularisers)
 
-    def __call__(self, task_loss: Tensor, drawn: Mix, soft: Mix, t: float = 1.0) -> Score:
-        """The scalar to minimise; its gradient reaches the policy through `drawn` and `soft`."""
-        expected = self.costs.expected(soft)
+    def __call__(self, task_loss: Tensor, view: View) -> Score:
+        """The scalar to minimise; its gradient reaches the policy through the view."""
+        expected = self.costs.expected(deployed(view.soft, view.choices))
         total = self.term.join(task_loss, expected)
         for weight, regulariser in self.regularisers:
-            total = total + weight * regulariser(drawn, soft, t)
+            if factor := weight.at(view.progress):
+                total = total + factor * regulariser(view)
         return Score(total, {name: float(value.detach()) for name, value in expected.items()})
 
     def after_step(self, score: Score) -> None:
@@ -166,7 +177,7 @@ def make_objective(
     costs: ExpectedCosts,
     budgets: Sequence[Budget],
     term: Part,
-    regularisers: Sequence[tuple[float, str]] = (),
+    regularisers: Sequence[Weighted] = (),
 ) -> Objective:
     """The objective of a method's row under the user's budgets; UsageError for a metric without costs."""
     for budget in budgets:
@@ -175,5 +186,4 @@ def make_objective(
                 f"budget on {budget.metric!r}: this search has no such cost; "
                 f"{did_you_mean(budget.metric, costs.metrics)}"
             )
-    terms = [(weight, REGULARISERS[name]) for weight, name in regularisers]
-    return Objective(costs, COST_TERMS[term.name](budgets, **term.keywords), terms)
+    return Objective(costs, COST_TERMS[term.name](budgets, **term.keywords), regularisers)

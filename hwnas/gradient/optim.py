@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,12 +45,21 @@ class AdamSettings:
 class WeightOptimizer:
     """SGD whose learning rate is a function of the step alone, so that a resume needs no scheduler."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], settings: SGDSettings, total_steps: int) -> None:
-        self.parameters = list(parameters)
-        self.settings, self.total_steps = settings, total_steps
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        settings: SGDSettings,
+        total_steps: int,
+        *,
+        own: Iterable[nn.Parameter] = (),
+        first_step: int = 0,
+    ) -> None:
+        """Own: what a hypergradient learns beside the weights, clipped apart. first_step: of the cosine."""
+        self.parameters, self.own = list(parameters), list(own)
+        self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
         # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
         self.sgd = torch.optim.SGD(
-            self.parameters,
+            [*self.parameters, *self.own],
             lr=settings.lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
@@ -60,17 +69,41 @@ class WeightOptimizer:
 
     def lr_at(self, step: int) -> float:
         """The learning rate of step `step`, counted from 0."""
-        s = self.settings
-        return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.total_steps)))
+        s, done = self.settings, (step - self.first_step) / max(1, self.total_steps)
+        return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
     def step(self, step: int) -> None:
         """Clip, update by the gradients that are there, drop them; options that did not run stay put."""
         if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.settings.clip, foreach=True)
+            for learned in (self.parameters, self.own):
+                nn.utils.clip_grad_norm_(learned, self.settings.clip, foreach=True)
         for group in self.sgd.param_groups:
             group["lr"] = self.lr_at(step)
         self.sgd.step()
         self.sgd.zero_grad(set_to_none=True)
+
+    def ahead(self, step: int, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor], float]:
+        """(weights after the step that `step` would make, -d weight / d gradient); changes nothing.
+
+        Clip, momentum and weight decay included; differentiable in the gradients. The clip's factor and
+        the momentum buffers count as constants. Where a gradient is None the weight stays.
+        """
+        s, scale = self.settings, 1.0
+        if s.clip is not None:
+            norm = nn.utils.get_total_norm([g.detach() for g in gradients if g is not None], foreach=True)
+            scale = float((s.clip / (norm + 1e-6)).clamp_max(1.0))
+        lr, out = self.lr_at(step), []
+        for p, g in zip(self.parameters, gradients, strict=True):
+            if g is None:
+                out.append(p.detach())
+                continue
+            d = scale * g + s.weight_decay * p.detach()
+            if s.momentum:
+                buffer = self.sgd.state[p].get("momentum_buffer") if p in self.sgd.state else None
+                momentum = d if buffer is None else s.momentum * buffer + d
+                d = d + s.momentum * momentum if s.nesterov else momentum
+            out.append(p.detach() - lr * d)
+        return out, lr * scale * (1 + s.momentum * s.nesterov)
 
 
 def require_finite(loss: Tensor, where: str) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from ..mix import Mix
@@ -43,12 +44,17 @@ def on_device(mix: Mix, device: torch.device) -> Mix:
     """The mix with its weights on `device`: one copy per choice, gradients flow back."""
     if device.type == "cpu":
         return mix
-    return replace(mix, weights=tuple(w.to(device) for w in mix.weights))
+    edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
+    return replace(mix, weights=tuple(w.to(device) for w in mix.weights), edge_weights=edges)
 
 
-def run_mix(supernet: nn.Module, mix: Mix, x: Tensor) -> Tensor:
-    """Logits (b, n_classes) of the supernet under `mix`, which may live on another device."""
-    logits: Tensor = supernet(x, on_device(mix, x.device))
+def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Logits (b, n_classes) of the supernet under `mix`, which may live on another device.
+
+    tensors: stand in for the supernet's own of these names.
+    """
+    mix = on_device(mix, x.device)
+    logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
     return logits
 
 

@@ -2,14 +2,17 @@
 
 Plain functions (logits per choice, moment) -> Mix. They see all choices at once, so that one may
 look at the edges of a whole cell node. One is named per place: weight step, virtual step, arch
-step, validation (`methods.Places`).
+step, validation (`method.PlaceParts`).
 
 [1] Liu et al. 2019, DARTS, 1806.09055. [2] Cai et al. 2019, ProxylessNAS, 1812.00332.
+[3] Maddison et al. 2017, 1611.00712; Xie et al. 2019, SNAS, 1812.09926. [4] Dong and Yang 2019, GDAS,
+1910.04465. [5] Chen et al. 2021, DrNAS, 2006.10355. [6] Chu et al. 2020, FairDARTS, 1911.12126.
+[7] The code of DADARTS. [8] Chen and Hsieh 2020, SmoothDARTS, 2002.05283.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +22,7 @@ from torch.nn import functional as F
 
 from ..mix import Choice, Mix
 from ..registry import Registry
+from .nodes import ABSENT, nodes, none_of, real_options, strongest, top_k
 
 _LEAST_PROBABILITY = 1e-9
 """Keeps a second option drawable when float32 rounds its probability to 0."""
@@ -29,12 +33,15 @@ class Moment:
     """What a relaxation may depend on besides the logits.
 
     generator: the source of all draws, on the CPU; its state is part of every checkpoint.
-    t: temperature of the stage at this step.
+    t: temperature of the stage at this step. progress: 0 at the first step of the search, 1 at its last.
+    edge_weights: (n_choices,), what the policy thinks of the edges of a node; None: nothing.
     """
 
     choices: tuple[Choice, ...]
     generator: torch.Generator
     t: float = 1.0
+    progress: float = 0.0
+    edge_weights: Tensor | None = None
 
 
 class Relax(Protocol):
@@ -45,14 +52,86 @@ class Relax(Protocol):
         ...
 
 
-RELAXATIONS: Registry[Relax] = Registry("relaxation")
+RELAXATIONS: Registry[Callable[..., Mix]] = Registry("relaxation")
 
 
 @RELAXATIONS.add("softmax")
 def softmax(logits: Sequence[Tensor], moment: Moment) -> Mix:
     """Every option runs, weighted by the softmax of logits / t [1]."""
-    weights = tuple(F.softmax(a / moment.t, dim=0) for a in logits)
-    return Mix(weights, tuple(tuple(range(len(a))) for a in logits), tuple(() for _ in logits))
+    return dense(tuple(F.softmax(a / moment.t, dim=0) for a in logits))
+
+
+@RELAXATIONS.add("sigmoid")
+def sigmoid(logits: Sequence[Tensor], moment: Moment) -> Mix:
+    """Every option runs, each weighted by the sigmoid of its own logit: they do not compete [6]."""
+    return dense(tuple(torch.sigmoid(a) for a in logits))
+
+
+@RELAXATIONS.add("gumbel")
+def gumbel(logits: Sequence[Tensor], moment: Moment) -> Mix:
+    """Every option runs, weighted by a sample of the concrete distribution at temperature t [3]."""
+    return dense(tuple(_gumbel_softmax(a, moment) for a in logits))
+
+
+@RELAXATIONS.add("gumbel_hard")
+def gumbel_hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
+    """The one option that a Gumbel sample prefers runs; its weight is 1 with the gradient of the sample [4].
+
+    The published code also adds the bare weights (0) of all other options to the output, which hands
+    them the gradient of an operation that never ran; that is left out.
+    """
+    weights, active = [], []
+    for a in logits:
+        soft = _gumbel_softmax(a, moment)
+        chosen = int(soft.argmax())
+        weights.append(_one_hot(soft.detach(), chosen) + (soft - soft.detach()))
+        active.append((chosen,))
+    return Mix(tuple(weights), tuple(active), tuple(() for _ in logits))
+
+
+@RELAXATIONS.add("dirichlet")
+def dirichlet(logits: Sequence[Tensor], moment: Moment) -> Mix:
+    """Every option runs, weighted by a reparameterised sample of Dirichlet(elu(logit) + 1) [5]."""
+    weights = []
+    for a in logits:
+        sample = torch._standard_gamma(concentration(a), generator=moment.generator).clamp_min(1e-20)
+        weights.append(sample / sample.sum())
+    return dense(tuple(weights))
+
+
+@RELAXATIONS.add("topk")
+def topk(
+    logits: Sequence[Tensor],
+    moment: Moment,
+    *,
+    t_max: float = 200.0,
+    linear: bool = True,
+    t_min: float = 1.0,
+) -> Mix:
+    """The softmax times its differentiable top-1 per choice, times the top-k of all entries of a node [7].
+
+    The temperature rises linearly from `t_min` to `t_max` over the search, or is `t_max` throughout. The
+    published ramp begins at 0, where every entry of a top-k is 1/2 whatever the logits: hence `t_min`.
+    """
+    t = max(t_min, t_max * moment.progress) if linear else t_max
+    soft = [F.softmax(a, dim=0) for a in logits]
+    weights = [m * top_k(m, 1, t) for m in soft]
+    for node in nodes(moment.choices):
+        entries = top_k(torch.cat([soft[e] for e in node.edges]), node.keep, t)
+        for e, p in zip(node.edges, torch.split(entries, [len(soft[e]) for e in node.edges]), strict=True):
+            weights[e] = weights[e] * p
+    return dense(tuple(weights))
+
+
+@RELAXATIONS.add("softmax_noise")
+def softmax_noise(logits: Sequence[Tensor], moment: Moment, *, eps: float = 0.03) -> Mix:
+    """The softmax plus U(-eps, eps), cut at 0 and normalised again [8, random smoothing]."""
+    weights = []
+    for a in logits:
+        noise = (2 * torch.rand(a.shape, generator=moment.generator) - 1).to(a) * eps
+        weight = (F.softmax(a, dim=0) + noise).clamp_min(0)
+        weights.append(weight / weight.sum().clamp_min(_LEAST_PROBABILITY))
+    return dense(tuple(weights))
 
 
 @RELAXATIONS.add("binary_full")
@@ -101,23 +180,90 @@ def binary_two(logits: Sequence[Tensor], moment: Moment) -> Mix:
 
 @RELAXATIONS.add("sampled")
 def sampled(logits: Sequence[Tensor], moment: Moment) -> Mix:
-    """One option per choice runs, drawn from softmax(logits); the gradient is that of `log_prob` alone."""
+    """An architecture runs, drawn from softmax(logits); the gradient is that of `log_prob` alone.
+
+    The edges that a node keeps are drawn one after the other without replacement, each in proportion
+    to its probability of not being `none` times its edge weight; then their options.
+    """
     probabilities = [F.softmax(a, dim=0) for a in logits]
-    arch = [_draw(p, moment, 1)[0] for p in probabilities]
-    log_prob = torch.stack([p[i].log() for p, i in zip(probabilities, arch, strict=True)]).sum()
-    return _single(logits, arch, log_prob)
+    arch, log_probs = [0] * len(logits), []
+    for edges, keep in _groups(moment.choices):
+        if keep is None:
+            (e,) = edges
+            arch[e] = _draw(probabilities[e], moment, 1)[0]
+            log_probs.append(probabilities[e][arch[e]].log())
+            continue
+        real = {e: list(real_options(moment.choices[e])) for e in edges}
+        worth = torch.stack([probabilities[e][real[e]].sum() for e in edges])
+        if moment.edge_weights is not None:
+            worth = worth * moment.edge_weights[list(edges)]
+        kept = _draw(worth, moment, keep)
+        log_probs.append(_log_prob_of_order(worth, kept))
+        for i, e in enumerate(edges):
+            arch[e] = none_of(moment.choices[e])
+            if i in kept:
+                p = probabilities[e][real[e]] / probabilities[e][real[e]].sum()
+                drawn = _draw(p, moment, 1)[0]
+                arch[e] = real[e][drawn]
+                log_probs.append(p[drawn].log())
+    return single(logits, arch, torch.stack(log_probs).sum())
 
 
 @RELAXATIONS.add("uniform")
 def uniform(logits: Sequence[Tensor], moment: Moment) -> Mix:
-    """One option per choice runs, all equally likely, whatever the logits."""
-    return _single(logits, [int(torch.randint(len(a), (1,), generator=moment.generator)) for a in logits])
+    """An architecture runs, all options (and kept edges) equally likely, whatever the logits."""
+    arch = [0] * len(logits)
+    for edges, keep in _groups(moment.choices):
+        order = torch.randperm(len(edges), generator=moment.generator)[:keep].tolist() if keep else [0]
+        for i, e in enumerate(edges):
+            real = range(len(logits[e])) if keep is None else real_options(moment.choices[e])
+            pick = real[int(torch.randint(len(real), (1,), generator=moment.generator))]
+            arch[e] = pick if i in order else none_of(moment.choices[e])
+    return single(logits, arch)
 
 
 @RELAXATIONS.add("hard")
 def hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
-    """The most probable option of each choice runs, with weight 1 and no gradient."""
-    return _single(logits, [int(a.argmax()) for a in logits])
+    """The architecture that the softmax stands for runs (`nodes.strongest`), without gradient."""
+    soft = [F.softmax(a.detach(), dim=0) for a in logits]
+    return single(logits, strongest(soft, moment.edge_weights, moment.choices))
+
+
+def dense(weights: tuple[Tensor, ...]) -> Mix:
+    """The mix in which every option runs."""
+    return Mix(weights, tuple(tuple(range(len(w))) for w in weights), tuple(() for _ in weights))
+
+
+def single(like: Sequence[Tensor], arch: Sequence[int], log_prob: Tensor | None = None) -> Mix:
+    """The mix that is `arch`, its weights of the type and place of `like`; all 0 where one is ABSENT."""
+    weights = tuple(_one_hot(a.detach(), i) for a, i in zip(like, arch, strict=True))
+    return Mix(weights, tuple((i,) for i in arch), tuple(() for _ in arch), log_prob)
+
+
+def concentration(logits: Tensor) -> Tensor:
+    """elu(logits) + 1, the parameters of a Dirichlet distribution (n_options,) [5]."""
+    return F.elu(logits) + 1 + _LEAST_PROBABILITY
+
+
+def _gumbel_softmax(a: Tensor, moment: Moment) -> Tensor:
+    u = torch.rand(a.shape, generator=moment.generator, dtype=torch.float64).clamp(1e-15, 1 - 1e-15)
+    return F.softmax((F.log_softmax(a, dim=0) - (-u.log()).log().to(a)) / moment.t, dim=0)
+
+
+def _groups(choices: tuple[Choice, ...]) -> list[tuple[tuple[int, ...], int | None]]:
+    """Each node with its number of edges to keep, each other choice alone with None; in order."""
+    found: list[tuple[tuple[int, ...], int | None]] = [(n.edges, n.keep) for n in nodes(choices)]
+    in_nodes = {e for edges, _ in found for e in edges}
+    return sorted([*found, *(((i,), None) for i in range(len(choices)) if i not in in_nodes)])
+
+
+def _log_prob_of_order(worth: Tensor, order: Sequence[int]) -> Tensor:
+    """Log p of drawing `order` one after the other without replacement, in proportion to worth (n,)."""
+    total, left = worth.new_zeros(()), worth
+    for i in order:
+        total = total + (worth[i] / left.sum()).clamp_min(_LEAST_PROBABILITY).log()
+        left = left * (1 - _one_hot(worth.detach(), i))
+    return total
 
 
 def _draw(p: Tensor, moment: Moment, n: int) -> list[int]:
@@ -128,10 +274,6 @@ def _draw(p: Tensor, moment: Moment, n: int) -> list[int]:
 
 def _one_hot(like: Tensor, index: int) -> Tensor:
     out = torch.zeros_like(like)
-    out[index] = 1
+    if index != ABSENT:
+        out[index] = 1
     return out
-
-
-def _single(logits: Sequence[Tensor], arch: Sequence[int], log_prob: Tensor | None = None) -> Mix:
-    weights = tuple(_one_hot(a.detach(), i) for a, i in zip(logits, arch, strict=True))
-    return Mix(weights, tuple((i,) for i in arch), tuple(() for _ in arch), log_prob)

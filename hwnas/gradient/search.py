@@ -6,13 +6,13 @@ search that is loaded from it goes on to the bit as if it had not stopped.
 
 from __future__ import annotations
 
-import bisect
 import copy
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import cache
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -23,28 +23,25 @@ from targets.errors import UsageError
 
 from ..budget import Budget
 from ..mix import Arch, Mix
+from ..networks.wrappers import Wrapper
 from ..registry import Part
 from ..space import Space
-from .decode import DECODERS, Decoded, ExactCosts, decode_seeds, require_reachable
-from .hypergradient import ArchPass, Scene
+from .decode import Decoded, ExactCosts, decode_seeds, require_reachable
+from .decoders import DECODERS, Decoding
+from .hypergradient import Hypergradient
 from .loop import LogRow, Loop, Save
-from .methods import Method, Stage
+from .method import Method, Stage, bound
+from .nodes import deployed
 from .objective import ExpectedCosts, make_objective
-from .optim import WeightOptimizer, pack, tensors_of, under, unpack
-from .passes import BatchSource, Pass, validation_pass
-from .policy import log_probabilities
-from .relax import Moment
-
-REACH = 5.0
-"""How far a logit must be able to move: Adam moves it by at most its learning rate per step that
-touches it, so a search with few arch steps would end where it began, whatever the data say.
-exp(5) = 150 : 1. Two-path gates on the space `mobile`, 100 steps, budget 0.7 of the median: loss of
-the policy's samples 0.233 at the rate without the touched share, 0.204 with it."""
-
-
-ENOUGH = 200
-"""Arch steps that a search tries to make: published intervals (every 5th step) are for 600,000 steps
-from untrained weights; a search of a few hundred from trained ones makes an arch step at each."""
+from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
+from .passes import BatchSource, Pass, validation_pass, weight_pass
+from .policy import Policy, log_probabilities
+from .relax import RELAXATIONS, Moment
+from .restrict import Kept, everything, shrink
+from .scene import ArchPass, Scene
+from .timetable import Slot, Timetable
+from .units import scores_of
+from .warmup import extremes
 
 _RANK_BATCHES = 4
 """Validation batches that rank an architecture: 25 of them cost about as much as 30 steps."""
@@ -59,8 +56,8 @@ class SearchSettings:
     """What a user may set; None takes the method's own.
 
     steps: weight steps. epoch_steps: how many make one row of the log.
-    arch_every: weight steps per arch step; None takes the published, or less to make ENOUGH arch steps.
-    arch_lr: None takes the published rate, or what REACH asks for where that is more.
+    arch_every: weight steps per arch step; None takes the published, or less (`timetable.ENOUGH`).
+    arch_lr: None takes the published rate, or what the policy's `reach` asks for where that is more.
     ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
         decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
         that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
@@ -83,13 +80,23 @@ class SearchSettings:
             )
 
 
+SupernetFactory = Callable[[Stage], nn.Module]
+"""The supernet that a stage searches: its depth, the wrappers of its edges."""
+
+
 class GradientSearch:
     """One search: `run()`, then `seeds()`; `state()` and `load()` at any step between."""
+
+    supernet: nn.Module
+    policy: Policy
+    hypergradient: Hypergradient
+    weights: WeightOptimizer
+    arch_optimizer: torch.optim.Adam
 
     def __init__(
         self,
         space: Space,
-        supernet: nn.Module,
+        supernet: nn.Module | SupernetFactory,
         costs: Costs,
         budgets: Sequence[Budget],
         method: Method,
@@ -100,36 +107,30 @@ class GradientSearch:
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Refuses unreachable budgets (InfeasibleError) before any step is made."""
+        """Refuses unreachable budgets (InfeasibleError) before any step is made.
+
+        Supernet: the start, of which each stage that begins anew takes a copy, or what makes one per stage.
+        """
         require_reachable(space, costs, budgets)
         self.space, self.costs, self.budgets = space, costs, tuple(budgets)
-        self.method, self.settings = method, settings
+        self.method, self.settings, self.device = method, settings, torch.device(device)
         self._train, self._val = train, val
-        self.supernet = copy.deepcopy(supernet).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.supernet.train()
+        self._factory = _copies(supernet, method) if isinstance(supernet, nn.Module) else supernet
         self.generator = torch.Generator().manual_seed(settings.seed)
-        self.policy = method.make_policy(space.choices, self.generator)
-        self.hypergradient = method.make_hypergradient()
         self.objective = make_objective(
-            costs, budgets, settings.objective or method.objective, method.regularisers
+            costs, budgets, settings.objective or method.objective, method.make_regularisers()
         )
-        self._relax = method.relax.resolve()
-        sgd = method.weights
-        if settings.weight_lr is not None:
-            sgd = replace(sgd, lr=settings.weight_lr, min_lr=min(sgd.min_lr, settings.weight_lr))
-        learned = [*self.supernet.parameters(), *self.hypergradient.own.parameters()]
-        self.weights = WeightOptimizer(learned, sgd, settings.steps)
-        self.arch_optimizer = torch.optim.Adam(
-            list(self.policy.parameters()),
-            lr=self._arch_lr(),
-            betas=method.arch.betas,
-            weight_decay=method.arch.weight_decay,
-        )
+        self._relax, self._rule = method.relax.resolve(), method.make_weight_rule()
+        self.callbacks = method.make_callbacks()
         identity = {"search": method.name, "space": space.name, "seed": settings.seed}
         self.loop = Loop(
             settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
         )
+        self.timetable = Timetable(method.stages, settings.steps, settings.arch_every)
+        self._extremes = cache(lambda: extremes(space, self._sizes, settings.seed))
         self._alphas: list[Tensor] = []
+        with self._seeded(-1):
+            self._begin(0, everything(space.choices))
 
     def run(
         self,
@@ -148,14 +149,19 @@ class GradientSearch:
         return self.loop.log
 
     def _one_step(self, step: int) -> Pass | None:
-        scene, stage = self._scene(step)
-        every = self._arch_every(stage)
-        if every and (step + 1) % every == 0:
-            self._apply(self.hypergradient.arch_step(scene))
-        found = self.hypergradient.weight_step(scene)
-        if found is not None:
-            self.weights.step(step)
-        return found
+        with self._seeded(step):
+            self._enter(self.timetable.at(step))
+            scene, made = self._scene(step), None
+            if self.timetable.due(step):
+                arch = self.hypergradient.arch_step(scene)
+                self._apply(arch)
+                made = arch.weight
+            if made is None:
+                made = self.hypergradient.weight_step(scene)
+                for callback in self.callbacks:
+                    callback.before_weights(scene)
+                self.weights.step(step)
+            return made
 
     def _apply(self, arch: ArchPass) -> None:
         self.arch_optimizer.step()
@@ -163,62 +169,105 @@ class GradientSearch:
         self.policy.after_step(arch.found.mix)
         self.objective.after_step(arch.score)
 
-    def _scene(self, step: int) -> tuple[Scene, Stage]:
-        stage, progress = self._stage(step)
-        start, end = stage.temperature
-        scene = Scene(
+    def _seeded(self, step: int) -> AbstractContextManager[None]:
+        """Layers that draw (dropout, drop-path) do so by the seed and the step, so that a resume is exact."""
+        return _seeded(self.device, self.settings.seed, step + 1)
+
+    def _enter(self, slot: Slot) -> None:
+        """Make what the stage of this step needs, when it is its first; set the wrappers to the step."""
+        for index in range(self._stage + 1, slot.index + 1):
+            share = self.method.stages[index].options
+            scores = log_probabilities(self.policy.soft_mix())
+            kept = shrink(self.policy.kept, scores, self.space.choices, share) if share < 1 else None
+            self._begin(index, kept or self.policy.kept)
+        if slot.stage.edges:
+            cast(Rewrappable, self.supernet).rewrap(*slot.stage.wrappers(slot.progress))
+
+    def _begin(self, index: int, kept: Kept) -> None:
+        """Make the parts of a stage: all of the first, and what a later one begins anew."""
+        stage, self._stage = self.method.stages[index], index
+        first, steps = self.timetable.stretch(index)
+        if index == 0 or stage.start == "fresh":
+            self.policy = self.method.make_policy(self.space.choices, self.generator)
+            self.policy.restrict(kept)
+            self.arch_optimizer = torch.optim.Adam(
+                list(self.policy.parameters()),
+                lr=self._arch_lr(index),
+                betas=self.method.arch.betas,
+                weight_decay=self.method.arch.weight_decay,
+            )
+        self.policy.restrict(kept)
+        if index == 0 or stage.start != "same":
+            made = self._factory(stage).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if index and stage.start == "widened":
+                carry_over(self.supernet, made)
+            self.supernet = made.train()
+            self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
+            own, sgd = self.hypergradient.own.parameters(), self._sgd()
+            learned = self.supernet.parameters()
+            self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
+
+    def _sgd(self) -> SGDSettings:
+        sgd, lr = self.method.weights, self.settings.weight_lr
+        return sgd if lr is None else replace(sgd, lr=lr, min_lr=min(sgd.min_lr, lr))
+
+    def _scene(self, step: int) -> Scene:
+        slot = self.timetable.at(step)
+        start, end = slot.stage.temperature
+        return Scene(
             supernet=self.supernet,
             policy=self.policy,
             relax=self._relax,
             objective=self.objective,
             weights=self.weights,
-            moment=Moment(self.space.choices, self.generator, start + (end - start) * progress),
+            moment=Moment(
+                self.space.choices,
+                self.generator,
+                start + (end - start) * slot.progress,
+                self.timetable.progress(step),
+            ),
             step=step,
             label_smoothing=self.method.label_smoothing,
             train=lambda: self._train.at(step),
             val=lambda: self._val.at(step),
             where=f"search by {self.method.name}, step {step + 1} of {self.settings.steps}",
+            weight_rule=self._rule,
+            extremes=self._extremes,
         )
-        return scene, stage
 
-    def _stage(self, step: int) -> tuple[Stage, float]:
-        """The stage of a step, and how far it is (0 at its first step, 1 at its last)."""
-        *_, total = ends = list(itertools.accumulate(s.share for s in self.method.stages))
-        bounds = [0, *(round(self.settings.steps * end / total) for end in ends)]
-        i = min(bisect.bisect_right(bounds, step), len(ends)) - 1
-        return self.method.stages[i], (step - bounds[i]) / max(1, bounds[i + 1] - bounds[i] - 1)
-
-    def _arch_lr(self) -> float:
+    def _arch_lr(self, index: int) -> float:
         if self.settings.arch_lr is not None:
             return self.settings.arch_lr
-        stages = [self._stage(step)[0] for step in range(self.settings.steps)]
-        n = sum(1 / every for s in stages if (every := self._arch_every(s)))
-        return max(self.method.arch.lr, REACH / max(1.0, n * self._touched_share()))
-
-    def _arch_every(self, stage: Stage) -> int | None:
-        """Weight steps per arch step in a stage; None while the policy is frozen."""
-        if stage.arch_every is None:
-            return None
-        return self.settings.arch_every or max(1, min(stage.arch_every, self.settings.steps // ENOUGH))
+        n = self.timetable.arch_steps(index) * self._touched_share()
+        return max(self.method.arch.lr, self.policy.reach / max(1.0, n))
 
     def _touched_share(self) -> float:
-        """Share of the options that one arch step gives a gradient: 1, but for two-path gates."""
+        """Share of the options that one arch step gives a gradient: 1, but for single paths and gates."""
         moment = Moment(self.space.choices, torch.Generator().manual_seed(0))
         with torch.no_grad():
             mix = self.policy.draw(self._relax.arch, moment)
         touched = sum(len(a) + len(p) for a, p in zip(mix.active, mix.probe, strict=True))
-        return touched / float(self.space.n_options.sum())
+        return touched / sum(map(len, self.policy.kept))
+
+    def _sizes(self, archs: list[Arch]) -> NDArray[np.float64]:
+        """What makes an architecture large: MACs where they are priced."""
+        found = self.costs.of(archs)
+        return found["macs" if "macs" in found else next(iter(found))]
 
     def _end_epoch(self, step: int) -> LogRow:
-        scene, stage = self._scene(step - 1)
-        with torch.no_grad():
-            drawn = self.policy.draw(self._relax.validation, scene.moment)
-            soft = self.policy.soft_mix()
-            expected = self.costs.expected(soft)
-        found = validation_pass(self.supernet, drawn, scene.val())
-        self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(self.policy))))
+        slot = self.timetable.at(step - 1)
+        with self._seeded(self.settings.steps + step):
+            scene = self._scene(step - 1)
+            with torch.no_grad():
+                drawn = self.policy.draw(self._relax.validation, scene.moment)
+                soft = self.policy.soft_mix()
+                expected = self.costs.expected(deployed(soft, self.space.choices))
+            found = validation_pass(self.supernet, drawn, scene.val())
+            self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
+            if any([callback.after_epoch(scene) for callback in self.callbacks]):
+                self.loop.stop()
         return {
-            "stage": stage.name,
+            "stage": slot.stage.name,
             "val_loss": found.loss,
             "val_accuracy": found.accuracy,
             "expected_latency_ms": float(expected["latency_ms"]) if "latency_ms" in expected else None,
@@ -235,11 +284,21 @@ class GradientSearch:
         tensors["generator"] = self.generator.get_state()
         if self._alphas:
             tensors["alphas"] = torch.stack(self._alphas)
-        return tensors, {**self.loop.state(), "objective": dict(self.objective.term.state)}
+        return tensors, {
+            **self.loop.state(),
+            "objective": dict(self.objective.term.state),
+            "stage": self._stage,
+            "kept": [list(left) for left in self.policy.kept],
+            "callbacks": [copy.deepcopy(c.state) for c in self.callbacks],
+        }
 
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Go on from what `state()` gave; DamagedFileError when it is of another search."""
         self.loop.load(state)
+        with self._seeded(-1):
+            for index in range(self._stage + 1, state["stage"] + 1):
+                self._begin(index, self.policy.kept)
+        self.policy.restrict(tuple(tuple(left) for left in state["kept"]))
         self.supernet.load_state_dict(under("supernet.", tensors))
         self.policy.load_state_dict(under("policy.", tensors))
         self.hypergradient.own.load_state_dict(under("own.", tensors))
@@ -248,6 +307,8 @@ class GradientSearch:
         self.generator.set_state(tensors["generator"].cpu())
         self._alphas = list(tensors["alphas"].cpu().unbind(0)) if "alphas" in tensors else []
         self.objective.term.state = dict(state["objective"])
+        for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.state = copy.deepcopy(saved)
 
     def alphas(self) -> dict[str, NDArray[np.float32]]:
         """Per choice the log-probabilities of its options after every epoch, (epochs, n_options)."""
@@ -260,22 +321,87 @@ class GradientSearch:
 
     def seeds(self, n: int) -> list[Decoded]:
         """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
+        ranked = self.settings.ranked
         rng = np.random.default_rng([self.settings.seed, self.loop.step])
-        decode, ranked = DECODERS[self.method.decode], self.settings.ranked
-        found = decode_seeds(
-            self.space,
-            self.costs,
-            log_probabilities(self.policy),
-            self.budgets,
-            max(n, ranked + 1 if ranked else 0),
-            rng,
-            decode,
-        )
+        view = self._decoding(rng)
+        decoded = bound(DECODERS, self.method.decode)(view)
+        wanted = max(n, ranked + 1 if ranked else 0)
+        found = decode_seeds(self.space, self.costs, view.scores, self.budgets, wanted, rng, decoded)
         if ranked:
             losses = [self._validation_loss(d.arch) for d in found]
             found = [found[i] for i in np.argsort(losses, kind="stable")]
         return found[:n]
 
+    def _decoding(self, rng: np.random.Generator) -> Decoding:
+        """What decoders see; they may train a copy of the supernet, which is made when they do."""
+        choices, tuned = self.space.choices, [self.supernet]
+        moment = Moment(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
+
+        def draw() -> Arch:
+            with torch.no_grad():
+                mix = self.policy.draw(RELAXATIONS["sampled"], moment)
+            return tuple(active[0] for active in mix.active)
+
+        def tune(mix: Mix, share: float) -> None:
+            if tuned[0] is self.supernet:
+                tuned[0] = copy.deepcopy(self.supernet)
+            self._tune(tuned[0], mix, round(share * self.settings.steps))
+
+        def loss(mix: Mix) -> float:
+            return sum(validation_pass(tuned[0], mix, self._val.at(i)).loss for i in range(_RANK_BATCHES))
+
+        with torch.no_grad():
+            soft = self.policy.soft_mix()
+        scores = scores_of(log_probabilities(soft), choices)
+        return Decoding(self.space, scores, soft, draw, loss, tune, rng)
+
+    def _tune(self, supernet: nn.Module, mix: Mix, steps: int) -> None:
+        """Train `supernet` under a fixed mix, from the rate that the search ended with."""
+        sgd = self._sgd()
+        optimizer = WeightOptimizer(
+            supernet.parameters(), replace(sgd, lr=sgd.min_lr or sgd.lr / 25, min_lr=0.0), steps
+        )
+        for step in range(steps):
+            batch, where = self._train.at(step), f"decoding by {self.method.decode}, step {step + 1}"
+            weight_pass(supernet, (mix,), batch, self.method.label_smoothing, where)
+            optimizer.step(step)
+
     def _validation_loss(self, arch: Arch) -> float:
         mix = Mix.one_hot(self.space.choices, arch)
         return sum(validation_pass(self.supernet, mix, self._val.at(i)).loss for i in range(_RANK_BATCHES))
+
+
+class Rewrappable(Protocol):
+    """A supernet with edges that can be wrapped."""
+
+    def rewrap(self, *wrappers: Wrapper) -> None:
+        """Change the values of the wrappers that it was made with."""
+
+
+def carry_over(old: nn.Module, new: nn.Module) -> None:
+    """Copy what tensors of the same name share: the first entries along each axis (DrNAS widens channels)."""
+    have = old.state_dict()
+    with torch.no_grad():
+        for name, tensor in new.state_dict().items():
+            if name in have and have[name].ndim == tensor.ndim:
+                part = tuple(slice(min(a, b)) for a, b in zip(have[name].shape, tensor.shape, strict=True))
+                tensor[part] = have[name][part]
+
+
+def _copies(supernet: nn.Module, method: Method) -> SupernetFactory:
+    def copy_of(stage: Stage) -> nn.Module:
+        if stage.edges:
+            raise UsageError(
+                f"method {method.name} wraps the edges of cells (by {', '.join(dict(stage.edges))}), and this "
+                "supernet has none; choose a cell space, or another method"
+            )
+        return copy.deepcopy(supernet)
+
+    return copy_of
+
+
+@contextmanager
+def _seeded(device: torch.device, *key: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+        yield

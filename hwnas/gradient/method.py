@@ -1,0 +1,285 @@
+"""What a row of the table of methods says, and how its parts are made.
+
+Rows name their parts, so that they can be printed, compared and written in TOML. Every name and option is
+checked when a row is added.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from targets.errors import UsageError, did_you_mean
+
+from ..mix import Choice
+from ..networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
+from ..registry import Part, Registry, part
+from . import controller as _controller  # noqa: F401  (fills POLICIES)
+from . import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
+from . import response as _response  # noqa: F401
+from . import unrolled as _unrolled  # noqa: F401
+from .callbacks import CALLBACKS, Callback
+from .decoders import DECODERS
+from .hypergradient import HYPERGRADIENTS, Hypergradient
+from .objective import COST_TERMS
+from .optim import AdamSettings, SGDSettings
+from .policy import POLICIES, Policy
+from .regularisers import REGULARISERS, Ramp, Weighted
+from .relax import RELAXATIONS
+from .scene import Places, WeightRule
+from .schedules import SCHEDULES
+from .weight_rules import PASSES, WEIGHT_RULES
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceParts:
+    """The relaxation of each place; virtual and validation default to that of the arch step."""
+
+    weight: Part
+    arch: Part
+    virtual: Part | None = None
+    validation: Part | None = None
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """All four, defaults filled in."""
+        return {
+            "weight": self.weight,
+            "virtual": self.virtual or self.arch,
+            "arch": self.arch,
+            "validation": self.validation or self.arch,
+        }
+
+    def resolve(self) -> Places:
+        """The functions behind the names."""
+        return Places(**{place: bound(RELAXATIONS, p) for place, p in self.parts.items()})
+
+
+def relax(
+    weight: str | Part,
+    arch: str | Part | None = None,
+    virtual: str | Part | None = None,
+    validation: str | Part | None = None,
+) -> PlaceParts:
+    """`PlaceParts` from names; the arch step as the weight step unless told."""
+    made = [p if p is None or isinstance(p, Part) else part(p) for p in (weight, arch, virtual, validation)]
+    first = made[0] or part("softmax")
+    return PlaceParts(first, made[1] or first, made[2], made[3])
+
+
+WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
+WRAPPERS.add("partial")(lambda value: Partial(int(value)))
+WRAPPERS.add("aux_skip")(AuxSkip)
+WRAPPERS.add("skip_dropout")(SkipDropout)
+WRAPPERS.add("drop_path")(DropPath)
+
+STARTS = ("same", "widened", "fresh")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of the search. Progressive methods are several of them.
+
+    share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
+    arch_every: weight steps per arch step; None freezes the policy throughout.
+    temperature: t of the relaxations at its first and last step, linear between.
+    start: the supernet goes on ("same"); is made anew with the policy kept and the weights that fit carried
+        over ("widened"); or all begins again but for the options that are left ("fresh").
+    cells: depth of the supernet; None: as the space has it.
+    options: share of each choice's options that the stage searches, the best of the stage before.
+    edges: what wraps the edges of the supernet (`WRAPPERS`), each with the schedule of its number.
+    """
+
+    name: str
+    share: float = 1.0
+    frozen: float = 0.0
+    arch_every: int | None = 1
+    temperature: tuple[float, float] = (1.0, 1.0)
+    start: str = "same"
+    cells: int | None = None
+    options: float = 1.0
+    edges: tuple[tuple[str, Part], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise UsageError(
+                f"stage {self.name}: unknown start {self.start!r}; {did_you_mean(self.start, STARTS)}"
+            )
+        if not (self.share > 0 and 0 <= self.frozen < 1 and 0 < self.options <= 1):
+            raise UsageError(
+                f"stage {self.name}: share must be above 0, frozen in [0, 1) and options in (0, 1], got "
+                f"{self.share}, {self.frozen} and {self.options}"
+            )
+        if self.arch_every is not None and self.arch_every < 1:
+            raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
+
+    def wrappers(self, progress: float) -> list[Wrapper]:
+        """What the edges are wrapped in when the stage is so far."""
+        values = {name: bound(SCHEDULES, p)(progress, self.frozen) for name, p in self.edges}
+        return [WRAPPERS[name](value) for name, value in values.items()]
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.share:.0%} of the steps, policy every {self.arch_every}"
+        extras = [
+            f"policy frozen for {self.frozen:.0%}" if self.frozen else "",
+            f"{self.cells} cells" if self.cells else "",
+            f"{self.options:.0%} of the options" if self.options < 1 else "",
+            "" if self.start == "same" else f"{self.start} weights",
+            "" if self.temperature == (1.0, 1.0) else "t {:g} to {:g}".format(*self.temperature),
+            *(f"edges {name} by {p}" for name, p in self.edges),
+        ]
+        return ", ".join([text, *filter(None, extras)])
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A regulariser with its weight, which goes linearly from weight[0] to weight[1]; 0 before `after`."""
+
+    regulariser: Part
+    weight: tuple[float, float]
+    after: float = 0.0
+
+    def __str__(self) -> str:
+        start, end = self.weight
+        return f"{start:g} {self.regulariser}" if start == end else f"{start:g} to {end:g} {self.regulariser}"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user."""
+
+    epochs: int = 50
+    batch_size: int = 64
+    cells: int = 8
+    channels: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One row: the parts of a method, with the published defaults.
+
+    objective: how costs enter where the user gives budgets and names no other way. The papers either
+        have no costs (DARTS) or a target that they may miss (ProxylessNAS), so it is `budget` for all.
+    objective_published: the paper's own, with its constants; None where costs were no part of it.
+    weight_rule: what a weight step trains. callbacks: what watches and may stop or freeze.
+    """
+
+    name: str
+    title: str
+    paper: str
+    relax: PlaceParts
+    weights: SGDSettings
+    arch: AdamSettings
+    policy: Part = field(default_factory=lambda: part("logits"))
+    hypergradient: Part = field(default_factory=lambda: part("first_order"))
+    weight_rule: Part = field(default_factory=lambda: part("plain"))
+    stages: tuple[Stage, ...] = (Stage("search"),)
+    objective: Part = field(default_factory=lambda: part("budget"))
+    objective_published: Part | None = None
+    regularisers: tuple[Term, ...] = ()
+    decode: Part = field(default_factory=lambda: part("argmax"))
+    callbacks: tuple[Part, ...] = ()
+    label_smoothing: float = 0.0
+    published: Published = Published()
+
+    def make_policy(self, choices: Sequence[Choice], generator: torch.Generator) -> Policy:
+        """A fresh policy over the choices."""
+        policy: Policy = POLICIES[self.policy.name](choices, generator, **self.policy.keywords)
+        return policy
+
+    def make_hypergradient(
+        self, supernet: nn.Module, policy: Policy, generator: torch.Generator
+    ) -> Hypergradient:
+        """A fresh hypergradient, with its own tensors where it has some."""
+        make = HYPERGRADIENTS[self.hypergradient.name]
+        made: Hypergradient = make(supernet, policy, generator, **self.hypergradient.keywords)
+        return made
+
+    def make_weight_rule(self) -> WeightRule:
+        """What a weight step runs."""
+        return bound(WEIGHT_RULES, self.weight_rule)
+
+    def make_callbacks(self) -> list[Callback]:
+        """Fresh callbacks."""
+        return [CALLBACKS[p.name](**p.keywords) for p in self.callbacks]
+
+    def make_regularisers(self) -> list[Weighted]:
+        """The regularisers with their ramps."""
+        return [
+            Weighted(Ramp(*t.weight, t.after), bound(REGULARISERS, t.regulariser)) for t in self.regularisers
+        ]
+
+    def passes(self) -> float:
+        """Forward and backward passes of the supernet per step, while the policy is searched."""
+        extra = HYPERGRADIENTS[self.hypergradient.name].passes(**self.hypergradient.keywords)
+        own = PASSES[self.weight_rule.name](**self.weight_rule.keywords)
+        every = [s.arch_every for s in self.stages if s.arch_every]
+        return float(own + (extra / min(every) if every else 0.0))
+
+    def check(self) -> None:
+        """UsageError for a name or an option that does not exist."""
+        for registry, parts in (
+            (RELAXATIONS, self.relax.parts.values()),
+            (POLICIES, (self.policy,)),
+            (HYPERGRADIENTS, (self.hypergradient,)),
+            (WEIGHT_RULES, (self.weight_rule,)),
+            (DECODERS, (self.decode,)),
+            (CALLBACKS, self.callbacks),
+            (REGULARISERS, [t.regulariser for t in self.regularisers]),
+            (COST_TERMS, [self.objective, *filter(None, [self.objective_published])]),
+            (SCHEDULES, [p for s in self.stages for _, p in s.edges]),
+            (WRAPPERS, [part(name) for s in self.stages for name, _ in s.edges]),
+        ):
+            for p in parts:
+                check_part(registry, p, f"method {self.name}")
+        if not self.stages:
+            raise UsageError(f"method {self.name}: it needs at least one stage")
+
+    def describe(self) -> dict[str, Any]:
+        """The row as text, for `hwnas methods show` and the run's record."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "paper": self.paper,
+            "policy": str(self.policy),
+            "relax": {place: str(p) for place, p in self.relax.parts.items()},
+            "hypergradient": str(self.hypergradient),
+            "weight_rule": str(self.weight_rule),
+            "stages": [str(s) for s in self.stages],
+            "objective": str(self.objective),
+            "objective_published": str(self.objective_published) if self.objective_published else None,
+            "regularisers": [str(t) for t in self.regularisers],
+            "decode": str(self.decode),
+            "callbacks": [str(p) for p in self.callbacks],
+            "weights": f"SGD lr {self.weights.lr:g} to {self.weights.min_lr:g}, momentum "
+            f"{self.weights.momentum:g}, weight decay {self.weights.weight_decay:g}, "
+            f"clip {self.weights.clip}",
+            "arch": f"Adam lr {self.arch.lr:g}, betas {self.arch.betas}, "
+            f"weight decay {self.arch.weight_decay:g}",
+            "published": f"{self.published.epochs} epochs, batch {self.published.batch_size}, "
+            f"{self.published.cells} cells, {self.published.channels} channels",
+            "passes_per_step": round(self.passes(), 2),
+        }
+
+
+def bound(registry: Registry[Callable[..., Any]], p: Part) -> Callable[..., Any]:
+    """The function of a part, with its options."""
+    return partial(registry[p.name], **p.keywords) if p.options else registry[p.name]
+
+
+def check_part(registry: Registry[Any], p: Part, where: str) -> None:
+    """UsageError when the part, or an option of it, does not exist."""
+    made = registry[p.name]
+    known = [n for n, a in inspect.signature(made).parameters.items() if a.kind is a.KEYWORD_ONLY]
+    for name in p.keywords:
+        if name not in known:
+            raise UsageError(
+                f"{where}: {registry.kind} {p.name!r} has no option {name!r}; "
+                f"{did_you_mean(name, known) if known else 'it takes none'}"
+            )

@@ -1,0 +1,91 @@
+"""What the edges of a supernet may be wrapped in; combine them freely, one of each kind.
+
+[1] Xu et al. 2020, PC-DARTS, 1907.05737. [2] Chu et al. 2021, DARTS-, 2009.01027. [3] Chen et al. 2019, P-DARTS,
+1904.12760. [4] Larsson et al. 2017, FractalNet, 1605.07648.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from targets.errors import UsageError
+
+
+def _probability(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UsageError(f"{name}: probability {value} must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """One channel of `k` passes the operations, the others pass by; then channels are shuffled [1]."""
+
+    k: int
+
+    def check(self, channels: int) -> None:
+        """UsageError where `channels` cannot be split."""
+        if self.k < 1 or self.k > channels or channels % self.k:
+            raise UsageError(
+                f"partial channels: 1 of {self.k} channels of a cell with {channels} cannot be taken; choose a "
+                f"divisor of {channels}, or more channels"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AuxSkip:
+    """A skip connection of this weight beside the operations of every edge [2]."""
+
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class SkipDropout:
+    """Dropout after the identity, and after no other operation [3]."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        _probability("skip dropout", self.p)
+
+
+@dataclass(frozen=True, slots=True)
+class DropPath:
+    """Whole images of an edge are set to 0, except for its identity [4]."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        _probability("drop path", self.p)
+
+
+Wrapper = Partial | AuxSkip | SkipDropout | DropPath
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """All wrappers of a supernet, as values; the defaults wrap nothing.
+
+    aux_skip: None leaves the skip out, any weight, 0 too, brings its weights into being.
+    """
+
+    partial: int = 1
+    aux_skip: float | None = None
+    skip_dropout: float = 0.0
+    drop_path: float = 0.0
+
+    def having(self, wrappers: Sequence[Wrapper]) -> Wrapping:
+        """With `wrappers`, each of which replaces the one of its kind."""
+        found: dict[str, Any] = {}
+        for w in wrappers:
+            if isinstance(w, Partial):
+                name, value = "partial", float(w.k)
+            elif isinstance(w, AuxSkip):
+                name, value = "aux_skip", w.weight
+            else:
+                name, value = ("skip_dropout", w.p) if isinstance(w, SkipDropout) else ("drop_path", w.p)
+            if name in found:
+                raise UsageError(f"{type(w).__name__} is given twice; give each wrapper once")
+            found[name] = int(value) if name == "partial" else value
+        return replace(self, **found)
