@@ -119,7 +119,7 @@ variant(
     "dadarts",
     "DADARTS: top-k on the logits, hard cells on the weights, discretisation loss",
     paper=_DADARTS_PAPER,
-    relax=relax("hard", _TOPK, virtual="softmax"),
+    relax=relax("hard", _TOPK, virtual="softmax", validation="hard"),
     regularisers=_DAL,
 )
 variant(
@@ -235,7 +235,7 @@ variant(
     "snas",
     "SNAS: concrete samples; weights and policy learn from the same batch",
     paper="Xie et al. 2019, SNAS, arXiv 1812.09926",
-    relax=relax("gumbel", validation="softmax"),
+    relax=relax("gumbel", validation="hard"),
     hypergradient=part("single_level"),
     stages=(Stage("search", temperature=(1.0, 0.03)),),
     published=Published(epochs=150),
@@ -333,7 +333,7 @@ variant(
     "fbnet",
     "FBNet: concrete samples, latency in the loss",
     paper="Wu et al. 2019, FBNet, arXiv 1812.03443",
-    relax=relax("gumbel", validation="softmax"),
+    relax=relax("gumbel", validation="hard"),
     stages=(Stage("search", frozen=0.1, temperature=(5.0, 0.1)),),
     objective_published=part("multiply_log", a=0.2, b=0.6),
     weights=SGDSettings(lr=0.1, min_lr=0.0, nesterov=False, weight_decay=1e-4, clip=5.0),

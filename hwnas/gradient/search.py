@@ -379,7 +379,7 @@ class Rewrappable(Protocol):
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> None:
-    """Copy what tensors of the same name share: the first entries along each axis (DrNAS widens channels)."""
+    """Copy what tensors of a name share: the first entries along each axis (DrNAS widens channels)."""
     have = old.state_dict()
     with torch.no_grad():
         for name, tensor in new.state_dict().items():
@@ -402,6 +402,14 @@ def _copies(supernet: nn.Module, method: Method) -> SupernetFactory:
 
 @contextmanager
 def _seeded(device: torch.device, *key: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    states = [g.get_state() for g in generators]
+    try:
+        for g in generators:
+            g.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
         yield
+    finally:
+        for g, state in zip(generators, states, strict=True):
+            g.set_state(state)

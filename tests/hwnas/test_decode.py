@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hwnas.budget import Budget
 from hwnas.gradient import decode
-from hwnas.gradient.decode import decode_seeds, log_prob, most_probable, respect_budgets
+from hwnas.gradient.decode import decode_seeds, respect_budgets
+from hwnas.gradient.units import log_prob, most_probable, units_of
 from hwnas.mix import Choice
 from hwnas.space import Space
 from hwnas.testing.toy import ToyCosts, all_archs, toy_costs, toy_space
@@ -30,7 +31,7 @@ def normalised(values: list[float]) -> list[np.ndarray]:
 @settings(deadline=None, max_examples=50)
 def test_the_walk_visits_every_architecture_once_in_order_of_probability(values: list[float]) -> None:
     log_probs = normalised(values)
-    walked = list(most_probable(log_probs))
+    walked = list(most_probable(units_of(log_probs, toy_space().choices)))
     assert sorted(walked) == all_archs(toy_space())
     probabilities = [log_prob(log_probs, a) for a in walked]
     assert all(a >= b - 1e-9 for a, b in itertools.pairwise(probabilities))
@@ -38,7 +39,8 @@ def test_the_walk_visits_every_architecture_once_in_order_of_probability(values:
 
 def test_the_walk_copes_with_choices_of_one_option() -> None:
     log_probs = [np.zeros(1), np.log([0.3, 0.7]), np.zeros(1)]
-    assert list(most_probable(log_probs)) == [(0, 1, 0), (0, 0, 0)]
+    choices = tuple(Choice(str(i), tuple(map(str, range(len(p))))) for i, p in enumerate(log_probs))
+    assert list(most_probable(units_of(log_probs, choices))) == [(0, 1, 0), (0, 0, 0)]
 
 
 @given(LOGITS, COST, COST, st.floats(0.1, 1), st.floats(0.1, 1))

@@ -8,21 +8,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from hwnas.gradient.hypergradient import Scene
+from hwnas.gradient.hypergradient import Hypergradient
 from hwnas.gradient.methods import METHODS, Method
 from hwnas.gradient.objective import make_objective
-from hwnas.gradient.optim import WeightOptimizer
 from hwnas.gradient.policy import Logits
-from hwnas.gradient.relax import Moment
-from hwnas.mix import Mix
+from hwnas.gradient.scene import Scene
 from hwnas.registry import part
+from hwnas.testing.scenes import hand_scene
 from hwnas.testing.toy import GAIN, ToyBatches, ToySupernet, toy_costs, toy_space
 
 
 def make_scene(method: Method, seed: int = 0) -> Scene:
-    space, generator = toy_space(), torch.Generator().manual_seed(seed)
-    net = ToySupernet().double()
-    policy = method.make_policy(space.choices, generator)
+    space = toy_space()
+    policy = method.make_policy(space.choices, torch.Generator().manual_seed(seed))
     assert isinstance(policy, Logits)
     policy.double()
     with torch.no_grad():
@@ -33,24 +31,16 @@ def make_scene(method: Method, seed: int = 0) -> Scene:
         x, y = ToyBatches(1).at(0)
         return x.double(), y
 
-    return Scene(
-        supernet=net,
-        policy=policy,
-        relax=method.relax.resolve(),
-        objective=make_objective(toy_costs(space), (), part("budget")),
-        weights=WeightOptimizer(net.parameters(), method.weights, 10),
-        moment=Moment(space.choices, generator),
-        step=0,
-        label_smoothing=0.0,
-        train=batch,
-        val=batch,
-        where="test",
-    )
+    return hand_scene(method, space, ToySupernet().double(), policy, toy_costs(space), batch, seed=seed)
+
+
+def hypergradient_of(scene: Scene, method: Method) -> Hypergradient:
+    return method.make_hypergradient(scene.supernet, scene.policy, torch.Generator().manual_seed(0))
 
 
 def test_softmax_gradient_agrees_with_finite_differences() -> None:
     scene = make_scene(METHODS["darts"])
-    METHODS["darts"].make_hypergradient().arch_step(scene)
+    hypergradient_of(scene, METHODS["darts"]).arch_step(scene)
     x, y = scene.val()
 
     def loss() -> float:
@@ -71,8 +61,8 @@ def test_softmax_gradient_agrees_with_finite_differences() -> None:
 
 def test_full_gate_gradient_is_the_contraction_of_all_outputs_with_the_loss_gradient() -> None:
     """ProxylessNAS equation 4 with dL/dg_j = <dL/dout, o_j(x)>, each output computed here by hand."""
-    scene = make_scene(replace(METHODS["proxyless-full"], relax=METHODS["proxyless-full"].relax))
-    mix = METHODS["proxyless-full"].make_hypergradient().arch_step(scene).found.mix
+    scene = make_scene(METHODS["proxyless-full"])
+    mix = hypergradient_of(scene, METHODS["proxyless-full"]).arch_step(scene).found.mix
     net, (x, y) = scene.supernet, scene.val()
     assert isinstance(net, ToySupernet) and mix.arch is not None
     state, outputs = x, []
@@ -95,14 +85,13 @@ def test_full_gate_gradient_is_the_contraction_of_all_outputs_with_the_loss_grad
 @pytest.mark.parametrize("name", ["darts", "proxyless", "proxyless-full"])
 def test_the_arch_step_touches_no_weight_and_the_weight_step_no_policy(name: str) -> None:
     scene = make_scene(METHODS[name])
-    hypergradient = METHODS[name].make_hypergradient()
+    hypergradient = hypergradient_of(scene, METHODS[name])
     hypergradient.arch_step(scene)
     assert all(w.grad is None for w in scene.supernet.parameters())
     for a in scene.policy.parameters():
         assert a.grad is not None and torch.isfinite(a.grad).all()
         a.grad = None
-    found = hypergradient.weight_step(scene)
-    assert found is not None and found.loss > 0
+    assert hypergradient.weight_step(scene).loss > 0
     assert all(a.grad is None for a in scene.policy.parameters())
     assert any(w.grad is not None for w in scene.supernet.parameters())
 
@@ -117,7 +106,7 @@ def test_costs_join_the_gradient_of_the_task() -> None:
     objective = make_objective(toy_costs(space), [Budget("latency_ms", 6.0)], part("add", weight=1.0))
     hard = METHODS["proxyless"].relax.resolve().validation
     scene = replace(scene, objective=objective, relax=replace(scene.relax, arch=hard))
-    method.make_hypergradient().arch_step(scene)
+    hypergradient_of(scene, method).arch_step(scene)
     costs = [4.0, 2.0, 1.0]
     for a in scene.policy.parameters():
         assert a.grad is not None
@@ -127,24 +116,18 @@ def test_costs_join_the_gradient_of_the_task() -> None:
         assert a.grad.tolist() == pytest.approx(expected, abs=1e-9)
 
 
-def test_an_own_hypergradient_needs_no_change_to_the_loop() -> None:
-    """The protocol carries a method that makes the weight step itself (unrolled, virtual step reused)."""
-    from hwnas.gradient.hypergradient import ArchPass, FirstOrder
-    from hwnas.gradient.passes import Pass
-
-    class LookAhead(FirstOrder):
-        def arch_step(self, scene: Scene) -> ArchPass:
-            super().weight_step(scene)
-            scene.weights.step(scene.step)
-            return super().arch_step(scene)
-
-        def weight_step(self, scene: Scene) -> Pass | None:  # type: ignore[override]
-            return None
-
+def test_single_level_leaves_both_gradients_of_one_batch_and_makes_the_weight_step() -> None:
     scene = make_scene(METHODS["darts"])
+    snas = replace(METHODS["darts"], hypergradient=part("single_level"))
     before = [w.detach().clone() for w in scene.supernet.parameters()]
-    own = LookAhead()
-    own.arch_step(scene)
-    assert own.weight_step(scene) is None
-    assert any(not torch.equal(a, b) for a, b in zip(before, scene.supernet.parameters(), strict=True))
-    assert isinstance(scene.policy.soft_mix(), Mix)
+    x, y = scene.train()
+    loss = F.cross_entropy(scene.supernet(x, scene.policy.soft_mix()), y)
+    parameters = [*scene.policy.parameters(), *scene.supernet.parameters()]
+    expected = torch.autograd.grad(loss, parameters)
+    out = hypergradient_of(scene, snas).arch_step(scene)
+    assert out.weight is not None and out.weight.loss == pytest.approx(loss.item())
+    for a, g in zip(scene.policy.parameters(), expected, strict=False):
+        torch.testing.assert_close(a.grad, g)
+    lr, decay = 0.025, 3e-4
+    for w, old, g in zip(scene.supernet.parameters(), before, expected[3:], strict=True):
+        torch.testing.assert_close(w.detach(), old - lr * (g + decay * old))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hwnas.budget import Budget
-from hwnas.gradient.objective import COST_TERMS, BudgetTerm, make_objective
+from hwnas.gradient.objective import COST_TERMS, BudgetTerm, Objective, make_objective
 from hwnas.gradient.policy import Logits
+from hwnas.gradient.regularisers import Ramp, View, Weighted
 from hwnas.mix import Mix
 from hwnas.registry import part
 from hwnas.testing.toy import ToyCosts, all_archs, toy_costs, toy_space
@@ -63,7 +64,7 @@ def descend(costs: ToyCosts, budgets: Sequence[Budget], steps: int = 400) -> tup
     for _ in range(steps):
         soft = policy.soft_mix()
         task = torch.stack([w @ row for w, row in zip(soft.weights, worth, strict=True)]).sum()
-        score = objective(task, soft, soft)
+        score = objective(task, View(soft, soft, (), costs.space.choices))
         adam.zero_grad()
         score.total.backward()
         adam.step()
@@ -109,10 +110,21 @@ def test_multiply_log_refuses_a_target_without_a_positive_logarithm() -> None:
         make_objective(toy_costs(toy_space()), [Budget("latency_ms", 0.8)], part("multiply_log"))
 
 
-def test_regularisers_are_added_with_their_weight() -> None:
-    from hwnas.gradient.objective import Objective
-
+def test_regularisers_are_added_with_their_weight_which_may_ramp() -> None:
     costs = toy_costs(toy_space(1))
     soft = Logits(toy_space(1).choices, torch.Generator().manual_seed(0)).soft_mix()
-    objective = Objective(costs, BudgetTerm([]), [(3.0, lambda drawn, soft, t: torch.tensor(2.0) * t)])
-    assert objective(torch.tensor(1.0), soft, soft, 0.5).total.item() == pytest.approx(4.0)
+    terms = [Weighted(Ramp(0.0, 4.0, after=0.25), lambda view: torch.tensor(2.0))]
+    objective = Objective(costs, BudgetTerm([]), terms)
+
+    def total(progress: float) -> float:
+        return objective(torch.tensor(1.0), View(soft, soft, (), costs.space.choices, progress)).total.item()
+
+    assert [total(p) for p in (0.0, 0.2, 0.5, 1.0)] == [1.0, 1.0, 5.0, 9.0]
+
+
+def test_the_power_term_has_the_published_values() -> None:
+    """accuracy (T / latency)^0.1 as a reward to maximise; loss (latency / T)^0.1 to minimise."""
+    term = COST_TERMS["power"]([Budget("latency_ms", 80.0)], w=0.1)
+    costs = {"latency_ms": torch.tensor(160.0)}
+    assert term.join(torch.tensor(-0.7), costs).item() == pytest.approx(-0.7 * 0.5**0.1)
+    assert term.join(torch.tensor(2.0), costs).item() == pytest.approx(2.0 * 2**0.1)
