@@ -235,7 +235,8 @@ variant(
     "snas",
     "SNAS: concrete samples; weights and policy learn from the same batch",
     paper="Xie et al. 2019, SNAS, arXiv 1812.09926",
-    relax=relax("gumbel", validation="hard"),
+    # The weight place would be for stretches with a frozen policy, of which it has none.
+    relax=relax("softmax", "gumbel", validation="hard"),
     hypergradient=part("single_level"),
     stages=(Stage("search", temperature=(1.0, 0.03)),),
     published=Published(epochs=150),

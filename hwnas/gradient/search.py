@@ -392,8 +392,8 @@ def _copies(supernet: nn.Module, method: Method) -> SupernetFactory:
     def copy_of(stage: Stage) -> nn.Module:
         if stage.edges:
             raise UsageError(
-                f"method {method.name} wraps the edges of cells (by {', '.join(dict(stage.edges))}), and this "
-                "supernet has none; choose a cell space, or another method"
+                f"method {method.name} wraps the edges of cells (by {', '.join(dict(stage.edges))}), and "
+                "this supernet has none; choose a cell space, or another method"
             )
         return copy.deepcopy(supernet)
 

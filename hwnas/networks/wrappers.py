@@ -1,7 +1,7 @@
 """What the edges of a supernet may be wrapped in; combine them freely, one of each kind.
 
-[1] Xu et al. 2020, PC-DARTS, 1907.05737. [2] Chu et al. 2021, DARTS-, 2009.01027. [3] Chen et al. 2019, P-DARTS,
-1904.12760. [4] Larsson et al. 2017, FractalNet, 1605.07648.
+[1] Xu et al. 2020, PC-DARTS, 1907.05737. [2] Chu et al. 2021, DARTS-, 2009.01027. [3] Chen et al. 2019,
+P-DARTS, 1904.12760. [4] Larsson et al. 2017, FractalNet, 1605.07648.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Partial:
         """UsageError where `channels` cannot be split."""
         if self.k < 1 or self.k > channels or channels % self.k:
             raise UsageError(
-                f"partial channels: 1 of {self.k} channels of a cell with {channels} cannot be taken; choose a "
-                f"divisor of {channels}, or more channels"
+                f"partial channels: 1 of {self.k} channels of a cell with {channels} cannot be taken; "
+                f"choose a divisor of {channels}, or more channels"
             )
 
 

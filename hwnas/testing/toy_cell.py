@@ -159,7 +159,10 @@ class ToyCellSupernet(nn.Module):
 
     def rewrap(self, *wrappers: Wrapper) -> None:
         """Change the values of the wrappers."""
-        self.wrapping = self.wrapping.having(wrappers)
+        wrapping = self.wrapping.having(wrappers)
+        if wrapping.partial != self.wrapping.partial:
+            raise ValueError("partial channels need a supernet of their own")
+        self.wrapping = wrapping
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, 8); returns logits (b, n_classes)."""

@@ -115,8 +115,9 @@ class Ran:
     def __init__(self, method: Method) -> None:
         self.method, self.space = method, ToyCellSpace()
         self.choices = self.space.choices
-        n = 4 * len(method.stages)
-        settings = SearchSettings(steps=n, epoch_steps=n // 2, seed=3, arch_lr=0.05)
+        # A draw of the controller takes longer than a pass of the supernet.
+        n = (2 if method.policy.name == "controller" else 4) * len(method.stages)
+        settings = SearchSettings(steps=n, epoch_steps=max(2, n // 2), seed=3, arch_lr=0.05)
         self._train, self._val = ToyBatches(1), ToyBatches(2)
         self._made: list[ToyCellSupernet] = []
         self._current: list[_Watched] = []

@@ -1,0 +1,100 @@
+"""A user's own method from TOML: what it may say, and one clear error for what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwnas.gradient.method_file import find_method, load_method
+from hwnas.gradient.methods import METHODS
+from hwnas.registry import part
+from targets.errors import UsageError
+
+MINE = """
+name = "mine"
+base = "pc-darts"
+paper = "ours, arXiv 0000.00000"
+hypergradient = { name = "unrolled", r = 0.3, reuse = true }
+relax = { arch = { name = "topk", t_max = 100.0 } }
+regularisers = [{ name = "beta_decay", weight = [0.0, 50.0] }, { name = "dal", after = 0.5 }]
+callbacks = ["freeze_operations"]
+decode = { name = "limit_skips", n = 3 }
+
+[[stages]]
+name = "warm"
+arch_every = 0
+
+[[stages]]
+name = "search"
+frozen = 0.25
+temperature = [5.0, 0.5]
+edges = { partial = { name = "constant", value = 2 }, aux_skip = { name = "linear", start = 1.0, end = 0.0 } }
+
+[weights]
+lr = 0.05
+nesterov = true
+
+[arch]
+lr = 0.01
+betas = [0.9, 0.99]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_changes_what_it_names_and_keeps_the_rest_of_its_base(tmp_path: Path) -> None:
+    row = load_method(write(tmp_path, MINE))
+    base = METHODS["pc-darts"]
+    assert (row.name, row.policy) == ("mine", base.policy)
+    assert row.hypergradient == part("unrolled", r=0.3, reuse=True)
+    assert row.relax.parts["weight"] == part("softmax")
+    assert row.relax.parts["arch"] == part("topk", t_max=100.0)
+    assert [s.arch_every for s in row.stages] == [None, 1]
+    assert [str(w) for w in row.stages[1].wrappers(0.5)] == ["Partial(k=2)", "AuxSkip(weight=0.5)"]
+    assert (row.regularisers[0].weight, row.regularisers[1].after) == ((0.0, 50.0), 0.5)
+    assert (row.weights.lr, row.weights.nesterov, row.weights.weight_decay) == (0.05, True, 3e-4)
+    assert (row.arch.lr, row.arch.betas) == (0.01, (0.9, 0.99))
+    assert row.passes() == 4
+    assert "mine" not in METHODS
+
+
+def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
+    assert find_method("darts") is METHODS["darts"]
+    assert find_method(str(write(tmp_path, MINE))).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name =", "is no TOML"),
+        ('name = "darts"', "give the method a name of its own, got 'darts'"),
+        ('base = "darts"', "give the method a name of its own"),
+        ('name = "m"\nbase = "dart"', r"unknown method 'dart'; .*did you mean 'darts'"),
+        ('name = "m"\nrelaxx = "softmax"', "unknown key 'relaxx'; .*did you mean 'relax'"),
+        ('name = "m"\nrelax = { wieght = "softmax" }', "unknown key 'wieght'; .*did you mean 'weight'"),
+        ('name = "m"\nrelax = { arch = "sofmax" }', "unknown relaxation 'sofmax'; .*did you mean 'softmax'"),
+        ('name = "m"\nhypergradient = { name = "unrolled", ar = 1 }', "has no option 'ar'"),
+        ('name = "m"\nhypergradient = 3', "hypergradient must be a table, got 3"),
+        ('name = "m"\nstages = "x"', "stages must be a list"),
+        ('name = "m"\n[[stages]]\nfrozen = 1.5', "stage search: .*frozen in .0, 1."),
+        ('name = "m"\n[[stages]]\nstart = "frsh"', "unknown start 'frsh'; .*did you mean 'fresh'"),
+        ('name = "m"\n[[stages]]\ntemperature = [1.0]', "temperature must be two numbers"),
+        ('name = "m"\n[weights]\nlr = "fast"', "weights.lr must be a finite number, got 'fast'"),
+        ('name = "m"\n[weights]\nlr = -1.0', "learning rate must be finite and above 0"),
+        ('name = "m"\n[arch]\nrate = 1.0', "unknown key 'rate'"),
+        ('name = "m"\n[arch]\nlr = nan', "arch.lr must be a finite number"),
+    ],
+)
+def test_what_is_wrong_is_said_once(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_method(write(tmp_path, text))
+
+
+def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"method file .*No such file"):
+        find_method(str(tmp_path / "none.toml"))

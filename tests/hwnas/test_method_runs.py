@@ -1,0 +1,182 @@
+"""Every row of the table on the toy cells: it learns, ends in a valid architecture, resumes to the bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hwnas.budget import Budget
+from hwnas.gradient.method import Stage
+from hwnas.gradient.methods import METHODS
+from hwnas.gradient.optim import DivergedError
+from hwnas.gradient.search import GradientSearch, SearchSettings, carry_over
+from hwnas.registry import part
+from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
+from hwnas.testing.toy_cell import ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
+from targets.errors import UsageError
+
+
+def cell_search(name: str, steps: int, budgets: tuple[Budget, ...] = (), **settings: Any) -> GradientSearch:
+    space, row = ToyCellSpace(), METHODS[name]
+    if row.decode.name == "perturbation":
+        row = replace(row, decode=part("perturbation", tune=0.1))
+    values = {"epoch_steps": 3, "seed": 1, "arch_every": 1, "ranked": 2} | settings
+    return GradientSearch(
+        space,
+        toy_cells,
+        cell_costs(space),
+        budgets,
+        row,
+        ToyBatches(1),
+        ToyBatches(2),
+        SearchSettings(steps=steps, **values),
+    )
+
+
+def without_seconds(state: dict[str, Any]) -> dict[str, Any]:
+    copy: dict[str, Any] = json.loads(json.dumps(state, allow_nan=False))
+    for row in (*copy["log"], copy["sums"]):
+        row.pop("seconds")
+    return copy
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_it_resumes_to_the_bit_and_ends_in_a_valid_architecture_within_the_budget(name: str) -> None:
+    budgets = (Budget("latency_ms", 9.0),)
+    whole, first, second = (cell_search(name, 6, budgets) for _ in range(3))
+    whole.run()
+    first.run(until=3)
+    tensors, state = first.state()
+    second.load({k: v.clone() for k, v in tensors.items()}, json.loads(json.dumps(state, allow_nan=False)))
+    second.run()
+    (tensors, state), (tensors_2, state_2) = whole.state(), second.state()
+    assert tensors.keys() == tensors_2.keys()
+    assert [k for k in tensors if not torch.equal(tensors[k], tensors_2[k])] == []
+    assert without_seconds(state) == without_seconds(state_2)
+    seeds = whole.seeds(2)
+    assert seeds == second.seeds(2)
+    assert all(whole.space.valid(s.arch) for s in seeds)
+    assert (whole.costs.of([s.arch for s in seeds])["latency_ms"] <= 9.0).all()
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str) -> None:
+    search = cell_search(name, 24, epoch_steps=8, weight_lr=0.05)
+    seen: list[bool] = []
+    apply = search._apply
+
+    def watch(arch: Any) -> None:
+        for p in search.policy.parameters():
+            seen.append(p.grad is not None and bool(torch.isfinite(p.grad).all()))
+        apply(arch)
+
+    search._apply = watch  # type: ignore[method-assign]
+    search.run()
+    assert seen
+    # REINFORCE gives all of a controller but the heads of options that no draw asked for a gradient.
+    assert all(seen) or search.policy.free_logits() == ()
+    losses = [float(row["train_loss"] or 0) for row in search.log]
+    assert losses[-1] < np.log(4) * 1.1  # chance is log 4
+    if "stage" not in str(search.log[0]["stage"]):  # progressive rows begin anew
+        assert losses[-1] < losses[0] * 1.02
+
+
+@pytest.mark.parametrize("name", ["pc-darts", "p-darts", "drnas", "darts-minus"])
+def test_a_method_that_wraps_edges_says_what_it_needs(name: str) -> None:
+    space = toy_space()
+    settings = SearchSettings(steps=2, epoch_steps=2, seed=0)
+    with pytest.raises(UsageError, match=f"method {name} wraps the edges of cells.*choose a cell space"):
+        GradientSearch(
+            space,
+            ToySupernet(),
+            toy_costs(space),
+            (),
+            METHODS[name],
+            ToyBatches(1),
+            ToyBatches(2),
+            settings,
+        )
+
+
+def test_partial_channels_that_do_not_divide_are_refused() -> None:
+    row = replace(METHODS["pc-darts"], stages=(Stage("s", edges=(("partial", part("constant", value=5)),)),))
+    with pytest.raises(UsageError, match="1 of 5 channels of a cell with 12 cannot be taken"):
+        toy_cells(row.stages[0])
+
+
+def test_a_budget_moves_every_kind_of_policy() -> None:
+    """Expected costs after a search under a tight budget are below those after one without."""
+    for name in ("darts", "pc-darts", "gdas"):
+        found = []
+        for budgets in ((), (Budget("latency_ms", 5.0),)):
+            search = cell_search(name, 40, budgets, epoch_steps=40)
+            search.run()
+            found.append(float(search.log[-1]["expected_latency_ms"] or 0))
+        assert found[1] < 0.8 * found[0], name
+
+
+def test_a_nan_loss_is_one_clear_error() -> None:
+    class Bad(ToyBatches):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            x, y = super().at(step)
+            return x * float("nan"), y
+
+    search = cell_search("darts-2", 4)
+    search._val = Bad(2)
+    with pytest.raises(DivergedError, match="search by darts-2, step 1 of 4: the loss is nan; lower"):
+        search.run()
+
+
+def test_an_early_stop_ends_the_search_and_goes_back() -> None:
+    """l(i - k) / l(i) < ratio with k = 1: eigenvalues 1, 1, 1, 2 stop at the fourth epoch."""
+    row = replace(METHODS["robust-darts"], callbacks=(part("stop_on_curvature", window=1, ratio=0.75),))
+    search = cell_search("robust-darts", 12, epoch_steps=1)
+    search.callbacks = row.make_callbacks()
+    values = iter([1.0, 1.0, 1.0, 2.0, 2.0])
+    policies: list[list[Tensor]] = []
+
+    def measured(scene: Any, iterations: int) -> float:
+        policies.append([p.detach().clone() for p in scene.policy.parameters()])
+        return next(values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.gradient.callbacks.largest_eigenvalue", measured)
+        search.run()
+    assert search.loop.step == 4 and search.loop.stopped
+    for p, old in zip(search.policy.parameters(), policies[2], strict=True):
+        assert torch.equal(p, old)
+    search.run()
+    assert search.loop.step == 4
+
+
+def test_widening_carries_the_first_channels_over() -> None:
+    old, new = nn.Linear(2, 3), nn.Linear(4, 3)
+    before = new.weight.detach().clone()
+    carry_over(old, new)
+    assert torch.equal(new.weight[:, :2], old.weight) and torch.equal(new.bias, old.bias)
+    assert torch.equal(new.weight[:, 2:], before[:, 2:])
+
+
+def test_random_layers_do_not_disturb_the_global_generator() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    cell_search("p-darts", 3).run()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_supernet_that_is_given_whole_is_copied() -> None:
+    net, space = ToyCellSupernet(), ToyCellSpace()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    settings = SearchSettings(steps=3, epoch_steps=3, seed=0)
+    search = GradientSearch(
+        space, net, cell_costs(space), (), METHODS["darts"], ToyBatches(1), ToyBatches(2), settings
+    )
+    search.run()
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
