@@ -20,7 +20,7 @@ from .toy import ToyCosts
 if TYPE_CHECKING:
     from ..gradient.method import Stage
 
-OPERATIONS = ("none", "skip_connect", "sep_strong", "weak")
+OPERATIONS = ("none", "skip_connect", "sep_conv", "weak")
 EDGES = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) of a cell of two inputs and two nodes."""
 KINDS = ("normal", "reduce")
@@ -83,7 +83,7 @@ class ToyEdge(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.sep_strong = nn.Linear(features, features, bias=False)
+        self.sep_conv = nn.Linear(features, features, bias=False)
         self.weak = nn.Linear(features, features, bias=False)
         self.strong_norm, self.weak_norm = Constant(features), Constant(features)
 
@@ -96,7 +96,7 @@ class ToyEdge(nn.Module):
         if option == "weak":
             weak: Tensor = self.weak_norm(self.weak(torch.tanh(x)))
             return 0.3 * weak
-        strong: Tensor = self.strong_norm(self.sep_strong(torch.tanh(x)))
+        strong: Tensor = self.strong_norm(self.sep_conv(torch.tanh(x)))
         return strong
 
 

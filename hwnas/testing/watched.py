@@ -185,7 +185,7 @@ def none_first(space: Space, option: str) -> Arch:
     return tuple(OPERATIONS.index(option) if i in kept else 0 for i in range(len(space.choices)))
 
 
-def craft(space: Space, best: str = "sep_strong", drawn: str = "weak") -> Decoding:
+def craft(space: Space, best: str = "sep_conv", drawn: str = "weak") -> Decoding:
     """Scores that prefer `best` on the last two edges of each node; every draw has `drawn` there."""
     wanted = none_first(space, best)
     scores = []
@@ -211,7 +211,7 @@ def craft(space: Space, best: str = "sep_strong", drawn: str = "weak") -> Decodi
 
 
 def hurtful_decoding(space: Space) -> tuple[Decoding, Arch]:
-    """Logits say `sep_strong`; the loss, that `skip_connect` on a node's first two edges is missed most."""
+    """Logits say `sep_conv`; the loss, that `skip_connect` on a node's first two edges is missed most."""
     first = {c.node: [i for i, d in enumerate(space.choices) if d.node == c.node][:2] for c in space.choices}
     kept = {e for edges in first.values() for e in edges}
     skip = OPERATIONS.index("skip_connect")

@@ -1,0 +1,163 @@
+"""REINFORCE, decoders, callbacks, schedules and regularisers against hand calculation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.budget import Budget
+from hwnas.gradient.callbacks import FreezeOperations, largest_eigenvalue
+from hwnas.gradient.method import Stage, bound
+from hwnas.gradient.methods import METHODS
+from hwnas.gradient.policy import Logits
+from hwnas.gradient.regularisers import REGULARISERS, View
+from hwnas.gradient.reinforce import Baseline, Reinforce
+from hwnas.gradient.relax import dense
+from hwnas.gradient.scene import Scene
+from hwnas.gradient.schedules import SCHEDULES
+from hwnas.gradient.timetable import Timetable
+from hwnas.gradient.weight_rules import WEIGHT_RULES
+from hwnas.mix import Choice
+from hwnas.registry import part
+from hwnas.testing.scenes import hand_scene
+from hwnas.testing.toy import ToyBatches, ToySupernet, all_archs, toy_costs, toy_space
+from targets.errors import UsageError
+
+
+def scene_of(name: str, budgets: tuple[Budget, ...] = (), n: int = 3) -> Scene:
+    method, space = METHODS[name], toy_space(n)
+    policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
+    x, y = ToyBatches(1).at(0)
+    net = ToySupernet(n)
+    return hand_scene(method, space, net, policy, toy_costs(space), lambda: (x, y), budgets=budgets)
+
+
+def test_the_baseline_decays_as_named() -> None:
+    """ProxylessNAS's line is b += 0.99 (x - b), which makes b the last batch's mean."""
+    b = Baseline(0.99)
+    for x in (1.0, 0.0, 0.0):
+        b.update(x)
+    assert b.value.item() == pytest.approx(0.99**2)
+
+
+def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
+    """d/da sum_a p(a) R(a) by enumeration of 9 architectures, against the mean of 3,000 samples."""
+    scene = scene_of("proxyless-rl", (Budget("latency_ms", 4.0),), n=2)
+    space, policy = toy_space(2), scene.policy
+    x, y = scene.val()
+    rewards, log_probs = [], []
+    logits = list(policy.parameters())
+    for arch in all_archs(space):
+        from hwnas.mix import Mix
+
+        mix = Mix.one_hot(space.choices, arch)
+        right = float((scene.supernet(x, mix).argmax(1) == y).float().mean())
+        view = View(mix, mix, (), space.choices)
+        rewards.append(-float(scene.objective(torch.tensor(-right), view).total))
+        log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
+    expected = torch.autograd.grad(
+        -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),  # type: ignore[arg-type]
+        logits,
+    )
+    made = Reinforce(scene.supernet, policy, torch.Generator(), samples=3000, decay=0.0)
+    made.own.update(float(np.mean(rewards)))
+    made.arch_step(scene)
+    for a, g in zip(policy.parameters(), expected, strict=True):
+        assert a.grad is not None
+        torch.testing.assert_close(a.grad, g, atol=0.03, rtol=0)
+
+
+def test_reinforce_refuses_draws_without_a_probability() -> None:
+    scene = scene_of("darts")
+    made = Reinforce(scene.supernet, scene.policy, torch.Generator())
+    with pytest.raises(UsageError, match="REINFORCE needs draws with a probability; relax by 'sampled'"):
+        made.arch_step(scene)
+    with pytest.raises(UsageError, match="unknown reward 'acuracy'; known: accuracy, loss"):
+        Reinforce(scene.supernet, scene.policy, torch.Generator(), reward="acuracy")
+
+
+def test_schedules_have_the_published_values() -> None:
+    skip = bound(SCHEDULES, part("skip_dropout", p0=0.4))
+    # 25 epochs, the first 10 frozen: epoch 5: 0.4 x 20/25; epoch 10: 0.4; epoch 15: 0.4 exp(-0.2 x 5)
+    assert [skip(e / 25, 0.4) for e in (5, 10, 15)] == pytest.approx([0.32, 0.4, 0.4 * math.exp(-1)])
+    assert SCHEDULES["linear"](0.25, 0.0, start=1.0, end=0.0) == 0.75
+
+
+def test_a_timetable_shares_the_steps_freezes_and_begins_a_cosine_per_stretch() -> None:
+    stages = (Stage("a", share=1.0, frozen=0.5), Stage("b"), Stage("c", share=2.0, start="fresh"))
+    table = Timetable(stages, 40, 1)
+    assert table.bounds == [0, 10, 20, 40]
+    assert [table.due(s) for s in (0, 4, 5, 10)] == [False, False, True, True]
+    assert [table.stretch(i) for i in range(3)] == [(0, 20), (0, 20), (20, 20)]
+    assert table.arch_steps(0) == 15
+    assert [table.progress(s) for s in (0, 39)] == [0.0, 1.0]
+
+
+PAIR = (Choice("a", ("x", "y")), Choice("b", ("x", "y")))
+
+
+def view_of(a: list[float], b: list[float]) -> View:
+    weights = tuple(torch.tensor(w) for w in (a, b))
+    return View(dense(weights), dense(weights), weights, PAIR)
+
+
+def test_regularisers_have_the_values_of_their_papers() -> None:
+    view = view_of([0.8, 0.2], [0.4, 0.6])
+    # hard is (1, 0) and (0, 1): mean of 0.04 and 0.16
+    assert REGULARISERS["dal"](view).item() == pytest.approx(0.10)
+    expected = (math.log(math.exp(0.8) + math.exp(0.2)) + math.log(math.exp(0.4) + math.exp(0.6))) / 2
+    assert REGULARISERS["beta_decay"](view).item() == pytest.approx(expected)
+    sigma = [1 / (1 + math.exp(-v)) for v in (0.8, 0.2, 0.4, 0.6)]
+    assert REGULARISERS["zero_one"](view).item() == pytest.approx(-sum((s - 0.5) ** 2 for s in sigma) / 4)
+    assert REGULARISERS["logit_norm"](view).item() == pytest.approx(math.sqrt(0.64 + 0.04 + 0.16 + 0.36))
+
+
+def test_a_regulariser_of_logits_says_so_to_a_policy_without() -> None:
+    with pytest.raises(UsageError, match="'beta_decay' acts on logits, and this policy has none"):
+        REGULARISERS["beta_decay"](replace(view_of([0.5, 0.5], [0.5, 0.5]), logits=()))
+
+
+def test_the_largest_eigenvalue_is_that_of_the_whole_hessian() -> None:
+    scene = scene_of("darts")
+    policy = scene.policy
+    assert isinstance(policy, Logits)
+    with torch.no_grad():
+        for i, a in enumerate(policy.logits):
+            a.copy_(torch.tensor([0.4, -0.3, 0.1 * i]))
+    x, y = scene.val()
+
+    def loss(flat: torch.Tensor) -> torch.Tensor:
+        weights = tuple(a.softmax(0) for a in flat.split(3))  # type: ignore[no-untyped-call]
+        return torch.nn.functional.cross_entropy(scene.supernet(x, dense(weights)), y)
+
+    hessian = torch.autograd.functional.hessian(loss, torch.cat([a.detach() for a in policy.logits]))
+    eigenvalues = torch.linalg.eigvalsh(hessian)
+    by_size = eigenvalues[eigenvalues.abs().argmax()]
+    assert largest_eigenvalue(scene, 200) == pytest.approx(float(by_size), rel=0.01)
+
+
+def test_operations_whose_gradients_part_are_trained_no_more() -> None:
+    callback = FreezeOperations(threshold=1.1, window=1)  # a cosine is below 1.1 always
+    scene = scene_of("darts")
+    bound(WEIGHT_RULES, part("plain"))(scene)
+    callback.before_weights(scene)
+    assert set(callback.state["frozen"]) == {n for n, _ in scene.supernet.named_parameters()}
+    assert all(p.grad is None for p in scene.supernet.parameters())
+    never = FreezeOperations(threshold=-1.1, window=1)
+    bound(WEIGHT_RULES, part("plain"))(scene)
+    never.before_weights(scene)
+    assert never.state["frozen"] == []
+    # same batch, same mix: the gradients agree
+    assert all(c[0] == pytest.approx(1.0, abs=1e-4) for c in never.state["cosines"].values())
+
+
+def test_the_sandwich_trains_the_ends_and_draws_by_distillation() -> None:
+    scene = scene_of("proxyless")
+    seen: list[tuple[int, ...] | None] = []
+    scene.supernet.register_forward_pre_hook(lambda net, args: seen.append(args[1].arch))
+    assert bound(WEIGHT_RULES, part("sandwich", n=2))(scene).loss > 0
+    assert seen[:2] == [(1, 1, 1), (0, 0, 0)] and len(seen) == 4
