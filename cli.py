@@ -329,15 +329,16 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
     rows = [method.describe() for method in METHODS.parts.values()]
     if as_json:
         return _print_json(rows)
-    return _print_table(("method", "title", "paper"), [(r["name"], r["title"], r["paper"]) for r in rows])
+    columns = ("name", "title", "passes_per_step", "paper")
+    return _print_table(("method", "title", "passes", "paper"), [tuple(r[c] for c in columns) for r in rows])
 
 
 @methods_app.command("show")
 def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json: JsonOption = False) -> None:
-    """Show every part of a method."""
-    from hwnas.gradient.methods import METHODS
+    """Show every part of a method, by name or of a TOML file of your own."""
+    from hwnas.gradient.method_file import find_method
 
-    row = METHODS[name].describe()
+    row = find_method(name).describe()
     return _print_json(row) if as_json else _print_table(("part", "value"), row.items())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -575,3 +576,12 @@ def test_dal_covers_both_cells() -> None:
 
 def test_nodes_keep_what_they_keep() -> None:
     assert KEEP == 2
+
+
+def test_the_documentation_lists_every_row_with_its_cost() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    lines = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert set(lines) == set(METHODS)
+    for name, line in lines.items():
+        passes = float(line.split("|")[-2].removeprefix(" about"))
+        assert passes == pytest.approx(METHODS[name].passes(), abs=0.05)
