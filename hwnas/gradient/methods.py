@@ -330,6 +330,20 @@ variant(
     callbacks=(part("stop_on_curvature", window=5, ratio=0.75),),
 )
 variant(
+    PROXYLESS,
+    "elastic",
+    "Elastic supernet: the largest network teaches the smallest and two sampled ones; no policy learns",
+    paper="Yu et al. 2020, BigNAS, arXiv 2003.11142; Cai et al. 2020, Once-for-all, arXiv 1908.09791",
+    policy=part("logits"),
+    relax=relax("uniform", "softmax", validation="hard"),
+    weight_rule=part("sandwich", n=2),
+    stages=(Stage("train", arch_every=None),),
+    objective_published=None,
+    decode=part("sample_and_rank", n=10),
+    weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),
+    published=Published(epochs=360, batch_size=2048),
+)
+variant(
     DARTS,
     "fbnet",
     "FBNet: concrete samples, latency in the loss",

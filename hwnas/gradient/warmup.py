@@ -93,6 +93,7 @@ def _climb(space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: in
         before = arch
         for choice, n in enumerate(space.n_options):
             near = [(*arch[:choice], o, *arch[choice + 1 :]) for o in range(int(n))]
+            near = [a for a in near if space.valid(a)]
             arch = near[int(np.argmax(sign * np.asarray(macs(near))))]
         if arch == before:
             return space.canonical(arch)

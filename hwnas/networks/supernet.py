@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
@@ -242,7 +242,7 @@ class MobileSupernet(Supernet):
             for layer, choice in zip(mixed.children(), stage.layers, strict=True):
                 x = layer(x, choice, mix, width, mask)
         conv, norm, act = self.head.conv.children()
-        weight = conv.get_parameter("weight")[:, : x.shape[1]]
+        weight = cast(Tensor, conv.weight)[:, : x.shape[1]]  # an attribute: `functional_call` may replace it
         x = act(norm(F.conv2d(x, weight)))
         logits: Tensor = self.head.classify(self.head.flatten(self.head.pool(x)))
         return logits

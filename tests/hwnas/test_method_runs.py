@@ -26,6 +26,8 @@ def cell_search(name: str, steps: int, budgets: tuple[Budget, ...] = (), **setti
     space, row = ToyCellSpace(), METHODS[name]
     if row.decode.name == "perturbation":
         row = replace(row, decode=part("perturbation", tune=0.1))
+    if row.policy.name == "controller":  # a draw takes longer than a pass
+        row = replace(row, hypergradient=part("reinforce", samples=2, entropy=1e-4))
     values = {"epoch_steps": 3, "seed": 1, "arch_every": 1, "ranked": 2} | settings
     return GradientSearch(
         space,
@@ -67,7 +69,7 @@ def test_it_resumes_to_the_bit_and_ends_in_a_valid_architecture_within_the_budge
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str) -> None:
-    search = cell_search(name, 24, epoch_steps=8, weight_lr=0.05)
+    search = cell_search(name, 18, epoch_steps=6, weight_lr=0.05)
     seen: list[bool] = []
     apply = search._apply
 
@@ -78,7 +80,7 @@ def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str
 
     search._apply = watch  # type: ignore[method-assign]
     search.run()
-    assert seen
+    assert seen or METHODS[name].stages[0].arch_every is None
     # REINFORCE gives all of a controller but the heads of options that no draw asked for a gradient.
     assert all(seen) or search.policy.free_logits() == ()
     losses = [float(row["train_loss"] or 0) for row in search.log]

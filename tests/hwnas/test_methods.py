@@ -17,7 +17,7 @@ from hwnas.gradient.methods import DARTS, METHODS, add_method
 from hwnas.gradient.regularisers import REGULARISERS, View
 from hwnas.gradient.timetable import Timetable
 from hwnas.registry import part
-from hwnas.testing.toy_cell import KEEP, OPERATIONS
+from hwnas.testing.toy_cell import KEEP, OPERATIONS, cell_costs
 from hwnas.testing.watched import Ran, craft, hurtful_decoding, none_first
 from targets.errors import UsageError
 
@@ -398,6 +398,21 @@ def robust_darts(ran: Ran) -> None:
     assert len(callback.state["eigenvalues"]) == 2  # one per epoch
 
 
+def elastic(ran: Ran) -> None:
+    """The largest architecture, the smallest, two others; the policy stays."""
+    costs = cell_costs(ran.space)
+    for step in ran.steps:
+        assert [c.kind for c in step.calls] == ["train"] * 4 and not step.moved
+        archs = [c.mix.arch for c in step.calls]
+        assert all(a is not None and ran.space.valid(a) for a in archs)
+        found = costs.of([a for a in archs if a is not None])["latency_ms"]
+        # four nodes of two edges: all sep_conv 4 ms, all skips 0.2 ms; two edges left out at 0.1 ms
+        assert found[0] == pytest.approx(8 * 4.0 + 2 * 0.1) and found[1] == pytest.approx(8 * 0.2 + 2 * 0.1)
+    assert len({c.mix.arch for s in ran.steps for c in s.calls[2:]}) > 4
+    is_architecture(ran, "epoch")
+    assert ran.decode(craft(ran.space, drawn="weak")) == none_first(ran.space, "weak")
+
+
 SIGNATURES: dict[str, Callable[[Ran], None]] = {
     "darts": darts,
     "darts-2": darts_2,
@@ -429,6 +444,7 @@ SIGNATURES: dict[str, Callable[[Ran], None]] = {
     "oles": oles,
     "darts-pt": darts_pt,
     "robust-darts": robust_darts,
+    "elastic": elastic,
     "fbnet": fbnet,
 }
 
