@@ -12,11 +12,11 @@ from .runs.config import SearchConfig
 
 def preflight(config: SearchConfig) -> None:
     """Raises UsageError or TargetError for a target, space, method or device that there is not."""
-    from .gradient.methods import METHODS
+    from .gradient.method_file import find_method
     from .spaces import SPACES
 
     load_target(config.target)
-    METHODS[config.method]
+    find_method(config.method)
     if config.space not in SPACES and not config.space.endswith(".toml"):
         raise UsageError(
             f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"

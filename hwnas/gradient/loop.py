@@ -9,6 +9,7 @@ from torch import Tensor
 
 from targets.errors import DamagedFileError, UsageError
 
+from ..budget import METRICS
 from .passes import Pass
 
 Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
@@ -18,9 +19,11 @@ LogRow = dict[str, float | int | str | None]
 
 COLUMNS = (
     *("stage", "epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
-    *("expected_latency_ms", "entropy", "multiplier", "seconds"),
+    *("expected_latency_ms", "entropy", "multiplier", "seconds", "skips"),
+    *(f"expected_{metric}" for metric in METRICS if metric != "latency_ms"),
 )
-"""Columns of train_stats.csv. Entropy in nats, mean over the choices; the largest multiplier."""
+"""Columns of train_stats.csv. Entropy in nats, mean over the choices; the largest multiplier; skips: how many
+skip connections the architecture has that the policy stands for."""
 
 
 class Loop:

@@ -69,13 +69,14 @@ def strongest(weights: Sequence[Tensor], edge_weights: Tensor | None, choices: t
 
     An edge is worth its heaviest option times its own weight.
     """
+    weights = [w.detach() for w in weights]
     arch = [int(w.argmax()) for w in weights]
     for node in nodes(choices):
         worth = {}
         for e in node.edges:
             real = list(real_options(choices[e]))
             best = weights[e][real]
-            scale = 1.0 if edge_weights is None else float(edge_weights[e])
+            scale = 1.0 if edge_weights is None else float(edge_weights[e].detach())
             arch[e], worth[e] = real[int(best.argmax())], float(best.max()) * scale
         for e in sorted(node.edges, key=lambda e: -worth[e])[node.keep :]:
             arch[e] = none_of(choices[e])

@@ -68,7 +68,7 @@ def dal(view: View) -> Tensor:
     All cells count; the published code forgets the reduction cell. A choice without a node is its own.
     """
     weights = view.drawn.weights
-    arch = strongest([w.detach() for w in weights], view.drawn.edge_weights, view.choices)
+    arch = strongest(weights, view.drawn.edge_weights, view.choices)
     goals = [
         F.one_hot(torch.tensor(i, device=w.device), len(w)).to(w) for i, w in zip(arch, weights, strict=True)
     ]

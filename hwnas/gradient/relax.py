@@ -225,7 +225,7 @@ def uniform(logits: Sequence[Tensor], moment: Moment) -> Mix:
 @RELAXATIONS.add("hard")
 def hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
     """The architecture that the softmax stands for runs (`nodes.strongest`), without gradient."""
-    soft = [F.softmax(a.detach(), dim=0) for a in logits]
+    soft = [F.softmax(a, dim=0) for a in logits]
     return single(logits, strongest(soft, moment.edge_weights, moment.choices))
 
 

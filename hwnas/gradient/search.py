@@ -7,6 +7,7 @@ search that is loaded from it goes on to the bit as if it had not stopped.
 from __future__ import annotations
 
 import copy
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,17 +22,17 @@ from torch import Tensor, nn
 
 from targets.errors import UsageError
 
-from ..budget import Budget
+from ..budget import METRICS, Budget
 from ..mix import Arch, Mix
 from ..networks.wrappers import Wrapper
 from ..registry import Part
 from ..space import Space
 from .decode import Decoded, ExactCosts, decode_seeds, require_reachable
-from .decoders import DECODERS, Decoding
+from .decoders import DECODERS, IDENTITIES, Decoding
 from .hypergradient import Hypergradient
 from .loop import LogRow, Loop, Save
 from .method import Method, Stage, bound
-from .nodes import deployed
+from .nodes import deployed, strongest
 from .objective import ExpectedCosts, make_objective
 from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, validation_pass, weight_pass
@@ -122,7 +123,8 @@ class GradientSearch:
         )
         self._relax, self._rule = method.relax.resolve(), method.make_weight_rule()
         self.callbacks = method.make_callbacks()
-        identity = {"search": method.name, "space": space.name, "seed": settings.seed}
+        row = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
+        identity = {"search": method.name, "row": row, "space": space.name, "seed": settings.seed}
         self.loop = Loop(
             settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
         )
@@ -262,6 +264,7 @@ class GradientSearch:
                 drawn = self.policy.draw(self._relax.validation, scene.moment)
                 soft = self.policy.soft_mix()
                 expected = self.costs.expected(deployed(soft, self.space.choices))
+                arch = strongest(soft.weights, soft.edge_weights, self.space.choices)
             found = validation_pass(self.supernet, drawn, scene.val())
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
             if any([callback.after_epoch(scene) for callback in self.callbacks]):
@@ -270,7 +273,8 @@ class GradientSearch:
             "stage": slot.stage.name,
             "val_loss": found.loss,
             "val_accuracy": found.accuracy,
-            "expected_latency_ms": float(expected["latency_ms"]) if "latency_ms" in expected else None,
+            **{f"expected_{m}": float(expected[m]) for m in METRICS if m in expected},
+            "skips": sum(c.options[i] in IDENTITIES for c, i in zip(self.space.choices, arch, strict=True)),
             "entropy": None if soft.entropy is None else float(soft.entropy) / len(self.space.choices),
             "multiplier": max(self.objective.term.state.values(), default=0.0),
         }

@@ -8,7 +8,7 @@ import numpy as np
 
 from targets.files import write_atomic
 
-from ..gradient.methods import METHODS
+from ..gradient.method_file import find_method
 from ..gradient.search import GradientSearch, SearchSettings
 from . import steps
 from .work import Outcome, Work
@@ -27,7 +27,7 @@ def search_gradient(work: Work) -> Outcome:
         work.supernet,
         work.costs,
         work.search_budgets,
-        METHODS[work.config.method],
+        find_method(work.config.method),
         train,
         val,
         settings,

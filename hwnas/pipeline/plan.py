@@ -13,7 +13,7 @@ import numpy as np
 
 from ..budget import Budget
 from ..gradient.decode import require_reachable
-from ..gradient.methods import METHODS
+from ..gradient.method_file import find_method
 from ..gradient.passes import weight_pass
 from ..gradient.search import GradientSearch, SearchSettings
 from ..gradient.warmup import make_supernet
@@ -117,7 +117,7 @@ def _unit_costs(work: Work) -> UnitCosts:
         times.append(time.monotonic() - began)
     step_s = float(np.median(times[1:]))
     settings = SearchSettings(steps=5, epoch_steps=5, seed=config.seed)
-    search = GradientSearch(space, supernet, work.costs, (), METHODS[config.method], train, val, settings)
+    search = GradientSearch(space, supernet, work.costs, (), find_method(config.method), train, val, settings)
     began = time.monotonic()
     search.run()
     search_s = (time.monotonic() - began) / 5

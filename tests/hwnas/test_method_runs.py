@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from hwnas.budget import Budget
 from hwnas.gradient.method import Stage
 from hwnas.gradient.methods import METHODS
+from hwnas.gradient.nodes import strongest
 from hwnas.gradient.optim import DivergedError
 from hwnas.gradient.search import GradientSearch, SearchSettings, carry_over
 from hwnas.registry import part
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
-from hwnas.testing.toy_cell import ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
-from targets.errors import UsageError
+from hwnas.testing.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
+from targets.errors import DamagedFileError, UsageError
 
 
 def cell_search(name: str, steps: int, budgets: tuple[Budget, ...] = (), **settings: Any) -> GradientSearch:
@@ -182,3 +183,29 @@ def test_a_supernet_that_is_given_whole_is_copied() -> None:
     )
     search.run()
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+
+
+def test_the_log_counts_skips_and_every_cost() -> None:
+    search = cell_search("pc-darts", 4, epoch_steps=4)
+    search.run()
+    row, soft = search.log[-1], search.policy.soft_mix()
+    arch = strongest(soft.weights, soft.edge_weights, search.space.choices)
+    assert row["skips"] == sum(OPERATIONS[i] == "skip_connect" for i in arch)
+    assert float(row["expected_size_mb"] or 0) > 0 and row["expected_macs"] is None
+
+
+def test_a_checkpoint_of_a_row_that_was_changed_is_refused() -> None:
+    first, second = cell_search("darts-2", 4), cell_search("darts-2", 4)
+    changed = replace(METHODS["darts-2"], hypergradient=part("unrolled", r=0.1))
+    other = GradientSearch(
+        second.space,
+        toy_cells,
+        cell_costs(second.space),
+        (),
+        changed,
+        ToyBatches(1),
+        ToyBatches(2),
+        second.settings,
+    )
+    with pytest.raises(DamagedFileError, match="of another training: row = "):
+        other.load(*first.state())
