@@ -11,7 +11,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol, cast
 
@@ -20,69 +19,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from targets.errors import UsageError
-
 from ..budget import METRICS, Budget
-from ..mix import Arch, Mix
-from ..networks.wrappers import Wrapper
-from ..registry import Part
+from ..mix import Arch
 from ..space import Space
-from .decode import Decoded, ExactCosts, decode_seeds, require_reachable
-from .decoders import DECODERS, IDENTITIES, Decoding
+from .decode import Decoded, ExactCosts, require_reachable
+from .decoders import IDENTITIES
 from .hypergradient import Hypergradient
 from .loop import LogRow, Loop, Save
-from .method import Method, Stage, bound
+from .method import Method
 from .nodes import deployed, strongest
 from .objective import ExpectedCosts, make_objective
-from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
-from .passes import BatchSource, Pass, validation_pass, weight_pass
+from .optim import WeightOptimizer, pack, tensors_of, under, unpack
+from .passes import BatchSource, Pass, validation_pass
 from .policy import Policy, log_probabilities
-from .relax import RELAXATIONS, Moment
+from .propose import propose
+from .relax import Moment
 from .restrict import Kept, everything, shrink
 from .scene import ArchPass, Scene
+from .settings import SearchSettings
+from .supernets import Rewrappable, SupernetFactory, carry_over, copies_of
 from .timetable import Slot, Timetable
-from .units import scores_of
 from .warmup import extremes
 
-_RANK_BATCHES = 4
-"""Validation batches that rank an architecture: 25 of them cost about as much as 30 steps."""
+__all__ = ["Costs", "GradientSearch", "SearchSettings"]
 
 
 class Costs(ExpectedCosts, ExactCosts, Protocol):
     """`cost.CostModel`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchSettings:
-    """What a user may set; None takes the method's own.
-
-    steps: weight steps. epoch_steps: how many make one row of the log.
-    arch_every: weight steps per arch step; None takes the published, or less (`timetable.ENOUGH`).
-    arch_lr: None takes the published rate, or what the policy's `reach` asks for where that is more.
-    ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
-        decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
-        that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
-        of 0.26 where the best of 24 samples had 0.19.
-    """
-
-    steps: int
-    epoch_steps: int
-    seed: int
-    weight_lr: float | None = None
-    arch_lr: float | None = None
-    arch_every: int | None = None
-    objective: Part | None = None
-    ranked: int = 24
-
-    def __post_init__(self) -> None:
-        if self.arch_every is not None and self.arch_every < 1:
-            raise UsageError(
-                f"arch_every must be at least 1 weight step per arch step, got {self.arch_every}"
-            )
-
-
-SupernetFactory = Callable[[Stage], nn.Module]
-"""The supernet that a stage searches: its depth, the wrappers of its edges."""
 
 
 class GradientSearch:
@@ -115,8 +78,8 @@ class GradientSearch:
         require_reachable(space, costs, budgets)
         self.space, self.costs, self.budgets = space, costs, tuple(budgets)
         self.method, self.settings, self.device = method, settings, torch.device(device)
-        self._train, self._val = train, val
-        self._factory = _copies(supernet, method) if isinstance(supernet, nn.Module) else supernet
+        self.train, self.val = train, val
+        self._factory = copies_of(supernet, method) if isinstance(supernet, nn.Module) else supernet
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.objective = make_objective(
             costs, budgets, settings.objective or method.objective, method.make_regularisers()
@@ -205,13 +168,9 @@ class GradientSearch:
                 carry_over(self.supernet, made)
             self.supernet = made.train()
             self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
-            own, sgd = self.hypergradient.own.parameters(), self._sgd()
+            own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights)
             learned = self.supernet.parameters()
             self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
-
-    def _sgd(self) -> SGDSettings:
-        sgd, lr = self.method.weights, self.settings.weight_lr
-        return sgd if lr is None else replace(sgd, lr=lr, min_lr=min(sgd.min_lr, lr))
 
     def _scene(self, step: int) -> Scene:
         slot = self.timetable.at(step)
@@ -230,8 +189,8 @@ class GradientSearch:
             ),
             step=step,
             label_smoothing=self.method.label_smoothing,
-            train=lambda: self._train.at(step),
-            val=lambda: self._val.at(step),
+            train=lambda: self.train.at(step),
+            val=lambda: self.val.at(step),
             where=f"search by {self.method.name}, step {step + 1} of {self.settings.steps}",
             weight_rule=self._rule,
             extremes=self._extremes,
@@ -325,83 +284,7 @@ class GradientSearch:
 
     def seeds(self, n: int) -> list[Decoded]:
         """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
-        ranked = self.settings.ranked
-        rng = np.random.default_rng([self.settings.seed, self.loop.step])
-        view = self._decoding(rng)
-        decoded = bound(DECODERS, self.method.decode)(view)
-        wanted = max(n, ranked + 1 if ranked else 0)
-        found = decode_seeds(self.space, self.costs, view.scores, self.budgets, wanted, rng, decoded)
-        if ranked:
-            losses = [self._validation_loss(d.arch) for d in found]
-            found = [found[i] for i in np.argsort(losses, kind="stable")]
-        return found[:n]
-
-    def _decoding(self, rng: np.random.Generator) -> Decoding:
-        """What decoders see; they may train a copy of the supernet, which is made when they do."""
-        choices, tuned = self.space.choices, [self.supernet]
-        moment = Moment(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
-
-        def draw() -> Arch:
-            with torch.no_grad():
-                mix = self.policy.draw(RELAXATIONS["sampled"], moment)
-            return tuple(active[0] for active in mix.active)
-
-        def tune(mix: Mix, share: float) -> None:
-            if tuned[0] is self.supernet:
-                tuned[0] = copy.deepcopy(self.supernet)
-            self._tune(tuned[0], mix, round(share * self.settings.steps))
-
-        def loss(mix: Mix) -> float:
-            return sum(validation_pass(tuned[0], mix, self._val.at(i)).loss for i in range(_RANK_BATCHES))
-
-        with torch.no_grad():
-            soft = self.policy.soft_mix()
-        scores = scores_of(log_probabilities(soft), choices)
-        return Decoding(self.space, scores, soft, draw, loss, tune, rng)
-
-    def _tune(self, supernet: nn.Module, mix: Mix, steps: int) -> None:
-        """Train `supernet` under a fixed mix, from the rate that the search ended with."""
-        sgd = self._sgd()
-        optimizer = WeightOptimizer(
-            supernet.parameters(), replace(sgd, lr=sgd.min_lr or sgd.lr / 25, min_lr=0.0), steps
-        )
-        for step in range(steps):
-            batch, where = self._train.at(step), f"decoding by {self.method.decode}, step {step + 1}"
-            weight_pass(supernet, (mix,), batch, self.method.label_smoothing, where)
-            optimizer.step(step)
-
-    def _validation_loss(self, arch: Arch) -> float:
-        mix = Mix.one_hot(self.space.choices, arch)
-        return sum(validation_pass(self.supernet, mix, self._val.at(i)).loss for i in range(_RANK_BATCHES))
-
-
-class Rewrappable(Protocol):
-    """A supernet with edges that can be wrapped."""
-
-    def rewrap(self, *wrappers: Wrapper) -> None:
-        """Change the values of the wrappers that it was made with."""
-
-
-def carry_over(old: nn.Module, new: nn.Module) -> None:
-    """Copy what tensors of a name share: the first entries along each axis (DrNAS widens channels)."""
-    have = old.state_dict()
-    with torch.no_grad():
-        for name, tensor in new.state_dict().items():
-            if name in have and have[name].ndim == tensor.ndim:
-                part = tuple(slice(min(a, b)) for a, b in zip(have[name].shape, tensor.shape, strict=True))
-                tensor[part] = have[name][part]
-
-
-def _copies(supernet: nn.Module, method: Method) -> SupernetFactory:
-    def copy_of(stage: Stage) -> nn.Module:
-        if stage.edges:
-            raise UsageError(
-                f"method {method.name} wraps the edges of cells (by {', '.join(dict(stage.edges))}), and "
-                "this supernet has none; choose a cell space, or another method"
-            )
-        return copy.deepcopy(supernet)
-
-    return copy_of
+        return propose(self, n)
 
 
 @contextmanager

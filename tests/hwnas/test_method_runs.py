@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from hwnas.gradient.method import Stage
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import strongest
 from hwnas.gradient.optim import DivergedError
-from hwnas.gradient.search import GradientSearch, SearchSettings, carry_over
+from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.supernets import carry_over, stage_supernets
+from hwnas.networks.wrappers import Wrapper, Wrapping
 from hwnas.registry import part
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from hwnas.testing.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
@@ -131,7 +133,7 @@ def test_a_nan_loss_is_one_clear_error() -> None:
             return x * float("nan"), y
 
     search = cell_search("darts-2", 4)
-    search._val = Bad(2)
+    search.val = Bad(2)
     with pytest.raises(DivergedError, match="search by darts-2, step 1 of 4: the loss is nan; lower"):
         search.run()
 
@@ -209,3 +211,21 @@ def test_a_checkpoint_of_a_row_that_was_changed_is_refused() -> None:
     )
     with pytest.raises(DamagedFileError, match="of another training: row = "):
         other.load(*first.state())
+
+
+def test_a_stage_asks_its_space_for_depth_and_wrappers() -> None:
+    @dataclass(frozen=True)
+    class Scale:
+        cells: int
+
+    class Fake:
+        search_scale = Scale(8)
+
+        def supernet(self, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
+            return ToyCellSupernet(*wrappers, cells=scale.cells)
+
+    make = stage_supernets(Fake())
+    first, last = make(METHODS["darts"].stages[0]), make(METHODS["p-darts"].stages[2])
+    assert isinstance(first, ToyCellSupernet) and isinstance(last, ToyCellSupernet)
+    assert (len(first.cells), first.wrapping) == (8, Wrapping())
+    assert (len(last.cells), last.wrapping.skip_dropout) == (17, 0.7)

@@ -16,6 +16,7 @@ from hwnas.gradient.loop import COLUMNS
 from hwnas.gradient.methods import METHODS, Stage
 from hwnas.gradient.optim import DivergedError, SGDSettings
 from hwnas.gradient.passes import BatchSource, validation_pass
+from hwnas.gradient.propose import validation_loss
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.warmup import make_supernet
 from hwnas.mix import Mix
@@ -191,7 +192,7 @@ def test_a_nan_loss_stops_with_one_clear_error() -> None:
             return x * (float("nan") if step == 3 else 1.0), y
 
     search = toy_search()
-    search._train = Bad(1)
+    search.train = Bad(1)
     saved: list[int] = []
     with pytest.raises(DivergedError, match="search by proxyless, step 4 of 30: the loss is nan; lower"):
         search.run(save=lambda step, tensors, state: saved.append(step), save_every=1)
@@ -281,6 +282,6 @@ def test_samples_compete_with_the_decoded_architecture_unless_told_not_to() -> N
     for search in (plain, ranked):
         search.run()
     assert plain.seeds(3)[0].origin in ("argmax", "repaired")
-    losses = [ranked._validation_loss(d.arch) for d in ranked.seeds(10)]
+    losses = [validation_loss(ranked, Mix.one_hot(ranked.space.choices, d.arch)) for d in ranked.seeds(10)]
     assert losses == sorted(losses)
-    assert losses[0] <= plain._validation_loss(plain.seeds(1)[0].arch)
+    assert losses[0] <= validation_loss(ranked, Mix.one_hot(ranked.space.choices, plain.seeds(1)[0].arch))

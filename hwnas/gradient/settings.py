@@ -1,0 +1,44 @@
+"""What a user may set about a gradient search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from targets.errors import UsageError
+
+from ..registry import Part
+from .optim import SGDSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """What a user may set; None takes the method's own.
+
+    steps: weight steps. epoch_steps: how many make one row of the log.
+    arch_every: weight steps per arch step; None takes the published, or less (`timetable.ENOUGH`).
+    arch_lr: None takes the published rate, or what the policy's `reach` asks for where that is more.
+    ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
+        decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
+        that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
+        of 0.26 where the best of 24 samples had 0.19.
+    """
+
+    steps: int
+    epoch_steps: int
+    seed: int
+    weight_lr: float | None = None
+    arch_lr: float | None = None
+    arch_every: int | None = None
+    objective: Part | None = None
+    ranked: int = 24
+
+    def __post_init__(self) -> None:
+        if self.arch_every is not None and self.arch_every < 1:
+            raise UsageError(
+                f"arch_every must be at least 1 weight step per arch step, got {self.arch_every}"
+            )
+
+    def sgd(self, published: SGDSettings) -> SGDSettings:
+        """The weight optimiser: as published, or at the user's rate."""
+        lr = self.weight_lr
+        return published if lr is None else replace(published, lr=lr, min_lr=min(published.min_lr, lr))

@@ -1,0 +1,74 @@
+"""The supernets of a search: one per stage that begins anew."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from targets.errors import UsageError
+
+from ..networks.wrappers import Wrapper
+from .method import Method, Stage
+
+SupernetFactory = Callable[[Stage], nn.Module]
+"""The supernet that a stage searches: its depth, the wrappers of its edges."""
+
+
+class MakesSupernets(Protocol):
+    """A network space whose supernet comes at any scale, a dataclass with `cells`, and with any wrappers."""
+
+    @property
+    def search_scale(self) -> Any:
+        """Of the network that is searched."""
+        ...
+
+    def supernet(self, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
+        """Fresh weights from torch's global generator."""
+        ...
+
+
+def stage_supernets(space: MakesSupernets, scale: Any = None) -> SupernetFactory:
+    """Fresh supernets at `scale` (None: the space's search scale), as deep and as wrapped as a stage asks."""
+    scale = space.search_scale if scale is None else scale
+
+    def make(stage: Stage) -> nn.Module:
+        at = scale if stage.cells is None else replace(scale, cells=stage.cells)
+        return space.supernet(at, *stage.wrappers(0.0))
+
+    return make
+
+
+class Rewrappable(Protocol):
+    """A supernet with edges that can be wrapped."""
+
+    def rewrap(self, *wrappers: Wrapper) -> None:
+        """Change the values of the wrappers that it was made with."""
+
+
+def carry_over(old: nn.Module, new: nn.Module) -> None:
+    """Copy what tensors of a name share: the first entries along each axis (DrNAS widens channels)."""
+    have = old.state_dict()
+    with torch.no_grad():
+        for name, tensor in new.state_dict().items():
+            if name in have and have[name].ndim == tensor.ndim:
+                part = tuple(slice(min(a, b)) for a, b in zip(have[name].shape, tensor.shape, strict=True))
+                tensor[part] = have[name][part]
+
+
+def copies_of(supernet: nn.Module, method: Method) -> SupernetFactory:
+    """Copies of one supernet; UsageError for a stage that wraps edges."""
+
+    def copy_of(stage: Stage) -> nn.Module:
+        if stage.edges:
+            raise UsageError(
+                f"method {method.name} wraps the edges of cells (by {', '.join(dict(stage.edges))}), and "
+                "this supernet has none; choose a cell space, or another method"
+            )
+        return copy.deepcopy(supernet)
+
+    return copy_of
