@@ -113,7 +113,7 @@ def test_regularisers_have_the_values_of_their_papers() -> None:
     assert REGULARISERS["beta_decay"](view).item() == pytest.approx(expected)
     sigma = [1 / (1 + math.exp(-v)) for v in (0.8, 0.2, 0.4, 0.6)]
     assert REGULARISERS["zero_one"](view).item() == pytest.approx(-sum((s - 0.5) ** 2 for s in sigma) / 4)
-    assert REGULARISERS["logit_norm"](view).item() == pytest.approx(math.sqrt(0.64 + 0.04 + 0.16 + 0.36))
+    assert REGULARISERS["logit_norm"](view).item() == pytest.approx((0.64 + 0.04 + 0.16 + 0.36) / 2)
 
 
 def test_a_regulariser_of_logits_says_so_to_a_policy_without() -> None:

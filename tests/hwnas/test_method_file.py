@@ -63,6 +63,12 @@ def test_a_file_changes_what_it_names_and_keeps_the_rest_of_its_base(tmp_path: P
     assert "mine" not in METHODS
 
 
+def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    row = load_method(write(tmp_path, text.split("```toml")[1].split("```")[0]))
+    assert (row.name, row.arch.lr, row.stages[0].frozen) == ("mine", 6e-4, 0.3)
+
+
 def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
     assert find_method("darts") is METHODS["darts"]
     assert find_method(str(write(tmp_path, MINE))).name == "mine"
