@@ -98,7 +98,7 @@ def zero_one(view: View) -> Tensor:
 
 @REGULARISERS.add("logit_norm")
 def logit_norm(view: View) -> Tensor:
-    """Half the squared distance of the logits to those of the uniform prior, Dirichlet(1), which are 0 [4]."""
+    """Half the squared distance of the logits from 0, those of the uniform prior Dirichlet(1) [4]."""
     return (torch.cat(_logits(view, "logit_norm")) ** 2).sum() / 2
 
 
