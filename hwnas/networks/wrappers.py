@@ -79,13 +79,17 @@ class Wrapping:
         """With `wrappers`, each of which replaces the one of its kind."""
         found: dict[str, Any] = {}
         for w in wrappers:
-            if isinstance(w, Partial):
-                name, value = "partial", float(w.k)
-            elif isinstance(w, AuxSkip):
-                name, value = "aux_skip", w.weight
-            else:
-                name, value = ("skip_dropout", w.p) if isinstance(w, SkipDropout) else ("drop_path", w.p)
+            name, value = _FIELDS[type(w)]
             if name in found:
                 raise UsageError(f"{type(w).__name__} is given twice; give each wrapper once")
-            found[name] = int(value) if name == "partial" else value
+            found[name] = getattr(w, value)
         return replace(self, **found)
+
+
+_FIELDS: dict[type, tuple[str, str]] = {
+    Partial: ("partial", "k"),
+    AuxSkip: ("aux_skip", "weight"),
+    SkipDropout: ("skip_dropout", "p"),
+    DropPath: ("drop_path", "p"),
+}
+"""Per wrapper the field of `Wrapping` that it sets, and its own."""
