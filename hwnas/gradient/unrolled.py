@@ -121,7 +121,15 @@ class Unrolled:
         out = arch_score(scene, mix, scene.val(), dict(zip(names, values, strict=True)))
         require_gradient(scene, out.score.total)
         parameters = list(scene.policy.parameters())
-        leave(scene, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
+        try:
+            leave(scene, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
+        except RuntimeError as error:
+            if "not implemented" not in str(error) and "twice" not in str(error):
+                raise
+            raise UsageError(
+                f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); "
+                "use unrolled without exact, such as darts-2"
+            ) from error
         return out
 
 

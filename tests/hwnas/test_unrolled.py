@@ -235,3 +235,14 @@ def test_weights_that_got_no_gradient_stay() -> None:
     assert values[1].tolist() == [1.0, 1.0]
     assert values[0].tolist() == pytest.approx([1 - 0.1 * 1.01] * 2)
     assert slope == pytest.approx(0.1)
+
+
+def test_a_network_that_cannot_be_differentiated_twice_is_one_clear_error() -> None:
+    class Gated(ToySupernet):
+        def option(self, x: Tensor, choice: int, k: int) -> Tensor:
+            return super().option(F.hardsigmoid(x), choice, k)
+
+    scene = replace(smooth_scene(METHODS["darts"]), supernet=(net := Gated().double()))
+    scene = replace(scene, weights=WeightOptimizer(net.parameters(), SGD, 10))
+    with pytest.raises(UsageError, match=r"test: torch cannot differentiate .* twice .*such as darts-2"):
+        arch_gradient(scene, exact=True)
