@@ -409,7 +409,7 @@ ShapeOption = Annotated[
 
 
 def _read_models(models: list[Path], shape: list[str] | None) -> dict[str, bytes]:
-    from lut.model_file import parse_shapes, read_model
+    from lut.models.model_file import parse_shapes, read_model
 
     shapes = parse_shapes(shape or [])
     return {str(path): read_model(path, shapes) for path in models}

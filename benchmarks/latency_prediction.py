@@ -26,7 +26,7 @@ import zoo
 from peers import isolated_operators, macs_line, nearest_neighbour, nn_meter
 from peers.common import Peer, calibrated
 
-from lut.device import run_rows
+from lut.devices.device import run_rows
 from lut.generate import generate
 from lut.kernels import labels, profile, regress
 from lut.kernels.features import kernels_of
@@ -34,7 +34,7 @@ from lut.kernels.fit import Fitted, fit_networks, pooled, summary
 from lut.kernels.labels import Labelled
 from lut.kernels.transfer import transferred
 from lut.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
-from lut.quantise import quantised
+from lut.models.quantise import quantised
 from targets import Target, load_target
 from targets.errors import HwnasError
 

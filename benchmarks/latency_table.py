@@ -30,9 +30,9 @@ from peers.common import Peer, Untimed, untimed
 import lut
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
-from lut.calibrate import errors, fit_line, fit_macs
-from lut.device import run_rows
-from lut.request import IN_CONTEXT, METHODS
+from lut.devices.device import run_rows
+from lut.tables.calibrate import errors, fit_line, fit_macs
+from lut.tables.request import IN_CONTEXT, METHODS
 from profilers import Timing
 from targets import Target, load_target
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.device import Measurement, Speed, run_job
+from lut.devices.device import Measurement, Speed, run_job
 from lut.exported import timing
 from lut.generate import generate
 from targets import Target, load_target

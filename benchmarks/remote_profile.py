@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from lut.device import run_rows
-from lut.reference import reference_onnx
-from lut.remote import PythonDevice
+from lut.devices.device import run_rows
+from lut.devices.reference import reference_onnx
+from lut.devices.remote import PythonDevice
 from lut.testing.loopback import Line, Server, loopback_server
 from profilers import Timing, read_rows, write_job
 from profilers.rows import identity

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import lut
-from lut.check import check_needs
-from lut.device import device_context
-from lut.reference import reference_onnx
-from lut.request import BLOCK_LEVEL, IN_CONTEXT
+from lut.devices.check import check_needs
+from lut.devices.device import device_context
+from lut.devices.reference import reference_onnx
+from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
 from targets import Target
 
 from .runs.log import Log
@@ -66,7 +66,7 @@ def profile_device(
 
     start_from: names of stored predictors of other devices or contexts; a few networks correct the nearest.
     """
-    from lut.bundle import PREDICTOR
+    from lut.tables.bundle import PREDICTOR
 
     from .tables import find_table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import lut
-from lut.bundle import PREDICTOR, Stored, export_bundle, import_bundle
 from lut.kernels import predictor
 from lut.kernels.predictor import LatencyPredictor
+from lut.tables.bundle import PREDICTOR, Stored, export_bundle, import_bundle
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 from targets.files import write_atomic
 

@@ -4,14 +4,14 @@ Networks arrive as keys and ONNX bytes (`Part`, `Whole`), so no torch is needed 
 timed lives in `profilers`, what a device is in `targets`, what is searched in `hwnas`.
 """
 
-from .build import space_table
-from .device import Measurement
+from .devices.device import Measurement
 from .exported import measure, measure_alone, measure_kernels
 from .kernels.predict import DevicePredictor, load_predictor
 from .kernels.predictor import LatencyPredictor, Prediction
 from .kernels.profile import profile_device
-from .networks import Part, Whole
-from .table import SpaceTable
+from .tables.build import space_table
+from .tables.networks import Part, Whole
+from .tables.table import SpaceTable
 
 __all__ = [
     "DevicePredictor",

@@ -11,9 +11,9 @@ from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
 
-from .device import Log, Measurement, Speed, run_job, run_rows
+from .devices.device import Log, Measurement, Speed, run_job, run_rows
 from .kernels.labels import Labelled, labelled
-from .model_file import read_model
+from .models.model_file import read_model
 
 _SECONDS_EACH = 0.6
 _SECONDS_FIXED = 3.0

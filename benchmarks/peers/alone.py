@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from lut.device import Log, run_rows
-from lut.reference import EMPTY_KEY, empty_onnx
+from lut.devices.device import Log, run_rows
+from lut.devices.reference import EMPTY_KEY, empty_onnx
 from profilers import Timing
 from targets import Target
 from targets.errors import DamagedFileError

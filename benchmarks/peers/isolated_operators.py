@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from lut.device import Log
+from lut.devices.device import Log
 from targets import Target
 
 from . import one_operator

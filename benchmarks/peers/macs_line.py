@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lut.calibrate import fit_macs
 from lut.kernels.labels import Labelled
+from lut.tables.calibrate import fit_macs
 
 from .common import Network, Peer
 

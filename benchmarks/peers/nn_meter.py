@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.device import Log
+from lut.devices.device import Log
 from lut.kernels.labels import Labelled
 from targets import Target
 

@@ -10,17 +10,7 @@ from random import Random
 from .graph import Graph, Tensor
 from .moves import concat
 from .ops import act, add, batch_norm, conv, pool, scale
-from .parts import (
-    ANY_ACT,
-    RARE_ACTS,
-    RELUS,
-    conv_act,
-    depthwise,
-    divisor,
-    even,
-    shortcut,
-    squeeze_excite,
-)
+from .parts import ANY_ACT, RARE_ACTS, RELUS, conv_act, depthwise, divisor, even, shortcut, squeeze_excite
 
 
 def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..device import SPEED_TOLERANCE
+from ..devices.device import SPEED_TOLERANCE
 from .features import Kernel, kernels_of
 
 Floats = NDArray[np.float64]

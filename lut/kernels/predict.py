@@ -12,10 +12,10 @@ from profilers.graph import read_graph
 from targets import Target, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
-from ..device import Log, run_rows
+from ..devices.device import Log, run_rows
 from ..home import data_home
 from ..layout import LayoutRule, apply_rule, extended_kernels, run_kernels
-from ..model_file import read_model
+from ..models.model_file import read_model
 from .predictor import LatencyPredictor, Prediction
 from .profile import stored_predictor
 
@@ -60,7 +60,7 @@ class DevicePredictor:
         graph = read_graph(data, name)
         if self.target.precision != "int8" or any(node.op == "QuantizeLinear" for node in graph.nodes):
             return data
-        from ..quantise import quantised
+        from ..models.quantise import quantised
 
         return quantised(data)
 

@@ -21,7 +21,7 @@ from targets import Context
 from targets.errors import DamagedFileError
 from targets.files import read_json, safe_name, sha256, write_atomic, write_json
 
-from ..memory import MemoryModel
+from ..footprint.memory import MemoryModel
 from .features import NAMES, Kernel, kernels_of
 from .network import Overhead, doubt
 from .regress import FEW, KernelModel
@@ -77,8 +77,8 @@ class LatencyPredictor:
 
     factor: multiplies a network's doubt to half the width of its interval. errors: on profiled networks
     that the model had not seen, in percent. device_s: seconds that the profile took on the device. rule:
-    the device's layout, see `lut.layout`; memory: its memory model, see `lut.memory`; both as JSON, None:
-    not known.
+    the device's layout, see `lut.layout`; memory: its model, see `lut.footprint.memory`; both as JSON, None
+    where they are not known.
     """
 
     context: Context

@@ -16,10 +16,10 @@ from profilers import Timing
 from targets import Target
 from targets.errors import TargetError, UsageError
 
-from ..device import Log, Progress, device_context, run_rows, tables_folder
+from ..devices.device import Log, Progress, device_context, run_rows, tables_folder
+from ..footprint.memory import MIN_ROWS, fit_memory
 from ..generate import Generated, generate
 from ..layout import extended_kernels, learn_rule
-from ..memory import MIN_ROWS, fit_memory
 from .fit import MIN_NETWORKS, Fitted, fit_networks
 from .labels import Labelled, labelled
 from .predictor import FILE, LatencyPredictor, load
@@ -178,7 +178,7 @@ def _clock(rows: Sequence[Mapping[str, Any]]) -> str:
 def _file(network: Generated, target: Target) -> bytes:
     if target.precision != "int8":
         return network.onnx()
-    from ..quantise import quantised
+    from ..models.quantise import quantised
 
     return quantised(network.onnx())
 

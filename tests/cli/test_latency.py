@@ -7,8 +7,8 @@ import pytest
 
 import cli
 from lut import Measurement, SpaceTable
-from lut.calibrate import Blocks, Line
-from lut.reference import reference_onnx
+from lut.devices.reference import reference_onnx
+from lut.tables.calibrate import Blocks, Line
 from targets import Context
 
 FACTS = {"ort_version": "1.0", "exporter": "by hand"}

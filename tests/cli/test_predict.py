@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import cli
 import lut
-from lut.device import device_context
+from lut.devices.device import device_context
 from lut.kernels.network import Overhead
 from lut.kernels.predictor import LatencyPredictor
 from lut.kernels.profile import predictor_folder

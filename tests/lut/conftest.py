@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import lut.alone
 import lut.exported
+import lut.tables.alone
 from lut import Part, Whole
-from lut.reference import EMPTY_KEY
+from lut.devices.reference import EMPTY_KEY
 
 SIZE = 12
 CHANNELS = 16
@@ -134,6 +134,6 @@ class Device:
 @pytest.fixture
 def device(parts: list[Part], wholes: list[Whole], monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(parts, wholes)
-    monkeypatch.setattr(lut.alone, "run_job", made.run_job)
+    monkeypatch.setattr(lut.tables.alone, "run_job", made.run_job)
     monkeypatch.setattr(lut.exported, "run_job", made.run_job)
     return made

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lut.archive import archive_name, code_archive
+from lut.devices.archive import archive_name, code_archive
 
 
 def test_the_same_bytes_each_time() -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import lut
-from lut import Measurement, SpaceTable, blocks_csv
-from lut.archive import stored_zip
-from lut.bundle import MANIFEST, Stored, export_bundle, import_bundle
-from lut.calibrate import Blocks, Line
-from lut.device import tables_folder
+from lut import Measurement, SpaceTable
+from lut.devices.archive import stored_zip
+from lut.devices.device import tables_folder
+from lut.tables import blocks_csv
+from lut.tables.bundle import MANIFEST, Stored, export_bundle, import_bundle
+from lut.tables.calibrate import Blocks, Line
 from targets import Context, load_target
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_json

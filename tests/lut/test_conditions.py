@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lut.conditions import note_conditions, read_conditions, slowdown
+from lut.devices.conditions import note_conditions, read_conditions, slowdown
 
 
 def run(start: dict[str, object], end: dict[str, object]) -> list[dict[str, object]]:

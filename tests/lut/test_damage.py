@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lut
-from lut import Measurement, SpaceTable, blocks_csv
-from lut.device import tables_folder
+from lut import Measurement, SpaceTable
+from lut.devices.device import tables_folder
+from lut.tables import blocks_csv
 from targets import load_target
 from targets.errors import DamagedFileError
 from targets.files import write_json

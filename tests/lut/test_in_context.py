@@ -12,12 +12,12 @@ import onnx
 import pytest
 
 import lut
-import lut.in_context
+import lut.tables.in_context
 from lut import SpaceTable, Whole
-from lut.attribution import owners
-from lut.in_context import occurrences, summary
 from lut.kernels.labels import Labelled
 from lut.kernels.network import Overhead
+from lut.tables.attribution import owners
+from lut.tables.in_context import occurrences, summary
 from targets import load_target
 from targets.errors import TargetError, UsageError
 
@@ -144,7 +144,7 @@ def named(wholes) -> list[Whole]:
 def profile(parts, named, monkeypatch: pytest.MonkeyPatch) -> Profile:
     made = Profile(parts)
     made.networks = {w.key: w for w in named}
-    monkeypatch.setattr(lut.in_context, "run_rows", made.run_rows)
+    monkeypatch.setattr(lut.tables.in_context, "run_rows", made.run_rows)
     return made
 
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_done_says_so(profile, parts, named, wholes, tmp_path) ->
 
 
 def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_path, monkeypatch) -> None:
-    import lut.alone
+    import lut.tables.alone
 
     files: dict[str, bytes] = {}
     plain = device.run_job
@@ -228,7 +228,7 @@ def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_pa
         files.update(models)
         return plain(target, models, *rest, **more)
 
-    monkeypatch.setattr(lut.alone, "run_job", run_job)
+    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
     table = lut.space_table(
         load_target("host-int8"), "toy", parts[:2], [replace(w, parts=(parts[i % 2].key,)) for i, w in
         enumerate(wholes)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str

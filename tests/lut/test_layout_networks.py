@@ -17,7 +17,7 @@ from lut.layout import (
     learn_rule,
     run_kernels,
 )
-from lut.quantise import quantised
+from lut.models.quantise import quantised
 from targets import Target
 
 HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)

@@ -12,7 +12,7 @@ import pytest
 import profilers.session
 from lut.generate import generate
 from lut.layout import LayoutRule, apply_rule, extended_kernels, fidelity, learn_rule, run_kernels
-from lut.quantise import quantised
+from lut.models.quantise import quantised
 from targets import Target
 from targets.errors import DamagedFileError
 

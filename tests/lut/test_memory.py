@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lut.arena import Arena, arena_bytes, pattern_bytes
-from lut.liveness import Buffer, buffers, live_bytes, peak_live_bytes
-from lut.memory import Footprint, MemoryModel, Term, fit_memory, footprint
+from lut.footprint.arena import Arena, arena_bytes, pattern_bytes
+from lut.footprint.liveness import Buffer, buffers, live_bytes, peak_live_bytes
+from lut.footprint.memory import Footprint, MemoryModel, Term, fit_memory, footprint
 from targets.errors import DamagedFileError, UsageError
 
 MIB = 1 << 20

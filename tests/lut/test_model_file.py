@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from lut.model_file import parse_shapes, read_model
-from lut.protobuf import edited, field, varint, without
+from lut.models.model_file import parse_shapes, read_model
+from lut.models.protobuf import edited, field, varint, without
 from profilers.graph import fields, read_graph
 from targets.errors import DamagedFileError, HwnasError, UsageError
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from lut.generate import generate
-from lut.quantise import quantised
+from lut.models.quantise import quantised
 from targets.errors import DamagedFileError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import lut
-import lut.alone
-from lut.reference import empty_onnx, reference_onnx
+import lut.tables.alone
+from lut.devices.reference import empty_onnx, reference_onnx
 from targets import load_target
 from targets.errors import DamagedFileError, TargetError
 
@@ -22,8 +22,8 @@ def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(
     tmp_path: Path, parts, wholes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
-    monkeypatch.setattr(lut.alone, "UNSTABLE_ROWS", 1.0)
-    monkeypatch.setattr(lut.alone, "MOST_NOISE_PCT", {"cpu": 1e3})
+    monkeypatch.setattr(lut.tables.alone, "UNSTABLE_ROWS", 1.0)
+    monkeypatch.setattr(lut.tables.alone, "MOST_NOISE_PCT", {"cpu": 1e3})
     shown = []
 
     @contextmanager

@@ -9,9 +9,9 @@ import pytest
 
 import lut
 from lut import SpaceTable
-from lut.build import split
-from lut.device import device_context, tables_folder
-from lut.reference import EMPTY_KEY
+from lut.devices.device import device_context, tables_folder
+from lut.devices.reference import EMPTY_KEY
+from lut.tables.build import split
 from targets import Context, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError
 
@@ -194,7 +194,7 @@ def test_time_that_runs_out_is_said_and_nothing_half_made_is_left(make, device, 
 
 
 def test_too_few_minutes_for_the_exports(make, device, wholes, monkeypatch) -> None:
-    import lut.build as build
+    import lut.tables.build as build
 
     class Late(build.Stopwatch):
         spent = 1e9

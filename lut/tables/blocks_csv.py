@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
-from .device import Measurement
+from ..devices.device import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,11 +15,11 @@ from targets import Context, Target
 from targets.errors import TargetError, UsageError, did_you_mean
 from targets.files import read_json, write_json
 
+from ..devices.device import Log, Progress, device_context, tables_folder
 from . import blocks_csv, calibrate, predictor
 from .alone import measure_alone
 from .budget import Stopwatch
 from .calibrate import MIN_CALIBRATION, MIN_CHECK, Blocks, split
-from .device import Log, Progress, device_context, tables_folder
 from .in_context import measure_in_context
 from .networks import Part, Whole
 from .request import BLOCK_LEVEL, IN_CONTEXT, METHODS, Found, Request, row_key
@@ -95,7 +95,7 @@ def _as_target_runs(items: Sequence[Item], target: Target) -> list[Item]:
 
 
 def _int8(onnx: Callable[[], bytes]) -> bytes:
-    from .quantise import quantised
+    from ..models.quantise import quantised
 
     return quantised(onnx())
 

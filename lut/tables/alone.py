@@ -13,10 +13,10 @@ from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
 
+from ..devices.device import Log, Measurement, Progress, Speed, run_job
+from ..devices.reference import EMPTY_KEY, empty_onnx
 from . import predictor
 from .budget import Stopwatch, export_parts, export_wholes
-from .device import Log, Measurement, Progress, Speed, run_job
-from .reference import EMPTY_KEY, empty_onnx
 from .request import Found, Request
 
 TWINS = ("#2", "#3")

@@ -22,10 +22,10 @@ from targets import Context
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, write_atomic, write_json
 
+from ..devices.archive import stored_zip
+from ..kernels import predictor
+from ..kernels.predictor import LatencyPredictor
 from . import blocks_csv
-from .archive import stored_zip
-from .kernels import predictor
-from .kernels.predictor import LatencyPredictor
 from .table import ROWS_FILE, SpaceTable, table_path
 
 FORMAT = "hwnas-table-1"

@@ -21,13 +21,13 @@ from profilers.settle import settle
 from profilers.stats import interval
 from targets.errors import TargetError
 
+from ..devices.device import Log, Measurement, Progress, Speed, run_rows
+from ..kernels.labels import Labelled, labelled
+from ..kernels.network import Overhead, fit_overhead
 from .alone import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
 from .budget import Stopwatch, export_parts, export_wholes
 from .calibrate import split
-from .device import Log, Measurement, Progress, Speed, run_rows
-from .kernels.labels import Labelled, labelled
-from .kernels.network import Overhead, fit_overhead
 from .networks import Whole
 from .request import IN_CONTEXT, Found, Request, row_key
 

@@ -19,9 +19,9 @@ from targets import Context
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, sha256, write_json
 
+from ..devices.device import Measurement
 from . import blocks_csv
 from .calibrate import Blocks, Line
-from .device import Measurement
 from .request import BLOCK_LEVEL
 
 if TYPE_CHECKING:

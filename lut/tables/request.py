@@ -8,7 +8,7 @@ from typing import Any
 
 from targets import Target
 
-from .device import Measurement
+from ..devices.device import Measurement
 from .networks import Part, Whole
 
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
