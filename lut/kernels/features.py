@@ -156,10 +156,13 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
     shape = f"depthwise {size}" if depthwise else "grouped" if groups > 1 else "stem" if c_in < 4 else size
     layout = "blocked " if blocked else "plain "
     name = f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}"
-    # Rows of output times groups of four blocks of output channels, and blocks of input channels: what MLAS
-    # loops over.
-    units = b * h_out * max(groups if not depthwise else 1, 1) * -(-c_out // max(groups, 1) // 64 or 1)
-    units *= 1 if depthwise else -(-per_group // 16)
+    if groups > 1 and not depthwise and not blocked:
+        units = (
+            b * pixels * groups
+        )  # a small matrix product per group and pixel: rows too short to fill vectors
+    else:
+        # Rows of output times groups of four blocks of output channels and blocks of input channels.
+        units = b * h_out * (1 if depthwise else groups * -(-c_out // groups // 64) * -(-per_group // 16))
     return name, macs, float(units), tuple(map(float, values))
 
 
@@ -255,6 +258,8 @@ def _memory(one: Mapping[str, Any]) -> _Found:
     elements = max(math.prod(x), math.prod(y))
     blocked = one["domain"] == _BLOCKED
     name = ("blocked " if blocked and "Reorder" not in op else "") + op
+    if op.startswith("Reduce") and x and math.prod(x[_gone(x, y)[-1] + 1 :]) > 1:
+        name += " strided"  # five times as long per element as along the last axis
     values = (
         *(_OPS.index(op) + 0.5 * blocked if op in _OPS else -1, _bytes_each(one), len(y), len(given)),
         *(len(one["outputs"]), largest[-1] if largest else 1, largest[axis] if largest else 1),
@@ -279,9 +284,31 @@ def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: 
         return math.prod(y[:axis]) * max(len(inputs), 2)
     if op in ("Expand", "Pad", "Slice", "Gather", "Tile", "Resize", "Upsample"):
         return math.prod(y[:-1])
+    if op.startswith("Reduce"):
+        return _reduced(x, y)
     if op in _ROWWISE:
         return math.prod(x[:axis])
     return max(math.prod(y), 1) // _span([s for s in inputs if math.prod(s) > 1], y)
+
+
+def _reduced(x: list[int], y: list[int]) -> int:
+    """Stretches of a reduction: whole rows where the last axis goes, else what lies behind it."""
+    gone = _gone(x, y)
+    inner = math.prod(x[gone[-1] + 1 :])
+    return math.prod(x[: gone[0]]) if inner == 1 else math.prod(x) // inner
+
+
+def _gone(x: list[int], y: list[int]) -> list[int]:
+    """The axes of `x` that a reduction to `y` goes along, from the shapes: axes may come as an input."""
+    if len(x) == len(y):
+        return [i for i, size in enumerate(x) if size != y[i]] or [len(x) - 1]
+    found, at = [], 0
+    for i, size in enumerate(x):
+        if at < len(y) and size == y[at]:
+            at += 1
+        else:
+            found.append(i)
+    return found or [len(x) - 1]
 
 
 def _span(inputs: list[list[int]], y: list[int]) -> int:
@@ -300,7 +327,7 @@ def _span(inputs: list[list[int]], y: list[int]) -> int:
 _ROWWISE = frozenset(
     [
         *("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization"),
-        *("InstanceNormalization", "GroupNorm", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "LRN"),
+        *("InstanceNormalization", "GroupNorm", "LRN"),
     ]
 )
 

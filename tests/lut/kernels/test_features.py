@@ -75,12 +75,20 @@ def test_matrix_products(make, a, b, weight, macs, kind) -> None:
         ("Mul", [[1, 4, 4, 16], [16]], [1, 4, 4, 16], {}, 16),
         ("Add", [[1, 8, 5, 5], [1, 8, 5, 5]], [1, 8, 5, 5], {}, 1),
         ("Expand", [[4, 6, 1]], [4, 6, 9], {}, 24),
+        ("ReduceMean", [[2, 8, 5, 5]], [2, 8], {"axes": [2, 3]}, 16),
+        ("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8], {}, 50),
+        ("ReduceSum", [[1, 9, 9, 2, 32]], [1, 9, 9, 32], {}, 162),
     ],
 )
 def test_units_are_the_stretches_of_memory_that_are_worked_on_as_one(
     make, op, inputs, output, attributes, units
 ) -> None:
     assert one(make(op, inputs, output, **attributes)).units == units
+
+
+def test_a_reduction_that_leaves_the_last_axis_is_a_kind_of_its_own(make) -> None:
+    assert one(make("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8])).kind == "ReduceMean strided"
+    assert one(make("ReduceMean", [[2, 8, 5, 5]], [2, 8])).kind == "ReduceMean"
 
 
 def test_what_only_renames_a_buffer_moves_nothing(make) -> None:
