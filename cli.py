@@ -195,6 +195,12 @@ def search(
     batch_size: Annotated[int | None, _option("Images per training step", "batch_size")] = None,
     batch: Annotated[int | None, _option("Images per inference of the exported networks", "batch")] = None,
     seed: Annotated[int | None, _option("Seed of everything random", "seed")] = None,
+    tracker: Annotated[
+        list[str] | None, _option("Also log to tensorboard or mlflow, repeatable; default none")
+    ] = None,
+    alpha_history: Annotated[
+        bool | None, typer.Option("--alpha-history", help="Write alpha_<kind>_history.npy of the cells too.")
+    ] = None,
     device: Annotated[str | None, _option("Where to train, cpu or cuda", "device")] = None,
     workers: Annotated[int | None, _option("Training processes; default one per core")] = None,
     minutes: Annotated[float | None, _option("Overall limit that the stages share; default none")] = None,
@@ -221,6 +227,7 @@ def search(
     for key in ("config", "out", "resume", "dry_run", "quiet", "as_json"):
         del options[key]
     options["budgets"] = options.pop("budget") or None
+    options["trackers"] = options.pop("tracker") or None
     _search(options, config, out, resume, dry_run=dry_run, quiet=quiet, as_json=as_json)
 
 

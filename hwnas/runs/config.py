@@ -66,6 +66,8 @@ class SearchConfig:
     batch: Annotated[int, Interval(ge=1, le=1024)] = 1
     home: Text | None = None
     download: bool = False
+    alpha_history: bool = False
+    trackers: Annotated[tuple[Text, ...], Len(0, 8)] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; `from_json` is the inverse."""
@@ -82,7 +84,7 @@ class SearchConfig:
         return sha256(json.dumps(question, sort_keys=True, allow_nan=False).encode())
 
 
-FREE_ON_RESUME = frozenset({"minutes", "workers", "home", "download"})
+FREE_ON_RESUME = frozenset({"minutes", "workers", "home", "download", "alpha_history", "trackers"})
 """Limits and places: another value on resume does not change the question."""
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SearchConfig))
