@@ -71,27 +71,56 @@ class Training:
         return space.canonical(read_genotype(space, self.architecture or ""))
 
 
-def train_architecture(asked: Training) -> TrainedArchitecture:
-    """Train, export and test; what an earlier call of the same question did is not done again."""
-    home, log = data_home(asked.home), Log(quiet=asked.quiet)
+@dataclass(frozen=True)
+class Prepared:
+    """A training whose architecture, images and recipe are known to fit."""
+
+    space: NetworkSpace
+    arch: Arch
+    data: Data
+    job: Job
+
+    def document(self) -> dict[str, Any]:
+        """What would be trained, as JSON values."""
+        return {
+            "architecture": write_genotype(self.space, self.arch, best_form(self.space)),
+            "key": self.space.key(self.arch),
+            "costs": self.costs(),
+            "job": asdict(self.job),
+        }
+
+    def costs(self) -> dict[str, float]:
+        """Of the deployed network, but for the latency."""
+        return {m: float(v[0]) for m, v in CostModel(self.space).of([self.arch]).items()}
+
+
+def prepare(asked: Training) -> Prepared:
+    """Check everything that can be wrong before a folder is made."""
+    home = data_home(asked.home)
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,
         home=home, limit=asked.limit, download=asked.download,
     )  # fmt: skip
     space = space_for(space_name(asked.search_space), data, cells=asked.cells, channels=asked.channels)
     arch = asked.read(space)
-    job = _job(asked, space, arch, data, home)
+    return Prepared(space, arch, data, _job(asked, space, arch, data, home))
+
+
+def train_architecture(asked: Training) -> TrainedArchitecture:
+    """Train, export and test; what an earlier call of the same question did is not done again."""
+    found, log = prepare(asked), Log(quiet=asked.quiet)
+    space, arch, job = found.space, found.arch, found.job
     question = {"job_sha256": job.digest(), "network": job.network, "recipe": job.recipe, "seed": job.seed}
     with folder_of(question, f"train-{space.name}-{space.arch_id(arch)}", asked.out) as folder:
+        log(f"training in {folder}; the same command goes on there after a stop")
         trained = read_result(job, folder) or _train(job, folder, log)
-        test_accuracy = _export(trained, space, arch, data)
-    costs = CostModel(space).of([arch])
+        test_accuracy = _export(trained, space, arch, found.data)
     return TrainedArchitecture(
         architecture=write_genotype(space, arch, best_form(space)),
         key=space.key(arch),
         val_accuracy=trained.val_accuracy,
         test_accuracy=test_accuracy,
-        costs={metric: float(values[0]) for metric, values in costs.items()},
+        costs=found.costs(),
         epochs=len(trained.epochs),
         folder=trained.folder,
     )

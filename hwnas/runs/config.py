@@ -85,10 +85,11 @@ class SearchConfig:
 
 
 FREE_ON_RESUME = frozenset({"minutes", "workers", "home", "download", "alpha_history", "trackers"})
-"""Limits and places: another value on resume does not change the question."""
+"""Limits, places and what is shown: another value on resume does not change the question."""
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SearchConfig))
 SHORTHANDS = ("budget_ms",)
+REPEATED = {"budgets": "budget", "trackers": "tracker"}
 
 
 def load_config(file: Path | None, options: Mapping[str, Any]) -> tuple[SearchConfig, dict[str, Any]]:
@@ -106,8 +107,8 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> tuple[SearchCo
 
 
 def option_name(key: str) -> str:
-    """The command-line option of a field: `--budget` is repeated, so it is singular there."""
-    return "--budget" if key == "budgets" else f"--{key.replace('_', '-')}"
+    """The command-line option of a field: those that are repeated are singular there."""
+    return f"--{REPEATED.get(key, key).replace('_', '-')}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -187,7 +187,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
     [
         (
             lambda: DARTSSearcher(**TINY, method="dart").search(),
-            "unknown method 'dart'; did you mean 'darts'",
+            "unknown method 'dart'; known",
         ),
         (lambda: DARTSSearcher(**TINY, search_space="dart_space").search(), "unknown space 'dart_space'"),
         (lambda: DARTSSearcher(dataset="imagenet").search(), "'imagenet' cannot be downloaded; give path="),
@@ -201,7 +201,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (
             lambda: DARTSSearcher(**TINY, trackers=("tensorbord",)).search(),
-            "unknown tracker 'tensorbord'; did you mean 'tensorboard'",
+            "unknown tracker 'tensorbord'; known",
         ),
         (lambda: DARTSSearcher(**TINY, target_platform="fone").search(), "fone"),
         (
