@@ -13,6 +13,8 @@ from .theme import FONTS
 
 Cell = Mapping[tuple[int, int], str]
 
+HALO = {"stroke": "var(--card, #fff)", "stroke_width": 4.0, "paint_order": "stroke"}
+"""Keeps a text legible where an arc crosses it."""
 STEP_PX, RISE_PX, TOP_PX, RADIUS_PX = 150.0, 30.0, 40.0, 20.0
 
 
@@ -79,12 +81,15 @@ def _one(kind: str, cell: Cell, n_inputs: int, y: float) -> Html:
     drawn = [
         el("text", kind, x=8, y=f"{y - RISE_PX:.0f}", text_anchor="start", font_weight="700", font_size=13)
     ]
+    labels = []
     for (s, t), op in cell.items():
         top, middle = y - RADIUS_PX - RISE_PX * (t - s), (x(s) + x(t)) / 2
         base, bend = f"{y - RADIUS_PX:.0f}", f"{middle:.0f} {top - RISE_PX * (t - s):.0f}"
         path = f"M{x(s):.0f} {base}Q{bend} {x(t):.0f} {base}"
         drawn.append(el("path", d=path, fill="none", stroke=_colour(op), stroke_width=2))
-        drawn.append(el("text", op, x=f"{middle:.0f}", y=f"{top - 3:.0f}", font_size=11, fill=_colour(op)))
+        label = el("text", op, x=f"{middle:.0f}", y=f"{top - 3:.0f}", font_size=11, fill=_colour(op), **HALO)
+        labels.append(label)
+    drawn += labels  # over all arcs
     for state in states(cell, n_inputs):
         ink = "#9aa3af" if state < n_inputs else "#5b6b82"
         drawn.append(el("circle", cx=f"{x(state):.0f}", cy=f"{y:.0f}", r=RADIUS_PX, fill=ink))
