@@ -40,7 +40,7 @@ def latency_table(
                 progress=log.progress,
             )
         except TargetError as error:
-            reason = str(error)
+            reason = str(error).rstrip(".")
     folders = tables_folder(home, target).glob("*/context.json")
     stored = [p.parent for p in folders if table_path(p.parent, space.space_id).exists()]
     if not stored:

@@ -11,6 +11,7 @@ from lut.home import data_home
 from ..cost import CostModel
 from ..data import Augment, Batches, Data
 from ..genotype import write_genotype
+from ..gradient.decode import require_reachable
 from ..gradient.search import GradientSearch
 from ..gradient.settings import SearchSettings
 from ..gradient.supernets import require_fit, stage_supernets
@@ -60,6 +61,7 @@ def run_search(asked: Searcher) -> SearchResult:
     question |= {"search_space": space.space_id, "budgets": [str(b) for b in budgets], "data": data.name}
     if table is not None:
         question["table"] = [table.context.hash, table.date]
+    require_reachable(space, costs, budgets)
     with folder_of(question, f"{method.name}-{space.name}-{data.name}", asked.out) as folder:
         if (folder / RESULT).exists():
             return _result(read_sealed(folder / RESULT, "search result"), folder)

@@ -57,11 +57,14 @@ class _TensorBoard:
 
 
 class _MLflow:
-    """A run in the store that MLFLOW_TRACKING_URI names, else in `mlruns/` of the run."""
+    """A run in the store that MLFLOW_TRACKING_URI names, else in `mlflow.db` of the run.
+
+    MLflow's folders of text files are in maintenance and refuse new runs, hence SQLite.
+    """
 
     def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]) -> None:
         mlflow = importlib.import_module("mlflow")
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").resolve().as_uri()
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
         self._client = mlflow.MlflowClient(tracking_uri=uri)
         found = self._client.get_experiment_by_name("hwnas")
         experiment = found.experiment_id if found else self._client.create_experiment("hwnas")

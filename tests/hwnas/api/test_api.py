@@ -28,7 +28,7 @@ from hwnas.api.training import Training, train_architecture
 from hwnas.genotype import read_genotype
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
-from targets.errors import UsageError
+from targets.errors import InfeasibleError, UsageError
 
 TINY: dict[str, Any] = {
     "dataset": "digits",
@@ -205,6 +205,14 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (lambda: DARTSSearcher(**TINY, target_platform="fone").search(), "fone"),
         (
+            lambda: ENASSearcher(**TINY | {"search_space": "enas_macro", "cells": 4}).search(),
+            "space enas-macro has 12 layers when it is searched, not 4",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
+            "searched at the scale at which it is deployed",
+        ),
+        (
             lambda: DARTSSearcher(**TINY).train_final_architecture("Genotype(normal=[("),
             "is no genotype",
         ),
@@ -227,6 +235,12 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
 def test_bad_input_is_one_clear_error(make: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(")):
         make()
+
+
+def test_an_impossible_budget_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleError, match="budget macs<=1 cannot be met"):
+        DARTSSearcher(**TINY, budgets=("macs<=1",)).search()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_space_without_a_table_says_how_to_get_one() -> None:
