@@ -13,7 +13,7 @@ from .theme import FONTS
 
 Cell = Mapping[tuple[int, int], str]
 
-HALO = {"stroke": "var(--card, #fff)", "stroke_width": 4.0, "paint_order": "stroke"}
+HALO: dict[str, str | float] = {"stroke": "var(--card, #fff)", "stroke_width": 4.0, "paint_order": "stroke"}
 """Keeps a text legible where an arc crosses it."""
 STEP_PX, RISE_PX, TOP_PX, RADIUS_PX = 150.0, 30.0, 40.0, 20.0
 
