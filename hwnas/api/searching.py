@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lut.home import data_home
+from targets.files import sha256
 
 from ..cost import CostModel
 from ..data import Augment, Batches, Data
@@ -20,7 +22,8 @@ from ..runs.log import Log
 from ..runs.sealed import read_sealed, write_sealed
 from ..space import NetworkSpace
 from ..spaces import load_space
-from ..traces import Recorder, Traces, check_trackers
+from ..traces import Recorder, Traces, check_trackers, read_alphas
+from ..traces.alphas import write_histories
 from ..traces.drawings import best_form
 from .folder import folder_of
 from .names import open_data, target_named
@@ -28,6 +31,8 @@ from .prices import latency_table
 from .results import SearchResult
 
 if TYPE_CHECKING:
+    import lut
+
     from .searchers import Searcher
 
 STAGE, RESULT = "search", "result.json"
@@ -57,28 +62,49 @@ def run_search(asked: Searcher) -> SearchResult:
             space, target, home=home, minutes=asked.profile_minutes, seed=asked.seed, log=log
         )
     costs = CostModel(space, table)
-    question = {k: v for k, v in asdict(asked).items() if k not in _PLACES} | {"method": method.name}
-    question |= {"search_space": space.space_id, "budgets": [str(b) for b in budgets], "data": data.name}
-    if table is not None:
-        question["table"] = [table.context.hash, table.date]
     require_reachable(space, costs, budgets)
+    question = _question(asked, space, data, table)
     with folder_of(question, f"{method.name}-{space.name}-{data.name}", asked.out) as folder:
         if (folder / RESULT).exists():
+            if asked.alpha_history:
+                write_histories(folder, space, read_alphas(folder / "alphas.npz", space))
             return _result(read_sealed(folder / RESULT, "search result"), folder)
         search = _make(asked, space, data, costs)
         _run(asked, search, folder, log)
-        best = search.seeds(1)[0].arch
-        document = {
-            "architecture": write_genotype(space, best, best_form(space)),
-            "key": space.key(best),
-            "method": method.name,
-            "search_space": space.name,
-            "val_accuracy": search.log[-1]["val_accuracy"],
-            "costs": {metric: float(values[0]) for metric, values in costs.of([best]).items()},
-            "epochs": len(search.log),
-        }
+        document = _document(search)
         write_sealed(folder / RESULT, document)
         return _result(document, folder)
+
+
+def _question(
+    asked: Searcher, space: NetworkSpace, data: Data, table: lut.SpaceTable | None
+) -> dict[str, Any]:
+    """All that decides what is found, as JSON values."""
+    method = asked.row()
+    question = {k: v for k, v in asdict(asked).items() if k not in _PLACES}
+    return question | {
+        "method": method.name,
+        "row": sha256(repr(method).encode()),
+        "search_space": space.space_id,
+        "budgets": [str(b) for b in asked.all_budgets()],
+        "data": data.name,
+        "splits": sha256(json.dumps(data.splits_json(), sort_keys=True).encode()),
+        "table": None if table is None else [table.context.hash, table.date],
+    }
+
+
+def _document(search: GradientSearch) -> dict[str, Any]:
+    """The fields of `SearchResult`, but for the folder."""
+    space, best = search.space, search.seeds(1)[0].arch
+    return {
+        "architecture": write_genotype(space, best, best_form(space)),
+        "key": space.key(best),
+        "method": search.method.name,
+        "search_space": space.name,
+        "val_accuracy": search.log[-1]["val_accuracy"],
+        "costs": {metric: float(values[0]) for metric, values in search.costs.of([best]).items()},
+        "epochs": len(search.log),
+    }
 
 
 def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
@@ -144,4 +170,4 @@ def _run(asked: Searcher, search: GradientSearch, folder: Path, log: Log) -> Non
 
 
 def _result(document: dict[str, Any], folder: Path) -> SearchResult:
-    return SearchResult(**{k: v for k, v in document.items() if k != "schema"}, folder=folder)
+    return SearchResult(**document, folder=folder)

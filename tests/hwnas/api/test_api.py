@@ -87,7 +87,9 @@ def test_a_search_leaves_its_traces_and_is_not_made_twice(tmp_path: Path) -> Non
     assert last == found.architecture + "\n"  # what DARTS decodes is the architecture of the last epoch
     assert (found.folder / "genotypes" / "epoch-0001.svg").read_text().startswith("<svg")
     stamp = (found.folder / "alphas.npz").stat().st_mtime_ns
+    (found.folder / "alpha_normal_history.npy").unlink()
     assert searcher.search() == found
+    assert (found.folder / "alpha_normal_history.npy").exists()
     assert (found.folder / "alphas.npz").stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match="another question: seed was 0, now it is 1"):
         replace(searcher, seed=1).search()
