@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import lut
-from lut.device import tables_folder
-from lut.table import table_path
 from targets import Target
 from targets.errors import TargetError, UsageError
 
@@ -41,15 +39,14 @@ def latency_table(
             )
         except TargetError as error:
             reason = str(error).rstrip(".")
-    folders = tables_folder(home, target).glob("*/context.json")
-    stored = [p.parent for p in folders if table_path(p.parent, space.space_id).exists()]
+    stored = list((home / "tables" / target.folder).glob(f"*/{space.space_id}.json"))
     if not stored:
         raise UsageError(
             f"space {space.name} ({space.space_id}) has no latency table on target {target.name}, and none "
             f"can be measured here: {reason}. `hwnas profile --target {target.name} --space {space.name}` "
             "makes one where the device is; or leave the latency away"
         )
-    newest = max(stored, key=lambda folder: table_path(folder, space.space_id).stat().st_mtime)
-    table = lut.SpaceTable.load(newest, space.space_id)
+    newest = max(stored, key=lambda path: path.stat().st_mtime)
+    table = lut.SpaceTable.load(newest.parent, space.space_id)
     log(f"latency table of {space.name} on {target.name} as stored on {table.date}")
     return table
