@@ -24,6 +24,7 @@ def build_network(spec: Mapping[str, Any]) -> nn.Module:
     """The network of `spec`, which is one of:
 
     - `{"space": {"name": "mobile", "image_size": 32, …}, "arch": "16:mb3e3/…"}`: keywords of `load_space`;
+      with `"auxiliary": true` besides, the second classifier that a space has for training;
     - `{"baseline": "mobilenet_v3_small", "width": 0.5, "image_size": 32, …}`: keywords of the baseline.
 
     Raises UsageError for anything else.
@@ -37,11 +38,17 @@ def build_network(spec: Mapping[str, Any]) -> nn.Module:
     raise UsageError(f"network {dict(spec)!r} has none of the keys {', '.join(map(repr, _KINDS))}")
 
 
-def _from_space(space: Mapping[str, Any], arch: str) -> nn.Module:
+def _from_space(space: Mapping[str, Any], arch: str, auxiliary: bool = False) -> nn.Module:
     from .spaces import load_space
+    from .spaces.darts import DartsSpace
 
     found = load_space(**space)
-    return found.build(found.from_string(arch))
+    decoded = found.from_string(arch)
+    if not auxiliary:
+        return found.build(decoded)
+    if not isinstance(found, DartsSpace):
+        raise UsageError(f"space {found.name} has no auxiliary classifier; darts has one")
+    return found.build(decoded, auxiliary=True)
 
 
 def _baseline(baseline: str, **options: Any) -> nn.Module:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
 from .runs.config import SearchConfig
 
+if TYPE_CHECKING:
+    from .gradient.method import Method
+
 
 def preflight(config: SearchConfig) -> None:
     """Raises UsageError or TargetError for a target, space, method or device that there is not."""
     from .gradient.method_file import find_method
     from .spaces import SPACES
+    from .traces.trackers import check_trackers
 
     load_target(config.target)
-    find_method(config.method)
+    method = find_method(config.method)
+    check_trackers(config.trackers)
     if config.space not in SPACES and not config.space.endswith(".toml"):
         raise UsageError(
             f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
         )
+    _check_space(config, method)
     if config.device == "cuda":
         import torch
 
@@ -28,6 +34,22 @@ def preflight(config: SearchConfig) -> None:
             raise TargetError(
                 "--device cuda: torch finds no CUDA device here; leave it away to train on the CPU"
             )
+
+
+def _check_space(config: SearchConfig, method: Method) -> None:
+    """UsageError for a space that cannot be made, or that the method or the traces do not fit."""
+    from .gradient.supernets import require_fit
+    from .spaces import load_space
+    from .traces.alphas import require_cells
+
+    # Images and classes are not known yet, and neither decides what can be wrong here.
+    size = config.image_size or 32
+    space = load_space(
+        config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
+    )
+    require_fit(space, method)
+    if config.alpha_history:
+        require_cells(space)
 
 
 def planned_work(config: SearchConfig) -> dict[str, Any]:

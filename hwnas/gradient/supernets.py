@@ -13,6 +13,8 @@ from torch import nn
 from targets.errors import UsageError
 
 from ..networks.wrappers import Wrapper
+from ..space import NetworkSpace, Space
+from ..spaces.cells import CellSpace
 from .method import Method, Stage
 
 SupernetFactory = Callable[[Stage], nn.Module]
@@ -72,3 +74,23 @@ def copies_of(supernet: nn.Module, method: Method) -> SupernetFactory:
         return copy.deepcopy(supernet)
 
     return copy_of
+
+
+def needs_own(method: Method) -> bool:
+    """Whether the stages of a method ask for networks of their own depth or with wrapped edges."""
+    return any(stage.edges or stage.cells is not None for stage in method.stages)
+
+
+def require_fit(space: Space, method: Method) -> None:
+    """UsageError for a method whose stages need cells in a space that has none."""
+    if needs_own(method) and not isinstance(space, CellSpace):
+        raise UsageError(
+            f"method {method.name} works on the edges or the depth of cells, which space {space.name} does "
+            "not have; choose a cell space (darts, nasbench201), or another method"
+        )
+
+
+def search_start(space: NetworkSpace, supernet: nn.Module, method: Method) -> nn.Module | SupernetFactory:
+    """Where a search starts: from the shared weights, or fresh where its stages need own networks."""
+    require_fit(space, method)
+    return stage_supernets(space) if needs_own(method) else supernet

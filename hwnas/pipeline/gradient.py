@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
-
-from targets.files import write_atomic
-
 from ..gradient.method_file import find_method
 from ..gradient.search import GradientSearch, SearchSettings
+from ..gradient.supernets import search_start
+from ..traces import GENOTYPES, Recorder, Traces
 from . import steps
 from .work import Outcome, Work
 
@@ -18,26 +14,27 @@ N_SEEDS = 6
 
 
 def search_gradient(work: Work) -> Outcome:
-    """Write alphas.npz; the result holds the decoded architectures, the method's own first."""
+    """Write the traces; the result holds the decoded architectures, the method's own first."""
     train, val = work.batches("train", 2, augmented=True), work.batches("val", 2, augmented=True)
     n_steps = work.plan["search_steps"]
     settings = SearchSettings(n_steps, max(1, n_steps // 12), work.config.seed)
+    method = find_method(work.config.method)
     search = GradientSearch(
         work.space,
-        work.supernet,
+        search_start(work.space, work.supernet, method),
         work.costs,
         work.search_budgets,
-        find_method(work.config.method),
+        method,
         train,
         val,
         settings,
         device=work.config.device,
     )
-    steps.run(work, "gradient", search, n_steps)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **search.alphas())
-    write_atomic(work.path / "alphas.npz", buffer.getvalue())
-    steps.write_stats(work, [*work.result("supernet")["log"], *search.log])
+    traces = Traces(histories=work.config.alpha_history, trackers=work.config.trackers)
+    before = work.result("supernet")["log"]
+    with Recorder(work.path, search, traces, before=before, facts={"data": work.config.data}) as recorder:
+        steps.run(work, "gradient", search, n_steps, on_step=recorder.on_step)
+        recorder.write()
     seeds = search.seeds(N_SEEDS)
     rows = [
         {"arch": work.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **price}
@@ -47,4 +44,4 @@ def search_gradient(work: Work) -> Outcome:
     work.run.log(
         f"{work.config.method}: {best['arch']} ({best['origin']}), predicted {best['latency_ms']:.3g} ms"
     )
-    return Outcome({"seeds": rows}, ("alphas.npz", "train_stats.csv"))
+    return Outcome({"seeds": rows}, ("alphas.npz", "train_stats.csv", GENOTYPES))

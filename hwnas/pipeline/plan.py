@@ -16,6 +16,7 @@ from ..gradient.decode import require_reachable
 from ..gradient.method_file import find_method
 from ..gradient.passes import weight_pass
 from ..gradient.search import GradientSearch, SearchSettings
+from ..gradient.supernets import search_start
 from ..gradient.warmup import make_supernet
 from ..mix import Mix
 from .work import EVAL_IMAGES, Outcome, Work
@@ -117,7 +118,9 @@ def _unit_costs(work: Work) -> UnitCosts:
         times.append(time.monotonic() - began)
     step_s = float(np.median(times[1:]))
     settings = SearchSettings(steps=5, epoch_steps=5, seed=config.seed)
-    search = GradientSearch(space, supernet, work.costs, (), find_method(config.method), train, val, settings)
+    method = find_method(config.method)
+    start = search_start(space, supernet, method)
+    search = GradientSearch(space, start, work.costs, (), method, train, val, settings)
     began = time.monotonic()
     search.run()
     search_s = (time.monotonic() - began) / 5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -11,7 +9,8 @@ from torch import Tensor
 
 from targets.files import write_atomic
 
-from ..gradient.loop import COLUMNS, LogRow, Loop, Save
+from ..gradient.loop import LogRow, Loop, Save
+from ..traces import stats_csv
 from .work import Work
 
 SAVE_EVERY = 100
@@ -44,15 +43,17 @@ class Resumable(Protocol):
 
 def write_stats(work: Work, rows: Sequence[LogRow]) -> None:
     """train_stats.csv: the log of all loops so far, one row per epoch."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(work.path / "train_stats.csv", buffer.getvalue())
+    write_atomic(work.path / "train_stats.csv", stats_csv(rows))
 
 
-def run(work: Work, stage: str, job: Resumable, total: int) -> None:
-    """Run `job` to its end, from the newest checkpoint if there is one."""
+def run(
+    work: Work,
+    stage: str,
+    job: Resumable,
+    total: int,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Run `job` to its end, from the newest checkpoint if there is one; on_step hears of every step."""
     found = work.run.load_checkpoint(stage)
     if found is not None:
         _, tensors, state = found
@@ -60,8 +61,13 @@ def run(work: Work, stage: str, job: Resumable, total: int) -> None:
         work.run.log(f"going on at step {job.loop.step} of {total}")
     with work.run.progress(stage, total) as bar:
         bar.advance(job.loop.step)
+
+        def after(step: int) -> None:
+            on_step(step)
+            bar.advance(1)
+
         job.run(
-            on_step=lambda step: bar.advance(1),
+            on_step=after,
             save=lambda step, tensors, state: work.run.save_checkpoint(stage, step, tensors, state),
             save_every=SAVE_EVERY,
         )

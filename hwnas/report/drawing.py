@@ -26,9 +26,9 @@ def dot_text(rows: Iterable[Mapping[str, Any]], title: str) -> str:
     """Graphviz text: one box per block, edges labelled with the shape that flows."""
     blocks = parse_blocks(rows)
     lines = [
-        f"digraph {_dot(title)} {{",
+        f"digraph {quoted(title)} {{",
         "  rankdir=TB;",
-        f"  label={_dot(title)};",
+        f"  label={quoted(title)};",
         '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontcolor="white", penwidth=0];',
         '  edge [fontname="Helvetica", fontsize=10];',
         '  input [label="image", fillcolor="#9aa3af"];',
@@ -36,7 +36,7 @@ def dot_text(rows: Iterable[Mapping[str, Any]], title: str) -> str:
     previous = "input"
     for index, block in enumerate(blocks):
         node = f"b{index}"
-        label = _dot(f"{block.name}\n{block.text}")
+        label = quoted(f"{block.name}\n{block.text}")
         lines.append(f'  {node} [label={label}, fillcolor="{colour_of(block)}"];')
         lines.append(f'  {previous} -> {node} [label="{"×".join(map(str, block.inside))}"];')
         previous = node
@@ -59,7 +59,7 @@ def mermaid_text(rows: Iterable[Mapping[str, Any]], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _dot(text: str) -> str:
+def quoted(text: str) -> str:
     """A DOT quoted string; a backslash would start an escape, so each is doubled."""
     plain = text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", "\\n")
     return f'"{plain}"'

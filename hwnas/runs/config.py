@@ -66,6 +66,8 @@ class SearchConfig:
     batch: Annotated[int, Interval(ge=1, le=1024)] = 1
     home: Text | None = None
     download: bool = False
+    alpha_history: bool = False
+    trackers: Annotated[tuple[Text, ...], Len(0, 8)] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; `from_json` is the inverse."""
@@ -82,11 +84,12 @@ class SearchConfig:
         return sha256(json.dumps(question, sort_keys=True, allow_nan=False).encode())
 
 
-FREE_ON_RESUME = frozenset({"minutes", "workers", "home", "download"})
-"""Limits and places: another value on resume does not change the question."""
+FREE_ON_RESUME = frozenset({"minutes", "workers", "home", "download", "alpha_history", "trackers"})
+"""Limits, places and what is shown: another value on resume does not change the question."""
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SearchConfig))
 SHORTHANDS = ("budget_ms",)
+REPEATED = {"budgets": "budget", "trackers": "tracker"}
 
 
 def load_config(file: Path | None, options: Mapping[str, Any]) -> tuple[SearchConfig, dict[str, Any]]:
@@ -104,8 +107,8 @@ def load_config(file: Path | None, options: Mapping[str, Any]) -> tuple[SearchCo
 
 
 def option_name(key: str) -> str:
-    """The command-line option of a field: `--budget` is repeated, so it is singular there."""
-    return "--budget" if key == "budgets" else f"--{key.replace('_', '-')}"
+    """The command-line option of a field: those that are repeated are singular there."""
+    return f"--{REPEATED.get(key, key).replace('_', '-')}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ ENVIRONMENT = "env.json"
 # All that a run killed while it was being created can have left.
 BEGINNINGS = {LOCK_NAME, AS_GIVEN, ENVIRONMENT}
 # What `write_atomic` leaves when its process is killed between write and rename.
-TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|onnx|html|db|dot)\.[a-z0-9_]{8}")
+TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|npy|onnx|html|db|dot|svg|txt)\.[a-z0-9_]{8}")
 
 
 class RunDir:

@@ -165,7 +165,12 @@ class EnasMacroSpace(NetworkSpace):
 
         if wrappers:
             raise UsageError(f"space {self.name} has no edges that {type(wrappers[0]).__name__} could wrap")
-        return MacroSupernet(self, self.search_scale if scale is None else scale)
+        scale = self.search_scale if scale is None else scale
+        if scale.cells != self.n_layers:
+            raise UsageError(
+                f"space {self.name} has {self.n_layers} layers when it is searched, not {scale.cells}"
+            )
+        return MacroSupernet(self, scale)
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""

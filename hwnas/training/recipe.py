@@ -1,6 +1,7 @@
 """The one training recipe: SGD with Nesterov momentum, a linear warm-up into a cosine, label smoothing.
 
-Weight decay acts on the weights of convolutions and linear layers only (`train`).
+Weight decay acts on the weights of convolutions and linear layers only (`train`). What cell networks are
+trained with besides (cutout, drop-path, auxiliary head) is part of it and off by default.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from targets.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. lr: the peak, at `warmup_share` of all steps."""
+    """How to train. lr: the peak, at `warmup_share` of all steps.
+
+    cutout: side of the hole, in parts of the image. drop_path: probability at the last epoch, from 0 on a
+    line. auxiliary: weight of the loss of the second classifier. clip: largest norm of the gradient. 0: none.
+    """
 
     epochs: int
     batch_size: int
@@ -23,6 +28,10 @@ class Recipe:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     warmup_share: float = 0.2
+    cutout: float = 0.0
+    drop_path: float = 0.0
+    auxiliary: float = 0.0
+    clip: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least, most in _BOUNDS:
@@ -41,6 +50,29 @@ class Recipe:
         small = n_train < 10_000
         base = cls(epochs=12, batch_size=64, lr=0.5) if small else cls(epochs=10, batch_size=128, lr=0.5)
         return base if epochs is None else replace(base, epochs=epochs)
+
+    @classmethod
+    def evaluation(cls, epochs: int = 600, batch_size: int = 96) -> Recipe:
+        """How the papers train a cell that was found (Liu et al. 2019, DARTS, appendix A.2).
+
+        Two differences: the momentum is Nesterov's, and norms and biases are not decayed.
+        """
+        return cls(
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=0.025,
+            weight_decay=3e-4,
+            label_smoothing=0.0,
+            warmup_share=0.0,
+            cutout=0.5,
+            drop_path=0.2,
+            auxiliary=0.4,
+            clip=5.0,
+        )
+
+    def drop_path_at(self, epoch: int) -> float:
+        """Probability to drop a path in epoch `epoch`, counted from 0."""
+        return self.drop_path * epoch / self.epochs
 
     def lr_at(self, step: int, total_steps: int) -> float:
         """Learning rate of step `step`, counted from 0: up on a line, down on a cosine to about 0."""
@@ -62,4 +94,8 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("weight_decay", 0.0, 1.0),
     ("label_smoothing", 0.0, 0.9),
     ("warmup_share", 0.0, 0.9),
+    ("cutout", 0.0, 1.0),
+    ("drop_path", 0.0, 0.9),
+    ("auxiliary", 0.0, 10.0),
+    ("clip", 0.0, 1e6),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -133,3 +134,32 @@ def test_divergence_names_seed_and_step(digits: Data) -> None:
 
     with pytest.raises(DivergedError, match="seed 7, step 0 of 16"):
         train(nn.Sequential(_network(), Overflow()), digits, Recipe(1, 64, 0.2), 7)
+
+
+def test_the_evaluation_recipe_is_that_of_the_paper() -> None:
+    """Liu et al. 2019, appendix A.2: drop-path 0.2 on a line, auxiliary 0.4, cutout 16 of 32 px, clip 5."""
+    recipe = Recipe.evaluation()
+    assert [recipe.drop_path_at(epoch) for epoch in (0, 300)] == [0.0, pytest.approx(0.1)]
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == (600, 96, 0.025, 3e-4)
+    assert (recipe.cutout * 32, recipe.auxiliary, recipe.clip) == (16, 0.4, 5.0)
+    assert recipe.lr_at(0, 100) == pytest.approx(0.025)  # no warm-up
+
+
+def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) -> None:
+    from hwnas.networks.cells import CellNetwork
+    from hwnas.spaces import load_space
+    from hwnas.spaces.darts import DartsSpace
+
+    space = load_space("darts", image_size=16, in_channels=1, n_classes=10, cells=2, channels=4)
+    assert isinstance(space, DartsSpace)
+    arch = space.sample(np.random.default_rng(0))
+    seen: list[float] = []
+    weights = []
+    for factor in (0.0, 0.4):
+        net = space.build(arch, auxiliary=True)
+        assert isinstance(net, CellNetwork) and net.auxiliary is not None
+        recipe = Recipe(2, 512, 0.1, drop_path=0.5, auxiliary=factor, clip=1.0)
+        train(net, digits, recipe, 0, on_step=lambda done, total, net=net: seen.append(net.drop_path))
+        weights.append(torch.cat([p.detach().flatten() for p in net.auxiliary.parameters()]))
+    assert sorted(set(seen)) == [0.0, 0.25]
+    assert not torch.equal(weights[0], weights[1])  # without its loss it stays as it was

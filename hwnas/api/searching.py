@@ -1,0 +1,173 @@
+"""One gradient search without the rest of the main job: from a searcher's fields to its result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lut.home import data_home
+from targets.files import sha256
+
+from ..cost import CostModel
+from ..data import Augment, Batches, Data
+from ..genotype import write_genotype
+from ..gradient.decode import require_reachable
+from ..gradient.search import GradientSearch
+from ..gradient.settings import SearchSettings
+from ..gradient.supernets import require_fit, stage_supernets
+from ..runs.checkpoints import Checkpoints
+from ..runs.log import Log
+from ..runs.sealed import read_sealed, write_sealed
+from ..space import NetworkSpace
+from ..spaces import load_space
+from ..traces import Recorder, Traces, check_trackers, read_alphas
+from ..traces.alphas import write_histories
+from ..traces.drawings import best_form
+from .folder import folder_of
+from .names import open_data, target_named
+from .prices import latency_table
+from .results import SearchResult
+
+if TYPE_CHECKING:
+    import lut
+
+    from .searchers import Searcher
+
+STAGE, RESULT = "search", "result.json"
+SAVE_EVERY = 100
+"""Steps between checkpoints."""
+_STREAM = 2
+"""Of the batches: other draws than those that train shared weights."""
+_PLACES = ("home", "out", "path", "quiet", "download", "trackers", "alpha_history", "profile_minutes")
+"""Fields that say where things lie or what is shown, not what is searched."""
+
+
+def run_search(asked: Searcher) -> SearchResult:
+    """The search of `asked`, from its newest checkpoint where there is one."""
+    method, home, log = asked.row(), data_home(asked.home), Log(quiet=asked.quiet)
+    check_trackers(asked.trackers)
+    target = target_named(asked.target_platform)
+    data = open_data(
+        asked.dataset, asked.path, asked.image_size, asked.seed,
+        home=home, limit=asked.limit, download=asked.download,
+    )  # fmt: skip
+    space = space_for(asked.space_name, data)
+    require_fit(space, method)
+    budgets = asked.all_budgets()
+    table = None
+    if any(b.metric == "latency_ms" for b in budgets):
+        table = latency_table(
+            space, target, home=home, minutes=asked.profile_minutes, seed=asked.seed, log=log
+        )
+    costs = CostModel(space, table)
+    require_reachable(space, costs, budgets)
+    question = _question(asked, space, data, table)
+    with folder_of(question, f"{method.name}-{space.name}-{data.name}", asked.out) as folder:
+        if (folder / RESULT).exists():
+            if asked.alpha_history:
+                write_histories(folder, space, read_alphas(folder / "alphas.npz", space))
+            return _result(read_sealed(folder / RESULT, "search result"), folder)
+        search = _make(asked, space, data, costs)
+        _run(asked, search, folder, log)
+        document = _document(search)
+        write_sealed(folder / RESULT, document)
+        return _result(document, folder)
+
+
+def _question(
+    asked: Searcher, space: NetworkSpace, data: Data, table: lut.SpaceTable | None
+) -> dict[str, Any]:
+    """All that decides what is found, as JSON values."""
+    method = asked.row()
+    question = {k: v for k, v in asdict(asked).items() if k not in _PLACES}
+    return question | {
+        "method": method.name,
+        "row": sha256(repr(method).encode()),
+        "search_space": space.space_id,
+        "budgets": [str(b) for b in asked.all_budgets()],
+        "data": data.name,
+        "splits": sha256(json.dumps(data.splits_json(), sort_keys=True).encode()),
+        "table": None if table is None else [table.context.hash, table.date],
+    }
+
+
+def _document(search: GradientSearch) -> dict[str, Any]:
+    """The fields of `SearchResult`, but for the folder."""
+    space, best = search.space, search.seeds(1)[0].arch
+    return {
+        "architecture": write_genotype(space, best, best_form(space)),
+        "key": space.key(best),
+        "method": search.method.name,
+        "search_space": space.name,
+        "val_accuracy": search.log[-1]["val_accuracy"],
+        "costs": {metric: float(values[0]) for metric, values in search.costs.of([best]).items()},
+        "epochs": len(search.log),
+    }
+
+
+def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
+    """The space of that name for images and classes of `data`."""
+    return load_space(
+        name, image_size=data.image_size, in_channels=data.in_channels, n_classes=data.n_classes, **scale
+    )
+
+
+def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) -> GradientSearch:
+    """The published numbers of the method, where the user gives none."""
+    method, augment = asked.row(), Augment.for_data(data)
+    published, seed = method.published, asked.seed * 16 + _STREAM
+    train, val = (
+        Batches(data, split, asked.batch_size or published.batch_size, seed, augment, asked.device)
+        for split in ("train", "val")
+    )
+    given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
+    settings = SearchSettings(
+        steps=(asked.epochs or published.epochs) * train.steps_per_epoch,
+        epoch_steps=train.steps_per_epoch,
+        seed=asked.seed,
+        objective=asked.objective(),
+        ranked=0,  # the decoding of the paper, not the best of some samples
+    )
+    return GradientSearch(
+        space,
+        stage_supernets(space, replace(space.search_scale, **given)),
+        costs,
+        asked.all_budgets(),
+        method,
+        train,
+        val,
+        settings,
+        device=asked.device,
+    )
+
+
+def _run(asked: Searcher, search: GradientSearch, folder: Path, log: Log) -> None:
+    checkpoints = Checkpoints(folder / "checkpoints", log.warn)
+    found = checkpoints.load(STAGE)
+    if found is not None:
+        search.load(found[1], found[2])
+        log(f"going on at step {search.loop.step} of {search.loop.steps}")
+    traces = Traces(histories=asked.alpha_history, trackers=asked.trackers)
+    with (
+        Recorder(folder, search, traces, facts={"data": asked.dataset, "seed": asked.seed}) as recorder,
+        log.progress(STAGE, search.loop.steps) as bar,
+    ):
+        bar.advance(search.loop.step)
+
+        def on_step(step: int) -> None:
+            recorder.on_step(step)
+            bar.advance(1)
+
+        search.run(
+            on_step=on_step,
+            save=lambda step, tensors, state: checkpoints.save(STAGE, step, tensors, state),
+            save_every=SAVE_EVERY,
+        )
+        recorder.write()
+    log(f"search by {search.method.name} is done after {search.loop.step} steps")
+
+
+def _result(document: dict[str, Any], folder: Path) -> SearchResult:
+    return SearchResult(**document, folder=folder)

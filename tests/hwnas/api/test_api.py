@@ -1,0 +1,258 @@
+"""The searchers in the users' words, on digits and tiny cells."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import hwnas
+from hwnas.api.searchers import (
+    DARTSSearcher,
+    ENASSearcher,
+    PCDARTSSearcher,
+    PDARTSSearcher,
+    ProxylessNASSearcher,
+    Searcher,
+)
+from hwnas.api.training import Training, train_architecture
+from hwnas.genotype import read_genotype
+from hwnas.spaces import load_space
+from hwnas.training.recipe import Recipe
+from targets.errors import InfeasibleError, UsageError
+
+TINY: dict[str, Any] = {
+    "dataset": "digits",
+    "image_size": 16,
+    "limit": 120,
+    "epochs": 2,
+    "batch_size": 24,
+    "cells": 2,
+    "channels": 4,
+}
+GENOTYPE = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('skip_connect', 1), ('max_pool_3x3', 0), ('skip_connect', 1), "
+    "('skip_connect', 0), ('skip_connect', 1), ('skip_connect', 0), ('skip_connect', 1)], "
+    "normal_concat=range(2, 6), reduce=[('max_pool_3x3', 0), ('skip_connect', 1), ('skip_connect', 0), "
+    "('skip_connect', 2), ('skip_connect', 1), ('skip_connect', 2), ('skip_connect', 0), "
+    "('skip_connect', 2)], reduce_concat=range(2, 6))"
+)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HWNAS_HOME", str(tmp_path / "home"))
+    torch.set_num_threads(1)
+
+
+def test_the_names_come_from_the_package_and_import_stays_light() -> None:
+    for name in hwnas.__all__:
+        assert getattr(hwnas, name).__name__ == name
+    code = "import hwnas, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    with pytest.raises(AttributeError, match="SNASSearcher"):
+        hwnas.SNASSearcher  # noqa: B018
+
+
+def test_a_search_leaves_its_traces_and_is_not_made_twice(tmp_path: Path) -> None:
+    searcher = DARTSSearcher(**TINY, search_space="darts_space", out=tmp_path / "run", alpha_history=True)
+    found = searcher.search()
+    space = load_space("darts", image_size=16, in_channels=1, n_classes=10)
+    assert space.key(read_genotype(space, found.architecture)) == found.key
+    assert (found.method, found.search_space, found.epochs) == ("darts", "darts", 2)
+    assert set(found.costs) == {"macs", "params", "size_mb", "peak_memory_mb"}
+    with (found.folder / "train_stats.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["epoch"] for r in rows] == ["1", "2"]
+    for column in ("train_loss", "val_loss", "val_accuracy", "expected_macs", "entropy", "skips"):
+        assert np.isfinite(float(rows[-1][column])), column
+    with np.load(found.folder / "alphas.npz", allow_pickle=False) as alphas:
+        assert np.exp(alphas["normal.0-2"]).sum(1) == pytest.approx(1, abs=1e-5)
+        normal = np.load(found.folder / "alpha_normal_history.npy", allow_pickle=False)
+        assert normal.shape == (2, 14, 8)
+        assert (normal[:, 0] == alphas["normal.0-2"]).all()
+    assert np.load(found.folder / "alpha_reduce_history.npy", allow_pickle=False).shape == (2, 14, 8)
+    last = (found.folder / "genotypes" / "epoch-0002.txt").read_text()
+    assert last == found.architecture + "\n"  # what DARTS decodes is the architecture of the last epoch
+    assert (found.folder / "genotypes" / "epoch-0001.svg").read_text().startswith("<svg")
+    stamp = (found.folder / "alphas.npz").stat().st_mtime_ns
+    (found.folder / "alpha_normal_history.npy").unlink()
+    assert searcher.search() == found
+    assert (found.folder / "alpha_normal_history.npy").exists()
+    assert (found.folder / "alphas.npz").stat().st_mtime_ns == stamp
+    with pytest.raises(UsageError, match="another question: seed was 0, now it is 1"):
+        replace(searcher, seed=1).search()
+
+
+def test_a_search_that_was_stopped_goes_on_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.api.searching.SAVE_EVERY", 2)
+    searcher = DARTSSearcher(**TINY, search_space="nasbench201", out=tmp_path / "whole")
+    whole = searcher.search()
+    from hwnas.traces import Recorder
+
+    def stop(self: Recorder, step: int) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "on_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            replace(searcher, out=tmp_path / "cut").search()
+    cut = replace(searcher, out=tmp_path / "cut").search()
+    assert cut == replace(whole, folder=tmp_path / "cut")
+    assert (tmp_path / "cut/alphas.npz").read_bytes() == (tmp_path / "whole/alphas.npz").read_bytes()
+    names = {p.name for p in (tmp_path / "whole" / "genotypes").iterdir()}
+    assert {p.name for p in (tmp_path / "cut" / "genotypes").iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("searcher", "row"),
+    [
+        (PCDARTSSearcher(**TINY), "pc-darts"),
+        (
+            ENASSearcher(**{**TINY, "search_space": "enas_macro", "cells": None, "channels": None}),
+            "enas-macro",
+        ),
+        (PDARTSSearcher(**TINY), "p-darts"),
+        (DARTSSearcher(**TINY, method="darts-2"), "darts-2"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_searcher_is_a_row_of_the_table(searcher: Searcher, row: str) -> None:
+    assert searcher.row().name == row
+
+
+def test_partial_channels_search_through_the_same_door() -> None:
+    found = PCDARTSSearcher(**{**TINY, "epochs": 1}).search()
+    assert found.method == "pc-darts"
+    assert found.folder.name.startswith("pc-darts-darts-digits-")
+
+
+def test_weights_become_the_additive_objective() -> None:
+    searcher = ProxylessNASSearcher(latency_constraint=100, accuracy_weight=0.7, latency_weight=0.3)
+    term = searcher.objective()
+    assert term is not None
+    assert (term.name, term.keywords["weight"]) == ("add", pytest.approx(3 / 7))
+    assert [str(b) for b in searcher.all_budgets()] == ["latency_ms<=100"]
+    assert ProxylessNASSearcher(latency_constraint=100).objective() is None
+
+
+def test_a_found_cell_is_trained_exported_and_read_again(tmp_path: Path) -> None:
+    recipe = Recipe.evaluation(epochs=2, batch_size=24)
+    asked = Training(
+        architecture=GENOTYPE, dataset="digits", image_size=16, limit=120, cells=2, channels=4,
+        recipe=recipe, out=tmp_path / "final",
+    )  # fmt: skip
+    trained = train_architecture(asked)
+    onnx.checker.check_model(onnx.load(trained.onnx), full_check=True)
+    result = json.loads((trained.folder / "result.json").read_text())
+    assert result["job"]["network"]["auxiliary"] is True
+    assert result["job"]["recipe"] == asdict(recipe)
+    manifest = json.loads((trained.folder / "model" / "manifest.json").read_text())
+    assert "auxiliary" not in manifest["network"]
+    assert manifest["test_accuracy"] == trained.test_accuracy
+    stamp = (trained.folder / "weights.safetensors").stat().st_mtime_ns
+    assert train_architecture(asked) == trained
+    assert (trained.folder / "weights.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_an_evaluation_counts_what_the_network_counts() -> None:
+    evaluator = hwnas.ArchitectureEvaluator(image_size=16, limit=120, cells=2, channels=4)
+    found = evaluator.evaluate_architecture(
+        architecture=GENOTYPE, dataset="digits", metrics=["flops", "params"]
+    )
+    space = load_space("darts", image_size=16, in_channels=1, n_classes=10, cells=2, channels=4)
+    net = space.build(read_genotype(space, GENOTYPE))
+    assert found.params == sum(p.numel() for p in net.parameters())
+    from hwnas.networks.flops import counter_macs
+
+    # torch counts no additions of skips and no poolings; ours does not either
+    assert found.flops == pytest.approx(2 * counter_macs(net, (1, 16, 16)))
+    assert found.accuracy is found.latency_ms is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: DARTSSearcher(**TINY, method="dart").search(),
+            "unknown method 'dart'; known",
+        ),
+        (lambda: DARTSSearcher(**TINY, search_space="dart_space").search(), "unknown space 'dart_space'"),
+        (lambda: DARTSSearcher(dataset="imagenet").search(), "'imagenet' cannot be downloaded; give path="),
+        (lambda: DARTSSearcher(dataset="imagenet", path="gone").search(), "path 'gone' does not exist"),
+        (lambda: DARTSSearcher(dataset="digits", epochs=0), "epochs must be a whole number from 1"),
+        (lambda: DARTSSearcher(accuracy_weight=0.7), "accuracy_weight and latency_weight together"),
+        (lambda: DARTSSearcher(accuracy_weight=1, latency_weight=1), "needs a latency_constraint"),
+        (
+            lambda: PCDARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
+            "method pc-darts works on the edges or the depth of cells, which space mobile",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY, trackers=("tensorbord",)).search(),
+            "unknown tracker 'tensorbord'; known",
+        ),
+        (lambda: DARTSSearcher(**TINY, target_platform="fone").search(), "fone"),
+        (
+            lambda: ENASSearcher(**TINY | {"search_space": "enas_macro", "cells": 4}).search(),
+            "space enas-macro has 12 layers when it is searched, not 4",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
+            "searched at the scale at which it is deployed",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY).train_final_architecture("Genotype(normal=[("),
+            "is no genotype",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY).train_final_architecture("|nor_conv_3x3~0|+|none~0|none~1|"),
+            "string of NAS-Bench-201 has one kind of cell",
+        ),
+        (
+            lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "digits", ["speed"]),
+            "unknown metric 'speed'",
+        ),
+        (
+            lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "imagenet"),
+            "cannot be downloaded; give path=",
+        ),
+        (lambda: Training(), "either a genotype or the alphas"),
+        (lambda: Training(architecture=GENOTYPE, epoch=3), "an epoch chooses among alphas"),
+    ],
+)
+def test_bad_input_is_one_clear_error(make: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        make()
+
+
+def test_an_impossible_budget_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InfeasibleError, match="budget macs<=1 cannot be met"):
+        DARTSSearcher(**TINY, budgets=("macs<=1",)).search()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_space_without_a_table_says_how_to_get_one() -> None:
+    searcher = ProxylessNASSearcher(
+        **{k: v for k, v in TINY.items() if k not in ("cells", "channels")},
+        target_platform="mobile",
+        latency_constraint=100,
+        profile_minutes=0,
+    )
+    with pytest.raises(
+        UsageError, match=r"proxyless .* has no latency table on target android.*hwnas profile"
+    ):
+        searcher.search()

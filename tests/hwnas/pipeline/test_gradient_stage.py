@@ -1,0 +1,78 @@
+"""The gradient stage of the main job in a cell space: wrapped edges, traces, and what stays of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas.networks.modes import safetensors_bytes
+from hwnas.pipeline.gradient import search_gradient
+from hwnas.pipeline.splits import split_data
+from hwnas.pipeline.work import Work
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
+from hwnas.runs.run_dir import RunDir
+from hwnas.spaces import load_space
+from targets.errors import DamagedFileError
+from targets.files import write_json
+
+SPACE = """
+space = "nasbench201"
+operations = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
+nodes = 4
+[search]
+cells = 1
+channels = 8
+[deployed]
+cells = 1
+channels = 8
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    """A run whose stages before the search are done; every block costs 0.1 ms."""
+    torch.set_num_threads(1)
+    file = tmp_path / "small.toml"
+    file.write_text(SPACE)
+    config = SearchConfig(
+        image_size=16, space=str(file), method="pc-darts", home=str(tmp_path / "home"), alpha_history=True,
+        batch_size=32,
+    )  # fmt: skip
+    run = RunDir.create(tmp_path / "run", config, log=Log(quiet=True))
+    work = Work(run)
+    done = split_data(work)
+    run.finish_stage("splits", done.result, done.files)
+    space = load_space(str(file), image_size=16, in_channels=1, n_classes=10)
+    keys = space.blocks()
+    prices = {"blocks_ms": dict.fromkeys(keys, 0.1), "weights_mb": dict.fromkeys(keys, 0.0)}
+    write_json(run.path / "table.json", {"intercept_ms": 0.0, "square_ms_per_mb2": 0.0, **prices})
+    (run.path / "supernet.safetensors").write_bytes(safetensors_bytes(space.supernet()))
+    budgets = {"budgets": ["latency_ms<=2"], "search_budgets": ["latency_ms<=2"]}
+    run.finish_stage("plan", {**budgets, "counts": {"search_steps": 4}})
+    run.finish_stage("supernet", {"log": []})
+    with run:
+        yield work
+
+
+def test_a_method_that_wraps_edges_searches_a_cell_space_and_leaves_its_traces(work: Work) -> None:
+    outcome = search_gradient(work)
+    best = outcome.result["seeds"][0]
+    assert best["latency_ms"] <= 2
+    assert work.space.key(work.space.from_string(best["arch"])) == best["arch"]
+    with np.load(work.path / "alphas.npz", allow_pickle=False) as alphas:
+        assert alphas["cell.0-1"].shape == (4, 5)
+    assert np.load(work.path / "alpha_cell_history.npy", allow_pickle=False).shape == (4, 6, 5)
+    genotypes = sorted(p.name for p in (work.path / "genotypes").glob("*.txt"))
+    assert genotypes == [f"epoch-000{n}.txt" for n in (1, 2, 3, 4)]
+    work.run.finish_stage("gradient", outcome.result, outcome.files)
+    assert json.loads((work.path / "stages" / "gradient.json").read_text())
+    assert work.run.stage_done("gradient") is not None
+    (work.path / "genotypes" / "epoch-0001.txt").write_text("another")
+    with pytest.raises(DamagedFileError, match="epoch-0001"):
+        work.run.stage_done("gradient")
