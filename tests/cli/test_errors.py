@@ -70,7 +70,8 @@ def test_the_run_is_free_again_after_an_error(monkeypatch: pytest.MonkeyPatch, t
 
 
 STOPPED = """
-import sys, types, hwnas
+import signal, sys, types, hwnas
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 def search(run):
     print("ready", flush=True)
     sys.stdin.read()
