@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import UsageError, did_you_mean
+from targets.files import safe_name
 
 from .mix import Arch, Choice
 from .node import find_nodes
@@ -212,6 +215,9 @@ class NetworkSpace(Space, ABC):
     scale: Scale
     """Of the network that is deployed, and priced."""
     positions: tuple[Position, ...]
+    _specs: Mapping[str, Priced]
+    _file: str | None
+    """The TOML file that defines it; None where it comes with the package."""
 
     @property
     def search_scale(self) -> Scale:
@@ -220,16 +226,32 @@ class NetworkSpace(Space, ABC):
 
     @property
     @abstractmethod
-    def space_id(self) -> str:
-        """Name, scale and a hash of the definition: what a latency table of the space is filed under."""
+    def dimensions(self) -> tuple[str, dict[str, float]]:
+        """What its networks measure besides the image: in the name of the space, and for `load_space`."""
 
-    @abstractmethod
+    @cached_property
+    def space_id(self) -> str:
+        """`mobile-32px-w0.5-c3-n10-<hash of every block>`: what a latency table is filed under."""
+        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
+        s = self.scale
+        return safe_name(
+            f"{self.name}-{s.image_size}px-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}"
+        )
+
     def spec(self) -> dict[str, Any]:
         """The JSON from which `load_space(**spec)` makes this space again."""
+        s = self.scale
+        return {
+            "name": self._file or self.name,
+            "image_size": s.image_size,
+            "in_channels": s.in_channels,
+            "n_classes": s.n_classes,
+            **self.dimensions[1],
+        }
 
-    @abstractmethod
     def blocks(self) -> Mapping[str, Priced]:
         """Every distinct block of the space by key, stem and head included."""
+        return dict(self._specs)
 
     @abstractmethod
     def describe(self, arch: Arch) -> list[dict[str, Any]]:

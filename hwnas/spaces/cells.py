@@ -6,16 +6,12 @@ at the one that is searched; the two differ in scale only.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from targets.files import safe_name
 
 from ..mix import Arch, Choice
 from ..networks.cell_blocks import CellBlock, CellOp
@@ -76,30 +72,11 @@ class CellSpace(NetworkSpace):
         n = self.kinds.index(kind) * len(self.wiring.edges)
         return n + self.wiring.edges.index((source, target))
 
-    @cached_property
-    def space_id(self) -> str:
-        """`darts-32px-20x36-c3-n10-<hash>`; the hash covers every block of the space."""
-        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
+    @property
+    def dimensions(self) -> tuple[str, dict[str, float]]:
+        """`20x36`: cells and channels."""
         s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-{s.cells}x{s.channels}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
-
-    def spec(self) -> dict[str, Any]:
-        """The arguments of `load_space`."""
-        s = self.scale
-        return {
-            "name": self._file or self.name,
-            "image_size": s.image_size,
-            "in_channels": s.in_channels,
-            "n_classes": s.n_classes,
-            "cells": s.cells,
-            "channels": s.channels,
-        }
-
-    def blocks(self) -> Mapping[str, CellBlock]:
-        """Every distinct block by key."""
-        return dict(self._specs)
+        return f"{s.cells}x{s.channels}", {"cells": s.cells, "channels": s.channels}
 
     def _add(self, block: CellBlock) -> str:
         self._specs[block.key] = block

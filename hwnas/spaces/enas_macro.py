@@ -6,17 +6,13 @@ differ, this is the form of their search: the sum of the outputs, then a norm, a
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from targets.errors import UsageError, did_you_mean
-from targets.files import safe_name
 
 from ..mix import NONE, Arch, Choice
 from ..networks.cell_blocks import CellBlock
@@ -128,30 +124,13 @@ class EnasMacroSpace(NetworkSpace):
                 out += [_always(self._add(fixed.reductions[layer]), (layer + 1) * plane)] * (layer + 1)
         return [*out, _always(self._add(fixed.head))]
 
-    @cached_property
-    def space_id(self) -> str:
-        """`enas-macro-32px-12x36-c3-n10-<hash>`; the hash covers every block of the space."""
-        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
-        s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-{self.n_layers}x{s.channels}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
-
-    def spec(self) -> dict[str, Any]:
-        """The arguments of `load_space`."""
-        s = self.scale
-        return {
-            "name": self._file or self.name,
-            "image_size": s.image_size,
-            "in_channels": s.in_channels,
-            "n_classes": s.n_classes,
+    @property
+    def dimensions(self) -> tuple[str, dict[str, float]]:
+        """`12x36`: layers and channels."""
+        return f"{self.n_layers}x{self.scale.channels}", {
             "cells": self.n_layers,
-            "channels": s.channels,
+            "channels": self.scale.channels,
         }
-
-    def blocks(self) -> Mapping[str, CellBlock]:
-        """Every distinct block by key."""
-        return dict(self._specs)
 
     def build(self, arch: Arch, scale: Scale | None = None) -> MacroNetwork:
         """The network of `arch`, as deployed or at another scale."""

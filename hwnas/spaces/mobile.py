@@ -11,18 +11,14 @@ The space `proxyless` is the same with the stages of the paper, `proxyless.toml`
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from targets.errors import UsageError
-from targets.files import safe_name
 
 from ..mix import Arch, Choice
 from ..networks import layers
@@ -103,25 +99,10 @@ class MobileSpace(NetworkSpace):
         self._specs: dict[str, BlockSpec] = {}
         self.positions = tuple(self._positions())
 
-    @cached_property
-    def space_id(self) -> str:
-        """`mobile-32px-w0.5-c3-n10-<hash>`; the hash covers every block of the space."""
-        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
-        s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-w{s.width_mult:g}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
-
-    def spec(self) -> dict[str, Any]:
-        """The arguments of `load_space`."""
-        s = self.scale
-        return {
-            "name": self._file or self.name,
-            "image_size": s.image_size,
-            "in_channels": s.in_channels,
-            "n_classes": s.n_classes,
-            "width_mult": s.width_mult,
-        }
+    @property
+    def dimensions(self) -> tuple[str, dict[str, float]]:
+        """`w0.5`: the width multiplier."""
+        return f"w{self.scale.width_mult:g}", {"width_mult": self.scale.width_mult}
 
     def canonical(self, arch: Arch) -> Arch:
         """Skipped layers move to the end of their stage: the layers of a stage have equal shapes."""
@@ -133,9 +114,9 @@ class MobileSpace(NetworkSpace):
             out[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
         return tuple(out)
 
-    def blocks(self) -> dict[str, BlockSpec]:
+    def blocks(self) -> Mapping[str, BlockSpec]:
         """Every distinct block by key."""
-        return dict(self._specs)
+        return self._specs
 
     def _add(self, spec: BlockSpec) -> str:
         self._specs[spec.key] = spec
