@@ -18,10 +18,11 @@ from pathlib import Path
 import torch
 
 from hwnas.runs.log import Log
-from targets.errors import HwnasError
+from targets.errors import HwnasError, UsageError
 
-from . import nasbench
+from . import budgets, cells, nasbench
 from .jobs import Job, Rows, run_jobs
+from .report import report
 
 PARTS = ("a", "b", "c", "d")
 _DEFAULT_HOURS = 1.5
@@ -31,16 +32,25 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     rows = Rows(options.out / "rows.jsonl")
-    if not options.report:
+    if options.report:
+        print(report(rows))
+    else:
         run_jobs(jobs(options), rows, Log())
 
 
 def jobs(options: argparse.Namespace) -> list[Job]:
     """The jobs of the parts asked for, in order."""
-    factor, listed = options.hours / _DEFAULT_HOURS, []
+    if options.data is None or (options.nasbench201 is None and "a" in options.parts):
+        raise UsageError("give --data, and --nasbench201 TABLE.csv for part a")
+    factor, source, out = options.hours / _DEFAULT_HOURS, options.data, options.out
+    listed: list[Job] = []
     if "a" in options.parts:
-        part = nasbench.Part(nasbench.Sizes().times(factor), options.data, options.nasbench201, options.out)
-        listed += part.jobs(options.seeds)
+        sizes = nasbench.Sizes().times(factor)
+        listed += nasbench.Part(sizes, source, options.nasbench201, out).jobs(options.seeds)
+    if letters := [x for x in cells.CLASSES if x in options.parts]:
+        listed += cells.Part(cells.Sizes().times(factor), source, out).jobs(letters)
+    if "d" in options.parts:
+        listed += budgets.Part(budgets.Sizes().times(factor), source, options.target, out).jobs()
     return listed
 
 
@@ -51,6 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="CIFAR-10 as an image folder with train and test, or a zip of it")
     parser.add_argument("--nasbench201", type=Path, help="CSV table of NAS-Bench-201, for part a")
     parser.add_argument("--hours", type=float, default=_DEFAULT_HOURS)
+    parser.add_argument("--target", default="host", help="of part d")
     parser.add_argument("--seeds", type=int, default=3, help="of part a")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print the tables of the rows that are there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -55,8 +56,8 @@ class Part:
     source: Path
     out: Path
 
-    def jobs(self, letters: str) -> list[Job]:
-        """letters: b, c or both; the searches are of b. Every cell is trained with every seed."""
+    def jobs(self, letters: Sequence[str]) -> list[Job]:
+        """letters: b, c or both. Searches come first, whichever is asked for."""
         asked, s = asdict(self.sizes), self.sizes
         searches = [
             Job(f"search/{m}", asked, partial(self.searched, m), METHODS[m].passes() * s.steps / 100) for m in FIVE

@@ -39,7 +39,7 @@ class Sizes:
     cells: int = 1
     channels: int = 16
     batch: int = 32
-    steps: int = 400
+    steps: int = 250
     random: int = 5
     epochs: int = 2
 
