@@ -32,16 +32,16 @@ class Sizes:
     """per_class: training images; 15 % of them validate. The other fields are those of `hwnas search`."""
 
     image_size: int = 32
-    per_class: int = 500
+    per_class: int = 400
     test: int = 200
     batch_size: int = 64
     supernet_steps: int = 300
     search_steps: int = 100
-    generations: int = 5
+    generations: int = 4
     population: int = 16
     picks: int = 2
     random_baselines: int = 8
-    train_epochs: int = 6
+    train_epochs: int = 4
     profile_minutes: float = 0.8
 
     def times(self, factor: float) -> Sizes:

@@ -31,14 +31,14 @@ class Sizes:
     """
 
     image_size: int = 16
-    per_class: int = 1000
-    search_cells: int = 5
-    search_channels: int = 16
+    per_class: int = 500
+    search_cells: int = 4
+    search_channels: int = 8
     batch: int = 64
-    steps: int = 200
+    steps: int = 120
     cells: int = 5
-    channels: int = 16
-    epochs: int = 6
+    channels: int = 12
+    epochs: int = 5
     random: int = 3
     val: int = 100
     test: int = 1000
