@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -87,6 +87,7 @@ class Stage:
     """A stretch of the search. Progressive methods are several of them.
 
     share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
+    warmup: the same, where the search begins with untrained weights; those of the main job are trained.
     arch_every: weight steps per arch step; None freezes the policy throughout.
     temperature: t of the relaxations at its first and last step, linear between.
     start: the supernet goes on ("same"); is made anew with the policy kept and the weights that fit carried
@@ -99,6 +100,7 @@ class Stage:
     name: str
     share: float = 1.0
     frozen: float = 0.0
+    warmup: float = 0.0
     arch_every: int | None = 1
     temperature: tuple[float, float] = (1.0, 1.0)
     start: str = "same"
@@ -111,13 +113,19 @@ class Stage:
             raise UsageError(
                 f"stage {self.name}: unknown start {self.start!r}; {did_you_mean(self.start, STARTS)}"
             )
-        if not (self.share > 0 and 0 <= self.frozen < 1 and 0 < self.options <= 1):
+        parts = all(0 <= part < 1 for part in (self.frozen, self.warmup))
+        if not (self.share > 0 and parts and 0 < self.options <= 1):
             raise UsageError(
-                f"stage {self.name}: share must be above 0, frozen in [0, 1) and options in (0, 1], got "
-                f"{self.share}, {self.frozen} and {self.options}"
+                f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in (0, 1], "
+                f"got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
             )
         if self.arch_every is not None and self.arch_every < 1:
             raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
+
+    @property
+    def untrained(self) -> Stage:
+        """The stage of a search that begins with untrained weights."""
+        return replace(self, frozen=max(self.frozen, self.warmup))
 
     def wrappers(self, progress: float) -> list[Wrapper]:
         """What the edges are wrapped in when the stage is so far."""
@@ -128,6 +136,7 @@ class Stage:
         text = f"{self.name}: {self.share:.0%} of the steps, policy every {self.arch_every}"
         extras = [
             f"policy frozen for {self.frozen:.0%}" if self.frozen else "",
+            f"for {self.warmup:.0%} where weights are untrained" if self.warmup else "",
             f"{self.cells} cells" if self.cells else "",
             f"{self.options:.0%} of the options" if self.options < 1 else "",
             "" if self.start == "same" else f"{self.start} weights",

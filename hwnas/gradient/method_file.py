@@ -110,7 +110,7 @@ def _stage(value: Any, where: str) -> Stage:
         table["temperature"] = _pair(table["temperature"], f"{where}: temperature")
     if table.get("arch_every") == 0:  # TOML has no null
         table["arch_every"] = None
-    for key in ("share", "frozen", "options"):
+    for key in ("share", "frozen", "warmup", "options"):
         if key in table:
             table[key] = _number(table[key], f"{where}: {key}")
     for key in ("arch_every", "cells"):

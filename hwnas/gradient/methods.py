@@ -158,13 +158,13 @@ PROXYLESS = add_method(
         paper="Cai et al. 2019, ProxylessNAS, arXiv 1812.00332",
         policy=part("logits", keep_untouched=True),
         relax=relax("sampled", "binary_two", validation="hard"),
-        # The published 40 warm-up epochs of uniform paths are the training of the shared weights.
-        stages=(Stage("search", arch_every=5),),
+        # 40 epochs of uniform paths, which the untouched policy draws, then 120 of search.
+        stages=(Stage("search", warmup=0.25, arch_every=5),),
         weights=SGDSettings(lr=0.025, weight_decay=4e-5, clip=None),
         arch=AdamSettings(lr=1e-3, betas=(0.0, 0.999), weight_decay=0.0),
         objective_published=part("multiply_log", a=0.2, b=0.3),
         label_smoothing=0.1,
-        published=Published(epochs=120, batch_size=256, cells=21, channels=16),
+        published=Published(epochs=160, batch_size=256, cells=21, channels=16),
     )
 )
 variant(

@@ -229,6 +229,7 @@ def every(ran: Ran, n: int) -> None:
 def proxyless(ran: Ran) -> None:
     gates(ran, 1)
     every(ran, 5)
+    assert [s.moved for s in ran.steps] == [False, True, True, True]  # a quarter of the steps warms up
     for step in ran.learning:
         mix = step.of("val")[0].mix
         moved = []
@@ -515,7 +516,7 @@ def test_published_defaults() -> None:
     assert (darts.weights.momentum, darts.weights.nesterov, darts.weights.clip) == (0.9, False, 5.0)
     assert (proxyless.arch.lr, proxyless.arch.betas, proxyless.arch.weight_decay) == (1e-3, (0.0, 0.999), 0.0)
     assert (proxyless.weights.lr, proxyless.weights.nesterov, proxyless.label_smoothing) == (0.025, True, 0.1)
-    assert proxyless.stages[0].arch_every == 5
+    assert (proxyless.stages[0].arch_every, proxyless.stages[0].warmup) == (5, 40 / 160)
     assert str(proxyless.objective_published) == "multiply_log(a=0.2, b=0.3)"
     for name in ("p-darts", "pc-darts", "drnas"):
         assert METHODS[name].arch.lr == 6e-4
