@@ -1,10 +1,10 @@
 """Every gradient method searches and its cells are trained, job by job, in a run that may be stopped.
 
-    python -m benchmarks.gradient_search --data cifar10.zip --nasbench201 TABLE.csv --out DIR [--parts a b c d]
+    python -m benchmarks.gradient_search --data cifar10.zip --nasbench201 TABLE.csv --out DIR [--parts a b]
     python -m benchmarks.gradient_search --out DIR --report
 
-a: space nasbench201, eight methods x seeds, true accuracy from the table. b: space darts, final cells trained.
-c: the cells of b on other classes. d: space mobile under three latency budgets, through the main job.
+a: space nasbench201, eight methods x seeds, true accuracy from the table. b: space darts, final cells
+trained. c: those cells on other classes. d: space mobile under three latency budgets, by the main job.
 One row per finished job in DIR/rows.jsonl; the same command again does what is missing. --hours: the steps
 and epochs of the default sizes are for 1.5 hours of one core and grow in proportion.
 """
@@ -55,10 +55,14 @@ def jobs(options: argparse.Namespace) -> list[Job]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, required=True, help="rows, images and runs lie here")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--data", type=Path, help="CIFAR-10 as an image folder with train and test, or a zip of it")
+    parser.add_argument(
+        "--data", type=Path, help="CIFAR-10 as an image folder with train and test, or its zip"
+    )
     parser.add_argument("--nasbench201", type=Path, help="CSV table of NAS-Bench-201, for part a")
     parser.add_argument("--hours", type=float, default=_DEFAULT_HOURS)
     parser.add_argument("--target", default="host", help="of part d")

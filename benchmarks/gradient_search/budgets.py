@@ -46,8 +46,8 @@ class Sizes:
 
     def times(self, factor: float) -> Sizes:
         """With so many times the steps and epochs."""
-        more = {k: max(1, round(getattr(self, k) * factor)) for k in ("supernet_steps", "search_steps", "train_epochs")}
-        return replace(self, **more)
+        counts = ("supernet_steps", "search_steps", "train_epochs")
+        return replace(self, **{k: max(1, round(getattr(self, k) * factor)) for k in counts})
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Part:
 
 
 def _columns(point: dict[str, Any]) -> Row:
-    keys = ("latency_p50_ms", "latency_ci_high_ms", "flag", "val_accuracy", "test_accuracy")
-    measured = {k: point["measured"][k] for k in keys}
-    return {**{k: point[k] for k in ("arch_id", "origin", "pick")}, **measured, "macs": point["predicted"]["macs"]}
+    said = ("arch_id", "origin", "pick")
+    measured = ("latency_p50_ms", "latency_ci_high_ms", "flag", "val_accuracy", "test_accuracy")
+    columns = {**{k: point[k] for k in said}, **{k: point["measured"][k] for k in measured}}
+    return columns | {"macs": point["predicted"]["macs"]}

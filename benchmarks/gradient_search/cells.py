@@ -60,7 +60,8 @@ class Part:
         """letters: b, c or both. Searches come first, whichever is asked for."""
         asked, s = asdict(self.sizes), self.sizes
         searches = [
-            Job(f"search/{m}", asked, partial(self.searched, m), METHODS[m].passes() * s.steps / 100) for m in FIVE
+            Job(f"search/{m}", asked, partial(self.searched, m), METHODS[m].passes() * s.steps / 100)
+            for m in FIVE
         ]
         names = [*FIVE, *(f"random-{n}" for n in range(s.random))]
         return searches + [

@@ -57,7 +57,9 @@ class Rows:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise DamagedFileError(f"cannot write {self.path}: {error.strerror}; free space, then go on") from None
+            raise DamagedFileError(
+                f"cannot write {self.path}: {error.strerror}; free space, then go on"
+            ) from None
         self._whole_bytes += len(line)
         self._rows[row["job"]] = row
 
@@ -135,7 +137,11 @@ def run_jobs(jobs: Sequence[Job], rows: Rows, log: Callable[[str], None]) -> Non
         except HwnasError as error:
             found = {"failure": str(error)}
             log(f"{job.name} failed: {error}")
-        row = {"job": job.name, "question": dict(job.question), "date": datetime.now(UTC).isoformat("T", "seconds")}
+        row = {
+            "job": job.name,
+            "question": dict(job.question),
+            "date": datetime.now(UTC).isoformat("T", "seconds"),
+        }
         rows.append(row | {"cpu_s": time.process_time() - cpu} | found)
         left = sum(j.weight for j in todo[n + 1 :])
         progress.told(job, time.monotonic() - began, len(jobs) - len(todo) + n + 1, len(jobs), left)

@@ -95,7 +95,14 @@ class Part:
         s = self.sizes
         row = method_row(name, s.cells)
         made = search(
-            self.space, self.data, row, cells=s.cells, channels=s.channels, steps=s.steps, batch=s.batch, seed=seed
+            self.space,
+            self.data,
+            row,
+            cells=s.cells,
+            channels=s.channels,
+            steps=s.steps,
+            batch=s.batch,
+            seed=seed,
         )
         arch = made.seeds(1)[0].arch
         return {**found(made, arch), **self.truth(arch)}

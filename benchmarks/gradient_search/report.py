@@ -28,8 +28,17 @@ def table_a(rows: Rows) -> str:
         if seed:
             searched.setdefault(method, []).append(row)
     out = [
-        "| a | seeds | CIFAR-10 test, % | CIFAR-100 | ImageNet16-120 | rank of 15,625 | skips of 6 | CPU-s per run |",
-        "|---|---|---|---|---|---|---|---|",
+        _line(
+            "a",
+            "seeds",
+            "CIFAR-10 test, %",
+            "CIFAR-100",
+            "ImageNet16-120",
+            "rank of 15,625",
+            "skips of 6",
+            "CPU-s",
+        ),
+        _rule(8),
     ]
     for method, members in searched.items():
         cells = [_spread([r[k] for r in members]) for k in _TRUTHS]
@@ -56,8 +65,16 @@ def table_bc(rows: Rows) -> str:
     """Every final cell: size, and accuracy on the classes of the search and on the others."""
     names = dict.fromkeys(r["job"].split("/")[1] for x in "bc" for r in _good(rows.of(f"{x}/")))
     out = [
-        "| cell | skips of 16 | thousand params | M MACs | b: test, classes of the search | c: test, other classes | search CPU-s |",
-        "|---|---|---|---|---|---|---|",
+        _line(
+            "b, c",
+            "skips of 16",
+            "thousand params",
+            "M MACs",
+            "b: test",
+            "c: test, other classes",
+            "search CPU-s",
+        ),
+        _rule(7),
     ]
     for name in names:
         b, c = (rows[job] if (job := f"{x}/{name}") in rows else {} for x in "bc")
@@ -71,8 +88,18 @@ def table_bc(rows: Rows) -> str:
 def table_d(rows: Rows) -> str:
     """Per budget the chosen pick beside the random architectures in the same budget."""
     out = [
-        "| d | budget ms | chosen: p50 ms | upper end | inside | test | best of random: test | mean of random (n) | picks inside |",
-        "|---|---|---|---|---|---|---|---|---|",
+        _line(
+            "d",
+            "budget ms",
+            "p50 ms",
+            "upper end",
+            "inside",
+            "test",
+            "best random",
+            "mean (n)",
+            "picks inside",
+        ),
+        _rule(9),
     ]
     done = _good(rows.of("d/"))
     for row in done:
@@ -84,11 +111,17 @@ def table_d(rows: Rows) -> str:
         high_ms = chosen["latency_ci_high_ms"]
         out.append(
             _line(
-                row["job"].removeprefix("d/"), f"{budget_ms:.3g}", f"{chosen['latency_p50_ms']:.4g}", f"{high_ms:.4g}",
-                "yes" if high_ms <= budget_ms else "no", _percent(chosen), f"{100 * max(random):.1f} %",
-                f"{100 * np.mean(random):.1f} % ({len(random)})", f"{inside} of {len(picks)}",
+                row["job"].removeprefix("d/"),
+                f"{budget_ms:.3g}",
+                f"{chosen['latency_p50_ms']:.4g}",
+                f"{high_ms:.4g}",
+                "yes" if high_ms <= budget_ms else "no",
+                _percent(chosen),
+                f"{100 * max(random):.1f} %",
+                f"{100 * np.mean(random):.1f} % ({len(random)})",
+                f"{inside} of {len(picks)}",
             )
-        )  # fmt: skip
+        )
     return "\n".join(out) if done else ""
 
 
@@ -112,6 +145,10 @@ def _percent(row: Row) -> str:
 
 def _list(texts: Iterable[str]) -> str:
     return ", ".join(texts)
+
+
+def _rule(columns: int) -> str:
+    return "|" + columns * "---|"
 
 
 def _line(*cells: Any) -> str:

@@ -40,7 +40,15 @@ def cell_space(name: str, data: Data, cells: int, channels: int) -> CellSpace:
 
 
 def search(
-    space: CellSpace, data: Data, method: Method, *, cells: int, channels: int, steps: int, batch: int, seed: int
+    space: CellSpace,
+    data: Data,
+    method: Method,
+    *,
+    cells: int,
+    channels: int,
+    steps: int,
+    batch: int,
+    seed: int,
 ) -> GradientSearch:
     """A finished search: weights on the train split, the policy on the validation split, no budgets."""
     train, val = (Batches(data, s, batch, seed * 16 + 2, Augment.for_data(data)) for s in ("train", "val"))

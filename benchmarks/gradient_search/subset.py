@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ class Subset:
 
     def folder(self, source: Path, out: Path) -> Path:
         """The images as a folder below `out`; made once."""
-        asked = {"source": str(source), **{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}}
+        asked = json.loads(json.dumps({"source": str(source), **asdict(self)}))
         name = "-".join(str(n) for n in (*self.classes, *self.train, *self.val, self.test, self.seed))
         folder, made = out / name, out / name / "subset.json"
         if not (made.exists() and read_json(made, "subset") == asked):
@@ -49,7 +50,8 @@ class Subset:
             for part, (split, (first, last)) in parts.items():
                 shuffled = self._shuffled(placed, name, split, number)
                 if last > len(shuffled):
-                    raise UsageError(f"{source}: class {name} has {len(shuffled)} images for {part}, {last} are asked for")
+                    have = f"class {name} has {len(shuffled)} images for {part}"
+                    raise UsageError(f"{source}: {have}, {last} are asked for")
                 for image in shuffled[first:last]:
                     path = folder / part / name / Path(image.path).name
                     path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,8 @@ def argmax(view: Decoding) -> Arch:
 def limit_skips(view: Decoding, *, n: int = 2, spared: str = "reduce") -> Arch:
     """`argmax` with at most `n` skip connections, those of cells of the kind `spared` not counted [2].
 
-    The paper limits its normal cells; the only cell of NAS-Bench-201 is one. As long as there are more, the least probable of them is ruled out and all is decoded anew.
+    The paper limits its normal cells; the only cell of NAS-Bench-201 is one. As long as there are more, the
+    least probable of them is ruled out and all is decoded anew.
     """
     choices = view.space.choices
     scores = [p.copy() for p in view.scores]

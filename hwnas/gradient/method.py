@@ -116,8 +116,8 @@ class Stage:
         parts = all(0 <= part < 1 for part in (self.frozen, self.warmup))
         if not (self.share > 0 and parts and 0 < self.options <= 1):
             raise UsageError(
-                f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in (0, 1], "
-                f"got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
+                f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in "
+                f"(0, 1], got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
             )
         if self.arch_every is not None and self.arch_every < 1:
             raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")

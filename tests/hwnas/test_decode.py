@@ -168,9 +168,8 @@ def test_skips_are_limited_where_a_cell_keeps_its_size(kind: str, skips: int) ->
     space = Space("edges", [Choice(f"{kind}.0-{t}", ("none", "skip_connect", "conv")) for t in range(1, 5)])
     scores = [np.log([0.1, p, 0.9 - p]) for p in (0.7, 0.5, 0.8, 0.6)]
     soft = Mix.one_hot(space.choices, (0, 0, 0, 0))
-    view = Decoding(
-        space, scores, soft, lambda: (0,) * 4, lambda mix: 0.0, lambda mix, share: None, np.random.default_rng(0)
-    )
+    nothing = (lambda: (0,) * 4, lambda mix: 0.0, lambda mix, share: None)
+    view = Decoding(space, scores, soft, *nothing, np.random.default_rng(0))
     arch = DECODERS["limit_skips"](view)
     assert arch.count(1) == skips
     if skips == 2:

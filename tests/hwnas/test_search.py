@@ -276,10 +276,9 @@ def test_a_short_search_makes_an_arch_step_at_each_step_and_a_long_one_as_publis
 
 def test_trained_weights_need_no_warm_up_and_fresh_ones_do() -> None:
     trained = toy_search(steps=100)
-    fresh = GradientSearch(
-        trained.space, lambda stage: ToySupernet(), trained.costs, (), trained.method, ToyBatches(1), ToyBatches(2),
-        trained.settings,
-    )  # fmt: skip
+    batches = ToyBatches(1), ToyBatches(2)
+    parts = trained.space, lambda stage: ToySupernet(), trained.costs, (), trained.method, *batches
+    fresh = GradientSearch(*parts, trained.settings)
     assert trained.timetable.due(0)
     assert [step for step in range(100) if not fresh.timetable.due(step)] == list(range(25))
 
