@@ -79,13 +79,13 @@ class Watch:
         return [float(x) for x in np.maximum(taken / (end - begin), 0.0)]
 
 
-def alone(cpus: Sequence[float]) -> NDArray[np.bool_] | None:
-    """(n,) which samples were taken alone, by the CPUs that others took; None where too few were."""
+def alone(cpus: Sequence[float], least: int = LEAST) -> NDArray[np.bool_] | None:
+    """(n,) which samples were taken alone, by the CPUs that others took; None: fewer than `least`."""
     mask = np.asarray(cpus, dtype=np.float64) <= QUIET_CPUS
-    return mask if mask.sum() >= LEAST else None
+    return mask if mask.sum() >= least else None
 
 
-def counted(samples: Floats, cpus: Sequence[float]) -> Floats:
-    """The samples that were taken alone where they are enough, else all of them. (n,) and (n,) or ()."""
-    mask = alone(cpus)
+def counted(samples: Floats, cpus: Sequence[float], least: int = LEAST) -> Floats:
+    """The samples that were taken alone where they are enough, else all of them. (n, ...) and (n,) or ()."""
+    mask = alone(cpus, least)
     return samples if mask is None else samples[mask]
