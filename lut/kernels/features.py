@@ -14,6 +14,8 @@ from typing import Any
 
 from profilers.kernels import argument_bytes
 
+from .int8 import conv_work, product_macs
+
 _BLOCKED = "com.microsoft.nchwc"
 _CONVOLUTIONS = frozenset(
     ("Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose", "NhwcFusedConv", "NhwcConv")
@@ -45,12 +47,14 @@ ACTIVATIONS = (
 class Kernel:
     """kind: the unit of coverage. family: `conv`, `matmul` or `memory`. values: the family's features.
 
-    units: how often the innermost loop starts: stretches of memory that are worked on as one.
+    executed: MACs as they are executed, on whole tiles. units: how often the innermost loop starts: stretches
+    of memory that are worked on as one.
     """
 
     kind: str
     family: str
     macs: float
+    executed: float
     read_bytes: float
     write_bytes: float
     weight_bytes: float
@@ -59,8 +63,8 @@ class Kernel:
 
     @property
     def terms(self) -> tuple[float, ...]:
-        """What a roofline may be made of: 1, MACs, bytes read, written and of weights, inner loops."""
-        return (1.0, self.macs, self.read_bytes, self.write_bytes, self.weight_bytes, self.units)
+        """What a roofline may be made of: 1, executed MACs, bytes read, written and of weights, inner loops."""
+        return (1.0, self.executed, self.read_bytes, self.write_bytes, self.weight_bytes, self.units)
 
 
 def kernels_of(described: Sequence[Mapping[str, Any]]) -> list[Kernel]:
@@ -106,12 +110,16 @@ def _kernel(one: Mapping[str, Any], traffic: tuple[float, float, float], around:
         family, found = "matmul", _matmul(one)
     if found is None:  # of a form that its family has no numbers for, as a convolution of five axes
         family, found = "memory", _memory(one)
-    kind, macs, units, values = found
-    size = (_log(macs), *(_log(t) for t in traffic), math.log((macs + 1) / (sum(traffic) + 1)), _log(units))
-    return Kernel(kind, family, macs, *traffic, units, (*values, *size, *around))
+    kind, macs, executed, units, values = found
+    log_traffic = [_log(t) for t in traffic]
+    size = (
+        *(_log(macs), *log_traffic, math.log((macs + 1) / (sum(traffic) + 1)), _log(units)),
+        math.log((executed + 1) / (macs + 1)),
+    )
+    return Kernel(kind, family, macs, executed, *traffic, units, (*values, *size, *around))
 
 
-SIZE_NAMES = ("log_macs", "log_read", "log_write", "log_weight", "log_intensity", "log_units")
+SIZE_NAMES = ("log_macs", "log_read", "log_write", "log_weight", "log_intensity", "log_units", "log_padding")
 AROUND_NAMES = ("log_net_weights", "log_net_bytes", "log_net_largest", "log_since_written", "log_previous")
 
 CONV_NAMES = (
@@ -121,8 +129,8 @@ CONV_NAMES = (
 )
 
 
-_Found = tuple[str, float, float, tuple[float, ...]]
-"""(kind, MACs, units, values)"""
+_Found = tuple[str, float, float, float, tuple[float, ...]]
+"""(kind, MACs, executed MACs, units, values)"""
 
 
 def _conv(one: Mapping[str, Any]) -> _Found | None:
@@ -140,7 +148,7 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
     pixels = h_in * w_in if transposed else h_out * w_out
     macs = float(b * pixels * per_group * kernel_h * kernel_w * (c_out // (groups if transposed else 1)))
     blocked = one["domain"] == _BLOCKED
-    depthwise = groups > 1 and groups >= c_in
+    depthwise = groups > 1 and per_group == 1 and c_out == groups
     strides = attributes.get("strides") or [1]
     activation = str(attributes.get("activation", ""))
     each = _bytes_each(one)
@@ -154,16 +162,19 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
     size = "1x1" if kernel_h * kernel_w == 1 else "3x3" if (kernel_h, kernel_w) == (3, 3) else "large"
     # A depthwise 1x1 is what scales and norms become; a stem has too few input channels to fill a vector.
     shape = f"depthwise {size}" if depthwise else "grouped" if groups > 1 else "stem" if c_in < 4 else size
-    layout = "blocked " if blocked else "plain "
-    name = f"{'int8 ' if each == 1 else layout}{op.removeprefix('Fused')} {shape}"
+    if each == 1:
+        plain_step = max(strides) == 1 and not any(attributes.get("pads") or [0])
+        work = conv_work(h_out * w_out, groups, per_group, c_out // groups, kernel_h * kernel_w, plain_step)
+        shape += "" if groups > 1 and not depthwise or c_in < 4 or work.way == "fused" else f" {work.way}"
+        return f"int8 {op} {shape}", macs, b * work.macs, b * work.gathered, tuple(map(float, values))
     if groups > 1 and not depthwise and not blocked:
-        units = (
-            b * pixels * groups
-        )  # a small matrix product per group and pixel: rows too short to fill vectors
+        # A small matrix product per group and pixel: rows too short to fill vectors.
+        units = b * pixels * groups
     else:
         # Rows of output times groups of four blocks of output channels and blocks of input channels.
         units = b * h_out * (1 if depthwise else groups * -(-c_out // groups // 64) * -(-per_group // 16))
-    return name, macs, float(units), tuple(map(float, values))
+    name = f"{'blocked' if blocked else 'plain'} {op.removeprefix('Fused')} {shape}"
+    return name, macs, macs, float(units), tuple(map(float, values))
 
 
 def _nchw(shape: Sequence[int], last: bool) -> tuple[int, int, int, int]:
@@ -202,8 +213,10 @@ def _matmul(one: Mapping[str, Any]) -> _Found | None:
         *(_log(m), _log(n), _log(k), n % 16, m % 6),
     )
     form = "vector" if m == 1 and batch == 1 else "weights" if weight else "batched"
-    kind = f"{'int8 ' if _bytes_each(one) == 1 else ''}matmul {form}"
-    return kind, macs, float(batch), tuple(map(float, values))
+    if _bytes_each(one) == 1:
+        executed = product_macs(batch, m, n, k)
+        return f"int8 matmul {form}", macs, executed, float(batch), tuple(map(float, values))
+    return f"matmul {form}", macs, macs, float(batch), tuple(map(float, values))
 
 
 MEMORY_NAMES = (
@@ -269,6 +282,7 @@ def _memory(one: Mapping[str, Any]) -> _Found:
     )
     return (
         name,
+        0.0,
         0.0,
         float(_stretches(op, [list(a[2]) for a in given], y, axis, perm)),
         tuple(map(float, values)),
