@@ -14,7 +14,7 @@ from typing import Any
 
 from profilers.kernels import argument_bytes
 
-from .int8 import conv_work, product_macs
+from .int8 import Window, conv_work, product_work
 
 _BLOCKED = "com.microsoft.nchwc"
 _CONVOLUTIONS = frozenset(
@@ -48,7 +48,7 @@ class Kernel:
     """kind: the unit of coverage. family: `conv`, `matmul` or `memory`. values: the family's features.
 
     executed: MACs as they are executed, on whole tiles. units: how often the innermost loop starts: stretches
-    of memory that are worked on as one.
+    of memory that are worked on as one. scratch_bytes: of memory that one image needs in between.
     """
 
     kind: str
@@ -59,12 +59,16 @@ class Kernel:
     write_bytes: float
     weight_bytes: float
     units: float
+    scratch_bytes: float
     values: tuple[float, ...]
 
     @property
     def terms(self) -> tuple[float, ...]:
-        """What a roofline may be made of: 1, executed MACs, bytes read, written and of weights, inner loops."""
-        return (1.0, self.executed, self.read_bytes, self.write_bytes, self.weight_bytes, self.units)
+        """What a roofline may be made of: a call, what is executed, what is moved and how often."""
+        return (
+            *(1.0, self.executed, self.read_bytes, self.write_bytes, self.weight_bytes, self.units),
+            self.scratch_bytes,
+        )
 
 
 def kernels_of(described: Sequence[Mapping[str, Any]]) -> list[Kernel]:
@@ -110,16 +114,21 @@ def _kernel(one: Mapping[str, Any], traffic: tuple[float, float, float], around:
         family, found = "matmul", _matmul(one)
     if found is None:  # of a form that its family has no numbers for, as a convolution of five axes
         family, found = "memory", _memory(one)
-    kind, macs, executed, units, values = found
-    log_traffic = [_log(t) for t in traffic]
+    macs, log_traffic = found.macs, [_log(t) for t in traffic]
     size = (
-        *(_log(macs), *log_traffic, math.log((macs + 1) / (sum(traffic) + 1)), _log(units)),
-        math.log((executed + 1) / (macs + 1)),
+        *(_log(macs), *log_traffic, math.log((macs + 1) / (sum(traffic) + 1)), _log(found.units)),
+        *(math.log((found.executed + 1) / (macs + 1)), _log(found.scratch_bytes)),
     )
-    return Kernel(kind, family, macs, executed, *traffic, units, (*values, *size, *around))
+    return Kernel(
+        *(found.kind, family, macs, found.executed, *traffic, found.units, found.scratch_bytes),
+        (*map(float, found.values), *size, *around),
+    )
 
 
-SIZE_NAMES = ("log_macs", "log_read", "log_write", "log_weight", "log_intensity", "log_units", "log_padding")
+SIZE_NAMES = (
+    *("log_macs", "log_read", "log_write", "log_weight", "log_intensity", "log_units", "log_padding"),
+    "log_scratch",
+)
 AROUND_NAMES = ("log_net_weights", "log_net_bytes", "log_net_largest", "log_since_written", "log_previous")
 
 CONV_NAMES = (
@@ -129,8 +138,16 @@ CONV_NAMES = (
 )
 
 
-_Found = tuple[str, float, float, float, tuple[float, ...]]
-"""(kind, MACs, executed MACs, units, values)"""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a family says of a kernel; see Kernel."""
+
+    kind: str
+    macs: float
+    executed: float
+    units: float
+    values: tuple[float, ...]
+    scratch_bytes: float = 0.0
 
 
 def _conv(one: Mapping[str, Any]) -> _Found | None:
@@ -163,10 +180,11 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
     # A depthwise 1x1 is what scales and norms become; a stem has too few input channels to fill a vector.
     shape = f"depthwise {size}" if depthwise else "grouped" if groups > 1 else "stem" if c_in < 4 else size
     if each == 1:
-        plain_step = max(strides) == 1 and not any(attributes.get("pads") or [0])
-        work = conv_work(h_out * w_out, groups, per_group, c_out // groups, kernel_h * kernel_w, plain_step)
-        shape += "" if groups > 1 and not depthwise or c_in < 4 or work.way == "fused" else f" {work.way}"
-        return f"int8 {op} {shape}", macs, b * work.macs, b * work.gathered, tuple(map(float, values))
+        moves = max(strides) > 1 or any(attributes.get("pads") or [0])
+        window = Window(kernel_h, kernel_w, max(attributes.get("dilations") or [1]), moves)
+        work = conv_work(h_out * w_out, groups, per_group, c_out // groups, window)
+        shape += "" if shape in ("grouped", "stem") or work.way == "fused" else f" {work.way}"
+        return _Found(f"int8 {op} {shape}", macs, b * work.macs, b * work.gathers, values, work.scratch_bytes)
     if groups > 1 and not depthwise and not blocked:
         # A small matrix product per group and pixel: rows too short to fill vectors.
         units = b * pixels * groups
@@ -174,7 +192,7 @@ def _conv(one: Mapping[str, Any]) -> _Found | None:
         # Rows of output times groups of four blocks of output channels and blocks of input channels.
         units = b * h_out * (1 if depthwise else groups * -(-c_out // groups // 64) * -(-per_group // 16))
     name = f"{'blocked' if blocked else 'plain'} {op.removeprefix('Fused')} {shape}"
-    return name, macs, macs, float(units), tuple(map(float, values))
+    return _Found(name, macs, macs, float(units), values)
 
 
 def _nchw(shape: Sequence[int], last: bool) -> tuple[int, int, int, int]:
@@ -214,14 +232,14 @@ def _matmul(one: Mapping[str, Any]) -> _Found | None:
     )
     form = "vector" if m == 1 and batch == 1 else "weights" if weight else "batched"
     if _bytes_each(one) == 1:
-        executed = product_macs(batch, m, n, k)
-        return f"int8 matmul {form}", macs, executed, float(batch), tuple(map(float, values))
-    return f"matmul {form}", macs, macs, float(batch), tuple(map(float, values))
+        work = product_work(batch, m, n, k)
+        return _Found(f"int8 matmul {form}", macs, work.macs, work.gathers, values, work.scratch_bytes)
+    return _Found(f"matmul {form}", macs, macs, float(batch), values)
 
 
 MEMORY_NAMES = (
     *("kind", "bytes_each", "rank", "n_inputs", "n_outputs", "inner", "axis_size", "axis_inner", "unit"),
-    *("broadcast", "log_elements", "pool_area", "stride", "rows", "last_in"),
+    *("broadcast", "log_elements", "pool_area", "stride", "rows", "last_in", "last_in_two", "last_out_two"),
 )
 
 _OPS = (
@@ -256,37 +274,72 @@ _OPS = (
 
 
 def _memory(one: Mapping[str, Any]) -> _Found:
-    attributes, op = one["attributes"], one["op"]
+    attributes, op = one["attributes"], str(one["op"])
     given = [a for a in _given(one) if a[2] or a[0] == "activation"]
     x = list(given[0][2]) if given else []
     y = list(one["outputs"][0][2]) if one["outputs"] else []
     largest = max((list(a[2]) for a in given), key=math.prod, default=x)
-    axes = attributes.get("axes") or attributes.get("axis", -1)
-    axis = (axes[0] if axes else -1) if isinstance(axes, list) else int(axes)
-    axis = axis if -len(largest) <= axis < len(largest) else -1
-    axis %= max(len(largest), 1)
+    axis = _axis(one, x, y, largest)
     perm = attributes.get("perm") or list(range(len(x)))
     smallest = min((math.prod(a[2]) for a in given), default=1)
     area = math.prod(attributes.get("kernel_shape") or [1])
     elements = max(math.prod(x), math.prod(y))
     blocked = one["domain"] == _BLOCKED
-    name = ("blocked " if blocked and "Reorder" not in op else "") + op
-    if op.startswith("Reduce") and x and math.prod(x[_gone(x, y)[-1] + 1 :]) > 1:
-        name += " strided"  # five times as long per element as along the last axis
     values = (
         *(_OPS.index(op) + 0.5 * blocked if op in _OPS else -1, _bytes_each(one), len(y), len(given)),
         *(len(one["outputs"]), largest[-1] if largest else 1, largest[axis] if largest else 1),
         *(math.prod(largest[axis + 1 :]), _unit(x, perm), smallest / max(math.prod(largest), 1)),
         *(_log(elements), area, max(attributes.get("strides") or [1]), math.prod(largest[:axis])),
-        x[-1] if x else 1,
+        *(x[-1] if x else 1, _two(x), _two(y)),
     )
-    return (
-        name,
-        0.0,
-        0.0,
-        float(_stretches(op, [list(a[2]) for a in given], y, axis, perm)),
-        tuple(map(float, values)),
-    )
+    units = _stretches(op, [list(a[2]) for a in given], y, axis, perm)
+    per_output = 4 if attributes.get("mode") == "linear" else area
+    executed = math.prod(y) * per_output if op in _LOOPS else 0
+    return _Found(_memory_kind(one, x, y, perm), 0.0, float(executed), float(units), values)
+
+
+_LOOPS = frozenset(
+    [
+        *("MaxPool", "AveragePool", "NhwcMaxPool", "QLinearAveragePool", "LpPool", "Resize", "Upsample"),
+    ]
+)
+"""They visit several inputs per output."""
+
+
+def _memory_kind(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int], perm: Sequence[int]) -> str:
+    op = str(one["op"])
+    name = ("blocked " if one["domain"] == _BLOCKED and "Reorder" not in op else "") + op
+    if op == "Transpose":
+        name += f" {_transposition(x, perm)}"
+    if op.startswith("Reduce") and x and math.prod(x[_gone(x, y)[-1] + 1 :]) > 1:
+        name += " strided"  # five times as long per element as along the last axis
+    quantises = "QLinear" in op or op in ("QuantizeLinear", "DequantizeLinear")
+    return name if quantises or op in FREE or _bytes_each(one) != 1 else f"int8 {name}"
+
+
+def _transposition(x: Sequence[int], perm: Sequence[int]) -> str:
+    """The way that it goes (onnxruntime, `transpose.cc`): a copy, one axis moved, pieces, or elements."""
+    wide = [axis for axis in perm if x[axis] != 1]
+    if wide == sorted(wide):
+        return "copied"
+    if any([a for a in perm if a != axis] == sorted(a for a in perm if a != axis) for axis in perm):
+        return "of one axis"
+    return "in pieces" if perm[-1] == len(perm) - 1 else "by element"
+
+
+def _two(shape: Sequence[int]) -> int:
+    """The power of two in the last axis: rows that far apart meet in the same lines of a cache."""
+    return math.gcd(shape[-1], 1024) if shape and shape[-1] else 1
+
+
+def _axis(one: Mapping[str, Any], x: list[int], y: list[int], largest: list[int]) -> int:
+    """The axis that an operation goes along; the first of several."""
+    if one["op"].startswith("Reduce") and x:
+        return _gone(x, y)[0]
+    axes = one["attributes"].get("axes") or one["attributes"].get("axis", -1)
+    axis = (axes[0] if axes else -1) if isinstance(axes, list) else int(axes)
+    axis = axis if -len(largest) <= axis < len(largest) else -1
+    return axis % max(len(largest), 1)
 
 
 def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: Sequence[int]) -> int:

@@ -1,65 +1,89 @@
-"""What an int8 convolution or product really executes: the way it goes, its padded work, what it gathers.
+"""What an int8 convolution or product really executes: the way it goes, whole tiles, gathers, scratch memory.
 
-The runtime's quantised kernels fall into ways whose costs differ by a factor, and which of them runs is
-decided by alignment (onnxruntime 1.31: `qlinearconv.cc`, MLAS `convsym.cpp` and `qgemm.h`):
+The runtime's quantised kernels go ways whose costs differ by a factor, and alignment decides which
+(onnxruntime 1.31: `qlinearconv.cc`, MLAS `convsym.cpp`, `qgemm_kernel_amx.cpp`):
 
-- *fused*: dense, channels in multiples of 4, at least 16 of them out: pixels by channels at once, the result
-  requantised in registers; what is not a pointwise step reads its pixels through a table of pointers.
-- *fused depthwise*: channels in multiples of 16; *loose depthwise*: any others, through int32 sums.
-- *product*: all the rest (stems, odd channels, groups): pixels are gathered into rows, per group, for a
-  matrix product on whole tiles, and a pass over the int32 sums.
+- *fused*: dense, channels in multiples of 4, at least 16 of them out: the result is requantised in
+  registers; what is no pointwise step reads its pixels through a table of pointers.
+- *fused* depthwise: channels in multiples of 16; *loose* depthwise: any others, through int32 sums.
+- *product*: all the rest (stems, odd channels, groups): pixels are copied into rows, group by group, for a
+  matrix product on tiles, and a second pass requantises the int32 sums.
 
-These are the x64 rules; on another processor the ways are more kinds than it has, which costs samples only.
+These are the rules of x64; on another processor they split kinds that are one, which costs samples only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_FUSED_CHANNELS, _FUSED_OUT, _DEPTHWISE_CHANNELS = 4, 16, 16
-_FUSED_TILE = (6, 16, 4)
-_PRODUCT_TILE = (16, 16, 64)
-_DEPTHWISE_TILE = (6, 16)
+_FUSED_TILE, _DEPTHWISE_TILE, _PRODUCT_TILE = (6, 16, 4), (6, 16), (16, 16, 64)
+_FUSED_OUT = 16
+_SUM_BYTES, _POINTER_BYTES = 4, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A convolution's kernel. moves: it has a stride or padding, so that pixels cannot be read in place."""
+
+    height: int
+    width: int
+    dilation: int
+    moves: bool
+
+    @property
+    def size(self) -> int:
+        """Pixels per output pixel."""
+        return self.height * self.width
+
+    @property
+    def in_place(self) -> bool:
+        """The input is the matrix."""
+        return self.size == 1 and not self.moves
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """way: `fused`, `loose` (depthwise) or `product`. macs: padded to whole tiles.
+    """Of one image. way: `fused`, `loose` or `product`. macs: on whole tiles.
 
-    gathered: pieces of memory that are looked up or copied before anything is computed.
+    gathers: pieces of memory that are looked up or copied first. scratch_bytes: written and read once more.
     """
 
     way: str
     macs: float
-    gathered: float
+    gathers: float
+    scratch_bytes: float
 
 
-def conv_work(
-    pixels: int, groups: int, group_in: int, group_out: int, kernel_size: int, plain_step: bool
-) -> Work:
-    """Of one image; pixels: of the output. plain_step: stride 1 without padding."""
-    pointwise = kernel_size == 1 and plain_step
+def conv_work(pixels: int, groups: int, group_in: int, group_out: int, window: Window) -> Work:
+    """pixels: of the output; group_in, group_out: channels per group."""
+    gathers = 0 if window.in_place else pixels * window.size
     if groups > 1 and group_in == group_out == 1:
-        rows, columns = _DEPTHWISE_TILE
-        way = "fused" if groups % _DEPTHWISE_CHANNELS == 0 else "loose"
-        macs = _padded(pixels, rows) * _padded(groups, columns) * kernel_size
-        return Work(way, float(macs), float(pixels * kernel_size))
-    aligned = group_in % _FUSED_CHANNELS == 0 and group_out % _FUSED_CHANNELS == 0
-    if groups == 1 and aligned and group_out >= _FUSED_OUT:
-        macs = tiled(pixels, group_out, group_in * kernel_size, _FUSED_TILE)
-        return Work("fused", macs, 0.0 if pointwise else float(pixels * kernel_size))
-    macs = groups * tiled(pixels, group_out, group_in * kernel_size, _PRODUCT_TILE)
-    return Work("product", macs, float(groups * pixels * (1 if pointwise else kernel_size)))
+        way = "loose" if groups % _DEPTHWISE_TILE[1] else "fused"
+        macs = _padded(pixels, _DEPTHWISE_TILE[0]) * _padded(groups, _DEPTHWISE_TILE[1]) * window.size
+        sums = pixels * groups * _SUM_BYTES if way == "loose" else 0
+        return Work(way, float(macs), float(gathers), float(sums + gathers * _POINTER_BYTES))
+    unit = _FUSED_TILE[2]
+    if groups == 1 and group_in % unit == group_out % unit == 0 and group_out >= _FUSED_OUT:
+        macs = _tiled(pixels, group_out, group_in * window.size, _FUSED_TILE)
+        return Work("fused", float(macs), float(gathers), float(gathers * _POINTER_BYTES))
+    k = group_in * window.size
+    sums = pixels * groups * group_out * _SUM_BYTES
+    rows = 0 if window.in_place else pixels * k
+    # Rows of the window that lie in one piece are copied as one.
+    copies = pixels * window.height if groups == window.dilation == 1 else groups * pixels * window.size
+    macs = groups * _tiled(pixels, group_out, k, _PRODUCT_TILE)
+    return Work("product", float(macs), float(copies), float(sums + rows))
 
 
-def product_macs(batch: int, m: int, n: int, k: int) -> float:
-    """Padded multiply-accumulates of (m, k) x (k, n), `batch` times."""
-    return batch * tiled(m, n, k, _PRODUCT_TILE)
+def product_work(batch: int, m: int, n: int, k: int) -> Work:
+    """Of (m, k) x (k, n), `batch` times."""
+    return Work(
+        "product", float(batch * _tiled(m, n, k, _PRODUCT_TILE)), float(batch), float(m * n * _SUM_BYTES)
+    )
 
 
-def tiled(m: int, n: int, k: int, tile: tuple[int, int, int]) -> float:
-    """Multiply-accumulates of a product on whole tiles."""
-    return float(_padded(m, tile[0]) * _padded(n, tile[1]) * _padded(k, tile[2]))
+def _tiled(m: int, n: int, k: int, tile: tuple[int, int, int]) -> int:
+    return _padded(m, tile[0]) * _padded(n, tile[1]) * _padded(k, tile[2])
 
 
 def _padded(value: int, multiple: int) -> int:
