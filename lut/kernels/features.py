@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from profilers.kernels import argument_bytes
@@ -27,14 +28,12 @@ def kernels_of(described: Sequence[Mapping[str, Any]]) -> list[Kernel]:
     total = sum(sum(t) for t in traffic)
     largest = max((t[0] + t[1] for t in traffic), default=0.0)
     written: dict[str, int] = {}
-    so_far = [0.0]
-    for t in traffic:
-        so_far.append(so_far[-1] + sum(t))
+    passed = [0.0, *accumulate(map(sum, traffic))]
     found = []
     for i, (one, t) in enumerate(zip(described, traffic, strict=True)):
         # Bytes that passed through the caches since the first input was written; all of them for the image.
         reads = [n for n in one.get("reads", ()) if n in written]
-        since = so_far[i] - so_far[written[reads[0]] + 1] if reads else total
+        since = passed[i] - passed[written[reads[0]] + 1] if reads else total
         around = (log1(weights), log1(total), log1(largest), log1(since), log1(_previous(traffic, i)))
         found.append(_kernel(one, t, around))
         for name in one.get("writes", ()):

@@ -86,13 +86,14 @@ def _kind(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int], perm: Sequ
 
 
 def _transposition(x: Sequence[int], perm: Sequence[int]) -> str:
-    """The way that it goes (onnxruntime, `transpose.cc`): a copy, one axis moved, pieces, or elements."""
+    """The way that it goes (onnxruntime, `transpose.cc`): a copy, one axis moved, pieces or elements."""
     wide = [axis for axis in perm if x[axis] != 1]
     if wide == sorted(wide):
         return "copied"
+    rows = perm[-1] == len(perm) - 1
     if any([a for a in perm if a != axis] == sorted(a for a in perm if a != axis) for axis in perm):
-        return "of one axis"
-    return "in pieces" if perm[-1] == len(perm) - 1 else "by element"
+        return "of rows" if rows else "of one axis"
+    return "in pieces" if rows else "by element"
 
 
 def _two(shape: Sequence[int]) -> int:

@@ -121,6 +121,7 @@ def test_every_family_has_a_name_per_value(make, make_conv) -> None:
     [
         ([1, 8, 1, 5], [0, 2, 1, 3], "copied"),
         ([1, 8, 6, 5], [0, 2, 3, 1], "of one axis"),
+        ([2, 8, 6, 5], [0, 2, 1, 3], "of rows"),
         ([2, 3, 4, 5, 6], [0, 3, 2, 1, 4], "in pieces"),
         ([2, 3, 4, 5], [0, 3, 2, 1], "by element"),
     ],
