@@ -37,11 +37,12 @@ def basic(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
 
 
 def bottleneck(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
-    """ResNet-50, Wide ResNet, dilated ResNet."""
+    """ResNet-50, Wide ResNet, dilated ResNet, SE-ResNet."""
     name = rng.choice((*RELUS, "silu"))
     middle, dilation = even(c // rng.choice((2, 4, 4)), 8), rng.choice((1, 1, 1, 2))
     y = conv_act(g, conv_act(g, x, middle, 1, 1, name), middle, 3, stride, name, dilation=dilation)
     y = conv(g, y, c)
+    y = squeeze_excite(g, y, max(8, c // 16), rng) if rng.random() < 0.25 else y
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), name)
 
 
