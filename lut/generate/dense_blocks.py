@@ -9,7 +9,18 @@ from random import Random
 
 from .graph import Graph, Tensor
 from .ops import act, add, batch_norm, conv, pool, scale
-from .parts import ANY_ACT, RARE_ACTS, RELUS, conv_act, depthwise, divisor, even, joined, shortcut, squeeze_excite
+from .parts import (
+    ANY_ACT,
+    RARE_ACTS,
+    RELUS,
+    conv_act,
+    depthwise,
+    divisor,
+    even,
+    joined,
+    shortcut,
+    squeeze_excite,
+)
 
 
 def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:

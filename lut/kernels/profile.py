@@ -70,7 +70,8 @@ def profile_device(
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
-    n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE[target.precision] * minutes))
+    in_time = round(NETWORKS_PER_MINUTE[target.precision] * minutes)
+    n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, in_time)
     log(f"making {n} networks to measure")
     networks = generate(n, seed)
     models = {one.key: _file(one, target) for one in networks}

@@ -87,7 +87,8 @@ def test_units_are_the_stretches_of_memory_that_are_worked_on_as_one(
 
 
 def test_a_reduction_that_leaves_the_last_axis_is_a_kind_of_its_own(make) -> None:
-    assert one(make("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8])).kind == "ReduceMean strided"
+    assert one(make("ReduceMean", [[1, 5, 5, 8]], [1, 1, 1, 8])).kind == "ReduceMean strided"
+    assert one(make("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8])).kind == "ReduceMean strided, batched"
     assert one(make("ReduceMean", [[2, 8, 5, 5]], [2, 8])).kind == "ReduceMean"
 
 
@@ -140,3 +141,16 @@ def test_int8_operations_are_told_from_float_ones(make) -> None:
     description = make("MaxPool", [[1, 4, 8, 8]], [1, 4, 4, 4], kernel_shape=[3, 3])
     description["inputs"][0][1] = description["outputs"][0][1] = "uint8"
     assert one(description).kind == "int8 MaxPool"
+
+
+@pytest.mark.parametrize(
+    ("channels", "crowding"),
+    [
+        (128, 5625 * 512 / 65536),  # rows 512 bytes apart: 128 places in 64 kB
+        (120, 5625 * 32 / 65536),  # 480 bytes: 2,048 places
+    ],
+)
+def test_columns_of_a_power_of_two_crowd_in_a_cache(make, channels: int, crowding: float) -> None:
+    kernel = one(make("ReduceMean", [[1, 75, 75, channels]], [1, 1, 1, channels]))
+    assert value(kernel, "log_crowding") == pytest.approx(math.log1p(crowding))
+    assert kernel.units == (5625 * channels if crowding > 32 else 5625)
