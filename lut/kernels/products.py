@@ -67,9 +67,7 @@ def conv(one: Mapping[str, Any]) -> Found | None:
         *(ACTIVATIONS.index(activation) if activation in ACTIVATIONS else -1, depthwise),
         max(attributes.get("pads") or [0]),
     )
-    size = "1x1" if kernel_h * kernel_w == 1 else "3x3" if (kernel_h, kernel_w) == (3, 3) else "large"
-    # A depthwise 1x1 is what scales and norms become; a stem has too few input channels to fill a vector.
-    shape = f"depthwise {size}" if depthwise else "grouped" if groups > 1 else "stem" if c_in < 4 else size
+    shape = _shape(kernel_h, kernel_w, c_in, groups, depthwise)
     if each == 1:
         moves = max(strides) > 1 or any(attributes.get("pads") or [0])
         window = Window(kernel_h, kernel_w, max(attributes.get("dilations") or [1]), moves)
@@ -84,6 +82,14 @@ def conv(one: Mapping[str, Any]) -> Found | None:
         units = b * h_out * (1 if depthwise else groups * -(-c_out // groups // 64) * -(-per_group // 16))
     name = f"{'blocked' if blocked else 'plain'} {op.removeprefix('Fused')} {shape}"
     return Found(name, macs, macs, float(units), values)
+
+
+def _shape(kernel_h: int, kernel_w: int, c_in: int, groups: int, depthwise: bool) -> str:
+    size = "1x1" if kernel_h * kernel_w == 1 else "3x3" if (kernel_h, kernel_w) == (3, 3) else "large"
+    if depthwise:  # 1x1 is what scales and norms become
+        return f"depthwise {size}"
+    # A stem has too few input channels to fill a vector.
+    return "grouped" if groups > 1 else "stem" if c_in < 4 else size
 
 
 def _nchw(shape: Sequence[int], last: bool) -> tuple[int, int, int, int]:
