@@ -114,7 +114,7 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
     if space_name == "darts":
         scale = replace(scale, cells=asked.cells, channels=asked.channels)
     # A policy that stays where it is draws the same in every repeat.
-    settings = SearchSettings(STEPS, 10 * STEPS, seed=0, arch_every=1, arch_lr=1e-12)
+    settings = SearchSettings(STEPS, 10 * STEPS, seed=0, arch_every=1, arch_lr=1e-12, compile=compiled)
     search = GradientSearch(
         space, stage_supernets(space, scale), CostModel(space), (), row,
         Noise(asked.batch, 0), Noise(asked.batch, 1), settings,
