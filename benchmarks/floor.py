@@ -109,9 +109,7 @@ def measure_rates(repeats: int = 15) -> Rates:
         depthwise = []
         for c in (32, 64):
             x, weight = images(c), torch.randn(c, 1, 3, 3)
-            depthwise.append(
-                rate(x.numel() * 9, lambda x=x, w=weight, c=c: F.conv2d(x, w, None, 1, 1, 1, c))
-            )
+            depthwise.append(rate(x.numel() * 9, lambda x=x, w=weight, c=c: F.conv2d(x, w, None, 1, 1, 1, c)))
         moved = []
         for n in (1 << 16, 1 << 18):
             x, y = torch.randn(n), torch.empty(n)

@@ -4,10 +4,13 @@
         [--batch 16] [--channels 8] [--cells 5] [--threads 1] [--repeats 5] [--paper]
 
 Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is meant for another space than
-`darts` runs in its own (32 px); two that have a bar against pt.darts run in both. All take turns in every
-repeat. Rows that draw what runs are timed over the same eight draws each time. `--reference`: a check-out of
-github.com/khanrc/pt.darts; a ratio is that of one repeat, and what is printed is the median of the repeats and
-their ends. `--paper`: batch 64, 16 channels, 8 cells.
+`darts` runs in its own (32 px), and gates of ProxylessNAS in both. All take turns in every repeat; printed
+is the least CPU time of the repeats. Rows that draw what runs are timed over the same eight draws each time.
+`--reference`: a check-out of github.com/khanrc/pt.darts; a ratio is that of one repeat, and printed are the
+median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells.
+
+The floor: MACs at the best rate of a dense product (x FLOPs), and every kind of work at its own best rate,
+memory traffic too (x roofline); see `floor.py`.
 """
 
 from __future__ import annotations
@@ -246,8 +249,8 @@ def main() -> None:
         print(f"repeat {repeat + 1} of {asked.repeats}", file=sys.stderr, flush=True)
     rows = rows_of(found, rates)
     print(f"batch {asked.batch}, {asked.channels} channels, {asked.cells} cells, {asked.threads} thread(s), "
-          f"{SIZE} px; {rates.dense_macs / 1e9:.1f} GMAC/s dense, {rates.depthwise_macs / 1e9:.1f} depthwise, "
-          f"{rates.moved_bytes / 1e9:.1f} GB/s")  # fmt: skip
+          f"{SIZE} px; {rates.dense_macs / 1e9:.1f} GMAC/s dense, {rates.depthwise_macs / 1e9:.1f} GMAC/s "
+          f"depthwise, {rates.moved_bytes / 1e9:.1f} GB/s")  # fmt: skip
     print(table(rows))
     if asked.json:
         document = {"facts": facts(asked), "rates": {k: getattr(rates, k) for k in Rates.__slots__},

@@ -1,10 +1,10 @@
 """pt.darts (github.com/khanrc/pt.darts) from a check-out: its search network and its architect, on a CPU.
 
-Its `search.py` cannot be imported (it reads the command line and wants a GPU), so one turn of its training loop
-is spelt out here, on its own network, architect and optimisers; their settings are the defaults of its
-`config.py`. Left out, which favours it: moving batches, accuracies, logging. Its first order is the validation
-loss differentiated by the alphas alone, as its architect takes all its gradients; DARTS's own code calls
-`backward`, which computes the gradients of the weights too and throws them away.
+Its `search.py` cannot be imported (it reads the command line and wants a GPU), so one turn of its training
+loop is spelt out here, on its own network, architect and optimisers; their settings are the defaults of its
+`config.py`. Left out, which favours it: moving batches, accuracies, logging. Its first order is the
+validation loss differentiated by the alphas alone, as its architect takes all its gradients; DARTS's own
+code calls `backward`, which computes the gradients of the weights too and throws them away.
 """
 
 from __future__ import annotations

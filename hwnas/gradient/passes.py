@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ def on_device(mix: Mix, device: torch.device) -> Mix:
 
 def use_bf16(supernet: nn.Module) -> None:
     """From now on `run_mix` runs it under autocast to bfloat16; the loss stays in the type of the images."""
-    supernet.bf16 = True
+    cast(Any, supernet).bf16 = True
 
 
 def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:

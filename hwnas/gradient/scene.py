@@ -158,7 +158,8 @@ def twice(scene: Scene, instead: str) -> Iterator[None]:
         if not any(said in str(error) for said in ("not implemented", "twice", "double backward")):
             raise
         raise UsageError(
-            f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); {instead}"
+            f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); "
+            f"{instead}"
         ) from error
 
 
