@@ -1,11 +1,11 @@
 """CPU time of one search step (arch step and weight step) of every method, and of pt.darts in the same run.
 
     python benchmarks/search_step.py [--methods NAME ...] [--reference DIR] [--compile] [--json FILE]
-        [--batch 16] [--channels 8] [--cells 5] [--threads 1] [--repeats 5] [--paper]
+        [--batch 16] [--channels 8] [--cells 5] [--threads 1] [--repeats 5] [--draws 8] [--paper]
 
 Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is meant for another space than
 `darts` runs in its own (32 px), and gates of ProxylessNAS in both. All take turns in every repeat; printed
-is the least CPU time of the repeats. Rows that draw what runs are timed over the same eight draws each time.
+is the least CPU time of the repeats. Rows that draw what runs are timed over the same draws (8) each time.
 `--reference`: a check-out of github.com/khanrc/pt.darts; a ratio is that of one repeat, and printed are the
 median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells.
 
@@ -39,7 +39,7 @@ from hwnas.gradient.supernets import stage_supernets
 from hwnas.spaces import load_space
 from targets.errors import HwnasError
 
-SIZE, CLASSES, DRAWS, STEPS = 32, 10, 8, 1000
+SIZE, CLASSES, STEPS = 32, 10, 1000
 SPACES = {
     "proxyless": ("proxyless", "darts"),
     "proxyless-full": ("proxyless", "darts"),
@@ -132,26 +132,32 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
 
         return run
 
-    n = DRAWS if _draws(search) else 1
+    n = asked.draws if _draws(search) else 1
     return Subject(row.name + ", compiled" * compiled, space_name, [step(d) for d in range(n)])
 
 
 def _draws(search: GradientSearch) -> bool:
     """Whether what runs differs from step to step."""
-    scene, seen = search._scene(0), set()
-    for seed in range(DRAWS):
+    scene = search._scene(0)
+
+    def active(seed: int) -> list[Any]:
         search.generator.manual_seed(seed)
-        for place in (scene.relax.weight, scene.relax.arch):
-            seen.add((place, search.policy.draw(place, scene.moment).active))
-    return len(seen) > 2 or search.method.weight_rule.name == "sandwich"
+        places = (scene.relax.weight, scene.relax.arch)
+        return [search.policy.draw(place, scene.moment).active for place in places]
+
+    return active(0) != active(1) or search.method.weight_rule.name == "sandwich"
 
 
 def subjects(asked: argparse.Namespace) -> list[Subject]:
     found = []
     for name in asked.methods or METHODS:
+        row = find_method(name)
         for space in SPACES.get(name, ("darts",)):
             for compiled in (False, True) if asked.compile else (False,):
-                found.append(ours(find_method(name), space, asked, compiled))
+                try:
+                    found.append(ours(row, space, asked, compiled))
+                except HwnasError as error:
+                    print(f"{name} ({space}) is not timed: {error}", file=sys.stderr)
     if asked.reference:
         made = pt_darts.steps(
             asked.reference, lambda i: Noise(asked.batch, i).at(0), asked.channels, asked.cells
@@ -165,7 +171,7 @@ def facts(asked: argparse.Namespace) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": platform.processor() or platform.machine(),
-        **{k: getattr(asked, k) for k in ("batch", "channels", "cells", "threads", "repeats")},
+        **{k: getattr(asked, k) for k in ("batch", "channels", "cells", "threads", "repeats", "draws")},
         "image_size": SIZE,
     }
 
@@ -220,7 +226,8 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--methods", nargs="+", help="names or TOML files; default: all rows")
-    for name, default in (("batch", 16), ("channels", 8), ("cells", 5), ("threads", 1), ("repeats", 5)):
+    numbers = {"batch": 16, "channels": 8, "cells": 5, "threads": 1, "repeats": 5, "draws": 8}
+    for name, default in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--paper", action="store_true", help="batch 64, 16 channels, 8 cells")
     parser.add_argument("--reference", type=Path, help="a check-out of pt.darts")
