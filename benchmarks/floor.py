@@ -78,8 +78,8 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def count(step: Callable[[], object]) -> Work:
-    """The work of one call."""
-    with _Count() as counter:
+    """The work of one call, uncompiled."""
+    with torch.compiler.set_stance("force_eager"), _Count() as counter:
         step()
     return counter.work
 
