@@ -202,6 +202,12 @@ def search(
         bool | None, typer.Option("--alpha-history", help="Write alpha_<kind>_history.npy of the cells too.")
     ] = None,
     device: Annotated[str | None, _option("Where to train, cpu or cuda", "device")] = None,
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16", help="Gradient search in bfloat16, with --device cuda.")
+    ] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile", help="Gradient search with compiled cells (torch.compile).")
+    ] = None,
     workers: Annotated[int | None, _option("Training processes; default one per core")] = None,
     minutes: Annotated[float | None, _option("Overall limit that the stages share; default none")] = None,
     config: Annotated[Path | None, _option("TOML file of these options; options given here win")] = None,

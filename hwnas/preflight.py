@@ -48,6 +48,10 @@ def _check_space(config: SearchConfig, method: Method) -> None:
         config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
     )
     require_fit(space, method)
+    if config.bf16 or config.compile:
+        from .gradient.speed import require_speed
+
+        require_speed(space, config.device, bf16=config.bf16, compiled=config.compile)
     if config.alpha_history:
         require_cells(space)
 

@@ -31,6 +31,7 @@ class Searcher:
         architecture that is returned meets the constraint either way.
     path: of the images. limit: at most so many of them. home: of tables and data. out: of the run; the same
         search in the same folder goes on where it stopped. trackers: tensorboard, mlflow.
+    bf16: convolutions in bfloat16, on CUDA only. compile: the cells through torch.compile, where edges mix.
     """
 
     dataset: str = "cifar10"
@@ -51,6 +52,8 @@ class Searcher:
     download: bool = False
     seed: int = 0
     device: str = "cpu"
+    bf16: bool = False
+    compile: bool = False
     profile_minutes: float = 0.8
     home: str | Path | None = None
     out: str | Path | None = None

@@ -16,6 +16,7 @@ from ..genotype import write_genotype
 from ..gradient.decode import require_reachable
 from ..gradient.search import GradientSearch
 from ..gradient.settings import SearchSettings
+from ..gradient.speed import require_speed
 from ..gradient.supernets import require_fit, stage_supernets
 from ..runs.checkpoints import Checkpoints
 from ..runs.log import Log
@@ -55,6 +56,7 @@ def run_search(asked: Searcher) -> SearchResult:
     )  # fmt: skip
     space = space_for(asked.space_name, data)
     require_fit(space, method)
+    require_speed(space, asked.device, bf16=asked.bf16, compiled=asked.compile)
     budgets = asked.all_budgets()
     table = None
     if any(b.metric == "latency_ms" for b in budgets):
@@ -128,6 +130,8 @@ def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) ->
         epoch_steps=train.steps_per_epoch,
         seed=asked.seed,
         objective=asked.objective(),
+        bf16=asked.bf16,
+        compile=asked.compile,
         ranked=0,  # the decoding of the paper, not the best of some samples
     )
     return GradientSearch(

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from targets.errors import UsageError
 
 from ..registry import Registry
-from .scene import Scene, arch_score
+from .scene import Scene, arch_score, frozen, twice
 
 
 class Callback(Protocol):
@@ -78,7 +78,13 @@ def largest_eigenvalue(scene: Scene, iterations: int) -> float:
     """Of the Hessian of the arch step's objective by the policy, by power iteration."""
     parameters = list(scene.policy.parameters())
     drawn = scene.policy.draw(scene.relax.arch, scene.moment)
-    total = arch_score(scene, drawn, scene.val()).score.total
+    with twice(scene, "choose a method without stop_on_curvature, such as darts-2"):
+        with frozen(scene.supernet):
+            total = arch_score(scene, drawn, scene.val()).score.total
+        return _power_iteration(total, parameters, iterations)
+
+
+def _power_iteration(total: Tensor, parameters: list[nn.Parameter], iterations: int) -> float:
     first = torch.autograd.grad(total, parameters, create_graph=True, allow_unused=True)
     pairs = [(p, g) for p, g in zip(parameters, first, strict=True) if g is not None and g.requires_grad]
     if not pairs:

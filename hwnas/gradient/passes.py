@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,14 +48,20 @@ def on_device(mix: Mix, device: torch.device) -> Mix:
     return replace(mix, weights=tuple(w.to(device) for w in mix.weights), edge_weights=edges)
 
 
+def use_bf16(supernet: nn.Module) -> None:
+    """From now on `run_mix` runs it under autocast to bfloat16; the loss stays in the type of the images."""
+    cast(Any, supernet).bf16 = True
+
+
 def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
     """Logits (b, n_classes) of the supernet under `mix`, which may live on another device.
 
     tensors: stand in for the supernet's own of these names.
     """
     mix = on_device(mix, x.device)
-    logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
-    return logits
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
+        logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
+    return logits.to(x.dtype)
 
 
 def weight_pass(

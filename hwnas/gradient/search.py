@@ -37,6 +37,7 @@ from .relax import Moment
 from .restrict import Kept, everything, shrink
 from .scene import ArchPass, Scene
 from .settings import SearchSettings
+from .speed import require_speed, speed_up
 from .supernets import Rewrappable, SupernetFactory, carry_over, copies_of
 from .timetable import Slot, Timetable
 from .warmup import extremes
@@ -76,6 +77,7 @@ class GradientSearch:
         Supernet: the start, of which each stage that begins anew takes a copy, or what makes one per stage.
         """
         require_reachable(space, costs, budgets)
+        require_speed(space, device, bf16=settings.bf16, compiled=settings.compile)
         self.space, self.costs, self.budgets = space, costs, tuple(budgets)
         self.method, self.settings, self.device = method, settings, torch.device(device)
         self.train, self.val = train, val
@@ -160,12 +162,14 @@ class GradientSearch:
                 lr=self._arch_lr(index),
                 betas=self.method.arch.betas,
                 weight_decay=self.method.arch.weight_decay,
+                foreach=True,
             )
         self.policy.restrict(kept)
         if index == 0 or stage.start != "same":
             made = self._factory(stage).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             if index and stage.start == "widened":
                 carry_over(self.supernet, made)
+            speed_up(made, bf16=self.settings.bf16, compiled=self.settings.compile)
             self.supernet = made.train()
             self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
             own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights)

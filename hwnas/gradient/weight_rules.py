@@ -15,7 +15,7 @@ from torch import Tensor
 from ..mix import Mix
 from ..registry import Registry
 from .passes import Pass, weight_pass
-from .scene import Scene, leaves_of, training_loss
+from .scene import Scene, frozen, leaves_of, training_loss
 
 WEIGHT_RULES: Registry[Callable[..., Pass]] = Registry("weight rule")
 
@@ -45,7 +45,8 @@ def adversarial(scene: Scene, *, eps: float = 0.03, steps: int = 7) -> Pass:
     ]
     for _ in range(steps):
         mix, leaves = leaves_of(_perturbed(drawn, noise))
-        loss, _ = training_loss(scene, mix, batch)
+        with frozen(scene.supernet):
+            loss, _ = training_loss(scene, mix, batch)
         weights = leaves[: len(noise)]
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         noise = [
