@@ -15,14 +15,15 @@ import pytest
 import torch
 from torch import nn
 
+import lut
 from hwnas.data import Data, eval_batches, load_data
 from hwnas.exporting.export import Exported, export_model, onnx_accuracy, open_model
 from hwnas.exporting.int8 import CALIBRATION_IMAGES, calibration, export_int8, int8_path
 from hwnas.exporting.onnx_score import onnx_logits, open_session
-from hwnas.pipeline import evaluation
+from hwnas.pipeline import Work, evaluation
 from hwnas.runs.log import Log
 from lut.models.quantise import quantised
-from targets import load_target
+from targets import Target, load_target
 from targets.errors import DamagedFileError
 
 
@@ -183,3 +184,22 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         measured["test_accuracy"],
         measured["val_accuracy"],
     )
+
+
+@pytest.mark.parametrize("target", ["host", "host-int8"])
+def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
+    target: str, model: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, bytes] = {}
+
+    def measure(of: Target, files: dict[str, bytes], **_: Any) -> dict[str, Any]:
+        asked.update(files)
+        return {}
+
+    monkeypatch.setattr(lut, "measure", measure)
+    work = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
+    source = model.onnx.read_bytes()
+    Work.measure(work, {"a": source})  # type: ignore[arg-type]
+    operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}
+    assert ("QuantizeLinear" in operators) == (target == "host-int8")
+    assert (asked["a"] == source) == (target == "host")
