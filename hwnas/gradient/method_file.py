@@ -26,8 +26,9 @@ from typing import Any, TypeVar
 from targets.errors import UsageError, did_you_mean
 
 from ..registry import Part, part
-from .method import Method, Stage, Term, relax
+from .method import Method, Term, relax
 from .methods import METHODS
+from .stage import Stage
 
 _MAX_BYTES = 1_000_000
 
@@ -110,7 +111,14 @@ def _stage(value: Any, where: str) -> Stage:
         table["temperature"] = _pair(table["temperature"], f"{where}: temperature")
     if table.get("arch_every") == 0:  # TOML has no null
         table["arch_every"] = None
-    for key in ("share", "frozen", "options"):
+    if "elastic" in table:
+        sizes = _typed(table["elastic"], dict, f"{where}: elastic")
+        table["elastic"] = tuple(
+            (name, _typed(n, int, f"{where}: elastic.{name}")) for name, n in sizes.items()
+        )
+    if "weight_rule" in table:
+        table["weight_rule"] = _part(table["weight_rule"], f"{where}: weight_rule")
+    for key in ("share", "frozen", "options", "lr"):
         if key in table:
             table[key] = _number(table[key], f"{where}: {key}")
     for key in ("arch_every", "cells"):

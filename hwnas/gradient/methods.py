@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..registry import Registry, part
-from .method import Method, Published, Stage, Term, relax
+from .method import Method, Published, Term, relax
 from .optim import AdamSettings, SGDSettings
+from .progressive import OFA_LR, OFA_STAGES, P_DARTS_STAGES
+from .stage import Stage
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -75,24 +77,12 @@ variant(
 _ALPHA_6E4 = AdamSettings(lr=6e-4, betas=(0.5, 0.999), weight_decay=1e-3)
 
 
-def _progressive(n: int, cells: int, options: float, p0: float) -> Stage:
-    return Stage(
-        f"stage {n}",
-        frozen=0.4,
-        start="fresh",
-        cells=cells,
-        options=options,
-        edges=(("skip_dropout", part("skip_dropout", p0=p0)),),
-    )
-
-
 variant(
     DARTS,
     "p-darts",
     "P-DARTS: deeper networks with fewer options in three stages, dropout and a limit on skips",
     paper="Chen et al. 2019, Progressive DARTS, arXiv 1904.12760",
-    # Options per edge: 8, 5, 3. Dropout as in the paper for CIFAR-10; the code's README has 0.1, 0.4, 0.7.
-    stages=(_progressive(1, 5, 1.0, 0.0), _progressive(2, 11, 5 / 8, 0.4), _progressive(3, 17, 3 / 8, 0.7)),
+    stages=P_DARTS_STAGES,
     weights=SGDSettings(lr=0.025, min_lr=0.0, nesterov=False, weight_decay=3e-4, clip=5.0),
     arch=_ALPHA_6E4,
     decode=part("limit_skips", n=2),
@@ -215,6 +205,9 @@ variant(
     "ENAS, macro: operation and skips of each layer",
     policy=part("controller", tanh=1.5, op_reduce=1.0),
     hypergradient=part("reinforce", samples=20, decay=0.99, entropy=1e-4),
+    regularisers=(Term(part("skip_target", target=0.4), (0.8, 0.8)),),
+    # One epoch of weights (350 steps of batch 128), then 50 controller steps.
+    stages=(Stage("search", arch_every=7),),
     weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0),
     arch=AdamSettings(lr=0.001, betas=(0.0, 0.999), weight_decay=0.0),
     published=Published(epochs=310, batch_size=128, cells=12, channels=36),
@@ -329,7 +322,7 @@ variant(
     paper="Zela et al. 2020, Understanding and robustifying DARTS, arXiv 1909.09656",
     callbacks=(part("stop_on_curvature", window=5, ratio=0.75),),
 )
-variant(
+ELASTIC = variant(
     PROXYLESS,
     "elastic",
     "Elastic supernet: the largest network teaches the smallest and two sampled ones; no policy learns",
@@ -342,6 +335,17 @@ variant(
     decode=part("sample_and_rank", n=10),
     weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),
     published=Published(epochs=360, batch_size=2048),
+)
+
+variant(
+    ELASTIC,
+    "ofa",
+    "Once-for-all: progressive shrinking of kernel, depth and width, taught by the largest network",
+    paper="Cai et al. 2020, Once-for-all, arXiv 1908.09791",
+    weight_rule=part("plain"),
+    stages=OFA_STAGES,
+    weights=SGDSettings(lr=OFA_LR, weight_decay=3e-5, clip=None),
+    published=Published(epochs=590, batch_size=64),
 )
 variant(
     DARTS,

@@ -13,7 +13,7 @@ step, validation (`method.PlaceParts`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -206,7 +206,8 @@ def sampled(logits: Sequence[Tensor], moment: Moment) -> Mix:
                 drawn = _draw(p, moment, 1)[0]
                 arch[e] = real[e][drawn]
                 log_probs.append(p[drawn].log())
-    return single(logits, arch, torch.stack(log_probs).sum())
+    mix = single(logits, arch, torch.stack(log_probs).sum())
+    return replace(mix, chances=tuple(probabilities))
 
 
 @RELAXATIONS.add("uniform")

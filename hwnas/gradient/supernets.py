@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from targets.errors import UsageError
@@ -15,7 +14,9 @@ from targets.errors import UsageError
 from ..networks.wrappers import Wrapper
 from ..space import NetworkSpace, Space
 from ..spaces.cells import CellSpace
-from .method import Method, Stage
+from .method import Method
+from .restrict import within
+from .stage import Stage
 
 SupernetFactory = Callable[[Stage], nn.Module]
 """The supernet that a stage searches: its depth, the wrappers of its edges."""
@@ -52,16 +53,6 @@ class Rewrappable(Protocol):
         """Change the values of the wrappers that it was made with."""
 
 
-def carry_over(old: nn.Module, new: nn.Module) -> None:
-    """Copy what tensors of a name share: the first entries along each axis (DrNAS widens channels)."""
-    have = old.state_dict()
-    with torch.no_grad():
-        for name, tensor in new.state_dict().items():
-            if name in have and have[name].ndim == tensor.ndim:
-                part = tuple(slice(min(a, b)) for a, b in zip(have[name].shape, tensor.shape, strict=True))
-                tensor[part] = have[name][part]
-
-
 def copies_of(supernet: nn.Module, method: Method) -> SupernetFactory:
     """Copies of one supernet; UsageError for a stage that wraps edges."""
 
@@ -82,7 +73,9 @@ def needs_own(method: Method) -> bool:
 
 
 def require_fit(space: Space, method: Method) -> None:
-    """UsageError for a method whose stages need cells in a space that has none."""
+    """UsageError for a method whose stages need cells, or sizes, in a space that has none."""
+    for stage in method.stages:
+        within(space, stage.elastic, f"method {method.name}, stage {stage.name}")
     if needs_own(method) and not isinstance(space, CellSpace):
         raise UsageError(
             f"method {method.name} works on the edges or the depth of cells, which space {space.name} does "

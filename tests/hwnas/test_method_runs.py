@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.budget import Budget
-from hwnas.gradient.method import Stage
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import strongest
 from hwnas.gradient.optim import DivergedError
 from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import carry_over, stage_supernets
+from hwnas.gradient.stage import Stage
+from hwnas.gradient.starts import carry_over
+from hwnas.gradient.supernets import stage_supernets
 from hwnas.networks.wrappers import Wrapper, Wrapping
 from hwnas.registry import part
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space

@@ -12,10 +12,13 @@ import pytest
 import torch
 
 from hwnas.gradient.controller import Controller
-from hwnas.gradient.method import Method, Stage, relax
+from hwnas.gradient.method import Method, relax
 from hwnas.gradient.methods import DARTS, METHODS, add_method
 from hwnas.gradient.regularisers import REGULARISERS, View
+from hwnas.gradient.relax import dense
+from hwnas.gradient.stage import Stage
 from hwnas.gradient.timetable import Timetable
+from hwnas.mix import Choice
 from hwnas.registry import part
 from hwnas.testing.toy_cell import KEEP, OPERATIONS, cell_costs
 from hwnas.testing.watched import Ran, craft, hurtful_decoding, none_first
@@ -279,8 +282,15 @@ def enas_prior(ran: Ran) -> None:
 
 
 def enas_macro(ran: Ran) -> None:
-    enas(ran, 20)
+    enas(ran, 20, intervals=7)
     assert isinstance(ran.policy, Controller) and ran.policy._scales == (1.5, 1.5)
+    # a skip into a second layer, two into a third, each of p = 1/2: KL 0.5 log(0.5/0.4) + 0.5 log(0.5/0.6)
+    skips = tuple(Choice(f"layer{n}.{i}", ("none", "skip_connect")) for n, i in ((1, 0), (2, 0), (2, 1)))
+    even = dense((torch.full((2,), 0.5),) * 3)
+    (term,) = ran.search.objective.regularisers
+    assert term.weight.at(0.5) * float(term.term(View(even, even, (), skips))) == pytest.approx(
+        0.8 * (0.0204110 + 2 * 0.0204110) / 2, rel=1e-4
+    )
 
 
 def temperature(ran: Ran, start: float, end: float) -> None:
@@ -413,6 +423,38 @@ def elastic(ran: Ran) -> None:
     assert ran.decode(craft(ran.space, drawn="weak")) == none_first(ran.space, "weak")
 
 
+def ofa(ran: Ran) -> None:
+    """The largest sizes, then smaller kernels, depths, widths; the largest network teaches 1, 2, 2, 4, 4.
+
+    In the toy `sep_conv` is the largest; a skip is less depth, by one step at node 3, by two at node 2;
+    `weak` has a smaller kernel in normal cells, in reduction cells less width, by two steps at node 3.
+    """
+    stages = [[s for i, s in enumerate(ran.steps) if ran.search.timetable.at(i).index == n] for n in range(6)]
+    assert [{len(s.calls) for s in stage} for stage in stages] == [{1}, {2}, {3}, {3}, {5}, {5}]
+    assert not any(s.moved for s in ran.steps)
+    for n, stage in enumerate(stages):
+        for call in (c for s in stage for c in s.calls):
+            assert call.mix.arch is not None and ran.space.valid(call.mix.arch)
+            for choice, option in zip(ran.choices, call.mix.arch, strict=True):
+                (kind, late) = choice.name.split(".")[0], choice.name.endswith("3")
+                first = {
+                    "skip_connect": 2 if late else 3,
+                    "weak": 1 if kind == "normal" else 5 if late else 4,
+                }
+                assert n >= first.get(OPERATIONS[option], 0)
+        for step in stage if n else ():
+            teacher = step.calls[0].mix.arch or ()
+            assert teacher.count(OPERATIONS.index("sep_conv")) == 8 and teacher.count(0) == 2
+        if n:
+            assert torch.equal(stage[0].calls[0].classify, ran.classify_after[ran.steps.index(stage[0]) - 1])
+    drawn = {o for s in stages[5] for c in s.calls for o in c.mix.arch or ()}
+    assert drawn == set(ALL)
+    assert [net.sorted for net in ran.nets] == [0, 0, 0, 0, 1, 0]
+    assert ran.search.weights.settings.lr == pytest.approx(7.5e-3)
+    is_architecture(ran, "epoch")
+    assert ran.decode(craft(ran.space, drawn="weak")) == none_first(ran.space, "weak")
+
+
 SIGNATURES: dict[str, Callable[[Ran], None]] = {
     "darts": darts,
     "darts-2": darts_2,
@@ -445,11 +487,15 @@ SIGNATURES: dict[str, Callable[[Ran], None]] = {
     "darts-pt": darts_pt,
     "robust-darts": robust_darts,
     "elastic": elastic,
+    "ofa": ofa,
     "fbnet": fbnet,
 }
 
 PARTS = ("policy", "hypergradient", "weight_rule", "regularisers", "decode", "callbacks")
-STAGE_PARTS = ("frozen", "arch_every", "temperature", "start", "cells", "options", "edges")
+STAGE_PARTS = (
+    *("frozen", "arch_every", "temperature", "start", "lr"),
+    *("cells", "options", "elastic", "edges", "weight_rule"),
+)
 """What makes an algorithm; the other fields are constants and text."""
 
 
