@@ -25,7 +25,7 @@ class Choice:
     """One decision: exactly one of `options`.
 
     Choices that share a `node` are the edges that enter it, and an architecture keeps exactly `keep`
-    of them: the others are `NONE`. Without a node every option is free.
+    of them: the others are `NONE`. Without a node, or with keep 0, every option is free.
     """
 
     name: str

@@ -29,8 +29,10 @@ class Searcher:
     accuracy_weight, latency_weight: with both, loss + latency_weight / accuracy_weight * (latency /
         constraint - 1) is minimised; with neither, the constraint is met by a multiplier that adapts. The
         architecture that is returned meets the constraint either way.
-    path: of the images. limit: at most so many of them. home: of tables and data. out: of the run; the same
-        search in the same folder goes on where it stopped. trackers: tensorboard, mlflow.
+    path: of the images. limit: at most so many of them. val_share: part of the images that do not test which
+        the policy learns from, the weights from the others; None: as published (half, for DARTS). home: of
+        tables and data. out: of the run; the same search in the same folder goes on where it stopped.
+        trackers: tensorboard, mlflow.
     """
 
     dataset: str = "cifar10"
@@ -48,6 +50,7 @@ class Searcher:
     image_size: int | None = None
     path: str | Path | None = None
     limit: int | None = None
+    val_share: float | None = None
     download: bool = False
     seed: int = 0
     device: str = "cpu"
@@ -65,6 +68,11 @@ class Searcher:
                 raise UsageError(
                     f"{type(self).__name__}: {name} must be a whole number from 1, got {value!r}"
                 )
+        for name in ("latency_constraint", "accuracy_weight", "latency_weight", "val_share"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise UsageError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
+        self.all_budgets()
         weights = (self.accuracy_weight, self.latency_weight)
         if (None in weights) != (weights == (None, None)):
             raise UsageError(f"{type(self).__name__}: give accuracy_weight and latency_weight together")
@@ -115,8 +123,8 @@ class Searcher:
         return space_name(self.search_space)
 
     def row(self) -> Method:
-        """The row of the table of methods."""
-        return find_method(self.method)
+        """The row of the table of methods, with its warm-up: the weights are fresh."""
+        return find_method(self.method).from_fresh()
 
     def all_budgets(self) -> list[Budget]:
         """The latency constraint, then the other budgets."""
@@ -158,7 +166,7 @@ class ENASSearcher(Searcher):
     def row(self) -> Method:
         """The row for micro or for macro."""
         macro = self.method == "enas" and self.space_name == "enas-macro"
-        return find_method("enas-macro" if macro else self.method)
+        return find_method("enas-macro" if macro else self.method).from_fresh()
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def run_search(asked: Searcher) -> SearchResult:
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,
         home=home, limit=asked.limit, download=asked.download,
+        val_share=asked.val_share or method.published.val_share,
     )  # fmt: skip
     space = space_for(asked.space_name, data)
     require_fit(space, method)

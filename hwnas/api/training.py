@@ -17,7 +17,7 @@ from ..mix import Arch
 from ..networks.cells import CellNetwork
 from ..runs.log import Log
 from ..space import NetworkSpace
-from ..spaces.darts import DartsSpace
+from ..spaces.darts import DartsSpace, is_large
 from ..traces.alphas import arch_at, read_alphas
 from ..traces.drawings import best_form, drawings
 from ..training.recipe import Recipe
@@ -35,7 +35,8 @@ class Training:
 
     architecture: a genotype in any form. alphas, epoch: instead of it, alphas.npz of a search and the epoch,
     counted from 1 (None: the last). cells, channels: of the deployed network of a cell space; None: as
-    published. recipe: None takes `Recipe.evaluation`. The other fields are those of `Searcher`.
+    published. recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`. The other fields are
+    those of `Searcher`.
     """
 
     architecture: str | None = None
@@ -127,7 +128,8 @@ def train_architecture(asked: Training) -> TrainedArchitecture:
 
 
 def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> Job:
-    recipe = asked.recipe or Recipe.evaluation(asked.epochs, asked.batch_size)
+    published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
+    recipe = asked.recipe or published(asked.epochs, asked.batch_size)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -87,12 +87,16 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user."""
+    """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user.
+
+    val_share: part of the training images that the policy learns from, the weights from the others.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     cells: int = 8
     channels: int = 16
+    val_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ class Method:
         have no costs (DARTS) or a target that they may miss (ProxylessNAS), so it is `budget` for all.
     objective_published: the paper's own, with its constants; None where costs were no part of it.
     weight_rule: what a weight step trains. callbacks: what watches and may stop or freeze.
+    warmup: stages before the others, where a search starts from untrained weights (`from_fresh`); its epochs
+        come on top of the published ones.
     """
 
     name: str
@@ -115,6 +121,7 @@ class Method:
     hypergradient: Part = field(default_factory=lambda: part("first_order"))
     weight_rule: Part = field(default_factory=lambda: part("plain"))
     stages: tuple[Stage, ...] = (Stage("search"),)
+    warmup: tuple[Stage, ...] = ()
     objective: Part = field(default_factory=lambda: part("budget"))
     objective_published: Part | None = None
     regularisers: tuple[Term, ...] = ()
@@ -122,6 +129,15 @@ class Method:
     callbacks: tuple[Part, ...] = ()
     label_smoothing: float = 0.0
     published: Published = Published()
+
+    def from_fresh(self) -> Method:
+        """The row for a search from untrained weights: the warm-up, then its stages with their own cosine."""
+        if not self.warmup:
+            return self
+        first, *others = self.stages
+        made = replace(self, stages=(*self.warmup, replace(first, start="widened"), *others), warmup=())
+        epochs = round(self.published.epochs * made.total_share / self.total_share)
+        return replace(made, published=replace(self.published, epochs=epochs))
 
     def make_policy(self, choices: Sequence[Choice], generator: torch.Generator) -> Policy:
         """A fresh policy over the choices."""
@@ -168,17 +184,18 @@ class Method:
 
     def check(self) -> None:
         """UsageError for a name or an option that does not exist."""
+        every = (*self.warmup, *self.stages)
         for registry, parts in (
             (RELAXATIONS, self.relax.parts.values()),
             (POLICIES, (self.policy,)),
             (HYPERGRADIENTS, (self.hypergradient,)),
-            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in self.stages if s.weight_rule)]),
+            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in every if s.weight_rule)]),
             (DECODERS, (self.decode,)),
             (CALLBACKS, self.callbacks),
             (REGULARISERS, [t.regulariser for t in self.regularisers]),
             (COST_TERMS, [self.objective, *filter(None, [self.objective_published])]),
-            (SCHEDULES, [p for s in self.stages for _, p in s.edges]),
-            (WRAPPERS, [part(name) for s in self.stages for name, _ in s.edges]),
+            (SCHEDULES, [p for s in every for _, p in s.edges]),
+            (WRAPPERS, [part(name) for s in every for name, _ in s.edges]),
         ):
             for p in parts:
                 check_part(registry, p, f"method {self.name}")
@@ -191,17 +208,38 @@ class Method:
                     "so it can have no lr of its own; give it start = 'widened'"
                 )
 
+    @property
+    def summary(self) -> str:
+        """Its parts by name in one line: policy, relaxation of the arch and of the weight step, and so on."""
+        places = self.relax.parts
+        relaxed = dict.fromkeys((places["arch"].name, places["weight"].name))
+        rules = dict.fromkeys((s.weight_rule or self.weight_rule).name for s in self.stages)
+        parts = [
+            self.policy.name,
+            " / ".join(relaxed),
+            self.hypergradient.name,
+            *(name for name in rules if name != "plain"),
+            *dict.fromkeys(name for s in self.stages for name, _ in s.edges),
+            *(t.regulariser.name for t in self.regularisers),
+            *(p.name for p in self.callbacks),
+            f"{len(self.stages)} stages" if len(self.stages) > 1 else "",
+            self.decode.name,
+        ]
+        return ", ".join(filter(None, parts))
+
     def describe(self) -> dict[str, Any]:
         """The row as text, for `hwnas methods show` and the run's record."""
         return {
             "name": self.name,
             "title": self.title,
             "paper": self.paper,
+            "parts": self.summary,
             "policy": str(self.policy),
             "relax": {place: str(p) for place, p in self.relax.parts.items()},
             "hypergradient": str(self.hypergradient),
             "weight_rule": str(self.weight_rule),
             "stages": [s.describe(self.total_share) for s in self.stages],
+            "warmup": [s.describe(self.total_share) for s in self.warmup],
             "objective": str(self.objective),
             "objective_published": str(self.objective_published) if self.objective_published else None,
             "regularisers": [str(t) for t in self.regularisers],
@@ -209,11 +247,13 @@ class Method:
             "callbacks": [str(p) for p in self.callbacks],
             "weights": f"SGD lr {self.weights.lr:g} to {self.weights.min_lr:g}, momentum "
             f"{self.weights.momentum:g}, weight decay {self.weights.weight_decay:g}, "
-            f"clip {self.weights.clip}",
+            f"clip {self.weights.clip}"
+            + (f", {self.weights.cycles} cycles" if self.weights.cycles > 1 else ""),
             "arch": f"Adam lr {self.arch.lr:g}, betas {self.arch.betas}, "
-            f"weight decay {self.arch.weight_decay:g}",
+            f"weight decay {self.arch.weight_decay:g}, clip {self.arch.clip or None}",
             "published": f"{self.published.epochs} epochs, batch {self.published.batch_size}, "
-            f"{self.published.cells} cells, {self.published.channels} channels",
+            f"{self.published.cells} cells, {self.published.channels} channels, "
+            f"{self.published.val_share:.0%} of the images for the policy",
             "passes_per_step": round(self.passes(), 2),
         }
 

@@ -104,6 +104,8 @@ def _stage(value: Any, where: str) -> Stage:
     table = dict(_typed(value, dict, where))
     _only(table, tuple(f.name for f in dataclasses.fields(Stage)), where)
     table.setdefault("name", "search")
+    for key in ("name", "start"):
+        _typed(table.get(key, ""), str, f"{where}: {key}")
     if "edges" in table:
         edges = _typed(table["edges"], dict, f"{where}: edges")
         table["edges"] = tuple((name, _part(p, f"{where}: edges.{name}")) for name, p in edges.items())
@@ -152,8 +154,8 @@ def _settings(base: T, value: Any, where: str) -> T:
     fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}  # type: ignore[arg-type]
     _only(table, tuple(fields), where)
     for key, given in table.items():
-        if isinstance(fields[key], bool):
-            _typed(given, bool, f"{where}.{key}")
+        if isinstance(fields[key], (bool, int)):
+            _typed(given, type(fields[key]), f"{where}.{key}")
         else:
             table[key] = _pair(given, f"{where}.{key}") if isinstance(given, list) else given
             if not isinstance(given, list):

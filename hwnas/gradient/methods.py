@@ -84,7 +84,7 @@ variant(
     paper="Chen et al. 2019, Progressive DARTS, arXiv 1904.12760",
     stages=P_DARTS_STAGES,
     weights=SGDSettings(lr=0.025, min_lr=0.0, nesterov=False, weight_decay=3e-4, clip=5.0),
-    arch=_ALPHA_6E4,
+    arch=replace(_ALPHA_6E4, clip=5.0),
     decode=part("limit_skips", n=2),
     published=Published(epochs=75, batch_size=96, cells=5),
 )
@@ -148,13 +148,15 @@ PROXYLESS = add_method(
         paper="Cai et al. 2019, ProxylessNAS, arXiv 1812.00332",
         policy=part("logits", keep_untouched=True),
         relax=relax("sampled", "binary_two", validation="hard"),
-        # The published 40 warm-up epochs of uniform paths are the training of the shared weights.
-        stages=(Stage("search", arch_every=5),),
+        # The policy stays in the first of 120 epochs.
+        stages=(Stage("search", frozen=1 / 120, arch_every=5),),
+        # Paths are uniform as long as the policy is; where there are shared weights, they had this training.
+        warmup=(Stage("warm-up", share=40 / 120, arch_every=None, lr=2.0),),
         weights=SGDSettings(lr=0.025, weight_decay=4e-5, clip=None),
         arch=AdamSettings(lr=1e-3, betas=(0.0, 0.999), weight_decay=0.0),
         objective_published=part("multiply_log", a=0.2, b=0.3),
         label_smoothing=0.1,
-        published=Published(epochs=120, batch_size=256, cells=21, channels=16),
+        published=Published(epochs=120, batch_size=256, cells=21, channels=16, val_share=0.04),
     )
 )
 variant(
@@ -172,6 +174,8 @@ variant(
     policy=part("logits"),
     relax=relax("sampled", validation="hard"),
     hypergradient=part("reinforce", samples=10, decay=0.99),
+    # 300 updates per epoch, which is 4,800 steps of batch 256.
+    stages=(Stage("search", frozen=1 / 120, arch_every=16),),
     objective_published=part("power", w=0.1),
 )
 
@@ -187,10 +191,11 @@ ENAS = add_method(
         hypergradient=part("reinforce", samples=10, decay=0.99, entropy=1e-4),
         # One epoch of weights (280 steps of batch 160), then 30 controller steps.
         stages=(Stage("search", arch_every=9),),
-        weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=1e-4, clip=5.0),
+        # Ten epochs, then each cycle twice as long: 150 epochs in four, the macro space's 310 in five.
+        weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=1e-4, clip=5.0, cycles=4),
         arch=AdamSettings(lr=0.0035, betas=(0.0, 0.999), weight_decay=0.0),
         decode=part("sample_and_rank", n=10),
-        published=Published(epochs=150, batch_size=160, cells=6, channels=20),
+        published=Published(epochs=150, batch_size=160, cells=6, channels=20, val_share=0.1),
     )
 )
 variant(
@@ -208,9 +213,9 @@ variant(
     regularisers=(Term(part("skip_target", target=0.4), (0.8, 0.8)),),
     # One epoch of weights (350 steps of batch 128), then 50 controller steps.
     stages=(Stage("search", arch_every=7),),
-    weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0),
+    weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0, cycles=5),
     arch=AdamSettings(lr=0.001, betas=(0.0, 0.999), weight_decay=0.0),
-    published=Published(epochs=310, batch_size=128, cells=12, channels=36),
+    published=Published(epochs=310, batch_size=128, cells=12, channels=36, val_share=0.1),
 )
 
 variant(
@@ -292,14 +297,14 @@ variant(
     "smooth-darts-rs",
     "SmoothDARTS, random: weights are trained under mixes with uniform noise",
     paper=_SMOOTH_PAPER,
-    relax=relax(part("softmax_noise", eps=0.03), "softmax"),
+    relax=relax(part("softmax_noise", eps=0.03, eps_end=0.3), "softmax"),
 )
 variant(
     DARTS,
     "smooth-darts-adv",
     "SmoothDARTS, adversarial: weights are trained under the worst mix nearby, 7 steps of ascent",
     paper=_SMOOTH_PAPER,
-    weight_rule=part("adversarial", eps=0.03, steps=7),
+    weight_rule=part("adversarial", eps=0.03, eps_end=0.3, steps=7),
 )
 variant(
     DARTS,
@@ -331,10 +336,11 @@ ELASTIC = variant(
     relax=relax("uniform", "softmax", validation="hard"),
     weight_rule=part("sandwich", n=2),
     stages=(Stage("train", arch_every=None),),
+    warmup=(),
     objective_published=None,
     decode=part("sample_and_rank", n=10),
     weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),
-    published=Published(epochs=360, batch_size=2048),
+    published=Published(epochs=360, batch_size=2048, val_share=0.04),
 )
 
 variant(
@@ -345,7 +351,7 @@ variant(
     weight_rule=part("plain"),
     stages=OFA_STAGES,
     weights=SGDSettings(lr=OFA_LR, weight_decay=3e-5, clip=None),
-    published=Published(epochs=590, batch_size=64),
+    published=Published(epochs=590, batch_size=64, val_share=0.01),
 )
 variant(
     DARTS,
@@ -357,5 +363,5 @@ variant(
     objective_published=part("multiply_log", a=0.2, b=0.6),
     weights=SGDSettings(lr=0.1, min_lr=0.0, nesterov=False, weight_decay=1e-4, clip=5.0),
     arch=AdamSettings(lr=0.01, betas=(0.9, 0.999), weight_decay=5e-4),
-    published=Published(epochs=90, batch_size=192, cells=22, channels=16),
+    published=Published(epochs=90, batch_size=192, cells=22, channels=16, val_share=0.2),
 )

@@ -63,12 +63,12 @@ class Weighted(NamedTuple):
 
 @REGULARISERS.add("dal")
 def dal(view: View) -> Tensor:
-    """Mean over the nodes of MSE(m, hard(m)), hard without gradient [1].
+    """Mean over the nodes of MSE(m, hard(m)), m the mean mix whatever is drawn, hard without gradient [1].
 
     All cells count; the published code forgets the reduction cell. A choice without a node is its own.
     """
-    weights = view.drawn.weights
-    arch = strongest(weights, view.drawn.edge_weights, view.choices)
+    weights = view.soft.weights
+    arch = strongest(weights, view.soft.edge_weights, view.choices)
     goals = [
         F.one_hot(torch.tensor(i, device=w.device), len(w)).to(w) for i, w in zip(arch, weights, strict=True)
     ]

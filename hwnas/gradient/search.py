@@ -132,6 +132,8 @@ class GradientSearch:
             return made
 
     def _apply(self, arch: ArchPass) -> None:
+        if self.method.arch.clip:
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.method.arch.clip)
         self.arch_optimizer.step()
         self.arch_optimizer.zero_grad(set_to_none=True)
         self.policy.after_step(arch.found.mix)

@@ -22,7 +22,7 @@ WEIGHT_RULES: Registry[Callable[..., Pass]] = Registry("weight rule")
 
 PASSES: dict[str, Callable[..., float]] = {
     "plain": lambda: 1.0,
-    "adversarial": lambda eps=0.03, steps=7: 1.0 + steps,
+    "adversarial": lambda eps=0.03, eps_end=0.3, steps=7: 1.0 + steps,
     "sandwich": lambda n=2: 2.0 + n,
     "distilled": lambda n=1: 1.0 + n,
 }
@@ -36,14 +36,16 @@ def plain(scene: Scene) -> Pass:
 
 
 @WEIGHT_RULES.add("adversarial")
-def adversarial(scene: Scene, *, eps: float = 0.03, steps: int = 7) -> Pass:
-    """The mix within eps of the drawn one, in each weight, that the network does worst at [1].
+def adversarial(scene: Scene, *, eps: float = 0.03, eps_end: float = 0.3, steps: int = 7) -> Pass:
+    """The mix within e of the drawn one, in each weight, that the network does worst at [1].
 
-    Projected gradient ascent on the weights of the mix from a random start, 2 eps / steps at a time.
+    Projected gradient ascent on the weights of the mix from a random start, 2 e / steps at a time; e goes
+    from eps to eps_end over the search.
     """
     drawn, batch = _draw(scene), scene.train()
+    reach = eps + (eps_end - eps) * scene.moment.progress
     noise = [
-        eps * (2 * torch.rand(w.shape, generator=scene.moment.generator) - 1).to(w) for w in drawn.weights
+        reach * (2 * torch.rand(w.shape, generator=scene.moment.generator) - 1).to(w) for w in drawn.weights
     ]
     for _ in range(steps):
         mix, leaves = leaves_of(_perturbed(drawn, noise))
@@ -51,7 +53,7 @@ def adversarial(scene: Scene, *, eps: float = 0.03, steps: int = 7) -> Pass:
         weights = leaves[: len(noise)]
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         noise = [
-            n if g is None else (n + 2 * eps / steps * g.sign()).clamp(-eps, eps)
+            n if g is None else (n + 2 * reach / steps * g.sign()).clamp(-reach, reach)
             for n, g in zip(noise, gradients, strict=True)
         ]
     return _train(scene, [_perturbed(drawn, noise)])

@@ -30,7 +30,7 @@ class NasBench201Space(CellSpace):
         self, operations: Sequence[str], nodes: int, scale: Scale, search: Scale, file: str | None = None
     ) -> None:
         wiring = cell_wiring(nodes)
-        super().__init__("nasbench201", file, (CELL,), wiring, operations, None, scale, search)
+        super().__init__("nasbench201", file, (CELL,), wiring, operations, 0, scale, search)
 
     def plans(self, scale: Scale) -> list[Plan]:
         """Stem, cells and residual blocks, head with norm and ReLU."""

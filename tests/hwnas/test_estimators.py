@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from hwnas.budget import Budget
-from hwnas.gradient.callbacks import FreezeOperations, largest_eigenvalue
+from hwnas.cost import CostModel
+from hwnas.gradient.callbacks import FreezeOperations, largest_eigenvalue, operations_of
 from hwnas.gradient.controller import Controller
 from hwnas.gradient.method import Term
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.objective import make_objective
+from hwnas.gradient.optim import Part, SGDSettings, WeightOptimizer
 from hwnas.gradient.policy import Logits
 from hwnas.gradient.regularisers import REGULARISERS, View
 from hwnas.gradient.reinforce import Baseline, Reinforce
@@ -26,6 +28,7 @@ from hwnas.gradient.timetable import Timetable
 from hwnas.gradient.weight_rules import WEIGHT_RULES
 from hwnas.mix import Choice, Mix
 from hwnas.registry import bound, part
+from hwnas.spaces import load_space
 from hwnas.testing.scenes import hand_scene
 from hwnas.testing.toy import ToyBatches, ToySupernet, all_archs, toy_costs, toy_space
 from targets.errors import UsageError
@@ -147,13 +150,43 @@ def test_operations_whose_gradients_part_are_trained_no_more() -> None:
     bound(WEIGHT_RULES, part("plain"))(scene)
     callback.before_weights(scene)
     assert set(callback.state["frozen"]) == {n for n, _ in scene.supernet.named_parameters()}
-    assert all(p.grad is None for p in scene.supernet.parameters())
+    before = [p.detach().clone() for p in scene.supernet.parameters()]
+    scene.weights.step(0)
+    assert all(torch.equal(p, was) for p, was in zip(scene.supernet.parameters(), before, strict=True))
     never = FreezeOperations(threshold=-1.1, window=1)
     bound(WEIGHT_RULES, part("plain"))(scene)
     never.before_weights(scene)
     assert never.state["frozen"] == []
     # same batch, same mix: the gradients agree
     assert all(c[0] == pytest.approx(1.0, abs=1e-4) for c in never.state["cosines"].values())
+
+
+def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_learn_on() -> None:
+    """OLES counts operations; the supernet of a cell space stacks those of all edges that leave a state."""
+    space = load_space("nasbench201", image_size=16, in_channels=3, n_classes=4)
+    net = space.supernet(replace(space.search_scale, cells=1, channels=4))
+    x, y = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(4)
+    method = METHODS["oles"]
+    policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
+    scene = hand_scene(method, space, net, policy, CostModel(space), lambda: (x, y))
+    operations = operations_of(net)
+    # three cells of six edges, each with a 1 x 1 and a 3 x 3 convolution
+    assert {len(parts) for parts in operations.values()} == {1} and len(operations) == 3 * 6 * 2
+    callback = FreezeOperations(threshold=-1.1, window=1)
+    first = next(iter(operations))
+    callback.state["frozen"] = [first]
+    before = {n: p.detach().clone() for n, p in operations_at(operations).items()}
+    for step in range(2):
+        bound(WEIGHT_RULES, part("plain"))(scene)
+        callback.before_weights(scene)
+        scene.weights.step(step)
+    moved = {n: not torch.equal(p, before[n]) for n, p in operations_at(operations).items()}
+    assert [n for n, m in moved.items() if not m] == [first]
+    assert set(callback.state["cosines"]) == set(operations) - {first}
+
+
+def operations_at(operations: dict[str, list[Part]]) -> dict[str, torch.Tensor]:
+    return {name: parts[0][0].detach()[parts[0][1]] for name, parts in operations.items()}
 
 
 def test_the_sandwich_trains_the_ends_and_draws_by_distillation() -> None:
@@ -232,3 +265,25 @@ def test_reinforce_hands_regularisers_to_the_policy_as_they_are() -> None:
         assert a.grad is not None  # d logsumexp / da = softmax, mean over three choices
         torch.testing.assert_close(a.grad, 3.0 * a.detach().softmax(0) / 3)
     assert float(out.score.regularisers) == pytest.approx(3.0 * math.log(3), rel=1e-2)
+
+
+def test_warm_restarts_double_their_cosines() -> None:
+    """SGDR with T0 = 10 and a factor of 2: cycles of 10, 20 and 40 epochs, each from 0.05 to 0.0005."""
+    settings = SGDSettings(lr=0.05, min_lr=0.0005, cycles=3)
+    optimizer = WeightOptimizer([torch.nn.Parameter(torch.zeros(1))], settings, 70)
+    for start in (0, 10, 30):
+        assert optimizer.lr_at(start) == pytest.approx(0.05)
+    for middle in (5, 20, 50):
+        assert optimizer.lr_at(middle) == pytest.approx((0.05 + 0.0005) / 2)
+    assert optimizer.lr_at(70) == pytest.approx(0.0005)
+    assert optimizer.lr_at(29) < 0.001 < optimizer.lr_at(9) < 0.002
+    with pytest.raises(UsageError, match="at least one cycle, got 0"):
+        SGDSettings(lr=0.1, cycles=0)
+
+
+def test_the_discretisation_loss_is_of_the_mean_mix_whatever_is_drawn() -> None:
+    """In the published code MSE(softmax(alpha), hard), also where top-k or hard cells run."""
+    view = view_of([0.8, 0.2], [0.4, 0.6])
+    hard = Mix.one_hot(PAIR, (1, 0))
+    found = float(REGULARISERS["dal"](replace(view, drawn=hard)))
+    assert found == pytest.approx((0.04 + 0.16) / 2)

@@ -130,7 +130,8 @@ def test_stages_shrink_and_have_weight_rules_and_rates_of_their_own(tmp_path: Pa
         ("kernel = 2", "kernel = -1", "stage small: lr must be above 0 and the steps of elastic at least 0"),
         ('"distilled"', '"distiled"', "unknown weight rule 'distiled'; .*did you mean 'distilled'"),
         ('start = "widened"', "", "stage small goes on with the optimiser of the one before"),
-        ('"widened"', "3", "stage small: unknown start 3; known: same, widened"),
+        ('"widened"', "3", "stage 2: start must be text, got 3"),
+        ('"widened"', '"wide"', "stage small: unknown start 'wide'; .*did you mean 'widened'"),
     ):
         with pytest.raises(UsageError, match=message):
             load_method(write(tmp_path, text.replace(old, new)))

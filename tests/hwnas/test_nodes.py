@@ -211,3 +211,13 @@ def test_a_space_without_sizes_says_so() -> None:
     require_fit(mobile, METHODS["ofa"])
     with pytest.raises(UsageError, match=r"no kernl that could shrink; .*did you mean 'kernel'"):
         within(mobile, (("kernl", 1),), "test")
+
+
+def test_edges_are_normalised_where_every_edge_is_free_too() -> None:
+    """PC-DARTS, section 3.3, in nasbench201: softmax over the one, two and three edges that enter a node."""
+    choices = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10).choices
+    policy = METHODS["pc-darts"].make_policy(choices, torch.Generator().manual_seed(0))
+    mix = policy.draw(RELAXATIONS["softmax"], Moment(choices, torch.Generator().manual_seed(0)))
+    assert mix.edge_weights is not None
+    sums = [float(mix.edge_weights[a:b].sum()) for a, b in ((0, 1), (1, 3), (3, 6))]
+    assert sums == pytest.approx([1, 1, 1]) and float(mix.edge_weights[1]) == pytest.approx(0.5, abs=0.01)
