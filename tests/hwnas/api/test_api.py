@@ -104,7 +104,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(
     from hwnas.traces import Recorder
 
     def stop(self: Recorder, step: int) -> None:
-        if step == 5:
+        if step == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -133,6 +133,26 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(
 )
 def test_each_searcher_is_a_row_of_the_table(searcher: Searcher, row: str) -> None:
     assert searcher.row().name == row
+
+
+def test_the_policy_learns_from_the_share_of_images_that_the_paper_gives_it(tmp_path: Path) -> None:
+    """DARTS halves the images that do not test; a user may ask for another share."""
+    for share, steps in ((None, 2), (0.25, 3)):
+        found = DARTSSearcher(**TINY | {"val_share": share, "epochs": 1}, out=tmp_path / f"{steps}").search()
+        with (found.folder / "train_stats.csv").open() as file:
+            assert [int(row["step"]) for row in csv.DictReader(file)] == [steps]
+
+
+def test_proxyless_warms_up_where_its_weights_are_fresh(tmp_path: Path) -> None:
+    """40 of 160 epochs: the first of four here."""
+    asked = {k: v for k, v in TINY.items() if k not in ("cells", "channels")}
+    found = ProxylessNASSearcher(**asked | {"epochs": 4, "val_share": 0.5}, out=tmp_path / "run").search()
+    with (found.folder / "train_stats.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["stage"] for r in rows] == ["warm-up", "search", "search", "search"]
+    with np.load(found.folder / "alphas.npz", allow_pickle=False) as alphas:
+        history = alphas["stage2.0"]
+    assert np.allclose(history[0], -np.log(6), atol=0.02) and not np.array_equal(history[0], history[-1])
 
 
 def test_partial_channels_search_through_the_same_door() -> None:
@@ -196,6 +216,9 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         (lambda: DARTSSearcher(dataset="imagenet", path="gone").search(), "path 'gone' does not exist"),
         (lambda: DARTSSearcher(dataset="digits", epochs=0), "epochs must be a whole number from 1"),
         (lambda: DARTSSearcher(accuracy_weight=0.7), "accuracy_weight and latency_weight together"),
+        (lambda: DARTSSearcher(latency_constraint=-1), "budget latency_ms<=-1: the limit must be a finite"),
+        (lambda: DARTSSearcher(latency_constraint="100"), "latency_constraint must be a number, got '100'"),  # type: ignore[arg-type]
+        (lambda: DARTSSearcher(**TINY, val_share=1.0).search(), "val_share 1.0; allowed: between 0 and 1"),
         (lambda: DARTSSearcher(accuracy_weight=1, latency_weight=1), "needs a latency_constraint"),
         (
             lambda: PCDARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
