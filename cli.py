@@ -299,6 +299,7 @@ def train(
     ] = None,
     alphas: Annotated[Path | None, _option("Instead of it, alphas.npz of a search")] = None,
     epoch: Annotated[int | None, _option("Epoch of the alphas, from 1; default the last")] = None,
+    method: Annotated[str | None, _option("Method of that search, to decode the alphas as it does")] = None,
     data: Annotated[
         str, _option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist", "data")
     ] = DEFAULTS.data,

@@ -13,6 +13,7 @@ from ..cost import CostModel
 from ..data import Data, eval_batches
 from ..exporting.export import export_model, open_model
 from ..genotype import read_genotype, write_genotype
+from ..gradient.method_file import find_method
 from ..mix import Arch
 from ..networks.cells import CellNetwork
 from ..runs.log import Log
@@ -34,14 +35,15 @@ class Training:
     """What is trained, on what, how.
 
     architecture: a genotype in any form. alphas, epoch: instead of it, alphas.npz of a search and the epoch,
-    counted from 1 (None: the last). cells, channels: of the deployed network of a cell space; None: as
-    published. recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`. The other fields are
-    those of `Searcher`.
+    counted from 1 (None: the last); method: of that search, whose decoding is used. cells, channels: of the
+    deployed network of a cell space; None: as published. recipe: None takes `Recipe.evaluation`, above 64 px
+    `evaluation_large`. The other fields are those of `Searcher`.
     """
 
     architecture: str | None = None
     alphas: str | Path | None = None
     epoch: int | None = None
+    method: str | None = None
     search_space: str = "darts"
     dataset: str = "cifar10"
     epochs: int = 600
@@ -62,13 +64,14 @@ class Training:
     def __post_init__(self) -> None:
         if (self.architecture is None) == (self.alphas is None):
             raise UsageError("give either a genotype or the alphas of a search to train an architecture of")
-        if self.epoch is not None and self.alphas is None:
-            raise UsageError("an epoch chooses among alphas; give them too")
+        if self.alphas is None and (self.epoch is not None or self.method is not None):
+            raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")
 
     def read(self, space: NetworkSpace) -> Arch:
         """The architecture, in `space`."""
         if self.alphas is not None:
-            return arch_at(space, read_alphas(Path(self.alphas), space), self.epoch)
+            decode = None if self.method is None else find_method(self.method).decode
+            return arch_at(space, read_alphas(Path(self.alphas), space), self.epoch, decode)
         return space.canonical(read_genotype(space, self.architecture or ""))
 
 

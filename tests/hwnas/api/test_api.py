@@ -255,6 +255,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (lambda: Training(), "either a genotype or the alphas"),
         (lambda: Training(architecture=GENOTYPE, epoch=3), "an epoch chooses among alphas"),
+        (lambda: Training(architecture=GENOTYPE, method="p-darts"), "a method decodes them; give the alphas"),
     ],
 )
 def test_bad_input_is_one_clear_error(make: Any, message: str) -> None:
