@@ -25,7 +25,8 @@ class Searcher:
     epochs, batch_size: None takes the published numbers of the method. method: any row of `hwnas methods`, or
         a TOML file. cells, channels: of the network that is searched (cell spaces); None: as published.
     target_platform: the device whose latency counts, as in `hwnas targets list`; `mobile` is `android`.
-    latency_constraint: milliseconds there. budgets: others, as `size_mb<=4`.
+    latency_constraint: milliseconds there. budgets: others, as `size_mb<=4`. energy_table: CSV of key and
+        energy_mj of every block, for a budget on `energy_mj`.
     accuracy_weight, latency_weight: with both, loss + latency_weight / accuracy_weight * (latency /
         constraint - 1) is minimised; with neither, the constraint is met by a multiplier that adapts. The
         architecture that is returned meets the constraint either way.
@@ -45,6 +46,7 @@ class Searcher:
     accuracy_weight: float | None = None
     latency_weight: float | None = None
     budgets: tuple[str, ...] = ()
+    energy_table: str | Path | None = None
     cells: int | None = None
     channels: int | None = None
     image_size: int | None = None
@@ -72,7 +74,8 @@ class Searcher:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 raise UsageError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
-        self.all_budgets()
+        if any(b.metric == "energy_mj" for b in self.all_budgets()) and self.energy_table is None:
+            raise UsageError(f"{type(self).__name__}: a budget on energy_mj needs an energy_table")
         weights = (self.accuracy_weight, self.latency_weight)
         if (None in weights) != (weights == (None, None)):
             raise UsageError(f"{type(self).__name__}: give accuracy_weight and latency_weight together")

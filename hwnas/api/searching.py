@@ -12,15 +12,16 @@ from targets.files import sha256
 
 from ..cost import CostModel
 from ..data import Augment, Batches, Data
+from ..energy import read_energy
 from ..genotype import write_genotype
 from ..gradient.decode import require_reachable
 from ..gradient.search import GradientSearch
 from ..gradient.settings import SearchSettings
-from ..gradient.supernets import require_fit, stage_supernets
+from ..gradient.supernets import published_scale, require_fit, stage_supernets
 from ..runs.checkpoints import Checkpoints
 from ..runs.log import Log
 from ..runs.sealed import read_sealed, write_sealed
-from ..space import NetworkSpace
+from ..space import NetworkSpace, Scale
 from ..spaces import load_space
 from ..traces import Recorder, Traces, check_trackers, read_alphas
 from ..traces.alphas import write_histories
@@ -40,7 +41,10 @@ SAVE_EVERY = 100
 """Steps between checkpoints."""
 _STREAM = 2
 """Of the batches: other draws than those that train shared weights."""
-_PLACES = ("home", "out", "path", "quiet", "download", "trackers", "alpha_history", "profile_minutes")
+_PLACES = (
+    *("home", "out", "path", "energy_table", "quiet", "download"),
+    *("trackers", "alpha_history", "profile_minutes"),
+)
 """Fields that say where things lie or what is shown, not what is searched."""
 
 
@@ -55,22 +59,25 @@ def run_search(asked: Searcher) -> SearchResult:
         val_share=asked.val_share or method.published.val_share,
     )  # fmt: skip
     space = space_for(asked.space_name, data)
-    require_fit(space, method)
+    given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
+    scale = replace(published_scale(space, method), **given)
+    require_fit(space, method, scale)
     budgets = asked.all_budgets()
     table = None
     if any(b.metric == "latency_ms" for b in budgets):
         table = latency_table(
             space, target, home=home, minutes=asked.profile_minutes, seed=asked.seed, log=log
         )
-    costs = CostModel(space, table)
+    energy = None if asked.energy_table is None else read_energy(Path(asked.energy_table), space.blocks())
+    costs = CostModel(space, table, energy)
     require_reachable(space, costs, budgets)
-    question = _question(asked, space, data, table)
+    question = _question(asked, space, data, table) | ({} if energy is None else {"energy_table": energy})
     with folder_of(question, f"{method.name}-{space.name}-{data.name}", asked.out) as folder:
         if (folder / RESULT).exists():
             if asked.alpha_history:
                 write_histories(folder, space, read_alphas(folder / "alphas.npz", space))
             return _result(read_sealed(folder / RESULT, "search result"), folder)
-        search = _make(asked, space, data, costs)
+        search = _make(asked, space, scale, data, costs)
         _run(asked, search, folder, log)
         document = _document(search)
         write_sealed(folder / RESULT, document)
@@ -115,7 +122,7 @@ def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     )
 
 
-def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) -> GradientSearch:
+def _make(asked: Searcher, space: NetworkSpace, scale: Scale, data: Data, costs: CostModel) -> GradientSearch:
     """The published numbers of the method, where the user gives none."""
     method, augment = asked.row(), Augment.for_data(data)
     published, seed = method.published, asked.seed * 16 + _STREAM
@@ -123,7 +130,6 @@ def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) ->
         Batches(data, split, asked.batch_size or published.batch_size, seed, augment, asked.device)
         for split in ("train", "val")
     )
-    given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
     settings = SearchSettings(
         steps=(asked.epochs or published.epochs) * train.steps_per_epoch,
         epoch_steps=train.steps_per_epoch,
@@ -133,7 +139,7 @@ def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) ->
     )
     return GradientSearch(
         space,
-        stage_supernets(space, replace(space.search_scale, **given)),
+        stage_supernets(space, scale),
         costs,
         asked.all_budgets(),
         method,

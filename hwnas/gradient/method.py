@@ -89,7 +89,8 @@ class Term:
 class Published:
     """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user.
 
-    val_share: part of the training images that the policy learns from, the weights from the others.
+    cells, channels: of the network that is searched; 0 where that has no cells. val_share: part of the
+        training images that the policy learns from, the weights from the others.
     """
 
     epochs: int = 50
@@ -97,6 +98,11 @@ class Published:
     cells: int = 8
     channels: int = 16
     val_share: float = 0.5
+
+    def __str__(self) -> str:
+        cells = f"{self.cells} cells, {self.channels} channels, " if self.cells else ""
+        share = f"{self.val_share:.0%} of the images for the policy"
+        return f"{self.epochs} epochs, batch {self.batch_size}, {cells}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +257,7 @@ class Method:
             + (f", {self.weights.cycles} cycles" if self.weights.cycles > 1 else ""),
             "arch": f"Adam lr {self.arch.lr:g}, betas {self.arch.betas}, "
             f"weight decay {self.arch.weight_decay:g}, clip {self.arch.clip or None}",
-            "published": f"{self.published.epochs} epochs, batch {self.published.batch_size}, "
-            f"{self.published.cells} cells, {self.published.channels} channels, "
-            f"{self.published.val_share:.0%} of the images for the policy",
+            "published": str(self.published),
             "passes_per_step": round(self.passes(), 2),
         }
 

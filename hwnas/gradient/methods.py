@@ -156,7 +156,7 @@ PROXYLESS = add_method(
         arch=AdamSettings(lr=1e-3, betas=(0.0, 0.999), weight_decay=0.0),
         objective_published=part("multiply_log", a=0.2, b=0.3),
         label_smoothing=0.1,
-        published=Published(epochs=120, batch_size=256, cells=21, channels=16, val_share=0.04),
+        published=Published(epochs=120, batch_size=256, cells=0, val_share=0.04),
     )
 )
 variant(
@@ -189,13 +189,13 @@ ENAS = add_method(
         policy=part("controller", tanh=1.1, op_reduce=2.5),
         relax=relax("sampled"),
         hypergradient=part("reinforce", samples=10, decay=0.99, entropy=1e-4),
-        # One epoch of weights (280 steps of batch 160), then 30 controller steps.
+        # One epoch of weights (280 steps of batch 160), then 30 controller steps. Six cells, two reductions.
         stages=(Stage("search", arch_every=9),),
         # Ten epochs, then each cycle twice as long: 150 epochs in four, the macro space's 310 in five.
         weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=1e-4, clip=5.0, cycles=4),
         arch=AdamSettings(lr=0.0035, betas=(0.0, 0.999), weight_decay=0.0),
         decode=part("sample_and_rank", n=10),
-        published=Published(epochs=150, batch_size=160, cells=6, channels=20, val_share=0.1),
+        published=Published(epochs=150, batch_size=160, cells=8, channels=20, val_share=0.1),
     )
 )
 variant(
@@ -340,7 +340,7 @@ ELASTIC = variant(
     objective_published=None,
     decode=part("sample_and_rank", n=10),
     weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),
-    published=Published(epochs=360, batch_size=2048, val_share=0.04),
+    published=Published(epochs=360, batch_size=2048, cells=0, val_share=0.04),
 )
 
 variant(
@@ -351,7 +351,7 @@ variant(
     weight_rule=part("plain"),
     stages=OFA_STAGES,
     weights=SGDSettings(lr=OFA_LR, weight_decay=3e-5, clip=None),
-    published=Published(epochs=590, batch_size=64, val_share=0.01),
+    published=Published(epochs=590, batch_size=64, cells=0, val_share=0.01),
 )
 variant(
     DARTS,
@@ -363,5 +363,5 @@ variant(
     objective_published=part("multiply_log", a=0.2, b=0.6),
     weights=SGDSettings(lr=0.1, min_lr=0.0, nesterov=False, weight_decay=1e-4, clip=5.0),
     arch=AdamSettings(lr=0.01, betas=(0.9, 0.999), weight_decay=5e-4),
-    published=Published(epochs=90, batch_size=192, cells=22, channels=16, val_share=0.2),
+    published=Published(epochs=90, batch_size=192, cells=0, val_share=0.2),
 )

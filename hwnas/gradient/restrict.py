@@ -25,6 +25,7 @@ from targets.errors import UsageError, did_you_mean
 from ..mix import Choice, Mix
 from ..space import Space
 from .nodes import ABSENT, none_of, real_options
+from .stage import Stage
 
 Kept = tuple[tuple[int, ...], ...]
 """Per choice the indices of the options that are left, ascending."""
@@ -73,6 +74,14 @@ def within(space: Space, limits: Sequence[tuple[str, int]] | None, where: str) -
     most = dict(limits)
     over = [[sum(max(0, n - most.get(d, 0)) for d, n in found.items()) for found in row] for row in steps]
     return tuple(tuple(o for o, n in enumerate(row) if n == min(row)) for row in over)
+
+
+def limits_of(space: Space, stages: Sequence[Stage], where: str) -> list[Kept]:
+    """Per stage the options that its sizes leave; UsageError for stages that the space has no sizes for."""
+    for stage in stages:
+        if stage.start == "sorted":
+            within(space, (("expand", 0),), f"{where}, stage {stage.name}")
+    return [within(space, stage.elastic, f"{where}, stage {stage.name}") for stage in stages]
 
 
 def both(a: Kept, b: Kept) -> Kept:

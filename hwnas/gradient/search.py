@@ -34,7 +34,7 @@ from .passes import BatchSource, Pass, validation_pass
 from .policy import Policy, log_probabilities
 from .propose import propose
 from .relax import Moment
-from .restrict import Kept, both, everything, shrink, within
+from .restrict import Kept, both, everything, limits_of, shrink
 from .scene import ArchPass, Scene
 from .settings import SearchSettings
 from .starts import STARTS
@@ -86,9 +86,7 @@ class GradientSearch:
             costs, budgets, settings.objective or method.objective, method.make_regularisers()
         )
         self._relax, self._rules = method.relax.resolve(), [method.make_weight_rule(s) for s in method.stages]
-        self._limits = [
-            within(space, s.elastic, f"method {method.name}, stage {s.name}") for s in method.stages
-        ]
+        self._limits = limits_of(space, method.stages, f"method {method.name}")
         self.callbacks = method.make_callbacks()
         row = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
         identity = {"search": method.name, "row": row, "space": space.name, "seed": settings.seed}

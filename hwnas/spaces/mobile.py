@@ -197,7 +197,9 @@ class MobileSpace(NetworkSpace):
 
     def _refuse(self, scale: Scale | None) -> None:
         if scale not in (None, self.scale):
-            raise UsageError(f"space {self.name} is searched at the scale at which it is deployed")
+            raise UsageError(
+                f"space {self.name} is searched at the scale it is deployed at; leave out cells and channels"
+            )
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""

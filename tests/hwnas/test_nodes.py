@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import ABSENT, deployed, none_of, strongest, top_k
 from hwnas.gradient.relax import RELAXATIONS, Moment, dense
 from hwnas.gradient.restrict import everything, narrow, shrink, widen, within
+from hwnas.gradient.stage import Stage
 from hwnas.gradient.supernets import require_fit
 from hwnas.gradient.units import best, log_prob, most_probable, sample, scores_of, units_of
 from hwnas.mix import Choice, Mix
@@ -207,6 +209,9 @@ def test_a_space_without_sizes_says_so() -> None:
     space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10)
     with pytest.raises(UsageError, match=r"stage kernel: space nasbench201 has no kernel that could shrink"):
         require_fit(space, METHODS["ofa"])
+    sorts = replace(METHODS["darts"], stages=(Stage("a"), Stage("b", start="sorted")))
+    with pytest.raises(UsageError, match=r"stage b: space nasbench201 has no expand that could shrink"):
+        require_fit(space, sorts)
     mobile = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
     require_fit(mobile, METHODS["ofa"])
     with pytest.raises(UsageError, match=r"no kernl that could shrink; .*did you mean 'kernel'"):

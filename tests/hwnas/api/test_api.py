@@ -143,6 +143,18 @@ def test_the_policy_learns_from_the_share_of_images_that_the_paper_gives_it(tmp_
             assert [int(row["step"]) for row in csv.DictReader(file)] == [steps]
 
 
+def test_a_budget_on_energy_is_met_by_a_table_of_the_user(tmp_path: Path) -> None:
+    """Every block 1 mJ: what is saved is blocks. 33 of 33 edges of 3 x 5 cells would be 90 mJ and more."""
+    space = load_space("nasbench201", image_size=16, in_channels=1, n_classes=10)
+    path = tmp_path / "energy.csv"
+    path.write_text("key,energy_mj\n" + "".join(f"{key},1\n" for key in space.blocks()))
+    asked = {**TINY, "search_space": "nasbench201", "epochs": 1, "energy_table": path}
+    found = DARTSSearcher(**asked, budgets=("energy_mj<=30",), out=tmp_path / "run").search()
+    arch = space.from_string(found.key)
+    assert found.costs["energy_mj"] == len(space.parts(arch)) <= 30
+    assert DARTSSearcher(**asked, budgets=("energy_mj<=30",), out=tmp_path / "run").search() == found
+
+
 def test_proxyless_warms_up_where_its_weights_are_fresh(tmp_path: Path) -> None:
     """40 of 160 epochs: the first of four here."""
     asked = {k: v for k, v in TINY.items() if k not in ("cells", "channels")}
@@ -216,6 +228,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         (lambda: DARTSSearcher(dataset="imagenet", path="gone").search(), "path 'gone' does not exist"),
         (lambda: DARTSSearcher(dataset="digits", epochs=0), "epochs must be a whole number from 1"),
         (lambda: DARTSSearcher(accuracy_weight=0.7), "accuracy_weight and latency_weight together"),
+        (lambda: DARTSSearcher(budgets=("energy_mj<=1",)), "a budget on energy_mj needs an energy_table"),
         (lambda: DARTSSearcher(latency_constraint=-1), "budget latency_ms<=-1: the limit must be a finite"),
         (lambda: DARTSSearcher(latency_constraint="100"), "latency_constraint must be a number, got '100'"),  # type: ignore[arg-type]
         (lambda: DARTSSearcher(**TINY, val_share=1.0).search(), "val_share 1.0; allowed: between 0 and 1"),
@@ -235,7 +248,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (
             lambda: DARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
-            "searched at the scale at which it is deployed",
+            "searched at the scale it is deployed at; leave out cells and channels",
         ),
         (
             lambda: DARTSSearcher(**TINY).train_final_architecture("Genotype(normal=[("),
