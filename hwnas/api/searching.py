@@ -56,7 +56,7 @@ def run_search(asked: Searcher) -> SearchResult:
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,
         home=home, limit=asked.limit, download=asked.download,
-        val_share=asked.val_share or method.published.val_share,
+        val_share=method.published.val_share if asked.val_share is None else asked.val_share,
     )  # fmt: skip
     space = space_for(asked.space_name, data)
     given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
