@@ -130,10 +130,13 @@ def _make(asked: Searcher, space: NetworkSpace, scale: Scale, data: Data, costs:
         Batches(data, split, asked.batch_size or published.batch_size, seed, augment, asked.device)
         for split in ("train", "val")
     )
+    epochs = asked.epochs or published.epochs
     settings = SearchSettings(
-        steps=(asked.epochs or published.epochs) * train.steps_per_epoch,
+        steps=epochs * train.steps_per_epoch,
         epoch_steps=train.steps_per_epoch,
         seed=asked.seed,
+        # A search of the published length has the published rate, a shorter one what lets its policy move.
+        arch_lr=method.arch.lr if epochs >= published.epochs else None,
         objective=asked.objective(),
         ranked=0,  # the decoding of the paper, not the best of some samples
     )

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import hwnas
+from hwnas.api.names import open_data
 from hwnas.api.searchers import (
     DARTSSearcher,
     ENASSearcher,
@@ -24,7 +25,9 @@ from hwnas.api.searchers import (
     ProxylessNASSearcher,
     Searcher,
 )
+from hwnas.api.searching import _make, space_for
 from hwnas.api.training import Training, train_architecture
+from hwnas.cost import CostModel
 from hwnas.genotype import read_genotype
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
@@ -141,6 +144,19 @@ def test_the_policy_learns_from_the_share_of_images_that_the_paper_gives_it(tmp_
         found = DARTSSearcher(**TINY | {"val_share": share, "epochs": 1}, out=tmp_path / f"{steps}").search()
         with (found.folder / "train_stats.csv").open() as file:
             assert [int(row["step"]) for row in csv.DictReader(file)] == [steps]
+
+
+def test_a_search_of_the_published_length_has_the_published_rate(tmp_path: Path) -> None:
+    """PC-DARTS: 6e-4 for 50 epochs, however few steps they have; a shorter search a larger one."""
+    for epochs, published in ((None, True), (50, True), (5, False)):
+        asked = PCDARTSSearcher(**TINY | {"epochs": epochs, "search_space": "nasbench201"})
+        data = open_data("digits", None, 16, 0, home=tmp_path, limit=120, download=False)
+        space = space_for(asked.space_name, data)
+        scale = replace(space.search_scale, cells=1, channels=4)
+        search = _make(asked, space, scale, data, CostModel(space))
+        rate = search.arch_optimizer.param_groups[0]["lr"]
+        assert (rate == 6e-4) == published and rate >= 6e-4
+        assert search.loop.steps == (epochs or 50) * search.loop.epoch_steps
 
 
 def test_a_budget_on_energy_is_met_by_a_table_of_the_user(tmp_path: Path) -> None:
