@@ -229,9 +229,16 @@ def every(ran: Ran, n: int) -> None:
     assert {timetable.every(s) for s in ran.method.stages} == {n}
 
 
+def gates_rest_first(ran: Ran) -> None:
+    """The policy learns from the second of 120 epochs on."""
+    table = Timetable(ran.method.stages, 120 * 100, None)
+    assert not any(table.due(step) for step in range(99)) and any(table.due(step) for step in range(99, 120))
+
+
 def proxyless(ran: Ran) -> None:
     gates(ran, 1)
     every(ran, 5)
+    gates_rest_first(ran)
     for step in ran.learning:
         mix = step.of("val")[0].mix
         moved = []
@@ -245,6 +252,7 @@ def proxyless(ran: Ran) -> None:
 def proxyless_full(ran: Ran) -> None:
     gates(ran, 3)
     every(ran, 5)
+    gates_rest_first(ran)
 
 
 def sampled(ran: Ran, n: int) -> None:
@@ -262,6 +270,7 @@ def proxyless_rl(ran: Ran) -> None:
     sampled(ran, 10)
     is_architecture(ran, "epoch")
     every(ran, 16)
+    gates_rest_first(ran)
 
 
 def enas(ran: Ran, n: int = 10, intervals: int = 9) -> None:
@@ -369,18 +378,20 @@ def beta_darts(ran: Ran) -> None:
     is_softmax(ran, "val")
 
 
+def off_softmax(ran: Ran, step: int) -> float:
+    """How far the mix that trains the weights is from the softmax, in its farthest entry."""
+    (call,) = ran.steps[step].of("train-last")
+    return max(
+        float((w - a.softmax(0)).abs().max()) for w, a in zip(call.mix.weights, call.logits, strict=True)
+    )
+
+
 def smooth_rs(ran: Ran) -> None:
+    """Noise from 0.03 at the first step to 0.3 at the last; 0.08: after the normalisation of four options."""
     runs(ran, "val", "train")
     is_softmax(ran, "val")
     is_not_softmax(ran, "train")
-    for step in ran.steps:
-        (call,) = step.of("train")
-        reach = 0.03 + 0.27 * step.moment.progress
-        off = [
-            float((w - a.softmax(0)).abs().max()) for w, a in zip(call.mix.weights, call.logits, strict=True)
-        ]
-        assert max(off) < reach * 1.2 / (1 - reach)  # normalised after the noise
-    assert max(off) > 0.1  # of the last step
+    assert off_softmax(ran, 0) < 0.08 and off_softmax(ran, -1) > 0.1
 
 
 def smooth_adv(ran: Ran) -> None:
@@ -388,13 +399,8 @@ def smooth_adv(ran: Ran) -> None:
     for step in ran.steps:
         losses = [c.loss for c in step.of("train")]
         assert losses[-1] > losses[0]
-        (call,), reach = step.of("train-last"), 0.03 + 0.27 * step.moment.progress
-        off = [
-            float((w - a.softmax(0)).abs().max()) for w, a in zip(call.mix.weights, call.logits, strict=True)
-        ]
-        assert max(off) < reach * 1.2 / (1 - reach)
-    assert max(off) > 0.1
     is_not_softmax(ran, "train-last")
+    assert off_softmax(ran, 0) < 0.08 and off_softmax(ran, -1) > 0.1
 
 
 def oles(ran: Ran) -> None:
