@@ -6,10 +6,13 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+from .neighbours import others_ns
+
 
 @dataclass(frozen=True)
 class Clocks:
-    """wall_ns, cpu_ns: nanoseconds, of the wall and of the calling thread."""
+    """wall_ns, cpu_ns: nanoseconds, of the wall and of the calling thread. others_ns: see `neighbours`."""
 
     wall_ns: Callable[[], int] = time.perf_counter_ns
     cpu_ns: Callable[[], int] = time.thread_time_ns
+    others_ns: Callable[[], int | None] = others_ns

@@ -17,6 +17,7 @@ import numpy as np
 
 from .clock import Clocks
 from .job import Timing
+from .neighbours import Watch, counted
 from .rows import Identity
 from .stats import flag_of, low_quantile, quantile_ratio, summarise, undisturbed
 
@@ -48,16 +49,28 @@ class Network(Protocol):
 
 @dataclass
 class Samples:
-    """The samples of one network: milliseconds per run, on both clocks, in the order taken."""
+    """The samples of one network in the order taken: milliseconds per run, on both clocks.
+
+    at_ns: when each ended. others_cpus: what others took meanwhile, as a `Watch` tells; empty: unknown.
+    """
 
     inner: int = 1
     cpu_ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
     ratio: list[float] = field(default_factory=list)
+    at_ns: list[int] = field(default_factory=list)
+    others_cpus: list[float] = field(default_factory=list)
+
+    def add(self, cpu_ms: float, wall_ms: float, at_ns: int) -> None:
+        """One more sample."""
+        self.cpu_ms.append(cpu_ms)
+        self.wall_ms.append(wall_ms)
+        self.at_ns.append(at_ns)
 
     def clock(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The samples (n,) of the clock named `cpu` or `wall`."""
-        return np.asarray(self.cpu_ms if name == "cpu" else self.wall_ms, dtype=np.float64)
+        """The samples (n,) of the clock named `cpu` or `wall` that count."""
+        times = np.asarray(self.cpu_ms if name == "cpu" else self.wall_ms, dtype=np.float64)
+        return counted(times, self.others_cpus)
 
 
 def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
@@ -91,6 +104,7 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per network as soon as it is known; under 4 samples at the deadline: left out."""
     rng = np.random.default_rng(timing.seed)
+    watch = Watch(clocks.wall_ns, clocks.others_ns)
     reference_samples = Samples(warm_up(reference, timing, clocks))
     open_: dict[Identity, Samples] = {}
     for key, network in networks.items():
@@ -99,10 +113,15 @@ def measure(
         open_[key] = Samples(warm_up(network, timing, clocks))
 
     def take_reference() -> float:
+        watch.look()
         cpu, wall = sample(reference, reference_samples.inner, clocks)
-        reference_samples.cpu_ms.append(cpu)
-        reference_samples.wall_ms.append(wall)
+        reference_samples.add(cpu, wall, clocks.wall_ns())
         return cpu if clock == "cpu" else wall
+
+    def finished(of: Identity, one: Samples) -> dict[str, Any]:
+        for samples in (one, reference_samples):
+            samples.others_cpus = watch.cpus(samples.at_ns)
+        return {**row(of, one, reference_samples, clock), **networks[of].finish(len(one.cpu_ms))}
 
     rounds = 0
     while open_ and rounds < timing.max_rounds and clocks.wall_ns() < deadline_ns:
@@ -116,22 +135,23 @@ def measure(
                 due, since = i + REFERENCE_EVERY, clocks.wall_ns()
             one = open_[key]
             cpu, wall = sample(networks[key], one.inner, clocks)
-            one.cpu_ms.append(cpu)
-            one.wall_ms.append(wall)
+            one.add(cpu, wall, clocks.wall_ns())
             one.ratio.append((cpu if clock == "cpu" else wall) / now)
         rounds += 1
         if rounds >= timing.min_rounds and (rounds - timing.min_rounds) % CHECK_EVERY == 0:
             for key in keys:
-                if summarise(open_[key].clock(clock)).ci_pct <= timing.ci_pct:
-                    one = open_.pop(key)
-                    yield {**row(key, one, reference_samples, clock), **networks[key].finish(len(one.cpu_ms))}
+                one = open_[key]
+                one.others_cpus = watch.cpus(one.at_ns)
+                if summarise(one.clock(clock)).ci_pct <= timing.ci_pct:
+                    del open_[key]
+                    yield finished(key, one)
     for key, one in open_.items():
         if len(one.cpu_ms) >= 4:
-            yield {**row(key, one, reference_samples, clock), **networks[key].finish(len(one.cpu_ms))}
+            yield finished(key, one)
 
 
 def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[str, Any]:
-    """What is stored of one network: the summary, both clocks, and what the reference did meanwhile."""
+    """What is stored of one network: the summary, both clocks, what reference and others did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
     s = summarise(times)
     cpu_share = sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9)
@@ -140,7 +160,7 @@ def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[
         "kind": kind,
         "key": key,
         "pass": number,
-        "n": s.n,
+        "n": len(samples.wall_ms),
         "inner": samples.inner,
         "p20_ms": s.p20,
         "p50_ms": s.p50,
@@ -161,4 +181,5 @@ def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[
         "cpu_ms": [round(x, 6) for x in samples.cpu_ms],
         "wall_ms": [round(x, 6) for x in samples.wall_ms],
         "ratio": [round(x, 6) for x in samples.ratio],
+        "others_cpus": [round(x, 3) for x in samples.others_cpus],
     }

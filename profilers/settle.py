@@ -9,6 +9,9 @@ for the reference, so that ratios stay ratios of like with like. Two sessions of
 Where a job has several passes, each network has had as many sessions. Two of them differ by where their
 memory lies, small networks on a shared machine by 10 % and more, of which the samples of one know nothing:
 the number of a row is the median of its sessions, and its interval includes the usual difference of two.
+
+Where others came and went while a job ran (`neighbours`), the sessions that had the machine to themselves
+count, and a network without one is flagged, for its number says more of the neighbour than of the network.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .neighbours import alone, counted
 from .stats import ANCHORS, Summary, flag_of, half_split, low_quantile, summarise, undisturbed
 
 Row = dict[str, Any]
@@ -43,13 +47,18 @@ _MEDIAN = 1.25
 
 def settle(rows: Sequence[Row]) -> list[Row]:
     """One row per network and kind, every summary at the anchor that suits the job; `anchor` says which."""
-    samples = [_samples(row) for row in rows]
+    networks: dict[tuple[Any, Any], list[Row]] = {}
+    for row in rows:
+        networks.setdefault((row.get("kind"), row["key"]), []).append(row)
+    calm = {of: [row for row in sessions if _calm(row)] for of, sessions in networks.items()}
+    disturbed = {of for of, sessions in calm.items() if not sessions} if any(calm.values()) else set()
+    counting = [calm[of] or sessions for of, sessions in networks.items()]
+    samples = [_samples(row) for sessions in counting for row in sessions]
     anchor = choose_anchor([x for x in samples if len(x) >= _MIN_SAMPLES])
-    sessions: dict[tuple[Any, Any], list[Row]] = {}
-    for row, x in zip(rows, samples):
-        sessions.setdefault((row.get("kind"), row["key"]), []).append(_at(row, x, anchor))
-    scatter = session_scatter([[row["p50_ms"] for row in of] for of in sessions.values()])
-    return [_merged(of, scatter) if len(of) > 1 else of[0] for of in sessions.values()]
+    settled = [[_at(row, _samples(row), anchor) for row in sessions] for sessions in counting]
+    scatter = session_scatter([[row["p50_ms"] for row in of] for of in settled])
+    merged = zip(networks, (_merged(sessions, scatter) for sessions in settled))
+    return [{**row, "flag": "unstable"} if of in disturbed else row for of, row in merged]
 
 
 def choose_anchor(samples: Sequence[Floats]) -> float:
@@ -72,8 +81,13 @@ def session_scatter(times: Sequence[Sequence[float]]) -> float:
     return float(np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in logs) / freedom)) if freedom else 0.0
 
 
+def _calm(row: Row) -> bool:
+    return alone(row.get("others_cpus", ())) is not None
+
+
 def _samples(row: Row) -> Floats:
-    return np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)
+    times = np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)
+    return counted(times, row.get("others_cpus", ()))
 
 
 def _at(row: Row, samples: Floats, anchor: float) -> Row:
@@ -82,7 +96,7 @@ def _at(row: Row, samples: Floats, anchor: float) -> Row:
         **row,
         "anchor": anchor,
         **_summary(s),
-        "flag": flag_of(s, row.get("cpu_share", 1.0), row["clock"]),
+        "flag": flag_of(s, row["cpu_share"], row["clock"]),
         "reference_p20_ms": low_quantile(reference, anchor),
         "reference_p50_ms": float(np.median(undisturbed(reference, anchor))),
     }
@@ -103,12 +117,13 @@ def _summary(s: Summary) -> Row:
 
 
 def _merged(sessions: Sequence[Row], scatter: float) -> Row:
-    """The row of a network that had several sessions. scatter: of the logarithm of a session's time."""
+    """The row of a network from its sessions that count. scatter: of the logarithm of a session's time."""
     ordered = sorted(sessions, key=lambda row: row["pass"])
-    typical = {name: float(np.median([row[name] for row in ordered])) for name in _TYPICAL}
+    told = [name for name in _TYPICAL if ordered[0].get(name) is not None]
+    typical = {name: float(np.median([row[name] for row in ordered])) for name in told}
     p50, n = typical["p50_ms"], len(ordered)
     times = [row["p50_ms"] for row in ordered]
-    own = float(np.std(np.log(times), ddof=1))
+    own = float(np.std(np.log(times), ddof=1)) if n > 1 else 0.0
     between = p50 * np.expm1(_Z95 * _MEDIAN * max(scatter, own) / np.sqrt(n))
     within = [
         np.sqrt(sum((row[end] - row["p50_ms"]) ** 2 for row in ordered)) / n
@@ -137,6 +152,6 @@ def _merged(sessions: Sequence[Row], scatter: float) -> Row:
         **_summary(whole),
         "n": n_samples,
         "sessions_ms": times,
-        "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share", 1.0), ordered[0]["clock"]),
+        "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share"), ordered[0]["clock"]),
         **{name: [x for row in ordered for x in row[name]] for name in ("cpu_ms", "wall_ms", "ratio")},
     }

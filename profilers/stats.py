@@ -134,12 +134,13 @@ def _centre(samples: Floats, anchor: float) -> tuple[float, float]:
     return p50, p20
 
 
-def flag_of(summary: Summary, cpu_share: float, clock: str) -> str:
+def flag_of(summary: Summary, cpu_share: float | None, clock: str) -> str:
     """The flag of a row: of its samples, and of how much of the time the process was let run at all.
 
-    Where the wall clock counts, waiting is part of the samples.
+    Where the wall clock counts, waiting is part of the samples. cpu_share: None where nobody tells.
     """
-    return "unstable" if clock == "cpu" and cpu_share < UNSTABLE_CPU_SHARE else summary.flag
+    starved = clock == "cpu" and cpu_share is not None and cpu_share < UNSTABLE_CPU_SHARE
+    return "unstable" if starved else summary.flag
 
 
 def undisturbed(samples: Floats, anchor: float = ANCHORS[0]) -> Floats:

@@ -7,6 +7,7 @@ channel, so the function is the same, and the exporter can fold it into the conv
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -114,40 +115,90 @@ class Auxiliary(nn.Sequential):
 
 def make(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
     """The module of `block`; see `CellBlock.module`."""
-    c_in, c_out, k, s = block.c_in, block.c_out, block.kernel, block.stride
-    if block.kind == "stem":
-        return nn.Sequential(nn.Conv2d(c_in, c_out, 3, s, 1, bias=False), nn.BatchNorm2d(c_out))
-    if block.kind in ("stem-relu", "nor"):
-        return ReluConvNorm(c_in, c_out, k, s, affine or block.kind != "nor")
-    if block.kind == "dil":
-        return Separable(c_in, c_out, k, s, 2, affine)
-    if block.kind == "sep":
-        second = Separable(c_out, c_out, k, 1, 1, affine)
-        return nn.Sequential(Separable(c_in, c_out, k, s, 1, affine), second)
-    if block.kind in ("max", "avg"):
-        average = nn.AvgPool2d(3, s, 1, count_include_pad=False)
-        pool = nn.MaxPool2d(3, s, 1) if block.kind == "max" else average
-        return nn.Sequential(pool, nn.BatchNorm2d(c_out, affine=affine)) if pool_norm else pool
-    if block.kind == "reduce":
-        return FactorizedReduce(c_in, c_out, block.size, affine)
-    if block.kind == "norm":
-        return nn.BatchNorm2d(c_in, affine=affine)
-    if block.kind.startswith("macro-"):
-        return _macro(block, affine)
-    if block.kind == "residual":
-        return Residual(c_in, c_out)
-    return Head(c_in, block.n_classes, norm=block.kind == "head-norm")
+    return _MODULES[block.kind](block, affine, pool_norm)
 
 
-def _macro(block: CellBlock, affine: bool) -> nn.Module:
-    """Pointwise convolution, norm, ReLU; then an operation of ENAS (Pham et al. 2018, section 2.3)."""
-    c, k = block.c_out, block.kernel
-    first = [nn.Conv2d(block.c_in, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine), nn.ReLU()]
-    if block.kind == "macro-max":
-        return nn.Sequential(*first, nn.MaxPool2d(3, 1, 1))
-    if block.kind == "macro-avg":
-        return nn.Sequential(*first, nn.AvgPool2d(3, 1, 1, count_include_pad=False))
-    convs = [nn.Conv2d(c, c, k, padding=k // 2, bias=False)]
-    if block.kind == "macro-sep":
-        convs = [nn.Conv2d(c, c, k, padding=k // 2, groups=c, bias=False), nn.Conv2d(c, c, 1, bias=False)]
-    return nn.Sequential(*first, *convs, nn.BatchNorm2d(c, affine=affine), nn.ReLU())
+def _stem(block: CellBlock, *_: bool) -> nn.Module:
+    conv = nn.Conv2d(block.c_in, block.c_out, 3, block.stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(block.c_out))
+
+
+def _stem_relu(block: CellBlock, *_: bool) -> nn.Module:
+    return _conv(block, True)
+
+
+def _conv(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+    return ReluConvNorm(block.c_in, block.c_out, block.kernel, block.stride, affine)
+
+
+def _dilated(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+    return Separable(block.c_in, block.c_out, block.kernel, block.stride, 2, affine)
+
+
+def _separable(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+    first = Separable(block.c_in, block.c_out, block.kernel, block.stride, 1, affine)
+    return nn.Sequential(first, Separable(block.c_out, block.c_out, block.kernel, 1, 1, affine))
+
+
+def _pool(pool: Callable[[int], nn.Module]) -> Make:
+    def of(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
+        made = pool(block.stride)
+        return nn.Sequential(made, nn.BatchNorm2d(block.c_out, affine=affine)) if pool_norm else made
+
+    return of
+
+
+def _macro(after: Callable[[int, int], Sequence[nn.Module]], norm: bool) -> Make:
+    """Pointwise convolution, norm, ReLU; then an operation of ENAS (Pham et al. 2018, section 2.3).
+
+    after: (channels, kernel) -> its layers; norm: whether a norm and a ReLU follow them.
+    """
+
+    def of(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+        c = block.c_out
+        closing = (nn.BatchNorm2d(c, affine=affine), nn.ReLU())
+        first = (nn.Conv2d(block.c_in, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine), nn.ReLU())
+        return nn.Sequential(*first, *after(c, block.kernel), *(closing if norm else ()))
+
+    return of
+
+
+def _max_pool(stride: int) -> nn.Module:
+    return nn.MaxPool2d(3, stride, 1)
+
+
+def _average_pool(stride: int) -> nn.Module:
+    return nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+
+
+def _dense(c: int, kernel: int) -> list[nn.Module]:
+    return [nn.Conv2d(c, c, kernel, padding=kernel // 2, bias=False)]
+
+
+def _depthwise(c: int, kernel: int) -> list[nn.Module]:
+    spatial = nn.Conv2d(c, c, kernel, padding=kernel // 2, groups=c, bias=False)
+    return [spatial, nn.Conv2d(c, c, 1, bias=False)]
+
+
+Make = Callable[[CellBlock, bool, bool], nn.Module]
+"""(block, affine, pool_norm) -> its module."""
+
+_MODULES: Mapping[str, Make] = {
+    "stem": _stem,
+    "stem-relu": _stem_relu,
+    "nor": _conv,
+    "dil": _dilated,
+    "sep": _separable,
+    "max": _pool(_max_pool),
+    "avg": _pool(_average_pool),
+    "reduce": lambda block, affine, _: FactorizedReduce(block.c_in, block.c_out, block.size, affine),
+    "norm": lambda block, affine, _: nn.BatchNorm2d(block.c_in, affine=affine),
+    "residual": lambda block, *_: Residual(block.c_in, block.c_out),
+    "head": lambda block, *_: Head(block.c_in, block.n_classes, norm=False),
+    "head-norm": lambda block, *_: Head(block.c_in, block.n_classes, norm=True),
+    "macro-conv": _macro(_dense, norm=True),
+    "macro-sep": _macro(_depthwise, norm=True),
+    "macro-max": _macro(lambda *_: [_max_pool(1)], norm=False),
+    "macro-avg": _macro(lambda *_: [_average_pool(1)], norm=False),
+}
+"""By `CellBlock.kind`."""

@@ -6,7 +6,10 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from profilers.neighbours import QUIET_CPUS
 
 FILE = "conditions.jsonl"
 """A line at the start and at the end of each run of a job."""
@@ -43,3 +46,11 @@ def slowdown(conditions: Sequence[Mapping[str, Any]]) -> str:
         if after.get("throttled", "0") not in ("0", before.get("throttled")):
             return f"it says that it was throttled ({after['throttled']})"
     return ""
+
+
+def company(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What says that the device worked for others meanwhile; '' where it did not, or nobody counts."""
+    others = [cpus for row in rows for cpus in row.get("others_cpus", ())]
+    if not others or median(others) <= QUIET_CPUS:
+        return ""
+    return f"other processes took {median(others):.1f} CPUs while it measured; times are of a device as busy"

@@ -18,7 +18,7 @@ from targets import Context, Target, make_context
 from targets.errors import DamagedFileError
 from targets.files import read_json, write_json
 
-from .conditions import read_conditions, slowdown
+from .conditions import company, read_conditions, slowdown
 from .jobs import job_folder
 from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
@@ -123,7 +123,10 @@ def run_rows(
         slower = slowdown(conditions)
         if slower:
             log(f"target {target.name}: {slower}; cool it, or measure for a shorter time")
-        return [{**row, "conditions": conditions} for row in read_rows(job.rows_path)]
+        rows = [{**row, "conditions": conditions} for row in read_rows(job.rows_path)]
+        if busy := company(rows):
+            log(f"target {target.name}: {busy}")
+        return rows
 
 
 def _nothing(*_: object) -> None:

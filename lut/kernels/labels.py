@@ -8,21 +8,27 @@ times that repeat to 1 % (docs/benchmarks.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from profilers.neighbours import counted
+
 from ..devices.device import SPEED_TOLERANCE
 from .features import Kernel, kernels_of
 
 Floats = NDArray[np.float64]
+Row = Mapping[str, Any]
 
 QUANTILE = 0.35
 """Of all samples: low enough to leave disturbances out, high enough to repeat. Sums of kernels then follow
 the whole network to 1.0 %, at the 20 % quantile to 1.5 %, unscaled, 31 networks of a model zoo."""
+
+LEAST = 4
+"""Samples of a network that must have been taken alone for the others to be left out: one pass."""
 
 _SMALLEST_US = 0.5
 """Half of the profiler's clock tick: what a kernel that shows 0 us is taken for."""
@@ -41,48 +47,55 @@ class Labelled:
     n_samples: int
 
 
-def labelled(rows: Iterable[Mapping[str, Any]]) -> dict[str, Labelled]:
+def labelled(rows: Iterable[Row]) -> dict[str, Labelled]:
     """Networks by key of which there are rows of both kinds, `time` and `kernels`, over all passes."""
     rows = [row for row in rows if row["kind"] in ("time", "kernels")]
     if not rows:
         return {}
     fixed_ms = reference_ms(rows)
-    times: dict[str, list[Floats]] = {}
-    kernels: dict[str, list[Floats]] = {}
-    described: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        factor = speed_factor(row, fixed_ms)
-        if row["kind"] == "time":
-            times.setdefault(row["key"], []).append(_clock(row) * factor)
-        elif row["kind"] == "kernels":
-            described[row["key"]] = row["kernels"]
-            kernels.setdefault(row["key"], []).append(np.asarray(row["kernel_us"], dtype=np.float64) * factor)
+    times, kernels = _by_key(rows, "time"), _by_key(rows, "kernels")
     found = {}
-    for key in times.keys() & kernels.keys():
-        samples, parts = np.concatenate(times[key]), np.concatenate(kernels[key])
+    for key in sorted(times.keys() & kernels.keys()):
+        samples = _counting(times[key], _clock, fixed_ms)
+        parts = _counting(kernels[key], lambda row: np.asarray(row["kernel_us"], dtype=np.float64), fixed_ms)
         halves = np.quantile(samples[::2], QUANTILE), np.quantile(samples[1::2], QUANTILE)
+        described = kernels[key][-1]["kernels"]
         found[key] = Labelled(
             key,
-            described[key],
-            kernels_of(described[key]),
+            described,
+            kernels_of(described),
             np.maximum(np.quantile(parts, QUANTILE, axis=0), _SMALLEST_US) / 1e3,
             float(np.quantile(samples, QUANTILE)),
             float(abs(halves[0] / halves[1] - 1)),
             len(samples),
         )
-    return {key: found[key] for key in sorted(found)}
+    return found
 
 
-def reference_ms(rows: Iterable[Mapping[str, Any]]) -> float:
+def _by_key(rows: Iterable[Row], kind: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["kind"] == kind:
+            found.setdefault(row["key"], []).append(row)
+    return found
+
+
+def _counting(rows: Sequence[Row], of: Callable[[Row], Floats], fixed_ms: float) -> Floats:
+    """(n, ...) samples of all passes at the usual speed; only those taken alone where they are enough."""
+    samples = np.concatenate([of(row) * speed_factor(row, fixed_ms) for row in rows])
+    return counted(samples, [cpus for row in rows for cpus in row.get("others_cpus", ())], LEAST)
+
+
+def reference_ms(rows: Iterable[Row]) -> float:
     """The reference's usual time over all rows."""
     return float(np.median([row["reference_p50_ms"] for row in rows]))
 
 
-def speed_factor(row: Mapping[str, Any], fixed_ms: float) -> float:
+def speed_factor(row: Row, fixed_ms: float) -> float:
     """What a row's times are multiplied with to be those of the usual speed."""
     ratio = fixed_ms / float(np.median(_clock(row) / np.asarray(row["ratio"], dtype=np.float64)))
     return ratio if abs(np.log(ratio)) > np.log1p(SPEED_TOLERANCE) else 1.0
 
 
-def _clock(row: Mapping[str, Any]) -> Floats:
+def _clock(row: Row) -> Floats:
     return np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)

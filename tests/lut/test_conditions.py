@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lut.devices.conditions import note_conditions, read_conditions, slowdown
+from lut.devices.conditions import company, note_conditions, read_conditions, slowdown
 
 
 def run(start: dict[str, object], end: dict[str, object]) -> list[dict[str, object]]:
@@ -44,3 +44,9 @@ def test_lines_of_several_runs(tmp_path: Path) -> None:
     for found in run({"governor": "performance"}, {}):
         note_conditions(tmp_path, found)
     assert read_conditions(tmp_path) == run({"governor": "performance"}, {})
+
+
+def test_company() -> None:
+    assert company([]) == company([{"others_cpus": []}, {}]) == ""
+    assert company([{"others_cpus": [0.0, 0.05, 0.02]}, {"others_cpus": [1.9, 2.0]}]) == ""
+    assert "took 1.0 CPUs" in company([{"others_cpus": [1.0, 1.1]}, {"others_cpus": [0.0, 0.9, 1.0]}])

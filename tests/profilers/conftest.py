@@ -52,7 +52,12 @@ class World:
 
     def __init__(self) -> None:
         self.cpu_ns, self.wall_ns, self.ran = 0, 0, list[str]()
-        self.clocks = Clocks(wall_ns=lambda: self.wall_ns, cpu_ns=lambda: self.cpu_ns)
+        self.others: Callable[[int], int | None] = lambda wall_ns: None
+        self.clocks = Clocks(
+            wall_ns=lambda: self.wall_ns,
+            cpu_ns=lambda: self.cpu_ns,
+            others_ns=lambda: self.others(self.wall_ns),
+        )
 
     def network(self, name: str, cost_ns: Callable[[int], int], wait_ns: int = 0) -> FakeNetwork:
         return FakeNetwork(self, name, cost_ns, wait_ns)

@@ -16,8 +16,14 @@ def busy(true_ms: float, n: int, share_quiet: float, seed: int) -> np.ndarray:
 
 def row(key: str, samples: np.ndarray, reference: np.ndarray) -> dict:
     return {
+        "kind": "time",
         "key": key,
+        "pass": 0,
+        "n": len(samples),
         "clock": "cpu",
+        "cpu_share": 1.0,
+        "p20_ratio": 1.0,
+        "ratio": [],
         "cpu_ms": samples.tolist(),
         "wall_ms": [9.0] * len(samples),
         "reference_quantiles_ms": np.quantile(reference, np.linspace(0, 1, 41)).tolist(),
@@ -57,9 +63,7 @@ def sessions(key: str, true_ms: float, factors: list[float], seed: int, cpu_shar
     rows = []
     for number, factor in enumerate(factors):
         samples = true_ms * factor * rng.uniform(0.99, 1.01, 40)
-        more = {"kind": "time", "pass": number, "n": 40, "ratio": [], "cpu_share": cpu_share}
-        more |= {"p20_ratio": 1.0}
-        rows.append({**row(key, samples, reference), **more})
+        rows.append({**row(key, samples, reference), "pass": number, "cpu_share": cpu_share})
     return rows
 
 
@@ -92,3 +96,46 @@ def test_a_process_that_is_hardly_let_run_is_unstable() -> None:
     (found,) = settle(sessions("a", 1.0, [1.0, 1.0, 1.0], 0, cpu_share=0.2))
     assert found["flag"] == "unstable"
     assert settle(sessions("a", 1.0, [1.0, 1.0, 1.0], 0))[0]["flag"] == "ok"
+
+
+def beside_others(rows: list[dict], taken_cpus: list[float]) -> list[dict]:
+    """The same sessions, beside neighbours that took so many CPUs; 1.4 times slower where they did."""
+    out = []
+    for r, taken in zip(rows, taken_cpus, strict=True):
+        slower = 1.4 if taken > 0.1 else 1.0
+        out.append({**r, "cpu_ms": [x * slower for x in r["cpu_ms"]], "others_cpus": [taken] * r["n"]})
+    return out
+
+
+def test_sessions_that_had_the_machine_to_themselves_count() -> None:
+    rows = []
+    for i in range(20):
+        taken = [1.0, 1.0, 1.0] if i == 3 else [[1.0, 0.0, 1.0], [0.0, 1.0, 0.02]][i % 2]
+        rows += beside_others(sessions(f"n{i}", 1.0 + i, [1.0, 1.01, 0.99], i), taken)
+    found = {r["key"]: r for r in settle(rows)}
+    times = [r["p50_ms"] / (1.0 + i) for i, r in enumerate(found.values()) if i != 3]
+    assert times == pytest.approx([1.0] * 19, rel=0.02)
+    assert found["n0"]["n"] == 40 and found["n1"]["n"] == 80
+    # What was never alone is no number of this device, and the row says so.
+    assert [key for key, r in found.items() if r["flag"] != "ok"] == ["n3"]
+
+
+def test_one_session_that_counts_has_the_interval_of_one() -> None:
+    def width(taken: list[float]) -> float:
+        jobs = [sessions(f"n{i}", 1.0, [1.0, 1.03, 1.0], i) for i in range(20)]
+        found = settle([row for of in jobs for row in beside_others(of, taken)])[0]
+        return found["ci_high_ms"] - found["ci_low_ms"]
+
+    assert settle(beside_others(sessions("a", 1.0, [1.0, 1.0], 0), [0.0, 2.0]))[0]["n"] == 40
+    assert width([0.0, 0.0, 2.0]) > 1.2 * width([0.0, 0.0, 0.0])
+
+
+def test_where_nobody_rests_all_sessions_count_and_nothing_is_flagged_for_it() -> None:
+    rows = [r for i in range(5) for r in beside_others(sessions(f"n{i}", 1.0, [1.0] * 3, i), [0.9] * 3)]
+    assert {(r["n"], r["flag"], round(r["p50_ms"], 1)) for r in settle(rows)} == {(120, "ok", 1.4)}
+
+
+def test_what_a_runner_does_not_tell_stays_empty() -> None:
+    rows = [{**r, "clock": "wall", "cpu_share": None} for r in sessions("a", 1.0, [1.0, 1.0, 1.0], 0)]
+    (found,) = settle(rows)
+    assert (found["cpu_share"], found["flag"], found["p50_ms"]) == (None, "ok", 9.0)

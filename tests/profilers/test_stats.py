@@ -73,7 +73,7 @@ def visited(n: int, length: float, slower: float, seed: int) -> np.ndarray:
 
 
 @settings(max_examples=4, deadline=None, derandomize=True)
-@given(correlation=st.floats(0, 0.8), n=st.integers(100, 200))
+@given(correlation=st.floats(0, 0.8, allow_subnormal=False), n=st.integers(100, 200))
 def test_intervals_hold_the_median_though_samples_are_alike(correlation: float, n: int) -> None:
     found = [summarise(alike(n, correlation, seed)) for seed in range(100)]
     assert np.mean([s.ci_low <= 1.0 <= s.ci_high for s in found]) >= 0.9
@@ -87,7 +87,7 @@ def test_intervals_hold_the_undisturbed_median_or_the_row_is_flagged(slower, len
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10**6), n=st.integers(30, 200), spread=st.floats(0, 0.02))
+@given(seed=st.integers(0, 10**6), n=st.integers(30, 200), spread=st.floats(0, 0.02, allow_subnormal=False))
 def test_a_quiet_series_is_not_flagged(seed: int, n: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
     assert summarise(3.0 * (1 + spread * rng.exponential(size=n))).flag == "ok"
