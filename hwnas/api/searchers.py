@@ -126,8 +126,8 @@ class Searcher:
         return space_name(self.search_space)
 
     def row(self) -> Method:
-        """The row of the table of methods, with its warm-up: the weights are fresh."""
-        return find_method(self.method).from_fresh()
+        """The row of the table of methods."""
+        return find_method(self.method)
 
     def all_budgets(self) -> list[Budget]:
         """The latency constraint, then the other budgets."""
@@ -169,7 +169,7 @@ class ENASSearcher(Searcher):
     def row(self) -> Method:
         """The row for micro or for macro."""
         macro = self.method == "enas" and self.space_name == "enas-macro"
-        return find_method("enas-macro" if macro else self.method).from_fresh()
+        return find_method("enas-macro" if macro else self.method)
 
 
 @dataclass(frozen=True)

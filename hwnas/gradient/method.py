@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -113,8 +113,6 @@ class Method:
         have no costs (DARTS) or a target that they may miss (ProxylessNAS), so it is `budget` for all.
     objective_published: the paper's own, with its constants; None where costs were no part of it.
     weight_rule: what a weight step trains. callbacks: what watches and may stop or freeze.
-    warmup: stages before the others, where a search starts from untrained weights (`from_fresh`); its epochs
-        come on top of the published ones.
     """
 
     name: str
@@ -127,7 +125,6 @@ class Method:
     hypergradient: Part = field(default_factory=lambda: part("first_order"))
     weight_rule: Part = field(default_factory=lambda: part("plain"))
     stages: tuple[Stage, ...] = (Stage("search"),)
-    warmup: tuple[Stage, ...] = ()
     objective: Part = field(default_factory=lambda: part("budget"))
     objective_published: Part | None = None
     regularisers: tuple[Term, ...] = ()
@@ -135,15 +132,6 @@ class Method:
     callbacks: tuple[Part, ...] = ()
     label_smoothing: float = 0.0
     published: Published = Published()
-
-    def from_fresh(self) -> Method:
-        """The row for a search from untrained weights: the warm-up, then its stages with their own cosine."""
-        if not self.warmup:
-            return self
-        first, *others = self.stages
-        made = replace(self, stages=(*self.warmup, replace(first, start="widened"), *others), warmup=())
-        epochs = round(self.published.epochs * made.total_share / self.total_share)
-        return replace(made, published=replace(self.published, epochs=epochs))
 
     def make_policy(self, choices: Sequence[Choice], generator: torch.Generator) -> Policy:
         """A fresh policy over the choices."""
@@ -190,18 +178,17 @@ class Method:
 
     def check(self) -> None:
         """UsageError for a name or an option that does not exist."""
-        every = (*self.warmup, *self.stages)
         for registry, parts in (
             (RELAXATIONS, self.relax.parts.values()),
             (POLICIES, (self.policy,)),
             (HYPERGRADIENTS, (self.hypergradient,)),
-            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in every if s.weight_rule)]),
+            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in self.stages if s.weight_rule)]),
             (DECODERS, (self.decode,)),
             (CALLBACKS, self.callbacks),
             (REGULARISERS, [t.regulariser for t in self.regularisers]),
             (COST_TERMS, [self.objective, *filter(None, [self.objective_published])]),
-            (SCHEDULES, [p for s in every for _, p in s.edges]),
-            (WRAPPERS, [part(name) for s in every for name, _ in s.edges]),
+            (SCHEDULES, [p for s in self.stages for _, p in s.edges]),
+            (WRAPPERS, [part(name) for s in self.stages for name, _ in s.edges]),
         ):
             for p in parts:
                 check_part(registry, p, f"method {self.name}")
@@ -245,7 +232,6 @@ class Method:
             "hypergradient": str(self.hypergradient),
             "weight_rule": str(self.weight_rule),
             "stages": [s.describe(self.total_share) for s in self.stages],
-            "warmup": [s.describe(self.total_share) for s in self.warmup],
             "objective": str(self.objective),
             "objective_published": str(self.objective_published) if self.objective_published else None,
             "regularisers": [str(t) for t in self.regularisers],

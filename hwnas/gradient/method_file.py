@@ -120,7 +120,7 @@ def _stage(value: Any, where: str) -> Stage:
         )
     if "weight_rule" in table:
         table["weight_rule"] = _part(table["weight_rule"], f"{where}: weight_rule")
-    for key in ("share", "frozen", "options", "lr"):
+    for key in ("share", "frozen", "warmup", "options", "lr"):
         if key in table:
             table[key] = _number(table[key], f"{where}: {key}")
     for key in ("arch_every", "cells"):

@@ -148,15 +148,13 @@ PROXYLESS = add_method(
         paper="Cai et al. 2019, ProxylessNAS, arXiv 1812.00332",
         policy=part("logits", keep_untouched=True),
         relax=relax("sampled", "binary_two", validation="hard"),
-        # The policy stays in the first of 120 epochs.
-        stages=(Stage("search", frozen=1 / 120, arch_every=5),),
-        # Paths are uniform as long as the policy is; where there are shared weights, they had this training.
-        warmup=(Stage("warm-up", share=40 / 120, arch_every=None, lr=2.0),),
+        # 40 epochs of uniform paths, which the untouched policy draws, then 120 of search.
+        stages=(Stage("search", warmup=0.25, arch_every=5),),
         weights=SGDSettings(lr=0.025, weight_decay=4e-5, clip=None),
         arch=AdamSettings(lr=1e-3, betas=(0.0, 0.999), weight_decay=0.0),
         objective_published=part("multiply_log", a=0.2, b=0.3),
         label_smoothing=0.1,
-        published=Published(epochs=120, batch_size=256, cells=0, val_share=0.04),
+        published=Published(epochs=160, batch_size=256, cells=0, val_share=0.04),
     )
 )
 variant(
@@ -175,7 +173,7 @@ variant(
     relax=relax("sampled", validation="hard"),
     hypergradient=part("reinforce", samples=10, decay=0.99),
     # 300 updates per epoch, which is 4,800 steps of batch 256.
-    stages=(Stage("search", frozen=1 / 120, arch_every=16),),
+    stages=(Stage("search", warmup=0.25, arch_every=16),),
     objective_published=part("power", w=0.1),
 )
 
@@ -336,7 +334,6 @@ ELASTIC = variant(
     relax=relax("uniform", "softmax", validation="hard"),
     weight_rule=part("sandwich", n=2),
     stages=(Stage("train", arch_every=None),),
-    warmup=(),
     objective_published=None,
     decode=part("sample_and_rank", n=10),
     weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),

@@ -93,7 +93,8 @@ class GradientSearch:
         self.loop = Loop(
             settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
         )
-        self.timetable = Timetable(method.stages, settings.steps, settings.arch_every)
+        stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
+        self.timetable = Timetable(stages, settings.steps, settings.arch_every)
         self._alphas: list[Tensor] = []
         with self._seeded(-1):
             self._begin(0, everything(space.choices))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from targets.errors import UsageError, did_you_mean
 
@@ -24,6 +24,7 @@ class Stage:
     """A stretch of the search. Progressive methods are several of them.
 
     share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
+    warmup: the same, where the search begins with untrained weights; those of the main job are trained.
     arch_every: weight steps per arch step; None freezes the policy throughout.
     temperature: t of the relaxations at its first and last step, linear between.
     start: the supernet goes on ("same"); is made anew, with an optimiser of its own, the policy kept and the
@@ -41,6 +42,7 @@ class Stage:
     name: str
     share: float = 1.0
     frozen: float = 0.0
+    warmup: float = 0.0
     arch_every: int | None = 1
     temperature: tuple[float, float] = (1.0, 1.0)
     start: str = "same"
@@ -61,13 +63,19 @@ class Stage:
                 f"stage {self.name}: lr must be above 0 and the steps of elastic at least 0, got {self.lr}, "
                 f"{dict(self.elastic or ())}"
             )
-        if not (self.share > 0 and 0 <= self.frozen < 1 and 0 < self.options <= 1):
+        parts = all(0 <= part < 1 for part in (self.frozen, self.warmup))
+        if not (self.share > 0 and parts and 0 < self.options <= 1):
             raise UsageError(
-                f"stage {self.name}: share must be above 0, frozen in [0, 1) and options in (0, 1], got "
-                f"{self.share}, {self.frozen} and {self.options}"
+                f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in "
+                f"(0, 1], got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
             )
         if self.arch_every is not None and self.arch_every < 1:
             raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
+
+    @property
+    def untrained(self) -> Stage:
+        """The stage of a search that begins with untrained weights."""
+        return replace(self, frozen=max(self.frozen, self.warmup))
 
     def wrappers(self, progress: float) -> list[Wrapper]:
         """What the edges are wrapped in when the stage is so far."""
@@ -81,6 +89,7 @@ class Stage:
         text += "frozen" if every is None else "every step" if every == 1 else f"every {every} steps"
         extras = [
             f"policy frozen for {self.frozen:.0%}" if self.frozen else "",
+            f"for {self.warmup:.0%} where weights are untrained" if self.warmup else "",
             f"{self.cells} cells" if self.cells else "",
             f"{self.options:.0%} of the options" if self.options < 1 else "",
             "" if self.elastic is None else _sizes(self.elastic),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..gradient.method_file import find_method
 from ..gradient.search import GradientSearch, SearchSettings
-from ..gradient.supernets import needs_own, search_start
+from ..gradient.supernets import search_start
 from ..traces import GENOTYPES, Recorder, Traces
 from . import steps
 from .work import Outcome, Work
@@ -19,7 +19,6 @@ def search_gradient(work: Work) -> Outcome:
     n_steps = work.plan["search_steps"]
     settings = SearchSettings(n_steps, max(1, n_steps // 12), work.config.seed)
     method = find_method(work.config.method)
-    method = method.from_fresh() if needs_own(method) else method
     search = GradientSearch(
         work.space,
         search_start(work.space, work.supernet, method),

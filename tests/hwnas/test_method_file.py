@@ -87,7 +87,7 @@ def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
         ('name = "m"\nhypergradient = { name = "unrolled", ar = 1 }', "has no option 'ar'"),
         ('name = "m"\nhypergradient = 3', "hypergradient must be a table, got 3"),
         ('name = "m"\nstages = "x"', "stages must be a list"),
-        ('name = "m"\n[[stages]]\nfrozen = 1.5', "stage search: .*frozen in .0, 1."),
+        ('name = "m"\n[[stages]]\nfrozen = 1.5', "stage search: .*frozen and warmup in .0, 1."),
         ('name = "m"\n[[stages]]\nstart = "frsh"', "unknown start 'frsh'; .*did you mean 'fresh'"),
         ('name = "m"\n[[stages]]\ntemperature = [1.0]', "temperature must be two numbers"),
         ('name = "m"\n[weights]\nlr = "fast"', "weights.lr must be a finite number, got 'fast'"),
