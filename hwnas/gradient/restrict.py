@@ -78,10 +78,11 @@ def within(space: Space, limits: Sequence[tuple[str, int]] | None, where: str) -
 
 def limits_of(space: Space, stages: Sequence[Stage], where: str) -> list[Kept]:
     """Per stage the options that its sizes leave; UsageError for stages that the space has no sizes for."""
+    found = [within(space, stage.elastic, f"{where}, stage {stage.name}") for stage in stages]
     for stage in stages:
-        if stage.start == "sorted":
+        if stage.start == "sorted":  # channels are sorted where operations share them
             within(space, (("expand", 0),), f"{where}, stage {stage.name}")
-    return [within(space, stage.elastic, f"{where}, stage {stage.name}") for stage in stages]
+    return found
 
 
 def both(a: Kept, b: Kept) -> Kept:
