@@ -64,6 +64,10 @@ class Space:
             and all(len(node.kept(arch)) == node.keep for node in self.nodes)
         )
 
+    def reads_image(self, arch: Arch) -> bool:
+        """Whether anything of the image reaches the classifier; else there is nothing to train."""
+        return True
+
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
         """By how many steps an option is smaller than the largest of its kind, per dimension.
 

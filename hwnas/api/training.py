@@ -107,6 +107,11 @@ def prepare(asked: Training) -> Prepared:
     )  # fmt: skip
     space = space_for(space_name(asked.search_space), data, cells=asked.cells, channels=asked.channels)
     arch = asked.read(space)
+    if not space.reads_image(arch):
+        raise UsageError(
+            f"{space.key(arch)}: in this network of space {space.name} the image does not reach the classifier: "
+            "there is nothing to train; choose another architecture"
+        )
     return Prepared(space, arch, data, _job(asked, space, arch, data, home))
 
 

@@ -45,6 +45,10 @@ class NasBench201Space(CellSpace):
         head = CellBlock("head-norm", c, c, size, n_classes=scale.n_classes)
         return [*plans, Fixed(head, (len(plans) - 1,))]
 
+    def reads_image(self, arch: Arch) -> bool:
+        """Not where a cell has no path from its input to its output: 341 of its 15,625 networks."""
+        return any(k != self.operations.index(NONE) for k in self.canonical(arch))
+
     def canonical(self, arch: Arch) -> Arch:
         """Edges that are on no path from the input to the output are `none`."""
         edges, none = self.wiring.edges, self.operations.index(NONE)

@@ -276,6 +276,12 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
             "string of NAS-Bench-201 has one kind of cell",
         ),
         (
+            lambda: DARTSSearcher(**TINY | {"search_space": "nasbench201"}).train_final_architecture(
+                "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+            ),
+            "in this network of space nasbench201 the image does not reach the classifier",
+        ),
+        (
             lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "digits", ["speed"]),
             "unknown metric 'speed'",
         ),
