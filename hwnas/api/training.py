@@ -109,7 +109,7 @@ def prepare(asked: Training) -> Prepared:
     arch = asked.read(space)
     if not space.reads_image(arch):
         raise UsageError(
-            f"{space.key(arch)}: in this network of space {space.name} the image does not reach the classifier: "
+            f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "
             "there is nothing to train; choose another architecture"
         )
     return Prepared(space, arch, data, _job(asked, space, arch, data, home))

@@ -279,7 +279,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
             lambda: DARTSSearcher(**TINY | {"search_space": "nasbench201"}).train_final_architecture(
                 "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
             ),
-            "in this network of space nasbench201 the image does not reach the classifier",
+            "in this network of nasbench201 the image does not reach the classifier",
         ),
         (
             lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "digits", ["speed"]),
