@@ -32,12 +32,12 @@ class Sizes:
     """per_class: training images; 15 % of them validate. The other fields are those of `hwnas search`."""
 
     image_size: int = 32
-    per_class: int = 400
+    per_class: int = 300
     test: int = 200
     batch_size: int = 64
-    supernet_steps: int = 300
-    search_steps: int = 100
-    generations: int = 4
+    supernet_steps: int = 250
+    search_steps: int = 80
+    generations: int = 3
     population: int = 16
     picks: int = 2
     random_baselines: int = 8

@@ -31,17 +31,17 @@ class Sizes:
     """
 
     image_size: int = 16
-    per_class: int = 500
+    per_class: int = 400
     search_cells: int = 4
     search_channels: int = 8
     batch: int = 64
-    steps: int = 120
-    cells: int = 5
+    steps: int = 80
+    cells: int = 4
     channels: int = 12
-    epochs: int = 5
+    epochs: int = 4
     random: int = 3
-    val: int = 100
-    test: int = 1000
+    val: int = 50
+    test: int = 500
 
     def times(self, factor: float) -> Sizes:
         """With so many times the steps and epochs."""
@@ -57,18 +57,18 @@ class Part:
     out: Path
 
     def jobs(self, letters: Sequence[str]) -> list[Job]:
-        """letters: b, c or both. Searches come first, whichever is asked for."""
-        asked, s = asdict(self.sizes), self.sizes
-        searches = [
-            Job(f"search/{m}", asked, partial(self.searched, m), METHODS[m].passes() * s.steps / 100)
-            for m in FIVE
-        ]
-        names = [*FIVE, *(f"random-{n}" for n in range(s.random))]
-        return searches + [
-            Job(f"{x}/{name}", asked, partial(self.trained, x, name), s.epochs / 6, self._source(name))
-            for x in letters
-            for name in names
-        ]
+        """letters: b, c or both. Cell by cell, quick searches first, so that a run that is cut off has whole rows."""
+        asked, listed = asdict(self.sizes), []
+        randoms = [f"random-{n}" for n in range(self.sizes.random)]
+        for name in (*randoms, *sorted(FIVE, key=lambda m: METHODS[m].passes())):
+            before = self._search(name)
+            listed += [
+                Job(job, asked, partial(self.searched, name), METHODS[name].passes()) for job in before
+            ]
+            listed += [
+                Job(f"{x}/{name}", asked, partial(self.trained, x, name), 1.0, before) for x in letters
+            ]
+        return listed
 
     @cached_property
     def halves(self) -> Data:
@@ -101,7 +101,7 @@ class Part:
         how = recipe(self.sizes.epochs, self.sizes.batch)
         return trained(self.space, self._arch(name, rows), self.whole(letter), how, seed=0)
 
-    def _source(self, name: str) -> tuple[str, ...]:
+    def _search(self, name: str) -> tuple[str, ...]:
         return (f"search/{name}",) if name in FIVE else ()
 
     def _arch(self, name: str, rows: Rows) -> Arch:
