@@ -122,6 +122,19 @@ def _print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> N
         print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
+def _lines(row: dict[str, Any]) -> list[tuple[str, object]]:
+    """One line per value: the items of a list under one heading, those of a table as `heading.key`."""
+    out: list[tuple[str, object]] = []
+    for key, value in row.items():
+        if isinstance(value, dict):
+            out += [(f"{key}.{k}", v) for k, v in value.items()]
+        elif isinstance(value, list):
+            out += [("" if i else key, v) for i, v in enumerate(value or [None])]
+        else:
+            out.append((key, value))
+    return out
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -202,6 +215,12 @@ def search(
         bool | None, typer.Option("--alpha-history", help="Write alpha_<kind>_history.npy of the cells too.")
     ] = None,
     device: Annotated[str | None, _option("Where to train, cpu or cuda", "device")] = None,
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16", help="Gradient search in bfloat16, with --device cuda.")
+    ] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile", help="Gradient search with compiled cells (torch.compile).")
+    ] = None,
     workers: Annotated[int | None, _option("Training processes; default one per core")] = None,
     minutes: Annotated[float | None, _option("Overall limit that the stages share; default none")] = None,
     config: Annotated[Path | None, _option("TOML file of these options; options given here win")] = None,
@@ -286,6 +305,9 @@ def train(
     ] = None,
     alphas: Annotated[Path | None, _option("Instead of it, alphas.npz of a search")] = None,
     epoch: Annotated[int | None, _option("Epoch of the alphas, from 1; default the last")] = None,
+    method: Annotated[
+        str | None, _option("Method that decodes the alphas; default that of the run they lie in")
+    ] = None,
     data: Annotated[
         str, _option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist", "data")
     ] = DEFAULTS.data,
@@ -334,7 +356,9 @@ def _train(options: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     asked = Training(**options)
     if dry_run:
         return _print_json(prepare(asked).document())
+    _go_on.append("the same command; what is trained stays")
     trained = train_architecture(asked)
+    _go_on.pop()
     facts = {
         "architecture": trained.architecture,
         "val_accuracy": trained.val_accuracy,
@@ -404,8 +428,9 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
     rows = [method.describe() for method in METHODS.parts.values()]
     if as_json:
         return _print_json(rows)
-    columns = ("name", "title", "passes_per_step", "paper")
-    return _print_table(("method", "title", "passes", "paper"), [tuple(r[c] for c in columns) for r in rows])
+    columns = ("name", "title", "parts", "passes_per_step", "paper")
+    headings = ("method", "title", "parts", "passes", "paper")
+    return _print_table(headings, [tuple(r[c] for c in columns) for r in rows])
 
 
 @methods_app.command("show")
@@ -414,7 +439,7 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
     from hwnas.gradient.method_file import find_method
 
     row = find_method(name).describe()
-    return _print_json(row) if as_json else _print_table(("part", "value"), row.items())
+    return _print_json(row) if as_json else _print_table(("part", "value"), _lines(row))
 
 
 @targets_app.command("list")

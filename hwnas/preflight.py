@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
+from .budget import Budget
 from .runs.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -22,12 +23,27 @@ def preflight(config: SearchConfig) -> None:
     load_target(config.target)
     method = find_method(config.method)
     check_trackers(config.trackers)
+    if any(Budget.parse(b).metric == "energy_mj" for b in config.budgets or ()):
+        raise UsageError(
+            "a budget on energy_mj needs a table of the energy of every block, which `hwnas search` does not "
+            "take; the searchers of Python do (energy_table, docs/python.md)"
+        )
     if config.space not in SPACES and not config.space.endswith(".toml"):
         raise UsageError(
             f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
         )
     _check_space(config, method)
-    if config.device == "cuda":
+    check_device(config.device)
+
+
+DEVICES = ("cpu", "cuda")
+
+
+def check_device(name: str) -> None:
+    """UsageError for a name of no device to train on, TargetError for one that is not here."""
+    if name not in DEVICES:
+        raise UsageError(f"unknown device {name!r}; {did_you_mean(name, DEVICES)}")
+    if name == "cuda":
         import torch
 
         if not torch.cuda.is_available():
@@ -48,6 +64,10 @@ def _check_space(config: SearchConfig, method: Method) -> None:
         config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
     )
     require_fit(space, method)
+    if config.bf16 or config.compile:
+        from .gradient.speed import require_speed
+
+        require_speed(space, config.device, bf16=config.bf16, compiled=config.compile)
     if config.alpha_history:
         require_cells(space)
 

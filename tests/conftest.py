@@ -1,9 +1,29 @@
-"""One thread per process: small tensors gain nothing from more, and threads that spin lose a lot.
+"""Tests hold on any machine: one thread per process, and no limit on how long an example takes.
 
-Set before torch, numpy or onnxruntime load, and inherited by the processes that tests start.
+Small tensors gain nothing from more threads, and threads that spin lose a lot. Set before torch, numpy or
+onnxruntime load, and inherited by the processes that tests start.
 """
 
 import os
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# hypothesis fails an example that takes 200 ms, which a busy machine needs for anything.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _subnormal_numbers_are_numbers() -> None:
+    """The first session of a process decides that for its main thread, and profilers' sessions say no."""
+    import onnxruntime
+
+    from lut.devices.reference import empty_onnx
+
+    onnxruntime.InferenceSession(empty_onnx(), providers=["CPUExecutionProvider"])
+    assert sys.float_info.min / 2 > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,23 +48,34 @@ def on_device(mix: Mix, device: torch.device) -> Mix:
     return replace(mix, weights=tuple(w.to(device) for w in mix.weights), edge_weights=edges)
 
 
+def use_bf16(supernet: nn.Module) -> None:
+    """From now on `run_mix` runs it under autocast to bfloat16; the loss stays in the type of the images."""
+    cast(Any, supernet).bf16 = True
+
+
 def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
     """Logits (b, n_classes) of the supernet under `mix`, which may live on another device.
 
     tensors: stand in for the supernet's own of these names.
     """
     mix = on_device(mix, x.device)
-    logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
-    return logits
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
+        logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
+    return logits.to(x.dtype)
 
 
 def weight_pass(
-    supernet: nn.Module, mixes: Sequence[Mix], batch: Batch, label_smoothing: float, where: str
+    supernet: nn.Module,
+    mixes: Sequence[Mix],
+    batch: Batch,
+    label_smoothing: float,
+    where: str,
+    labels: float = 0.0,
 ) -> Pass:
     """Add the weight gradients of all mixes on one batch; reports the first.
 
     The first mix learns from the labels; where there are others, they learn from its answers
-    (in-place distillation; BigNAS, 2003.11142, section 3.1).
+    (in-place distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `labels`.
     """
     x, y = batch
     logits = run_mix(supernet, mixes[0], x)
@@ -74,7 +85,10 @@ def weight_pass(
     if len(mixes) > 1:
         answers = F.softmax(logits.detach(), dim=1)
         for mix in mixes[1:]:
-            distilled = F.cross_entropy(run_mix(supernet, mix, x), answers)
+            logits = run_mix(supernet, mix, x)
+            distilled = F.cross_entropy(logits, answers)
+            if labels:
+                distilled = distilled + labels * F.cross_entropy(logits, y, label_smoothing=label_smoothing)
             require_finite(distilled, where)
             distilled.backward()  # type: ignore[no-untyped-call]
     return found

@@ -72,7 +72,11 @@ class ArchPass:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """What is built inside needs no gradient of the weights: a third of a backward pass less."""
+    """What is built inside needs no gradient of the weights: a third of a backward pass less.
+
+    Leaving them out of `torch.autograd.grad` is not enough: a function of our own (`depthwise._Fast`) is not
+    told which of its gradients are wanted (pytorch issue 174017).
+    """
     learned = [p for p in module.parameters() if p.requires_grad]
     for p in learned:
         p.requires_grad_(False)
@@ -143,6 +147,20 @@ def require_gradient(scene: Scene, total: Tensor) -> None:
             f"{scene.where}: neither the relaxation of the arch step nor a cost gives the policy a "
             "gradient; relax by softmax or binary gates, or add a budget"
         )
+
+
+@contextmanager
+def twice(scene: Scene, instead: str) -> Iterator[None]:
+    """UsageError for what torch cannot differentiate a second time: some operations, and compiled cells."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(said in str(error) for said in ("not implemented", "twice", "double backward")):
+            raise
+        raise UsageError(
+            f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); "
+            f"{instead}"
+        ) from error
 
 
 def leave(scene: Scene, gradients: Sequence[Tensor | None]) -> None:

@@ -20,6 +20,7 @@ from .scene import (
     ArchPass,
     Scene,
     arch_score,
+    frozen,
     leave,
     leaves_of,
     moved,
@@ -28,6 +29,7 @@ from .scene import (
     require_gradient,
     same_noise,
     training_loss,
+    twice,
 )
 
 Gradients = list[Tensor | None]
@@ -98,7 +100,7 @@ class Unrolled:
         def at(eps: float) -> Gradients:
             again()
             there = [w if d is None else w + eps * d for w, d in zip(before, v, strict=True)]
-            with moved(parameters, there):
+            with moved(parameters, there), frozen(scene.supernet):
                 return _train(scene, drawn, batch, [])[0]
 
         norm = float(nn.utils.get_total_norm([d for d in v if d is not None], foreach=True))
@@ -114,22 +116,17 @@ class Unrolled:
 
     def _exact(self, scene: Scene, drawn: Mix, batch: Batch) -> ArchPass:
         names = [name for name, _ in scene.supernet.named_parameters()]
-        loss, _ = training_loss(scene, drawn, batch)
-        gradients = torch.autograd.grad(loss, scene.weights.parameters, create_graph=True, allow_unused=True)
-        values, _ = scene.weights.ahead(scene.step, gradients)
-        mix = scene.policy.draw(scene.relax.arch, scene.moment)
-        out = arch_score(scene, mix, scene.val(), dict(zip(names, values, strict=True)))
-        require_gradient(scene, out.score.total)
         parameters = list(scene.policy.parameters())
-        try:
+        with twice(scene, "use unrolled without exact, such as darts-2"):
+            loss, _ = training_loss(scene, drawn, batch)
+            gradients = torch.autograd.grad(
+                loss, scene.weights.parameters, create_graph=True, allow_unused=True
+            )
+            values, _ = scene.weights.ahead(scene.step, gradients)
+            mix = scene.policy.draw(scene.relax.arch, scene.moment)
+            out = arch_score(scene, mix, scene.val(), dict(zip(names, values, strict=True)))
+            require_gradient(scene, out.score.total)
             leave(scene, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
-        except RuntimeError as error:
-            if "not implemented" not in str(error) and "twice" not in str(error):
-                raise
-            raise UsageError(
-                f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); "
-                "use unrolled without exact, such as darts-2"
-            ) from error
         return out
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from ..spaces.cells import CellSpace
 
 
+_COMPILATIONS = 8
+"""Of one cell: with and without gradients of weights, mix and inputs."""
+
+
 @dataclass(frozen=True, slots=True)
 class EdgePart:
     """Rows of a parameter that belong to one option of a choice in one cell (`plan`)."""
@@ -138,16 +142,28 @@ class CellSupernet(Pieces, Supernet):
             if isinstance(module, Edges):
                 module.batched = batched
 
+    def compile_cells(self) -> None:
+        """Run every cell through torch.compile wherever the edges mix; draws of paths run as they are."""
+        cells = [piece for piece in self.pieces if isinstance(piece, MixedCell)]
+        # All cells share one piece of code; each shape of it, and each set of gradients, is a compilation.
+        limits = torch.compiler.config
+        limits.recompile_limit = max(limits.recompile_limit, _COMPILATIONS * len(cells))
+        for cell in cells:
+            cell.compile(dynamic=False, fullgraph=True)
+
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
         x = x.contiguous(memory_format=torch.channels_last)
         ready: dict[str, list[EdgeMix]] = {}
+        mixed = all(len(active) > 1 for active in mix.active) and not any(mix.probe)
 
         def run_cell(i: int, cell: nn.Module, inputs: list[Tensor]) -> Tensor:
             cell = cast(MixedCell, cell)
             if cell.plan.kind not in ready:
                 ready[cell.plan.kind] = edge_mixes(cell, mix, x.dtype)
-            return cast(Tensor, cell(inputs, ready[cell.plan.kind]))
+            # Around what `compile_cells` made: what runs there differs from step to step.
+            run = cell if mixed else cell.forward
+            return cast(Tensor, run(inputs, ready[cell.plan.kind]))
 
         return self.run(x, run_cell)
 
@@ -177,7 +193,7 @@ class CellSupernet(Pieces, Supernet):
                 _copy_edges(mine, shared, self.space, arch)
             else:
                 _copy_state(mine, shared)
-        return net.to(next(self.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
 def _carry_constants(net: nn.Module) -> None:

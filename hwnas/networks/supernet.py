@@ -28,6 +28,7 @@ from ..mix import Arch, Mix
 from . import layers
 from .blocks import BlockSpec, Operation, squeeze_channels
 from .depthwise import depthwise_conv2d
+from .importance import sort_middle
 
 if TYPE_CHECKING:
     from ..spaces.mobile import MobileSpace
@@ -256,6 +257,12 @@ class MobileSupernet(Supernet):
         logits: Tensor = self.head.classify(self.head.flatten(self.head.pool(x)))
         return logits
 
+    def sort_channels(self) -> None:
+        """The middle channels of every layer, the most important first."""
+        for module in self.modules():
+            if isinstance(module, SharedBlock):
+                sort_middle(module)
+
     @torch.no_grad()
     def extract(self, arch: Arch) -> layers.Network:
         """The deployed network of `arch` with a copy of the shared weights; BN statistics are fresh."""
@@ -279,7 +286,7 @@ class MobileSupernet(Supernet):
                 conv.weight.copy_(shared.weight[:, : conv.in_channels])
             _copy_plain(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
             _copy_plain(head.classify, self.head.classify)
-        return net.to(next(self.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
 def _copy_plain(to: nn.Module, shared: nn.Module) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import lut
-
 from ..baselines import WIDTHS, mobilenet_v3_small, widths_within
 from ..budget import feasible
 from ..mix import Arch
@@ -43,9 +41,7 @@ def measured_baselines(
         for key, (arch, _) in options.items()
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
-    found = {
-        k: asdict(m) for k, m in lut.measure(work.target, files, home=work.home, log=work.run.log).items()
-    }
+    found = {key: asdict(measured) for key, measured in work.measure(files).items()}
     return {
         "random": _inside(work, random, found),
         "mobilenet_v3": _spread_widths(work, {w: price for w, (price, _) in widths.items()}, found, n_widths),
@@ -67,6 +63,7 @@ def _random(work: Work, n: int, stream: int) -> list[Priced]:
         if place < min(work.costs.of(pool)["latency_ms"]):
             fastest = work.costs.minimum("latency_ms")[1]
             pool = [networks.towards(work.space, a, fastest, rng) for a in pool]
+        pool = [arch for arch in pool if work.space.reads_image(arch)]
         prices = work.price(pool)
         near = sorted(range(len(pool)), key=lambda i: abs(np.log(prices[i]["latency_ms"] / place)))
         fits = [i for i in near if feasible(work.search_budgets, prices[i])]

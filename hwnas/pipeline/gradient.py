@@ -17,7 +17,13 @@ def search_gradient(work: Work) -> Outcome:
     """Write the traces; the result holds the decoded architectures, the method's own first."""
     train, val = work.batches("train", 2, augmented=True), work.batches("val", 2, augmented=True)
     n_steps = work.plan["search_steps"]
-    settings = SearchSettings(n_steps, max(1, n_steps // 12), work.config.seed)
+    settings = SearchSettings(
+        n_steps,
+        max(1, n_steps // 12),
+        work.config.seed,
+        bf16=work.config.bf16,
+        compile=work.config.compile,
+    )
     method = find_method(work.config.method)
     search = GradientSearch(
         work.space,

@@ -62,6 +62,8 @@ class SearchConfig:
     batch_size: Annotated[int, Interval(ge=2, le=8192)] = 64
     seed: Annotated[int, Interval(ge=0, le=2**32 - 1)] = 0
     device: Literal["cpu", "cuda"] = "cpu"
+    bf16: bool = False
+    compile: bool = False
     workers: Annotated[int, Interval(ge=1, le=256)] | None = None
     batch: Annotated[int, Interval(ge=1, le=1024)] = 1
     home: Text | None = None

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Server:
             port=port or self.port,
             identity=str(self.identity),
             known_hosts=str(self.known_hosts),
+            connect_timeout_s=60,
             python=sys.executable,
             folder=str(folder),
         )
@@ -136,7 +137,11 @@ class Line:
 
     def _forward(self, near: socket.socket) -> None:
         """Both directions until one ends or the line is cut; a silent cut leaves both sides waiting."""
-        with near, socket.create_connection(("127.0.0.1", self._server.port)) as far:
+        with (
+            suppress(ConnectionError),  # one of the two was killed
+            near,
+            socket.create_connection(("127.0.0.1", self._server.port)) as far,
+        ):
             while not self._closed:
                 for source in select.select([near, far], [], [], 1.0)[0]:
                     data = source.recv(65536)

@@ -33,13 +33,19 @@ def _job(data: dict[str, Any], job_id: str, **changes: Any) -> Job:
     return Job(**{"job_id": job_id, "network": network, "data": data, "recipe": recipe, "seed": 1, **changes})
 
 
+LONG = {"epochs": 500, "batch_size": 128, "lr": 0.1}
+"""A training that no worker ends before it is told to stop, or killed."""
+
+
 def _same(a: Trained, b: Trained) -> bool:
     theirs = b.weights()
     return a.val_loss == b.val_loss and all(torch.equal(v, theirs[k]) for k, v in a.weights().items())
 
 
 def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], tmp_path: Path) -> None:
-    jobs = [_job(data, "one"), _job(data, "two", seed=2), _job(data, "bad", recipe={"epochs": 0})]
+    # Long enough that its worker is killed in the middle of it, however late this process hears of it.
+    jobs = [_job(data, "one", recipe={"epochs": 8, "batch_size": 128, "lr": 0.1})]
+    jobs += [_job(data, "two", seed=2), _job(data, "bad", recipe={"epochs": 0})]
     killed: list[int] = []
     told: list[str] = []
 
@@ -67,7 +73,7 @@ def test_a_job_that_kills_two_workers_has_failed(data: dict[str, Any], tmp_path:
     def kill(progress: Progress) -> None:
         os.kill(progress.pid, signal.SIGKILL)
 
-    (outcome,) = run_many([_job(data, "one")], tmp_path, 1, on_progress=kill)
+    (outcome,) = run_many([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=kill)
     assert isinstance(outcome, Failed)
     assert "SIGKILL (out of memory?), 2 times" in outcome.reason
 
@@ -80,18 +86,13 @@ def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_many(
-            [_job(data, "one", recipe={"epochs": 500, "batch_size": 128, "lr": 0.1})],
-            tmp_path,
-            1,
-            on_progress=interrupt,
-        )
+        run_many([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=interrupt)
     with pytest.raises(ProcessLookupError):  # ended and reaped
         os.kill(pids[0], 0)
 
 
 def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Path) -> None:
-    job = _job(data, "one", recipe={"epochs": 500, "batch_size": 128, "lr": 0.1})
+    job = _job(data, "one", recipe=LONG)
     with subprocess.Popen(
         [sys.executable, "-m", "hwnas.training.training_job"],
         stdin=subprocess.PIPE,
@@ -103,7 +104,7 @@ def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Pa
         print(json.dumps({"job": asdict(job), "parent": str(tmp_path)}), file=worker.stdin, flush=True)
         assert json.loads(worker.stdout.readline())["event"] == "step"  # it is training
         worker.stdin.close()  # what the death of the parent does
-        assert worker.wait(timeout=60) == 1
+        assert worker.wait(timeout=600) == 1
 
 
 def test_a_cut_off_job_goes_on_from_its_checkpoint(data: dict[str, Any], tmp_path: Path) -> None:

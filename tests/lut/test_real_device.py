@@ -1,60 +1,63 @@
-"""The whole path once, with real sessions in a real process, on a toy space and for seconds only."""
+"""The whole path once, with real sessions in a real process, on a toy space and for seconds only.
+
+What is asserted holds on a machine that is busy with other work: orders of magnitude, what figures say of
+each other, and what a flag promises. How exact the numbers are is for benchmarks on a quiet machine.
+"""
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lut
+import lut.devices.device
 import lut.tables.alone
 from lut.devices.reference import empty_onnx, reference_onnx
+from profilers import Timing
+from profilers.stats import UNSTABLE_CI
 from targets import load_target
 from targets.errors import DamagedFileError, TargetError
 
 HOST = load_target("host")
 
 
-def test_a_table_in_seconds_inside_its_time_and_better_than_nothing(
-    tmp_path: Path, parts, wholes, monkeypatch: pytest.MonkeyPatch
+def test_a_table_in_seconds_better_than_nothing(
+    tmp_path: Path, parts, wholes, patiently, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
-    monkeypatch.setattr(lut.tables.alone, "UNSTABLE_ROWS", 1.0)
-    monkeypatch.setattr(lut.tables.alone, "MOST_NOISE_PCT", {"cpu": 1e3})
-    shown = []
+    shown, limits_s = [], []
 
     @contextmanager
     def progress(name: str, total: int):
-        shown.append(total)
+        shown[:] = [total]
         yield type("Bar", (), {"advance": lambda self: shown.append(1)})()
 
-    began = time.monotonic()
-    seconds = 20.0
-    table = lut.space_table(
-        HOST,
-        "toy",
-        parts,
-        wholes,
-        minutes=seconds / 60,
-        home=tmp_path,
-        exporter="helper",
-        seed=0,
-        log=str,
-        progress=progress,
+    def run_job(target, models, timing: Timing, *rest, **more):
+        limits_s.append(timing.seconds)
+        return lut.devices.device.run_job(target, models, timing, *rest, **more)
+
+    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    given = {"home": tmp_path, "exporter": "helper", "seed": 0, "log": str, "progress": progress}
+    table, minutes = patiently(
+        0.3, lambda minutes: lut.space_table(HOST, "toy", parts, wholes, minutes=minutes, **given)
     )
-    # The limit is for the measurement; what comes after is a few trees and files.
-    assert time.monotonic() - began < seconds + 15
-    assert shown[0] == 1 + 3 * len(wholes) + table.errors["n_rows_measured"]
-    assert len(shown) - 1 == shown[0]
-    assert table.errors["n_rows_measured"] == len(parts)
-    assert 0 < table.errors["mape_pct"] < 50
-    assert table.errors["spearman"] > 0.8
+    assert 0 < limits_s[-1] <= 60 * minutes  # that the profiler keeps to it is shown in test_measure.py
+    total, *advances = shown
+    assert total == 1 + 3 * len(wholes) + len(parts)  # a busy machine may not get to all blocks
+    assert len(advances) == 1 + 3 * len(wholes) + table.errors["n_rows_measured"]
+    assert table.errors["n_rows_measured"] + table.errors["n_rows_predicted"] == len(parts)
     assert all(table.latency_ms(p.key) > 0 for p in parts)
     longest, shortest = "conv5e6", "conv1e1"  # 78 times the MACs
     assert table.latency_ms(longest) > 5 * table.latency_ms(shortest)
+    check = table.errors["check"]
+    predicted, measured = (np.array([row[f"{of}_ms"] for row in check]) for of in ("predicted", "measured"))
+    off = np.abs(predicted / measured - 1)
+    assert table.errors["mape_pct"] == pytest.approx(100 * off.mean())
+    assert off.mean() < np.abs(np.median(measured) / measured - 1).mean()  # than one number for all
+    assert np.corrcoef(np.log(predicted), np.log(measured))[0, 1] > 0.5
 
 
 def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, wholes) -> None:
@@ -64,10 +67,14 @@ def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, wholes) 
     found = lut.measure(HOST, files, home=tmp_path, log=str)
     assert list(found) == list(files)
     a, b, empty = found.values()
-    assert a.p20_ms == pytest.approx(b.p20_ms, rel=0.3)
-    assert empty.p50_ms < 0.5 * a.p50_ms
-    assert a.clock == "cpu"
-    assert a.ci_low_ms <= a.p50_ms <= a.ci_high_ms <= a.p90_ms * 1.1
+    assert 1 / 3 < a.p20_ms / b.p20_ms < 3  # sessions of one file differ by up to a half
+    assert empty.p50_ms < 0.5 * a.p50_ms  # 4 us and 50 us where nothing disturbs
+    for row in found.values():
+        assert row.clock == "cpu"
+        assert 0 < row.p20_ms <= row.p50_ms <= row.p90_ms
+        assert row.ci_low_ms <= row.p50_ms <= row.ci_high_ms
+        half_width_ms = max(row.ci_high_ms - row.p50_ms, row.p50_ms - row.ci_low_ms)
+        assert row.flag == "unstable" or half_width_ms <= (UNSTABLE_CI + 1e-9) * row.p50_ms
     assert lut.measure(HOST, {}, home=tmp_path, log=str) == {}
 
 

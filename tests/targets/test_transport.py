@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 
@@ -29,10 +28,8 @@ def test_lines_come_while_the_command_runs_and_its_input_stays_open() -> None:
 
 
 def test_a_command_that_does_not_end_is_ended() -> None:
-    began = time.monotonic()
     with pytest.raises(TargetError, match="no end within 0 s"):
         execute(Local(), python("import sys; sys.stdin.read()"), timeout_s=0.3, on_line=lambda line: None)
-    assert time.monotonic() - began < 20
 
 
 def test_what_a_line_raises_ends_the_command_too() -> None:
