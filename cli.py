@@ -292,6 +292,9 @@ def train(
     ] = None,
     alphas: Annotated[Path | None, _option("Instead of it, alphas.npz of a search")] = None,
     epoch: Annotated[int | None, _option("Epoch of the alphas, from 1; default the last")] = None,
+    method: Annotated[
+        str | None, _option("Method that decodes the alphas; default that of the run they lie in")
+    ] = None,
     data: Annotated[
         str, _option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist", "data")
     ] = DEFAULTS.data,
@@ -340,7 +343,9 @@ def _train(options: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     asked = Training(**options)
     if dry_run:
         return _print_json(prepare(asked).document())
+    _go_on.append("the same command; what is trained stays")
     trained = train_architecture(asked)
+    _go_on.pop()
     facts = {
         "architecture": trained.architecture,
         "val_accuracy": trained.val_accuracy,

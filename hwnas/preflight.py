@@ -27,7 +27,17 @@ def preflight(config: SearchConfig) -> None:
             f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
         )
     _check_space(config, method)
-    if config.device == "cuda":
+    check_device(config.device)
+
+
+DEVICES = ("cpu", "cuda")
+
+
+def check_device(name: str) -> None:
+    """UsageError for a name of no device to train on, TargetError for one that is not here."""
+    if name not in DEVICES:
+        raise UsageError(f"unknown device {name!r}; {did_you_mean(name, DEVICES)}")
+    if name == "cuda":
         import torch
 
         if not torch.cuda.is_available():

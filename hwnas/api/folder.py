@@ -11,7 +11,8 @@ from typing import Any
 from targets.errors import UsageError
 from targets.files import safe_name, sha256
 
-from ..runs.lock import Lock
+from ..runs.fresh import REFUSALS, FreshFolder
+from ..runs.lock import LOCK_NAME, Lock
 from ..runs.sealed import read_sealed, write_sealed
 
 QUESTION = "question.json"
@@ -19,17 +20,17 @@ QUESTION = "question.json"
 
 @contextmanager
 def folder_of(question: Mapping[str, Any], name: str, out: str | Path | None) -> Iterator[Path]:
-    """A locked folder: `out`, or `runs/<name>-<hash of the question>`."""
+    """A locked folder: `out`, or `runs/<name>-<hash>`; where bad input ends it at once, it is gone again."""
     digest = sha256(json.dumps(question, sort_keys=True, allow_nan=False).encode())
     path = Path(out) if out is not None else Path("runs") / f"{safe_name(name)}-{digest[:8]}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot create the folder {path}: {error.strerror}; give another out") from None
+    fresh = FreshFolder(path, {QUESTION, LOCK_NAME})
     lock = Lock(path)
     try:
         _check(path, question)
         yield path
+    except REFUSALS:
+        fresh.discard()
+        raise
     finally:
         lock.release()
 

@@ -71,10 +71,11 @@ class Searcher:
         weights = (self.accuracy_weight, self.latency_weight)
         if (None in weights) != (weights == (None, None)):
             raise UsageError(f"{type(self).__name__}: give accuracy_weight and latency_weight together")
-        if self.accuracy_weight is not None and not (self.accuracy_weight > 0 and self.latency_weight >= 0):  # type: ignore[operator]
+        accuracy, latency = weights
+        if accuracy is not None and latency is not None and not (accuracy > 0 and latency >= 0):
             raise UsageError(
                 f"{type(self).__name__}: accuracy_weight must be above 0 and latency_weight at least 0, got "
-                f"{self.accuracy_weight} and {self.latency_weight}"
+                f"{accuracy} and {latency}"
             )
         if self.latency_weight is not None and not self.all_budgets():
             raise UsageError(

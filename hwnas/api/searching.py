@@ -18,6 +18,7 @@ from ..gradient.search import GradientSearch
 from ..gradient.settings import SearchSettings
 from ..gradient.speed import require_speed
 from ..gradient.supernets import require_fit, stage_supernets
+from ..preflight import check_device
 from ..runs.checkpoints import Checkpoints
 from ..runs.log import Log
 from ..runs.sealed import read_sealed, write_sealed
@@ -49,6 +50,7 @@ def run_search(asked: Searcher) -> SearchResult:
     """The search of `asked`, from its newest checkpoint where there is one."""
     method, home, log = asked.row(), data_home(asked.home), Log(quiet=asked.quiet)
     check_trackers(asked.trackers)
+    check_device(asked.device)
     target = target_named(asked.target_platform)
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,

@@ -15,6 +15,7 @@ from ..exporting.export import export_model, open_model
 from ..genotype import read_genotype, write_genotype
 from ..mix import Arch
 from ..networks.cells import CellNetwork
+from ..preflight import check_device
 from ..runs.log import Log
 from ..space import NetworkSpace
 from ..spaces.darts import DartsSpace
@@ -23,6 +24,7 @@ from ..traces.drawings import best_form, drawings
 from ..training.recipe import Recipe
 from ..training.train import EVAL_BATCH, score
 from ..training.training_job import Job, Trained, read_result, run_job
+from .alphas import decoder_of
 from .folder import folder_of
 from .names import data_spec, open_data, space_name
 from .results import TrainedArchitecture
@@ -34,13 +36,16 @@ class Training:
     """What is trained, on what, how.
 
     architecture: a genotype in any form. alphas, epoch: instead of it, alphas.npz of a search and the epoch,
-    counted from 1 (None: the last). cells, channels: of the deployed network of a cell space; None: as
-    published. recipe: None takes `Recipe.evaluation`. The other fields are those of `Searcher`.
+    counted from 1 (None: the last). method: whose decoding reads the alphas (None: that of the run they lie
+    in; where they lie in none, the most probable architecture counts). cells, channels: of the deployed
+    network of a cell space; None: as published. recipe: None takes `Recipe.evaluation`. The other fields are
+    those of `Searcher`.
     """
 
     architecture: str | None = None
     alphas: str | Path | None = None
     epoch: int | None = None
+    method: str | None = None
     search_space: str = "darts"
     dataset: str = "cifar10"
     epochs: int = 600
@@ -61,13 +66,14 @@ class Training:
     def __post_init__(self) -> None:
         if (self.architecture is None) == (self.alphas is None):
             raise UsageError("give either a genotype or the alphas of a search to train an architecture of")
-        if self.epoch is not None and self.alphas is None:
-            raise UsageError("an epoch chooses among alphas; give them too")
+        if self.alphas is None and (self.epoch is not None or self.method is not None):
+            raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")
 
     def read(self, space: NetworkSpace) -> Arch:
         """The architecture, in `space`."""
         if self.alphas is not None:
-            return arch_at(space, read_alphas(Path(self.alphas), space), self.epoch)
+            decode = decoder_of(Path(self.alphas), self.method)
+            return arch_at(space, read_alphas(Path(self.alphas), space), self.epoch, decode)
         return space.canonical(read_genotype(space, self.architecture or ""))
 
 
@@ -96,6 +102,7 @@ class Prepared:
 
 def prepare(asked: Training) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
+    check_device(asked.device)
     home = data_home(asked.home)
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,

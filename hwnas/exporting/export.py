@@ -171,13 +171,13 @@ def open_model(folder: Path) -> Exported:
     path = folder / "manifest.json"
     manifest = read_json(path, "model manifest")
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or set(files) < set(FILES):
+    if not isinstance(files, dict) or not set(FILES) <= set(files):
         raise DamagedFileError(f"model manifest: {path} lists no files; export the model again")
-    for name in FILES:
+    for name, expected in files.items():
         file = folder / name
         if not file.is_file():
             raise DamagedFileError(f"{file} does not exist, but {path} lists it; export the model again")
-        if sha256(file) != files[name]:
+        if sha256(file) != expected:
             raise DamagedFileError(f"{file} is not the file that was exported (SHA-256 differs from {path})")
     return Exported(folder, manifest)
 

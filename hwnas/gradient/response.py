@@ -108,7 +108,7 @@ class Response:
         with _shifted(parameters, self.s * u):
             drawn = _draw(scene)
         loss, found = training_loss(scene, drawn, scene.train(), self._modulated(scene.supernet, u))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
         return found
 
     def _modulated(self, supernet: nn.Module, u: Tensor) -> Mapping[str, Tensor]:

@@ -118,7 +118,7 @@ class Warmup:
         self._train = train
         self._sampler = SAMPLERS[settings.paths]
         self._extremes = extremes(space, macs, settings.seed)
-        self.supernet: nn.Module = supernet.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.supernet: nn.Module = supernet.to(device).to(memory_format=torch.channels_last)
         self.supernet.train()
         self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
         identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}

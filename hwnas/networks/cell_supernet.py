@@ -193,7 +193,7 @@ class CellSupernet(Pieces, Supernet):
                 _copy_edges(mine, shared, self.space, arch)
             else:
                 _copy_state(mine, shared)
-        return net.to(next(self.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
 def _carry_constants(net: nn.Module) -> None:

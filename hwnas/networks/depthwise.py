@@ -76,7 +76,7 @@ def fast_depthwise(module: nn.Module) -> Iterator[None]:
     changed = []
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d) and _is_plain_depthwise(layer):
-            layer.forward = _forward_of(layer)  # type: ignore[method-assign]
+            layer.forward = _forward_of(layer)  # type: ignore[method-assign]  # undone below
             changed.append(layer)
     try:
         yield

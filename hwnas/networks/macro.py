@@ -135,4 +135,4 @@ class MacroSupernet(MacroBody, Supernet):
         for to, shared in pairs:
             for mine, theirs in zip(to.parameters(), shared.parameters(), strict=True):
                 mine.copy_(theirs)
-        return net.to(next(self.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)

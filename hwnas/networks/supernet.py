@@ -279,7 +279,7 @@ class MobileSupernet(Supernet):
                 conv.weight.copy_(shared.weight[:, : conv.in_channels])
             _copy_plain(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
             _copy_plain(head.classify, self.head.classify)
-        return net.to(next(self.parameters()).device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
 def _copy_plain(to: nn.Module, shared: nn.Module) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import lut
-
 from ..baselines import WIDTHS, mobilenet_v3_small, widths_within
 from ..budget import feasible
 from ..mix import Arch
@@ -43,9 +41,7 @@ def measured_baselines(
         for key, (arch, _) in options.items()
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
-    found = {
-        k: asdict(m) for k, m in lut.measure(work.target, files, home=work.home, log=work.run.log).items()
-    }
+    found = {key: asdict(measured) for key, measured in work.measure(files).items()}
     return {
         "random": _inside(work, random, found),
         "mobilenet_v3": _spread_widths(work, {w: price for w, (price, _) in widths.items()}, found, n_widths),

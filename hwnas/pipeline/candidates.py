@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import lut
 from targets.errors import InfeasibleError
 
 from ..budget import feasible
@@ -28,7 +27,7 @@ def measure_candidates(work: Work) -> Outcome:
         r["arch"]: networks.arch_onnx(work.space, a, work.config.batch)
         for r, a in zip(rows, archs, strict=True)
     }
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    found = work.measure(files)
     candidates = []
     for row, price in zip(rows, work.price(archs), strict=True):
         measured = asdict(found[row["arch"]])

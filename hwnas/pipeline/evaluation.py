@@ -1,12 +1,15 @@
 """Stage 10: every trained network exported, checked against torch, measured on the target, and scored.
 
+For a target of precision int8 the quantised file is what counts; the float file is measured beside it.
 The test split is read here and nowhere else, after all decisions: the chosen pick is the best on validation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import lut
@@ -16,28 +19,29 @@ from ..baselines import linear_accuracy, svc_accuracy
 from ..data import eval_batches
 from ..evaluate import SharedWeights
 from ..exporting.export import Exported, export_model
-from ..exporting.onnx_score import onnx_accuracy
+from ..exporting.int8 import export_int8, int8_path
+from ..exporting.onnx_score import Logits, onnx_accuracy
 from ..report.drawing import dot_text
 from ..training.train import logits_of
 from ..training.workers import Trained
 from .training import FOLDER, job, networks_to_train
 from .work import Outcome, Work, measured_columns
 
+_BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
+"""What the final table says of the float file too, where the target runs another."""
+
 
 def evaluate_models(work: Work) -> Outcome:
     """Write models/<arch_id>/; the result holds the points of the final table."""
     rows = _trained(work)
     exported = [_export(work, row) for row in rows]
-    found = lut.measure(
-        work.target,
-        {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)},
-        home=work.home,
-        log=work.run.log,
-    )
+    files = {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}
+    files |= {_int8_key(r): p for r, e in zip(rows, exported, strict=True) if (p := int8_path(e)) is not None}
+    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
     points = []
     with work.run.progress("evaluation", len(rows)) as bar:
         for row, model in zip(rows, exported, strict=True):
-            points.append(_point(work, row, model, found[row["arch_id"]]))
+            points.append(_point(work, row, model, found))
             bar.advance(1, row["arch_id"])
     picks = [p for p in points if p["pick"] and p["feasible"]]
     if not picks:
@@ -86,7 +90,7 @@ def _outcome(work: Work, row: dict[str, Any]) -> Trained:
 
 def _export(work: Work, row: dict[str, Any]) -> Exported:
     blocks = work.space.describe(work.space.from_string(row["arch"])) if "arch" in row["network"] else []
-    return export_model(
+    model = export_model(
         _outcome(work, row).module(),
         work.data,
         work.path / "models" / row["arch_id"],
@@ -96,32 +100,22 @@ def _export(work: Work, row: dict[str, Any]) -> Exported:
         batch=work.config.batch,
         facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
     )
+    return export_int8(model, work.data) if work.target.precision == "int8" else model
 
 
-def _point(work: Work, row: dict[str, Any], model: Exported, measured: lut.Measurement) -> dict[str, Any]:
-    """One row of the final table; the manifest of the model says the same."""
-    validation, test = (onnx_accuracy(model.onnx, work.data, split) for split in ("val", "test"))
-    batches = eval_batches(work.data, "test", 256)
-    torch_logits, _ = logits_of(_outcome(work, row).module(), batches)
-    columns = {
-        **measured_columns(asdict(measured)),
-        "val_accuracy": validation.accuracy,
-        "test_accuracy": test.accuracy,
-        "size_mb": model.manifest["size_mb"],
-        "label_disagreements": test.disagreements(torch_logits),
-        "test_images": len(test.labels),
-    }
-    latency = {
-        **{
-            k: columns[k]
-            for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
-        },
-        "target": work.target.described,
-        "context": work.table["context"],
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    model.noted(latency=latency, val_accuracy=validation.accuracy, test_accuracy=test.accuracy)
-    costs = {**row["predicted"], "latency_ms": measured.p50_ms, "size_mb": model.manifest["size_mb"]}
+def _point(
+    work: Work, row: dict[str, Any], model: Exported, found: Mapping[str, lut.Measurement]
+) -> dict[str, Any]:
+    """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
+    logits, _ = logits_of(_outcome(work, row).module(), eval_batches(work.data, "test", 256))
+    own = _columns(work, model.onnx, found[row["arch_id"]], logits)
+    model = model.noted(**_facts(work, own))
+    int8, columns = int8_path(model), own
+    if int8 is not None:
+        columns = _columns(work, int8, found[_int8_key(row)], logits)
+        model.noted(int8={**model.manifest["int8"], **_facts(work, columns)})
+        columns |= {f"fp32_{name}": own[name] for name in _BESIDE}
+    costs = {**row["predicted"], "latency_ms": columns["latency_p50_ms"], "size_mb": columns["size_mb"]}
     inside = all(b.violation(costs) <= 0 for b in work.budgets if b.metric in costs)
     return {
         "arch_id": row["arch_id"],
@@ -132,3 +126,34 @@ def _point(work: Work, row: dict[str, Any], model: Exported, measured: lut.Measu
         "measured": columns,
         "feasible": inside,
     }
+
+
+def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: Logits) -> dict[str, Any]:
+    """What is known of one file."""
+    validation, test = (onnx_accuracy(file, work.data, split) for split in ("val", "test"))
+    return {
+        **measured_columns(asdict(measured)),
+        "val_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "size_mb": file.stat().st_size / 1e6,
+        "label_disagreements": test.disagreements(torch_logits),
+        "test_images": len(test.labels),
+    }
+
+
+def _facts(work: Work, columns: dict[str, Any]) -> dict[str, Any]:
+    """The same for the manifest."""
+    latency = {
+        **{
+            k: columns[k]
+            for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
+        },
+        "target": work.target.described,
+        "context": work.table["context"],
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
+
+
+def _int8_key(row: dict[str, Any]) -> str:
+    return f"{row['arch_id']} int8"

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+import lut
 import targets
 from lut.home import data_home
+from lut.models.quantise import as_run
 from targets import Target
 from targets.files import read_json
 
@@ -172,7 +174,7 @@ class Work:
         """The trained shared weights."""
         net = self.space.supernet()
         net.load_state_dict(load_file(self.path / "supernet.safetensors"))
-        return net.to(self.config.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return net.to(self.config.device).to(memory_format=torch.channels_last)
 
     @cached_property
     def evaluator(self) -> SharedWeights:
@@ -199,6 +201,11 @@ class Work:
     def archs(self, keys: Sequence[str]) -> list[Arch]:
         """Architectures from their strings."""
         return [self.space.from_string(k) for k in keys]
+
+    def measure(self, files: Mapping[str, bytes]) -> dict[str, lut.Measurement]:
+        """Latencies of networks whose weights do not matter, each as the target runs it."""
+        as_it_runs = {key: as_run(file, self.target) for key, file in files.items()}
+        return lut.measure(self.target, as_it_runs, home=self.home, log=self.run.log)
 
     def price(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
         """All costs of each architecture."""

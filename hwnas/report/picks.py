@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from .blocks import parse_blocks
@@ -124,14 +125,20 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
     low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")
     interval = f"95 % interval {ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else ""
     limits = {metric: f"budget {with_unit(metric, limit)}" for metric, limit in budgets(run)}
+    unquantised = measured.get("fp32_latency_p50_ms")
+    beside = f"fp32 {ms(unquantised, unit=False)}" if unquantised is not None else ""
     return [
         ("Test accuracy", percent(measured.get("test_accuracy")), _beside_accuracy(run, point)),
         (
             "Latency, p50",
             ms(measured["latency_p50_ms"]),
-            "; ".join(part for part in (interval, limits.get("latency_ms", "")) if part),
+            "; ".join(part for part in (interval, beside, limits.get("latency_ms", "")) if part),
         ),
-        ("File size", fixed(cost_of(point, "size_mb"), 2, " MB"), limits.get("size_mb", "fp32 ONNX")),
+        (
+            "File size",
+            fixed(cost_of(point, "size_mb"), 2, " MB"),
+            "; ".join(filter(None, (_form(measured), limits.get("size_mb")))),
+        ),
         ("MACs", count(predicted.get("macs")), limits.get("macs", "for one image")),
         ("Parameters", count(predicted.get("params")), limits.get("params", "")),
         (
@@ -142,6 +149,12 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
     ]
 
 
+def _form(measured: Mapping[str, float]) -> str:
+    """Of the file: that of an int8 network stands beside the size of the float one."""
+    float_mb = measured.get("fp32_size_mb")
+    return "fp32 ONNX" if float_mb is None else f"int8 ONNX; fp32 {fixed(float_mb, 2, ' MB')}"
+
+
 def _beside_accuracy(run: RunFiles, point: Point) -> str:
     """How sure the test accuracy is, and what it is to be compared with."""
     measured, svc = point.measured, number(run.front.get("svc_test_accuracy"))
@@ -149,6 +162,8 @@ def _beside_accuracy(run: RunFiles, point: Point) -> str:
     parts = [f"validation {percent(measured.get('val_accuracy'))}"]
     if share is not None and images:
         parts.insert(0, f"{count(images)} images: {percent_interval(share, images)}")
+    if "fp32_test_accuracy" in measured:
+        parts.append(f"fp32 {percent(measured['fp32_test_accuracy'])}")
     if svc is not None:
         parts.append(f"SVC {percent(svc)}")
     return "; ".join(parts)
@@ -166,9 +181,9 @@ def _date(run: RunFiles, point: Point) -> str:
 
 def _file_link(point: Point) -> Html | None:
     """A link relative to the page; only to a folder that is there."""
-    if point.folder is None:
+    path = point.file
+    if path is None:
         return None
-    path = f"{point.folder}/model.onnx"
     return el("a", el("code", path), href=f"./{quote(path)}")
 
 

@@ -26,7 +26,8 @@ Describe = Callable[[str], Sequence[Row]]
 @dataclass(frozen=True, slots=True)
 class Point:
     """One network of `front.json`. `predicted` and `measured` hold the numbers that are known, with units
-    in their names; `blocks` is empty where nothing describes the network.
+    in their names; `blocks` is empty where nothing describes the network. `file`: the exported one that the
+    target runs, inside the run; None where there is none.
     """
 
     arch_id: str
@@ -39,7 +40,7 @@ class Point:
     flag: str
     feasible: bool
     blocks: tuple[Row, ...]
-    folder: str | None
+    file: str | None
 
     @property
     def label(self) -> str:
@@ -124,6 +125,12 @@ def _numbers(value: Any) -> dict[str, float]:
     return {str(key): found for key, entry in pairs if (found := number(entry)) is not None}
 
 
+def deployed(manifest: Row) -> str:
+    """The name of the file that the target runs: of two forms of a network the int8 one."""
+    int8 = manifest.get("int8")
+    return str(int8.get("file") or "model.onnx") if isinstance(int8, Mapping) else "model.onnx"
+
+
 def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) -> Point:
     arch_id, arch = str(row.get("arch_id", "")), str(row.get("arch", ""))
     measured = row.get("measured") or {}
@@ -142,7 +149,7 @@ def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) ->
         flag=str(measured.get("flag") or ""),
         feasible=bool(row.get("feasible", True)),
         blocks=tuple(blocks),
-        folder=f"models/{arch_id}" if arch_id in manifests else None,
+        file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
     )
 
 

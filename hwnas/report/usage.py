@@ -16,7 +16,7 @@ SHOWN_CLASSES = range(1, 21)  # longer lists stand in the manifest only
 def usage_section(run: RunFiles) -> Html:
     """Python for the chosen network, and the commands of the run."""
     best = chosen(run)
-    code = model_code(best.folder, run.manifests[best.arch_id]) if best and best.folder else None
+    code = model_code(best.file, run.manifests[best.arch_id]) if best and best.file else None
     resume = f"hwnas search --resume {shlex.quote(str(run.path))}"
     repeat = repeat_command(run)
     children: list[Child] = [
@@ -45,7 +45,7 @@ def usage_section(run: RunFiles) -> Html:
     return section("use", "Use it", *children)
 
 
-def model_code(folder: str, manifest: Row) -> str:
+def model_code(file: str, manifest: Row) -> str:
     """Five lines that load the exported file, prepare an image as in training, and print the class.
 
     Where the margins of a photo are an odd number of pixels, the crop is off by half a pixel.
@@ -63,7 +63,7 @@ def model_code(folder: str, manifest: Row) -> str:
     return "\n".join(
         [
             "import numpy as np, onnxruntime as ort; from PIL import Image, ImageOps",
-            f"net = ort.InferenceSession({folder + '/model.onnx'!r}, providers=['CPUExecutionProvider'])",
+            f"net = ort.InferenceSession({file!r}, providers=['CPUExecutionProvider'])",
             f"image = ImageOps.fit({upright}, ({width}, {height}), Image.Resampling.{scaling})",
             f"x = ((np.atleast_3d(image) / 255 - {mean}) / {std}).transpose(2, 0, 1)[None]{copies}"
             ".astype(np.float32)",

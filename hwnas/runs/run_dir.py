@@ -18,6 +18,7 @@ from targets.files import read_json, safe_name, write_atomic, write_json
 from .checkpoints import Checkpoints, Loaded
 from .config import FREE_ON_RESUME, SearchConfig, dump_toml, option_name
 from .environment import environment, versions
+from .fresh import REFUSALS, FreshFolder
 from .lock import LOCK_NAME, Lock
 from .log import Log, Progress
 from .sealed import read_sealed, write_sealed
@@ -39,11 +40,13 @@ TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|npy|onnx|html|db|dot|sv
 class RunDir:
     """A locked run. Get one from `create` or `open`; use it as a context manager, or `close` it."""
 
-    def __init__(self, path: Path, config: SearchConfig, log: Log, lock: Lock):
+    def __init__(
+        self, path: Path, config: SearchConfig, log: Log, lock: Lock, fresh: FreshFolder | None = None
+    ):
         self.path = path
         self.config = config
         self.log = log
-        self._lock = lock
+        self._lock, self._fresh = lock, fresh
         self._stages = StageRecords(path)
         self._checkpoints = Checkpoints(path / "checkpoints", log.warn)
 
@@ -58,12 +61,10 @@ class RunDir:
     ) -> RunDir:
         """A new run at `path`, which must not exist yet or be empty.
 
-        given: what the user set, for config.toml.
+        given: what the user set, for config.toml. As a context manager it leaves nothing behind where bad
+        input ends it before anything is done.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"cannot create the run directory {path}: {error.strerror}") from None
+        fresh = FreshFolder(path, {*BEGINNINGS, RESOLVED})
         lock = Lock(path)
         try:
             _require_fresh(path)
@@ -71,10 +72,12 @@ class RunDir:
             write_json(path / ENVIRONMENT, environment(config.seed, Path.cwd()))
             # Last, because a folder with this file is a run.
             write_sealed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, REFUSALS):
+                fresh.discard()
             lock.release()
             raise
-        return cls(path, config, log or Log(), lock)
+        return cls(path, config, log or Log(), lock, fresh)
 
     @classmethod
     def open(cls, path: Path, *, given: Mapping[str, Any] | None = None, log: Log | None = None) -> RunDir:
@@ -136,6 +139,8 @@ class RunDir:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._fresh is not None and isinstance(error, REFUSALS):
+            self._fresh.discard()
         self.close()
 
 

@@ -10,15 +10,20 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_atomic
 
-from ..gradient.units import best, scores_of, units_of
-from ..mix import Arch
+from ..gradient.decoders import DECODERS, Decoding
+from ..gradient.method import bound
+from ..gradient.units import scores_of
+from ..mix import Arch, Mix
+from ..registry import Part, part
 from ..space import Space
 from ..spaces.cells import CellSpace
 
@@ -75,14 +80,26 @@ def read_alphas(path: Path, space: Space) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def arch_at(space: Space, alphas: Alphas, epoch: int | None = None) -> Arch:
-    """The most probable architecture after `epoch`, counted from 1 (None: the last).
+def arch_at(space: Space, alphas: Alphas, epoch: int | None = None, decode: Part | None = None) -> Arch:
+    """The architecture after `epoch`, counted from 1 (None: the last).
 
-    What a method's own decoding does besides, such as a limit on skips, is not done here.
+    decode: a method's own (None: the most probable); UsageError for one that asks more than probabilities.
     """
     epochs = len(next(iter(alphas.values())))
     number = epochs if epoch is None else epoch
     if not 1 <= number <= epochs:
         raise UsageError(f"epoch {number} is not among the {epochs} of these alphas; give 1 to {epochs}")
     logs = [alphas[c.name][number - 1].astype(np.float64) for c in space.choices]
-    return space.canonical(best(units_of(scores_of(logs, space.choices), space.choices)))
+    decode = part("argmax") if decode is None else decode
+
+    def unknown(*_: Any) -> Any:
+        raise UsageError(
+            f"decoding by {decode} needs the supernet of the search, which alphas do not hold; take the "
+            "result of the search, or leave the method away for the most probable architecture"
+        )
+
+    every = tuple(tuple(range(len(c.options))) for c in space.choices)
+    soft = Mix(tuple(torch.from_numpy(log).exp() for log in logs), every, tuple(() for _ in every))
+    scores = scores_of(logs, space.choices)
+    view = Decoding(space, scores, soft, unknown, unknown, unknown, np.random.default_rng(0))
+    return space.canonical(bound(DECODERS, decode)(view))

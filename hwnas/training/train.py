@@ -183,7 +183,7 @@ class _Run:
         logits, loss = self._forward(x, y)
         value = require_finite(loss, f"training with seed {self.seed}, step {step} of {self.total_steps}")
         self.sgd.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
         self.sgd.step()

@@ -85,7 +85,7 @@ def _bytes(graph: object) -> bytes:
     from onnx import helper
 
     model = helper.make_model(
-        graph,  # type: ignore[arg-type]
+        graph,  # type: ignore[arg-type]  # a GraphProto, but importing onnx here is what this avoids
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
     )

@@ -7,7 +7,17 @@ from random import Random
 from .graph import Graph, Tensor
 from .moves import concat, part, reshape, resize, split, transpose, unsqueeze
 from .ops import act, add, conv, global_pool, mul, pool, reduce_sum, softmax
-from .parts import ANY_ACT, RELUS, conv_act, depthwise, divisor, even, shortcut, squeeze_excite
+from .parts import (
+    ANY_ACT,
+    POOL_FORMS,
+    RELUS,
+    conv_act,
+    depthwise,
+    divisor,
+    even,
+    shortcut,
+    squeeze_excite,
+)
 
 
 def inception(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
@@ -98,7 +108,8 @@ def aggregation(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor
         parts.append(conv_act(g, last, width, 3, name=name))
     y = conv_act(g, concat(g, parts), c, name=name)
     if rng.random() < 0.5:
-        y = mul(g, y, act(g, conv(g, global_pool(g, y), c), "hardsigmoid"))
+        pooled = global_pool(g, y, rng.choice(POOL_FORMS))
+        y = mul(g, y, act(g, conv(g, pooled, c), "hardsigmoid"))
     return add(g, y, x) if x.shape == y.shape else y
 
 

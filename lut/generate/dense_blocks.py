@@ -8,9 +8,19 @@ from __future__ import annotations
 from random import Random
 
 from .graph import Graph, Tensor
-from .moves import concat
 from .ops import act, add, batch_norm, conv, pool, scale
-from .parts import ANY_ACT, RARE_ACTS, RELUS, conv_act, depthwise, divisor, even, shortcut, squeeze_excite
+from .parts import (
+    ANY_ACT,
+    RARE_ACTS,
+    RELUS,
+    conv_act,
+    depthwise,
+    divisor,
+    even,
+    joined,
+    shortcut,
+    squeeze_excite,
+)
 
 
 def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
@@ -38,11 +48,12 @@ def basic(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
 
 
 def bottleneck(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
-    """ResNet-50, Wide ResNet, dilated ResNet."""
+    """ResNet-50, Wide ResNet, dilated ResNet, SE-ResNet."""
     name = rng.choice((*RELUS, "silu"))
     middle, dilation = even(c // rng.choice((2, 4, 4)), 8), rng.choice((1, 1, 1, 2))
     y = conv_act(g, conv_act(g, x, middle, 1, 1, name), middle, 3, stride, name, dilation=dilation)
     y = conv(g, y, c)
+    y = squeeze_excite(g, y, max(8, c // 16), rng) if rng.random() < 0.25 else y
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), name)
 
 
@@ -69,16 +80,19 @@ def preact(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
 
 
 def dense(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
-    """DenseNet: transition (if strided) and one or two layers that grow a concatenation."""
+    """DenseNet: transition (if strided) and layers that grow a concatenation."""
     name = rng.choice(("relu", "relu", "relu", "silu"))
     if stride == 2 or x.c > 2 * c:
         x = conv(g, act(g, batch_norm(g, x), name), c)
         x = pool(g, x, "AveragePool", 2, 2) if stride == 2 else x
     growth = rng.choice((12, 16, 24, 32, 32, 48))
-    for _ in range(rng.choice((1, 2))):
-        y = conv_act(g, act(g, batch_norm(g, x), name), 4 * growth, 1, 1, name)
-        x = concat(g, [x, conv(g, y, growth, 3)])
-    return x
+    together = rng.random() < 0.5  # torchvision's, which joins all layers so far anew each time
+    parts = [x]
+    for _ in range(rng.choice((2, 4, 6) if together else (1, 2))):
+        y = conv_act(g, act(g, batch_norm(g, joined(g, parts)), name), 4 * growth, 1, 1, name)
+        parts.append(conv(g, y, growth, 3))
+        parts = parts if together else [joined(g, parts)]
+    return joined(g, parts)
 
 
 def reparam(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:

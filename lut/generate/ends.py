@@ -81,7 +81,7 @@ def build_stem(g: Graph, image: Tensor, stem: Stem, rng: Random) -> Tensor:
 
 def halve(g: Graph, x: Tensor, c: int, rng: Random) -> Tensor:
     """To half the resolution and c channels, in one of the ways of real networks."""
-    way = rng.choice(("conv", "conv", "patch", "max", "average", "depthwise"))
+    way = rng.choice(("conv", "conv", "patch", "max", "average", "depthwise", "multiplier"))
     if way == "patch" and min(x.hw) >= 2:
         return conv(g, layer_norm_2d(g, x), c, 2, 2, pad=0)
     if way == "max":
@@ -90,6 +90,9 @@ def halve(g: Graph, x: Tensor, c: int, rng: Random) -> Tensor:
         )
     if way == "average":
         return conv(g, pool(g, x, "AveragePool", 2, 2, ceil=True), c)
+    if way == "multiplier":  # FastViT, MobileOne: two outputs per input channel, then mixed
+        y = conv(g, x, 2 * x.c, rng.choice((3, 5, 7)), 2, groups=x.c)
+        return conv_act(g, y, c, name=rng.choice(ANY_ACT))
     if way == "depthwise":
         return conv(g, depthwise(g, x, rng.choice((3, 5)), 2, rng.choice(ANY_ACT)), c)
     return conv_act(g, x, c, 3, 2, rng.choice(ANY_ACT))

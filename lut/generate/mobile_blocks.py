@@ -22,7 +22,7 @@ from .parts import (
     squeeze_excite,
 )
 
-_KERNELS, _KERNEL_SHARES = (3, 5, 7, 9), (6, 4, 2, 1)
+_KERNELS, _KERNEL_SHARES = (3, 5, 7, 9), (6, 4, 3, 1)
 
 
 def _kernel(rng: Random) -> int:

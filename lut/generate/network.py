@@ -44,7 +44,7 @@ CHANNELS: tuple[tuple[int, ...], ...] = (
     (96, 160, 192, 256, 320, 320, 384, 448, 512, 512, 576, 640, 768, 768, 960, 1024, 1280, 1536, 2048, 2048),
 )
 _ODD = (-6, -2, 2, 2, 6, 10, 1, 3)
-_ODD_STAGES = 0.2
+_ODD_STAGES = 0.12
 """Stages whose channels are no multiple of 4 (ShuffleNet's 58, HRNet's 18): other kernels run there."""
 _UNALIGNED = (-8, -4, 4, 8, 12, -12)
 _UNALIGNED_SHARE = 0.12  # of the other stages: multiples of 4 or 8 off the usual ones (100, 116, 232, 440)

@@ -13,7 +13,7 @@ RELUS = ("relu", "relu", "relu", "relu6", "leakyrelu")
 SMOOTH = ("silu", "silu", "hardswish", "hardswish", "gelu")
 ANY_ACT = (*RELUS, *SMOOTH, "prelu")
 RARE_ACTS = ("prelu", "elu", "mish", "leakyrelu")
-POOL_FORMS = ("GlobalAveragePool", "GlobalAveragePool", "ReduceMean")
+POOL_FORMS = ("GlobalAveragePool", "ReduceMean")
 
 
 def conv_act(

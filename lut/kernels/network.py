@@ -37,12 +37,24 @@ class Overhead:
 
 
 def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
-    """Relative least squares over the networks' own measured kernels."""
+    """The least sum of relative errors over the networks' own measured kernels.
+
+    Iteratively reweighted least squares; plain squares follow the networks of a few 100 us, which noise and
+    the profiler's ticks put furthest off (ceiling on a model zoo 4.7 instead of 4.5 %).
+    """
     sums = np.array([n.kernel_ms.sum() for n in networks])
     counts = np.array([len(n.kernels) for n in networks], dtype=np.float64)
     truth = np.array([n.latency_ms for n in networks])
     x = np.column_stack([sums, counts, np.ones(len(sums))]) / truth[:, None]
-    return Overhead(*(float(v) for v in np.linalg.lstsq(x, np.ones(len(truth)), rcond=None)[0]))
+    importance = np.ones(len(truth))
+    for _ in range(_REWEIGHTED):
+        found = np.linalg.lstsq(x * importance[:, None], importance, rcond=None)[0]
+        importance = 1 / np.sqrt(np.maximum(np.abs(x @ found - 1), _EXACT))
+    return Overhead(*map(float, found))
+
+
+_REWEIGHTED, _EXACT = 20, 0.005
+"""Rounds; a relative error below which all count the same."""
 
 
 def doubt(times_ms: Floats, log_spread: Floats) -> float:

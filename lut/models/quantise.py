@@ -4,8 +4,8 @@ Activations QUInt8: with QInt8 the runtime's x64 kernels exist for fewer operato
 networks (Sigmoid, Mul) run three times slower than with QUInt8. Weights QInt8, symmetric, per channel: as
 fast as per tensor and nearer to the float network. All 8 bits are used: on x64 without VNNI that can
 saturate, which costs accuracy and no time. The file is first optimised as at the runtime's level `basic`
-(Conv and BatchNormalization folded), as its makers advise. Scales come from one batch of noise: good for
-latency, which they do not touch; a model to ship needs real samples.
+(Conv and BatchNormalization folded), as its makers advise. Scales come from the samples given, else from one
+batch of noise: good for latency, which they do not touch; a model to ship needs real samples.
 """
 
 from __future__ import annotations
@@ -13,26 +13,37 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from targets import Target
 from targets.errors import DamagedFileError
 
 _SEED = 0
 
 
-def quantised(model: bytes) -> bytes:
-    """The int8 network of a float network with fixed shapes; the same bytes for the same bytes.
+Sample = Mapping[str, Any]
+"""One batch: an array of floats for each input, by its name."""
 
-    It takes 0.3 to 3 s of one core, by the number of nodes. DamagedFileError for what is no ONNX network,
-    has a shape that is not fixed, or holds what the quantiser does not know.
+
+def as_run(model: bytes, target: Target) -> bytes:
+    """A float network as the target runs it, for measuring: quantised where its precision is int8."""
+    return quantised(model) if target.precision == "int8" else model
+
+
+def quantised(model: bytes, samples: Iterable[Sample] = ()) -> bytes:
+    """The int8 network of a float network with fixed shapes; the same bytes for the same bytes and samples.
+
+    samples: what the ranges of the tensors are taken from, lowest to highest value; none: noise. It takes 0.3
+    to 3 s of one core, by the number of nodes, and a run of the network per sample. DamagedFileError for what
+    is no ONNX network, has a shape that is not fixed, or holds what the quantiser does not know.
     """
     with _quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
         prepared, finished = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         noise = _prepare(model, prepared)
-        _quantise(prepared, finished, noise)
+        _quantise(prepared, finished, list(samples) or [noise])
         return finished.read_bytes()
 
 
@@ -62,21 +73,21 @@ def _prepare(model: bytes, path: Path) -> dict[str, Any]:
     return noise
 
 
-def _quantise(source: Path, destination: Path, noise: dict[str, Any]) -> None:
+def _quantise(source: Path, destination: Path, samples: Iterable[Sample]) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class OneBatch(CalibrationDataReader):  # type: ignore[misc]  # the package has no type information
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the package has no type information
         def __init__(self) -> None:
-            self._batches = iter([noise])
+            self._samples = iter(samples)
 
-        def get_next(self) -> dict[str, Any] | None:
-            return next(self._batches, None)
+        def get_next(self) -> Sample | None:
+            return next(self._samples, None)
 
     try:
         quantize_static(
             source,
             destination,
-            OneBatch(),
+            Reader(),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,

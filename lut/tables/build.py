@@ -16,6 +16,7 @@ from targets.errors import TargetError, UsageError, did_you_mean
 from targets.files import read_json, write_json
 
 from ..devices.device import Log, Progress, device_context, tables_folder
+from ..models.quantise import as_run
 from . import blocks_csv, calibrate, predictor
 from .alone import measure_alone
 from .budget import Stopwatch
@@ -89,15 +90,11 @@ def space_table(
 
 def _as_target_runs(items: Sequence[Item], target: Target) -> list[Item]:
     """The same blocks or networks, exported in the precision of the target."""
-    if target.precision != "int8":
-        return list(items)
-    return [dataclasses.replace(item, onnx=partial(_int8, item.onnx)) for item in items]
+    return [dataclasses.replace(item, onnx=partial(_as_run, item.onnx, target)) for item in items]
 
 
-def _int8(onnx: Callable[[], bytes]) -> bytes:
-    from ..models.quantise import quantised
-
-    return quantised(onnx())
+def _as_run(onnx: Callable[[], bytes], target: Target) -> bytes:
+    return as_run(onnx(), target)
 
 
 def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: float) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import cli
+import hwnas.api.training
 from hwnas.spaces import load_space
 from hwnas.traces import alphas_npz
 
@@ -58,6 +65,70 @@ def test_alphas_of_an_epoch_name_the_same_architecture(
     assert not (tmp_path / "runs").exists()
 
 
+STOPPED = """
+import signal, sys
+import hwnas.api.training as training
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
+run_job = training.run_job
+
+def run_until_7(job, folder, *, on_step, log):
+    def tell(done, total):
+        on_step(done, total)
+        if done == 7:
+            print("step 7", flush=True)
+            sys.stdin.read()
+    return run_job(job, folder, on_step=tell, log=log, save_every_s=0.0)
+
+training.run_job = run_until_7
+import cli
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_training_that_is_stopped_goes_on_to_the_same_end(
+    signum: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = ["train", "--genotype", CELL, *SMALL, "--epochs", "5", "--home", str(tmp_path / "home"), "--out"]
+    root = str(Path(cli.__file__).parent)
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED, *line, "cut"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "step 7\n"
+        process.send_signal(signum)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (code, "")
+    assert err.splitlines()[-1] == "stopped; go on with: the same command; what is trained stays"
+
+    steps: list[int] = []
+    run_job = hwnas.api.training.run_job
+
+    def spy(job: Any, folder: Path, *, on_step: Any, log: Any) -> Any:
+        return run_job(job, folder, on_step=lambda done, total: steps.append(done), log=log)
+
+    monkeypatch.setattr(hwnas.api.training, "run_job", spy)
+    found = []
+    for folder in ("cut", "whole", "cut"):
+        steps.clear()
+        assert cli.run([*line, folder]) == 0
+        document = json.loads(capsys.readouterr().out)
+        weights = load_file(Path(document.pop("folder")) / "weights.safetensors")
+        model = Path(document.pop("onnx")).read_bytes()
+        found.append((document, {k: v.tobytes() for k, v in weights.items()}, model))
+        assert (steps[0] if steps else None) in {0: (7, 8), 1: (1,), 2: (None,)}[len(found) - 1]
+    assert found[0] == found[1] == found[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,16 +136,54 @@ def test_alphas_of_an_epoch_name_the_same_architecture(
         (["--genotype", "Genotype(normal=__import__('os'))"], "is no genotype"),
         (["--genotype", "Genotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[])"], "genotype"),
         (["--genotype", CELL.replace("skip_connect", "skip_conect")], "did you mean 'skip_connect'"),
-        (["--alphas", "gone.npz"], "give alphas.npz of a search"),
+        (["--genotype", CELL, "--alphas", "good.npz"], "either a genotype or the alphas"),
         (["--genotype", CELL, "--epoch", "4"], "an epoch chooses among alphas"),
+        (["--genotype", CELL, "--method", "p-darts"], "a method decodes them; give the alphas too"),
+        (["--genotype", CELL, "--epochs", "0"], "epochs"),
+        (["--genotype", CELL, "--batch-size", "0"], "batch_size"),
+        (["--genotype", CELL, "--limit", "0"], "limit"),
+        (["--genotype", CELL, "--cells", "0"], "cells"),
+        (["--genotype", CELL, "--image-size", "8"], "16 to 224"),
+        (["--genotype", CELL, "--data", "no/such/folder"], "no/such/folder"),
+        (["--genotype", CELL, "--data", "empty"], "empty"),
+        (["--genotype", CELL, "--data", "cifra10"], "did you mean 'cifar10'"),
+        (["--genotype", CELL, "--space", "nasbench"], "did you mean 'nasbench201'"),
+        (["--genotype", CELL, "--device", "gpu"], "unknown device 'gpu'"),
+        (["--alphas", "gone.npz"], "give alphas.npz of a search"),
+        (["--alphas", "good.npz", "--epoch", "3"], "epoch 3 is not among the 2"),
+        (["--alphas", "good.npz", "--space", "darts"], "they are not of space darts"),
+        (["--alphas", "good.npz", "--method", "p-dart"], "did you mean 'p-darts'"),
+        (["--alphas", "good.npz", "--method", "enas"], "needs the supernet of the search"),
     ],
 )
-def test_bad_input_is_one_message(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_bad_input_is_one_message_and_leaves_nothing(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["train", *arguments, *SMALL]) == 2
+    write_alphas(tmp_path / "good.npz")
+    (tmp_path / "empty").mkdir()
+    assert cli.run(["train", *SMALL, *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.startswith("error: ") and "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_damaged_alphas_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_alphas(tmp_path / "alphas.npz")
+    whole = (tmp_path / "alphas.npz").read_bytes()
+    (tmp_path / "alphas.npz").write_bytes(whole[: len(whole) // 2])
+    assert cli.run(["train", "--alphas", "alphas.npz", *SMALL]) == 3
+    assert "cannot be read as .npz" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_other_things_is_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    assert cli.run(["train", "--genotype", CELL, *SMALL, "--out", "mine"]) == 2
+    assert "mine holds other files (thesis.txt" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize(
@@ -92,3 +201,27 @@ def test_what_a_search_cannot_carry_is_told_before_it_begins(
     assert cli.run(["search", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("no/such/folder", "no/such/folder"),
+        ("empty", "empty"),
+        ("broken.zip", "broken.zip"),
+        ("cifra10", "cifar10"),
+    ],
+)
+def test_a_search_of_bad_data_leaves_nothing(
+    data: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 torn")
+    before = sorted(tmp_path.iterdir())
+    for place in ([], ["--out", "a/b"]):
+        assert cli.run(["search", "--data", data, "--quiet", *place]) in (2, 3)
+        assert message in capsys.readouterr().err
+        assert sorted(p for p in tmp_path.iterdir() if p.name != "home") == before
+    (tmp_path / "mine").mkdir()
+    assert cli.run(["search", "--data", data, "--quiet", "--out", "mine"]) in (2, 3)
+    assert list((tmp_path / "mine").iterdir()) == []

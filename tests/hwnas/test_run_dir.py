@@ -21,7 +21,7 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir, default_path
 from hwnas.runs.sealed import read_sealed, write_sealed
 from hwnas.runs.status import run_status
-from targets.errors import DamagedFileError, UsageError
+from targets.errors import DamagedFileError, TargetError, UsageError
 
 CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
 
@@ -84,6 +84,7 @@ class TestConfig:
         (tmp_path / "thesis.tex").write_text("x")
         with pytest.raises(UsageError, match=r"thesis\.tex"):
             RunDir.create(tmp_path, CONFIG)
+        assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
     def test_creation_that_was_killed_is_taken_up(self, run: RunDir) -> None:
         run.close()
@@ -277,6 +278,40 @@ def spoil(file: Path, how: str) -> None:
         file.write_bytes(raw[:middle] + bytes([raw[middle] ^ 4]) + raw[middle + 1 :])
     else:
         file.write_bytes(raw[: len(raw) // 2 if how == "truncated" else 0])
+
+
+class TestRefused:
+    """Bad input that ends a new run before anything is done leaves nothing behind."""
+
+    @pytest.mark.parametrize("error", [UsageError("no such data"), DamagedFileError("a torn zip")])
+    def test_the_folders_that_were_made_are_gone(self, error: Exception, tmp_path: Path) -> None:
+        with pytest.raises(type(error)), RunDir.create(tmp_path / "a" / "b", CONFIG):
+            raise error
+        assert list(tmp_path.iterdir()) == []
+
+    def test_folders_that_were_there_stay(self, tmp_path: Path) -> None:
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        with RunDir.create(tmp_path / "a" / "other", CONFIG):
+            pass
+        for name in ("b", "c"):
+            with pytest.raises(UsageError), RunDir.create(tmp_path / "a" / name, CONFIG):
+                raise UsageError("no such data")
+        assert {p.name for p in (tmp_path / "a").iterdir()} == {"b", "other"}
+        assert list((tmp_path / "a" / "b").iterdir()) == []
+
+    def test_what_was_done_stays(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError), RunDir.create(tmp_path / "a", CONFIG) as run:
+            run.finish_stage("splits", {})
+            raise UsageError("a budget that no network meets")
+        with RunDir.open(tmp_path / "a") as again:
+            assert again.stage_done("splits") == {}
+
+    def test_other_errors_keep_the_run(self, tmp_path: Path) -> None:
+        with pytest.raises(TargetError), RunDir.create(tmp_path / "a", CONFIG):
+            raise TargetError("the board is switched off")
+        with pytest.raises(UsageError), RunDir.open(tmp_path / "a") as again:
+            raise UsageError("a run that is gone on with is not new")
+        assert again.path.exists()
 
 
 class TestDiskFull:

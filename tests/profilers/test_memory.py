@@ -34,7 +34,7 @@ def wide_net(channels: int, size: int, output: str = "pool") -> bytes:
 
 
 def job_of(folder: Path, host, data: bytes, key: str = "net") -> Job:
-    return write_job(folder / "job", host, {key: data}, data, Timing(600.0), {key: ("memory",)})
+    return write_job(folder / "job", host, {key: data}, data, Timing(3600.0), {key: ("memory",)})
 
 
 class FakeChild:

@@ -22,7 +22,7 @@ from profilers.run import wanted_rows
 from targets import Target, load_target, make_context
 from targets.errors import TargetError
 
-QUICK = Timing(600.0, min_rounds=4, max_rounds=4, min_sample_ms=0.01, together=1)
+QUICK = Timing(3600.0, min_rounds=4, max_rounds=4, min_sample_ms=0.01, together=1)
 """A group per model, so that rows come one after the other."""
 
 SLOW = replace(QUICK, min_rounds=12, max_rounds=12, min_sample_ms=10.0)
@@ -58,7 +58,7 @@ def test_rows_facts_and_context_are_those_of_the_device(board: Target, net, tmp_
 
 def test_a_profile_over_ssh_is_of_the_size_of_the_local_one(board: Target, tmp_path: Path) -> None:
     """benchmarks/remote_profile.py says how exact; two sessions of one network differ by up to a half."""
-    timing = Timing(600.0, min_rounds=20, max_rounds=40)
+    timing = Timing(3600.0, min_rounds=20, max_rounds=40)
     rows = [run_job(t, {"r": reference_onnx()}, timing, nothing)["r"] for t in (load_target("host"), board)]
     here, there = (row["p20_ms"] / row["reference_p20_ms"] for row in rows)
     assert 1 / 3 < here / there < 3
@@ -292,7 +292,7 @@ def test_a_full_disk_names_the_path_and_keeps_what_was_measured(
     full = script(tmp_path / "python", f'ulimit -f {limit_bytes // 512}; exec {sys.executable} "$@"')
     models = {f"conv {i}": net(4, 200_000 if what == "/files/" else i) for i in range(2)}
     n = 6000 if what == "rows.jsonl" else 4  # samples, at 30 bytes each in a row
-    timing = Timing(600.0, min_rounds=n, max_rounds=n, min_sample_ms=0.001, together=1)
+    timing = Timing(3600.0, min_rounds=n, max_rounds=n, min_sample_ms=0.001, together=1)
     job = write_job(tmp_path / "job", load_target("host"), models, reference_onnx(), timing)
     with pytest.raises(TargetError, match=rf"board.*{what}.*bytes.*reach\.folder"):
         PythonDevice(reaching(board, python=full), nothing).measure(job, nothing)
@@ -332,7 +332,7 @@ def test_without_a_folder_named_the_same_question_goes_on_where_it_stopped(
     (kept,) = (tmp_path / "cache" / "hwnas" / "jobs").glob("board-*/rows.jsonl")
     rows = read_rows(kept)
     line.limit = None  # a row that was under way when the line was cut armed it again
-    longer = replace(SLOW, seconds=900.0)
+    longer = replace(SLOW, seconds=7200.0)
     found = [
         {k: v for k, v in row.items() if k != "conditions"} for row in run_rows(far, models, longer, nothing)
     ]

@@ -118,6 +118,21 @@ def test_headline_is_the_best_on_validation_inside_the_budget(page: Page) -> Non
 
 
 @pytest.mark.usefixtures("without_plotly")
+def test_the_int8_file_stands_beside_the_float_one(
+    document: dict[str, Any], make_run: Callable[..., Path]
+) -> None:
+    best = next(p for p in document["points"] if p["arch_id"] == document["chosen"])
+    best["measured"] |= {"fp32_latency_p50_ms": 4.321, "fp32_test_accuracy": 0.9917, "fp32_size_mb": 5.25}
+    run = make_run(document)
+    path = run / "models" / document["chosen"] / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "int8": {"file": "model.int8.onnx"}}))
+    page = Page(write_report(run))
+    for text in ("int8 ONNX; fp32 5.25 MB", "fp32 4.32", "fp32 99.2 %", "model.int8.onnx', providers="):
+        assert text in page.text
+    assert ("a", {"href": f"./models/{document['chosen']}/model.int8.onnx"}) in page.tags
+
+
+@pytest.mark.usefixtures("without_plotly")
 def test_test_accuracy_decides_nothing(document: dict[str, Any], make_run: Callable[..., Path]) -> None:
     del document["chosen"]
     document["points"][0]["measured"]["test_accuracy"] = 0.9999

@@ -48,7 +48,7 @@ def test_the_five_lines_classify_an_image(
     Image.new("RGB", (40, 24), colour).save(tmp_path / "image.png")
     monkeypatch.chdir(tmp_path)
     manifest = {"input_name": "pixels", "input_shape": shape, "mean": [0.5] * 3, "std": [0.2, 0.25, 0.3]}
-    code = model_code("models/a b", manifest | {"class_names": ["it's red", "green", "blue"]})
+    code = model_code("models/a b/model.onnx", manifest | {"class_names": ["it's red", "green", "blue"]})
     assert len(code.splitlines()) == 5
     exec(code, {})
     assert capsys.readouterr().out == f"{name}\n"
@@ -66,7 +66,7 @@ def test_the_five_lines_prepare_an_image_as_the_training_did(
     )
     monkeypatch.chdir(tmp_path)
     manifest = {"input_shape": [1, channels, 16, 16], "preprocessing": PREPROCESSING}
-    code = model_code("m", manifest | {"mean": [0.4] * channels, "std": [0.3] * channels})
+    code = model_code("m/model.onnx", manifest | {"mean": [0.4] * channels, "std": [0.3] * channels})
     lines = [line for line in code.splitlines() if not line.startswith(("net", "print"))]
     names: dict[str, Any] = {}
     exec("\n".join(lines), names)

@@ -87,13 +87,14 @@ def test_units_are_the_stretches_of_memory_that_are_worked_on_as_one(
 
 
 def test_a_reduction_that_leaves_the_last_axis_is_a_kind_of_its_own(make) -> None:
-    assert one(make("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8])).kind == "ReduceMean strided"
+    assert one(make("ReduceMean", [[1, 5, 5, 8]], [1, 1, 1, 8])).kind == "ReduceMean strided"
+    assert one(make("ReduceMean", [[2, 5, 5, 8]], [2, 1, 1, 8])).kind == "ReduceMean strided, batched"
     assert one(make("ReduceMean", [[2, 8, 5, 5]], [2, 8])).kind == "ReduceMean"
 
 
 def test_what_only_renames_a_buffer_moves_nothing(make) -> None:
     kernel = one(make("Reshape", [[1, 8, 5, 5]], [1, 200]))
-    assert kernel.terms == (1.0, 0.0, 0.0, 0.0, 0.0, kernel.units)
+    assert kernel.terms == (1.0, 0.0, 0.0, 0.0, 0.0, kernel.units, 0.0)
 
 
 def test_the_bytes_since_an_input_was_written_are_those_of_the_kernels_between(make) -> None:
@@ -114,3 +115,42 @@ def test_every_family_has_a_name_per_value(make, make_conv) -> None:
     for description in (make_conv(8, 8, 7, 1), make("Gemm", [[1, 8]], [1, 4], weights=[[8, 4]])):
         kernel = one(description)
         assert len(kernel.values) == len(NAMES[kernel.family])
+
+
+@pytest.mark.parametrize(
+    ("shape", "perm", "way"),
+    [
+        ([1, 8, 1, 5], [0, 2, 1, 3], "copied"),
+        ([1, 8, 6, 5], [0, 2, 3, 1], "of one axis"),
+        ([2, 8, 6, 5], [0, 2, 1, 3], "of rows"),
+        ([2, 3, 4, 5, 6], [0, 3, 2, 1, 4], "in pieces"),
+        ([2, 3, 4, 5], [0, 3, 2, 1], "by element"),
+    ],
+)
+def test_the_ways_of_a_transposition(make, shape, perm, way) -> None:
+    kernel = one(make("Transpose", [shape], [shape[i] for i in perm], perm=perm))
+    assert kernel.kind == f"Transpose {way}"
+
+
+def test_a_pool_visits_each_input_of_its_window(make) -> None:
+    kernel = one(make("MaxPool", [[1, 4, 8, 8]], [1, 4, 4, 4], kernel_shape=[3, 3]))
+    assert (kernel.executed, kernel.macs) == (4 * 4 * 4 * 9, 0)
+
+
+def test_int8_operations_are_told_from_float_ones(make) -> None:
+    description = make("MaxPool", [[1, 4, 8, 8]], [1, 4, 4, 4], kernel_shape=[3, 3])
+    description["inputs"][0][1] = description["outputs"][0][1] = "uint8"
+    assert one(description).kind == "int8 MaxPool"
+
+
+@pytest.mark.parametrize(
+    ("channels", "crowding"),
+    [
+        (128, 5625 * 512 / 65536),  # rows 512 bytes apart: 128 places in 64 kB
+        (120, 5625 * 32 / 65536),  # 480 bytes: 2,048 places
+    ],
+)
+def test_columns_of_a_power_of_two_crowd_in_a_cache(make, channels: int, crowding: float) -> None:
+    kernel = one(make("ReduceMean", [[1, 75, 75, channels]], [1, 1, 1, channels]))
+    assert value(kernel, "log_crowding") == pytest.approx(math.log1p(crowding))
+    assert kernel.units == (5625 * channels if crowding > 32 else 5625)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,13 @@ def test_the_line_from_kernels_to_networks_is_found(world) -> None:
     line = network.fit_overhead(world(20))
     assert (line.slope, line.intercept_ms) == pytest.approx((1.1, 0.02), rel=1e-6)
     assert line.per_kernel_ms == pytest.approx(0, abs=1e-9)
+
+
+def test_the_line_does_not_follow_a_network_that_is_far_off(world) -> None:
+    networks = world(20)
+    off = replace(networks[0], latency_ms=2 * networks[0].latency_ms)
+    line = network.fit_overhead([off, *networks[1:]])
+    assert (line.slope, line.intercept_ms) == (pytest.approx(1.1, rel=0.01), pytest.approx(0.02, abs=0.005))
 
 
 def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:

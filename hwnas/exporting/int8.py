@@ -1,0 +1,58 @@
+"""The int8 file of an exported model: what a target of that precision runs.
+
+Its scales come from training images, fed as an app feeds them. It is another network than the one that was
+trained: how far is for its own accuracy to say, measured on the file like that of any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from lut.models.quantise import quantised
+from targets.files import sha256, write_atomic
+
+from .export import INPUT_NAME, Exported
+
+if TYPE_CHECKING:
+    from ..data import Data
+
+FILE = "model.int8.onnx"
+CALIBRATION_IMAGES = 256
+
+
+def export_int8(model: Exported, data: Data) -> Exported:
+    """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash and its size."""
+    source = model.onnx.read_bytes()
+    batch = int(model.manifest["input_shape"][0])
+    found = onnx.load_model_from_string(quantised(source, calibration(data, batch)))
+    props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
+    onnx.helper.set_model_props(found, {**props, "precision": "int8"})
+    content = bytes(found.SerializeToString())
+    write_atomic(model.folder / FILE, content)
+    images = min(CALIBRATION_IMAGES, len(data.split("train")))
+    facts = {
+        "file": FILE,
+        "form": "QDQ, activations uint8, weights int8 per channel",
+        "size_mb": len(content) / 1e6,
+        "calibration": {"split": "train", "images": images, "range": "lowest to highest value"},
+    }
+    return model.noted(files={**model.manifest["files"], FILE: sha256(content)}, int8=facts)
+
+
+def calibration(data: Data, batch: int) -> Iterator[dict[str, Any]]:
+    """Training images spread evenly over the split, in batches of the model's size; the last is filled up."""
+    from ..data import eval_batches
+
+    for x, _ in eval_batches(data, "train", batch, CALIBRATION_IMAGES):
+        image = np.ascontiguousarray(x.numpy())
+        yield {INPUT_NAME: np.resize(image, (batch, *image.shape[1:]))}
+
+
+def int8_path(model: Exported) -> Path | None:
+    """The int8 file, where the model has one."""
+    return model.folder / FILE if "int8" in model.manifest else None

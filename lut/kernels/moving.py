@@ -1,0 +1,201 @@
+"""Kernels that only move data, or compute element by element."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .kernel import BLOCKED, FREE, Found, bytes_each, given, log1
+
+MEMORY_NAMES = (
+    *("kind", "bytes_each", "rank", "n_inputs", "n_outputs", "inner", "axis_size", "axis_inner", "unit"),
+    *("broadcast", "log_elements", "pool_area", "stride", "rows", "last_in", "last_in_two", "last_out_two"),
+    "log_crowding",
+)
+
+_OPS = (
+    *(
+        "Add",
+        "Mul",
+        "Sub",
+        "Div",
+        "Pow",
+        "Sqrt",
+        "Erf",
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+    ),
+    *("Tanh", "LeakyRelu", "PRelu", "Elu", "Gelu", "FastGelu", "QuickGelu", "BiasGelu", "Softmax"),
+    *(
+        "LayerNormalization",
+        "SkipLayerNormalization",
+        "SimplifiedLayerNormalization",
+        "InstanceNormalization",
+    ),
+    *("BatchNormalization", "GroupNorm", "LRN", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad"),
+    *("Expand", "Tile", "Resize", "Upsample", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
+    *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReorderInput", "ReorderOutput", "QuantizeLinear"),
+    *("DequantizeLinear", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu"),
+    *("QLinearGlobalAveragePool", "QLinearAveragePool", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
+    *("Identity", "DepthToSpace", "SpaceToDepth", "Cast", "Where", "NhwcMaxPool", "QLinearSoftmax", "Exp"),
+)
+
+
+def moving(one: Mapping[str, Any]) -> Found:
+    """The numbers of any kernel that is neither a convolution nor a matrix product."""
+    attributes, op = one["attributes"], str(one["op"])
+    inputs = [list(a[2]) for a in given(one) if a[2] or a[0] == "activation"]
+    x = inputs[0] if inputs else []
+    y = list(one["outputs"][0][2]) if one["outputs"] else []
+    largest = max(inputs, key=math.prod, default=x)
+    axis = _axis(one, x, y, largest)
+    perm = attributes.get("perm") or list(range(len(x)))
+    smallest = min(map(math.prod, inputs), default=1)
+    area = math.prod(attributes.get("kernel_shape") or [1])
+    values = (
+        *(_OPS.index(op) + 0.5 * (one["domain"] == BLOCKED) if op in _OPS else -1, bytes_each(one), len(y)),
+        *(len(inputs), len(one["outputs"]), largest[-1] if largest else 1, largest[axis] if largest else 1),
+        *(math.prod(largest[axis + 1 :]), _unit(x, perm), smallest / max(math.prod(largest), 1)),
+        *(log1(max(math.prod(x), math.prod(y))), area, max(attributes.get("strides") or [1])),
+        *(math.prod(largest[:axis]), x[-1] if x else 1, _two(x), _two(y), log1(_crowding(one, x, y))),
+    )
+    crowded = _crowding(one, x, y) > _PLACES
+    units = math.prod(x) if crowded else _stretches(op.removeprefix("QLinear"), inputs, y, axis, perm)
+    per_output = 4 if attributes.get("mode") == "linear" else area
+    executed = math.prod(y) * per_output if op in _LOOPS else 0
+    return Found(_kind(one, x, y, perm), 0.0, float(executed), float(units), values)
+
+
+_LOOPS = frozenset(
+    ("MaxPool", "AveragePool", "NhwcMaxPool", "QLinearAveragePool", "LpPool", "Resize", "Upsample")
+)
+"""They visit several inputs per output."""
+
+
+def _kind(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int], perm: Sequence[int]) -> str:
+    op = str(one["op"])
+    name = ("blocked " if one["domain"] == BLOCKED and "Reorder" not in op else "") + op
+    if op == "Transpose":
+        name += f" {_transposition(x, perm)}"
+    if op.startswith("Reduce") and x:
+        outer, inner = _beside(x, _gone(x, y))
+        # Five times as long per element as along the last axis, unless there is a batch of such reductions.
+        name += "" if inner == 1 else " strided" if outer == 1 else " strided, batched"
+    quantises = "QLinear" in op or op in ("QuantizeLinear", "DequantizeLinear")
+    return name if quantises or op in FREE or bytes_each(one) != 1 else f"int8 {name}"
+
+
+def _transposition(x: Sequence[int], perm: Sequence[int]) -> str:
+    """The way that it goes (onnxruntime, `transpose.cc`): a copy, one axis moved, pieces or elements."""
+    wide = [axis for axis in perm if x[axis] != 1]
+    if wide == sorted(wide):
+        return "copied"
+    rows = perm[-1] == len(perm) - 1
+    if any([a for a in perm if a != axis] == sorted(a for a in perm if a != axis) for axis in perm):
+        return "of rows" if rows else "of one axis"
+    return "in pieces" if rows else "by element"
+
+
+def _two(shape: Sequence[int]) -> int:
+    """The power of two in the last axis: rows that far apart meet in the same lines of a cache."""
+    return math.gcd(shape[-1], 1024) if shape and shape[-1] else 1
+
+
+def _axis(one: Mapping[str, Any], x: list[int], y: list[int], largest: list[int]) -> int:
+    """The axis that an operation goes along; the first of several."""
+    if one["op"].startswith("Reduce") and x:
+        return _gone(x, y)[0]
+    axes = one["attributes"].get("axes") or one["attributes"].get("axis", -1)
+    axis = (axes[0] if axes else -1) if isinstance(axes, list) else int(axes)
+    axis = axis if -len(largest) <= axis < len(largest) else -1
+    return axis % max(len(largest), 1)
+
+
+def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: Sequence[int]) -> int:
+    """How many stretches of memory an operation goes through one by one."""
+    x = inputs[0] if inputs else []
+    if op == "Transpose":
+        return math.prod(x) // max(_unit(x, perm), 1)
+    if op in ("Concat", "Split"):
+        return math.prod(y[:axis]) * max(len(inputs), 2)
+    if op in ("Expand", "Pad", "Slice", "Gather", "Tile", "Resize", "Upsample"):
+        return math.prod(y[:-1])
+    if op.startswith("Reduce"):
+        return _reduced(x, _gone(x, y))
+    if op in _ROWWISE:
+        return math.prod(x[:axis])
+    return max(math.prod(y), 1) // _span([s for s in inputs if math.prod(s) > 1], y)
+
+
+def _reduced(x: Sequence[int], gone: Sequence[int]) -> int:
+    """Stretches of a reduction: whole rows where the last axis goes, else what lies behind it."""
+    outer, inner = _beside(x, gone)
+    return outer if inner == 1 else math.prod(x) // inner
+
+
+def _beside(x: Sequence[int], gone: Sequence[int]) -> tuple[int, int]:
+    """Elements before and behind the axes that go."""
+    return math.prod(x[: gone[0]]), math.prod(x[gone[-1] + 1 :])
+
+
+_PERIOD_BYTES, _PLACES = 65536, 32
+"""Rows a multiple of this apart share a line of any cache up to 2 MB; so many of them stay in the largest."""
+
+
+def _crowding(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int]) -> float:
+    """Rows of a reduction of columns per place that a cache has for rows so far apart; 0 for all else.
+
+    Columns of 128 floats over 75 x 75 rows take 5 ns an element, of 120 floats 0.7 ns (2 MB, 16 ways).
+    """
+    if not (str(one["op"]).startswith("Reduce") and x):
+        return 0.0
+    outer, inner = _beside(x, _gone(x, y))
+    if outer > 1 or inner == 1:
+        return 0.0
+    return math.prod(x) / inner * math.gcd(inner * bytes_each(one), _PERIOD_BYTES) / _PERIOD_BYTES
+
+
+def _gone(x: Sequence[int], y: Sequence[int]) -> list[int]:
+    """The axes of `x` that a reduction to `y` goes along, from the shapes: axes may come as an input."""
+    if len(x) == len(y):
+        return [i for i, size in enumerate(x) if size != y[i]] or [len(x) - 1]
+    found, at = [], 0
+    for i, size in enumerate(x):
+        if at < len(y) and size == y[at]:
+            at += 1
+        else:
+            found.append(i)
+    return found or [len(x) - 1]
+
+
+def _span(inputs: list[list[int]], y: list[int]) -> int:
+    """Elements of the last axes along which each input either goes on everywhere or repeats everywhere."""
+    span, before = 1, None
+    for i in range(1, len(y) + 1):
+        if y[-i] == 1:
+            continue
+        repeats = [i > len(shape) or shape[-i] == 1 for shape in inputs]
+        if before is not None and repeats != before:
+            break
+        span, before = span * y[-i], repeats
+    return span
+
+
+_ROWWISE = frozenset(
+    [
+        *("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization"),
+        *("InstanceNormalization", "GroupNorm", "LRN"),
+    ]
+)
+
+
+def _unit(shape: Sequence[int], perm: Sequence[int]) -> int:
+    """Elements that a transposition keeps together: the product of the last axes that stay."""
+    n, i = 1, len(perm) - 1
+    while 0 <= i < len(shape) and perm[i] == i:
+        n, i = n * shape[i], i - 1
+    return n
