@@ -32,16 +32,16 @@ class Sizes:
     """per_class: training images; 15 % of them validate. The other fields are those of `hwnas search`."""
 
     image_size: int = 32
-    per_class: int = 300
+    per_class: int = 250
     test: int = 200
     batch_size: int = 64
-    supernet_steps: int = 250
-    search_steps: int = 80
-    generations: int = 3
+    supernet_steps: int = 200
+    search_steps: int = 60
+    generations: int = 2
     population: int = 16
     picks: int = 2
     random_baselines: int = 8
-    train_epochs: int = 4
+    train_epochs: int = 3
     profile_minutes: float = 0.8
 
     def times(self, factor: float) -> Sizes:

@@ -48,6 +48,9 @@ class Sizes:
         return replace(self, steps=round(self.steps * factor), epochs=max(1, round(self.epochs * factor)))
 
 
+_OF_A_SEARCH = ("image_size", "per_class", "search_cells", "search_channels", "batch", "steps")
+
+
 @dataclass(frozen=True)
 class Part:
     """Searches with the images of part b, then trainings with those of b or c."""
@@ -57,17 +60,15 @@ class Part:
     out: Path
 
     def jobs(self, letters: Sequence[str]) -> list[Job]:
-        """letters: b, c or both. Cell by cell, quick searches first, so that a run that is cut off has whole rows."""
-        asked, listed = asdict(self.sizes), []
+        """letters: b, c or both. Cell by cell, quick searches first: a run that is cut off has whole rows."""
+        sizes, listed = asdict(self.sizes), []
+        searched = {k: sizes[k] for k in _OF_A_SEARCH}
+        final = {k: v for k, v in sizes.items() if k != "random"}
         randoms = [f"random-{n}" for n in range(self.sizes.random)]
         for name in (*randoms, *sorted(FIVE, key=lambda m: METHODS[m].passes())):
             before = self._search(name)
-            listed += [
-                Job(job, asked, partial(self.searched, name), METHODS[name].passes()) for job in before
-            ]
-            listed += [
-                Job(f"{x}/{name}", asked, partial(self.trained, x, name), 1.0, before) for x in letters
-            ]
+            listed += [Job(job, searched, partial(self.searched, name), METHODS[name].passes()) for job in before]
+            listed += [Job(f"{x}/{name}", final, partial(self.trained, x, name), 1.0, before) for x in letters]
         return listed
 
     @cached_property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .jobs import Row, Rows
+from .nasbench import EIGHT, RANDOM, SHARED
 
 _EDGES = 6
 _TRUTHS = ("c10_test", "c100_test", "in16_test")
@@ -40,7 +41,8 @@ def table_a(rows: Rows) -> str:
         ),
         _rule(8),
     ]
-    for method, members in searched.items():
+    for method in (m for m in (*EIGHT, SHARED, RANDOM) if m in searched):
+        members = searched[method]
         cells = [_spread([r[k] for r in members]) for k in _TRUTHS]
         ranks = _list(f"{r['rank']:,}" for r in members)
         skips = _list(f"{r['skips']}{' (all)' if r['skips'] == _EDGES else ''}" for r in members)
