@@ -122,6 +122,19 @@ def _print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> N
         print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
 
 
+def _lines(row: dict[str, Any]) -> list[tuple[str, object]]:
+    """One line per value: the items of a list under one heading, those of a table as `heading.key`."""
+    out: list[tuple[str, object]] = []
+    for key, value in row.items():
+        if isinstance(value, dict):
+            out += [(f"{key}.{k}", v) for k, v in value.items()]
+        elif isinstance(value, list):
+            out += [("" if i else key, v) for i, v in enumerate(value or [None])]
+        else:
+            out.append((key, value))
+    return out
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -415,8 +428,9 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
     rows = [method.describe() for method in METHODS.parts.values()]
     if as_json:
         return _print_json(rows)
-    columns = ("name", "title", "passes_per_step", "paper")
-    return _print_table(("method", "title", "passes", "paper"), [tuple(r[c] for c in columns) for r in rows])
+    columns = ("name", "title", "parts", "passes_per_step", "paper")
+    headings = ("method", "title", "parts", "passes", "paper")
+    return _print_table(headings, [tuple(r[c] for c in columns) for r in rows])
 
 
 @methods_app.command("show")
@@ -425,7 +439,7 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
     from hwnas.gradient.method_file import find_method
 
     row = find_method(name).describe()
-    return _print_json(row) if as_json else _print_table(("part", "value"), row.items())
+    return _print_json(row) if as_json else _print_table(("part", "value"), _lines(row))
 
 
 @targets_app.command("list")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from targets.errors import UsageError, did_you_mean
 
-METRICS = ("latency_ms", "macs", "params", "size_mb", "peak_memory_mb")
+METRICS = ("latency_ms", "macs", "params", "size_mb", "peak_memory_mb", "energy_mj")
 """What an architecture costs; `hwnas/cost.py` prices all but the first without a device."""
 
 

@@ -73,15 +73,23 @@ MAXIMA = ("peak_memory_mb",)
 class CostModel:
     """The tables of one space for all its metrics."""
 
-    def __init__(self, space: NetworkSpace, latency: LatencySource | None = None) -> None:
-        """Latency: a table that knows every block of the space, or None to leave latency out."""
+    def __init__(
+        self,
+        space: NetworkSpace,
+        latency: LatencySource | None = None,
+        energy: Mapping[str, float] | None = None,
+    ) -> None:
+        """Latency, energy (mJ by key): tables that know every block of the space, or None to leave it out."""
         self.space = space
         blocks = space.blocks()
+        values: dict[str, Mapping[str, float]]
         values = {m: {k: value(b) for k, b in blocks.items()} for m, (value, _) in PAPER.items()}
         fixed = {m: base for m, (_, base) in PAPER.items()}
         if latency is not None:
             values["latency_ms"] = {k: latency.latency_ms(k) for k in blocks}
             fixed["latency_ms"] = latency.intercept_ms
+        if energy is not None:
+            values["energy_mj"], fixed["energy_mj"] = energy, 0.0
         self.metrics = tuple(m for m in METRICS if m in values)
         self._scopes = {p.choices: p.keys.shape for p in space.positions}
         # The last table is no metric: the weights, whose square belongs to the latency.

@@ -137,6 +137,8 @@ class SharedWeights:
         return [self._known[key] for key in keys]
 
     def _evaluate(self, arch: Arch, costs: Mapping[str, float]) -> Metrics | Failed:
+        if not self._costs.space.reads_image(arch):
+            return Failed("the image does not reach the classifier")
         try:
             net = self._weights.extract(arch)
             recalibrate(net, self._calibration)

@@ -25,7 +25,7 @@ class Choice:
     """One decision: exactly one of `options`.
 
     Choices that share a `node` are the edges that enter it, and an architecture keeps exactly `keep`
-    of them: the others are `NONE`. Without a node every option is free.
+    of them: the others are `NONE`. Without a node, or with keep 0, every option is free.
     """
 
     name: str
@@ -44,6 +44,8 @@ class Mix:
     probe: per choice the options whose output is computed without gradient, only so that their
         weight (0 in the forward pass) receives one (ProxylessNAS, section 3.2).
     log_prob, entropy: scalars of the draw, for REINFORCE and for the log; None when not defined.
+    chances: per choice the probabilities (n_options,) that its option was drawn by, given the decisions
+        before it; empty when the draw was none, or all are in `weights`.
     edge_weights: (choices,), what each choice as a whole is multiplied by; None = 1 everywhere
         (edge normalisation of PC-DARTS, 1907.05737, section 3.3).
     """
@@ -54,6 +56,7 @@ class Mix:
     log_prob: Tensor | None = None
     entropy: Tensor | None = None
     edge_weights: Tensor | None = None
+    chances: tuple[Tensor, ...] = ()
 
     @classmethod
     def one_hot(cls, choices: Sequence[Choice], arch: Arch) -> Mix:

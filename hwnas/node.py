@@ -62,10 +62,12 @@ def find_nodes(space: str, choices: Sequence[Choice]) -> tuple[Node, ...]:
     out = []
     for name, edges in members.items():
         keep = choices[edges[0]].keep
-        if any(NONE not in choices[c].options or choices[c].keep != keep for c in edges):
+        if any((keep and NONE not in choices[c].options) or choices[c].keep != keep for c in edges):
             raise UsageError(
                 f"space {space}, node {name}: every edge needs the option {NONE!r} and the same keep"
             )
+        if keep == 0:
+            continue
         if not 1 <= keep <= len(edges):
             raise UsageError(f"space {space}, node {name}: cannot keep {keep} of {len(edges)} edges")
         out.append(Node(tuple(edges), tuple(choices[c].options.index(NONE) for c in edges), keep))

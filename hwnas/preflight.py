@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
+from .budget import Budget
 from .runs.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def preflight(config: SearchConfig) -> None:
     load_target(config.target)
     method = find_method(config.method)
     check_trackers(config.trackers)
+    if any(Budget.parse(b).metric == "energy_mj" for b in config.budgets or ()):
+        raise UsageError(
+            "a budget on energy_mj needs a table of the energy of every block, which `hwnas search` does not "
+            "take; the searchers of Python do (energy_table, docs/python.md)"
+        )
     if config.space not in SPACES and not config.space.endswith(".toml"):
         raise UsageError(
             f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -71,3 +72,8 @@ class Registry(Generic[T]):
     def parts(self) -> Mapping[str, T]:
         """All of them, read-only, in the order of definition."""
         return MappingProxyType(self._parts)
+
+
+def bound(registry: Registry[Callable[..., Any]], p: Part) -> Callable[..., Any]:
+    """The function of a part, with its options."""
+    return partial(registry[p.name], **p.keywords) if p.options else registry[p.name]

@@ -64,6 +64,18 @@ class Space:
             and all(len(node.kept(arch)) == node.keep for node in self.nodes)
         )
 
+    def reads_image(self, arch: Arch) -> bool:
+        """Whether anything of the image reaches the classifier; else there is nothing to train."""
+        return True
+
+    def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
+        """By how many steps an option is smaller than the largest of its kind, per dimension.
+
+        Once-for-all, 1908.09791, section 3.3: kernel, depth and width shrink one after the other. Empty where
+        options are different things and not different sizes.
+        """
+        return {}
+
     def key(self, arch: Arch) -> str:
         """The canonical identity, used by every cache; `from_string` reads it."""
         return self.to_string(self.canonical(arch))

@@ -55,7 +55,8 @@ def open_data(
     home: Path,
     limit: int | None,
     download: bool,
+    val_share: float | None = None,
 ) -> Data:
-    """The images, split as (seed, limit) say."""
+    """The images, split as (seed, limit, val_share) say."""
     spec = data_spec(dataset, path)
-    return load_data(spec, image_size, seed, root=home, limit=limit, download=download)
+    return load_data(spec, image_size, seed, root=home, limit=limit, download=download, val_share=val_share)

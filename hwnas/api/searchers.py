@@ -25,12 +25,15 @@ class Searcher:
     epochs, batch_size: None takes the published numbers of the method. method: any row of `hwnas methods`, or
         a TOML file. cells, channels: of the network that is searched (cell spaces); None: as published.
     target_platform: the device whose latency counts, as in `hwnas targets list`; `mobile` is `android`.
-    latency_constraint: milliseconds there. budgets: others, as `size_mb<=4`.
+    latency_constraint: milliseconds there. budgets: others, as `size_mb<=4`. energy_table: CSV of key and
+        energy_mj of every block, for a budget on `energy_mj`.
     accuracy_weight, latency_weight: with both, loss + latency_weight / accuracy_weight * (latency /
         constraint - 1) is minimised; with neither, the constraint is met by a multiplier that adapts. The
         architecture that is returned meets the constraint either way.
-    path: of the images. limit: at most so many of them. home: of tables and data. out: of the run; the same
-        search in the same folder goes on where it stopped. trackers: tensorboard, mlflow.
+    path: of the images. limit: at most so many of them. val_share: part of the images that do not test which
+        the policy learns from, the weights from the others; None: as published (half, for DARTS). home: of
+        tables and data. out: of the run; the same search in the same folder goes on where it stopped.
+        trackers: tensorboard, mlflow.
     bf16: convolutions in bfloat16, on CUDA only. compile: the cells through torch.compile, where edges mix.
     """
 
@@ -44,11 +47,13 @@ class Searcher:
     accuracy_weight: float | None = None
     latency_weight: float | None = None
     budgets: tuple[str, ...] = ()
+    energy_table: str | Path | None = None
     cells: int | None = None
     channels: int | None = None
     image_size: int | None = None
     path: str | Path | None = None
     limit: int | None = None
+    val_share: float | None = None
     download: bool = False
     seed: int = 0
     device: str = "cpu"
@@ -68,6 +73,12 @@ class Searcher:
                 raise UsageError(
                     f"{type(self).__name__}: {name} must be a whole number from 1, got {value!r}"
                 )
+        for name in ("latency_constraint", "accuracy_weight", "latency_weight", "val_share"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise UsageError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
+        if any(b.metric == "energy_mj" for b in self.all_budgets()) and self.energy_table is None:
+            raise UsageError(f"{type(self).__name__}: a budget on energy_mj needs an energy_table")
         weights = (self.accuracy_weight, self.latency_weight)
         if (None in weights) != (weights == (None, None)):
             raise UsageError(f"{type(self).__name__}: give accuracy_weight and latency_weight together")

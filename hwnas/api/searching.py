@@ -12,17 +12,18 @@ from targets.files import sha256
 
 from ..cost import CostModel
 from ..data import Augment, Batches, Data
+from ..energy import read_energy
 from ..genotype import write_genotype
 from ..gradient.decode import require_reachable
 from ..gradient.search import GradientSearch
 from ..gradient.settings import SearchSettings
 from ..gradient.speed import require_speed
-from ..gradient.supernets import require_fit, stage_supernets
+from ..gradient.supernets import published_scale, require_fit, stage_supernets
 from ..preflight import check_device
 from ..runs.checkpoints import Checkpoints
 from ..runs.log import Log
 from ..runs.sealed import read_sealed, write_sealed
-from ..space import NetworkSpace
+from ..space import NetworkSpace, Scale
 from ..spaces import load_space
 from ..traces import Recorder, Traces, check_trackers, read_alphas
 from ..traces.alphas import write_histories
@@ -42,7 +43,10 @@ SAVE_EVERY = 100
 """Steps between checkpoints."""
 _STREAM = 2
 """Of the batches: other draws than those that train shared weights."""
-_PLACES = ("home", "out", "path", "quiet", "download", "trackers", "alpha_history", "profile_minutes")
+_PLACES = (
+    *("home", "out", "path", "energy_table", "quiet", "download"),
+    *("trackers", "alpha_history", "profile_minutes"),
+)
 """Fields that say where things lie or what is shown, not what is searched."""
 
 
@@ -55,9 +59,12 @@ def run_search(asked: Searcher) -> SearchResult:
     data = open_data(
         asked.dataset, asked.path, asked.image_size, asked.seed,
         home=home, limit=asked.limit, download=asked.download,
+        val_share=method.published.val_share if asked.val_share is None else asked.val_share,
     )  # fmt: skip
     space = space_for(asked.space_name, data)
-    require_fit(space, method)
+    given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
+    scale = replace(published_scale(space, method), **given)
+    require_fit(space, method, scale)
     require_speed(space, asked.device, bf16=asked.bf16, compiled=asked.compile)
     budgets = asked.all_budgets()
     table = None
@@ -65,15 +72,16 @@ def run_search(asked: Searcher) -> SearchResult:
         table = latency_table(
             space, target, home=home, minutes=asked.profile_minutes, seed=asked.seed, log=log
         )
-    costs = CostModel(space, table)
+    energy = None if asked.energy_table is None else read_energy(Path(asked.energy_table), space.blocks())
+    costs = CostModel(space, table, energy)
     require_reachable(space, costs, budgets)
-    question = _question(asked, space, data, table)
+    question = _question(asked, space, data, table) | ({} if energy is None else {"energy_table": energy})
     with folder_of(question, f"{method.name}-{space.name}-{data.name}", asked.out) as folder:
         if (folder / RESULT).exists():
             if asked.alpha_history:
                 write_histories(folder, space, read_alphas(folder / "alphas.npz", space))
             return _result(read_sealed(folder / RESULT, "search result"), folder)
-        search = _make(asked, space, data, costs)
+        search = _make(asked, space, scale, data, costs)
         _run(asked, search, folder, log)
         document = _document(search)
         write_sealed(folder / RESULT, document)
@@ -118,7 +126,7 @@ def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     )
 
 
-def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) -> GradientSearch:
+def _make(asked: Searcher, space: NetworkSpace, scale: Scale, data: Data, costs: CostModel) -> GradientSearch:
     """The published numbers of the method, where the user gives none."""
     method, augment = asked.row(), Augment.for_data(data)
     published, seed = method.published, asked.seed * 16 + _STREAM
@@ -126,11 +134,13 @@ def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) ->
         Batches(data, split, asked.batch_size or published.batch_size, seed, augment, asked.device)
         for split in ("train", "val")
     )
-    given = {k: v for k in ("cells", "channels") if (v := getattr(asked, k)) is not None}
+    epochs = asked.epochs or published.epochs
     settings = SearchSettings(
-        steps=(asked.epochs or published.epochs) * train.steps_per_epoch,
+        steps=epochs * train.steps_per_epoch,
         epoch_steps=train.steps_per_epoch,
         seed=asked.seed,
+        # A search of the published length has the published rate, a shorter one what lets its policy move.
+        arch_lr=method.arch.lr if epochs >= published.epochs else None,
         objective=asked.objective(),
         bf16=asked.bf16,
         compile=asked.compile,
@@ -138,7 +148,7 @@ def _make(asked: Searcher, space: NetworkSpace, data: Data, costs: CostModel) ->
     )
     return GradientSearch(
         space,
-        stage_supernets(space, replace(space.search_scale, **given)),
+        stage_supernets(space, scale),
         costs,
         asked.all_budgets(),
         method,

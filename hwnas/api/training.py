@@ -18,7 +18,7 @@ from ..networks.cells import CellNetwork
 from ..preflight import check_device
 from ..runs.log import Log
 from ..space import NetworkSpace
-from ..spaces.darts import DartsSpace
+from ..spaces.darts import DartsSpace, is_large
 from ..traces.alphas import arch_at, read_alphas
 from ..traces.drawings import best_form, drawings
 from ..training.recipe import Recipe
@@ -38,8 +38,8 @@ class Training:
     architecture: a genotype in any form. alphas, epoch: instead of it, alphas.npz of a search and the epoch,
     counted from 1 (None: the last). method: whose decoding reads the alphas (None: that of the run they lie
     in; where they lie in none, the most probable architecture counts). cells, channels: of the deployed
-    network of a cell space; None: as published. recipe: None takes `Recipe.evaluation`. The other fields are
-    those of `Searcher`.
+    network of a cell space; None: as published. recipe: None takes `Recipe.evaluation`, above 64 px
+    `evaluation_large`. The other fields are those of `Searcher`.
     """
 
     architecture: str | None = None
@@ -110,6 +110,11 @@ def prepare(asked: Training) -> Prepared:
     )  # fmt: skip
     space = space_for(space_name(asked.search_space), data, cells=asked.cells, channels=asked.channels)
     arch = asked.read(space)
+    if not space.reads_image(arch):
+        raise UsageError(
+            f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "
+            "there is nothing to train; choose another architecture"
+        )
     return Prepared(space, arch, data, _job(asked, space, arch, data, home))
 
 
@@ -134,7 +139,8 @@ def train_architecture(asked: Training) -> TrainedArchitecture:
 
 
 def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> Job:
-    recipe = asked.recipe or Recipe.evaluation(asked.epochs, asked.batch_size)
+    published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
+    recipe = asked.recipe or published(asked.epochs, asked.batch_size)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):

@@ -92,6 +92,7 @@ def load_data(
     limit: int | None = None,
     memory_cap_mb: float = 2000,
     splits: Mapping[str, Any] | None = None,
+    val_share: float | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> Data:
     """The data set that `spec` names: a known set, an image folder, a zip of one, or a CSV.
@@ -106,11 +107,15 @@ def load_data(
         limit: at most this many images (a seeded draw from every class and given split).
         memory_cap_mb: above it, images are decoded on demand.
         splits: what `Data.splits_json` gave; verified, never split again.
+        val_share: part of the images that do not test that validates, where the data give no such split;
+            None: what suits the data.
         log: told what was ignored, dropped, decoded.
     """
     if splits is not None:
         image_size, limit = _stored_question(splits, image_size)
     _check_numbers(image_size, seed, limit)
+    if val_share is not None and not 0 < val_share < 1:
+        raise UsageError(f"val_share {val_share}; allowed: between 0 and 1")
     source = _open(Request(spec, root, download, labels_csv))
     if limit is not None and limit < len(source.listing.names):
         source = _limited(source, limit, seed)
@@ -122,7 +127,7 @@ def load_data(
         split = splitting.from_json(listing, splits)
     else:
         groups = content_groups(source) if pixels is None else pixel_groups(pixels)
-        split = splitting.make_split(listing, groups, seed)
+        split = splitting.make_split(listing, groups, seed, val_share)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
     notes = (*listing.notes, *split.notes)
     if pixels is None:

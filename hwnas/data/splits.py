@@ -34,11 +34,15 @@ class Split:
         return np.flatnonzero(self.assignment == split).astype(np.int64)
 
 
-def make_split(listing: Listing, groups: npt.NDArray[np.int64], seed: int) -> Split:
+def make_split(
+    listing: Listing, groups: npt.NDArray[np.int64], seed: int, val_share: float | None = None
+) -> Split:
     """Complete the given splits of `listing`. groups: (n,), equal where the pixels are equal.
 
     Without a given test split a fifth of each class tests and a fifth validates; with one, 15 % of the
     training images validate. At most 10,000 each; each class keeps at least one image in every new split.
+    val_share: instead, of the images that do not test, the part that validates: searches that learn from the
+    validation images too ask for half.
     """
     assignment = listing.given.copy()
     _drop_copies(assignment, groups)
@@ -57,9 +61,14 @@ def make_split(listing: Listing, groups: npt.NDArray[np.int64], seed: int) -> Sp
                 f"at least {1 + len(missing)} are needed for one in each split; add images or remove it"
             )
         order = np.random.default_rng(np.random.SeedSequence([seed, label])).permutation(members)
-        n_taken = max(1, round(fraction * len(members)))
-        for place, split in enumerate(missing):
-            taken[order[place * n_taken : (place + 1) * n_taken]] = split
+        begin = 0
+        for split in missing:
+            n = max(1, round(fraction * len(members)))
+            if split == VAL and val_share is not None:
+                left = len(members) - begin
+                n = min(left - 1, max(1, round(val_share * left)))
+            taken[order[begin : begin + n]] = split
+            begin += n
     assignment[pool] = taken[member_of]
     return Split(assignment, _notes(listing, groups, assignment))
 

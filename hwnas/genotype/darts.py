@@ -34,6 +34,7 @@ def looks_nested(text: str) -> bool:
 def read(space: CellSpace, text: str) -> Arch:
     """The architecture of a genotype of either form."""
     fields = _fields(text)
+    _require_kinds(space)
     edges: CellEdges = {}
     for kind in ("normal", "reduce"):
         nodes = _nodes(fields[kind], kind)
@@ -118,11 +119,16 @@ def write_flat(space: CellSpace, arch: Arch) -> str:
     return _write(space, arch, nested=False)
 
 
-def _write(space: CellSpace, arch: Arch, *, nested: bool) -> str:
+def _require_kinds(space: CellSpace) -> None:
     if space.kinds != ("normal", "reduce"):
         raise UsageError(
-            f"space {space.name} has cells {', '.join(space.kinds)}; this form has normal and reduce"
+            f"a Genotype(...) has normal and reduce cells; space {space.name} has cells "
+            f"{', '.join(space.kinds)}: it is of another space, such as darts"
         )
+
+
+def _write(space: CellSpace, arch: Arch, *, nested: bool) -> str:
+    _require_kinds(space)
     nodes, parts = space.wiring.nodes, []
     for kind, cell in edges_of(space, arch).items():
         rows = [[(name, s) for (s, t), name in cell.items() if t == node] for node in nodes]

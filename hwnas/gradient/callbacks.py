@@ -7,7 +7,8 @@ Their state is JSON, so that a resume goes on to the bit.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from targets.errors import UsageError
 
 from ..registry import Registry
+from .optim import Part
 from .scene import Scene, arch_score, frozen, twice
 
 
@@ -29,6 +31,15 @@ class Callback(Protocol):
 
     def after_epoch(self, scene: Scene) -> bool:
         """Whether the search is to stop here."""
+        ...
+
+
+@runtime_checkable
+class HasEdges(Protocol):
+    """`networks.cell_supernet.CellSupernet`: the weights of its edges are rows of stacked tensors."""
+
+    def edge_parts(self) -> Iterator[Any]:
+        """Where those of every operation of every edge lie."""
         ...
 
 
@@ -109,8 +120,9 @@ def _power_iteration(total: Tensor, parameters: list[nn.Parameter], iterations: 
 class FreezeOperations:
     """Stops training an operation's weights once their gradients on training and validation data part [2].
 
-    Every `every`-th step: the cosine of the two gradients per weight tensor with more than one dimension;
-    one whose mean over the last `window` cosines is below `threshold` is trained no more.
+    Every `every`-th step: the cosine of the two gradients, mean over the weight tensors of an operation with
+    more than one dimension; one whose mean over the last `window` of them is below `threshold` is trained
+    no more. An operation that did not run, or gave a tensor no gradient, is not compared.
     """
 
     def __init__(self, *, threshold: float = 0.4, window: int = 20, every: int = 1) -> None:
@@ -120,33 +132,56 @@ class FreezeOperations:
         self.state: dict[str, Any] = {"frozen": [], "cosines": {}}
 
     def before_weights(self, scene: Scene) -> None:
-        """Compare, decide, and drop the gradients of what is frozen."""
-        named = {n: p for n, p in scene.supernet.named_parameters() if p.ndim > 1}
+        """Compare, decide, and keep what is frozen where it is."""
+        operations = operations_of(scene.supernet)
         if scene.step % self.every == 0:
-            self._compare(scene, {n: p for n, p in named.items() if p.grad is not None})
-        for name in self.state["frozen"]:
-            named[name].grad = None
+            self._compare(scene, {n: o for n, o in operations.items() if n not in self.state["frozen"]})
+        scene.weights.still = [part for name in self.state["frozen"] for part in operations[name]]
 
     def after_epoch(self, scene: Scene) -> bool:
         """Never stops."""
         return False
 
-    def _compare(self, scene: Scene, named: dict[str, torch.nn.Parameter]) -> None:
+    def _compare(self, scene: Scene, operations: Mapping[str, Sequence[Part]]) -> None:
         with torch.no_grad():
             drawn = scene.policy.draw(scene.relax.weight, scene.moment)
-        watched = [n for n in named if n not in self.state["frozen"]]
-        if not watched:
+        tensors = {id(p): p for parts in operations.values() for p, _ in parts if p.grad is not None}
+        if not tensors:
             return
         total = arch_score(scene, drawn, scene.val()).score.total
-        gradients = torch.autograd.grad(total, [named[n] for n in watched], allow_unused=True)
-        for name, gradient in zip(watched, gradients, strict=True):
-            trained: Tensor | None = named[name].grad
-            if gradient is None or trained is None:
+        found = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
+        by_val = dict(zip(tensors, found, strict=True))
+        for name, parts in operations.items():
+            cosines = [_cosine(p.grad, by_val.get(id(p)), part) for p, part in parts]
+            known = [c for c in cosines if c is not None]
+            if not known:
                 continue
-            cosine = float(F.cosine_similarity(gradient.reshape(-1), trained.reshape(-1), dim=0))
             seen = self.state["cosines"].setdefault(name, [])
-            seen.append(cosine)
+            seen.append(sum(known) / len(known))
             del seen[: -self.window]
             if len(seen) == self.window and sum(seen) / self.window < self.threshold:
                 self.state["frozen"].append(name)
                 del self.state["cosines"][name]
+
+
+def operations_of(supernet: nn.Module) -> dict[str, list[Part]]:
+    """Per operation of every edge the parts of its weight tensors, where a supernet has edges.
+
+    Elsewhere every weight tensor is an operation of its own.
+    """
+    named = {n: p for n, p in supernet.named_parameters() if p.ndim > 1}
+    if not isinstance(supernet, HasEdges):
+        return {name: [(p, slice(None))] for name, p in named.items()}
+    found: dict[str, list[Part]] = {}
+    for edge in supernet.edge_parts():
+        if edge.parameter in named:
+            operation = f"{edge.plan}.{edge.choice}.{edge.option}"
+            found.setdefault(operation, []).append((named[edge.parameter], edge.rows))
+    return found
+
+
+def _cosine(a: Tensor | None, b: Tensor | None, part: slice) -> float | None:
+    """Of parts of two gradients; None where there is none, or nothing in it."""
+    if a is None or b is None or not (bool(a[part].any()) and bool(b[part].any())):
+        return None
+    return float(F.cosine_similarity(a[part].reshape(-1), b[part].reshape(-1), dim=0))

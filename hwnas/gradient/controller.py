@@ -98,7 +98,7 @@ class Controller(nn.Module):
         rollout = _Rollout(self, relax, moment)
         arch = rollout.run()
         mix = single([torch.zeros(len(c.options)) for c in self.choices], arch, rollout.log_prob)
-        return replace(mix, entropy=rollout.entropy)
+        return replace(mix, entropy=rollout.entropy, chances=tuple(rollout.chances))
 
     @torch.no_grad()
     def soft_mix(self) -> Mix:
@@ -125,6 +125,7 @@ class _Rollout:
         self.log_prob = torch.zeros(())
         self.entropy = torch.zeros(())
         self.arch = [0] * len(owner.choices)
+        self.chances = [torch.zeros(len(c.options)) for c in owner.choices]
         zero = torch.zeros(1, owner.start.shape[0])
         self.state = (zero, zero)
         self.input: Tensor = owner.start
@@ -179,10 +180,10 @@ class _Rollout:
         logits = self.owner._scales[0] * torch.tanh(self._scores(h, before))
         on = []
         for c, anchor, logit in zip(step.choices, before, logits, strict=True):
-            none = none_of(self.owner.choices[c])
-            flag = self._decide(torch.stack([-logit, logit]))
-            self.arch[c] = none if flag == 0 else 1 - none
-            on += [anchor] if flag else []
+            none, left = none_of(self.owner.choices[c]), self.owner.kept[c]
+            signed = torch.stack([logit, -logit] if none else [-logit, logit])
+            self.arch[c] = self._among(c, left, signed)
+            on += [anchor] if self.arch[c] != none else []
         self.input = torch.stack(on).mean(0) if on else self.owner.start
 
     def _operation(self, c: int, among: tuple[int, ...] | None = None) -> None:
@@ -190,8 +191,14 @@ class _Rollout:
         left = [i for i in owner.kept[c] if among is None or i in among]
         logits = owner.heads[head] @ self._tick() + owner.biases[head]
         logits = owner._scales[1] * torch.tanh(logits) + owner._fixed[head]
-        self.arch[c] = left[self._decide(logits[left])]
+        self.arch[c] = self._among(c, left, logits)
         self.input = owner.embeddings[head][self.arch[c]]
+
+    def _among(self, c: int, left: Sequence[int], logits: Tensor) -> int:
+        """One of the options that are left of a choice, by logits (n_options,)."""
+        logits = logits[list(left)]
+        self.chances[c] = self.chances[c].index_put((torch.tensor(left),), logits.softmax(0))
+        return left[self._decide(logits)]
 
     def _decide(self, logits: Tensor) -> int:
         names = Choice("decision", tuple(str(i) for i in range(len(logits))))

@@ -55,10 +55,11 @@ def argmax(view: Decoding) -> Arch:
 
 
 @DECODERS.add("limit_skips")
-def limit_skips(view: Decoding, *, n: int = 2, cell: str = "normal") -> Arch:
-    """`argmax` with at most `n` skip connections among the choices whose name begins with `cell` [2].
+def limit_skips(view: Decoding, *, n: int = 2, spared: str = "reduce") -> Arch:
+    """`argmax` with at most `n` skip connections, those of cells of the kind `spared` not counted [2].
 
-    As long as there are more, the least probable of them is ruled out and all is decoded anew.
+    The paper limits its normal cells; the only cell of NAS-Bench-201 is one. As long as there are more, the
+    least probable of them is ruled out and all is decoded anew.
     """
     choices = view.space.choices
     scores = [p.copy() for p in view.scores]
@@ -67,7 +68,7 @@ def limit_skips(view: Decoding, *, n: int = 2, cell: str = "normal") -> Arch:
         skips = [
             (scores[c][i], c, i)
             for c, i in enumerate(arch)
-            if choices[c].name.startswith(cell) and choices[c].options[i] in IDENTITIES
+            if not choices[c].name.startswith(spared) and choices[c].options[i] in IDENTITIES
         ]
         if len(skips) <= n:
             return arch

@@ -7,9 +7,8 @@ checked when a row is added.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,8 +17,7 @@ from torch import nn
 from targets.errors import UsageError, did_you_mean
 
 from ..mix import Choice
-from ..networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
-from ..registry import Part, Registry, part
+from ..registry import Part, Registry, bound, part
 from . import controller as _controller  # noqa: F401  (fills POLICIES)
 from . import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
 from . import response as _response  # noqa: F401
@@ -34,6 +32,7 @@ from .regularisers import REGULARISERS, Ramp, Weighted
 from .relax import RELAXATIONS
 from .scene import Places, WeightRule
 from .schedules import SCHEDULES
+from .stage import WRAPPERS, Stage
 from .weight_rules import PASSES, WEIGHT_RULES
 
 
@@ -73,70 +72,6 @@ def relax(
     return PlaceParts(first, made[1] or first, made[2], made[3])
 
 
-WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
-WRAPPERS.add("partial")(lambda value: Partial(int(value)))
-WRAPPERS.add("aux_skip")(AuxSkip)
-WRAPPERS.add("skip_dropout")(SkipDropout)
-WRAPPERS.add("drop_path")(DropPath)
-
-STARTS = ("same", "widened", "fresh")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A stretch of the search. Progressive methods are several of them.
-
-    share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
-    arch_every: weight steps per arch step; None freezes the policy throughout.
-    temperature: t of the relaxations at its first and last step, linear between.
-    start: the supernet goes on ("same"); is made anew with the policy kept and the weights that fit carried
-        over ("widened"); or all begins again but for the options that are left ("fresh").
-    cells: depth of the supernet; None: as the space has it.
-    options: share of each choice's options that the stage searches, the best of the stage before.
-    edges: what wraps the edges of the supernet (`WRAPPERS`), each with the schedule of its number.
-    """
-
-    name: str
-    share: float = 1.0
-    frozen: float = 0.0
-    arch_every: int | None = 1
-    temperature: tuple[float, float] = (1.0, 1.0)
-    start: str = "same"
-    cells: int | None = None
-    options: float = 1.0
-    edges: tuple[tuple[str, Part], ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise UsageError(
-                f"stage {self.name}: unknown start {self.start!r}; {did_you_mean(self.start, STARTS)}"
-            )
-        if not (self.share > 0 and 0 <= self.frozen < 1 and 0 < self.options <= 1):
-            raise UsageError(
-                f"stage {self.name}: share must be above 0, frozen in [0, 1) and options in (0, 1], got "
-                f"{self.share}, {self.frozen} and {self.options}"
-            )
-        if self.arch_every is not None and self.arch_every < 1:
-            raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
-
-    def wrappers(self, progress: float) -> list[Wrapper]:
-        """What the edges are wrapped in when the stage is so far."""
-        values = {name: bound(SCHEDULES, p)(progress, self.frozen) for name, p in self.edges}
-        return [WRAPPERS[name](value) for name, value in values.items()]
-
-    def __str__(self) -> str:
-        text = f"{self.name}: {self.share:.0%} of the steps, policy every {self.arch_every}"
-        extras = [
-            f"policy frozen for {self.frozen:.0%}" if self.frozen else "",
-            f"{self.cells} cells" if self.cells else "",
-            f"{self.options:.0%} of the options" if self.options < 1 else "",
-            "" if self.start == "same" else f"{self.start} weights",
-            "" if self.temperature == (1.0, 1.0) else "t {:g} to {:g}".format(*self.temperature),
-            *(f"edges {name} by {p}" for name, p in self.edges),
-        ]
-        return ", ".join([text, *filter(None, extras)])
-
-
 @dataclass(frozen=True, slots=True)
 class Term:
     """A regulariser with its weight, which goes linearly from weight[0] to weight[1]; 0 before `after`."""
@@ -152,12 +87,22 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user."""
+    """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user.
+
+    cells, channels: of the network that is searched; 0 where that has no cells. val_share: part of the
+        training images that the policy learns from, the weights from the others.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     cells: int = 8
     channels: int = 16
+    val_share: float = 0.5
+
+    def __str__(self) -> str:
+        cells = f"{self.cells} cells, {self.channels} channels, " if self.cells else ""
+        share = f"{self.val_share:.0%} of the images for the policy"
+        return f"{self.epochs} epochs, batch {self.batch_size}, {cells}{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +146,9 @@ class Method:
         made: Hypergradient = make(supernet, policy, generator, **self.hypergradient.keywords)
         return made
 
-    def make_weight_rule(self) -> WeightRule:
-        """What a weight step runs."""
-        return bound(WEIGHT_RULES, self.weight_rule)
+    def make_weight_rule(self, stage: Stage) -> WeightRule:
+        """What a weight step of a stage runs."""
+        return bound(WEIGHT_RULES, stage.weight_rule or self.weight_rule)
 
     def make_callbacks(self) -> list[Callback]:
         """Fresh callbacks."""
@@ -216,11 +161,20 @@ class Method:
         ]
 
     def passes(self) -> float:
-        """Forward and backward passes of the supernet per step, while the policy is searched."""
+        """Forward and backward passes of the supernet per step, while the policy is searched.
+
+        The mean over the stages, where their weight rules differ.
+        """
         extra = HYPERGRADIENTS[self.hypergradient.name].passes(**self.hypergradient.keywords)
-        own = PASSES[self.weight_rule.name](**self.weight_rule.keywords)
+        rules = [(s.share, s.weight_rule or self.weight_rule) for s in self.stages]
+        own = sum(share * PASSES[r.name](**r.keywords) for share, r in rules) / self.total_share
         every = [s.arch_every for s in self.stages if s.arch_every]
         return float(own + (extra / min(every) if every else 0.0))
+
+    @property
+    def total_share(self) -> float:
+        """The shares of all stages."""
+        return sum(s.share for s in self.stages)
 
     def check(self) -> None:
         """UsageError for a name or an option that does not exist."""
@@ -228,7 +182,7 @@ class Method:
             (RELAXATIONS, self.relax.parts.values()),
             (POLICIES, (self.policy,)),
             (HYPERGRADIENTS, (self.hypergradient,)),
-            (WEIGHT_RULES, (self.weight_rule,)),
+            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in self.stages if s.weight_rule)]),
             (DECODERS, (self.decode,)),
             (CALLBACKS, self.callbacks),
             (REGULARISERS, [t.regulariser for t in self.regularisers]),
@@ -240,6 +194,31 @@ class Method:
                 check_part(registry, p, f"method {self.name}")
         if not self.stages:
             raise UsageError(f"method {self.name}: it needs at least one stage")
+        for stage in self.stages[1:]:
+            if stage.start == "same" and stage.lr != 1:
+                raise UsageError(
+                    f"method {self.name}: stage {stage.name} goes on with the optimiser of the one before, "
+                    "so it can have no lr of its own; give it start = 'widened'"
+                )
+
+    @property
+    def summary(self) -> str:
+        """Its parts by name in one line: policy, relaxation of the arch and of the weight step, and so on."""
+        places = self.relax.parts
+        relaxed = dict.fromkeys((places["arch"].name, places["weight"].name))
+        rules = dict.fromkeys((s.weight_rule or self.weight_rule).name for s in self.stages)
+        parts = [
+            self.policy.name,
+            " / ".join(relaxed),
+            self.hypergradient.name,
+            *(name for name in rules if name != "plain"),
+            *dict.fromkeys(name for s in self.stages for name, _ in s.edges),
+            *(t.regulariser.name for t in self.regularisers),
+            *(p.name for p in self.callbacks),
+            f"{len(self.stages)} stages" if len(self.stages) > 1 else "",
+            self.decode.name,
+        ]
+        return ", ".join(filter(None, parts))
 
     def describe(self) -> dict[str, Any]:
         """The row as text, for `hwnas methods show` and the run's record."""
@@ -247,11 +226,12 @@ class Method:
             "name": self.name,
             "title": self.title,
             "paper": self.paper,
+            "parts": self.summary,
             "policy": str(self.policy),
             "relax": {place: str(p) for place, p in self.relax.parts.items()},
             "hypergradient": str(self.hypergradient),
             "weight_rule": str(self.weight_rule),
-            "stages": [str(s) for s in self.stages],
+            "stages": [s.describe(self.total_share) for s in self.stages],
             "objective": str(self.objective),
             "objective_published": str(self.objective_published) if self.objective_published else None,
             "regularisers": [str(t) for t in self.regularisers],
@@ -259,18 +239,13 @@ class Method:
             "callbacks": [str(p) for p in self.callbacks],
             "weights": f"SGD lr {self.weights.lr:g} to {self.weights.min_lr:g}, momentum "
             f"{self.weights.momentum:g}, weight decay {self.weights.weight_decay:g}, "
-            f"clip {self.weights.clip}",
+            f"clip {self.weights.clip}"
+            + (f", {self.weights.cycles} cycles" if self.weights.cycles > 1 else ""),
             "arch": f"Adam lr {self.arch.lr:g}, betas {self.arch.betas}, "
-            f"weight decay {self.arch.weight_decay:g}",
-            "published": f"{self.published.epochs} epochs, batch {self.published.batch_size}, "
-            f"{self.published.cells} cells, {self.published.channels} channels",
+            f"weight decay {self.arch.weight_decay:g}, clip {self.arch.clip or None}",
+            "published": str(self.published),
             "passes_per_step": round(self.passes(), 2),
         }
-
-
-def bound(registry: Registry[Callable[..., Any]], p: Part) -> Callable[..., Any]:
-    """The function of a part, with its options."""
-    return partial(registry[p.name], **p.keywords) if p.options else registry[p.name]
 
 
 def check_part(registry: Registry[Any], p: Part, where: str) -> None:

@@ -26,8 +26,9 @@ from typing import Any, TypeVar
 from targets.errors import UsageError, did_you_mean
 
 from ..registry import Part, part
-from .method import Method, Stage, Term, relax
+from .method import Method, Term, relax
 from .methods import METHODS
+from .stage import Stage
 
 _MAX_BYTES = 1_000_000
 
@@ -103,6 +104,8 @@ def _stage(value: Any, where: str) -> Stage:
     table = dict(_typed(value, dict, where))
     _only(table, tuple(f.name for f in dataclasses.fields(Stage)), where)
     table.setdefault("name", "search")
+    for key in ("name", "start"):
+        _typed(table.get(key, ""), str, f"{where}: {key}")
     if "edges" in table:
         edges = _typed(table["edges"], dict, f"{where}: edges")
         table["edges"] = tuple((name, _part(p, f"{where}: edges.{name}")) for name, p in edges.items())
@@ -110,7 +113,14 @@ def _stage(value: Any, where: str) -> Stage:
         table["temperature"] = _pair(table["temperature"], f"{where}: temperature")
     if table.get("arch_every") == 0:  # TOML has no null
         table["arch_every"] = None
-    for key in ("share", "frozen", "options"):
+    if "elastic" in table:
+        sizes = _typed(table["elastic"], dict, f"{where}: elastic")
+        table["elastic"] = tuple(
+            (name, _typed(n, int, f"{where}: elastic.{name}")) for name, n in sizes.items()
+        )
+    if "weight_rule" in table:
+        table["weight_rule"] = _part(table["weight_rule"], f"{where}: weight_rule")
+    for key in ("share", "frozen", "warmup", "options", "lr"):
         if key in table:
             table[key] = _number(table[key], f"{where}: {key}")
     for key in ("arch_every", "cells"):
@@ -144,8 +154,8 @@ def _settings(base: T, value: Any, where: str) -> T:
     fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}  # type: ignore[arg-type]
     _only(table, tuple(fields), where)
     for key, given in table.items():
-        if isinstance(fields[key], bool):
-            _typed(given, bool, f"{where}.{key}")
+        if isinstance(fields[key], (bool, int)):
+            _typed(given, type(fields[key]), f"{where}.{key}")
         else:
             table[key] = _pair(given, f"{where}.{key}") if isinstance(given, list) else given
             if not isinstance(given, list):

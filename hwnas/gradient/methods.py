@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..registry import Registry, part
-from .method import Method, Published, Stage, Term, relax
+from .method import Method, Published, Term, relax
 from .optim import AdamSettings, SGDSettings
+from .progressive import OFA_LR, OFA_STAGES, P_DARTS_STAGES
+from .stage import Stage
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -75,26 +77,14 @@ variant(
 _ALPHA_6E4 = AdamSettings(lr=6e-4, betas=(0.5, 0.999), weight_decay=1e-3)
 
 
-def _progressive(n: int, cells: int, options: float, p0: float) -> Stage:
-    return Stage(
-        f"stage {n}",
-        frozen=0.4,
-        start="fresh",
-        cells=cells,
-        options=options,
-        edges=(("skip_dropout", part("skip_dropout", p0=p0)),),
-    )
-
-
 variant(
     DARTS,
     "p-darts",
     "P-DARTS: deeper networks with fewer options in three stages, dropout and a limit on skips",
     paper="Chen et al. 2019, Progressive DARTS, arXiv 1904.12760",
-    # Options per edge: 8, 5, 3. Dropout as in the paper for CIFAR-10; the code's README has 0.1, 0.4, 0.7.
-    stages=(_progressive(1, 5, 1.0, 0.0), _progressive(2, 11, 5 / 8, 0.4), _progressive(3, 17, 3 / 8, 0.7)),
+    stages=P_DARTS_STAGES,
     weights=SGDSettings(lr=0.025, min_lr=0.0, nesterov=False, weight_decay=3e-4, clip=5.0),
-    arch=_ALPHA_6E4,
+    arch=replace(_ALPHA_6E4, clip=5.0),
     decode=part("limit_skips", n=2),
     published=Published(epochs=75, batch_size=96, cells=5),
 )
@@ -158,13 +148,13 @@ PROXYLESS = add_method(
         paper="Cai et al. 2019, ProxylessNAS, arXiv 1812.00332",
         policy=part("logits", keep_untouched=True),
         relax=relax("sampled", "binary_two", validation="hard"),
-        # The published 40 warm-up epochs of uniform paths are the training of the shared weights.
-        stages=(Stage("search", arch_every=5),),
+        # 40 epochs of uniform paths, which the untouched policy draws, then 120 of search.
+        stages=(Stage("search", warmup=0.25, arch_every=5),),
         weights=SGDSettings(lr=0.025, weight_decay=4e-5, clip=None),
         arch=AdamSettings(lr=1e-3, betas=(0.0, 0.999), weight_decay=0.0),
         objective_published=part("multiply_log", a=0.2, b=0.3),
         label_smoothing=0.1,
-        published=Published(epochs=120, batch_size=256, cells=21, channels=16),
+        published=Published(epochs=160, batch_size=256, cells=0, val_share=0.04),
     )
 )
 variant(
@@ -182,6 +172,8 @@ variant(
     policy=part("logits"),
     relax=relax("sampled", validation="hard"),
     hypergradient=part("reinforce", samples=10, decay=0.99),
+    # 300 updates per epoch, which is 4,800 steps of batch 256.
+    stages=(Stage("search", warmup=0.25, arch_every=16),),
     objective_published=part("power", w=0.1),
 )
 
@@ -195,12 +187,13 @@ ENAS = add_method(
         policy=part("controller", tanh=1.1, op_reduce=2.5),
         relax=relax("sampled"),
         hypergradient=part("reinforce", samples=10, decay=0.99, entropy=1e-4),
-        # One epoch of weights (280 steps of batch 160), then 30 controller steps.
+        # One epoch of weights (280 steps of batch 160), then 30 controller steps. Six cells, two reductions.
         stages=(Stage("search", arch_every=9),),
-        weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=1e-4, clip=5.0),
+        # Ten epochs, then each cycle twice as long: 150 epochs in four, the macro space's 310 in five.
+        weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=1e-4, clip=5.0, cycles=4),
         arch=AdamSettings(lr=0.0035, betas=(0.0, 0.999), weight_decay=0.0),
         decode=part("sample_and_rank", n=10),
-        published=Published(epochs=150, batch_size=160, cells=6, channels=20),
+        published=Published(epochs=150, batch_size=160, cells=8, channels=20, val_share=0.1),
     )
 )
 variant(
@@ -215,9 +208,12 @@ variant(
     "ENAS, macro: operation and skips of each layer",
     policy=part("controller", tanh=1.5, op_reduce=1.0),
     hypergradient=part("reinforce", samples=20, decay=0.99, entropy=1e-4),
-    weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0),
+    regularisers=(Term(part("skip_target", target=0.4), (0.8, 0.8)),),
+    # One epoch of weights (350 steps of batch 128), then 50 controller steps.
+    stages=(Stage("search", arch_every=7),),
+    weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0, cycles=5),
     arch=AdamSettings(lr=0.001, betas=(0.0, 0.999), weight_decay=0.0),
-    published=Published(epochs=310, batch_size=128, cells=12, channels=36),
+    published=Published(epochs=310, batch_size=128, cells=12, channels=36, val_share=0.1),
 )
 
 variant(
@@ -299,14 +295,14 @@ variant(
     "smooth-darts-rs",
     "SmoothDARTS, random: weights are trained under mixes with uniform noise",
     paper=_SMOOTH_PAPER,
-    relax=relax(part("softmax_noise", eps=0.03), "softmax"),
+    relax=relax(part("softmax_noise", eps=0.03, eps_end=0.3), "softmax"),
 )
 variant(
     DARTS,
     "smooth-darts-adv",
     "SmoothDARTS, adversarial: weights are trained under the worst mix nearby, 7 steps of ascent",
     paper=_SMOOTH_PAPER,
-    weight_rule=part("adversarial", eps=0.03, steps=7),
+    weight_rule=part("adversarial", eps=0.03, eps_end=0.3, steps=7),
 )
 variant(
     DARTS,
@@ -329,7 +325,7 @@ variant(
     paper="Zela et al. 2020, Understanding and robustifying DARTS, arXiv 1909.09656",
     callbacks=(part("stop_on_curvature", window=5, ratio=0.75),),
 )
-variant(
+ELASTIC = variant(
     PROXYLESS,
     "elastic",
     "Elastic supernet: the largest network teaches the smallest and two sampled ones; no policy learns",
@@ -341,7 +337,18 @@ variant(
     objective_published=None,
     decode=part("sample_and_rank", n=10),
     weights=SGDSettings(lr=0.1, weight_decay=3e-5, clip=1.0),
-    published=Published(epochs=360, batch_size=2048),
+    published=Published(epochs=360, batch_size=2048, cells=0, val_share=0.04),
+)
+
+variant(
+    ELASTIC,
+    "ofa",
+    "Once-for-all: progressive shrinking of kernel, depth and width, taught by the largest network",
+    paper="Cai et al. 2020, Once-for-all, arXiv 1908.09791",
+    weight_rule=part("plain"),
+    stages=OFA_STAGES,
+    weights=SGDSettings(lr=OFA_LR, weight_decay=3e-5, clip=None),
+    published=Published(epochs=590, batch_size=64, cells=0, val_share=0.01),
 )
 variant(
     DARTS,
@@ -353,5 +360,5 @@ variant(
     objective_published=part("multiply_log", a=0.2, b=0.6),
     weights=SGDSettings(lr=0.1, min_lr=0.0, nesterov=False, weight_decay=1e-4, clip=5.0),
     arch=AdamSettings(lr=0.01, betas=(0.9, 0.999), weight_decay=5e-4),
-    published=Published(epochs=90, batch_size=192, cells=22, channels=16),
+    published=Published(epochs=90, batch_size=192, cells=0, val_share=0.2),
 )

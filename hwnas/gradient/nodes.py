@@ -43,6 +43,16 @@ def nodes(choices: tuple[Choice, ...]) -> tuple[Node, ...]:
     return tuple(Node(tuple(e), min(choices[e[0]].keep, len(e))) for e in found.values())
 
 
+@cache
+def edge_groups(choices: tuple[Choice, ...]) -> tuple[tuple[int, ...], ...]:
+    """The edges that enter each node, in order, however many of them an architecture keeps."""
+    found: dict[str, list[int]] = {}
+    for i, choice in enumerate(choices):
+        if choice.node is not None:
+            found.setdefault(choice.node, []).append(i)
+    return tuple(tuple(edges) for edges in found.values())
+
+
 def real_options(choice: Choice) -> tuple[int, ...]:
     """The options that a kept edge may have: all but `none`."""
     return tuple(i for i, name in enumerate(choice.options) if name != NONE)
@@ -55,11 +65,11 @@ def none_of(choice: Choice) -> int:
 
 def per_node(values: Tensor, choices: tuple[Choice, ...]) -> Tensor | None:
     """Softmax of values (n_choices,) over the edges of each node; 1 elsewhere; None without nodes."""
-    if not nodes(choices):
+    if not edge_groups(choices):
         return None
     out = torch.ones_like(values)
-    for node in nodes(choices):
-        edges = torch.tensor(node.edges, device=values.device)
+    for group in edge_groups(choices):
+        edges = torch.tensor(group, device=values.device)
         out = out.index_put((edges,), F.softmax(values[edges], dim=0))
     return out
 

@@ -147,10 +147,11 @@ class PowerTerm:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What an arch step minimises, and the expected costs that went into it."""
+    """What an arch step minimises, the expected costs that went into it, and the regularisers' part of it."""
 
     total: Tensor
     costs: dict[str, float]
+    regularisers: Tensor
 
 
 class Objective:
@@ -162,11 +163,12 @@ class Objective:
     def __call__(self, task_loss: Tensor, view: View) -> Score:
         """The scalar to minimise; its gradient reaches the policy through the view."""
         expected = self.costs.expected(deployed(view.soft, view.choices))
-        total = self.term.join(task_loss, expected)
+        extra = torch.zeros(())
         for weight, regulariser in self.regularisers:
             if factor := weight.at(view.progress):
-                total = total + factor * regulariser(view)
-        return Score(total, {name: float(value.detach()) for name, value in expected.items()})
+                extra = extra + factor * regulariser(view)
+        costs = {name: float(value.detach()) for name, value in expected.items()}
+        return Score(self.term.join(task_loss, expected) + extra, costs, extra)
 
     def after_step(self, score: Score) -> None:
         """Let the cost term adapt, once per arch step."""

@@ -19,7 +19,10 @@ class DivergedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class SGDSettings:
-    """SGD with a cosine from `lr` to `min_lr` over all steps; `clip` bounds the gradient's L2 norm."""
+    """SGD with a cosine from `lr` to `min_lr` over all steps; `clip` bounds the gradient's L2 norm.
+
+    cycles: cosines one after the other, each twice as long as the one before (SGDR, 1608.03983).
+    """
 
     lr: float
     min_lr: float = 0.0
@@ -27,23 +30,34 @@ class SGDSettings:
     nesterov: bool = True
     weight_decay: float = 4e-5
     clip: float | None = 5.0
+    cycles: int = 1
 
     def __post_init__(self) -> None:
+        if self.cycles < 1:
+            raise UsageError(f"the learning rate must have at least one cycle, got {self.cycles}")
         if not (self.lr > 0 and math.isfinite(self.lr)):
             raise UsageError(f"the learning rate must be finite and above 0, got {self.lr!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class AdamSettings:
-    """Adam on the parameters of a policy."""
+    """Adam on the parameters of a policy; `clip` bounds the gradient's L2 norm, 0: nothing does."""
 
     lr: float
     betas: tuple[float, float]
     weight_decay: float
+    clip: float = 0.0
+
+
+Part = tuple[nn.Parameter, slice]
+"""Some rows of a tensor."""
 
 
 class WeightOptimizer:
-    """SGD whose learning rate is a function of the step alone, so that a resume needs no scheduler."""
+    """SGD whose learning rate is a function of the step alone, so that a resume needs no scheduler.
+
+    still: what no step changes.
+    """
 
     def __init__(
         self,
@@ -57,6 +71,7 @@ class WeightOptimizer:
         """Own: what a hypergradient learns beside the weights, clipped apart. first_step: of the cosine."""
         self.parameters, self.own = list(parameters), list(own)
         self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
+        self.still: list[Part] = []
         # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
         self.sgd = torch.optim.SGD(
             [*self.parameters, *self.own],
@@ -69,11 +84,17 @@ class WeightOptimizer:
 
     def lr_at(self, step: int) -> float:
         """The learning rate of step `step`, counted from 0."""
-        s, done = self.settings, (step - self.first_step) / max(1, self.total_steps)
+        s, share = self.settings, (step - self.first_step) / max(1, self.total_steps)
+        units = share * (2**s.cycles - 1)
+        cycle = min(int(math.log2(units + 1 + 1e-9)), s.cycles - 1)
+        done = (units - (2**cycle - 1)) / 2**cycle
         return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
     def step(self, step: int) -> None:
         """Clip, update by the gradients that are there, drop them; options that did not run stay put."""
+        held = [(p, rows, p.data[rows].clone()) for p, rows in self.still if p.grad is not None]
+        for p, rows, _ in held:
+            p.grad[rows] = 0  # type: ignore[index]
         if self.settings.clip is not None:
             for learned in (self.parameters, self.own):
                 nn.utils.clip_grad_norm_(learned, self.settings.clip, foreach=True)
@@ -81,6 +102,8 @@ class WeightOptimizer:
             group["lr"] = self.lr_at(step)
         self.sgd.step()
         self.sgd.zero_grad(set_to_none=True)
+        for p, rows, values in held:
+            p.data[rows] = values
 
     def ahead(self, step: int, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor], float]:
         """(weights after the step that `step` would make, -d weight / d gradient); changes nothing.

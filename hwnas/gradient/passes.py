@@ -65,12 +65,17 @@ def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tens
 
 
 def weight_pass(
-    supernet: nn.Module, mixes: Sequence[Mix], batch: Batch, label_smoothing: float, where: str
+    supernet: nn.Module,
+    mixes: Sequence[Mix],
+    batch: Batch,
+    label_smoothing: float,
+    where: str,
+    labels: float = 0.0,
 ) -> Pass:
     """Add the weight gradients of all mixes on one batch; reports the first.
 
     The first mix learns from the labels; where there are others, they learn from its answers
-    (in-place distillation; BigNAS, 2003.11142, section 3.1).
+    (in-place distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `labels`.
     """
     x, y = batch
     logits = run_mix(supernet, mixes[0], x)
@@ -80,7 +85,10 @@ def weight_pass(
     if len(mixes) > 1:
         answers = F.softmax(logits.detach(), dim=1)
         for mix in mixes[1:]:
-            distilled = F.cross_entropy(run_mix(supernet, mix, x), answers)
+            logits = run_mix(supernet, mix, x)
+            distilled = F.cross_entropy(logits, answers)
+            if labels:
+                distilled = distilled + labels * F.cross_entropy(logits, y, label_smoothing=label_smoothing)
             require_finite(distilled, where)
             distilled.backward()  # type: ignore[no-untyped-call]
     return found

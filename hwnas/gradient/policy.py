@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..mix import Choice, Mix
 from ..registry import Registry
-from .nodes import nodes, per_node
+from .nodes import edge_groups, per_node
 from .relax import Moment, Relax, concentration, dense
 from .restrict import Kept, everything, narrow, widen
 
@@ -117,7 +117,7 @@ class Logits(nn.Module):
             nn.Parameter(_INIT_STD * torch.randn(len(c.options), generator=generator)) for c in choices
         )
         self.edge_logits: nn.Parameter | None = None
-        if edges and nodes(self.choices):
+        if edges and edge_groups(self.choices):
             self.edge_logits = nn.Parameter(_INIT_STD * torch.randn(len(self.choices), generator=generator))
         self._drawn: tuple[Tensor, ...] = ()
         self.restrict(everything(choices))

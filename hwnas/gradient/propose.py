@@ -13,11 +13,12 @@ from torch import nn
 
 from ..budget import Budget
 from ..mix import Arch, Mix
+from ..registry import bound
 from ..space import Space
 from .decode import Decoded, ExactCosts, decode_seeds
 from .decoders import DECODERS, Decoding
 from .loop import Loop
-from .method import Method, bound
+from .method import Method
 from .optim import WeightOptimizer
 from .passes import BatchSource, validation_pass, weight_pass
 from .policy import Policy, log_probabilities

@@ -2,7 +2,7 @@
 
 [1] The code of DADARTS: discretisation additional loss. [2] Ye et al. 2022, beta-DARTS, 2203.01665,
 equation 12. [3] Chu et al. 2020, FairDARTS, 1911.12126, equation 7. [4] Chen et al. 2021, DrNAS, 2006.10355,
-section 3.2.
+section 3.2. [5] Pham et al. 2018, ENAS, 1802.03268, section 3.1, and its code.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Weighted(NamedTuple):
 
 @REGULARISERS.add("dal")
 def dal(view: View) -> Tensor:
-    """Mean over the nodes of MSE(m, hard(m)), hard without gradient [1].
+    """Mean over the nodes of MSE(m, hard(m)), m the mean mix whatever is drawn, hard without gradient [1].
 
     All cells count; the published code forgets the reduction cell. A choice without a node is its own.
     """
-    weights = view.drawn.weights
-    arch = strongest(weights, view.drawn.edge_weights, view.choices)
+    weights = view.soft.weights
+    arch = strongest(weights, view.soft.edge_weights, view.choices)
     goals = [
         F.one_hot(torch.tensor(i, device=w.device), len(w)).to(w) for i, w in zip(arch, weights, strict=True)
     ]
@@ -108,6 +108,24 @@ def entropy(view: View) -> Tensor:
     if view.soft.entropy is None:
         raise UsageError("regulariser 'entropy': this policy has no entropy")
     return view.soft.entropy / len(view.choices)
+
+
+@REGULARISERS.add("skip_target")
+def skip_target(view: View, *, target: float = 0.4) -> Tensor:
+    """KL of the draw of each skip from `target`: sum per layer, mean over the layers [5].
+
+    A skip is a choice between `none` and one other option; without any, this is 0. The published code
+    compares sigmoid(logit) with the target, but draws with sigmoid(2 logit); here it is the latter.
+    """
+    if not 0 < target < 1:
+        raise UsageError(f"regulariser 'skip_target': target must be between 0 and 1, got {target}")
+    layers: dict[str, list[Tensor]] = {}
+    for p, choice in zip(view.drawn.chances or view.soft.weights, view.choices, strict=True):
+        if len(choice.options) == 2 and NONE in choice.options and not choice.keep:
+            on = p[1 - choice.options.index(NONE)].clamp(1e-6, 1 - 1e-6)
+            kl = on * (on / target).log() + (1 - on) * ((1 - on) / (1 - target)).log()
+            layers.setdefault(choice.node or choice.name.split(".")[0], []).append(kl)
+    return torch.stack([torch.stack(found).sum() for found in layers.values()] or [torch.zeros(())]).mean()
 
 
 def _logits(view: View, name: str) -> tuple[Tensor, ...]:

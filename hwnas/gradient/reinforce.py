@@ -46,6 +46,7 @@ class Reinforce:
 
     R is minus the objective of the architecture, its task loss being minus the accuracy, or the
     cross-entropy (`reward`), and its costs being exact; plus `entropy` times the entropy of the draw.
+    Regularisers are no part of R: their gradient reaches the policy as it is.
     decay: of the baseline b.
     """
 
@@ -88,16 +89,19 @@ class Reinforce:
             passes.append(self._run(scene, drawn, batch))
             scores.append(score(scene, self._task(passes[-1]), drawn, drawn))
             bonus = 0.0 if drawn.entropy is None else self.entropy * float(drawn.entropy.detach())
-            terms.append((drawn.log_prob, bonus - float(scores[-1].total.detach())))
+            cost = (scores[-1].total - scores[-1].regularisers).detach()
+            terms.append((drawn.log_prob, bonus - float(cost)))
         mean = sum(r for _, r in terms) / len(terms)
         if self.own.value.isnan():
             self.own.update(mean)
         baseline = self.own.value.item()
         total = -torch.stack([p * (r - baseline) for p, r in terms]).mean()
+        extra = torch.stack([s.regularisers for s in scores]).mean()
+        total = total + extra
         self.own.update(mean)
         leave(scene, torch.autograd.grad(total, list(scene.policy.parameters()), allow_unused=True))
         costs = {m: sum(s.costs[m] for s in scores) / len(scores) for m in scores[0].costs}
-        return ArchPass(passes[-1], Score(total.detach(), costs))
+        return ArchPass(passes[-1], Score(total.detach(), costs, extra.detach()))
 
     def weight_step(self, scene: Scene) -> Pass:
         """As the method's rule has it."""

@@ -13,7 +13,7 @@ step, validation (`method.PlaceParts`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -124,11 +124,13 @@ def topk(
 
 
 @RELAXATIONS.add("softmax_noise")
-def softmax_noise(logits: Sequence[Tensor], moment: Moment, *, eps: float = 0.03) -> Mix:
-    """The softmax plus U(-eps, eps), cut at 0 and normalised again [8, random smoothing]."""
-    weights = []
+def softmax_noise(
+    logits: Sequence[Tensor], moment: Moment, *, eps: float = 0.03, eps_end: float = 0.3
+) -> Mix:
+    """The softmax plus U(-e, e), cut at 0 and normalised again; e goes from eps to eps_end [8, random]."""
+    weights, reach = [], eps + (eps_end - eps) * moment.progress
     for a in logits:
-        noise = (2 * torch.rand(a.shape, generator=moment.generator) - 1).to(a) * eps
+        noise = (2 * torch.rand(a.shape, generator=moment.generator) - 1).to(a) * reach
         weight = (F.softmax(a, dim=0) + noise).clamp_min(0)
         weights.append(weight / weight.sum().clamp_min(_LEAST_PROBABILITY))
     return dense(tuple(weights))
@@ -206,7 +208,8 @@ def sampled(logits: Sequence[Tensor], moment: Moment) -> Mix:
                 drawn = _draw(p, moment, 1)[0]
                 arch[e] = real[e][drawn]
                 log_probs.append(p[drawn].log())
-    return single(logits, arch, torch.stack(log_probs).sum())
+    mix = single(logits, arch, torch.stack(log_probs).sum())
+    return replace(mix, chances=tuple(probabilities))
 
 
 @RELAXATIONS.add("uniform")

@@ -34,11 +34,12 @@ from .passes import BatchSource, Pass, validation_pass
 from .policy import Policy, log_probabilities
 from .propose import propose
 from .relax import Moment
-from .restrict import Kept, everything, shrink
+from .restrict import Kept, both, everything, limits_of, shrink
 from .scene import ArchPass, Scene
 from .settings import SearchSettings
 from .speed import require_speed, speed_up
-from .supernets import Rewrappable, SupernetFactory, carry_over, copies_of
+from .starts import STARTS
+from .supernets import Rewrappable, SupernetFactory, copies_of
 from .timetable import Slot, Timetable
 from .warmup import extremes
 
@@ -86,15 +87,16 @@ class GradientSearch:
         self.objective = make_objective(
             costs, budgets, settings.objective or method.objective, method.make_regularisers()
         )
-        self._relax, self._rule = method.relax.resolve(), method.make_weight_rule()
+        self._relax, self._rules = method.relax.resolve(), [method.make_weight_rule(s) for s in method.stages]
+        self._limits = limits_of(space, method.stages, f"method {method.name}")
         self.callbacks = method.make_callbacks()
         row = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
         identity = {"search": method.name, "row": row, "space": space.name, "seed": settings.seed}
         self.loop = Loop(
             settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
         )
-        self.timetable = Timetable(method.stages, settings.steps, settings.arch_every)
-        self._extremes = cache(lambda: extremes(space, self._sizes, settings.seed))
+        stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
+        self.timetable = Timetable(stages, settings.steps, settings.arch_every)
         self._alphas: list[Tensor] = []
         with self._seeded(-1):
             self._begin(0, everything(space.choices))
@@ -131,6 +133,8 @@ class GradientSearch:
             return made
 
     def _apply(self, arch: ArchPass) -> None:
+        if self.method.arch.clip:
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.method.arch.clip)
         self.arch_optimizer.step()
         self.arch_optimizer.zero_grad(set_to_none=True)
         self.policy.after_step(arch.found.mix)
@@ -145,8 +149,8 @@ class GradientSearch:
         for index in range(self._stage + 1, slot.index + 1):
             share = self.method.stages[index].options
             scores = log_probabilities(self.policy.soft_mix())
-            kept = shrink(self.policy.kept, scores, self.space.choices, share) if share < 1 else None
-            self._begin(index, kept or self.policy.kept)
+            kept = shrink(self._kept, scores, self.space.choices, share) if share < 1 else None
+            self._begin(index, kept or self._kept)
         if slot.stage.edges:
             cast(Rewrappable, self.supernet).rewrap(*slot.stage.wrappers(slot.progress))
 
@@ -156,7 +160,7 @@ class GradientSearch:
         first, steps = self.timetable.stretch(index)
         if index == 0 or stage.start == "fresh":
             self.policy = self.method.make_policy(self.space.choices, self.generator)
-            self.policy.restrict(kept)
+            self._leave(index, kept)
             self.arch_optimizer = torch.optim.Adam(
                 list(self.policy.parameters()),
                 lr=self._arch_lr(index),
@@ -164,17 +168,23 @@ class GradientSearch:
                 weight_decay=self.method.arch.weight_decay,
                 foreach=True,
             )
-        self.policy.restrict(kept)
+        self._leave(index, kept)
         if index == 0 or stage.start != "same":
             made = self._factory(stage).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if index and stage.start == "widened":
-                carry_over(self.supernet, made)
+            if index:
+                STARTS[stage.start](self.supernet, made)
             speed_up(made, bf16=self.settings.bf16, compiled=self.settings.compile)
             self.supernet = made.train()
             self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
-            own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights)
+            own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights, stage.lr)
             learned = self.supernet.parameters()
             self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
+
+    def _leave(self, index: int, kept: Kept) -> None:
+        """From now on draw among what the stages before have left, as far as the stage goes."""
+        self._kept, left = kept, both(self._limits[index], kept)
+        self.policy.restrict(left)
+        self._extremes = cache(lambda: extremes(self.space, self._sizes, self.settings.seed, kept=left))
 
     def _scene(self, step: int) -> Scene:
         slot = self.timetable.at(step)
@@ -196,7 +206,7 @@ class GradientSearch:
             train=lambda: self.train.at(step),
             val=lambda: self.val.at(step),
             where=f"search by {self.method.name}, step {step + 1} of {self.settings.steps}",
-            weight_rule=self._rule,
+            weight_rule=self._rules[slot.index],
             extremes=self._extremes,
         )
 
@@ -255,7 +265,7 @@ class GradientSearch:
             **self.loop.state(),
             "objective": dict(self.objective.term.state),
             "stage": self._stage,
-            "kept": [list(left) for left in self.policy.kept],
+            "kept": [list(left) for left in self._kept],
             "callbacks": [copy.deepcopy(c.state) for c in self.callbacks],
         }
 
@@ -264,8 +274,8 @@ class GradientSearch:
         self.loop.load(state)
         with self._seeded(-1):
             for index in range(self._stage + 1, state["stage"] + 1):
-                self._begin(index, self.policy.kept)
-        self.policy.restrict(tuple(tuple(left) for left in state["kept"]))
+                self._begin(index, self._kept)
+        self._leave(self._stage, tuple(tuple(left) for left in state["kept"]))
         self.supernet.load_state_dict(under("supernet.", tensors))
         self.policy.load_state_dict(under("policy.", tensors))
         self.hypergradient.own.load_state_dict(under("own.", tensors))

@@ -41,7 +41,7 @@ class SearchSettings:
                 f"arch_every must be at least 1 weight step per arch step, got {self.arch_every}"
             )
 
-    def sgd(self, published: SGDSettings) -> SGDSettings:
-        """The weight optimiser: as published, or at the user's rate."""
-        lr = self.weight_lr
-        return published if lr is None else replace(published, lr=lr, min_lr=min(published.min_lr, lr))
+    def sgd(self, published: SGDSettings, factor: float = 1.0) -> SGDSettings:
+        """The weight optimiser: as published, or at the user's rate; times the factor of a stage."""
+        lr = published.lr if self.weight_lr is None else self.weight_lr
+        return replace(published, lr=factor * lr, min_lr=factor * min(published.min_lr, lr))

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from targets.errors import UsageError
 
-from ..networks.wrappers import Wrapper
-from ..space import NetworkSpace, Space
+from ..networks.wrappers import Partial, Wrapper
+from ..space import NetworkSpace, Scale, Space
 from ..spaces.cells import CellSpace
-from .method import Method, Stage
+from ..spaces.darts import DartsSpace
+from .method import Method
+from .restrict import limits_of
+from .stage import Stage
 
 SupernetFactory = Callable[[Stage], nn.Module]
 """The supernet that a stage searches: its depth, the wrappers of its edges."""
@@ -52,16 +54,6 @@ class Rewrappable(Protocol):
         """Change the values of the wrappers that it was made with."""
 
 
-def carry_over(old: nn.Module, new: nn.Module) -> None:
-    """Copy what tensors of a name share: the first entries along each axis (DrNAS widens channels)."""
-    have = old.state_dict()
-    with torch.no_grad():
-        for name, tensor in new.state_dict().items():
-            if name in have and have[name].ndim == tensor.ndim:
-                part = tuple(slice(min(a, b)) for a, b in zip(have[name].shape, tensor.shape, strict=True))
-                tensor[part] = have[name][part]
-
-
 def copies_of(supernet: nn.Module, method: Method) -> SupernetFactory:
     """Copies of one supernet; UsageError for a stage that wraps edges."""
 
@@ -81,16 +73,35 @@ def needs_own(method: Method) -> bool:
     return any(stage.edges or stage.cells is not None for stage in method.stages)
 
 
-def require_fit(space: Space, method: Method) -> None:
-    """UsageError for a method whose stages need cells in a space that has none."""
-    if needs_own(method) and not isinstance(space, CellSpace):
+def published_scale(space: NetworkSpace, method: Method) -> Scale:
+    """Of the network that a method searches: in space darts the published one, elsewhere the space's own."""
+    p = method.published
+    if not isinstance(space, DartsSpace) or not p.cells:
+        return space.search_scale
+    return replace(space.search_scale, cells=p.cells, channels=p.channels)
+
+
+def require_fit(space: Space, method: Method, scale: Scale | None = None) -> None:
+    """UsageError for a method whose stages need cells, sizes or channels that a space does not have.
+
+    scale: of the network that is searched; None: `published_scale`.
+    """
+    limits_of(space, method.stages, f"method {method.name}")
+    if not needs_own(method):
+        return
+    if not isinstance(space, CellSpace):
         raise UsageError(
             f"method {method.name} works on the edges or the depth of cells, which space {space.name} does "
             "not have; choose a cell space (darts, nasbench201), or another method"
         )
+    scale = published_scale(space, method) if scale is None else scale
+    for stage in method.stages:
+        for wrapper in stage.wrappers(0.0):
+            if isinstance(wrapper, Partial):
+                wrapper.check(scale.channels)
 
 
 def search_start(space: NetworkSpace, supernet: nn.Module, method: Method) -> nn.Module | SupernetFactory:
     """Where a search starts: from the shared weights, or fresh where its stages need own networks."""
     require_fit(space, method)
-    return stage_supernets(space) if needs_own(method) else supernet
+    return stage_supernets(space, published_scale(space, method)) if needs_own(method) else supernet

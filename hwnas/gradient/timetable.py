@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .method import Stage
+from .stage import Stage
 
 ENOUGH = 200
 """Arch steps that a search tries to make: published intervals (every 5th step) are for 600,000 steps

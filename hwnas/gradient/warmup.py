@@ -22,8 +22,10 @@ from ..mix import Arch, Mix
 from ..registry import Registry
 from ..space import NetworkSpace, Space
 from .loop import LogRow, Loop, Save
+from .nodes import none_of
 from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, weight_pass
+from .restrict import Kept, everything
 
 
 class ArchSampler(Protocol):
@@ -80,19 +82,35 @@ def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:
     return supernet
 
 
-def extremes(space: Space, macs: Callable[[list[Arch]], Any], seed: int, n: int = 64) -> tuple[Arch, Arch]:
-    """(smallest, largest) architecture by MACs, climbed option by option from the ends of a sample."""
+def extremes(
+    space: Space, macs: Callable[[list[Arch]], Any], seed: int, n: int = 64, kept: Kept | None = None
+) -> tuple[Arch, Arch]:
+    """(smallest, largest) architecture by MACs, climbed option by option from the ends of a sample.
+
+    kept: the options that count, per choice; None: all.
+    """
     rng = np.random.default_rng([seed, 2**31])
-    drawn = [space.sample(rng) for _ in range(n)]
+    kept = everything(space.choices) if kept is None else kept
+    drawn = [_of_kept(space.sample(rng), space, kept) for _ in range(n)]
     order = np.argsort(macs(drawn), kind="stable")
-    return _climb(space, macs, drawn[order[0]], -1), _climb(space, macs, drawn[order[-1]], 1)
+    return _climb(space, macs, drawn[order[0]], -1, kept), _climb(space, macs, drawn[order[-1]], 1, kept)
 
 
-def _climb(space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: int) -> Arch:
+def _of_kept(arch: Arch, space: Space, kept: Kept) -> Arch:
+    """The architecture with an option that is left, where its own is not; edges stay where they are."""
+    out = []
+    for option, choice, left in zip(arch, space.choices, kept, strict=True):
+        real = [i for i in left if not choice.keep or i != none_of(choice)]
+        stays = option in left or (choice.keep > 0 and option == none_of(choice))
+        out.append(option if stays else real[0])
+    return tuple(out)
+
+
+def _climb(space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: int, kept: Kept) -> Arch:
     while True:
         before = arch
-        for choice, n in enumerate(space.n_options):
-            near = [(*arch[:choice], o, *arch[choice + 1 :]) for o in range(int(n))]
+        for choice, left in enumerate(kept):
+            near = [(*arch[:choice], o, *arch[choice + 1 :]) for o in sorted({*left, arch[choice]})]
             near = [a for a in near if space.valid(a)]
             arch = near[int(np.argmax(sign * np.asarray(macs(near))))]
         if arch == before:

@@ -1,7 +1,8 @@
 """Weight rules: which mixes a weight step trains, and who teaches whom.
 
 [1] Chen and Hsieh 2020, SmoothDARTS, 2002.05283, section 4.1. [2] Yu et al. 2020, BigNAS, 2003.11142,
-section 3.1: sandwich rule and in-place distillation.
+section 3.1: sandwich rule and in-place distillation. [3] Cai et al. 2020, Once-for-all, 1908.09791, and
+its code.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ WEIGHT_RULES: Registry[Callable[..., Pass]] = Registry("weight rule")
 
 PASSES: dict[str, Callable[..., float]] = {
     "plain": lambda: 1.0,
-    "adversarial": lambda eps=0.03, steps=7: 1.0 + steps,
+    "adversarial": lambda eps=0.03, eps_end=0.3, steps=7: 1.0 + steps,
     "sandwich": lambda n=2: 2.0 + n,
+    "distilled": lambda n=1: 1.0 + n,
 }
 """Forward and backward passes of a step."""
 
@@ -34,14 +36,16 @@ def plain(scene: Scene) -> Pass:
 
 
 @WEIGHT_RULES.add("adversarial")
-def adversarial(scene: Scene, *, eps: float = 0.03, steps: int = 7) -> Pass:
-    """The mix within eps of the drawn one, in each weight, that the network does worst at [1].
+def adversarial(scene: Scene, *, eps: float = 0.03, eps_end: float = 0.3, steps: int = 7) -> Pass:
+    """The mix within e of the drawn one, in each weight, that the network does worst at [1].
 
-    Projected gradient ascent on the weights of the mix from a random start, 2 eps / steps at a time.
+    Projected gradient ascent on the weights of the mix from a random start, 2 e / steps at a time; e goes
+    from eps to eps_end over the search.
     """
     drawn, batch = _draw(scene), scene.train()
+    reach = eps + (eps_end - eps) * scene.moment.progress
     noise = [
-        eps * (2 * torch.rand(w.shape, generator=scene.moment.generator) - 1).to(w) for w in drawn.weights
+        reach * (2 * torch.rand(w.shape, generator=scene.moment.generator) - 1).to(w) for w in drawn.weights
     ]
     for _ in range(steps):
         mix, leaves = leaves_of(_perturbed(drawn, noise))
@@ -50,7 +54,7 @@ def adversarial(scene: Scene, *, eps: float = 0.03, steps: int = 7) -> Pass:
         weights = leaves[: len(noise)]
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         noise = [
-            n if g is None else (n + 2 * eps / steps * g.sign()).clamp(-eps, eps)
+            n if g is None else (n + 2 * reach / steps * g.sign()).clamp(-reach, reach)
             for n, g in zip(noise, gradients, strict=True)
         ]
     return _train(scene, [_perturbed(drawn, noise)])
@@ -64,13 +68,24 @@ def sandwich(scene: Scene, *, n: int = 2) -> Pass:
     return _train(scene, [*ends, *(_draw(scene) for _ in range(n))])
 
 
+@WEIGHT_RULES.add("distilled")
+def distilled(scene: Scene, *, n: int = 1) -> Pass:
+    """The largest architecture learns from labels, `n` drawn ones from its answers and the labels [3].
+
+    The published teacher is a copy of the largest network that learns no more.
+    """
+    _, largest = scene.extremes()
+    teacher = Mix.one_hot(scene.moment.choices, largest)
+    return _train(scene, [teacher, *(_draw(scene) for _ in range(n))], labels=1.0)
+
+
 @torch.no_grad()
 def _draw(scene: Scene) -> Mix:
     return scene.policy.draw(scene.relax.weight, scene.moment)
 
 
-def _train(scene: Scene, mixes: list[Mix]) -> Pass:
-    return weight_pass(scene.supernet, mixes, scene.train(), scene.label_smoothing, scene.where)
+def _train(scene: Scene, mixes: list[Mix], labels: float = 0.0) -> Pass:
+    return weight_pass(scene.supernet, mixes, scene.train(), scene.label_smoothing, scene.where, labels)
 
 
 def _perturbed(mix: Mix, noise: list[Tensor]) -> Mix:

@@ -28,6 +28,7 @@ from ..mix import Arch, Mix
 from . import layers
 from .blocks import BlockSpec, Operation, squeeze_channels
 from .depthwise import depthwise_conv2d
+from .importance import sort_middle
 
 if TYPE_CHECKING:
     from ..spaces.mobile import MobileSpace
@@ -255,6 +256,12 @@ class MobileSupernet(Supernet):
         x = act(norm(F.conv2d(x, weight)))
         logits: Tensor = self.head.classify(self.head.flatten(self.head.pool(x)))
         return logits
+
+    def sort_channels(self) -> None:
+        """The middle channels of every layer, the most important first."""
+        for module in self.modules():
+            if isinstance(module, SharedBlock):
+                sort_middle(module)
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> layers.Network:

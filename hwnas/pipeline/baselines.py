@@ -63,6 +63,7 @@ def _random(work: Work, n: int, stream: int) -> list[Priced]:
         if place < min(work.costs.of(pool)["latency_ms"]):
             fastest = work.costs.minimum("latency_ms")[1]
             pool = [networks.towards(work.space, a, fastest, rng) for a in pool]
+        pool = [arch for arch in pool if work.space.reads_image(arch)]
         prices = work.price(pool)
         near = sorted(range(len(pool)), key=lambda i: abs(np.log(prices[i]["latency_ms"] / place)))
         fits = [i for i in near if feasible(work.search_budgets, prices[i])]

@@ -16,6 +16,7 @@ METRICS = {
     "params": ("parameters", ""),
     "size_mb": ("size", "MB"),
     "peak_memory_mb": ("peak memory", "MB"),
+    "energy_mj": ("energy", "mJ"),
 }
 
 # What a latency depends on: the label, and the names that a context may use for it.

@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from ..networks.wrappers import Wrapper
 
 
-def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int | None) -> list[Choice]:
-    """One choice per edge, named `kind.<source>-<target>`; keep: edges per node, None for all free."""
-    return [
-        Choice(f"{kind}.{s}-{t}", tuple(operations))
-        if keep is None
-        else Choice(f"{kind}.{s}-{t}", tuple(operations), f"{kind}.{t}", keep)
-        for s, t in wiring.edges
-    ]
+def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int) -> list[Choice]:
+    """One choice per edge, named `kind.<source>-<target>`; keep: edges per node, 0 for all free."""
+    return [Choice(f"{kind}.{s}-{t}", tuple(operations), f"{kind}.{t}", keep) for s, t in wiring.edges]
 
 
 class CellSpace(NetworkSpace):
@@ -46,7 +41,7 @@ class CellSpace(NetworkSpace):
         kinds: Sequence[str],
         wiring: Wiring,
         operations: Sequence[str],
-        keep: int | None,
+        keep: int,
         scale: Scale,
         search: Scale,
     ) -> None:

@@ -114,6 +114,23 @@ class MobileSpace(NetworkSpace):
             out[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
         return tuple(out)
 
+    def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
+        """Kernel and expand among operations alike but for these; depth of skips; width of stages."""
+        stage = next(s for s in self.stages if s.width_choice <= choice <= s.layers[-1])
+        if choice == stage.width_choice:
+            return {"width": len(stage.widths) - 1 - option}
+        name = self.choices[choice].options[option]
+        if name == SKIP:
+            return {"depth": stage.layers[-1] + 1 - choice}
+        own = self.operations[name]
+        named = [self.operations[n] for n in self.choices[choice].options if n != SKIP]
+        alike = [o for o in named if (o.kind, o.se, o.act) == (own.kind, own.se, own.act)]
+        return {
+            "depth": 0,
+            "kernel": len({o.kernel for o in alike if o.kernel > own.kernel}),
+            "expand": len({o.expand for o in alike if o.expand > own.expand}),
+        }
+
     def blocks(self) -> Mapping[str, BlockSpec]:
         """Every distinct block by key."""
         return self._specs
@@ -180,7 +197,9 @@ class MobileSpace(NetworkSpace):
 
     def _refuse(self, scale: Scale | None) -> None:
         if scale not in (None, self.scale):
-            raise UsageError(f"space {self.name} is searched at the scale at which it is deployed")
+            raise UsageError(
+                f"space {self.name} is searched at the scale it is deployed at; leave out cells and channels"
+            )
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""

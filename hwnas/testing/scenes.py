@@ -47,6 +47,6 @@ def hand_scene(
         train=batch,
         val=batch,
         where="test",
-        weight_rule=method.make_weight_rule(),
+        weight_rule=method.make_weight_rule(method.stages[0]),
         extremes=lambda: ((0,) * len(space.choices), (1,) * len(space.choices)),
     )

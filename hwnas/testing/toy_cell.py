@@ -5,6 +5,7 @@ Small enough to enumerate a node by hand; every layer is smooth, so that derivat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..space import Space
 from .toy import ToyCosts
 
 if TYPE_CHECKING:
-    from ..gradient.method import Stage
+    from ..gradient.stage import Stage
 
 OPERATIONS = ("none", "skip_connect", "sep_conv", "weak")
 EDGES = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -35,6 +36,14 @@ class ToyCellSpace(Space):
             "toy-cell",
             [Choice(f"{k}.{s}-{t}", OPERATIONS, f"{k}.{t}", KEEP) for k in KINDS for s, t in EDGES],
         )
+
+    def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
+        """`weak` is a smaller `sep_conv`: in kernel, in reduction cells in expand; skips are less depth."""
+        kind, edge = self.choices[choice].name.split(".")
+        late = edge.endswith("3")
+        if OPERATIONS[option] == "weak":
+            return {"kernel": 1} if kind == "normal" else {"expand": 1, "width": 1 + late}
+        return {"depth": 2 - late} if OPERATIONS[option] == "skip_connect" else {}
 
     def _nodes(self) -> list[list[int]]:
         names = dict.fromkeys(c.node for c in self.choices)
@@ -156,6 +165,7 @@ class ToyCellSupernet(nn.Module):
             self.cells = nn.ModuleList(ToyCell(features, self.wrapping) for _ in range(cells))
             self.classify = nn.Linear(features, n_classes)
         self.ran: list[object] = []
+        self.sorted = 0
 
     def rewrap(self, *wrappers: Wrapper) -> None:
         """Change the values of the wrappers."""
@@ -163,6 +173,10 @@ class ToyCellSupernet(nn.Module):
         if wrapping.partial != self.wrapping.partial:
             raise ValueError("partial channels need a supernet of their own")
         self.wrapping = wrapping
+
+    def sort_channels(self) -> None:
+        """Counted only: the toy has no channels that an option could do without."""
+        self.sorted += 1
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, 8); returns logits (b, n_classes)."""

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 
 from ..gradient.decoders import DECODERS, Decoding
 from ..gradient.loop import LogRow
-from ..gradient.method import Method, Stage, bound
+from ..gradient.method import Method
 from ..gradient.passes import Pass
 from ..gradient.regularisers import View
 from ..gradient.reinforce import Baseline
 from ..gradient.relax import Moment
 from ..gradient.scene import ArchPass
 from ..gradient.search import GradientSearch, SearchSettings
+from ..gradient.stage import Stage
 from ..mix import Arch, Mix
 from ..networks.wrappers import Wrapping
+from ..registry import bound
 from ..space import Space
 from .toy import ToyBatches
 from .toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
@@ -137,7 +139,7 @@ class Ran:
         search.run(on_step=lambda step: self.classify_after.append(self._made[-1].classify.weight.clone()))
         self.steps, self.policy, self.callbacks = search.steps, search.policy, search.callbacks
         self.learning = [s for s in self.steps if s.arch is not None]
-        self.search = search
+        self.search, self.nets = search, self._made
 
     def decode(self, view: Decoding) -> Arch:
         """What the row's decoder makes of a view."""

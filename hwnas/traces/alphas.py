@@ -20,10 +20,9 @@ from targets.errors import DamagedFileError, UsageError
 from targets.files import write_atomic
 
 from ..gradient.decoders import DECODERS, Decoding
-from ..gradient.method import bound
 from ..gradient.units import scores_of
 from ..mix import Arch, Mix
-from ..registry import Part, part
+from ..registry import Part, bound, part
 from ..space import Space
 from ..spaces.cells import CellSpace
 

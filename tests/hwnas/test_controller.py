@@ -101,6 +101,10 @@ def test_it_draws_only_what_is_left() -> None:
         mix = policy.draw(RELAXATIONS["sampled"], moment(MACRO, seed))
         assert mix.arch is not None
         assert (mix.arch[0], mix.arch[3]) == (2, 1) and mix.arch[1] in (0, 2)
+    policy.restrict(((2,), (0, 2), (1,), (1,), (0,), (1,)))
+    assert {policy.draw(RELAXATIONS["sampled"], moment(MACRO, s)).arch[2:] for s in range(5)} == {
+        (1, 1, 0, 1)
+    }  # type: ignore[index]
 
 
 def test_a_mixture_is_refused() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hwnas.budget import Budget, feasible
 from hwnas.cost import CostModel
 from hwnas.eliminate import eliminate
+from hwnas.gradient.nodes import deployed
 from hwnas.mix import Mix
 from hwnas.spaces import load_space
 from targets.errors import UsageError
@@ -43,6 +44,27 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
         one_hot = COSTS.expected(Mix.one_hot(SPACE.choices, arch))
         for metric in COSTS.metrics:
             assert float(one_hot[metric]) == pytest.approx(costs[metric][i], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro"])
+def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost(name: str) -> None:
+    """Also through `deployed`, which searches put in between."""
+    space = load_space(name, image_size=32, in_channels=3, n_classes=10)
+    blocks = space.blocks()
+    prices = dict(zip(sorted(blocks), np.random.default_rng(2).uniform(0.001, 0.1, len(blocks)), strict=True))
+    table = SimpleNamespace(
+        intercept_ms=0.05, latency_ms=prices.__getitem__, square_ms_per_mb2=0.0, weight_mb=lambda key: 0.0
+    )
+    costs, rng = CostModel(space, table), np.random.default_rng(0)
+    assert set(costs.metrics) == {"latency_ms", "macs", "params", "size_mb", "peak_memory_mb"}
+    for arch in [space.sample(rng) for _ in range(3)]:
+        parts, exact = space.parts(arch), costs.of([arch])
+        assert exact["latency_ms"][0] == pytest.approx(0.05 + sum(prices[k] for k in parts))
+        assert exact["macs"][0] == sum(blocks[k].macs for k in parts)
+        assert exact["params"][0] == sum(blocks[k].params for k in parts)
+        expected = costs.expected(deployed(Mix.one_hot(space.choices, arch), space.choices))
+        for metric in costs.metrics:
+            assert float(expected[metric]) == pytest.approx(exact[metric][0], rel=1e-5), metric
 
 
 def test_the_expected_cost_is_the_mean_over_samples_of_the_mix() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hwnas.budget import Budget
 from hwnas.gradient import decode
 from hwnas.gradient.decode import decode_seeds, respect_budgets
+from hwnas.gradient.decoders import DECODERS, Decoding
 from hwnas.gradient.units import log_prob, most_probable, units_of
-from hwnas.mix import Choice
+from hwnas.mix import Choice, Mix
 from hwnas.space import Space
 from hwnas.testing.toy import ToyCosts, all_archs, toy_costs, toy_space
 from targets.errors import InfeasibleError
@@ -159,3 +160,17 @@ def test_a_space_with_fewer_fits_than_asked_gives_all_of_them() -> None:
     )
     # none thrice costs 3 ms; one weak makes it 4 ms
     assert sorted(s.arch for s in seeds) == [(1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 2, 2)]
+
+
+@pytest.mark.parametrize("kind, skips", [("normal", 2), ("cell", 2), ("reduce", 4)])
+def test_skips_are_limited_where_a_cell_keeps_its_size(kind: str, skips: int) -> None:
+    """Four free edges, all for the skip; those with the least of it give way to the next best."""
+    space = Space("edges", [Choice(f"{kind}.0-{t}", ("none", "skip_connect", "conv")) for t in range(1, 5)])
+    scores = [np.log([0.1, p, 0.9 - p]) for p in (0.7, 0.5, 0.8, 0.6)]
+    soft = Mix.one_hot(space.choices, (0, 0, 0, 0))
+    nothing = (lambda: (0,) * 4, lambda mix: 0.0, lambda mix, share: None)
+    view = Decoding(space, scores, soft, *nothing, np.random.default_rng(0))
+    arch = DECODERS["limit_skips"](view)
+    assert arch.count(1) == skips
+    if skips == 2:
+        assert arch == (1, 2, 1, 2)

@@ -247,3 +247,16 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
     assert not isinstance(metrics, Failed)
     assert metrics["val_accuracy"] * 50 == pytest.approx(round(metrics["val_accuracy"] * 50))
     assert set(read) == {"train", "val"}
+
+
+def test_a_network_that_ignores_its_image_is_not_evaluated() -> None:
+    """It would have no input when it is exported."""
+    space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
+    weights = space.supernet(space.scale)
+    asked = SharedWeights(
+        weights, CostModel(space), calibration=batches(1, 8, 1), validation=batches(1, 8, 2)
+    )
+    skip = space.operations.index("skip_connect")
+    nothing, something = asked([(0,) * 6, (skip,) * 6])
+    assert isinstance(nothing, Failed) and "does not reach the classifier" in nothing.reason
+    assert isinstance(something, dict) and 0 <= something["val_accuracy"] <= 1

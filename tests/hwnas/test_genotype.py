@@ -172,7 +172,11 @@ def test_a_malformed_string_of_nasbench201_gets_one_clear_error(text: str) -> No
 def test_a_genotype_of_another_space_gets_one_clear_error() -> None:
     with pytest.raises(UsageError, match="describes cells, which space mobile does not have"):
         read_genotype(MOBILE, DARTS_V2)
-    with pytest.raises(UsageError, match="this form has normal and reduce"):
+    with pytest.raises(
+        UsageError, match="normal and reduce cells; space nasbench201 has cells cell: it is of anoth"
+    ):
+        read_genotype(NB201, DARTS_V2)
+    with pytest.raises(UsageError, match="has normal and reduce cells; space nasbench201 has"):
         write_genotype(NB201, NB201.sample(np.random.default_rng(0)), "darts")
     with pytest.raises(UsageError, match="unknown form 'dart'"):
         write_genotype(DARTS, read_genotype(DARTS, DARTS_V2), "dart")

@@ -87,7 +87,7 @@ def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
         ('name = "m"\nhypergradient = { name = "unrolled", ar = 1 }', "has no option 'ar'"),
         ('name = "m"\nhypergradient = 3', "hypergradient must be a table, got 3"),
         ('name = "m"\nstages = "x"', "stages must be a list"),
-        ('name = "m"\n[[stages]]\nfrozen = 1.5', "stage search: .*frozen in .0, 1."),
+        ('name = "m"\n[[stages]]\nfrozen = 1.5', "stage search: .*frozen and warmup in .0, 1."),
         ('name = "m"\n[[stages]]\nstart = "frsh"', "unknown start 'frsh'; .*did you mean 'fresh'"),
         ('name = "m"\n[[stages]]\ntemperature = [1.0]', "temperature must be two numbers"),
         ('name = "m"\n[weights]\nlr = "fast"', "weights.lr must be a finite number, got 'fast'"),
@@ -104,3 +104,34 @@ def test_what_is_wrong_is_said_once(tmp_path: Path, text: str, message: str) -> 
 def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"method file .*No such file"):
         find_method(str(tmp_path / "none.toml"))
+
+
+def test_stages_shrink_and_have_weight_rules_and_rates_of_their_own(tmp_path: Path) -> None:
+    text = """
+    name = "mine"
+    base = "elastic"
+    [[stages]]
+    name = "largest"
+    elastic = {}
+    arch_every = 0
+    [[stages]]
+    name = "small"
+    start = "widened"
+    lr = 0.1
+    elastic = { kernel = 2, depth = 1 }
+    weight_rule = { name = "distilled", n = 4 }
+    """
+    first, second = load_method(write(tmp_path, text)).stages
+    assert (first.elastic, first.weight_rule, first.lr) == ((), None, 1.0)
+    assert dict(second.elastic or ()) == {"kernel": 2, "depth": 1}
+    assert (second.weight_rule, second.lr) == (part("distilled", n=4), 0.1)
+    for old, new, message in (
+        ("kernel = 2", "kernel = 'all'", "stage 2: elastic.kernel must be a whole number, got 'all'"),
+        ("kernel = 2", "kernel = -1", "stage small: lr must be above 0 and the steps of elastic at least 0"),
+        ('"distilled"', '"distiled"', "unknown weight rule 'distiled'; .*did you mean 'distilled'"),
+        ('start = "widened"', "", "stage small goes on with the optimiser of the one before"),
+        ('"widened"', "3", "stage 2: start must be text, got 3"),
+        ('"widened"', '"wide"', "stage small: unknown start 'wide'; .*did you mean 'widened'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_method(write(tmp_path, text.replace(old, new)))

@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.budget import Budget
-from hwnas.gradient.method import Stage
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import strongest
 from hwnas.gradient.optim import DivergedError
 from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import carry_over, stage_supernets
+from hwnas.gradient.stage import Stage
+from hwnas.gradient.starts import carry_over
+from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
 from hwnas.networks.wrappers import Wrapper, Wrapping
 from hwnas.registry import part
+from hwnas.spaces import load_space
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from hwnas.testing.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
 from targets.errors import DamagedFileError, UsageError
@@ -229,3 +231,18 @@ def test_a_stage_asks_its_space_for_depth_and_wrappers() -> None:
     assert isinstance(first, ToyCellSupernet) and isinstance(last, ToyCellSupernet)
     assert (len(first.cells), first.wrapping) == (8, Wrapping())
     assert (len(last.cells), last.wrapping.skip_dropout) == (17, 0.7)
+
+
+def test_methods_are_searched_at_their_published_scale_in_the_space_they_were_published_for() -> None:
+    """DrNAS: 20 cells of 36 channels, which six divides; ENAS: six cells and two reductions, 20 channels."""
+    darts = load_space("darts", image_size=32, in_channels=3, n_classes=10)
+    for name, expected in (("darts", (8, 16)), ("drnas", (20, 36)), ("enas", (8, 20)), ("fbnet", (8, 16))):
+        scale = published_scale(darts, METHODS[name])
+        assert (scale.cells, scale.channels, scale.affine) == (*expected, False)
+        require_fit(darts, METHODS[name])
+    nb201 = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10)
+    assert published_scale(nb201, METHODS["drnas"]) == nb201.search_scale
+    with pytest.raises(UsageError, match="1 of 6 channels of a cell with 16 cannot be taken"):
+        require_fit(nb201, METHODS["drnas"])
+    with pytest.raises(UsageError, match="1 of 4 channels of a cell with 2 cannot be taken"):
+        require_fit(darts, METHODS["pc-darts"], replace(darts.search_scale, channels=2))

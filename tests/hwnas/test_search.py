@@ -274,6 +274,15 @@ def test_a_short_search_makes_an_arch_step_at_each_step_and_a_long_one_as_publis
     assert toy_search(steps=100, arch_every=7).timetable.every(stage) == 7
 
 
+def test_trained_weights_need_no_warm_up_and_fresh_ones_do() -> None:
+    trained = toy_search(steps=100)
+    batches = ToyBatches(1), ToyBatches(2)
+    parts = trained.space, lambda stage: ToySupernet(), trained.costs, (), trained.method, *batches
+    fresh = GradientSearch(*parts, trained.settings)
+    assert trained.timetable.due(0)
+    assert [step for step in range(100) if not fresh.timetable.due(step)] == list(range(25))
+
+
 def test_samples_compete_with_the_decoded_architecture_unless_told_not_to() -> None:
     """The budget forces one layer to `none`; a policy that has hardly moved does not know which is best."""
     budgets = (Budget("latency_ms", 9.0),)

@@ -125,3 +125,27 @@ def test_every_weight_learns_from_some_architecture() -> None:
     for _ in range(60):
         net(X, Mix.one_hot(SPACE.choices, SPACE.sample(rng))).square().mean().backward()
     assert [name for name, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_sorted_channels_leave_the_largest_network_as_it_was() -> None:
+    """Once-for-all, section 3.3: only narrower options change, to the channels with the largest L1 norm."""
+    net = supernet()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(0)))
+    sizes = [[sum(SPACE.smaller_by(c, o).values()) for o in range(n)] for c, n in enumerate(SPACE.n_options)]
+    option = {name: i for i, name in enumerate(SPACE.choices[1].options)}
+    for name in ("mb7e6", "mb7e6-se-hs", "fused3e6-hs"):
+        ops = tuple(option[name] if "." in c.name else len(c.options) - 1 for c in SPACE.choices)
+        narrow = tuple(
+            option["mb7e3"] if "." in c.name else i for c, i in zip(SPACE.choices, ops, strict=True)
+        )
+        assert all(sizes[c][o] == 0 for c, o in enumerate(ops))
+        before, small = (net(X, Mix.one_hot(SPACE.choices, a)).detach() for a in (ops, narrow))
+        net.sort_channels()  # type: ignore[operator]
+        after, other = (net(X, Mix.one_hot(SPACE.choices, a)).detach() for a in (ops, narrow))
+        assert (before - after).abs().max() < 1e-4
+        assert (small - other).abs().max() > 1e-2 or name != "mb7e6"  # sorted once, they stay so
+    for block in (m for m in net.modules() if type(m).__name__ == "SharedBlock"):
+        norms = block.project.abs().sum((0, 2, 3))
+        assert (norms[:-1] >= norms[1:]).all()

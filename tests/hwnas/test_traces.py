@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hwnas.genotype.edges import edges_of
+from hwnas.gradient.methods import METHODS
 from hwnas.report.cells import cell_dot, cell_svg
 from hwnas.spaces import load_space
 from hwnas.traces import TRACKERS, alphas_npz, arch_at, check_trackers, read_alphas
@@ -101,3 +102,23 @@ def test_trackers_get_the_numbers_of_every_epoch(monkeypatch: pytest.MonkeyPatch
     tracker.epoch(3, {"val_loss": 0.5})
     tracker.close()
     assert seen == [("open", "tensorboard"), ("search", "- seed: 1"), ("val_loss", 0.5, 3), ("close",)]
+
+
+def test_alphas_are_decoded_as_the_method_of_the_search_does() -> None:
+    """P-DARTS keeps two skips in the normal cell; skips everywhere are the most probable here."""
+    space: Any = load_space("darts", image_size=16, in_channels=1, n_classes=10)
+    skip, conv = space.operations.index("skip_connect"), space.operations.index("sep_conv_3x3")
+    alphas = {c.name: np.full((1, len(c.options)), -5.0, np.float32) for c in space.choices}
+    for array in alphas.values():
+        array[0, [skip, conv]] = -1.0, -2.0
+    free = arch_at(space, alphas)
+    kept = arch_at(space, alphas, None, METHODS["p-darts"].decode)
+    counted = [
+        sum(c.name.startswith("normal") and i == skip for c, i in zip(space.choices, arch, strict=True))
+        for arch in (free, kept)
+    ]
+    assert counted == [2 * len(space.wiring.nodes), 2]
+    with pytest.raises(
+        UsageError, match=r"decoding by sample_and_rank\(n=10\) needs the supernet of the search"
+    ):
+        arch_at(space, alphas, None, METHODS["enas"].decode)

@@ -163,3 +163,12 @@ def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) ->
         weights.append(torch.cat([p.detach().flatten() for p in net.auxiliary.parameters()]))
     assert sorted(set(seen)) == [0.0, 0.25]
     assert not torch.equal(weights[0], weights[1])  # without its loss it stays as it was
+
+
+def test_large_images_are_trained_as_the_paper_trains_imagenet() -> None:
+    """train_imagenet.py of quark0/darts: lr 0.1, gamma 0.97, weight decay 3e-5, label smoothing 0.1."""
+    recipe = Recipe.evaluation_large(epochs=10)
+    assert (recipe.weight_decay, recipe.label_smoothing, recipe.auxiliary, recipe.clip) == (3e-5, 0.1, 0.4, 5)
+    assert (recipe.drop_path, recipe.cutout) == (0, 0)
+    rates = [recipe.lr_at(step, 40) for step in (0, 3, 4, 8, 39)]
+    assert rates == pytest.approx([0.1, 0.1, 0.097, 0.1 * 0.97**2, 0.1 * 0.97**9])

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import hwnas
+from hwnas.api.names import open_data
 from hwnas.api.searchers import (
     DARTSSearcher,
     ENASSearcher,
@@ -24,7 +25,9 @@ from hwnas.api.searchers import (
     ProxylessNASSearcher,
     Searcher,
 )
+from hwnas.api.searching import _make, space_for
 from hwnas.api.training import Training, train_architecture
+from hwnas.cost import CostModel
 from hwnas.genotype import read_genotype
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
@@ -104,7 +107,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(
     from hwnas.traces import Recorder
 
     def stop(self: Recorder, step: int) -> None:
-        if step == 5:
+        if step == 3:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -133,6 +136,51 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(
 )
 def test_each_searcher_is_a_row_of_the_table(searcher: Searcher, row: str) -> None:
     assert searcher.row().name == row
+
+
+def test_the_policy_learns_from_the_share_of_images_that_the_paper_gives_it(tmp_path: Path) -> None:
+    """DARTS halves the images that do not test; a user may ask for another share."""
+    for share, steps in ((None, 2), (0.25, 3)):
+        found = DARTSSearcher(**TINY | {"val_share": share, "epochs": 1}, out=tmp_path / f"{steps}").search()
+        with (found.folder / "train_stats.csv").open() as file:
+            assert [int(row["step"]) for row in csv.DictReader(file)] == [steps]
+
+
+def test_a_search_of_the_published_length_has_the_published_rate(tmp_path: Path) -> None:
+    """PC-DARTS: 6e-4 for 50 epochs, however few steps they have; a shorter search a larger one."""
+    for epochs, published in ((None, True), (50, True), (5, False)):
+        asked = PCDARTSSearcher(**TINY | {"epochs": epochs, "search_space": "nasbench201"})
+        data = open_data("digits", None, 16, 0, home=tmp_path, limit=120, download=False)
+        space = space_for(asked.space_name, data)
+        scale = replace(space.search_scale, cells=1, channels=4)
+        search = _make(asked, space, scale, data, CostModel(space))
+        rate = search.arch_optimizer.param_groups[0]["lr"]
+        assert (rate == 6e-4) == published and rate >= 6e-4
+        assert search.loop.steps == (epochs or 50) * search.loop.epoch_steps
+
+
+def test_a_budget_on_energy_is_met_by_a_table_of_the_user(tmp_path: Path) -> None:
+    """Every block 1 mJ: what is saved is blocks. 33 of 33 edges of 3 x 5 cells would be 90 mJ and more."""
+    space = load_space("nasbench201", image_size=16, in_channels=1, n_classes=10)
+    path = tmp_path / "energy.csv"
+    path.write_text("key,energy_mj\n" + "".join(f"{key},1\n" for key in space.blocks()))
+    asked = {**TINY, "search_space": "nasbench201", "epochs": 1, "energy_table": path}
+    found = DARTSSearcher(**asked, budgets=("energy_mj<=30",), out=tmp_path / "run").search()
+    arch = space.from_string(found.key)
+    assert found.costs["energy_mj"] == len(space.parts(arch)) <= 30
+    assert DARTSSearcher(**asked, budgets=("energy_mj<=30",), out=tmp_path / "run").search() == found
+
+
+def test_proxyless_warms_up_where_its_weights_are_fresh(tmp_path: Path) -> None:
+    """40 of 160 epochs: the first of four here."""
+    asked = {k: v for k, v in TINY.items() if k not in ("cells", "channels")}
+    found = ProxylessNASSearcher(**asked | {"epochs": 4, "val_share": 0.5}, out=tmp_path / "run").search()
+    with (found.folder / "train_stats.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    with np.load(found.folder / "alphas.npz", allow_pickle=False) as alphas:
+        history = alphas["stage2.0"]
+    assert np.allclose(history[0], -np.log(6), atol=0.02) and not np.array_equal(history[0], history[-1])
 
 
 def test_partial_channels_search_through_the_same_door() -> None:
@@ -196,6 +244,11 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         (lambda: DARTSSearcher(dataset="imagenet", path="gone").search(), "path 'gone' does not exist"),
         (lambda: DARTSSearcher(dataset="digits", epochs=0), "epochs must be a whole number from 1"),
         (lambda: DARTSSearcher(accuracy_weight=0.7), "accuracy_weight and latency_weight together"),
+        (lambda: DARTSSearcher(budgets=("energy_mj<=1",)), "a budget on energy_mj needs an energy_table"),
+        (lambda: DARTSSearcher(latency_constraint=-1), "budget latency_ms<=-1: the limit must be a finite"),
+        (lambda: DARTSSearcher(latency_constraint="100"), "latency_constraint must be a number, got '100'"),  # type: ignore[arg-type]
+        (lambda: DARTSSearcher(**TINY, val_share=1.0).search(), "val_share 1.0; allowed: between 0 and 1"),
+        (lambda: DARTSSearcher(**TINY, val_share=0).search(), "val_share 0; allowed: between 0 and 1"),
         (lambda: DARTSSearcher(accuracy_weight=1, latency_weight=1), "needs a latency_constraint"),
         (
             lambda: PCDARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
@@ -212,7 +265,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (
             lambda: DARTSSearcher(**TINY | {"search_space": "mobile"}).search(),
-            "searched at the scale at which it is deployed",
+            "searched at the scale it is deployed at; leave out cells and channels",
         ),
         (
             lambda: DARTSSearcher(**TINY).train_final_architecture("Genotype(normal=[("),
@@ -221,6 +274,12 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         (
             lambda: DARTSSearcher(**TINY).train_final_architecture("|nor_conv_3x3~0|+|none~0|none~1|"),
             "string of NAS-Bench-201 has one kind of cell",
+        ),
+        (
+            lambda: DARTSSearcher(**TINY | {"search_space": "nasbench201"}).train_final_architecture(
+                "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+            ),
+            "in this network of nasbench201 the image does not reach the classifier",
         ),
         (
             lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "digits", ["speed"]),
@@ -232,6 +291,7 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
         ),
         (lambda: Training(), "either a genotype or the alphas"),
         (lambda: Training(architecture=GENOTYPE, epoch=3), "an epoch chooses among alphas"),
+        (lambda: Training(architecture=GENOTYPE, method="p-darts"), "a method decodes them; give the alphas"),
     ],
 )
 def test_bad_input_is_one_clear_error(make: Any, message: str) -> None:

@@ -103,6 +103,18 @@ def test_with_a_given_test_split_15_percent_of_train_validate() -> None:
     assert [len(split.indices(number)) for number in (TRAIN, VAL, TEST)] == [170, 30, 40]
 
 
+def test_a_search_may_ask_for_the_halves_of_the_papers() -> None:
+    """DARTS, section 3.1: half of the training images for the weights, half for the policy."""
+    labels = [0] * 120 + [1] * 120
+    given_split = ([TRAIN] * 100 + [TEST] * 20) * 2
+    split = make_split(listing(labels, given_split), all_different(labels), 0, val_share=0.5)
+    assert [len(split.indices(number)) for number in (TRAIN, VAL, TEST)] == [100, 100, 40]
+    split = make_split(listing(labels), all_different(labels), 0, val_share=0.25)
+    assert [len(split.indices(number)) for number in (TRAIN, VAL, TEST)] == [144, 48, 48]
+    split = make_split(listing([0] * 3 + [1] * 4), all_different([0] * 7), 0, val_share=0.9)
+    assert [len(split.indices(number)) for number in (TRAIN, VAL, TEST)] == [2, 3, 2]
+
+
 def test_at_most_10000_images_validate() -> None:
     labels = [0, 1] * 60_000
     split = make_split(listing(labels), all_different(labels), 0)

@@ -1,0 +1,107 @@
+"""A stretch of a search: how long, which options, how the policy, the weights and the edges behave in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from targets.errors import UsageError, did_you_mean
+
+from ..networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
+from ..registry import Part, Registry, bound
+from .schedules import SCHEDULES
+from .starts import STARTS
+
+WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
+WRAPPERS.add("partial")(lambda value: Partial(int(value)))
+WRAPPERS.add("aux_skip")(AuxSkip)
+WRAPPERS.add("skip_dropout")(SkipDropout)
+WRAPPERS.add("drop_path")(DropPath)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of the search. Progressive methods are several of them.
+
+    share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
+    warmup: the same, where the search begins with untrained weights; those of the main job are trained.
+    arch_every: weight steps per arch step; None freezes the policy throughout.
+    temperature: t of the relaxations at its first and last step, linear between.
+    start: the supernet goes on ("same"); is made anew, with an optimiser of its own, the policy kept and the
+        weights that fit carried over ("widened"), the most important channels first ("sorted"); or all
+        begins again but for the options that are left ("fresh").
+    lr: factor on the learning rates of the weights.
+    cells: depth of the supernet; None: as the space has it.
+    options: share of each choice's options that the stage searches, the best of the stage before.
+    elastic: per dimension (kernel, depth, expand, width) by how many steps options may be smaller than the
+        largest, 0 for those not named; None: every option.
+    edges: what wraps the edges of the supernet (`WRAPPERS`), each with the schedule of its number.
+    weight_rule: what a weight step trains; None: the method's.
+    """
+
+    name: str
+    share: float = 1.0
+    frozen: float = 0.0
+    warmup: float = 0.0
+    arch_every: int | None = 1
+    temperature: tuple[float, float] = (1.0, 1.0)
+    start: str = "same"
+    lr: float = 1.0
+    cells: int | None = None
+    options: float = 1.0
+    elastic: tuple[tuple[str, int], ...] | None = None
+    edges: tuple[tuple[str, Part], ...] = ()
+    weight_rule: Part | None = None
+
+    def __post_init__(self) -> None:
+        if self.start not in STARTS:
+            raise UsageError(
+                f"stage {self.name}: unknown start {self.start!r}; {did_you_mean(self.start, STARTS)}"
+            )
+        if not self.lr > 0 or any(n < 0 for _, n in self.elastic or ()):
+            raise UsageError(
+                f"stage {self.name}: lr must be above 0 and the steps of elastic at least 0, got {self.lr}, "
+                f"{dict(self.elastic or ())}"
+            )
+        parts = all(0 <= part < 1 for part in (self.frozen, self.warmup))
+        if not (self.share > 0 and parts and 0 < self.options <= 1):
+            raise UsageError(
+                f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in "
+                f"(0, 1], got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
+            )
+        if self.arch_every is not None and self.arch_every < 1:
+            raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
+
+    @property
+    def untrained(self) -> Stage:
+        """The stage of a search that begins with untrained weights."""
+        return replace(self, frozen=max(self.frozen, self.warmup))
+
+    def wrappers(self, progress: float) -> list[Wrapper]:
+        """What the edges are wrapped in when the stage is so far."""
+        values = {name: bound(SCHEDULES, p)(progress, self.frozen) for name, p in self.edges}
+        return [WRAPPERS[name](value) for name, value in values.items()]
+
+    def describe(self, total: float) -> str:
+        """One line; total: the shares of all stages."""
+        every = self.arch_every
+        text = f"{self.name}: {self.share / total:.0%} of the steps, policy "
+        text += "frozen" if every is None else "every step" if every == 1 else f"every {every} steps"
+        extras = [
+            f"policy frozen for {self.frozen:.0%}" if self.frozen else "",
+            f"for {self.warmup:.0%} where weights are untrained" if self.warmup else "",
+            f"{self.cells} cells" if self.cells else "",
+            f"{self.options:.0%} of the options" if self.options < 1 else "",
+            "" if self.elastic is None else _sizes(self.elastic),
+            "" if self.start == "same" else f"{self.start} weights",
+            "" if self.lr == 1 else f"lr x {self.lr:.3g}",
+            str(self.weight_rule or ""),
+            "" if self.temperature == (1.0, 1.0) else "t {:g} to {:g}".format(*self.temperature),
+            *(f"edges {name} by {p}" for name, p in self.edges),
+        ]
+        return ", ".join([text, *filter(None, extras)])
+
+
+def _sizes(elastic: Sequence[tuple[str, int]]) -> str:
+    steps = [f"{name} by {n}" for name, n in elastic]
+    return f"smaller in {', '.join(steps)}" if steps else "the largest sizes"
