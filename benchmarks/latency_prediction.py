@@ -38,7 +38,7 @@ from lut.models.quantise import quantised
 from targets import Target, load_target
 from targets.errors import HwnasError
 
-GENERATED = {"fp32": 90, "int8": 120, "threads": 60}
+GENERATED = {"fp32": 90, "int8": 120, "threads": 120}
 TARGETS = {"fp32": "host", "int8": "host-int8", "threads": "host-2-threads"}
 TRANSFER = (0, 5, 10, 20)
 FLOOR_PCT = 3.0

@@ -46,6 +46,7 @@ SPACES = {
     "proxyless-rl": ("proxyless",),
     "enas-macro": ("enas-macro",),
     "elastic": ("mobile",),
+    "ofa": ("mobile",),
     "fbnet": ("mobile",),
 }
 """Where a row is not meant for `darts` alone."""

@@ -122,7 +122,7 @@ def write_flat(space: CellSpace, arch: Arch) -> str:
 def _require_kinds(space: CellSpace) -> None:
     if space.kinds != ("normal", "reduce"):
         raise UsageError(
-            f"a Genotype(...) has normal and reduce cells; space {space.name} has cells "
+            f"genotype: Genotype(...) has normal and reduce cells; space {space.name} has cells "
             f"{', '.join(space.kinds)}: it is of another space, such as darts"
         )
 

@@ -134,7 +134,10 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
     [
         ([], "either a genotype or the alphas"),
         (["--genotype", "Genotype(normal=__import__('os'))"], "is no genotype"),
-        (["--genotype", "Genotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[])"], "genotype"),
+        (
+            ["--genotype", "Genotype(normal=[], normal_concat=[], reduce=[], reduce_concat=[])"],
+            "of another space",
+        ),
         (["--genotype", CELL.replace("skip_connect", "skip_conect")], "did you mean 'skip_connect'"),
         (["--genotype", CELL, "--alphas", "good.npz"], "either a genotype or the alphas"),
         (["--genotype", CELL, "--epoch", "4"], "an epoch chooses among alphas"),
