@@ -67,12 +67,10 @@ class Part:
         randoms = [f"random-{n}" for n in range(self.sizes.random)]
         for name in (*randoms, *sorted(FIVE, key=lambda m: METHODS[m].passes())):
             before = self._search(name)
-            listed += [
-                Job(job, searched, partial(self.searched, name), METHODS[name].passes()) for job in before
-            ]
-            listed += [
-                Job(f"{x}/{name}", final, partial(self.trained, x, name), 1.0, before) for x in letters
-            ]
+            passes = METHODS[name].passes() if before else 0.0
+            listed += [Job(job, searched, partial(self.searched, name), passes) for job in before]
+            for x in letters:
+                listed.append(Job(f"{x}/{name}", final, partial(self.trained, x, name), 1.0, before))
         return listed
 
     @cached_property

@@ -15,6 +15,7 @@ from hwnas.gradient.method import Method
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import stage_supernets
 from hwnas.mix import Arch
+from hwnas.space import Space
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.training.recipe import Recipe
@@ -74,7 +75,7 @@ def found(made: GradientSearch, arch: Arch) -> dict[str, Any]:
     }
 
 
-def skips(space: CellSpace, arch: Arch) -> int:
+def skips(space: Space, arch: Arch) -> int:
     """Edges of an architecture that pass their input on."""
     return sum(c.options[k] in IDENTITIES for c, k in zip(space.choices, arch, strict=True))
 
