@@ -96,7 +96,7 @@ def _at(row: Row, samples: Floats, anchor: float) -> Row:
         **row,
         "anchor": anchor,
         **_summary(s),
-        "flag": flag_of(s, row["cpu_share"], row["clock"]),
+        "flag": flag_of(s, row.get("cpu_share"), row["clock"]),
         "reference_p20_ms": low_quantile(reference, anchor),
         "reference_p50_ms": float(np.median(undisturbed(reference, anchor))),
     }

@@ -28,7 +28,7 @@ from .regress import FEW, KernelModel
 
 Floats = NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 FILE = "predictor.json"
 
 

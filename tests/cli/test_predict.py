@@ -46,9 +46,9 @@ def home(tmp_path: Path) -> Path:
     """A home with a predictor of this machine: 0.1 ms a matrix product, 0.05 ms anything else."""
     model = KernelModel(
         rooflines={
-            "matmul": (0.1, 0, 0, 0, 0, 0),
-            "memory": (0.05, 0, 0, 0, 0, 0),
-            "conv": (1.0, 0, 0, 0, 0, 0),
+            "matmul": (0.1, 0, 0, 0, 0, 0, 0),
+            "memory": (0.05, 0, 0, 0, 0, 0, 0),
+            "conv": (1.0, 0, 0, 0, 0, 0, 0),
         },
         trees={},
         counts={"matmul weights": 70},
