@@ -38,7 +38,9 @@ from lut.models.quantise import quantised
 from targets import Target, load_target
 from targets.errors import HwnasError
 
-GENERATED = {"fp32": 90, "int8": 120, "threads": 120}
+GENERATED = 120
+"""As many as `hwnas profile` measures in its five minutes."""
+
 TARGETS = {"fp32": "host", "int8": "host-int8", "threads": "host-2-threads"}
 TRANSFER = (0, 5, 10, 20)
 FLOOR_PCT = 3.0
@@ -85,7 +87,7 @@ class Context:
     def __init__(self, part: str, judged: Mapping[str, bytes], options: argparse.Namespace) -> None:
         """Measure, or read what is measured already."""
         self.target = load_target(TARGETS[part])
-        made = {one.key: one.onnx() for one in generate(options.networks or GENERATED[part], options.seed)}
+        made = {one.key: one.onnx() for one in generate(options.networks, options.seed)}
         self.made = in_precision(made, self.target)
         self.judged = in_precision(judged, self.target)
         models = interleaved(self.made, self.judged)
@@ -277,7 +279,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=(), help="names of the list")
     parser.add_argument("--zoo", type=Path, help="a folder of ONNX files instead of the list")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/hwnas-zoo"), help="of exported networks")
-    parser.add_argument("--networks", type=int, help="generated networks of the profile")
+    parser.add_argument("--networks", type=int, default=GENERATED, help="generated networks of the profile")
     parser.add_argument(
         "--peer-seconds", type=float, default=90.0, help="of device time for each peer that measures; 0: none"
     )

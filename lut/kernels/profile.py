@@ -25,7 +25,7 @@ from .labels import Labelled, labelled
 from .predictor import FILE, LatencyPredictor, load
 from .transfer import learning_curve, nearest, transferred
 
-NETWORKS_PER_MINUTE: Mapping[str, int] = {"fp32": 18, "int8": 24}
+NETWORKS_PER_MINUTE = 24
 """On one core of a server CPU, loading included; a slower device measures as many as it has time for."""
 
 PASSES, TOGETHER, ROUNDS = 3, 10, 4
@@ -70,7 +70,7 @@ def profile_device(
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
-    in_time = round(NETWORKS_PER_MINUTE[target.precision] * minutes)
+    in_time = round(NETWORKS_PER_MINUTE * minutes)
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, in_time)
     log(f"making {n} networks to measure")
     networks = generate(n, seed)
