@@ -86,7 +86,7 @@ def _counting(rows: Sequence[Row], of: Callable[[Row], Floats], fixed_ms: float)
     A pass's speed is that of its samples that count. Where nobody tells who ran beside one, it was not alone.
     """
     told = [row.get("others_cpus") or [np.inf] * len(row["cpu_ms"]) for row in rows]
-    mask = alone(np.concatenate(told), LEAST)
+    mask = alone([cpus for of_row in told for cpus in of_row], LEAST)
     counts = [np.ones(len(cpus), bool) for cpus in told]
     if mask is not None:
         counts = np.split(mask, np.cumsum([len(cpus) for cpus in told])[:-1])
