@@ -59,7 +59,7 @@ def main() -> None:
     soft = Mix(tuple(w.clone().requires_grad_() for w in mix.weights), mix.active, mix.probe)
 
     def price_and_gradient() -> None:
-        sum(costs.expected(soft).values(), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        sum(costs.expected(soft).values(), torch.zeros(())).backward()
 
     pricing = cpu_ms(price_and_gradient, options.repeats * 10)
     print(f"expected cost of a mix, all {len(costs.metrics)} metrics, with its gradient: {pricing:.3f} ms")

@@ -84,7 +84,7 @@ def main() -> None:
     )
     parser.add_argument("--target", default="host")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "hwnas-zoo")
+    parser.add_argument("--cache", type=Path, default=zoo.CACHE)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     target = load_target(options.target)

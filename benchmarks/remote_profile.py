@@ -32,6 +32,7 @@ from profilers.settle import settle
 from targets import Target, load_target
 
 N_NETWORKS, N_CUTS = 8, 5
+ASK_S = 120.0
 MOMENTS = 200, 9_000
 """Bytes from the device between two cuts: from a handshake that never ends to a few rows."""
 
@@ -85,8 +86,19 @@ def equality(board: Target, models: Mapping[str, bytes], timing: Timing) -> dict
     }
 
 
+class KeepingDevice(PythonDevice):
+    """A device that keeps a job that is done, so that one can look at what was measured there."""
+
+    def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
+        return None if command[0] == "drop" else super()._ask(*command, stdin=stdin, timeout_s=timeout_s)
+
+
 def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Path) -> dict[str, int]:
-    """A job of one model per group, its line cut five times; what arrived, and what was measured for it."""
+    """A job of one model per group, its line cut five times: what lies in the files of rows on both sides.
+
+    rows_measured_twice: of the same model in the file over there, which the runner only appends to.
+    rows_different: that are not, number for number, those that were measured there.
+    """
     rng, line = random.Random(0), Line(server)
     pauses: list[float] = []
 
@@ -94,20 +106,23 @@ def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Pat
         pauses.append(seconds)
         line.limit = rng.randrange(*MOMENTS) if len(pauses) < N_CUTS else None
 
-    device = PythonDevice(replace(board, reach=server.reach(folder / "cut", line.port)), str, pause)
+    device = KeepingDevice(replace(board, reach=server.reach(folder / "cut", line.port)), str, pause)
     device.facts()
     timing = Timing(60.0, min_rounds=20, max_rounds=20, together=1)
     job = write_job(folder / "job", load_target("host"), models, reference_onnx(), timing)
     line.limit = rng.randrange(*MOMENTS)
-    arrived: list[int] = []
-    device.measure(job, lambda: arrived.append(1))
+    device.measure(job, lambda: None)
     line.close()
-    rows = {identity(row) for row in read_rows(job.rows_path)}
+    (kept,) = (folder / "cut" / "jobs").glob("*/rows.jsonl")
+    measured = [json.loads(text) for text in kept.read_text(encoding="utf-8").splitlines()]
+    there = {identity(row): row for row in measured}
+    here = {identity(row): row for row in read_rows(job.rows_path)}
     return {
         "cuts": line.n_cuts,
         "rows_wanted": sum(len(group) for group in wanted_rows(job)),
-        "rows_whole": len(rows),
-        "rows_arrived_twice": len(arrived) - len(rows),
+        "rows_whole": len(here),
+        "rows_measured_twice": len(measured) - len(there),
+        "rows_different": sum(there.get(of) != row for of, row in here.items()),
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tempfile
 import tomllib
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 LISTS = {"acceptance": "timm", "development": "torchvision"}
 LIST_FILE = Path(__file__).with_name("zoo_acceptance.toml")
+CACHE = Path(tempfile.gettempdir()) / "hwnas-zoo"
+"""Where every benchmark keeps exported networks, unless told otherwise: the names tell versions apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def main() -> None:
     )
     parser.add_argument("list", choices=LISTS)
     parser.add_argument("--only", nargs="+", default=[])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "hwnas" / "zoo")
+    parser.add_argument("--cache", type=Path, default=CACHE)
     options = parser.parse_args()
     for entry in entries(options.list, options.only):
         path = exported(entry, options.cache)

@@ -57,7 +57,7 @@ def resident() -> Resident:
     if (_SELF / "status").is_file():
         return ProcResident()
     try:
-        import resource  # noqa: F401
+        import resource  # noqa: F401  (whether there is one is the question)
     except ImportError:
         raise TargetError(
             "this system tells no process its memory: /proc/self/status and getrusage are both missing; "

@@ -16,7 +16,7 @@ from targets.errors import TargetError
 from ..devices.device import Log, Measurement, Progress, Speed, run_job
 from ..devices.reference import EMPTY_KEY, empty_onnx
 from . import predictor
-from .budget import Stopwatch, export_parts, export_wholes
+from .budget import Stopwatch, export_in_time, export_wholes
 from .request import Found, Request
 
 TWINS = ("#2", "#3")
@@ -45,7 +45,7 @@ def measure_alone(
     parts = request.parts
     whole_files = export_wholes(request.wholes, watch)
     wanted = [p for p in predictor.spread(parts, request.seed) if p.key not in known]
-    part_files = export_parts(wanted, watch, (1 + len(TWINS)) * len(whole_files) + 2)
+    part_files = export_in_time(wanted, watch, (1 + len(TWINS)) * len(whole_files) + 2)
     models = {EMPTY_KEY: empty_onnx(), **with_twins(whole_files)}
     models |= part_files
     log(

@@ -62,7 +62,7 @@ def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]
     return out
 
 
-def export_parts(
+def export_in_time(
     parts: Iterable[Part | Whole], watch: Stopwatch, sampled: int, each_s: float = SAMPLES_WANTED * SAMPLE_S
 ) -> dict[str, bytes]:
     """As many as can be exported and then sampled, each for `each_s`; `sampled` others are sampled anyway."""

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from targets import Context, Target
-from targets.errors import TargetError, UsageError, did_you_mean
+from targets.errors import TargetError, UsageError
 from targets.files import read_json, write_json
 
-from ..devices.device import Log, Progress, device_context, tables_folder
+from ..devices.device import Log, Measurement, Progress, device_context, tables_folder
 from ..models.quantise import as_run
 from . import blocks_csv, calibrate, predictor
 from .alone import measure_alone
@@ -23,10 +23,12 @@ from .budget import Stopwatch
 from .calibrate import MIN_CALIBRATION, MIN_CHECK, Blocks, split
 from .in_context import measure_in_context
 from .networks import Part, Whole
-from .request import BLOCK_LEVEL, IN_CONTEXT, METHODS, Found, Request, row_key
+from .request import BLOCK_LEVEL, IN_CONTEXT, Found, Request, check_method, row_key
 from .table import ROWS_FILE, SpaceTable, filed_under, table_path
 
-_MEASURE: Mapping[str, Callable[..., Found]] = {
+Measure = Callable[[Request, Mapping[str, Measurement], Stopwatch, Path, Log, Progress | None], Found]
+
+_MEASURE: Mapping[str, Measure] = {
     BLOCK_LEVEL: measure_alone,
     IN_CONTEXT: measure_in_context,
 }
@@ -58,8 +60,7 @@ def space_table(
     its kernels in the profile of the networks that calibrate and of those in `profiled`, in that order, as
     many as there is time for.
     """
-    if method not in METHODS:
-        raise UsageError(f"unknown method {method!r} of measuring blocks; {did_you_mean(method, METHODS)}")
+    check_method(method)
     _check_request(parts, wholes, minutes)
     _check_networks([*wholes, *profiled], {part.key for part in parts}, method)
     space_id = filed_under(space_id, method)

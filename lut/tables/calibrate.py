@@ -1,13 +1,14 @@
-"""From rows of single blocks to whole networks: a calibrated sum, and how far it is off on other networks.
+"""From prices of blocks to whole networks: a calibrated sum, and how far it is off on other networks.
 
-    latency(network) = intercept + slope * sum of rows + per_block * blocks
+    latency(network) = intercept + slope * sum of prices + per_block * blocks
                        + per_weight_byte * bytes + per_weight_byte2 * bytes^2
 
-The terms after the slope are what a block costs more, or less, inside a network than alone in a loop: it
-shares the layout changes at its borders with its neighbours, and its weights come from a farther cache
-(`latency.md`, section 3), the farther, the more weights the network has. The last term, which
-no single block has, lowers the error of small networks by a third to a half (docs/benchmarks.md). A ridge
-towards (0, 1, 0, 0, 0) keeps eight networks enough; its widths stand below.
+The prices are those of either method: blocks measured alone in a loop, or by their kernels in whole networks.
+The terms after the slope are what a block costs more, or less, than its price: alone in a loop it does not
+share the layout changes at its borders with neighbours, and its weights come from a nearer cache than in a
+network, the farther there, the more weights the network has. The last term, which no single block has,
+lowers the error of small networks by a third to a half (docs/benchmarks.md). A ridge towards
+(0, 1, 0, 0, 0) keeps eight networks enough; its widths stand below.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ the last two are for all weights of that network."""
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """What the calibration knows of the blocks, by key: ms alone without the empty run, bytes of weights."""
+    """What the calibration knows of the blocks, by key: prices, bytes of weights.
+
+    alone_ms: of a block measured alone, less the empty run; of one priced in context, what its kernels took.
+    """
 
     alone_ms: Mapping[str, float]
     weight_bytes: Mapping[str, float]
 
     def sums(self, networks: Sequence[tuple[str, ...]]) -> Floats:
-        """(n, 3) for networks given as keys of their blocks: sum of rows, number of blocks, bytes."""
+        """(n, 3) for networks given as keys of their blocks: sum of prices, number of blocks, bytes."""
         return np.array(
             [
                 [
@@ -65,7 +69,7 @@ class Line:
     per_weight_byte2_ms: float = 0.0
 
     def block_ms(self, alone_ms: float, weight_bytes: float) -> float:
-        """The price of a block: at least a quarter of what it costs alone. The square is no block's own."""
+        """What a block adds to a network, at least a quarter of its price. The square is no block's own."""
         price = self.slope * alone_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
         return max(price, 0.25 * self.slope * alone_ms)
 

@@ -26,7 +26,7 @@ from ..kernels.labels import Labelled, labelled
 from ..kernels.network import Overhead, fit_overhead
 from .alone import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
-from .budget import Stopwatch, export_parts, export_wholes
+from .budget import Stopwatch, export_in_time, export_wholes
 from .calibrate import split
 from .networks import Whole
 from .request import IN_CONTEXT, Found, Request, row_key
@@ -66,7 +66,7 @@ def measure_in_context(
     wholes = {whole.key: whole for whole in request.wholes}
     more = {whole.key: whole for whole in request.profiled if whole.key not in wholes}
     files = export_wholes(wholes.values(), watch)
-    further = export_parts(more.values(), watch, len(files), EACH_S)
+    further = export_in_time(more.values(), watch, len(files), EACH_S)
     exported = {**files, **further}
     profiled = [w for key, w in {**wholes, **more}.items() if key in exported and key not in checked]
     log(f"profiling {len(profiled)} whole networks, {len(checked)} others check, for {watch.left:.0f} s")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from targets import Target
+from targets.errors import UsageError, did_you_mean
 
 from ..devices.device import Measurement
 from .networks import Part, Whole
@@ -14,6 +15,12 @@ from .networks import Part, Whole
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
 METHODS = (BLOCK_LEVEL, IN_CONTEXT)
 """How blocks are priced: each measured alone, or by its kernels in the profile of whole networks."""
+
+
+def check_method(name: str) -> None:
+    """UsageError where it is none of METHODS."""
+    if name not in METHODS:
+        raise UsageError(f"unknown method {name!r} of measuring blocks; {did_you_mean(name, METHODS)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ cli.main()
 def test_signals_tell_how_to_go_on(signum: signal.Signals, code: int) -> None:
     command = [sys.executable, "-c", STOPPED, "search", "--quiet", "--out", "mine"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(command, text=True, **pipes) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signum)
         _, err = process.communicate()

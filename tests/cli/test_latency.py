@@ -106,6 +106,25 @@ def test_profile_checks_first(line: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["for real", "dry run"])
+def test_a_wrong_method_is_refused_before_any_work(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the space was made before the method was looked at")
+
+    monkeypatch.setattr("hwnas.profile.profile_space", work)
+    line = ["profile", "--space", "mobile", "--method", "in-contxt", "--home", str(tmp_path)]
+    assert cli.run([*line, *more]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "error: unknown method 'in-contxt' of measuring blocks; known: block-level, in-context "
+        "(did you mean 'in-context'?)\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_profile_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         cli.run(["profile", "--dry-run", "--space", "mobile", "--image-size", "64", "--home", str(tmp_path)])

@@ -193,7 +193,7 @@ def test_bad_models_get_one_message(
 ) -> None:
     make, code, says = BAD[case]
     path = tmp_path / "bad.onnx"
-    make(path)  # type: ignore[operator]
+    make(path)
     page = tmp_path / "page.html"
     options = ["--html", str(page)] if command == "predict" else []
     assert cli.run([command, str(path), "--home", str(home), *options]) == code
@@ -352,7 +352,7 @@ def test_profiles_that_end_early(
         raise error
 
     monkeypatch.setattr(lut, "profile_device", profile)
-    monkeypatch.setattr(cli, "_go_on", [])
+    monkeypatch.setattr("commands.interrupted._ways", [])
     assert cli.run(["profile", "--home", str(home)]) == code
     out, err = capsys.readouterr()
     assert (out, err.splitlines()[-1]) == ("", last)

@@ -19,13 +19,13 @@ SOME = [SPACE.blocks()[k] for k in sorted(SPACE.blocks())[::17]]
 
 @pytest.mark.parametrize("spec", SOME, ids=lambda s: s.key)
 def test_a_block_counts_like_the_module_it_stands_for(spec: object) -> None:
-    module = spec.module()  # type: ignore[attr-defined]  # BlockSpec
-    shape = spec.input_shape  # type: ignore[attr-defined]
-    assert spec.macs == counter_macs(module, shape[1:])  # type: ignore[attr-defined]
-    assert spec.params == sum(p.numel() for p in module.parameters())  # type: ignore[attr-defined]
+    module = spec.module()
+    shape = spec.input_shape
+    assert spec.macs == counter_macs(module, shape[1:])
+    assert spec.params == sum(p.numel() for p in module.parameters())
     with torch.no_grad():
         out = module.eval()(torch.zeros(shape))
-    assert out.shape[-1] in (spec.size_out, spec.n_classes)  # type: ignore[attr-defined]
+    assert out.shape[-1] in (spec.size_out, spec.n_classes)
 
 
 def test_a_network_counts_like_the_built_one_and_its_exported_file() -> None:

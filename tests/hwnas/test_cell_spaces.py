@@ -224,10 +224,10 @@ def test_the_evaluation_networks_of_the_published_cell_have_their_published_size
 
 def test_the_auxiliary_head_and_drop_path_act_in_training_only() -> None:
     arch = SMALL.sample(np.random.default_rng(0))
-    net = SMALL.build(arch, auxiliary=True)  # type: ignore[call-arg]  # DartsSpace
+    net = SMALL.build(arch, auxiliary=True)
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
-        logits, second = net.forward_both(x)  # type: ignore[operator]
+        logits, second = net.forward_both(x)
         assert logits.shape == second.shape == (2, 10)
         net.drop_path = 0.5
         assert not torch.equal(net(x), net(x))

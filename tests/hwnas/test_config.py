@@ -150,5 +150,5 @@ def test_question_hash_ignores_limits_and_places_only() -> None:
     changed = {"minutes": 1.0, "workers": 1, "home": "x", "download": True}
     changed |= {"alpha_history": True, "trackers": ("mlflow",)}
     assert set(changed) == FREE_ON_RESUME
-    assert dataclasses.replace(base, **changed).question_hash() == base.question_hash()  # type: ignore[arg-type]
+    assert dataclasses.replace(base, **changed).question_hash() == base.question_hash()
     assert dataclasses.replace(base, seed=1).question_hash() != base.question_hash()

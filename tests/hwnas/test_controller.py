@@ -24,7 +24,7 @@ MACRO = tuple(
 
 
 def controller(choices: tuple[Choice, ...], **options: float) -> Controller:
-    return Controller(choices, torch.Generator().manual_seed(0), hidden=16, **options)  # type: ignore[arg-type]
+    return Controller(choices, torch.Generator().manual_seed(0), hidden=16, **options)
 
 
 def moment(choices: tuple[Choice, ...], seed: int = 0) -> Moment:
@@ -77,9 +77,9 @@ def test_it_learns_what_is_rewarded() -> None:
         mixes = [policy.draw(RELAXATIONS["sampled"], draws) for _ in range(4)]
         rewards = [sum(i == target for i in m.arch or ()) / len(MACRO) for m in mixes]
         mean = sum(rewards) / len(rewards)
-        loss = -sum(m.log_prob * (r - mean) for m, r in zip(mixes, rewards, strict=True))  # type: ignore[operator]
+        loss = -sum(m.log_prob * (r - mean) for m, r in zip(mixes, rewards, strict=True))
         adam.zero_grad()
-        loss.backward()  # type: ignore[union-attr]
+        loss.backward()
         adam.step()
     share = torch.stack([w[target] for w in policy.soft_mix().weights]).mean()
     assert float(share) > 0.6  # 0.42 at the start
@@ -104,7 +104,7 @@ def test_it_draws_only_what_is_left() -> None:
     policy.restrict(((2,), (0, 2), (1,), (1,), (0,), (1,)))
     assert {policy.draw(RELAXATIONS["sampled"], moment(MACRO, s)).arch[2:] for s in range(5)} == {
         (1, 1, 0, 1)
-    }  # type: ignore[index]
+    }
 
 
 def test_a_mixture_is_refused() -> None:

@@ -85,7 +85,7 @@ def test_the_gradient_of_the_expected_cost_is_that_of_finite_differences() -> No
     mix = random_mix(3)
     leaf = [w.clone().requires_grad_() for w in mix.weights]
     live = Mix(tuple(leaf), mix.active, mix.probe)
-    COSTS.expected(live)["latency_ms"].backward()  # type: ignore[no-untyped-call]
+    COSTS.expected(live)["latency_ms"].backward()
     for choice, option in [(0, 0), (3, 5), (len(leaf) - 1, 2)]:
         moved = [w.clone() for w in mix.weights]
         moved[choice][option] += 1e-2

@@ -64,7 +64,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
         rewards.append(-float(scene.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
-        -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),  # type: ignore[arg-type]
+        -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),
         logits,
     )
     made = Reinforce(scene.supernet, policy, torch.Generator(), samples=3000, decay=0.0)
@@ -135,7 +135,7 @@ def test_the_largest_eigenvalue_is_that_of_the_whole_hessian() -> None:
     x, y = scene.val()
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
-        weights = tuple(a.softmax(0) for a in flat.split(3))  # type: ignore[no-untyped-call]
+        weights = tuple(a.softmax(0) for a in flat.split(3))
         return torch.nn.functional.cross_entropy(scene.supernet(x, dense(weights)), y)
 
     hessian = torch.autograd.functional.hessian(loss, torch.cat([a.detach() for a in policy.logits]))

@@ -53,7 +53,7 @@ def supernet() -> nn.Module:
 
 def evaluator(supernet: nn.Module, **more: object) -> SharedWeights:
     options: dict[str, object] = {"calibration": batches(3, 16, 1), "validation": batches(2, 40, 2)}
-    return SharedWeights(supernet, COSTS, **(options | more))  # type: ignore[arg-type]
+    return SharedWeights(supernet, COSTS, **(options | more))
 
 
 def small_net() -> nn.Sequential:
@@ -94,7 +94,7 @@ def test_dropout_stays_off_while_statistics_are_measured() -> None:
 def test_folding_changes_the_arithmetic_and_not_the_function(supernet: nn.Module) -> None:
     x = batches(1, 8, 3)[0][0]
     for arch in ARCHS:
-        net = supernet.extract(arch)  # type: ignore[operator]
+        net = supernet.extract(arch)
         recalibrate(net, [b for b, _ in batches(2, 16, 1)])
         with torch.no_grad():
             before = net(x)

@@ -163,7 +163,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     )
     monkeypatch.setattr(evaluation, "networks_to_train", lambda work: [row])
     monkeypatch.setattr(evaluation, "_outcome", lambda work, row: SimpleNamespace(module=lambda: network))
-    outcome = evaluation.evaluate_models(work)  # type: ignore[arg-type]
+    outcome = evaluation.evaluate_models(work)
     measured: dict[str, Any] = outcome.result["models"][0]["measured"]
     made = open_model(tmp_path / "models" / "net")
     runs = int8_path(made) or made.onnx
@@ -199,7 +199,7 @@ def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
     monkeypatch.setattr(lut, "measure", measure)
     work = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
     source = model.onnx.read_bytes()
-    Work.measure(work, {"a": source})  # type: ignore[arg-type]
+    Work.measure(work, {"a": source})
     operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}
     assert ("QuantizeLinear" in operators) == (target == "host-int8")
     assert (asked["a"] == source) == (target == "host")

@@ -83,7 +83,7 @@ def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str
             seen.append(p.grad is not None and bool(torch.isfinite(p.grad).all()))
         apply(arch)
 
-    search._apply = watch  # type: ignore[method-assign]
+    search._apply = watch
     search.run()
     assert seen or METHODS[name].stages[0].arch_every is None
     # REINFORCE gives all of a controller but the heads of options that no draw asked for a gradient.

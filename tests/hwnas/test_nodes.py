@@ -134,7 +134,7 @@ def test_draws_from_a_node_have_the_probability_they_say() -> None:
     """
     logits = [torch.tensor([0.3, 1.0, -0.5, 0.2], dtype=torch.float64, requires_grad=True) for _ in NODE]
     moment = Moment(NODE, torch.Generator().manual_seed(0), edge_weights=torch.tensor([0.5, 0.3, 0.2]))
-    total = torch.stack([RELAXATIONS["sampled"](logits, moment).log_prob for _ in range(2000)]).mean()  # type: ignore[misc]
+    total = torch.stack([RELAXATIONS["sampled"](logits, moment).log_prob for _ in range(2000)]).mean()
     for g in torch.autograd.grad(total, logits):
         assert float(g.abs().max()) < 0.06
 

@@ -105,7 +105,7 @@ class TestConfig:
         monkeypatch.setattr("hwnas.runs.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
         log = Log(io.StringIO())
         RunDir.open(run.path, log=log).close()
-        assert "-> 1.0" in log.stream.getvalue()  # type: ignore[attr-defined]
+        assert "-> 1.0" in log.stream.getvalue()
 
     def test_torn_temporary_files_are_removed(self, run: RunDir) -> None:
         run.close()

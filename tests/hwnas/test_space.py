@@ -40,7 +40,7 @@ def test_variation_stays_in_the_space(a: tuple[int, ...], b: tuple[int, ...], se
 
 @given(archs)
 def test_canonical_is_the_same_network(arch: tuple[int, ...]) -> None:
-    stage = MOBILE.stages[1]  # type: ignore[attr-defined]  # MobileSpace
+    stage = MOBILE.stages[1]
     layers = [i for i in stage.layers if i != stage.layers[0]]
     skip = len(MOBILE.choices[layers[-1]].options) - 1
     moved = list(arch)
@@ -122,7 +122,7 @@ def test_a_string_of_another_space_is_refused(text: str, says: str) -> None:
 def test_bad_arguments_get_one_clear_error(arguments: dict[str, object], says: str) -> None:
     good: dict[str, object] = {"name": "mobile", "image_size": 32, "in_channels": 3, "n_classes": 10}
     with pytest.raises(UsageError, match=says):
-        load_space(**{**good, **arguments})  # type: ignore[arg-type]
+        load_space(**{**good, **arguments})
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_restricted_to_an_architecture_it_is_the_built_network(seed: int) -> Non
         for p in net.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(seed)))
     arch = SPACE.sample(np.random.default_rng(seed))
-    built = net.extract(arch).train()  # type: ignore[operator]
+    built = net.extract(arch).train()
     assert (built(X) - net(X, Mix.one_hot(SPACE.choices, arch))).abs().max() < 1e-5
 
 
@@ -63,7 +63,7 @@ def test_a_probe_changes_nothing_but_receives_the_gate_gradient() -> None:
     """dL/dg_k = <dL/dout, o_k(x)>: measured by making the gate a tiny number instead."""
     net = supernet()
     arch = tuple(0 for _ in SPACE.choices)
-    layer = SPACE.stages[1].layers[0]  # type: ignore[attr-defined]  # MobileSpace
+    layer = SPACE.stages[1].layers[0]
     n = len(SPACE.choices[layer].options)
     gates = torch.zeros(n, requires_grad=True)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_a_probe_changes_nothing_but_receives_the_gate_gradient() -> None:
 def test_a_probe_leaves_no_gradient_in_the_weights_it_alone_uses() -> None:
     net = supernet()
     arch = tuple(0 for _ in SPACE.choices)
-    layer = SPACE.stages[0].layers[0]  # type: ignore[attr-defined]  # MobileSpace
+    layer = SPACE.stages[0].layers[0]
     options = SPACE.choices[layer].options
     gates = torch.zeros(len(options), requires_grad=True)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_a_probe_leaves_no_gradient_in_the_weights_it_alone_uses() -> None:
 
 def test_mixed_widths_mask_the_channels_by_the_weights_that_own_them() -> None:
     net = supernet()
-    stage = SPACE.stages[0]  # type: ignore[attr-defined]  # MobileSpace
+    stage = SPACE.stages[0]
     arch = tuple(0 for _ in SPACE.choices)
     seen: list[Tensor] = []
     first = next(m for m in net.modules() if type(m).__name__ == "MixedLayer")
@@ -142,7 +142,7 @@ def test_sorted_channels_leave_the_largest_network_as_it_was() -> None:
         )
         assert all(sizes[c][o] == 0 for c, o in enumerate(ops))
         before, small = (net(X, Mix.one_hot(SPACE.choices, a)).detach() for a in (ops, narrow))
-        net.sort_channels()  # type: ignore[operator]
+        net.sort_channels()
         after, other = (net(X, Mix.one_hot(SPACE.choices, a)).detach() for a in (ops, narrow))
         assert (before - after).abs().max() < 1e-4
         assert (small - other).abs().max() > 1e-2 or name != "mb7e6"  # sorted once, they stay so

@@ -38,8 +38,8 @@ def rule() -> LayoutRule:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    torch = pytest.importorskip("torch")
-    models = pytest.importorskip("torchvision.models")
+    torch = pytest.importorskip("torch", reason="the networks are torchvision's, exported by torch")
+    models = pytest.importorskip("torchvision.models", reason="the networks are torchvision's")
     found = {}
     for name in NETWORKS:
         network = models.get_model(name, weights=None).eval()

@@ -42,7 +42,7 @@ def make_job(tmp_path: Path, host: Target) -> Callable[..., Job]:
     def make(n: int = 3, target: Target = host, **timing: object) -> Job:
         models = {f"conv {i}": conv_net(4 + 4 * (i % 8)) for i in range(n)}
         settings = {"seconds": 3600.0, "min_rounds": 4, "ci_pct": 1000.0, "min_sample_ms": 0.05, **timing}
-        return write_job(tmp_path / "job", target, models, conv_net(8), Timing(**settings))  # type: ignore[arg-type]
+        return write_job(tmp_path / "job", target, models, conv_net(8), Timing(**settings))
 
     return make
 

@@ -93,7 +93,7 @@ def test_a_counter_closed_to_the_user_says_how_to_open_it(tmp_path, monkeypatch)
     def closed(self: Path, *args: object, **options: object) -> str:
         if self.name == "energy_uj":
             raise PermissionError(13, "Permission denied", str(self))
-        return real(self, *args, **options)  # type: ignore[arg-type]
+        return real(self, *args, **options)
 
     monkeypatch.setattr(Path, "read_text", closed)
     reason = rapl(tmp_path, Watch()).available()

@@ -91,7 +91,7 @@ def test_a_row_is_the_median_of_fresh_processes(tmp_path, host, net) -> None:
 def test_of_steady_runs_the_highest_counts(tmp_path, host, net) -> None:
     class Twice(FakeChild):
         def __call__(self, *arguments: object) -> tuple[int, str, str]:
-            code, out, err = super().__call__(*arguments)  # type: ignore[arg-type]
+            code, out, err = super().__call__(*arguments)
             return code, out + "\n" + out.splitlines()[-1].replace("80000000", "60000000"), err
 
     assert memory_row(job_of(tmp_path, host, net(8)), "net", Twice(STAGES))["peak_run_bytes"] == 80 * MB
@@ -163,7 +163,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path, host) -> None:
 
 def test_a_process_without_memory_says_so(tmp_path, host) -> None:
     """A real limit on address space: the run needs 260 MB more than loading does."""
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="this system has no limits on the memory of a process")
 
     def limited(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: float) -> tuple[int, str, str]:
         code = (

@@ -101,8 +101,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def front(run: Path) -> dict:  # type: ignore[type-arg]  # JSON
-    document: dict = json.loads((run / "front.json").read_text())  # type: ignore[type-arg]
+def front(run: Path) -> dict:
+    document: dict = json.loads((run / "front.json").read_text())
     return document
 
 

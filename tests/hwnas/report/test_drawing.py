@@ -74,7 +74,7 @@ def test_empty_architecture_draws() -> None:
 @pytest.mark.parametrize("bad", [{"name": "x"}, {**BLOCK, "in": [1, 2]}, {**BLOCK, "out": [0, 1, 1]}, "text"])
 def test_what_is_no_block_is_refused_by_position(bad: object) -> None:
     with pytest.raises(UsageError, match="block 1 of an architecture"):
-        svg_drawing([BLOCK, bad], "x")  # type: ignore[list-item]
+        svg_drawing([BLOCK, bad], "x")
 
 
 def _luminance(colour: str) -> float:

@@ -85,7 +85,7 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
     points = [[3.0, 3.0], [bad, 1.0], [2.0, 2.0]]
     for function in (non_dominated, ranks, crowding, knee):
         with pytest.raises(UsageError, match="point 1 is not finite"):
-            function(points)  # type: ignore[operator]
+            function(points)
     with pytest.raises(UsageError, match="point 1 is not finite"):
         hypervolume(points, [4.0, 4.0])
     with pytest.raises(UsageError, match="reference"):

@@ -1,0 +1,60 @@
+"""`hwnas spaces` and `hwnas methods`: what a search can be made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from targets.errors import UsageError, did_you_mean
+
+from .options import JsonOption
+from .output import lines, print_json, print_table
+
+spaces_app = typer.Typer(help="Search spaces.", invoke_without_command=True)
+methods_app = typer.Typer(help="Gradient search methods.", invoke_without_command=True)
+
+
+@spaces_app.callback()
+def spaces_list(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the search spaces, or `show` one."""
+    if context.invoked_subcommand:
+        return None
+    from hwnas.spaces import SPACES
+
+    return print_json(sorted(SPACES)) if as_json else print("\n".join(sorted(SPACES)))
+
+
+@spaces_app.command("show")
+def spaces_show(name: Annotated[str, typer.Argument(metavar="SPACE")]) -> None:
+    """Print the TOML file of a space: copy it, edit it, and give it to `hwnas search --space FILE`."""
+    import hwnas.spaces
+
+    if name not in hwnas.spaces.SPACES:
+        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, hwnas.spaces.SPACES)}")
+    print(Path(hwnas.spaces.__file__).with_name(f"{name}.toml").read_text(encoding="utf-8"), end="")
+
+
+@methods_app.callback()
+def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the gradient search methods, or `show` the parts of one."""
+    if context.invoked_subcommand:
+        return None
+    from hwnas.gradient.methods import METHODS
+
+    rows = [method.describe() for method in METHODS.parts.values()]
+    if as_json:
+        return print_json(rows)
+    columns = ("name", "title", "parts", "passes_per_step", "paper")
+    headings = ("method", "title", "parts", "passes", "paper")
+    return print_table(headings, [tuple(r[c] for c in columns) for r in rows])
+
+
+@methods_app.command("show")
+def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json: JsonOption = False) -> None:
+    """Show every part of a method, by name or of a TOML file of your own."""
+    from hwnas.gradient.method_file import find_method
+
+    row = find_method(name).describe()
+    return print_json(row) if as_json else print_table(("part", "value"), lines(row))

@@ -1,0 +1,29 @@
+"""Options and arguments that several commands have, and the defaults that their help states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwnas.runs.config import SearchConfig
+
+DEFAULTS = SearchConfig()
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+HomeOption = Annotated[
+    str | None, typer.Option(help="Folder of tables and data; default HWNAS_HOME, else the user data folder.")
+]
+ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
+]
+TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")]
+TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")]
+
+
+def option(what: str, field: str | None = None) -> Any:
+    """An option's help, with the default of that field of SearchConfig."""
+    return typer.Option(help=f"{what}; default {getattr(DEFAULTS, field)}." if field else f"{what}.")
