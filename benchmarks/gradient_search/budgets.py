@@ -32,8 +32,8 @@ class Sizes:
     """per_class: training images; 15 % of them validate. The other fields are those of `hwnas search`."""
 
     image_size: int = 32
-    per_class: int = 250
-    test: int = 200
+    per_class: int = 1000
+    test: int = 500
     batch_size: int = 64
     supernet_steps: int = 200
     search_steps: int = 60
@@ -41,7 +41,7 @@ class Sizes:
     population: int = 16
     picks: int = 2
     random_baselines: int = 8
-    train_epochs: int = 3
+    train_epochs: int = 1
     profile_minutes: float = 0.8
 
     def times(self, factor: float) -> Sizes:

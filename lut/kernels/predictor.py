@@ -46,8 +46,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a network is expected to cost. low_ms, high_ms: hold nine of ten networks.
+    """What a network is expected to cost.
 
+    low_ms, high_ms: as wide as nine of ten generated networks left out of the fit need; of networks from
+    elsewhere fewer lie within (docs/benchmarks.md).
     kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
     unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
     overhead_ms: what is no kernel's. peak_memory_bytes: of a fresh process that loads and runs the network,
