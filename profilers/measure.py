@@ -17,7 +17,7 @@ import numpy as np
 
 from .clock import Clocks
 from .job import Timing
-from .neighbours import Watch, counted
+from .neighbours import Watch, alone, counted
 from .rows import Identity
 from .stats import flag_of, low_quantile, quantile_ratio, summarise, undisturbed
 
@@ -119,8 +119,10 @@ def measure(
         return cpu if clock == "cpu" else wall
 
     def finished(of: Identity, one: Samples) -> dict[str, Any]:
-        for samples in (one, reference_samples):
-            samples.others_cpus = watch.cpus(samples.at_ns)
+        one.others_cpus = watch.cpus(one.at_ns)
+        # Like is compared with like: all samples of the one with all of the other.
+        filtered = alone(one.others_cpus) is not None
+        reference_samples.others_cpus = watch.cpus(reference_samples.at_ns) if filtered else []
         return {**row(of, one, reference_samples, clock), **networks[of].finish(len(one.cpu_ms))}
 
     rounds = 0
@@ -142,7 +144,8 @@ def measure(
             for key in keys:
                 one = open_[key]
                 one.others_cpus = watch.cpus(one.at_ns)
-                if summarise(one.clock(clock)).ci_pct <= timing.ci_pct:
+                times = one.clock(clock)
+                if len(times) >= timing.min_rounds and summarise(times).ci_pct <= timing.ci_pct:
                     del open_[key]
                     yield finished(key, one)
     for key, one in open_.items():

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .neighbours import alone, counted
+from .neighbours import LEAST, alone, counted
 from .stats import ANCHORS, Summary, flag_of, half_split, low_quantile, summarise, undisturbed
 
 Row = dict[str, Any]
@@ -82,7 +82,8 @@ def session_scatter(times: Sequence[Sequence[float]]) -> float:
 
 
 def _calm(row: Row) -> bool:
-    return alone(row.get("others_cpus", ())) is not None
+    cpus = row.get("others_cpus", ())
+    return len(cpus) > 0 and alone(cpus, min(LEAST, len(cpus))) is not None
 
 
 def _samples(row: Row) -> Floats:
@@ -153,5 +154,12 @@ def _merged(sessions: Sequence[Row], scatter: float) -> Row:
         "n": n_samples,
         "sessions_ms": times,
         "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share"), ordered[0]["clock"]),
-        **{name: [x for row in ordered for x in row[name]] for name in ("cpu_ms", "wall_ms", "ratio")},
+        **_joined(ordered),
     }
+
+
+def _joined(sessions: Sequence[Row]) -> Row:
+    """The samples of all sessions; what others took is empty, unknown, where one does not tell."""
+    names = ("cpu_ms", "wall_ms", "ratio", "others_cpus")
+    told = all(row.get("others_cpus") for row in sessions)
+    return {n: [x for row in sessions for x in row[n]] if told or n != "others_cpus" else [] for n in names}

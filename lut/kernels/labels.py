@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profilers.neighbours import counted
+from profilers.neighbours import alone
 
 from ..devices.device import SPEED_TOLERANCE
 from .features import Kernel, kernels_of
@@ -81,9 +81,19 @@ def _by_key(rows: Iterable[Row], kind: str) -> dict[str, list[Row]]:
 
 
 def _counting(rows: Sequence[Row], of: Callable[[Row], Floats], fixed_ms: float) -> Floats:
-    """(n, ...) samples of all passes at the usual speed; only those taken alone where they are enough."""
-    samples = np.concatenate([of(row) * speed_factor(row, fixed_ms) for row in rows])
-    return counted(samples, [cpus for row in rows for cpus in row.get("others_cpus", ())], LEAST)
+    """(n, ...) samples of all passes at the usual speed; only those taken alone where they are enough.
+
+    A pass's speed is that of its samples that count. Where nobody tells who ran beside one, it was not alone.
+    """
+    told = [row.get("others_cpus") or [np.inf] * len(row["cpu_ms"]) for row in rows]
+    mask = alone([cpus for of_row in told for cpus in of_row], LEAST)
+    counts = [np.ones(len(cpus), bool) for cpus in told]
+    if mask is not None:
+        counts = np.split(mask, np.cumsum([len(cpus) for cpus in told])[:-1])
+    kept = [(row, counting) for row, counting in zip(rows, counts, strict=True) if counting.any()]
+    return np.concatenate(
+        [of(row)[counting] * speed_factor(row, counting, fixed_ms) for row, counting in kept]
+    )
 
 
 def reference_ms(rows: Iterable[Row]) -> float:
@@ -91,9 +101,10 @@ def reference_ms(rows: Iterable[Row]) -> float:
     return float(np.median([row["reference_p50_ms"] for row in rows]))
 
 
-def speed_factor(row: Row, fixed_ms: float) -> float:
-    """What a row's times are multiplied with to be those of the usual speed."""
-    ratio = fixed_ms / float(np.median(_clock(row) / np.asarray(row["ratio"], dtype=np.float64)))
+def speed_factor(row: Row, counting: NDArray[np.bool_], fixed_ms: float) -> float:
+    """What a row's times are multiplied with to be those of the usual speed. counting: (n,) its samples."""
+    reference = _clock(row) / np.asarray(row["ratio"], dtype=np.float64)
+    ratio = fixed_ms / float(np.median(reference[counting]))
     return ratio if abs(np.log(ratio)) > np.log1p(SPEED_TOLERANCE) else 1.0
 
 

@@ -53,17 +53,20 @@ def moving(one: Mapping[str, Any]) -> Found:
     y = list(one["outputs"][0][2]) if one["outputs"] else []
     largest = max(inputs, key=math.prod, default=x)
     axis = _axis(one, x, y, largest)
-    perm = attributes.get("perm") or list(range(len(x)))
+    in_order = range(len(x))
+    # A Transpose without `perm` turns the axes round (ONNX operators, Transpose).
+    perm = attributes.get("perm") or list(reversed(in_order) if op == "Transpose" else in_order)
     smallest = min(map(math.prod, inputs), default=1)
     area = math.prod(attributes.get("kernel_shape") or [1])
+    crowding = _crowding(one, x, y)
     values = (
         *(_OPS.index(op) + 0.5 * (one["domain"] == BLOCKED) if op in _OPS else -1, bytes_each(one), len(y)),
         *(len(inputs), len(one["outputs"]), largest[-1] if largest else 1, largest[axis] if largest else 1),
         *(math.prod(largest[axis + 1 :]), _unit(x, perm), smallest / max(math.prod(largest), 1)),
         *(log1(max(math.prod(x), math.prod(y))), area, max(attributes.get("strides") or [1])),
-        *(math.prod(largest[:axis]), x[-1] if x else 1, _two(x), _two(y), log1(_crowding(one, x, y))),
+        *(math.prod(largest[:axis]), x[-1] if x else 1, _two(x), _two(y), log1(crowding)),
     )
-    crowded = _crowding(one, x, y) > _PLACES
+    crowded = crowding > _PLACES
     units = math.prod(x) if crowded else _stretches(op.removeprefix("QLinear"), inputs, y, axis, perm)
     per_output = 4 if attributes.get("mode") == "linear" else area
     executed = math.prod(y) * per_output if op in _LOOPS else 0
@@ -106,11 +109,11 @@ def _two(shape: Sequence[int]) -> int:
 
 
 def _axis(one: Mapping[str, Any], x: list[int], y: list[int], largest: list[int]) -> int:
-    """The axis that an operation goes along; the first of several."""
-    if one["op"].startswith("Reduce") and x:
-        return _gone(x, y)[0]
-    axes = one["attributes"].get("axes") or one["attributes"].get("axis", -1)
-    axis = (axes[0] if axes else -1) if isinstance(axes, list) else int(axes)
+    """The axis of the largest input that an operation goes along, the last where that has no such axis."""
+    reduced = _gone(x, y) if one["op"].startswith("Reduce") and x else None
+    axes = reduced or one["attributes"].get("axes") or one["attributes"].get("axis", -1)
+    # Of several, the first.
+    axis = axes[0] if isinstance(axes, list) else int(axes)
     axis = axis if -len(largest) <= axis < len(largest) else -1
     return axis % max(len(largest), 1)
 

@@ -18,8 +18,9 @@ from targets.errors import TargetError, UsageError
 
 from ..devices.device import Log, Progress, device_context, run_rows, tables_folder
 from ..footprint.memory import MIN_ROWS, fit_memory
-from ..generate import Generated, generate
+from ..generate import generate
 from ..layout import extended_kernels, learn_rule
+from ..models.quantise import as_run
 from .fit import MIN_NETWORKS, Fitted, fit_networks
 from .labels import Labelled, labelled
 from .predictor import FILE, LatencyPredictor, load
@@ -70,11 +71,10 @@ def profile_device(
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
-    in_time = round(NETWORKS_PER_MINUTE * minutes)
-    n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, in_time)
+    n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
     log(f"making {n} networks to measure")
     networks = generate(n, seed)
-    models = {one.key: _file(one, target) for one in networks}
+    models = {one.key: as_run(one.onnx(), target) for one in networks}
     kinds = wanted_kinds(models)
     began = time.monotonic()
     job = folder / f"job-{n}-{seed}"
@@ -174,14 +174,6 @@ def steady(networks: Mapping[str, Labelled], log: Log, clock: str) -> list[Label
 
 def _clock(rows: Sequence[Mapping[str, Any]]) -> str:
     return "wall" if any(row.get("clock") == "wall" for row in rows) else "cpu"
-
-
-def _file(network: Generated, target: Target) -> bytes:
-    if target.precision != "int8":
-        return network.onnx()
-    from ..models.quantise import quantised
-
-    return quantised(network.onnx())
 
 
 def _rule(target: Target, models: Mapping[str, bytes], networks: Sequence[Labelled]) -> dict[str, Any] | None:

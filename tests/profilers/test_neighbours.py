@@ -10,7 +10,7 @@ import pytest
 
 from profilers import Timing, neighbours
 from profilers.measure import measure
-from profilers.neighbours import LEAST, Watch, alone, counted, others_ns
+from profilers.neighbours import LEAST, QUIET_CPUS, Watch, alone, counted, others_ns
 
 MS = 1_000_000
 
@@ -100,3 +100,34 @@ def test_samples_beside_others_do_not_count(world) -> None:
     assert 0.2 < np.mean(np.array(row["others_cpus"]) < 0.1) < 0.8
     assert row["p90_ms"] == pytest.approx(100.0)
     assert row["flag"] == "ok"
+
+
+def test_a_network_is_not_known_well_from_a_few_samples_alone(world) -> None:
+    # Others rest for the first 15 of 60 samples or so: fewer than the 30 that an interval is asked to have.
+    world.others = lambda wall_ns: max(0, wall_ns - 7_200 * MS)
+    networks = {("time", "a", 0): world.network("a", lambda _: 100 * MS)}
+    reference = world.network("ref", lambda _: 100 * MS)
+    timing = Timing(seconds=1e3, min_rounds=30, max_rounds=60, min_sample_ms=0.001)
+    (row,) = measure(networks, reference, timing, "cpu", world.clocks, 10**18)
+    assert LEAST <= np.sum(np.array(row["others_cpus"]) <= QUIET_CPUS) < timing.min_rounds
+    assert row["n"] == 60
+
+
+@pytest.mark.parametrize(("alone_until_ms", "filtered"), [(6_000, False), (12_000, True)])
+def test_the_reference_is_seen_in_the_states_that_the_network_is(world, alone_until_ms, filtered) -> None:
+    # Others come and stay, and all takes twice as long. The reference runs before each of the two networks:
+    # at first it alone has enough samples alone.
+    busy_from = alone_until_ms * MS
+    world.others = lambda wall_ns: max(0, wall_ns - busy_from)
+
+    def cost(_: int) -> int:
+        return (200 if world.wall_ns > busy_from else 100) * MS
+
+    networks = {("time", name, 0): world.network(name, cost) for name in "ab"}
+    timing = Timing(seconds=1e3, min_rounds=20, max_rounds=20, min_sample_ms=0.001)
+    reference = world.network("ref", cost)
+    for row in measure(networks, reference, timing, "cpu", world.clocks, 10**18):
+        n_alone = np.sum(np.array(row["others_cpus"]) <= QUIET_CPUS)
+        assert LEAST / 2 <= n_alone < LEAST or (filtered and n_alone >= LEAST)
+        slowest_ms = 100.0 if filtered else 200.0
+        assert (row["p90_ms"], row["reference_quantiles_ms"][-1]) == pytest.approx((slowest_ms, slowest_ms))

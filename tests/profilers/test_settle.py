@@ -139,3 +139,25 @@ def test_what_a_runner_does_not_tell_stays_empty() -> None:
     rows = [{**r, "clock": "wall", "cpu_share": None} for r in sessions("a", 1.0, [1.0, 1.0, 1.0], 0)]
     (found,) = settle(rows)
     assert (found["cpu_share"], found["flag"], found["p50_ms"]) == (None, "ok", 9.0)
+
+
+def test_a_short_session_that_was_all_alone_counts() -> None:
+    def short(taken: list[float]) -> list[dict]:
+        rows = [{**r, "cpu_ms": r["cpu_ms"][:5], "n": 5} for r in sessions("a", 1.0, [1.0] * len(taken), 0)]
+        return beside_others(rows, taken)
+
+    (found,) = settle(short([1.0, 0.0, 1.0]))
+    assert (found["n"], found["flag"]) == (5, "ok")
+    assert found["p50_ms"] == pytest.approx(1.0, rel=0.02)
+    # Nobody tells of the second: only of the first is known that it was alone.
+    first, second = short([0.0, 0.0])
+    assert settle([first, {**second, "others_cpus": []}])[0]["n"] == 5
+
+
+def test_what_others_took_is_told_of_every_sample_of_the_sessions() -> None:
+    rows = beside_others(sessions("a", 1.0, [1.0, 1.0, 1.0], 0), [0.0, 2.0, 0.05])
+    (found,) = settle(rows)
+    assert found["others_cpus"] == [0.0] * 40 + [0.05] * 40
+    assert len(found["cpu_ms"]) == len(found["others_cpus"])
+    rows = beside_others(sessions("a", 1.0, [1.0, 1.0], 0), [2.0, 2.0])
+    assert settle([rows[0], {**rows[1], "others_cpus": []}])[0]["others_cpus"] == []

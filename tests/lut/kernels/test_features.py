@@ -70,6 +70,8 @@ def test_matrix_products(make, a, b, weight, macs, kind) -> None:
     [
         ("Transpose", [[2, 3, 4, 5]], [2, 4, 3, 5], {"perm": [0, 2, 1, 3]}, 24),
         ("Transpose", [[2, 3, 4]], [4, 3, 2], {"perm": [2, 1, 0]}, 24),
+        ("Transpose", [[2, 3, 4]], [4, 3, 2], {}, 24),
+        ("Relu", [[2, 3, 4]], [2, 3, 4], {}, 1),
         ("Softmax", [[2, 3, 7]], [2, 3, 7], {"axis": -1}, 6),
         ("Mul", [[1, 8, 5, 5], [1, 8, 1, 1]], [1, 8, 5, 5], {}, 8),
         ("Mul", [[1, 4, 4, 16], [16]], [1, 4, 4, 16], {}, 16),
@@ -125,11 +127,31 @@ def test_every_family_has_a_name_per_value(make, make_conv) -> None:
         ([2, 8, 6, 5], [0, 2, 1, 3], "of rows"),
         ([2, 3, 4, 5, 6], [0, 3, 2, 1, 4], "in pieces"),
         ([2, 3, 4, 5], [0, 3, 2, 1], "by element"),
+        ([2, 3, 4, 5], [3, 2, 1, 0], "by element"),
     ],
 )
 def test_the_ways_of_a_transposition(make, shape, perm, way) -> None:
     kernel = one(make("Transpose", [shape], [shape[i] for i in perm], perm=perm))
     assert kernel.kind == f"Transpose {way}"
+
+
+def test_a_transposition_without_an_order_turns_the_axes_round(make) -> None:
+    told, default = (one(make("Transpose", [[2, 3, 4]], [4, 3, 2], **a)) for a in ({"perm": [2, 1, 0]}, {}))
+    assert (default.kind, default.values) == (told.kind, told.values)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "axes", "output", "attributes"),
+    [
+        ("ReduceMean", [[1, 1, 1]], [[2]], [1, 1, 1], {}),  # the axes, as an input, are the largest
+        ("ReduceSum", [[1, 1, 1, 1]], [[3]], [], {}),
+        ("Softmax", [[2, 3]], [], [2, 3], {"axis": 5}),
+        ("Squeeze", [[1, 3]], [], [3], {"axes": []}),
+    ],
+)
+def test_an_axis_that_the_largest_input_lacks_is_the_last(make, op, inputs, axes, output, attributes) -> None:
+    kernel = one(make(op, inputs, output, weights=axes, **attributes))
+    assert value(kernel, "axis_size") == (axes or inputs)[0][-1]
 
 
 def test_a_pool_visits_each_input_of_its_window(make) -> None:
