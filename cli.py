@@ -179,8 +179,11 @@ def search(
         list[str] | None,
         _option(
             "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
-            "peak_memory_mb; default the median latency of 200 random architectures"
+            "peak_memory_mb, energy_mj; default the median latency of 200 random architectures"
         ),
+    ] = None,
+    energy_table: Annotated[
+        str | None, _option("CSV of key and energy_mj of every block, for a budget on energy_mj")
     ] = None,
     budget_ms: Annotated[float | None, _option("Short for --budget 'latency_ms<=NUMBER'")] = None,
     target: Annotated[str | None, _option("Device to search for, a name or a TOML file", "target")] = None,

@@ -282,7 +282,7 @@ class NetworkSpace(Space, ABC):
 
     @abstractmethod
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
-        """Per block of `parts(arch)`: what the names of its nodes, and of no other's, begin with when exported.
+        """Per block of `parts(arch)`: what the names of its nodes, and of no other's, begin with in its file.
 
         The exporter names a node by the path of its module in `build(arch)`.
         """

@@ -1,8 +1,8 @@
 """Hypergradients: how the gradient of the policy is found.
 
 The loop calls `arch_step` when one is due, then `weight_step` unless the arch step has made that too
-(`Scene.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order` and `single_level` are here,
-`unrolled`, `response` and `reinforce` in files of their own.
+(`Scene.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order` and
+`single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
 
 [1] Liu et al. 2019, DARTS, 1806.09055, section 2.3. [2] Xie et al. 2019, SNAS, 1812.09926, section 2.3.
 """

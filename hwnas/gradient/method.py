@@ -195,8 +195,8 @@ class Method:
         for rule in rules:
             if rule.name != "plain" and not HYPERGRADIENTS[self.hypergradient.name].takes_rule:
                 raise UsageError(
-                    f"method {self.name}: hypergradient {self.hypergradient.name!r} has a weight step of its own, "
-                    f"so weight rule {rule.name!r} cannot be its; leave the rule out, or choose another "
+                    f"method {self.name}: hypergradient {self.hypergradient.name!r} has a weight step of its "
+                    f"own, so weight rule {rule.name!r} cannot be its; leave the rule out, or choose another "
                     "hypergradient"
                 )
         if not self.stages:

@@ -19,7 +19,7 @@ class DivergedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class SGDSettings:
-    """SGD with a cosine from `lr` to `min_lr` over all steps. clip: of the gradient's L2 norm; None: no bound.
+    """SGD with a cosine from `lr` to `min_lr` over all steps. clip: of the gradient's L2 norm, or None.
 
     cycles: cosines one after the other, each twice as long as the one before (SGDR, 1608.03983).
     """

@@ -36,8 +36,8 @@ class Scene:
     """All that one search step may use.
 
     train, val: functions, so that a batch that nobody asks for is never made. weight_rule: what a weight
-    step runs. extremes: the smallest and the largest architecture of the space. before_weights: what is called
-    when the gradients of a weight step are there and the step is not made yet.
+    step runs. extremes: the smallest and the largest architecture of the space. before_weights: called when
+    the gradients of a weight step are there and the step is not made yet.
     """
 
     supernet: nn.Module

@@ -120,8 +120,14 @@ def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
         ('name = "m"\n[weights]\nclip = -1', "clip must be finite and above 0, or None"),
         ('name = "m"\n[arch]\nbetas = 0.9', "arch.betas must be two numbers, got 0.9"),
         ('name = "m"\n[arch]\nbetas = [0.9, 1.0]', r"betas must be in \[0, 1\), got 1.0"),
-        ('name = "m"\ndecode = { name = "limit_skips", n = "two" }', "'limit_skips': n must be a whole number"),
-        ('name = "m"\nhypergradient = { name = "unrolled", r = true }', "'unrolled': r must be a finite number"),
+        (
+            'name = "m"\ndecode = { name = "limit_skips", n = "two" }',
+            "'limit_skips': n must be a whole number",
+        ),
+        (
+            'name = "m"\nhypergradient = { name = "unrolled", r = true }',
+            "'unrolled': r must be a finite number",
+        ),
         (
             'name = "m"\n[[stages]]\nedges = { partial = { name = "constant", valu = 4 } }',
             "schedule 'constant' has no option 'valu'; .*did you mean 'value'",

@@ -643,7 +643,10 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
             "unknown edge wrapper 'partail'; .*did you mean 'partial'",
         ),
         ({"callbacks": (part("stop"),)}, "unknown callback 'stop'"),
-        ({"decode": part("limit_skips", n=True)}, "decoder 'limit_skips': n must be a whole number, got True"),
+        (
+            {"decode": part("limit_skips", n=True)},
+            "decoder 'limit_skips': n must be a whole number, got True",
+        ),
         ({"policy": part("logits", edges="yes")}, "policy 'logits': edges must be true or false, got 'yes'"),
         (
             {"hypergradient": part("response"), "weight_rule": part("adversarial")},

@@ -258,7 +258,9 @@ def test_another_cost_objective_can_be_asked_for() -> None:
 
 def test_a_cost_objective_with_a_wrong_option_is_one_clear_error() -> None:
     budgets = (Budget("latency_ms", 6.0),)
-    with pytest.raises(UsageError, match="the objective: cost objective 'add' has no option 'wait'; .*weight"):
+    with pytest.raises(
+        UsageError, match=r"the objective: cost objective 'add' has no option 'wait'; .*weight"
+    ):
         toy_search(budgets=budgets, objective=part("add", wait=1.0))
     with pytest.raises(UsageError, match="'add': weight must be a finite number, got 'much'"):
         toy_search(budgets=budgets, objective=part("add", weight="much"))
