@@ -32,8 +32,11 @@ def search(
         list[str] | None,
         option(
             "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
-            "peak_memory_mb; default the median latency of 200 random architectures"
+            "peak_memory_mb, energy_mj; default the median latency of 200 random architectures"
         ),
+    ] = None,
+    energy_table: Annotated[
+        str | None, option("CSV of key and energy_mj of every block, for a budget on energy_mj")
     ] = None,
     budget_ms: Annotated[float | None, option("Short for --budget 'latency_ms<=NUMBER'")] = None,
     target: Annotated[str | None, option("Device to search for, a name or a TOML file", "target")] = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
 from .budget import Budget
+from .energy import read_energy
 from .runs.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -23,10 +25,12 @@ def preflight(config: SearchConfig) -> None:
     load_target(config.target)
     method = find_method(config.method)
     check_trackers(config.trackers)
-    if any(Budget.parse(b).metric == "energy_mj" for b in config.budgets or ()):
+    if config.energy_table is not None:
+        read_energy(Path(config.energy_table), ())  # which blocks it must have is known with the images
+    elif any(Budget.parse(b).metric == "energy_mj" for b in config.budgets):
         raise UsageError(
-            "a budget on energy_mj needs a table of the energy of every block, which `hwnas search` does not "
-            "take; the searchers of Python do (energy_table, docs/python.md)"
+            "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
+            "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
         )
     if config.space not in SPACES and not config.space.endswith(".toml"):
         raise UsageError(

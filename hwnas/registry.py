@@ -6,6 +6,7 @@ compared and written in TOML.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from targets.errors import UsageError, did_you_mean
+
+from .options import declared
 
 T = TypeVar("T")
 
@@ -77,3 +80,19 @@ class Registry(Generic[T]):
 def bound(registry: Registry[Callable[..., Any]], p: Part) -> Callable[..., Any]:
     """The function of a part, with its options."""
     return partial(registry[p.name], **p.keywords) if p.options else registry[p.name]
+
+
+def check_part(registry: Registry[Any], p: Part, where: str) -> None:
+    """UsageError when the part or an option of it does not exist, has the wrong type, or is missing."""
+    parameters = inspect.signature(registry[p.name], eval_str=True).parameters.values()
+    known = {a.name: a for a in parameters if a.kind is a.KEYWORD_ONLY}
+    what = f"{where}: {registry.kind} {p.name!r}"
+    for name, value in p.options:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "it takes none"
+            raise UsageError(f"{what} has no option {name!r}; {hint}")
+        declared(value, known[name].annotation, f"{what}: {name}")
+    given = p.keywords
+    missing = [name for name, a in known.items() if a.default is a.empty and name not in given]
+    if missing:
+        raise UsageError(f"{what} needs a value for {', '.join(missing)}")

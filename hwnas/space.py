@@ -280,6 +280,13 @@ class NetworkSpace(Space, ABC):
         wrappers: what its edges are wrapped in (`networks.wrappers`).
         """
 
+    @abstractmethod
+    def prefixes(self, arch: Arch) -> tuple[str, ...]:
+        """Per block of `parts(arch)`: what the names of its nodes, and of no other's, begin with in its file.
+
+        The exporter names a node by the path of its module in `build(arch)`.
+        """
+
     def parts(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""
         keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lut.home import data_home
+from targets import Target
 from targets.errors import UsageError, did_you_mean
+from targets.files import safe_name
 
 from .names import data_spec, space_name, target_named
 from .results import Evaluation
+
+if TYPE_CHECKING:
+    from ..mix import Arch
+    from ..space import NetworkSpace
 
 COSTS = ("macs", "params", "size_mb", "peak_memory_mb")
 METRICS = ("accuracy", "latency", "flops", *COSTS)
@@ -21,7 +28,8 @@ class ArchitectureEvaluator:
     """Trains for the accuracy, measures the latency, counts the rest.
 
     search_space: what the architectures are of. epochs, batch_size: of the training that an accuracy needs;
-    a training that was done before is read, not repeated. The other fields are those of `Searcher`.
+    a training that was done before is read, not repeated. out: where the folders of the trainings lie, one
+    per architecture and dataset. The other fields are those of `Searcher`.
     """
 
     search_space: str = "darts"
@@ -70,22 +78,25 @@ class ArchitectureEvaluator:
         if "flops" in metrics:
             values["flops"] = 2 * found["macs"]
         if "accuracy" in metrics:
-            values["accuracy"] = self._accuracy(architecture, dataset, place)
+            name = f"{data.name}-{space.arch_id(arch)}"
+            values["accuracy"] = self._accuracy(architecture, dataset, place, name)
         if "latency" in metrics:
-            import lut
-
-            from ..pipeline.networks import arch_onnx
-            from ..runs.log import Log
-
-            key = space.arch_id(arch)
-            measured = lut.measure(
-                target, {key: arch_onnx(space, arch)}, home=data_home(self.home), log=Log(quiet=self.quiet)
-            )
-            values["latency_ms"] = measured[key].p50_ms
+            values["latency_ms"] = self._latency_ms(space, arch, target)
         named = target.name if "latency" in metrics else None
         return Evaluation(architecture=architecture, dataset=dataset, target=named, **values)
 
-    def _accuracy(self, architecture: str, dataset: str, path: str | Path | None) -> float:
+    def _latency_ms(self, space: NetworkSpace, arch: Arch, target: Target) -> float:
+        import lut
+        from lut.models.quantise import as_run
+
+        from ..pipeline.networks import arch_onnx
+        from ..runs.log import Log
+
+        key, log = space.arch_id(arch), Log(quiet=self.quiet)
+        files = {key: as_run(arch_onnx(space, arch), target)}
+        return float(lut.measure(target, files, home=data_home(self.home), log=log)[key].p50_ms)
+
+    def _accuracy(self, architecture: str, dataset: str, path: str | Path | None, name: str) -> float:
         from .training import Training, train_architecture
 
         trained = train_architecture(
@@ -104,7 +115,7 @@ class ArchitectureEvaluator:
                 seed=self.seed,
                 device=self.device,
                 home=self.home,
-                out=self.out,
+                out=None if self.out is None else Path(self.out) / safe_name(name),
                 quiet=self.quiet,
             )
         )

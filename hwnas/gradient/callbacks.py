@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from targets.errors import UsageError
 
 from ..registry import Registry
-from .optim import Part
+from .optim import Rows
 from .scene import Scene, arch_score, frozen, twice
 
 
@@ -32,6 +32,9 @@ class Callback(Protocol):
     def after_epoch(self, scene: Scene) -> bool:
         """Whether the search is to stop here."""
         ...
+
+    def new_supernet(self) -> None:
+        """A stage begins with another supernet: what was seen of the one before counts no more."""
 
 
 @runtime_checkable
@@ -61,6 +64,10 @@ class StopOnCurvature:
                 f"stop_on_curvature: window must be at least 1 and ratio in (0, 1), got {window}, {ratio}"
             )
         self.window, self.ratio, self.iterations = window, ratio, iterations
+        self.new_supernet()
+
+    def new_supernet(self) -> None:
+        """Begin the history again."""
         self.state: dict[str, Any] = {"eigenvalues": [], "policies": []}
 
     def before_weights(self, scene: Scene) -> None:
@@ -129,6 +136,10 @@ class FreezeOperations:
         if window < 1 or every < 1:
             raise UsageError(f"freeze_operations: window and every must be at least 1, got {window}, {every}")
         self.threshold, self.window, self.every = threshold, window, every
+        self.new_supernet()
+
+    def new_supernet(self) -> None:
+        """Train every operation again."""
         self.state: dict[str, Any] = {"frozen": [], "cosines": {}}
 
     def before_weights(self, scene: Scene) -> None:
@@ -142,7 +153,7 @@ class FreezeOperations:
         """Never stops."""
         return False
 
-    def _compare(self, scene: Scene, operations: Mapping[str, Sequence[Part]]) -> None:
+    def _compare(self, scene: Scene, operations: Mapping[str, Sequence[Rows]]) -> None:
         with torch.no_grad():
             drawn = scene.policy.draw(scene.relax.weight, scene.moment)
         tensors = {id(p): p for parts in operations.values() for p, _ in parts if p.grad is not None}
@@ -164,7 +175,7 @@ class FreezeOperations:
                 del self.state["cosines"][name]
 
 
-def operations_of(supernet: nn.Module) -> dict[str, list[Part]]:
+def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
     """Per operation of every edge the parts of its weight tensors, where a supernet has edges.
 
     Elsewhere every weight tensor is an operation of its own.
@@ -172,7 +183,7 @@ def operations_of(supernet: nn.Module) -> dict[str, list[Part]]:
     named = {n: p for n, p in supernet.named_parameters() if p.ndim > 1}
     if not isinstance(supernet, HasEdges):
         return {name: [(p, slice(None))] for name, p in named.items()}
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[Rows]] = {}
     for edge in supernet.edge_parts():
         if edge.parameter in named:
             operation = f"{edge.plan}.{edge.choice}.{edge.option}"

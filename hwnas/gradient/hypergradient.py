@@ -1,15 +1,15 @@
 """Hypergradients: how the gradient of the policy is found.
 
-The loop calls `arch_step` when one is due, then `weight_step` unless the arch step has made that too;
-each leaves gradients behind and the loop steps the optimisers. `first_order` and `single_level` are here,
-`unrolled`, `response` and `reinforce` in files of their own.
+The loop calls `arch_step` when one is due, then `weight_step` unless the arch step has made that too
+(`Scene.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order` and
+`single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
 
 [1] Liu et al. 2019, DARTS, 1806.09055, section 2.3. [2] Xie et al. 2019, SNAS, 1812.09926, section 2.3.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
@@ -21,9 +21,13 @@ from .scene import ArchPass, Scene, arch_score, frozen, leave, require_gradient
 
 
 class Hypergradient(Protocol):
-    """own: tensors beside the weights, checkpointed; its parameters are learned with the weights."""
+    """own: tensors beside the weights, checkpointed; its parameters are learned with the weights.
+
+    takes_rule: whether its weight step is that of the method's weight rule.
+    """
 
     own: nn.Module
+    takes_rule: ClassVar[bool]
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """Leave the gradient of the objective in the policy's parameters."""
@@ -43,6 +47,8 @@ HYPERGRADIENTS: Registry[Any] = Registry("hypergradient")
 @HYPERGRADIENTS.add("first_order")
 class FirstOrder:
     """The weights count as fixed: grad_alpha L_val(w, alpha) [1]."""
+
+    takes_rule = True
 
     def __init__(self, supernet: nn.Module, policy: Policy, generator: torch.Generator) -> None:
         self.own = nn.Module()
@@ -71,6 +77,8 @@ class FirstOrder:
 class SingleLevel:
     """Weights and policy learn from one pass on one training batch [2]."""
 
+    takes_rule = True
+
     def __init__(self, supernet: nn.Module, policy: Policy, generator: torch.Generator) -> None:
         self.own = nn.Module()
 
@@ -89,7 +97,7 @@ class SingleLevel:
         leave(scene, found[: len(parameters)])
         for weight, gradient in zip(weights, found[len(parameters) :], strict=True):
             weight.grad = gradient
-        scene.weights.step(scene.step)
+        scene.step_weights()
         return ArchPass(out.found, out.score, out.found)
 
     def weight_step(self, scene: Scene) -> Pass:

@@ -6,7 +6,6 @@ checked when a row is added.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from targets.errors import UsageError, did_you_mean
+from targets.errors import UsageError
 
 from ..mix import Choice
-from ..registry import Part, Registry, bound, part
+from ..registry import Part, bound, check_part, part
 from . import controller as _controller  # noqa: F401  (fills POLICIES)
 from . import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
-from . import response as _response  # noqa: F401
-from . import unrolled as _unrolled  # noqa: F401
+from . import response as _response  # noqa: F401  (see above)
+from . import unrolled as _unrolled  # noqa: F401  (see above)
 from .callbacks import CALLBACKS, Callback
 from .decoders import DECODERS
 from .hypergradient import HYPERGRADIENTS, Hypergradient
@@ -177,12 +176,13 @@ class Method:
         return sum(s.share for s in self.stages)
 
     def check(self) -> None:
-        """UsageError for a name or an option that does not exist."""
+        """UsageError for a name or an option that does not exist, and for parts that do not go together."""
+        rules = [self.weight_rule, *(s.weight_rule for s in self.stages if s.weight_rule)]
         for registry, parts in (
             (RELAXATIONS, self.relax.parts.values()),
             (POLICIES, (self.policy,)),
             (HYPERGRADIENTS, (self.hypergradient,)),
-            (WEIGHT_RULES, [self.weight_rule, *(s.weight_rule for s in self.stages if s.weight_rule)]),
+            (WEIGHT_RULES, rules),
             (DECODERS, (self.decode,)),
             (CALLBACKS, self.callbacks),
             (REGULARISERS, [t.regulariser for t in self.regularisers]),
@@ -192,6 +192,13 @@ class Method:
         ):
             for p in parts:
                 check_part(registry, p, f"method {self.name}")
+        for rule in rules:
+            if rule.name != "plain" and not HYPERGRADIENTS[self.hypergradient.name].takes_rule:
+                raise UsageError(
+                    f"method {self.name}: hypergradient {self.hypergradient.name!r} has a weight step of its "
+                    f"own, so weight rule {rule.name!r} cannot be its; leave the rule out, or choose another "
+                    "hypergradient"
+                )
         if not self.stages:
             raise UsageError(f"method {self.name}: it needs at least one stage")
         for stage in self.stages[1:]:
@@ -246,15 +253,3 @@ class Method:
             "published": str(self.published),
             "passes_per_step": round(self.passes(), 2),
         }
-
-
-def check_part(registry: Registry[Any], p: Part, where: str) -> None:
-    """UsageError when the part, or an option of it, does not exist."""
-    made = registry[p.name]
-    known = [n for n, a in inspect.signature(made).parameters.items() if a.kind is a.KEYWORD_ONLY]
-    for name in p.keywords:
-        if name not in known:
-            raise UsageError(
-                f"{where}: {registry.kind} {p.name!r} has no option {name!r}; "
-                f"{did_you_mean(name, known) if known else 'it takes none'}"
-            )

@@ -21,18 +21,20 @@ import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from targets.errors import UsageError, did_you_mean
 
+from ..options import declared, number, optional, pair, typed
 from ..registry import Part, part
-from .method import Method, Term, relax
+from .method import Method, Term
 from .methods import METHODS
+from .optim import AdamSettings, SGDSettings
 from .stage import Stage
 
 _MAX_BYTES = 1_000_000
 
-T = TypeVar("T")
+T = TypeVar("T", SGDSettings, AdamSettings)
 
 _PARTS = ("policy", "hypergradient", "weight_rule", "objective", "decode")
 _TEXTS = ("name", "title", "paper")
@@ -62,24 +64,24 @@ def load_method(path: Path) -> Method:
 
 def _row(table: Mapping[str, Any], where: str) -> Method:
     _only(table, _KEYS, where)
-    base = METHODS[_typed(table.get("base", "darts"), str, f"{where}: base")]
+    base = METHODS[typed(table.get("base", "darts"), str, f"{where}: base")]
     changes: dict[str, Any] = {
         "title": f"{table.get('name', 'a method')}, made from {base.name}",
-        "name": _typed(table.get("name", ""), str, f"{where}: name"),
+        "name": typed(table.get("name", ""), str, f"{where}: name"),
     }
     if not changes["name"] or changes["name"] in METHODS:
         raise UsageError(f"{where}: give the method a name of its own, got {changes['name']!r}")
     for key in ("title", "paper"):
         if key in table:
-            changes[key] = _typed(table[key], str, f"{where}: {key}")
+            changes[key] = typed(table[key], str, f"{where}: {key}")
     for key in _PARTS:
         if key in table:
             changes[key] = _part(table[key], f"{where}: {key}")
     if "relax" in table:
-        places = _typed(table["relax"], dict, f"{where}: relax")
+        places = typed(table["relax"], dict, f"{where}: relax")
         _only(places, tuple(base.relax.parts), f"{where}: relax")
         given = {place: _part(p, f"{where}: relax.{place}") for place, p in places.items()}
-        changes["relax"] = relax(**(base.relax.parts | given))
+        changes["relax"] = dataclasses.replace(base.relax, **given)
     if "stages" in table:
         changes["stages"] = tuple(
             _stage(s, f"{where}: stage {i + 1}") for i, s in enumerate(_list(table, "stages", where))
@@ -93,7 +95,7 @@ def _row(table: Mapping[str, Any], where: str) -> Method:
             _part(p, f"{where}: callbacks") for p in _list(table, "callbacks", where)
         )
     if "label_smoothing" in table:
-        changes["label_smoothing"] = _number(table["label_smoothing"], f"{where}: label_smoothing")
+        changes["label_smoothing"] = number(table["label_smoothing"], f"{where}: label_smoothing")
     for key in ("weights", "arch"):
         if key in table:
             changes[key] = _settings(getattr(base, key), table[key], f"{where}: {key}")
@@ -101,47 +103,47 @@ def _row(table: Mapping[str, Any], where: str) -> Method:
 
 
 def _stage(value: Any, where: str) -> Stage:
-    table = dict(_typed(value, dict, where))
+    table = dict(typed(value, dict, where))
     _only(table, tuple(f.name for f in dataclasses.fields(Stage)), where)
     table.setdefault("name", "search")
     for key in ("name", "start"):
-        _typed(table.get(key, ""), str, f"{where}: {key}")
+        typed(table.get(key, ""), str, f"{where}: {key}")
     if "edges" in table:
-        edges = _typed(table["edges"], dict, f"{where}: edges")
+        edges = typed(table["edges"], dict, f"{where}: edges")
         table["edges"] = tuple((name, _part(p, f"{where}: edges.{name}")) for name, p in edges.items())
     if "temperature" in table:
-        table["temperature"] = _pair(table["temperature"], f"{where}: temperature")
+        table["temperature"] = pair(table["temperature"], f"{where}: temperature")
     if table.get("arch_every") == 0:  # TOML has no null
         table["arch_every"] = None
     if "elastic" in table:
-        sizes = _typed(table["elastic"], dict, f"{where}: elastic")
+        sizes = typed(table["elastic"], dict, f"{where}: elastic")
         table["elastic"] = tuple(
-            (name, _typed(n, int, f"{where}: elastic.{name}")) for name, n in sizes.items()
+            (name, typed(n, int, f"{where}: elastic.{name}")) for name, n in sizes.items()
         )
     if "weight_rule" in table:
         table["weight_rule"] = _part(table["weight_rule"], f"{where}: weight_rule")
     for key in ("share", "frozen", "warmup", "options", "lr"):
         if key in table:
-            table[key] = _number(table[key], f"{where}: {key}")
+            table[key] = number(table[key], f"{where}: {key}")
     for key in ("arch_every", "cells"):
         if table.get(key) is not None:
-            _typed(table[key], int, f"{where}: {key}")
+            typed(table[key], int, f"{where}: {key}")
     return Stage(**table)
 
 
 def _term(value: Any, where: str) -> Term:
-    table = dict(_typed(value, dict, where))
+    table = dict(typed(value, dict, where))
     weight, after = table.pop("weight", 1.0), table.pop("after", 0.0)
-    ends = _pair(weight, where) if isinstance(weight, list) else (_number(weight, where),) * 2
-    return Term(_part(table, where), (ends[0], ends[1]), _number(after, where))
+    ends = pair(weight, where) if isinstance(weight, list) else (number(weight, where),) * 2
+    return Term(_part(table, where), (ends[0], ends[1]), number(after, where))
 
 
 def _part(value: Any, where: str) -> Part:
     """`"softmax"`, or `{ name = "topk", t_max = 100.0 }`."""
     if isinstance(value, str):
         return part(value)
-    table = dict(_typed(value, dict, where))
-    name = _typed(table.pop("name", None), str, f"{where}: name")
+    table = dict(typed(value, dict, where))
+    name = typed(table.pop("name", None), str, f"{where}: name")
     for key, option in table.items():
         if not isinstance(option, (str, int, float, bool)):
             raise UsageError(f"{where}: {key} must be text, a number or true/false, got {option!r}")
@@ -149,42 +151,18 @@ def _part(value: Any, where: str) -> Part:
 
 
 def _settings(base: T, value: Any, where: str) -> T:
-    """The dataclass `base` with the numbers that are given."""
-    table = dict(_typed(value, dict, where))
-    fields = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}  # type: ignore[arg-type]
-    _only(table, tuple(fields), where)
+    """The dataclass `base` with the values that are given, each of the type of its field."""
+    table, kinds = dict(typed(value, dict, where)), get_type_hints(type(base))
+    _only(table, tuple(kinds), where)
     for key, given in table.items():
-        if isinstance(fields[key], (bool, int)):
-            _typed(given, type(fields[key]), f"{where}.{key}")
-        else:
-            table[key] = _pair(given, f"{where}.{key}") if isinstance(given, list) else given
-            if not isinstance(given, list):
-                table[key] = _number(given, f"{where}.{key}")
-    return dataclasses.replace(base, **table)  # type: ignore[type-var]
+        none = optional(kinds[key]) and type(given) is not bool and given == 0  # TOML has no null
+        table[key] = None if none else declared(given, kinds[key], f"{where}.{key}")
+    return dataclasses.replace(base, **table)
 
 
 def _list(table: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    found: list[Any] = _typed(table[key], list, f"{where}: {key}")
+    found: list[Any] = typed(table[key], list, f"{where}: {key}")
     return found
-
-
-def _pair(value: Any, where: str) -> tuple[float, float]:
-    if not isinstance(value, list) or len(value) != 2:
-        raise UsageError(f"{where} must be two numbers, got {value!r}")
-    return _number(value[0], where), _number(value[1], where)
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value or abs(value) > 1e30:
-        raise UsageError(f"{where} must be a finite number, got {value!r}")
-    return float(value)
-
-
-def _typed(value: Any, kind: type, where: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        names = {str: "text", dict: "a table", list: "a list", int: "a whole number", bool: "true or false"}
-        raise UsageError(f"{where} must be {names[kind]}, got {value!r}")
-    return value
 
 
 def _only(table: Iterable[str], known: tuple[str, ...], where: str) -> None:

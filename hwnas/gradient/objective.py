@@ -22,7 +22,7 @@ from targets.errors import UsageError, did_you_mean
 
 from ..budget import Budget
 from ..mix import Mix
-from ..registry import Part, Registry
+from ..registry import Part, Registry, check_part
 from .nodes import deployed
 from .regularisers import View, Weighted
 
@@ -188,4 +188,5 @@ def make_objective(
                 f"budget on {budget.metric!r}: this search has no such cost; "
                 f"{did_you_mean(budget.metric, costs.metrics)}"
             )
+    check_part(COST_TERMS, term, "the objective")
     return Objective(costs, COST_TERMS[term.name](budgets, **term.keywords), regularisers)

@@ -19,7 +19,7 @@ class DivergedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class SGDSettings:
-    """SGD with a cosine from `lr` to `min_lr` over all steps; `clip` bounds the gradient's L2 norm.
+    """SGD with a cosine from `lr` to `min_lr` over all steps. clip: of the gradient's L2 norm, or None.
 
     cycles: cosines one after the other, each twice as long as the one before (SGDR, 1608.03983).
     """
@@ -35,8 +35,14 @@ class SGDSettings:
     def __post_init__(self) -> None:
         if self.cycles < 1:
             raise UsageError(f"the learning rate must have at least one cycle, got {self.cycles}")
-        if not (self.lr > 0 and math.isfinite(self.lr)):
-            raise UsageError(f"the learning rate must be finite and above 0, got {self.lr!r}")
+        _require_rate(self.lr)
+        _require_share("momentum", self.momentum)
+        if self.nesterov and not self.momentum:
+            raise UsageError("nesterov needs a momentum above 0; set nesterov = false, or give one")
+        for name in ("min_lr", "weight_decay"):
+            _require_from_0(name, getattr(self, name))
+        if self.clip is not None and not (self.clip > 0 and math.isfinite(self.clip)):
+            raise UsageError(f"clip must be finite and above 0, or None for no bound, got {self.clip!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +54,30 @@ class AdamSettings:
     weight_decay: float
     clip: float = 0.0
 
+    def __post_init__(self) -> None:
+        _require_rate(self.lr)
+        for beta in self.betas:
+            _require_share("betas", beta)
+        for name in ("weight_decay", "clip"):
+            _require_from_0(name, getattr(self, name))
 
-Part = tuple[nn.Parameter, slice]
+
+def _require_rate(lr: float) -> None:
+    if not (lr > 0 and math.isfinite(lr)):
+        raise UsageError(f"the learning rate must be finite and above 0, got {lr!r}")
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UsageError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def _require_from_0(name: str, value: float) -> None:
+    if not (value >= 0 and math.isfinite(value)):
+        raise UsageError(f"{name} must be finite and at least 0, got {value!r}")
+
+
+Rows = tuple[nn.Parameter, slice]
 """Some rows of a tensor."""
 
 
@@ -71,7 +99,7 @@ class WeightOptimizer:
         """Own: what a hypergradient learns beside the weights, clipped apart. first_step: of the cosine."""
         self.parameters, self.own = list(parameters), list(own)
         self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
-        self.still: list[Part] = []
+        self.still: list[Rows] = []
         # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
         self.sgd = torch.optim.SGD(
             [*self.parameters, *self.own],
@@ -92,9 +120,11 @@ class WeightOptimizer:
 
     def step(self, step: int) -> None:
         """Clip, update by the gradients that are there, drop them; options that did not run stay put."""
-        held = [(p, rows, p.data[rows].clone()) for p, rows in self.still if p.grad is not None]
-        for p, rows, _ in held:
-            p.grad[rows] = 0  # type: ignore[index]
+        held = []
+        for p, rows in self.still:
+            if p.grad is not None:
+                held.append((p, rows, p.data[rows].clone()))
+                p.grad[rows] = 0
         if self.settings.clip is not None:
             for learned in (self.parameters, self.own):
                 nn.utils.clip_grad_norm_(learned, self.settings.clip, foreach=True)

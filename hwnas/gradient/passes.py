@@ -81,7 +81,7 @@ def weight_pass(
     logits = run_mix(supernet, mixes[0], x)
     loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
     found = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     if len(mixes) > 1:
         answers = F.softmax(logits.detach(), dim=1)
         for mix in mixes[1:]:
@@ -90,7 +90,7 @@ def weight_pass(
             if labels:
                 distilled = distilled + labels * F.cross_entropy(logits, y, label_smoothing=label_smoothing)
             require_finite(distilled, where)
-            distilled.backward()  # type: ignore[no-untyped-call]
+            distilled.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     return found
 
 

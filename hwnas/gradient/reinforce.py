@@ -50,6 +50,8 @@ class Reinforce:
     decay: of the baseline b.
     """
 
+    takes_rule = True
+
     def __init__(
         self,
         supernet: nn.Module,

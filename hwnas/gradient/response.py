@@ -56,6 +56,8 @@ class Response:
     s: size of the perturbation. rank: of Phi; None for a full matrix.
     """
 
+    takes_rule = False
+
     def __init__(
         self,
         supernet: nn.Module,

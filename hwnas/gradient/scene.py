@@ -36,7 +36,8 @@ class Scene:
     """All that one search step may use.
 
     train, val: functions, so that a batch that nobody asks for is never made. weight_rule: what a weight
-    step runs. extremes: the smallest and the largest architecture of the space.
+    step runs. extremes: the smallest and the largest architecture of the space. before_weights: called when
+    the gradients of a weight step are there and the step is not made yet.
     """
 
     supernet: nn.Module
@@ -52,6 +53,13 @@ class Scene:
     where: str
     weight_rule: WeightRule
     extremes: Callable[[], tuple[Arch, Arch]]
+    before_weights: Sequence[Callable[[Scene], None]] = ()
+
+    def step_weights(self) -> None:
+        """Change the weights by the gradients that are there: all weight steps go through here."""
+        for call in self.before_weights:
+            call(self)
+        self.weights.step(self.step)
 
 
 WeightRule = Callable[[Scene], Pass]

@@ -127,9 +127,7 @@ class GradientSearch:
                 made = arch.weight
             if made is None:
                 made = self.hypergradient.weight_step(scene)
-                for callback in self.callbacks:
-                    callback.before_weights(scene)
-                self.weights.step(step)
+                scene.step_weights()
             return made
 
     def _apply(self, arch: ArchPass) -> None:
@@ -157,10 +155,11 @@ class GradientSearch:
     def _begin(self, index: int, kept: Kept) -> None:
         """Make the parts of a stage: all of the first, and what a later one begins anew."""
         stage, self._stage = self.method.stages[index], index
-        first, steps = self.timetable.stretch(index)
-        if index == 0 or stage.start == "fresh":
+        fresh = index == 0 or stage.start == "fresh"
+        if fresh:
             self.policy = self.method.make_policy(self.space.choices, self.generator)
-            self._leave(index, kept)
+        self._leave(index, kept)
+        if fresh:
             self.arch_optimizer = torch.optim.Adam(
                 list(self.policy.parameters()),
                 lr=self._arch_lr(index),
@@ -168,17 +167,23 @@ class GradientSearch:
                 weight_decay=self.method.arch.weight_decay,
                 foreach=True,
             )
-        self._leave(index, kept)
         if index == 0 or stage.start != "same":
-            made = self._factory(stage).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            if index:
-                STARTS[stage.start](self.supernet, made)
-            speed_up(made, bf16=self.settings.bf16, compiled=self.settings.compile)
-            self.supernet = made.train()
-            self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
-            own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights, stage.lr)
-            learned = self.supernet.parameters()
-            self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
+            self._make_supernet(index)
+
+    def _make_supernet(self, index: int) -> None:
+        """That of a stage, in the place of the one before, and all that belongs to it."""
+        stage, (first, steps) = self.method.stages[index], self.timetable.stretch(index)
+        made = self._factory(stage).to(self.device).to(memory_format=torch.channels_last)
+        if index:
+            STARTS[stage.start](self.supernet, made)
+        speed_up(made, bf16=self.settings.bf16, compiled=self.settings.compile)
+        self.supernet = made.train()
+        self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
+        own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights, stage.lr)
+        learned = self.supernet.parameters()
+        self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
+        for callback in self.callbacks:
+            callback.new_supernet()
 
     def _leave(self, index: int, kept: Kept) -> None:
         """From now on draw among what the stages before have left, as far as the stage goes."""
@@ -208,6 +213,7 @@ class GradientSearch:
             where=f"search by {self.method.name}, step {step + 1} of {self.settings.steps}",
             weight_rule=self._rules[slot.index],
             extremes=self._extremes,
+            before_weights=[callback.before_weights for callback in self.callbacks],
         )
 
     def _arch_lr(self, index: int) -> float:
@@ -233,6 +239,10 @@ class GradientSearch:
         slot = self.timetable.at(step - 1)
         with self._seeded(self.settings.steps + step):
             scene = self._scene(step - 1)
+            # First, because one that stops the search may go back to an earlier policy: the row and the
+            # alphas of an epoch are of what it leaves.
+            if any([callback.after_epoch(scene) for callback in self.callbacks]):
+                self.loop.stop()
             with torch.no_grad():
                 drawn = self.policy.draw(self._relax.validation, scene.moment)
                 soft = self.policy.soft_mix()
@@ -240,8 +250,6 @@ class GradientSearch:
                 arch = strongest(soft.weights, soft.edge_weights, self.space.choices)
             found = validation_pass(self.supernet, drawn, scene.val())
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
-            if any([callback.after_epoch(scene) for callback in self.callbacks]):
-                self.loop.stop()
         return {
             "stage": slot.stage.name,
             "val_loss": found.loss,
@@ -265,6 +273,7 @@ class GradientSearch:
             **self.loop.state(),
             "objective": dict(self.objective.term.state),
             "stage": self._stage,
+            "arch_lr": self.arch_optimizer.param_groups[0]["lr"],
             "kept": [list(left) for left in self._kept],
             "callbacks": [copy.deepcopy(c.state) for c in self.callbacks],
         }
@@ -281,11 +290,15 @@ class GradientSearch:
         self.hypergradient.own.load_state_dict(under("own.", tensors))
         unpack(self.weights.sgd, tensors, "weight_optimizer.")
         unpack(self.arch_optimizer, tensors, "arch_optimizer.")
+        for group in self.arch_optimizer.param_groups:  # the rate was chosen by the options left at that time
+            group["lr"] = state.get("arch_lr", group["lr"])
         self.generator.set_state(tensors["generator"].cpu())
         self._alphas = list(tensors["alphas"].cpu().unbind(0)) if "alphas" in tensors else []
         self.objective.term.state = dict(state["objective"])
         for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
             callback.state = copy.deepcopy(saved)
+        if self.loop.step:
+            self._enter(self.timetable.at(self.loop.step - 1))
 
     def alphas(self) -> dict[str, NDArray[np.float32]]:
         """Per choice the log-probabilities of its options after every epoch, (epochs, n_options)."""
@@ -298,7 +311,8 @@ class GradientSearch:
 
     def seeds(self, n: int) -> list[Decoded]:
         """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
-        return propose(self, n)
+        with self._seeded(2 * self.settings.steps + 1):
+            return propose(self, n)
 
 
 @contextmanager

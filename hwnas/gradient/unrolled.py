@@ -48,6 +48,8 @@ class Unrolled:
     exact: by double backward instead; no r.
     """
 
+    takes_rule = True
+
     def __init__(
         self,
         supernet: nn.Module,
@@ -92,7 +94,7 @@ class Unrolled:
         if self.reuse:
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g
-            scene.weights.step(scene.step)
+            scene.step_weights()
             values = [p.data for p in parameters]
         with moved(parameters, values):
             out, direct, v = _validate(scene)

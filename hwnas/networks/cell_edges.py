@@ -64,21 +64,13 @@ class Edges(nn.Module):
         source = Source(x, self.stride)
         terms: list[list[Tensor]] = [[] for _ in range(self.n)]
         apart: list[list[Tensor]] = [[] for _ in range(self.n)]
-        self._stacked(source, mix, mix.active, terms)
-        self._shared(source, mix, mix.active, terms, apart)
+        self._stacked(source, mix, terms)
+        self._shared(source, mix, terms, apart)
         if any(mix.probe):
             self._probe(x, mix, terms, apart)
         if self.wrapping.drop_path and self.training:
             terms = [[drop_paths(sum(t[1:], t[0]), self.wrapping.drop_path)] if t else [] for t in terms]
         return [t + a for t, a in zip(terms, apart, strict=True)]
-
-    def _users(self, sets: Sequence[Sequence[int]]) -> dict[int, Targets]:
-        """Per option that runs anywhere, the targets that want it."""
-        found: dict[int, list[int]] = {}
-        for target, options in enumerate(sets):
-            for k in options:
-                found.setdefault(k, []).append(target)
-        return {k: tuple(targets) for k, targets in sorted(found.items())}
 
     def _groups(self, targets: Targets) -> list[Targets]:
         return [targets] if self.batched else [(t,) for t in targets]
@@ -88,13 +80,11 @@ class Edges(nn.Module):
         found: nn.Module | None = self._modules.get(self.names[k])
         return found
 
-    def _stacked(
-        self, source: Source, mix: EdgeMix, sets: Sequence[Sequence[int]], terms: list[list[Tensor]]
-    ) -> None:
+    def _stacked(self, source: Source, mix: EdgeMix, terms: list[list[Tensor]]) -> None:
         """Operations with weights: those of the same targets are summed before they are taken apart."""
         sums: dict[tuple[bool, Targets], Tensor] = {}
         jobs: list[tuple[Stack, Targets, Tensor]] = []
-        for k, users in self._users(sets).items():
+        for k, users in _users(mix.active).items():
             op = self.op(k)
             if isinstance(op, Stack):
                 jobs += [(op, t, _rows(mix.weights, k, t, self.n)) for t in self._groups(users)]
@@ -116,13 +106,12 @@ class Edges(nn.Module):
         self,
         source: Source,
         mix: EdgeMix,
-        sets: Sequence[Sequence[int]],
         terms: list[list[Tensor]],
         apart: list[list[Tensor]],
     ) -> None:
         """Operations without weights: computed once, mixed for all targets by one matrix product."""
         columns: list[tuple[int, Shared]] = []
-        users = self._users(sets)
+        users = _users(mix.active)
         for k in users:
             op = self.op(k)
             if isinstance(op, Shared):
@@ -148,7 +137,7 @@ class Edges(nn.Module):
     def _probe(self, x: Tensor, mix: EdgeMix, terms: list[list[Tensor]], apart: list[list[Tensor]]) -> None:
         """What probed options would give, times their weight, which is 0: only that gets a gradient."""
         source = Source(x.detach(), self.stride)
-        for k, users in self._users(mix.probe).items():
+        for k, users in _users(mix.probe).items():
             op = self.op(k)
             with torch.no_grad():
                 if isinstance(op, Stack):
@@ -160,6 +149,15 @@ class Edges(nn.Module):
             skip = isinstance(op, Shared) and op.kind == "skip"
             for t, part in zip(users, parts, strict=False):
                 (apart if skip else terms)[t].append(part * mix.weights[t, k])
+
+
+def _users(per_target: Sequence[Sequence[int]]) -> dict[int, Targets]:
+    """Per option that runs anywhere, the targets that want it."""
+    found: dict[int, list[int]] = {}
+    for target, options in enumerate(per_target):
+        for k in options:
+            found.setdefault(k, []).append(target)
+    return {k: tuple(targets) for k, targets in sorted(found.items())}
 
 
 def _rows(weights: Tensor, k: int, targets: Targets, n: int) -> Tensor:

@@ -72,6 +72,8 @@ def covering(space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_O
         for choice, option in zip(choices, options, strict=True):
             arch[choice] = option
         made = space.canonical(tuple(arch))
+        if not space.reads_image(made):
+            continue
         for part in space.parts(made):
             seen[part] += 1
         archs[made] = None
@@ -82,9 +84,7 @@ def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.Whole:
     keys = space.parts(arch)
     macs = batch * sum(space.blocks()[key].macs for key in keys)
     onnx = partial(arch_onnx, space, arch, batch)
-    # The exporter names nodes by their module: `layers.Network` has a stem, blocks and a head.
-    prefixes = ("/stem/", *(f"/blocks.{i}/" for i in range(len(keys) - 2)), "/head/")
-    return lut.Whole(space.key(arch), keys, macs, onnx, prefixes)
+    return lut.Whole(space.key(arch), keys, macs, onnx, space.prefixes(arch))
 
 
 def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> list[tuple[Arch, float]]:
@@ -99,7 +99,8 @@ def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> lis
     order = np.argsort(costs.of(pool)["macs"])
     for end in (smallest, pool[order[-1]]):
         pool += [towards(space, arch, end, rng) for arch in pool[:200]]
-    pool = sorted(set(pool))
+    # The runtime folds what no image reaches into constants, which has no price.
+    pool = sorted({arch for arch in pool if space.reads_image(arch)})
     macs = costs.of(pool)["macs"]
     places = np.linspace(np.quantile(np.log(macs), 0.005), np.quantile(np.log(macs), 0.995), n)
     free = np.ones(len(pool), dtype=bool)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import lut
 from targets.files import write_json
 
+from ..energy import read_energy
 from . import networks
 from .work import Outcome, Work
 
@@ -15,6 +17,8 @@ from .work import Outcome, Work
 def make_table(work: Work) -> Outcome:
     """Write table.json: what the run will use, whatever happens to the table later."""
     config, space = work.config, work.space
+    given = config.energy_table
+    energy = None if given is None else read_energy(Path(given), space.blocks())
     minutes = config.profile_minutes
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes)
@@ -33,6 +37,7 @@ def make_table(work: Work) -> Outcome:
     )
     document = {
         **snapshot(table, sorted(space.blocks())),
+        "energy_mj": energy,
         "profile_cpu_s": sum(os.times()[:4]) - before,
     }
     write_json(work.path / "table.json", document)

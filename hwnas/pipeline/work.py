@@ -145,7 +145,8 @@ class Work:
     @cached_property
     def costs(self) -> CostModel:
         """Prices of the space on the target."""
-        return CostModel(self.space, RunTable(*(self.table[f.name] for f in fields(RunTable))))
+        latency = RunTable(*(self.table[f.name] for f in fields(RunTable)))
+        return CostModel(self.space, latency, self.table.get("energy_mj"))
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:

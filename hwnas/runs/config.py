@@ -50,6 +50,7 @@ class SearchConfig:
     width_mult: Annotated[float, Interval(ge=0.25, le=8)] | None = None
     method: Text = "proxyless"
     budgets: Annotated[tuple[Text, ...], Len(0, 16)] = ()
+    energy_table: Text | None = None
     profile_minutes: Annotated[float, Interval(gt=0, le=1440)] = 0.8
     minutes: Annotated[float, Interval(gt=0, le=100_000)] | None = None
     picks: Annotated[int, Interval(ge=1, le=50)] = 5

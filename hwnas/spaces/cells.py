@@ -121,6 +121,18 @@ class CellSpace(NetworkSpace):
         )
         return CellNetwork(self.plans(scale), make, self.operations_of(arch))
 
+    def prefixes(self, arch: Arch) -> tuple[str, ...]:
+        """Fixed blocks by their plan; in a cell those before its inputs, then those of its edges."""
+        ops, out = self.operations_of(arch), list[str]()
+        for i, plan in enumerate(self.plans(self.scale)):
+            own = [""]
+            if isinstance(plan, CellPlan):
+                own = [f"before.{k}/" for k in range(len(plan.before))]
+                edges = (e for e in plan.wiring.edges if plan.edge_block(e[0], ops[plan.kind][e]) is not None)
+                own += [f"{source}_{target}/" for source, target in edges]
+            out += [f"/pieces.{i}/{name}" for name in own]
+        return tuple(out)
+
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
         """Fresh shared weights for all architectures, its edges wrapped."""
         from ..networks.cell_supernet import CellSupernet

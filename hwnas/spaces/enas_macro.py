@@ -138,6 +138,15 @@ class EnasMacroSpace(NetworkSpace):
 
         return MacroNetwork(self, arch, self.scale if scale is None else scale)
 
+    def prefixes(self, arch: Arch) -> tuple[str, ...]:
+        """Stem; per layer operation, norm and what is reduced after it; head."""
+        out = ["/stem/"]
+        for layer in range(self.n_layers):
+            out += [f"/operations.{layer}/", f"/norms.{layer}/"]
+            if layer in self._reduced_after():
+                out += [f"/reductions.{layer}.{source}/" for source in range(layer + 1)]
+        return (*out, "/head/")
+
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> MacroSupernet:
         """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
         from ..networks.macro import MacroSupernet

@@ -186,6 +186,10 @@ class MobileSpace(NetworkSpace):
         modules = [self._specs[key].module() for key in self.parts(arch)]
         return layers.Network(modules[0], modules[1:-1], modules[-1])
 
+    def prefixes(self, arch: Arch) -> tuple[str, ...]:
+        """Stem, blocks in a row, head."""
+        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.parts(arch)) - 2)), "/head/")
+
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
         """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
         from ..networks.supernet import MobileSupernet

@@ -26,12 +26,11 @@ GENOTYPES = "genotypes"
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What a search shall leave besides train_stats.csv and alphas.npz.
+    """What a search shall leave besides train_stats.csv, alphas.npz and the drawings of every epoch.
 
-    drawings: the architecture after every epoch. histories: `alpha_<kind>_history.npy`. trackers: by name.
+    histories: `alpha_<kind>_history.npy`. trackers: by name.
     """
 
-    drawings: bool = True
     histories: bool = False
     trackers: tuple[str, ...] = ()
 
@@ -68,8 +67,7 @@ class Recorder:
         write_atomic(self._folder / "alphas.npz", alphas_npz(alphas))
         if self._traces.histories and alphas:
             write_histories(self._folder, self._search.space, alphas)
-        if self._traces.drawings:
-            self._draw(alphas)
+        self._draw(alphas)
         for row in log[self._told :]:
             values = {k: float(v) for k, v in row.items() if isinstance(v, (int, float)) and k != "epoch"}
             for tracker in self._trackers:

@@ -30,10 +30,9 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """module: what must be installed, by `pip install hwnas[extra]`. open: of (folder, name, facts)."""
+    """module: what must be installed, by `pip install hwnas[<name>]`. open: of (folder, name, facts)."""
 
     module: str
-    extra: str
     open: Callable[[Path, str, Mapping[str, Any]], Tracker]
 
 
@@ -80,8 +79,8 @@ class _MLflow:
         self._client.set_terminated(self._run)
 
 
-TRACKERS.add("tensorboard")(Kind("tensorboard", "tensorboard", _TensorBoard))
-TRACKERS.add("mlflow")(Kind("mlflow", "mlflow", _MLflow))
+TRACKERS.add("tensorboard")(Kind("tensorboard", _TensorBoard))
+TRACKERS.add("mlflow")(Kind("mlflow", _MLflow))
 
 
 def check_trackers(names: Iterable[str]) -> None:
@@ -91,7 +90,7 @@ def check_trackers(names: Iterable[str]) -> None:
         if importlib.util.find_spec(kind.module) is None:
             raise UsageError(
                 f"tracker {name!r} needs {kind.module}, which is not installed; "
-                f"`pip install 'hwnas[{kind.extra}]'`, or leave it away: train_stats.csv has the same numbers"
+                f"`pip install 'hwnas[{name}]'`, or leave it away: train_stats.csv has the same numbers"
             )
 
 

@@ -70,6 +70,9 @@ def test_a_table_that_cannot_be_read_is_one_clear_error(tmp_path: Path) -> None:
             read_energy(path, SPACE.blocks())
 
 
-def test_the_command_line_search_has_no_energy_table_and_says_so() -> None:
-    with pytest.raises(UsageError, match="energy_mj needs a table of the energy of every block"):
+def test_a_search_with_a_budget_on_energy_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"energy_mj needs a table .* give --energy-table FILE"):
         preflight(SearchConfig(budgets=("energy_mj<=3",)))
+    with pytest.raises(UsageError, match=r"gone.csv: cannot be read"):
+        preflight(SearchConfig(budgets=("energy_mj<=3",), energy_table=str(tmp_path / "gone.csv")))
+    preflight(SearchConfig(budgets=("energy_mj<=3",), energy_table=str(write(tmp_path, TEXT))))

@@ -16,7 +16,7 @@ from hwnas.gradient.controller import Controller
 from hwnas.gradient.method import Term
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.objective import make_objective
-from hwnas.gradient.optim import Part, SGDSettings, WeightOptimizer
+from hwnas.gradient.optim import Rows, SGDSettings, WeightOptimizer
 from hwnas.gradient.policy import Logits
 from hwnas.gradient.regularisers import REGULARISERS, View
 from hwnas.gradient.reinforce import Baseline, Reinforce
@@ -185,7 +185,7 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     assert set(callback.state["cosines"]) == set(operations) - {first}
 
 
-def operations_at(operations: dict[str, list[Part]]) -> dict[str, torch.Tensor]:
+def operations_at(operations: dict[str, list[Rows]]) -> dict[str, torch.Tensor]:
     return {name: parts[0][0].detach()[parts[0][1]] for name, parts in operations.items()}
 
 

@@ -63,6 +63,24 @@ def test_a_file_changes_what_it_names_and_keeps_the_rest_of_its_base(tmp_path: P
     assert "mine" not in METHODS
 
 
+def test_a_place_that_follows_the_arch_step_follows_that_of_the_file(tmp_path: Path) -> None:
+    row = load_method(write(tmp_path, 'name = "m"\nrelax = { arch = "sigmoid" }'))
+    assert METHODS["darts"].relax.virtual is METHODS["darts"].relax.validation is None
+    assert row.relax.parts == {
+        "weight": part("softmax"),
+        **dict.fromkeys(("virtual", "arch", "validation"), part("sigmoid")),
+    }
+
+
+def test_a_whole_number_is_a_number_and_clip_0_is_no_bound(tmp_path: Path) -> None:
+    text = 'name = "m"\nbase = "%s"\n[weights]\nlr = 1\nclip = %s\n[arch]\nclip = 0\nbetas = [0, 0]'
+    row = load_method(write(tmp_path, text % ("darts", "0")))
+    assert (row.weights.lr, row.weights.clip, row.arch.clip, row.arch.betas) == (1.0, None, 0.0, (0.0, 0.0))
+    # a field that its base leaves at None has a type all the same
+    assert METHODS["proxyless"].weights.clip is None
+    assert load_method(write(tmp_path, text % ("proxyless", "3"))).weights.clip == 3.0
+
+
 def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
     row = load_method(write(tmp_path, text.split("```toml")[1].split("```")[0]))
@@ -94,6 +112,27 @@ def test_a_method_is_found_by_name_or_by_file(tmp_path: Path) -> None:
         ('name = "m"\n[weights]\nlr = -1.0', "learning rate must be finite and above 0"),
         ('name = "m"\n[arch]\nrate = 1.0', "unknown key 'rate'"),
         ('name = "m"\n[arch]\nlr = nan', "arch.lr must be a finite number"),
+        ('name = "m"\n[arch]\nlr = true', "arch.lr must be a finite number, got True"),
+        ('name = "m"\n[weights]\nlr = [0.1, 0.2]', r"weights.lr must be a finite number, got \[0.1, 0.2\]"),
+        ('name = "m"\n[weights]\nnesterov = 1', "weights.nesterov must be true or false, got 1"),
+        ('name = "m"\n[weights]\ncycles = 2.0', "weights.cycles must be a whole number, got 2.0"),
+        ('name = "m"\n[weights]\nclip = "5"', "weights.clip must be a finite number, got '5'"),
+        ('name = "m"\n[weights]\nclip = -1', "clip must be finite and above 0, or None"),
+        ('name = "m"\n[arch]\nbetas = 0.9', "arch.betas must be two numbers, got 0.9"),
+        ('name = "m"\n[arch]\nbetas = [0.9, 1.0]', r"betas must be in \[0, 1\), got 1.0"),
+        (
+            'name = "m"\ndecode = { name = "limit_skips", n = "two" }',
+            "'limit_skips': n must be a whole number",
+        ),
+        (
+            'name = "m"\nhypergradient = { name = "unrolled", r = true }',
+            "'unrolled': r must be a finite number",
+        ),
+        (
+            'name = "m"\n[[stages]]\nedges = { partial = { name = "constant", valu = 4 } }',
+            "schedule 'constant' has no option 'valu'; .*did you mean 'value'",
+        ),
+        ('name = "m"\n[[stages]]\nedges = { partial = "constant" }', "'constant' needs a value for value"),
     ],
 )
 def test_what_is_wrong_is_said_once(tmp_path: Path, text: str, message: str) -> None:

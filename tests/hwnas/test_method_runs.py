@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,23 +14,27 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.budget import Budget
+from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import strongest
 from hwnas.gradient.optim import DivergedError
+from hwnas.gradient.passes import Pass, validation_pass
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.stage import Stage
 from hwnas.gradient.starts import carry_over
 from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
 from hwnas.networks.wrappers import Wrapper, Wrapping
-from hwnas.registry import part
+from hwnas.registry import Part, part
 from hwnas.spaces import load_space
 from hwnas.testing.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from hwnas.testing.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
 from targets.errors import DamagedFileError, UsageError
 
 
-def cell_search(name: str, steps: int, budgets: tuple[Budget, ...] = (), **settings: Any) -> GradientSearch:
-    space, row = ToyCellSpace(), METHODS[name]
+def cell_search(
+    name: str | Method, steps: int, budgets: tuple[Budget, ...] = (), **settings: Any
+) -> GradientSearch:
+    space, row = ToyCellSpace(), METHODS[name] if isinstance(name, str) else name
     if row.decode.name == "perturbation":
         row = replace(row, decode=part("perturbation", tune=0.1))
     if row.policy.name == "controller":  # a draw takes longer than a pass
@@ -158,8 +164,84 @@ def test_an_early_stop_ends_the_search_and_goes_back() -> None:
     assert search.loop.step == 4 and search.loop.stopped
     for p, old in zip(search.policy.parameters(), policies[2], strict=True):
         assert torch.equal(p, old)
+    # what is kept of the epoch is what it leaves: the policy that the search went back to
+    for choice, old in zip(search.space.choices, policies[2], strict=True):
+        assert search.alphas()[choice.name][-1] == pytest.approx(old.log_softmax(0).numpy(), abs=1e-5)
     search.run()
     assert search.loop.step == 4
+
+
+FREEZE_ALL = part("freeze_operations", threshold=1.1, window=1)
+"""No cosine is as large."""
+
+
+@pytest.mark.parametrize("hypergradient", [part("single_level"), part("unrolled", reuse=True)])
+def test_callbacks_are_asked_where_the_arch_step_makes_the_weight_step_too(hypergradient: Part) -> None:
+    search = cell_search(replace(METHODS["darts"], hypergradient=hypergradient, callbacks=(FREEZE_ALL,)), 3)
+    search.run(until=1)
+    before = [p.detach().clone() for p in search.supernet.parameters()]
+    (callback,) = search.callbacks
+    frozen = set(callback.state["frozen"])
+    assert frozen
+    search.run(until=2)
+    named = zip(search.supernet.named_parameters(), before, strict=True)
+    stayed = {name for (name, p), old in named if torch.equal(p, old)}
+    assert frozen & set(callback.state["frozen"]) == frozen and frozen <= stayed
+
+
+def test_a_new_supernet_begins_with_nothing_frozen() -> None:
+    search = cell_search(replace(METHODS["p-darts"], callbacks=(FREEZE_ALL,)), 6)
+    (callback,) = search.callbacks
+    second = search.timetable.bounds[1]
+    search.run(until=second)
+    assert callback.state["frozen"]
+    search._enter(search.timetable.at(second))
+    assert callback.state == {"frozen": [], "cosines": {}}
+
+
+def test_a_resumed_stage_that_begins_anew_has_the_rate_of_the_options_it_began_with() -> None:
+    """Two of the options of a choice are touched by a step, of all or of those that are left."""
+    stages = (Stage("one"), Stage("two", start="fresh", options=0.75), Stage("three", options=0.5))
+    row = replace(METHODS["proxyless"], stages=stages)
+    whole, first, second = (cell_search(row, 6) for _ in range(3))
+    whole.run()
+    first.run(until=5)
+    second.load(*first.state())
+    rates = [s.arch_optimizer.param_groups[0]["lr"] for s in (whole, second)]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("name", ["p-darts", "darts-minus", "darts-pt"])
+def test_the_end_of_a_search_does_not_depend_on_what_was_drawn_before_or_on_a_resume(name: str) -> None:
+    search, loaded = cell_search(name, 6), cell_search(name, 6)
+    search.run()
+    loaded.load(*search.state())
+    mix = search.policy.soft_mix()
+    found = []
+    for seed, one in enumerate((search, search, loaded)):
+        torch.manual_seed(seed)
+        expected = torch.random.get_rng_state()
+        with patched_losses() as losses:
+            seeds = one.seeds(3)
+        assert torch.equal(torch.random.get_rng_state(), expected)
+        found.append((seeds, losses))
+    assert found[0][1] and found[0] == found[1] == found[2]
+    assert all(torch.equal(a, b) for a, b in zip(mix.weights, loaded.policy.soft_mix().weights, strict=True))
+
+
+@contextmanager
+def patched_losses() -> Iterator[list[float]]:
+    """All validation losses that proposals are ranked by."""
+    losses: list[float] = []
+
+    def watched(*arguments: Any) -> Pass:
+        found = validation_pass(*arguments)
+        losses.append(found.loss)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hwnas.gradient.propose.validation_pass", watched)
+        yield losses
 
 
 def test_widening_carries_the_first_channels_over() -> None:

@@ -99,6 +99,19 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
             "unknown edge wrapper 'partail'; .*did you mean 'partial'",
         ),
         ({"callbacks": (part("stop"),)}, "unknown callback 'stop'"),
+        (
+            {"decode": part("limit_skips", n=True)},
+            "decoder 'limit_skips': n must be a whole number, got True",
+        ),
+        ({"policy": part("logits", edges="yes")}, "policy 'logits': edges must be true or false, got 'yes'"),
+        (
+            {"hypergradient": part("response"), "weight_rule": part("adversarial")},
+            "'response' has a weight step of its own, so weight rule 'adversarial' cannot",
+        ),
+        (
+            {"hypergradient": part("response"), "stages": (Stage("s", weight_rule=part("sandwich")),)},
+            "'response' has a weight step of its own, so weight rule 'sandwich' cannot",
+        ),
     ],
 )
 def test_a_row_with_an_unknown_part_is_refused_when_it_is_added(change: dict[str, Any], message: str) -> None:

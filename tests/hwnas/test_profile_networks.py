@@ -6,22 +6,38 @@ from collections import Counter
 
 import onnx
 import pytest
+from torch import nn
 
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 
 SPACE = load_space("mobile", image_size=16, in_channels=3, n_classes=10)
+SMALL = {"cells": 3, "channels": 4}
 
 
-def test_every_node_of_an_exported_network_begins_with_one_prefix_of_its_blocks() -> None:
-    whole = networks.wholes(SPACE, 0, n=2)[1]
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("mobile", {}), ("darts", SMALL), ("nasbench201", SMALL), ("enas-macro", {"channels": 4})],
+)
+def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
+    name: str, scale: dict[str, int]
+) -> None:
+    space = load_space(name, image_size=16, in_channels=3, n_classes=10, **scale)
+    whole = networks.wholes(space, 0, n=2)[1]
     assert len(whole.prefixes) == len(set(whole.prefixes)) == len(whole.parts)
-    nodes = onnx.load_from_string(whole.onnx()).graph.node
-    # an Identity passes on a tensor of zeros that several layers share; no kernel comes of it
-    named = [node.name for node in nodes if node.op_type != "Identity"]
-    owners = [[p for p in whole.prefixes if name.startswith(p)] for name in named]
-    assert all(len(found) == 1 for found in owners)
-    assert {found[0] for found in owners} == set(whole.prefixes)
+    graph = onnx.load_from_string(whole.onnx()).graph
+    shapes = {w.name: tuple(w.dims) for w in graph.initializer}
+    found: dict[str, list[tuple[int, ...]]] = {prefix: [] for prefix in whole.prefixes}
+    for node in graph.node:
+        owners = [prefix for prefix in whole.prefixes if node.name.startswith(prefix)]
+        # what joins blocks, such as a sum, is no block's: it follows the kernel before
+        assert len(owners) == 1 or (not owners and node.op_type not in ("Conv", "Gemm", "MaxPool"))
+        if node.op_type == "Conv":
+            found[owners[0]].append(shapes[node.input[1]])
+    for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
+        layers = space.blocks()[key].module().modules()
+        expected = [tuple(m.weight.shape) for m in layers if isinstance(m, nn.Conv2d)]
+        assert sorted(found[prefix]) == sorted(expected), (key, prefix)
 
 
 def test_every_block_occurs_in_the_networks_that_cover_and_often() -> None:

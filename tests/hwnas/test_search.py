@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hwnas.budget import Budget
 from hwnas.cost import CostModel
 from hwnas.gradient.loop import COLUMNS
 from hwnas.gradient.methods import METHODS, Stage
-from hwnas.gradient.optim import DivergedError, SGDSettings
+from hwnas.gradient.optim import AdamSettings, DivergedError, SGDSettings
 from hwnas.gradient.passes import BatchSource, validation_pass
 from hwnas.gradient.propose import validation_loss
 from hwnas.gradient.search import GradientSearch, SearchSettings
@@ -253,6 +254,45 @@ def test_another_cost_objective_can_be_asked_for() -> None:
     search = toy_search(budgets=(Budget("latency_ms", 6.0),), objective=part("multiply_log"), steps=2)
     search.run()
     assert search.objective.term.state == {}
+
+
+def test_a_cost_objective_with_a_wrong_option_is_one_clear_error() -> None:
+    budgets = (Budget("latency_ms", 6.0),)
+    with pytest.raises(
+        UsageError, match=r"the objective: cost objective 'add' has no option 'wait'; .*weight"
+    ):
+        toy_search(budgets=budgets, objective=part("add", wait=1.0))
+    with pytest.raises(UsageError, match="'add': weight must be a finite number, got 'much'"):
+        toy_search(budgets=budgets, objective=part("add", weight="much"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
+        ({"momentum": 0.0}, "nesterov needs a momentum above 0"),
+        ({"min_lr": -0.1}, "min_lr must be finite and at least 0"),
+        ({"weight_decay": math.nan}, "weight_decay must be finite and at least 0"),
+        ({"clip": 0.0}, "clip must be finite and above 0"),
+    ],
+)
+def test_settings_of_the_weights_are_checked(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        SGDSettings(**{"lr": 0.1, **bad})
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"lr": 0.0}, "learning rate must be finite and above 0"),
+        ({"betas": (-0.1, 0.9)}, r"betas must be in \[0, 1\), got -0.1"),
+        ({"weight_decay": math.inf}, "weight_decay must be finite and at least 0"),
+        ({"clip": -1.0}, "clip must be finite and at least 0"),
+    ],
+)
+def test_settings_of_the_policy_are_checked(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        AdamSettings(**{"lr": 0.1, "betas": (0.5, 0.9), "weight_decay": 0.0, **bad})
 
 
 def test_learning_rates_that_are_no_rates_are_refused() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from hwnas.cost import CostModel
 from hwnas.genotype import read_genotype
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
+from targets import Target
 from targets.errors import InfeasibleError, UsageError
 
 TINY: dict[str, Any] = {
@@ -230,6 +232,32 @@ def test_an_evaluation_counts_what_the_network_counts() -> None:
     # torch counts no additions of skips and no poolings; ours does not either
     assert found.flops == pytest.approx(2 * counter_macs(net, (1, 16, 16)))
     assert found.accuracy is found.latency_ms is None
+
+
+def test_an_evaluation_measures_what_an_int8_target_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    def measure(target: Target, files: dict[str, bytes], **_: Any) -> dict[str, Any]:
+        seen.extend(files.values())
+        return {key: SimpleNamespace(p50_ms=1.5) for key in files}
+
+    monkeypatch.setattr("lut.measure", measure)
+    evaluator = hwnas.ArchitectureEvaluator(
+        target_platform="host-int8", image_size=16, limit=120, cells=2, channels=4
+    )
+    found = evaluator.evaluate_architecture(GENOTYPE, "digits", ["latency"])
+    assert found.latency_ms == 1.5
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(seen[0]).graph.node}
+
+
+def test_two_architectures_are_evaluated_in_one_folder(tmp_path: Path) -> None:
+    evaluator = hwnas.ArchitectureEvaluator(
+        image_size=16, limit=120, cells=2, channels=4, epochs=1, batch_size=24, out=tmp_path / "out"
+    )
+    other = GENOTYPE.replace("sep_conv_3x3", "max_pool_3x3")
+    found = [evaluator.evaluate_architecture(g, "digits", ["accuracy"]) for g in (GENOTYPE, other)]
+    assert all(0 <= one.accuracy <= 1 for one in found)
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
