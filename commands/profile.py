@@ -19,7 +19,7 @@ def profile(
     target: Annotated[str, option("Device to measure, a name or a TOML file", "target")] = DEFAULTS.target,
     minutes: Annotated[
         float | None,
-        option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space {DEFAULTS.profile_minutes:g}"),
+        option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space 0.8 and more by its size"),
     ] = None,
     start_from: Annotated[
         list[str] | None,
@@ -85,9 +85,10 @@ def profile(
     return print_json(facts) if as_json else print_table(("what", "value"), flat(facts))
 
 
-def _minutes(asked: float | None, space: str | None) -> float:
+def _minutes(asked: float | None, space: str | None) -> float | None:
+    """None: as a space needs."""
     if asked is None:
-        return DEVICE_MINUTES if space is None else DEFAULTS.profile_minutes
+        return DEVICE_MINUTES if space is None else None
     if not 0 < asked <= 1440:
         raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {asked}")
     return asked

@@ -41,7 +41,8 @@ def search(
     budget_ms: Annotated[float | None, option("Short for --budget 'latency_ms<=NUMBER'")] = None,
     target: Annotated[str | None, option("Device to search for, a name or a TOML file", "target")] = None,
     profile_minutes: Annotated[
-        float | None, option("For measuring blocks where no table fits yet", "profile_minutes")
+        float | None,
+        option("For measuring blocks where no table fits yet; default 0.8 and more by the space"),
     ] = None,
     space: Annotated[str | None, option("Search space, a name or a TOML file of stages", "space")] = None,
     width_mult: Annotated[float | None, option("Factor on all channels; default by image size")] = None,

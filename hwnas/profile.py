@@ -26,7 +26,7 @@ def profile_space(
     in_channels: int,
     n_classes: int,
     width_mult: float | None,
-    minutes: float,
+    minutes: float | None,
     home: Path,
     seed: int,
     log: Log,
@@ -36,8 +36,9 @@ def profile_space(
     """The latency table of a space on a target: reused where one of this context exists, else measured.
 
     method: how blocks are priced, see `lut.space_table`. batch: images per inference.
+    minutes: None for as many as the space needs.
     """
-    from .pipeline.networks import covering, exporter, parts, wholes
+    from .pipeline.networks import covering, default_minutes, exporter, parts, wholes
     from .spaces import load_space
 
     space = load_space(
@@ -48,7 +49,7 @@ def profile_space(
         space.space_id,
         parts(space, batch),
         wholes(space, seed, batch=batch),
-        minutes=minutes,
+        minutes=default_minutes(space) if minutes is None else minutes,
         home=home,
         exporter=exporter(batch),
         seed=seed,

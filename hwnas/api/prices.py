@@ -15,22 +15,22 @@ from ..space import NetworkSpace
 
 
 def latency_table(
-    space: NetworkSpace, target: Target, *, home: Path, minutes: float, seed: int, log: Log
+    space: NetworkSpace, target: Target, *, home: Path, minutes: float | None, seed: int, log: Log
 ) -> lut.SpaceTable:
     """The table of `space` on `target`, measured for at most `minutes` where none fits.
 
-    Where the device is out of reach, or with 0 minutes, the newest stored table of it counts. UsageError
-    where there is none.
+    minutes: None for as many as the space needs. Where the device is out of reach, or with 0 minutes, the
+    newest stored table of it counts. UsageError where there is none.
     """
     reason = "profile_minutes is 0"
-    if minutes > 0:
+    if minutes is None or minutes > 0:
         try:
             return lut.space_table(
                 target,
                 space.space_id,
                 networks.parts(space),
                 networks.wholes(space, seed),
-                minutes=minutes,
+                minutes=networks.default_minutes(space) if minutes is None else minutes,
                 home=home,
                 exporter=EXPORTER,
                 seed=seed,

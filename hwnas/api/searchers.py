@@ -59,7 +59,7 @@ class Searcher:
     device: str = "cpu"
     bf16: bool = False
     compile: bool = False
-    profile_minutes: float = 0.8
+    profile_minutes: float | None = None
     home: str | Path | None = None
     out: str | Path | None = None
     alpha_history: bool = False

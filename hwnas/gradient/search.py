@@ -291,7 +291,7 @@ class GradientSearch:
         unpack(self.weights.sgd, tensors, "weight_optimizer.")
         unpack(self.arch_optimizer, tensors, "arch_optimizer.")
         for group in self.arch_optimizer.param_groups:  # the rate was chosen by the options left at that time
-            group["lr"] = state.get("arch_lr", group["lr"])
+            group["lr"] = state["arch_lr"]
         self.generator.set_state(tensors["generator"].cpu())
         self._alphas = list(tensors["alphas"].cpu().unbind(0)) if "alphas" in tensors else []
         self.objective.term.state = dict(state["objective"])

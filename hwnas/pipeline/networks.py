@@ -20,8 +20,18 @@ from ..space import NetworkSpace
 N_WHOLE = 28
 """Whole networks per table: 10 to calibrate on, 18 others to check (`lut` splits them)."""
 
+MINUTES, _BLOCKS, _PIXELS = 0.8, 40, 56
+"""What a table takes: 0.8 minutes for `mobile` at 32 px (measured: 0.8 suffice, and 3.5 at 224 px), and in
+proportion to the blocks of a network from 40 on, which are exported, and to the side from 56 px on."""
+
 SEEN_OFTEN = 4
 """Occurrences of every block that the networks of `covering` hold, so that its price is a median."""
+
+
+def default_minutes(space: NetworkSpace) -> float:
+    """Minutes of profiling that suffice for a table of this space."""
+    blocks = len(space.parts(space.sample(np.random.default_rng(0))))
+    return round(MINUTES * max(1, blocks / _BLOCKS) * max(1, space.scale.image_size / _PIXELS), 1)
 
 
 def exporter(batch: int) -> str:

@@ -19,7 +19,7 @@ def make_table(work: Work) -> Outcome:
     config, space = work.config, work.space
     given = config.energy_table
     energy = None if given is None else read_energy(Path(given), space.blocks())
-    minutes = config.profile_minutes
+    minutes = config.profile_minutes or networks.default_minutes(space)
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes)
     before = sum(os.times()[:4])

@@ -51,7 +51,7 @@ class SearchConfig:
     method: Text = "proxyless"
     budgets: Annotated[tuple[Text, ...], Len(0, 16)] = ()
     energy_table: Text | None = None
-    profile_minutes: Annotated[float, Interval(gt=0, le=1440)] = 0.8
+    profile_minutes: Annotated[float, Interval(gt=0, le=1440)] | None = None
     minutes: Annotated[float, Interval(gt=0, le=100_000)] | None = None
     picks: Annotated[int, Interval(ge=1, le=50)] = 5
     random_baselines: Annotated[int, Interval(ge=0, le=50)] = 2
