@@ -9,7 +9,7 @@ The loop calls `arch_step` when one is due, then `weight_step` unless the arch s
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -21,13 +21,9 @@ from .scene import ArchPass, Scene, arch_score, frozen, leave, require_gradient
 
 
 class Hypergradient(Protocol):
-    """own: tensors beside the weights, checkpointed; its parameters are learned with the weights.
-
-    takes_rule: whether its weight step is that of the method's weight rule.
-    """
+    """own: tensors beside the weights, checkpointed; its parameters are learned with the weights."""
 
     own: nn.Module
-    takes_rule: ClassVar[bool]
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """Leave the gradient of the objective in the policy's parameters."""
@@ -39,6 +35,10 @@ class Hypergradient(Protocol):
     def passes(**options: Any) -> float:
         """Forward and backward passes that an arch step adds to a weight step."""
 
+    @staticmethod
+    def takes_rule(**options: Any) -> bool:
+        """Whether every weight step is that of the method's weight rule."""
+
 
 HYPERGRADIENTS: Registry[Any] = Registry("hypergradient")
 """Classes, called with (supernet, policy, generator) and the options of the row."""
@@ -48,8 +48,6 @@ HYPERGRADIENTS: Registry[Any] = Registry("hypergradient")
 class FirstOrder:
     """The weights count as fixed: grad_alpha L_val(w, alpha) [1]."""
 
-    takes_rule = True
-
     def __init__(self, supernet: nn.Module, policy: Policy, generator: torch.Generator) -> None:
         self.own = nn.Module()
 
@@ -57,6 +55,11 @@ class FirstOrder:
     def passes() -> float:
         """One, on a validation batch."""
         return 1.0
+
+    @staticmethod
+    def takes_rule() -> bool:
+        """Yes."""
+        return True
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """One pass on a validation batch; gradients of weights are neither computed nor touched."""
@@ -77,8 +80,6 @@ class FirstOrder:
 class SingleLevel:
     """Weights and policy learn from one pass on one training batch [2]."""
 
-    takes_rule = True
-
     def __init__(self, supernet: nn.Module, policy: Policy, generator: torch.Generator) -> None:
         self.own = nn.Module()
 
@@ -86,6 +87,11 @@ class SingleLevel:
     def passes() -> float:
         """None: it is the pass of the weight step."""
         return 0.0
+
+    @staticmethod
+    def takes_rule() -> bool:
+        """No: an arch step makes the weight step."""
+        return False
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """One pass; steps the weights itself."""

@@ -192,11 +192,12 @@ class Method:
         ):
             for p in parts:
                 check_part(registry, p, f"method {self.name}")
+        hyper = self.hypergradient
         for rule in rules:
-            if rule.name != "plain" and not HYPERGRADIENTS[self.hypergradient.name].takes_rule:
+            if rule.name != "plain" and not HYPERGRADIENTS[hyper.name].takes_rule(**hyper.keywords):
                 raise UsageError(
-                    f"method {self.name}: hypergradient {self.hypergradient.name!r} has a weight step of its "
-                    f"own, so weight rule {rule.name!r} cannot be its; leave the rule out, or choose another "
+                    f"method {self.name}: hypergradient {str(hyper)!r} has a weight step of its own, so "
+                    f"weight rule {rule.name!r} cannot be its; leave the rule out, or choose another "
                     "hypergradient"
                 )
         if not self.stages:

@@ -50,8 +50,6 @@ class Reinforce:
     decay: of the baseline b.
     """
 
-    takes_rule = True
-
     def __init__(
         self,
         supernet: nn.Module,
@@ -78,6 +76,11 @@ class Reinforce:
     ) -> float:
         """Forward passes only, a third of a pass each."""
         return samples / 3
+
+    @staticmethod
+    def takes_rule(**_: object) -> bool:
+        """Yes."""
+        return True
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """`samples` forward passes."""

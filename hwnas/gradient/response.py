@@ -56,8 +56,6 @@ class Response:
     s: size of the perturbation. rank: of Phi; None for a full matrix.
     """
 
-    takes_rule = False
-
     def __init__(
         self,
         supernet: nn.Module,
@@ -77,6 +75,11 @@ class Response:
     def passes(*, s: float = 0.1, rank: int | None = 8) -> float:
         """One, on a validation batch."""
         return 1.0
+
+    @staticmethod
+    def takes_rule(**_: object) -> bool:
+        """No: one perturbed pass trains the weights and the response."""
+        return False
 
     def arch_step(self, scene: Scene) -> ArchPass:
         """One pass, differentiated by the policy and by the channels."""

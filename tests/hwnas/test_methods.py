@@ -112,6 +112,14 @@ def test_an_unknown_method_lists_the_known_ones() -> None:
             {"hypergradient": part("response"), "stages": (Stage("s", weight_rule=part("sandwich")),)},
             "'response' has a weight step of its own, so weight rule 'sandwich' cannot",
         ),
+        (
+            {"hypergradient": part("single_level"), "weight_rule": part("sandwich")},
+            "'single_level' has a weight step of its own, so weight rule 'sandwich' cannot",
+        ),
+        (
+            {"hypergradient": part("unrolled", reuse=True), "weight_rule": part("adversarial")},
+            r"'unrolled\(reuse=True\)' has a weight step of its own, so weight rule 'adversarial' cannot",
+        ),
     ],
 )
 def test_a_row_with_an_unknown_part_is_refused_when_it_is_added(change: dict[str, Any], message: str) -> None:
