@@ -37,9 +37,9 @@ class Sizes:
     batch_size: int = 64
     supernet_steps: int = 200
     search_steps: int = 60
-    generations: int = 2
-    population: int = 16
-    picks: int = 2
+    generations: int = 10
+    population: int = 24
+    picks: int = 5
     random_baselines: int = 8
     train_epochs: int = 1
     profile_minutes: float = 0.8
