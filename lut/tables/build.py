@@ -86,7 +86,14 @@ def space_table(
     )
     known = blocks_csv.read_rows(folder / ROWS_FILE)
     found = _MEASURE[method](request, known, watch, home, log, progress)
-    return _assemble(request, found, context, folder)
+    table = _assemble(request, found, context, folder)
+    mape_pct, macs_line_pct = (table.errors[k] for k in ("mape_pct", "macs_line_mape_pct"))
+    if mape_pct > macs_line_pct:
+        log(
+            f"latency table of {space_id}: off by {mape_pct:.1f} % on held-out networks; a straight line in "
+            f"MACs is off by {macs_line_pct:.1f} %, so that a budget on macs says more than one on latency_ms"
+        )
+    return table
 
 
 def _as_target_runs(items: Sequence[Item], target: Target) -> list[Item]:

@@ -66,6 +66,19 @@ def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device
     assert table.square_ms_per_mb2 > 0
 
 
+def test_a_table_that_a_line_in_macs_beats_says_so(make, device, wholes) -> None:
+    said: list[str] = []
+    make(log=said.append)
+    assert not [text for text in said if "straight line in MACs" in text]
+    macs, plain = {w.key: w.macs for w in wholes}, device.true_ms
+    device.true_ms = lambda name: (
+        macs[name.split("#")[0]] / 1e6 if name.startswith("net") else 0.1 + 3.0 / (1 + plain(name))
+    )
+    table = make(space_id="other", log=said.append)
+    assert table.errors["mape_pct"] > table.errors["macs_line_mape_pct"]
+    assert [text for text in said if "MACs is off by 0.0 %" in text]
+
+
 def test_weights_are_read_off_the_exported_files_when_the_features_lack_them(make, device, parts) -> None:
     bare = [replace(p, features={k: v for k, v in p.features.items() if k != "weight_bytes"}) for p in parts]
     device.known = lambda key: key != "conv3e3"
