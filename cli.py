@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         say(f"error: {error}")
         return error.exit_code
-    except Exception as error:
+    except Exception as error:  # the outermost edge: what is left is a bug, and told as one
         if debug:
             raise
         say(

@@ -14,7 +14,7 @@ def resumable(way: str) -> Iterator[None]:
     _ways.append(way)
     try:
         yield
-    except Exception:
+    except Exception:  # raised again: only what a signal ends keeps its way
         _ways.pop()
         raise
     _ways.pop()

@@ -15,6 +15,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 HomeOption = Annotated[
     str | None, typer.Option(help="Folder of tables and data; default HWNAS_HOME, else the user data folder.")
 ]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
 ShapeOption = Annotated[
     list[str] | None,

@@ -10,7 +10,7 @@ import typer
 from targets.errors import UsageError
 
 from .interrupted import resumable
-from .options import HomeOption, JsonOption, option
+from .options import HomeOption, JsonOption, QuietOption, option
 from .output import print_json, print_table
 
 
@@ -87,7 +87,7 @@ def search(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print them all, and stop.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search for networks, train the best, and export them checked and measured.

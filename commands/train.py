@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .interrupted import resumable
-from .options import DEFAULTS, HomeOption, JsonOption, option
+from .options import DEFAULTS, HomeOption, JsonOption, QuietOption, option
 from .output import print_json, print_table
 
 
@@ -45,7 +45,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print what would be trained, and stop.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")] = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train one architecture from scratch as the papers do, test it once, and export it checked.

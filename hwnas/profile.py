@@ -12,7 +12,7 @@ import lut
 from lut.devices.check import check_needs
 from lut.devices.device import device_context
 from lut.devices.reference import reference_onnx
-from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
+from lut.tables.request import BLOCK_LEVEL
 from targets import Target
 
 from .runs.log import Log
@@ -38,25 +38,14 @@ def profile_space(
     method: how blocks are priced, see `lut.space_table`. batch: images per inference.
     minutes: None for as many as the space needs.
     """
-    from .pipeline.networks import covering, default_minutes, exporter, parts, wholes
+    from .pipeline.networks import latency_table
     from .spaces import load_space
 
     space = load_space(
         space_name, image_size=image_size, in_channels=in_channels, n_classes=n_classes, width_mult=width_mult
     )
-    return lut.space_table(
-        target,
-        space.space_id,
-        parts(space, batch),
-        wholes(space, seed, batch=batch),
-        minutes=default_minutes(space) if minutes is None else minutes,
-        home=home,
-        exporter=exporter(batch),
-        seed=seed,
-        log=log,
-        progress=log.progress,
-        method=method,
-        profiled=covering(space, seed, batch) if method == IN_CONTEXT else (),
+    return latency_table(
+        space, target, minutes=minutes, home=home, seed=seed, log=log, batch=batch, method=method
     )
 
 

@@ -31,7 +31,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
-        except BaseException:
+        except BaseException:  # raised again: a torn file is left behind by nothing
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:

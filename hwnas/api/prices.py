@@ -8,7 +8,6 @@ import lut
 from targets import Target
 from targets.errors import TargetError, UsageError
 
-from ..exporting.export import EXPORTER
 from ..pipeline import networks
 from ..runs.log import Log
 from ..space import NetworkSpace
@@ -25,18 +24,7 @@ def latency_table(
     reason = "profile_minutes is 0"
     if minutes is None or minutes > 0:
         try:
-            return lut.space_table(
-                target,
-                space.space_id,
-                networks.parts(space),
-                networks.wholes(space, seed),
-                minutes=networks.default_minutes(space) if minutes is None else minutes,
-                home=home,
-                exporter=EXPORTER,
-                seed=seed,
-                log=log,
-                progress=log.progress,
-            )
+            return networks.latency_table(space, target, minutes=minutes, home=home, seed=seed, log=log)
         except TargetError as error:
             reason = str(error).rstrip(".")
     stored = list((home / "tables" / target.folder).glob(f"*/{space.space_id}.json"))

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 import lut
+from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
+from targets import Target
 
 from ..cost import CostModel
 from ..exporting.export import EXPORTER, onnx_bytes
 from ..mix import Arch
 from ..networks.blocks import Priced
+from ..runs.log import Log
 from ..space import NetworkSpace
 
 N_WHOLE = 28
-"""Whole networks per table: 10 to calibrate on, 18 others to check (`lut` splits them)."""
+"""Whole networks per table: one half to calibrate on, the other to check (`lut` splits them)."""
 
 MINUTES, _BLOCKS, _PIXELS = 0.8, 40, 56
 """What a table takes: 0.8 minutes for `mobile` at 32 px (measured: 0.8 suffice, and 3.5 at 224 px), and in
@@ -32,6 +36,38 @@ def default_minutes(space: NetworkSpace) -> float:
     """Minutes of profiling that suffice for a table of this space."""
     blocks = len(space.parts(space.sample(np.random.default_rng(0))))
     return round(MINUTES * max(1, blocks / _BLOCKS) * max(1, space.scale.image_size / _PIXELS), 1)
+
+
+def latency_table(
+    space: NetworkSpace,
+    target: Target,
+    *,
+    minutes: float | None,
+    home: Path,
+    seed: int,
+    log: Log,
+    batch: int = 1,
+    method: str = BLOCK_LEVEL,
+) -> lut.SpaceTable:
+    """The table of a space on a target: reused where one of this context exists, else measured.
+
+    minutes: None for as many as the space needs. batch: images per inference. method: how blocks are priced,
+    see `lut.space_table`, which also says what is raised.
+    """
+    return lut.space_table(
+        target,
+        space.space_id,
+        parts(space, batch),
+        wholes(space, seed, batch=batch),
+        minutes=default_minutes(space) if minutes is None else minutes,
+        home=home,
+        exporter=exporter(batch),
+        seed=seed,
+        log=log,
+        progress=log.progress,
+        method=method,
+        profiled=covering(space, seed, batch) if method == IN_CONTEXT else (),
+    )
 
 
 def exporter(batch: int) -> str:

@@ -23,17 +23,14 @@ def make_table(work: Work) -> Outcome:
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes)
     before = sum(os.times()[:4])
-    table = lut.space_table(
+    table = networks.latency_table(
+        space,
         work.target,
-        space.space_id,
-        networks.parts(space, config.batch),
-        networks.wholes(space, config.seed, batch=config.batch),
         minutes=minutes,
         home=work.home,
-        exporter=networks.exporter(config.batch),
         seed=config.seed,
         log=work.run.log,
-        progress=work.run.progress,
+        batch=config.batch,
     )
     document = {
         **snapshot(table, sorted(space.blocks())),

@@ -72,7 +72,7 @@ class RunDir:
             write_json(path / ENVIRONMENT, environment(config.seed, Path.cwd()))
             # Last, because a folder with this file is a run.
             write_sealed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
-        except BaseException as error:
+        except BaseException as error:  # raised again: the lock is let go whatever happened
             if isinstance(error, REFUSALS):
                 fresh.discard()
             lock.release()
