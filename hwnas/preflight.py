@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 def preflight(config: SearchConfig) -> None:
-    """Raises UsageError or TargetError for a target, space, method or device that there is not."""
+    """Raises UsageError or TargetError for data, a target, space, method or device that there is not."""
+    from .data import known_sources
+    from .data.source import unknown_source
     from .gradient.method_file import find_method
     from .spaces import SPACES
     from .traces.trackers import check_trackers
 
+    if config.data not in known_sources() and not Path(config.data).exists():
+        raise unknown_source(config.data)
     load_target(config.target)
     method = find_method(config.method)
     check_trackers(config.trackers)

@@ -165,3 +165,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--version"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in ("hwnas ", "torch ", "onnxruntime ", "optuna "))
+
+
+def test_a_dry_run_says_that_there_are_no_such_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["search", "--data", "nowhere/", "--dry-run"]) == 2
+    told = capsys.readouterr()
+    assert "'nowhere/' is neither a known data set nor an existing path" in told.err
+    assert not told.out
