@@ -1,4 +1,4 @@
-"""The console script `hwnas`: the commands of `commands/` put together, and what becomes of their errors."""
+"""The console script `hwnas`: the commands of `hwnas/commands/`, and the exit codes of their errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Annotated
 
 import typer
 
-from commands import catalogue, tables, targets
-from commands.interrupted import way_on
-from commands.latency import bench, predict
-from commands.output import say
-from commands.profile import profile
-from commands.runs import doctor, report, status
-from commands.search import search
-from commands.train import train
+from hwnas.commands import catalogue, tables, targets
+from hwnas.commands.interrupted import way_on
+from hwnas.commands.latency import bench, predict
+from hwnas.commands.output import say
+from hwnas.commands.profile import profile
+from hwnas.commands.runs import doctor, report, status
+from hwnas.commands.search import search
+from hwnas.commands.train import train
 from targets.errors import HwnasError
 
 app = typer.Typer(

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hwnas.cost import CostModel
+from hwnas.core.mix import Mix
+from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.warmup import make_supernet
-from hwnas.mix import Mix
 from hwnas.spaces import load_space
 
 BATCH = 64

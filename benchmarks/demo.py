@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.strategy import non_dominated
+from hwnas.front import non_dominated
 
 SVC_MARGIN = 0.003
 PAGE = os.sysconf("SC_PAGE_SIZE")

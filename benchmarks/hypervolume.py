@@ -24,13 +24,13 @@ from scipy import stats
 
 import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
+from hwnas.front import hypervolume
 from hwnas.pipeline import Work
 from hwnas.pipeline.baselines import measured_baselines
 from hwnas.pipeline.networks import module_onnx
 from hwnas.pipeline.training import job, train_all
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
-from hwnas.strategy import hypervolume
 from hwnas.training.training_job import Trained
 
 
@@ -114,7 +114,7 @@ def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
 
 def measure_together(work: Work, rows: list[dict[str, Any]]) -> dict[str, float]:
     """p50 of every network, interleaved in one session, so that the machine's mood is the same for all."""
-    from hwnas.build import build_network
+    from hwnas.training.build import build_network
 
     files = {row["arch_id"]: module_onnx(build_network(row["network"]), work.input_shape) for row in rows}
     found = lut.measure(work.target, files, home=work.home, log=work.run.log)

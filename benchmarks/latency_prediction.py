@@ -30,13 +30,14 @@ from peers import isolated_operators, macs_line, nearest_neighbour, nn_meter
 from peers.common import Peer, calibrated
 from profile_rows import TARGETS, Context, log, spent_s
 
-from lut.kernels import profile, regress
-from lut.kernels.features import Kernel, kernels_of
-from lut.kernels.fit import Fitted, fit_networks, pooled, summary
-from lut.kernels.labels import Labelled
-from lut.kernels.network import doubt
-from lut.kernels.transfer import transferred
-from lut.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
+from lut.predictor import profile
+from lut.predictor.kernels import regress
+from lut.predictor.kernels.features import Kernel, kernels_of
+from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary
+from lut.predictor.kernels.labels import Labelled
+from lut.predictor.kernels.network import doubt
+from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
+from lut.predictor.transfer import transferred
 from targets.errors import HwnasError
 
 GENERATED = 120

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import zoo
 
-from lut.footprint.memory import MemoryModel, fit_memory
-from lut.generate import generate
+from lut.predictor.footprint.memory import MemoryModel, fit_memory
+from lut.predictor.generate import generate
 from profilers import Timing, write_job
 from profilers.kernels import ProfiledRunner
 from profilers.memory import memory_row

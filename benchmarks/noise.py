@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from lut.devices.device import Measurement, Speed, run_job
-from lut.exported import timing
-from lut.generate import generate
+from lut.measure import timing
+from lut.predictor.generate import generate
 from targets import Target, load_target
 
 STRETCH_S = 5.0, 20.0

@@ -91,7 +91,7 @@ def one_network(model: Path, target: str, home: Path, repeats: int) -> dict[str,
 
 def population_ms(repeats: int) -> float:
     """The median CPU-milliseconds to price 1,000 architectures."""
-    from hwnas.cost import CostModel
+    from hwnas.costs.cost_model import CostModel
     from hwnas.spaces import load_space
 
     space = load_space("mobile", image_size=224, in_channels=3, n_classes=10)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from lut.devices.device import run_rows
-from lut.generate import generate
-from lut.kernels import labels, profile
-from lut.models.quantise import quantised
+from lut.predictor import profile
+from lut.predictor.generate import generate
+from lut.predictor.kernels import labels
+from lut.predictor.models.quantise import quantised
 from targets import Target, load_target
 from targets.errors import HwnasError
 

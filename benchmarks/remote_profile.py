@@ -24,12 +24,12 @@ from onnx import TensorProto, helper, numpy_helper
 from lut.devices.device import run_rows
 from lut.devices.reference import reference_onnx
 from lut.devices.remote import PythonDevice
-from lut.testing.loopback import Line, Server, loopback_server
 from profilers import Timing, read_rows, write_job
 from profilers.rows import identity
 from profilers.run import wanted_rows
 from profilers.settle import settle
 from targets import Target, load_target
+from tests.support.loopback import Line, Server, loopback_server
 
 N_NETWORKS, N_CUTS = 8, 5
 ASK_S = 120.0

@@ -30,7 +30,7 @@ import torch
 from floor import Rates, Work, count, measure_rates
 from peers import pt_darts
 
-from hwnas.cost import CostModel
+from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.method import Method
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.methods import METHODS

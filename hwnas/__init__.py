@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import (
+    from hwnas.pipeline.api import (
         ArchitectureEvaluator,
         DARTSSearcher,
         ENASSearcher,
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The names of `hwnas.api`, loaded when they are asked for: `import hwnas` stays light."""
+    """The names of `hwnas.pipeline.api`, loaded when they are asked for: `import hwnas` stays light."""
     if name in __all__:
-        return getattr(importlib.import_module("hwnas.api"), name)
+        return getattr(importlib.import_module("hwnas.pipeline.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,14 +4,15 @@ Networks arrive as keys and ONNX bytes (`Part`, `Whole`), so no torch is needed 
 timed lives in `profilers`, what a device is in `targets`, what is searched in `hwnas`.
 """
 
-from .devices.device import Measurement
-from .exported import measure, measure_alone, measure_kernels
-from .kernels.predict import DevicePredictor, load_predictor
-from .kernels.predictor import LatencyPredictor, Prediction
-from .kernels.profile import profile_device
-from .tables.build import space_table
-from .tables.networks import Part, Whole
-from .tables.table import SpaceTable
+from lut.devices.device import Measurement
+from lut.predictor.device_predictor import DevicePredictor, load_predictor
+from lut.predictor.latency_predictor import LatencyPredictor, Prediction
+from lut.predictor.profile import profile_device
+from lut.tables.build import space_table
+from lut.tables.networks import Part, Whole
+from lut.tables.table import SpaceTable
+
+from .measure import measure, measure_alone, measure_kernels
 
 __all__ = [
     "DevicePredictor",

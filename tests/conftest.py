@@ -10,7 +10,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("hwnas.testing")  # so that a broken claim shows its numbers
+pytest.register_assert_rewrite("tests.support")  # so that a broken claim shows its numbers
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")

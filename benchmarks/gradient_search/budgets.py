@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from hwnas import pipeline
-from hwnas.api.prices import latency_table
-from hwnas.cost import CostModel
+from hwnas.costs.cost_model import CostModel
+from hwnas.pipeline.api.prices import latency_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir

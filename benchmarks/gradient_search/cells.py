@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hwnas.core.mix import Arch
 from hwnas.data import Data
 from hwnas.gradient.methods import METHODS
-from hwnas.mix import Arch
 from hwnas.spaces.cells import CellSpace
 
 from .jobs import Job, Row, Rows

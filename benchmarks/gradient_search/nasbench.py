@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.nasbench201 import DATA_SETS, Table
-from hwnas.cost import CostModel
+from hwnas.core.mix import Arch
+from hwnas.core.registry import part
+from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data
 from hwnas.genotype import read_genotype, write_genotype
 from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
-from hwnas.mix import Arch
-from hwnas.registry import part
 from hwnas.spaces.cells import CellSpace
 
 from .jobs import Job, Row, Rows

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.cost import CostModel
+from hwnas.core.mix import Arch
+from hwnas.core.space import Space
+from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, eval_batches, load_data
-from hwnas.gradient.decoders import IDENTITIES
 from hwnas.gradient.method import Method
+from hwnas.gradient.parts.decoders import IDENTITIES
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import stage_supernets
-from hwnas.mix import Arch
-from hwnas.space import Space
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.training.recipe import Recipe

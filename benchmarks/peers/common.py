@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lut.kernels.features import Kernel, kernels_of
-from lut.kernels.labels import Labelled
-from lut.kernels.network import Overhead
+from lut.predictor.kernels.features import Kernel, kernels_of
+from lut.predictor.kernels.labels import Labelled
+from lut.predictor.kernels.network import Overhead
 
 Described = Mapping[str, Any]
 """A kernel as `profilers.kernels.describe` tells it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lut.kernels.labels import Labelled
+from lut.predictor.kernels.labels import Labelled
 from lut.tables.calibrate import fit_macs
 
 from .common import Network, Peer

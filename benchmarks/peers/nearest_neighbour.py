@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lut.kernels.features import NAMES, Kernel
-from lut.kernels.labels import Labelled
+from lut.predictor.kernels.features import NAMES, Kernel
+from lut.predictor.kernels.labels import Labelled
 
 from .common import Network, Peer
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lut.devices.device import Log
-from lut.kernels.labels import Labelled
+from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
 from . import meter_samples, one_operator

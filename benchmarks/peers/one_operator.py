@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lut.kernels.features import FREE
+from lut.predictor.kernels.features import FREE
 from targets.files import sha256
 
 from .common import Described

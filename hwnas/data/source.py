@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.core.registry import Registry
 from targets.errors import UsageError, did_you_mean
 from targets.files import sha256
-
-from ..registry import Registry
 
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)

@@ -22,16 +22,16 @@ import onnx
 import torch
 from torch import nn
 
+from hwnas.networks.modes import device_of, evaluating, safetensors_bytes
+from hwnas.runs.environment import versions
+from hwnas.training.train import logits_of
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
-from ..networks.modes import device_of, evaluating, safetensors_bytes
-from ..runs.environment import versions
-from ..training.train import logits_of
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from hwnas.data import Data
 
 __all__ = [
     "EXPORTER",
@@ -202,7 +202,7 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
 
 def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) -> dict[str, Any]:
     """Compare the file with torch on validation images; refuse it where they differ."""
-    from ..data import eval_batches
+    from hwnas.data import eval_batches
 
     try:
         onnx.checker.check_model(model, full_check=True)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from lut.models.quantise import quantised
+from lut.predictor.models.quantise import quantised
 from targets.files import sha256, write_atomic
 
 from .export import INPUT_NAME, Exported
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from hwnas.data import Data
 
 FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 256
@@ -46,7 +46,7 @@ def export_int8(model: Exported, data: Data) -> Exported:
 
 def calibration(data: Data, batch: int) -> Iterator[dict[str, Any]]:
     """Training images spread evenly over the split, in batches of the model's size; the last is filled up."""
-    from ..data import eval_batches
+    from hwnas.data import eval_batches
 
     for x, _ in eval_batches(data, "train", batch, CALIBRATION_IMAGES):
         image = np.ascontiguousarray(x.numpy())

@@ -14,7 +14,7 @@ from torch import Tensor
 from targets.errors import DamagedFileError
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from hwnas.data import Data
 
 Logits = NDArray[np.float32]
 
@@ -44,7 +44,7 @@ class OnnxScore:
 
 def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
     """The exported file at `path` on every image of a split, in batches of the size it was exported for."""
-    from ..data import eval_batches
+    from hwnas.data import eval_batches
 
     session = open_session(path)
     logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)))

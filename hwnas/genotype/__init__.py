@@ -2,7 +2,7 @@
 
 A form is a file of two functions, and a row in `FORMS`. All cell forms meet in `edges.py`: kinds of cells,
 edges, operations by name. Nothing here is ever evaluated as code. What an architecture is stands in
-`hwnas/space.py`.
+`hwnas/core/space.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hwnas.core.mix import Arch
+from hwnas.core.space import Space
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean
 
-from ..mix import Arch
-from ..space import Space
-from ..spaces.cells import CellSpace
 from . import darts, documents, nasbench201
 from .graphs import from_graphs, to_graphs
 

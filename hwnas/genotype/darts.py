@@ -10,10 +10,10 @@ import ast
 import re
 from typing import Any
 
+from hwnas.core.mix import Arch
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from ..mix import Arch
-from ..spaces.cells import CellSpace
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 _FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hwnas.core.mix import Arch
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from ..mix import Arch
-from ..spaces.cells import CellSpace
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 

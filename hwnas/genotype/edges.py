@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.core.mix import NONE, Arch
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean
-
-from ..mix import NONE, Arch
-from ..spaces.cells import CellSpace
 
 CellEdges = dict[str, dict[tuple[int, int], str]]
 """Per kind of cell (source, target) -> operation; edges that are not there are left out."""

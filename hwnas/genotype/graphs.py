@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.core.mix import Arch
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from ..mix import Arch
-from ..spaces.cells import CellSpace
 from .edges import CellEdges, arch_of, edges_of
 
 

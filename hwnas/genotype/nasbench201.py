@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hwnas.core.mix import NONE, Arch
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from ..mix import NONE, Arch
-from ..spaces.cells import CellSpace
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 

@@ -16,11 +16,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.core.budget import Budget
+from hwnas.core.mix import Arch
+from hwnas.core.space import Space
 from targets.errors import InfeasibleError
 
-from ..budget import Budget
-from ..mix import Arch
-from ..space import Space
 from .units import LogProbs, Unit, best, log_prob, most_probable, sample, scores_of, units_of
 
 _WALK = 20_000

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from hwnas.core.budget import METRICS
 from targets.errors import DamagedFileError, UsageError
 
-from ..budget import METRICS
 from .passes import Pass
 
 Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]

@@ -13,26 +13,26 @@ from typing import Any
 import torch
 from torch import nn
 
+from hwnas.core.mix import Choice
+from hwnas.core.registry import Part, bound, check_part, part
+from hwnas.gradient.parts.callbacks import CALLBACKS, Callback
+from hwnas.gradient.parts.decoders import DECODERS
+from hwnas.gradient.parts.hypergradient import HYPERGRADIENTS, Hypergradient
+from hwnas.gradient.parts.objective import COST_TERMS
+from hwnas.gradient.parts.policy import POLICIES, Policy
+from hwnas.gradient.parts.regularisers import REGULARISERS, Ramp, Weighted
+from hwnas.gradient.parts.relax import RELAXATIONS
+from hwnas.gradient.parts.schedules import SCHEDULES
+from hwnas.gradient.parts.weight_rules import PASSES, WEIGHT_RULES
 from targets.errors import UsageError
 
-from ..mix import Choice
-from ..registry import Part, bound, check_part, part
-from . import controller as _controller  # noqa: F401  (fills POLICIES)
-from . import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
-from . import response as _response  # noqa: F401  (see above)
-from . import unrolled as _unrolled  # noqa: F401  (see above)
-from .callbacks import CALLBACKS, Callback
-from .decoders import DECODERS
-from .hypergradient import HYPERGRADIENTS, Hypergradient
-from .objective import COST_TERMS
 from .optim import AdamSettings, SGDSettings
-from .policy import POLICIES, Policy
-from .regularisers import REGULARISERS, Ramp, Weighted
-from .relax import RELAXATIONS
+from .parts import controller as _controller  # noqa: F401  (fills POLICIES)
+from .parts import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
+from .parts import response as _response  # noqa: F401  (see above)
+from .parts import unrolled as _unrolled  # noqa: F401  (see above)
 from .scene import Places, WeightRule
-from .schedules import SCHEDULES
 from .stage import WRAPPERS, Stage
-from .weight_rules import PASSES, WEIGHT_RULES
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from hwnas.core.declared import declared, number, optional, pair, typed
+from hwnas.core.registry import Part, part
 from targets.errors import UsageError, did_you_mean
 
-from ..options import declared, number, optional, pair, typed
-from ..registry import Part, part
 from .method import Method, Term
 from .methods import METHODS
 from .optim import AdamSettings, SGDSettings

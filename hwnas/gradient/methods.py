@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..registry import Registry, part
+from hwnas.core.registry import Registry, part
+
 from .method import Method, Published, Term, relax
 from .optim import AdamSettings, SGDSettings
 from .progressive import OFA_LR, OFA_STAGES, P_DARTS_STAGES

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..mix import NONE, Arch, Choice, Mix
+from hwnas.core.mix import NONE, Arch, Choice, Mix
 
 ABSENT = -1
 """Stands for `none` in the mix of a policy that has it no more; `restrict.widen` puts it back."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from ..mix import Mix
+from hwnas.core.mix import Mix
+
 from .optim import require_finite
 
 Batch = tuple[Tensor, Tensor]

@@ -6,7 +6,8 @@ section 3.3, and its code (`train_ofa_net.py`).
 
 from __future__ import annotations
 
-from ..registry import part
+from hwnas.core.registry import part
+
 from .stage import Stage
 
 

@@ -11,18 +11,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..budget import Budget
-from ..mix import Arch, Mix
-from ..registry import bound
-from ..space import Space
+from hwnas.core.budget import Budget
+from hwnas.core.mix import Arch, Mix
+from hwnas.core.registry import bound
+from hwnas.core.space import Space
+from hwnas.gradient.parts.decoders import DECODERS, Decoding
+from hwnas.gradient.parts.policy import Policy, log_probabilities
+from hwnas.gradient.parts.relax import RELAXATIONS, Moment
+
 from .decode import Decoded, ExactCosts, decode_seeds
-from .decoders import DECODERS, Decoding
 from .loop import Loop
 from .method import Method
 from .optim import WeightOptimizer
 from .passes import BatchSource, validation_pass, weight_pass
-from .policy import Policy, log_probabilities
-from .relax import RELAXATIONS, Moment
 from .settings import SearchSettings
 from .units import scores_of
 

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.core.mix import Choice, Mix
+from hwnas.core.space import Space
 from targets.errors import UsageError, did_you_mean
 
-from ..mix import Choice, Mix
-from ..space import Space
 from .nodes import ABSENT, none_of, real_options
 from .stage import Stage
 

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hwnas.core.mix import Arch, Mix
+from hwnas.gradient.parts.objective import Objective, Score
+from hwnas.gradient.parts.policy import Policy
+from hwnas.gradient.parts.regularisers import View
+from hwnas.gradient.parts.relax import Moment, Relax
 from targets.errors import UsageError
 
-from ..mix import Arch, Mix
-from .objective import Objective, Score
 from .optim import WeightOptimizer, require_finite
 from .passes import Batch, Pass, accuracy, run_mix
-from .policy import Policy
-from .regularisers import View
-from .relax import Moment, Relax
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,26 +19,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..budget import METRICS, Budget
-from ..mix import Arch
-from ..space import Space
+from hwnas.core.budget import METRICS, Budget
+from hwnas.core.mix import Arch
+from hwnas.core.space import Space
+from hwnas.gradient.parts.decoders import IDENTITIES
+from hwnas.gradient.parts.hypergradient import Hypergradient
+from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
+from hwnas.gradient.parts.policy import Policy, log_probabilities
+from hwnas.gradient.parts.relax import Moment
+from hwnas.gradient.parts.starts import STARTS
+
 from .decode import Decoded, ExactCosts, require_reachable
-from .decoders import IDENTITIES
-from .hypergradient import Hypergradient
 from .loop import LogRow, Loop, Save
 from .method import Method
 from .nodes import deployed, strongest
-from .objective import ExpectedCosts, make_objective
 from .optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, validation_pass
-from .policy import Policy, log_probabilities
 from .propose import propose
-from .relax import Moment
 from .restrict import Kept, both, everything, limits_of, shrink
 from .scene import ArchPass, Scene
 from .settings import SearchSettings
 from .speed import require_speed, speed_up
-from .starts import STARTS
 from .supernets import Rewrappable, SupernetFactory, copies_of
 from .timetable import Slot, Timetable
 from .warmup import extremes

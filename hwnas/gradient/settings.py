@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hwnas.core.registry import Part
 from targets.errors import UsageError
 
-from ..registry import Part
 from .optim import SGDSettings
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
+from hwnas.core.space import Space
+from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from ..space import Space
-from ..spaces.cells import CellSpace
 from .passes import use_bf16
 
 if TYPE_CHECKING:
-    from ..networks.cell_supernet import CellSupernet
+    from hwnas.supernets.cell import CellSupernet
 
 
 def require_speed(space: Space, device: str, *, bf16: bool, compiled: bool) -> None:

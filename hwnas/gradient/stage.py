@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from hwnas.core.registry import Part, Registry, bound
+from hwnas.gradient.parts.schedules import SCHEDULES
+from hwnas.gradient.parts.starts import STARTS
+from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
 from targets.errors import UsageError, did_you_mean
-
-from ..networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
-from ..registry import Part, Registry, bound
-from .schedules import SCHEDULES
-from .starts import STARTS
 
 WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
 WRAPPERS.add("partial")(lambda value: Partial(int(value)))

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from hwnas.core.space import NetworkSpace, Scale, Space
+from hwnas.networks.wrappers import Partial, Wrapper
+from hwnas.spaces.cells import CellSpace
+from hwnas.spaces.darts import DartsSpace
 from targets.errors import UsageError
 
-from ..networks.wrappers import Partial, Wrapper
-from ..space import NetworkSpace, Scale, Space
-from ..spaces.cells import CellSpace
-from ..spaces.darts import DartsSpace
 from .method import Method
 from .restrict import limits_of
 from .stage import Stage

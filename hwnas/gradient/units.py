@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..mix import Arch, Choice
+from hwnas.core.mix import Arch, Choice
+
 from .nodes import Node, nodes, none_of, real_options
 
 LogProbs = Sequence[NDArray[np.float64]]

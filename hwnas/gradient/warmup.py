@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..mix import Arch, Mix
-from ..registry import Registry
-from ..space import NetworkSpace, Space
+from hwnas.core.mix import Arch, Mix
+from hwnas.core.registry import Registry
+from hwnas.core.space import NetworkSpace, Space
+
 from .loop import LogRow, Loop, Save
 from .nodes import none_of
 from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack

@@ -12,9 +12,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hwnas.core.mix import NONE
 from targets.errors import UsageError
 
-from ..mix import NONE
 from .blocks import NODE_BYTES, Conv
 
 if TYPE_CHECKING:

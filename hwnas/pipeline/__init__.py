@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..runs.run_dir import RunDir
+from hwnas.runs.run_dir import RunDir
+
 from .baselines import choose_baselines
 from .candidates import measure_candidates
 from .evaluation import evaluate_models

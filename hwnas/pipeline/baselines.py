@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..baselines import WIDTHS, mobilenet_v3_small, widths_within
-from ..budget import feasible
-from ..mix import Arch
-from ..networks.flops import counter_macs
+from hwnas.core.budget import feasible
+from hwnas.core.mix import Arch
+from hwnas.networks.flops import counter_macs
+from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
+
 from . import networks
 from .work import Outcome, Work
 

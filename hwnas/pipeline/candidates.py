@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from hwnas.core.budget import feasible
+from hwnas.front import choose_picks
 from targets.errors import InfeasibleError
 
-from ..budget import feasible
-from ..strategy import choose_picks
 from . import networks
 from .work import Outcome, Work
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import lut
+from hwnas.data import eval_batches
+from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.exporting.export import Exported, export_model
+from hwnas.exporting.int8 import export_int8, int8_path
+from hwnas.exporting.onnx_score import Logits, onnx_accuracy
+from hwnas.report.drawing import dot_text
+from hwnas.training.baselines import linear_accuracy, svc_accuracy
+from hwnas.training.train import logits_of
+from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
-from ..baselines import linear_accuracy, svc_accuracy
-from ..data import eval_batches
-from ..evaluate import SharedWeights
-from ..exporting.export import Exported, export_model
-from ..exporting.int8 import export_int8, int8_path
-from ..exporting.onnx_score import Logits, onnx_accuracy
-from ..report.drawing import dot_text
-from ..training.train import logits_of
-from ..training.workers import Trained
 from .training import FOLDER, job, networks_to_train
 from .work import Outcome, Work, measured_columns
 
@@ -80,7 +80,7 @@ def _shared(work: Work, row: dict[str, Any]) -> float | None:
 
 
 def _outcome(work: Work, row: dict[str, Any]) -> Trained:
-    from ..training.training_job import read_result
+    from hwnas.training.training_job import read_result
 
     found = read_result(job(work, row, work.config.seed), work.path / FOLDER)
     if found is None:

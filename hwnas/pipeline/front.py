@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..mix import Arch
-from ..strategy import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
+from hwnas.core.mix import Arch
+from hwnas.front import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
+
 from .networks import towards
 from .work import Outcome, Work
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..gradient.method_file import find_method
-from ..gradient.search import GradientSearch, SearchSettings
-from ..gradient.supernets import search_start
-from ..traces import GENOTYPES, Recorder, Traces
+from hwnas.gradient.method_file import find_method
+from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.supernets import search_start
+
 from . import steps
+from .search_history import GENOTYPES, Recorder, Traces
 from .work import Outcome, Work
 
 N_SEEDS = 6

@@ -11,15 +11,14 @@ import torch
 from torch import nn
 
 import lut
+from hwnas.core.mix import Arch
+from hwnas.core.space import NetworkSpace
+from hwnas.costs.cost_model import CostModel
+from hwnas.exporting.export import EXPORTER, onnx_bytes
+from hwnas.networks.blocks import Priced
+from hwnas.runs.log import Log
 from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
 from targets import Target
-
-from ..cost import CostModel
-from ..exporting.export import EXPORTER, onnx_bytes
-from ..mix import Arch
-from ..networks.blocks import Priced
-from ..runs.log import Log
-from ..space import NetworkSpace
 
 N_WHOLE = 28
 """Whole networks per table: one half to calibrate on, the other to check (`lut` splits them)."""

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..budget import Budget
-from ..gradient.decode import require_reachable
-from ..gradient.method_file import find_method
-from ..gradient.passes import weight_pass
-from ..gradient.search import GradientSearch, SearchSettings
-from ..gradient.supernets import search_start
-from ..gradient.warmup import make_supernet
-from ..mix import Mix
+from hwnas.core.budget import Budget
+from hwnas.core.mix import Mix
+from hwnas.gradient.decode import require_reachable
+from hwnas.gradient.method_file import find_method
+from hwnas.gradient.passes import weight_pass
+from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.supernets import search_start
+from hwnas.gradient.warmup import make_supernet
+
 from .work import EVAL_IMAGES, Outcome, Work
 
 N_RANDOM = 200

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from hwnas.core.space import Position
+from hwnas.report import write_report
 from targets.files import write_atomic, write_json
 
-from ..report import write_report
-from ..space import Position
 from .front import OBJECTIVES
 from .work import Outcome, Work, measured_columns
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from safetensors.torch import save
 
+from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
 from targets.files import write_atomic
 
-from ..gradient.warmup import Warmup, WarmupSettings, make_supernet
 from . import steps
 from .work import Outcome, Work
 

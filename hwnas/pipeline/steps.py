@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from hwnas.gradient.loop import LogRow, Loop, Save
 from targets.files import write_atomic
 
-from ..gradient.loop import LogRow, Loop, Save
-from ..traces import stats_csv
+from .search_history import stats_csv
 from .work import Work
 
 SAVE_EVERY = 100

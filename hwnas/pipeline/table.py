@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import lut
+from hwnas.costs.energy import read_energy
 from targets.files import write_json
 
-from ..energy import read_energy
 from . import networks
 from .work import Outcome, Work
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..training.recipe import Recipe
-from ..training.workers import Failed, Job, Progress, Trained, run_many
+from hwnas.training.recipe import Recipe
+from hwnas.training.workers import Failed, Job, Progress, Trained, run_many
+
 from .work import Outcome, Work
 
 FOLDER = "training"

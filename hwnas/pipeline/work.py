@@ -14,21 +14,20 @@ from safetensors.torch import load_file
 
 import lut
 import targets
+from hwnas.core.budget import Budget
+from hwnas.core.mix import Arch
+from hwnas.core.space import NetworkSpace
+from hwnas.costs.cost_model import CostModel
+from hwnas.data import Augment, Batches, Data, load_data
+from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.run_dir import RunDir
+from hwnas.spaces import load_space
+from hwnas.supernets.mobile import Supernet
 from lut.home import data_home
-from lut.models.quantise import as_run
+from lut.predictor.models.quantise import as_run
 from targets import Target
 from targets.files import read_json
-
-from ..budget import Budget
-from ..cost import CostModel
-from ..data import Augment, Batches, Data, load_data
-from ..evaluate import SharedWeights
-from ..mix import Arch
-from ..networks.supernet import Supernet
-from ..runs.config import SearchConfig
-from ..runs.run_dir import RunDir
-from ..space import NetworkSpace
-from ..spaces import load_space
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""

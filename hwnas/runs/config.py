@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
+from hwnas.core.budget import Budget
 from targets.errors import UsageError, did_you_mean
 from targets.files import sha256
-
-from ..budget import Budget
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

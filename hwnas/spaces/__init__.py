@@ -1,6 +1,6 @@
 """The search spaces, one file each; `load_space` finds them by name or by a TOML file.
 
-What a space is stands in `hwnas/space.py`. A new space is a `NetworkSpace` and a row in `SPACES`.
+What a space is stands in `hwnas/core/space.py`. A new space is a `NetworkSpace` and a row in `SPACES`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.core.mix import NONE
+from hwnas.core.space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
 
-from ..mix import NONE
-from ..space import NetworkSpace, Scale
 from .cells import CellSpace
 from .darts import DartsSpace, is_large
 from .definition import different_names, known, need, positive

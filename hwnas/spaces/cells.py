@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..mix import Arch, Choice
-from ..networks.cell_blocks import CellBlock, CellOp
-from ..networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
-from ..space import NetworkSpace, Position, Scale
+from hwnas.core.mix import Arch, Choice
+from hwnas.core.space import NetworkSpace, Position, Scale
+from hwnas.networks.cell_blocks import CellBlock, CellOp
+from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
 
 if TYPE_CHECKING:
-    from ..networks.cell_supernet import CellSupernet
-    from ..networks.wrappers import Wrapper
+    from hwnas.networks.wrappers import Wrapper
+    from hwnas.supernets.cell import CellSupernet
 
 
 def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int) -> list[Choice]:
@@ -135,7 +135,7 @@ class CellSpace(NetworkSpace):
 
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
         """Fresh shared weights for all architectures, its edges wrapped."""
-        from ..networks.cell_supernet import CellSupernet
+        from hwnas.supernets.cell import CellSupernet
 
         return CellSupernet(self, self.search_scale if scale is None else scale, wrappers)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..mix import Arch
-from ..networks.cell_blocks import CellBlock
-from ..networks.cells import IMAGE, CellNetwork, CellPlan, Fixed, Plan, Wiring
-from ..space import Scale
+from hwnas.core.mix import Arch
+from hwnas.core.space import Scale
+from hwnas.networks.cell_blocks import CellBlock
+from hwnas.networks.cells import IMAGE, CellNetwork, CellPlan, Fixed, Plan, Wiring
+
 from .cells import CellSpace
 
 NORMAL, REDUCE = "normal", "reduce"

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas.core.mix import NONE, Arch, Choice
+from hwnas.core.space import NetworkSpace, Position, Scale
+from hwnas.networks.cell_blocks import CellBlock
 from targets.errors import UsageError, did_you_mean
 
-from ..mix import NONE, Arch, Choice
-from ..networks.cell_blocks import CellBlock
-from ..space import NetworkSpace, Position, Scale
 from .cells import describe_block
 
 if TYPE_CHECKING:
-    from ..networks.macro import MacroNetwork, MacroSupernet
-    from ..networks.wrappers import Wrapper
+    from hwnas.networks.wrappers import Wrapper
+    from hwnas.supernets.macro import MacroNetwork, MacroSupernet
 
 _OPERATIONS = {
     "conv_3x3": ("macro-conv", 3),
@@ -134,7 +134,7 @@ class EnasMacroSpace(NetworkSpace):
 
     def build(self, arch: Arch, scale: Scale | None = None) -> MacroNetwork:
         """The network of `arch`, as deployed or at another scale."""
-        from ..networks.macro import MacroNetwork
+        from hwnas.supernets.macro import MacroNetwork
 
         return MacroNetwork(self, arch, self.scale if scale is None else scale)
 
@@ -149,7 +149,7 @@ class EnasMacroSpace(NetworkSpace):
 
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> MacroSupernet:
         """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
-        from ..networks.macro import MacroSupernet
+        from hwnas.supernets.macro import MacroSupernet
 
         if wrappers:
             raise UsageError(f"space {self.name} has no edges that {type(wrappers[0]).__name__} could wrap")

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas.core.mix import Arch, Choice
+from hwnas.core.space import NetworkSpace, Position, Scale
+from hwnas.networks import layers
+from hwnas.networks.blocks import BlockSpec, Operation
 from targets.errors import UsageError
 
-from ..mix import Arch, Choice
-from ..networks import layers
-from ..networks.blocks import BlockSpec, Operation
-from ..space import NetworkSpace, Position, Scale
 from .definition import different_names, known, need, positive
 
 if TYPE_CHECKING:
-    from ..networks.supernet import Supernet
-    from ..networks.wrappers import Wrapper
+    from hwnas.networks.wrappers import Wrapper
+    from hwnas.supernets.mobile import Supernet
 
 SKIP = "skip"
 _PLAIN = Operation("none")
@@ -192,7 +192,7 @@ class MobileSpace(NetworkSpace):
 
     def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
         """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
-        from ..networks.supernet import MobileSupernet
+        from hwnas.supernets.mobile import MobileSupernet
 
         self._refuse(scale)
         if wrappers:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..mix import NONE, Arch
-from ..networks.cell_blocks import CellBlock
-from ..networks.cells import IMAGE, CellPlan, Fixed, Plan, Wiring
-from ..space import Scale
+from hwnas.core.mix import NONE, Arch
+from hwnas.core.space import Scale
+from hwnas.networks.cell_blocks import CellBlock
+from hwnas.networks.cells import IMAGE, CellPlan, Fixed, Plan, Wiring
+
 from .cells import CellSpace
 
 CELL = "cell"

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hwnas.gradient.optim import pack, require_finite, unpack
+from hwnas.networks.cells import CellNetwork
+from hwnas.networks.depthwise import fast_depthwise
+from hwnas.networks.modes import evaluating
 from targets.errors import DamagedFileError
 
-from ..gradient.optim import pack, require_finite, unpack
-from ..networks.cells import CellNetwork
-from ..networks.depthwise import fast_depthwise
-from ..networks.modes import evaluating
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from ..data import Data
+    from hwnas.data import Data
 
 EVAL_BATCH = 256
 """Fixed, so that an accuracy does not depend on who asks for it."""
@@ -80,7 +80,7 @@ def train(
     of an epoch, at most every `save_every_s`, and what it holds is where the training goes on: to the bit
     as if it had never stopped. Raises DivergedError when the loss is no finite number.
     """
-    from ..data import Augment, Batches, eval_batches
+    from hwnas.data import Augment, Batches, eval_batches
 
     # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).

@@ -22,15 +22,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from hwnas.runs.sealed import read_sealed, write_sealed
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, safe_name, sha256, write_atomic
-
-from ..runs.sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ..data import Data
+    from hwnas.data import Data
+
     from .train import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
@@ -83,7 +83,7 @@ class Trained:
 
     def module(self) -> nn.Module:
         """The trained network, in eval mode."""
-        from ..build import build_network
+        from .build import build_network
 
         module = build_network(self.job.network)
         module.load_state_dict(self.weights())
@@ -127,9 +127,10 @@ def run_job(
     save_every_s: float = 30.0,
 ) -> Trained:
     """Train in this process, write the result, drop the checkpoints. The thread count is the caller's."""
-    from ..build import build_network
-    from ..networks.modes import safetensors_bytes
-    from ..runs.checkpoints import Checkpoints
+    from hwnas.networks.modes import safetensors_bytes
+    from hwnas.runs.checkpoints import Checkpoints
+
+    from .build import build_network
     from .recipe import Recipe
     from .train import train
 
@@ -184,7 +185,7 @@ _loaded: dict[str, Data] = {}  # the data of the last job: the next one mostly a
 
 
 def _load_data(spec: Mapping[str, Any]) -> Data:
-    from ..data import load_data
+    from hwnas.data import load_data
 
     key = json.dumps(dict(spec), sort_keys=True)
     if key not in _loaded:

@@ -18,9 +18,9 @@ from targets import Context, Target, make_context
 from targets.errors import DamagedFileError
 from targets.files import read_json, write_json
 
+from .android import NativeDevice
 from .conditions import company, read_conditions, slowdown
 from .jobs import job_folder
-from .native import NativeDevice
 from .reference import REFERENCE_VERSION, reference_onnx
 from .remote import PythonDevice
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from lut.devices.device import Log, Measurement, Progress, Speed, run_job
+from lut.devices.reference import EMPTY_KEY, empty_onnx
 from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
 
-from ..devices.device import Log, Measurement, Progress, Speed, run_job
-from ..devices.reference import EMPTY_KEY, empty_onnx
-from . import predictor
+from . import estimate_blocks as predictor
 from .budget import Stopwatch, export_in_time, export_wholes
 from .request import Found, Request
 

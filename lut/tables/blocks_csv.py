@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lut.devices.device import Measurement
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
-
-from ..devices.device import Measurement
 
 if TYPE_CHECKING:
     import pandas as pd

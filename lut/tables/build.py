@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lut.devices.device import Log, Measurement, Progress, device_context, tables_folder
+from lut.predictor.models.quantise import as_run
 from targets import Context, Target
 from targets.errors import TargetError, UsageError
 from targets.files import read_json, write_json
 
-from ..devices.device import Log, Measurement, Progress, device_context, tables_folder
-from ..models.quantise import as_run
-from . import blocks_csv, calibrate, predictor
+from . import blocks_csv, calibrate
+from . import estimate_blocks as predictor
 from .alone import measure_alone
 from .budget import Stopwatch
 from .calibrate import MIN_CALIBRATION, MIN_CHECK, Blocks, split

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lut.devices.archive import stored_zip
+from lut.predictor import latency_predictor as predictor
+from lut.predictor.latency_predictor import LatencyPredictor
 from targets import Context
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, write_atomic, write_json
 
-from ..devices.archive import stored_zip
-from ..kernels import predictor
-from ..kernels.predictor import LatencyPredictor
 from . import blocks_csv
 from .table import ROWS_FILE, SpaceTable, table_path
 

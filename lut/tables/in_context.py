@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from lut.devices.device import Log, Measurement, Progress, Speed, run_rows
+from lut.predictor.kernels.labels import Labelled, labelled
+from lut.predictor.kernels.network import Overhead, fit_overhead
 from profilers import Timing
 from profilers.settle import settle
 from profilers.stats import interval
 from targets.errors import TargetError
 
-from ..devices.device import Log, Measurement, Progress, Speed, run_rows
-from ..kernels.labels import Labelled, labelled
-from ..kernels.network import Overhead, fit_overhead
 from .alone import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
 from .budget import Stopwatch, export_in_time, export_wholes

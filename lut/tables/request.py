@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lut.devices.device import Measurement
 from targets import Target
 from targets.errors import UsageError, did_you_mean
 
-from ..devices.device import Measurement
 from .networks import Part, Whole
 
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"

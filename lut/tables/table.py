@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lut.devices.device import Measurement
 from targets import Context
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, sha256, write_json
 
-from ..devices.device import Measurement
 from . import blocks_csv
 from .calibrate import Blocks, Line
 from .request import BLOCK_LEVEL

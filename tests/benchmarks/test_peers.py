@@ -17,8 +17,8 @@ from benchmarks.peers import (
 from benchmarks.peers.common import Peer, calibrated
 from benchmarks.peers.meter_kernels import Attributes, attributes
 from lut.devices.reference import EMPTY_KEY, empty_onnx
-from lut.kernels.features import kernels_of
-from lut.kernels.labels import Labelled
+from lut.predictor.kernels.features import kernels_of
+from lut.predictor.kernels.labels import Labelled
 from targets import load_target
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     [
         ROOT / "cli.py",
-        *(p for d in ("targets", "profilers", "lut", "hwnas", "commands") for p in (ROOT / d).rglob("*.py")),
+        *(p for d in ("targets", "profilers", "lut", "hwnas") for p in (ROOT / d).rglob("*.py")),
     ]
 )
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}

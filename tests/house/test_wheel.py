@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("targets", "profilers", "lut", "hwnas", "commands")
+PACKAGES = ("targets", "profilers", "lut", "hwnas")
 
 
 def pip(*arguments: str | Path) -> None:

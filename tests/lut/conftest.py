@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import lut.exported
+import lut.measure
 import lut.tables.alone
 import lut.tables.in_context
 from lut import Part, Whole
@@ -158,5 +158,5 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 def device(parts: list[Part], wholes: list[Whole], monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(parts, wholes)
     monkeypatch.setattr(lut.tables.alone, "run_job", made.run_job)
-    monkeypatch.setattr(lut.exported, "run_job", made.run_job)
+    monkeypatch.setattr(lut.measure, "run_job", made.run_job)
     return made

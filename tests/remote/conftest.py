@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lut.testing.loopback import Line, Server, loopback_server
 from targets import Target, load_target
+from tests.support.loopback import Line, Server, loopback_server
 
 
 def conv_net(channels: int, weights: int = 0) -> bytes:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lut.devices.android import NativeDevice
 from lut.devices.device import device_context, run_job, run_rows
-from lut.devices.native import NativeDevice
 from profilers import Timing, read_rows, write_job
 from targets import Reach, Target, load_target
 from targets.errors import DamagedFileError, TargetError
@@ -43,7 +43,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runner.chmod(0o755)
     (runner.parent / "libonnxruntime.so").write_text("library")
     program(home / "bin" / "getprop", '#!/bin/sh\necho "a $1"\n')
-    monkeypatch.setattr("lut.devices.native.ROUNDS", ROUNDS)
+    monkeypatch.setattr("lut.devices.android.ROUNDS", ROUNDS)
     monkeypatch.setenv("FAKE_DEVICE", str(home))
     monkeypatch.setenv("PATH", f"{tmp_path / 'host'}{os.pathsep}{os.environ['PATH']}")
     return home

@@ -9,15 +9,15 @@ import pytest
 
 import lut
 from lut.devices.device import device_context
-from lut.generate import generate
-from lut.kernels.network import Overhead
-from lut.kernels.predictor import LatencyPredictor
-from lut.kernels.profile import predictor_folder
-from lut.kernels.regress import KernelModel
-from lut.layout import extended_kernels, learn_rule, run_kernels
-from lut.testing.loopback import free_port
+from lut.predictor.generate import generate
+from lut.predictor.kernels.network import Overhead
+from lut.predictor.kernels.regress import KernelModel
+from lut.predictor.latency_predictor import LatencyPredictor
+from lut.predictor.layout import extended_kernels, learn_rule, run_kernels
+from lut.predictor.profile import predictor_folder
 from targets import Reach, Target, load_target
 from targets.errors import DamagedFileError, TargetError
+from tests.support.loopback import free_port
 
 HOST = load_target("host")
 DATE = "2026-01-02"

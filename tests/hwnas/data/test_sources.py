@@ -10,7 +10,7 @@ from hwnas.data.digits import open_digits
 from hwnas.data.folder import open_folder
 from hwnas.data.source import NAMED, Request, Source
 from hwnas.data.table import open_table
-from hwnas.testing.sources import SourceContract
+from tests.support.sources import SourceContract
 
 
 class TestDigits(SourceContract):

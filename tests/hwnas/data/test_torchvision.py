@@ -13,8 +13,8 @@ from torchvision.datasets import utils
 from hwnas.data import load_data
 from hwnas.data.source import Source
 from hwnas.data.torchvision import _SETS, _open
-from hwnas.testing.sources import SourceContract
 from targets.errors import DamagedFileError, UsageError
+from tests.support.sources import SourceContract
 
 KINDS = {kind.name: kind for kind in _SETS}
 

@@ -1,0 +1,65 @@
+"""Proposals that were never evaluated: a duplicate is mutated until it is new, or the space is used up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hwnas.core.mix import Arch
+    from hwnas.core.space import Space
+
+_STEPS = 50
+_DRAWS = 100
+_ENUMERABLE = 50_000  # listing so many takes about a second; larger spaces are not used up in practice
+
+
+class Novelty:
+    """Hands out each architecture once.
+
+    taken: keys that are not to come again. Grows with what is handed out.
+    """
+
+    def __init__(self, space: Space, taken: Iterable[str], rng: np.random.Generator) -> None:
+        self._space, self._taken, self._rng = space, set(taken), rng
+        self._left: list[Arch] | None = None
+
+    def claim(self, arch: Arch) -> Arch | None:
+        """`arch` in canonical form if it is valid and was never handed out, else None."""
+        if not self._space.valid(arch):
+            return None
+        canonical = self._space.canonical(arch)
+        key = self._space.key(canonical)
+        if key in self._taken:
+            return None
+        self._taken.add(key)
+        return canonical
+
+    def near(self, arch: Arch) -> Arch | None:
+        """A new architecture some mutations away from `arch`; any new one where that finds none."""
+        if self._space.size > 1:
+            for _ in range(_STEPS):
+                arch = self._space.mutate(arch, self._rng)
+                if (new := self.claim(arch)) is not None:
+                    return new
+        return self.anywhere()
+
+    def anywhere(self) -> Arch | None:
+        """A new random architecture, or None.
+
+        None is left, or 100 draws from a space that is too large to list were all known.
+        """
+        for _ in range(_DRAWS):
+            if (new := self.claim(self._space.sample(self._rng))) is not None:
+                return new
+        if self._space.size > _ENUMERABLE:
+            return None
+        if self._left is None:
+            self._left = list(self._space.enumerate())
+            self._rng.shuffle(self._left)
+        while self._left:
+            if (new := self.claim(self._left.pop())) is not None:
+                return new
+        return None

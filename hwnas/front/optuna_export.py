@@ -1,0 +1,128 @@
+"""`study.db`: the rows of a run as an Optuna study, for optuna-dashboard and other tools.
+
+It is a copy and never read back. When it is behind (the run was killed between two writes) it is
+completed; when it is damaged or not of this run it is set aside as `study.db.damaged` and written
+anew from the rows, with a warning. An empty file counts as damaged: SQLite takes it for a new
+database, Optuna then finds no study in it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.storages import RDBStorage
+from sqlalchemy.exc import SQLAlchemyError
+
+from .history import Row
+from .objectives import Goals
+from .optuna_trials import Codec, directions, quiet
+
+if TYPE_CHECKING:
+    from hwnas.core.space import Space
+
+STUDY = "hwnas"
+_TIMEOUT_S = 1.0  # a reader such as optuna-dashboard holds the lock for milliseconds
+
+
+class _UnusableError(Exception):
+    """The file is no study that begins like the rows; says what it is, to go after its name."""
+
+
+class StudyMirror:
+    """Keeps the study in `path` equal to the rows. warn: gets one line when something was amiss."""
+
+    def __init__(self, path: Path, space: Space, goals: Goals, warn: Callable[[str], None]) -> None:
+        self._path, self._goals, self._warn = path, goals, warn
+        self._codec = Codec(space)
+
+    def update(self, rows: Sequence[Row]) -> None:
+        """Append what the study lacks of `rows`.
+
+        A file that cannot be written now (locked, disk full) costs a warning: the next call catches up.
+        """
+        with quiet():
+            try:
+                try:
+                    self._check()
+                    self._append(rows)
+                except _UnusableError as error:
+                    self._set_aside()
+                    self._warn(
+                        f"{self._path} {error}; kept as {self._path.name}.damaged and written anew from the "
+                        f"stored evaluations"
+                    )
+                    self._append(rows)
+            except (SQLAlchemyError, OptunaError, OSError) as error:
+                cause = error.__cause__ or error
+                self._warn(
+                    f"{self._path} could not be written ({getattr(cause, 'orig', cause)}); nothing is lost, "
+                    f"the next generation completes it"
+                )
+
+    def _check(self) -> None:
+        """_UnusableError when the file is there and is no sound SQLite database."""
+        if not self._path.exists():
+            return
+        if self._path.stat().st_size == 0:
+            raise _UnusableError("is empty")
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_TIMEOUT_S)) as connection:
+                found = connection.execute("PRAGMA quick_check").fetchone()[0]
+        except sqlite3.OperationalError:
+            return  # locked or not readable now, which says nothing about its content
+        except sqlite3.DatabaseError as error:
+            raise _UnusableError(f"is damaged ({error})") from error
+        if found != "ok":
+            raise _UnusableError(f"is damaged ({found})")
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        new = not self._path.exists()
+        with _storage(self._path) as storage:
+            study = self._create(storage) if new else self._load(storage)
+            held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
+            if held != [r.arch for r in rows[: len(held)]]:
+                raise _UnusableError("holds other evaluations")
+            study.add_trials([self._codec.trial(r, r.generation) for r in rows[len(held) :]])
+
+    def _create(self, storage: RDBStorage) -> optuna.Study:
+        study = optuna.create_study(
+            storage=storage, study_name=STUDY, directions=directions(self._goals), load_if_exists=False
+        )
+        study.set_user_attr("objectives", [o.metric for o in self._goals.objectives])
+        return study
+
+    def _load(self, storage: RDBStorage) -> optuna.Study:
+        try:
+            study = optuna.load_study(study_name=STUDY, storage=storage)
+        except KeyError as error:
+            raise _UnusableError(f"holds no study {STUDY!r}") from error
+        # create_study(load_if_exists=True) would keep other directions without a word
+        if study.directions != directions(self._goals):
+            raise _UnusableError("has other objectives")
+        return study
+
+    def _set_aside(self) -> None:
+        """Rename the file and drop its journals, which SQLite would replay into the new one."""
+        self._path.replace(self._path.with_name(self._path.name + ".damaged"))
+        for suffix in ("-journal", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[RDBStorage]:
+    """Optuna's storage in the SQLite file `path`, closed again."""
+    try:
+        storage = RDBStorage(f"sqlite:///{path}", {"connect_args": {"timeout": _TIMEOUT_S}})
+    except RuntimeError as error:
+        raise _UnusableError("was written by another version of Optuna") from error
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()

@@ -1,0 +1,234 @@
+"""The LSTM controller of ENAS: it decides choice by choice, each in the light of those before.
+
+[1] Pham et al. 2018, ENAS, 1802.03268, section 2, and its code (temperatures and biases).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hwnas.core.mix import NONE, Choice, Mix
+from hwnas.gradient.nodes import Node, nodes, none_of, real_options
+from hwnas.gradient.restrict import Kept, everything, narrow
+from targets.errors import UsageError
+
+from .policy import POLICIES
+from .relax import RELAXATIONS, Moment, Relax, single
+
+_INIT = 0.1
+_SOFT_SAMPLES = 32
+"""Draws whose mean stands for the probabilities, which have no closed form."""
+
+_PRIOR = "sep_conv"
+"""The published biases favour the operations whose name begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """choices: decided together: one operation, the edges of a node (keep), or on/off flags."""
+
+    choices: tuple[int, ...]
+    keep: int = 0
+    flags: bool = False
+    new_cell: bool = False
+
+
+@POLICIES.add("controller")
+class Controller(nn.Module):
+    """An LSTM with attention over the nodes before [1].
+
+    A node's edges are drawn by attention, without replacement (published: with), then an operation for
+    each. A run of choices between `none` and one other option are flags, such as the skips of the
+    macro space: the j-th attends to the j-th step before. Any other choice is a softmax.
+
+    tanh: logits are tanh * tanh(logit); for operations divided by `op_reduce`. temperature divides all.
+    bias, fixed: the published start in favour of separable convolutions, learned and constant.
+    """
+
+    reach = 0.0
+
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        generator: torch.Generator,
+        *,
+        hidden: int = 64,
+        tanh: float = 1.1,
+        op_reduce: float = 2.5,
+        temperature: float = 1.0,
+        bias: float = 0.0,
+        fixed: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.choices = tuple(choices)
+        self._scales = (tanh / temperature, tanh / op_reduce / temperature)
+        self.cell = nn.LSTMCell(hidden, hidden)
+        self.start = nn.Parameter(torch.empty(hidden))
+        self.key, self.query = nn.Linear(hidden, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)
+        self.attention = nn.Parameter(torch.empty(hidden))
+        lists = dict.fromkeys(c.options for c in self.choices)
+        self._head = {options: i for i, options in enumerate(lists)}
+        self.heads = nn.ParameterList(torch.empty(len(options), hidden) for options in lists)
+        self.embeddings = nn.ParameterList(torch.empty(len(options), hidden) for options in lists)
+        with torch.no_grad():
+            for p in self.parameters():
+                p.uniform_(-_INIT, _INIT, generator=generator)
+        favoured = [torch.tensor([o.startswith(_PRIOR) for o in options]).float() for options in lists]
+        self.biases = nn.ParameterList(bias * f for f in favoured)
+        self._fixed = [fixed * (2 * f - 1) if bool(f.any()) else torch.zeros_like(f) for f in favoured]
+        self._plan = list(_plan(self.choices))
+        self.restrict(everything(choices))
+
+    def restrict(self, kept: Kept) -> None:
+        """From now on draw among these options only."""
+        self.kept, self._left = kept, narrow(self.choices, kept)
+
+    def free_logits(self) -> tuple[Tensor, ...]:
+        """None: they depend on what was drawn before."""
+        return ()
+
+    def draw(self, relax: Relax, moment: Moment) -> Mix:
+        """An architecture, every decision drawn by `relax`; with its log-probability and entropy."""
+        rollout = _Rollout(self, relax, moment)
+        arch = rollout.run()
+        mix = single([torch.zeros(len(c.options)) for c in self.choices], arch, rollout.log_prob)
+        return replace(mix, entropy=rollout.entropy, chances=tuple(rollout.chances))
+
+    @torch.no_grad()
+    def soft_mix(self) -> Mix:
+        """The mean of 32 draws of a fixed seed: no gradient."""
+        moment = Moment(self.choices, torch.Generator().manual_seed(0))
+        drawn = [self.draw(RELAXATIONS["sampled"], moment) for _ in range(_SOFT_SAMPLES)]
+        weights = [torch.stack(w).mean(0) for w in zip(*(m.weights for m in drawn), strict=True)]
+        entropy = torch.stack([m.entropy for m in drawn if m.entropy is not None]).mean()
+        return Mix(tuple(weights), self.kept, tuple(() for _ in weights), None, entropy)
+
+    def after_step(self, mix: Mix) -> None:
+        """Nothing."""
+
+    def head(self, choice: int) -> int:
+        """The number of the head that decides among the options of a choice."""
+        return self._head[self.choices[choice].options]
+
+
+class _Rollout:
+    """One pass of the controller."""
+
+    def __init__(self, owner: Controller, relax: Relax, moment: Moment) -> None:
+        self.owner, self.relax, self.moment = owner, relax, moment
+        self.log_prob = torch.zeros(())
+        self.entropy = torch.zeros(())
+        self.arch = [0] * len(owner.choices)
+        self.chances = [torch.zeros(len(c.options)) for c in owner.choices]
+        zero = torch.zeros(1, owner.start.shape[0])
+        self.state = (zero, zero)
+        self.input: Tensor = owner.start
+        self.anchors: list[Tensor] = []
+
+    def run(self) -> tuple[int, ...]:
+        for step in self.owner._plan:
+            if step.new_cell:
+                self.anchors = []
+            if step.keep:
+                self._node(step)
+            elif step.flags:
+                self._flags(step)
+            else:
+                self._operation(step.choices[0])
+                self.anchors.append(self.state[0][0])
+        return tuple(self.arch)
+
+    def _tick(self) -> Tensor:
+        self.state = self.owner.cell(self.input[None], self.state)
+        return self.state[0][0]
+
+    def _scores(self, h: Tensor, anchors: Sequence[Tensor]) -> Tensor:
+        keys = self.owner.key(torch.stack(list(anchors)))
+        scores: Tensor = torch.tanh(keys + self.owner.query(h)) @ self.owner.attention
+        return scores
+
+    def _node(self, step: _Step) -> None:
+        while len(self.anchors) < len(step.choices):  # the inputs of the cell
+            self.input = self.owner.start
+            self.anchors.append(self._tick())
+        free, kept = list(range(len(step.choices))), []
+        for _ in range(step.keep):
+            h = self._tick()
+            scores = self._scores(h, [self.anchors[i] for i in free])
+            picked = free[self._decide(self.owner._scales[0] * torch.tanh(scores))]
+            free.remove(picked)
+            kept.append(picked)
+            self.input = self.anchors[picked]
+        for i, c in enumerate(step.choices):
+            self.arch[c] = none_of(self.owner.choices[c])
+            if i in kept:
+                self._operation(c, real_options(self.owner.choices[c]))
+        self.input = self.owner.start
+        self.anchors.append(self._tick())
+
+    def _flags(self, step: _Step) -> None:
+        h, before, zero = self._tick(), self.anchors[:-1], torch.zeros_like(self.owner.start)
+        while len(before) < len(step.choices):
+            before = [zero, *before]
+        before = before[len(before) - len(step.choices) :]
+        logits = self.owner._scales[0] * torch.tanh(self._scores(h, before))
+        on = []
+        for c, anchor, logit in zip(step.choices, before, logits, strict=True):
+            none, left = none_of(self.owner.choices[c]), self.owner.kept[c]
+            signed = torch.stack([logit, -logit] if none else [-logit, logit])
+            self.arch[c] = self._among(c, left, signed)
+            on += [anchor] if self.arch[c] != none else []
+        self.input = torch.stack(on).mean(0) if on else self.owner.start
+
+    def _operation(self, c: int, among: tuple[int, ...] | None = None) -> None:
+        owner, head = self.owner, self.owner.head(c)
+        left = [i for i in owner.kept[c] if among is None or i in among]
+        logits = owner.heads[head] @ self._tick() + owner.biases[head]
+        logits = owner._scales[1] * torch.tanh(logits) + owner._fixed[head]
+        self.arch[c] = self._among(c, left, logits)
+        self.input = owner.embeddings[head][self.arch[c]]
+
+    def _among(self, c: int, left: Sequence[int], logits: Tensor) -> int:
+        """One of the options that are left of a choice, by logits (n_options,)."""
+        logits = logits[list(left)]
+        self.chances[c] = self.chances[c].index_put((torch.tensor(left),), logits.softmax(0))
+        return left[self._decide(logits)]
+
+    def _decide(self, logits: Tensor) -> int:
+        names = Choice("decision", tuple(str(i) for i in range(len(logits))))
+        mix = self.relax((logits,), replace(self.moment, choices=(names,), edge_weights=None))
+        if mix.arch is None:
+            raise UsageError("the controller draws architectures; relax by 'sampled', 'hard' or 'uniform'")
+        logs = F.log_softmax(logits, dim=0)
+        self.log_prob = self.log_prob + logs[mix.arch[0]]
+        self.entropy = self.entropy - (logs.exp() * logs).sum()
+        return mix.arch[0]
+
+
+def _plan(choices: tuple[Choice, ...]) -> Iterator[_Step]:
+    """The decisions in order."""
+    at: dict[int, Node] = {e: node for node in nodes(choices) for e in node.edges}
+    cell = None
+
+    def kind(i: int) -> str:
+        if i in at:
+            return f"node {choices[i].node}"
+        flag = len(choices[i].options) == 2 and NONE in choices[i].options
+        return f"flags {_cell(choices[i])}" if flag else f"choice {i}"
+
+    for name, group in itertools.groupby(range(len(choices)), key=kind):
+        members = tuple(group)
+        new = choices[members[0]].name.split(".")[0] != cell and name.startswith("node")
+        cell = choices[members[0]].name.split(".")[0]
+        keep = at[members[0]].keep if members[0] in at else 0
+        yield _Step(members, keep, name.startswith("flags"), new)
+
+
+def _cell(choice: Choice) -> str:
+    return choice.node or choice.name.split(".")[0]

@@ -1,0 +1,192 @@
+"""Objectives: one scalar from the task loss and the expected costs of the policy.
+
+Expected costs are those of the policy's probabilities, never of the sampled gates: a contraction
+with tables is exact there and has no sampling noise.
+
+[1] Cai et al. 2019, ProxylessNAS, 1812.00332, and its public code (add, multiply-log).
+[2] Nocedal and Wright 2006, section 17.4: the augmented Lagrangian for inequalities.
+[3] Tan et al. 2019, MnasNet, 1807.11626, equation 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hwnas.core.budget import Budget
+from hwnas.core.mix import Mix
+from hwnas.core.registry import Part, Registry, check_part
+from hwnas.gradient.nodes import deployed
+from targets.errors import UsageError, did_you_mean
+
+from .regularisers import View, Weighted
+
+
+class ExpectedCosts(Protocol):
+    """`cost.CostModel`, as far as an objective needs it."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What it prices."""
+        ...
+
+    def expected(self, mix: Mix) -> dict[str, Tensor]:
+        """Per metric a scalar, differentiable in the weights of the mix."""
+        ...
+
+
+class CostTerm(Protocol):
+    """How the costs enter the loss; `state` is all that a resume needs."""
+
+    state: dict[str, float]
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The loss with the costs in it."""
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Adapt to the costs that the arch step met."""
+
+
+COST_TERMS: Registry[Any] = Registry("cost objective")
+
+
+@COST_TERMS.add("budget")
+class BudgetTerm:
+    """Each budget is a constraint g = log(E[cost] / limit) <= 0 with a multiplier that adapts [2].
+
+    loss + sum_i (max(0, m_i + stiffness g_i)^2 - m_i^2) / (2 stiffness);
+    after each arch step m_i <- max(0, m_i + rate g_i). The logarithm makes budgets of any unit alike.
+    The stiffness damps what the multiplier alone would make swing: at stiffness 2 the toy of
+    tests/hwnas/test_objective.py still swings by 20 % after 1,500 steps, at 10 it settles within 100.
+    """
+
+    def __init__(self, budgets: Sequence[Budget], *, rate: float = 1.0, stiffness: float = 10.0) -> None:
+        self.budgets, self.rate, self.stiffness = tuple(budgets), rate, stiffness
+        self.state = {b.metric: 0.0 for b in self.budgets}
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The augmented Lagrangian."""
+        for b in self.budgets:
+            m = self.state[b.metric]
+            push = (m + self.stiffness * (costs[b.metric] / b.limit).log()).clamp_min(0.0)
+            loss = loss + (push**2 - m**2) / (2 * self.stiffness)
+        return loss
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Move each multiplier by its constraint."""
+        for b in self.budgets:
+            m = self.state[b.metric] + self.rate * math.log(costs[b.metric] / b.limit)
+            self.state[b.metric] = max(0.0, m)
+
+
+@COST_TERMS.add("add")
+class AddTerm:
+    """loss + weight sum_i (E_i - T_i) / T_i, T the budgets' limits [1, add#linear]."""
+
+    def __init__(self, budgets: Sequence[Budget], *, weight: float = 0.1) -> None:
+        self.budgets, self.weight = tuple(budgets), weight
+        self.state: dict[str, float] = {}
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum."""
+        return loss + self.weight * sum(
+            (costs[b.metric] / b.limit - 1 for b in self.budgets), torch.zeros(())
+        )
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Nothing adapts."""
+
+
+@COST_TERMS.add("multiply_log")
+class MultiplyLogTerm:
+    """a loss prod_i (log E_i / log T_i)^b, T the budgets' limits [1, mul#log]."""
+
+    def __init__(self, budgets: Sequence[Budget], *, a: float = 0.2, b: float = 0.3) -> None:
+        for budget in budgets:
+            if budget.limit <= 1:
+                raise UsageError(
+                    "cost objective 'multiply_log' takes the logarithm of the target, which must be above 1; "
+                    f"{budget.metric} has {budget.limit:g}. Use 'budget' or 'add'"
+                )
+        self.budgets, self.a, self.b = tuple(budgets), a, b
+        self.state: dict[str, float] = {}
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The product. Costs at or below 1, where its power is not defined, count as just above."""
+        for budget in self.budgets:
+            ratio = costs[budget.metric].clamp_min(1.001).log() / math.log(budget.limit)
+            loss = loss * ratio**self.b
+        return self.a * loss if self.budgets else loss
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Nothing adapts."""
+
+
+@COST_TERMS.add("power")
+class PowerTerm:
+    """loss prod_i (E_i / T_i)^w, and for a reward, a negative loss, (T_i / E_i)^w [1, REINFORCE; 3]."""
+
+    def __init__(self, budgets: Sequence[Budget], *, w: float = 0.1) -> None:
+        self.budgets, self.w = tuple(budgets), w
+        self.state: dict[str, float] = {}
+
+    def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
+        """The product."""
+        for b in self.budgets:
+            loss = loss * (costs[b.metric] / b.limit) ** (self.w * loss.detach().sign())
+        return loss
+
+    def after_step(self, costs: Mapping[str, float]) -> None:
+        """Nothing adapts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What an arch step minimises, the expected costs that went into it, and the regularisers' part of it."""
+
+    total: Tensor
+    costs: dict[str, float]
+    regularisers: Tensor
+
+
+class Objective:
+    """(task loss, what was drawn) -> Score."""
+
+    def __init__(self, costs: ExpectedCosts, term: CostTerm, regularisers: Sequence[Weighted] = ()) -> None:
+        self.costs, self.term, self.regularisers = costs, term, tuple(regularisers)
+
+    def __call__(self, task_loss: Tensor, view: View) -> Score:
+        """The scalar to minimise; its gradient reaches the policy through the view."""
+        expected = self.costs.expected(deployed(view.soft, view.choices))
+        extra = torch.zeros(())
+        for weight, regulariser in self.regularisers:
+            if factor := weight.at(view.progress):
+                extra = extra + factor * regulariser(view)
+        costs = {name: float(value.detach()) for name, value in expected.items()}
+        return Score(self.term.join(task_loss, expected) + extra, costs, extra)
+
+    def after_step(self, score: Score) -> None:
+        """Let the cost term adapt, once per arch step."""
+        self.term.after_step(score.costs)
+
+
+def make_objective(
+    costs: ExpectedCosts,
+    budgets: Sequence[Budget],
+    term: Part,
+    regularisers: Sequence[Weighted] = (),
+) -> Objective:
+    """The objective of a method's row under the user's budgets; UsageError for a metric without costs."""
+    for budget in budgets:
+        if budget.metric not in costs.metrics:
+            raise UsageError(
+                f"budget on {budget.metric!r}: this search has no such cost; "
+                f"{did_you_mean(budget.metric, costs.metrics)}"
+            )
+    check_part(COST_TERMS, term, "the objective")
+    return Objective(costs, COST_TERMS[term.name](budgets, **term.keywords), regularisers)

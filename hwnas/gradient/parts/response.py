@@ -1,0 +1,159 @@
+"""The response hypergradient: a small hypernetwork knows how the weights answer to the policy.
+
+[1] MacKay et al. 2019, Self-Tuning Networks, 1903.03088. [2] Bae and Grosse 2020, Delta-STN, 2010.13514:
+the centred, low-rank form used here. HyperDARTS: a hypernetwork in the place of unrolling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from hwnas.core.mix import Mix
+from hwnas.gradient.passes import Pass
+from hwnas.gradient.scene import (
+    ArchPass,
+    Scene,
+    arch_score,
+    frozen,
+    leave,
+    plus,
+    require_gradient,
+    training_loss,
+)
+
+from .hypergradient import HYPERGRADIENTS
+from .policy import Policy
+
+
+class LowRank(nn.Module):
+    """s times the response Jacobian: (n_channels, n_alpha) as up @ down; 0 at the start.
+
+    In units of the perturbation's s, so that its gradient does not shrink with s. rank None: one full
+    matrix.
+    """
+
+    def __init__(self, n_channels: int, n_alpha: int, rank: int | None, generator: torch.Generator) -> None:
+        super().__init__()
+        rank = n_alpha if rank is None else min(rank, n_alpha)
+        down = torch.randn(rank, n_alpha, generator=generator) / math.sqrt(n_alpha)
+        self.down = nn.Parameter(torch.eye(n_alpha) if rank == n_alpha else down)
+        self.up = nn.Parameter(torch.zeros(n_channels, rank))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """U: (n_alpha,), standard normal; returns the answer of the channels (n_channels,)."""
+        return self.up @ (self.down @ u)
+
+    def transposed(self, v: Tensor) -> Tensor:
+        """V: (n_channels,); returns (n_alpha,)."""
+        return self.down.T @ (self.up.T @ v)
+
+
+@HYPERGRADIENTS.add("response")
+class Response:
+    """w_hat(a) = w + Phi (a - alpha) for the scale and shift of every channel, learned beside w [2].
+
+        weight step:  delta ~ N(0, s^2); min over w and Phi of L_train(w + Phi delta, alpha + delta)
+        arch step:    g = d_alpha + Phi^T grad_w L_val: one pass
+
+    What is modulated are the vectors of the supernet (`vectors_of`): the scales and shifts behind
+    its norms, constants where those are not learned. Scaling convolutions instead would be undone
+    by a norm without affine parameters.
+    s: size of the perturbation. rank: of Phi; None for a full matrix.
+    """
+
+    def __init__(
+        self,
+        supernet: nn.Module,
+        policy: Policy,
+        generator: torch.Generator,
+        *,
+        s: float = 0.1,
+        rank: int | None = 8,
+    ) -> None:
+        self.s = s
+        self._names = {name: len(v) for name, v in vectors_of(supernet).items()}
+        n_alpha = sum(p.numel() for p in policy.parameters())
+        like = next(supernet.parameters())
+        self.own = LowRank(sum(self._names.values()), n_alpha, rank, generator).to(like)
+
+    @staticmethod
+    def passes(*, s: float = 0.1, rank: int | None = 8) -> float:
+        """One, on a validation batch."""
+        return 1.0
+
+    @staticmethod
+    def takes_rule(**_: object) -> bool:
+        """No: one perturbed pass trains the weights and the response."""
+        return False
+
+    def arch_step(self, scene: Scene) -> ArchPass:
+        """One pass, differentiated by the policy and by the channels."""
+        vectors = vectors_of(scene.supernet)
+        channels = {name: vectors[name].detach().clone().requires_grad_() for name in self._names}
+        drawn = scene.policy.draw(scene.relax.arch, scene.moment)
+        with frozen(scene.supernet):
+            out = arch_score(scene, drawn, scene.val(), channels)
+        require_gradient(scene, out.score.total)
+        parameters = list(scene.policy.parameters())
+        found = torch.autograd.grad(out.score.total, [*parameters, *channels.values()], allow_unused=True)
+        direct, by_channel = found[: len(parameters)], found[len(parameters) :]
+        with torch.no_grad():
+            v = torch.cat(
+                [
+                    torch.zeros_like(c) if g is None else g
+                    for c, g in zip(channels.values(), by_channel, strict=True)
+                ]
+            )
+            answer = torch.split(self.own.transposed(v) / self.s, [p.numel() for p in parameters])
+        leave(
+            scene,
+            [plus(d, a.reshape(p.shape).to(p)) for d, a, p in zip(direct, answer, parameters, strict=True)],
+        )
+        return out
+
+    def weight_step(self, scene: Scene) -> Pass:
+        """One perturbed pass trains the weights and the response."""
+        parameters = list(scene.policy.parameters())
+        u = torch.randn(sum(p.numel() for p in parameters), generator=scene.moment.generator)
+        with _shifted(parameters, self.s * u):
+            drawn = _draw(scene)
+        loss, found = training_loss(scene, drawn, scene.train(), self._modulated(scene.supernet, u))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+        return found
+
+    def _modulated(self, supernet: nn.Module, u: Tensor) -> Mapping[str, Tensor]:
+        vectors = vectors_of(supernet)
+        answer = torch.split(self.own(u.to(self.own.up)), list(self._names.values()))
+        return {name: vectors[name] + a for name, a in zip(self._names, answer, strict=True)}
+
+
+def vectors_of(supernet: nn.Module) -> dict[str, Tensor]:
+    """The one-dimensional tensors of a supernet, learned or constant: one number per channel."""
+    named = [*supernet.named_parameters(), *supernet.named_buffers()]
+    return {
+        name: t
+        for name, t in named
+        if t.ndim == 1 and t.is_floating_point() and not name.rsplit(".", 1)[-1].startswith("running_")
+    }
+
+
+@torch.no_grad()
+def _draw(scene: Scene) -> Mix:
+    return scene.policy.draw(scene.relax.weight, scene.moment)
+
+
+@contextmanager
+def _shifted(parameters: Sequence[nn.Parameter], by: Tensor) -> Iterator[None]:
+    own = [p.data for p in parameters]
+    for p, delta in zip(parameters, torch.split(by, [p.numel() for p in parameters]), strict=True):
+        p.data = p.data + delta.reshape(p.shape).to(p)
+    try:
+        yield
+    finally:
+        for p, value in zip(parameters, own, strict=True):
+            p.data = value

@@ -1,0 +1,35 @@
+"""Which architecture alphas mean: the decoder of the method that they were searched by decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas.core.registry import Part
+from hwnas.gradient.method_file import find_method
+from hwnas.gradient.methods import METHODS
+from hwnas.runs.run_dir import RESOLVED
+from hwnas.runs.sealed import read_sealed
+from targets.errors import UsageError
+
+from .folder import QUESTION
+
+
+def decoder_of(alphas: Path, method: str | None) -> Part | None:
+    """The decoder of `method`, or else of the run that the file lies in; None where it lies in none."""
+    if method is not None:
+        return find_method(method).decode
+    name = searched_by(alphas.parent)
+    if name is None:
+        return None
+    if name not in METHODS and not name.endswith(".toml"):
+        raise UsageError(f"alphas {alphas}: their search was by {name!r}, from a file; give it with --method")
+    return find_method(name).decode
+
+
+def searched_by(folder: Path) -> str | None:
+    """The method of the search whose folder this is, by name or as a TOML file; None where it is of none."""
+    for name in (RESOLVED, QUESTION):
+        if (folder / name).exists():
+            found = read_sealed(folder / name, "question of the run").get("method")
+            return found if isinstance(found, str) else None
+    return None

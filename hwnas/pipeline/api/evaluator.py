@@ -1,0 +1,122 @@
+"""`ArchitectureEvaluator`: the metrics of one architecture, each by what measures it best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lut.home import data_home
+from targets import Target
+from targets.errors import UsageError, did_you_mean
+from targets.files import safe_name
+
+from .names import data_spec, space_name, target_named
+from .results import Evaluation
+
+if TYPE_CHECKING:
+    from hwnas.core.mix import Arch
+    from hwnas.core.space import NetworkSpace
+
+COSTS = ("macs", "params", "size_mb", "peak_memory_mb")
+METRICS = ("accuracy", "latency", "flops", *COSTS)
+
+
+@dataclass(frozen=True)
+class ArchitectureEvaluator:
+    """Trains for the accuracy, measures the latency, counts the rest.
+
+    search_space: what the architectures are of. epochs, batch_size: of the training that an accuracy needs;
+    a training that was done before is read, not repeated. out: where the folders of the trainings lie, one
+    per architecture and dataset. The other fields are those of `Searcher`.
+    """
+
+    search_space: str = "darts"
+    target_platform: str = "host"
+    epochs: int = 600
+    batch_size: int = 96
+    cells: int | None = None
+    channels: int | None = None
+    image_size: int | None = None
+    path: str | Path | None = None
+    limit: int | None = None
+    download: bool = False
+    seed: int = 0
+    device: str = "cpu"
+    home: str | Path | None = None
+    out: str | Path | None = None
+    quiet: bool = True
+
+    def evaluate_architecture(
+        self,
+        architecture: str,
+        dataset: str = "cifar10",
+        metrics: Sequence[str] = ("accuracy", "latency", "flops", "params"),
+        path: str | Path | None = None,
+    ) -> Evaluation:
+        """The metrics of an architecture; path: of the images, for data sets that need one (imagenet)."""
+        from hwnas.costs.cost_model import CostModel
+        from hwnas.genotype import read_genotype
+
+        from .names import open_data
+        from .searching import space_for
+
+        for metric in metrics:
+            if metric not in METRICS:
+                raise UsageError(f"unknown metric {metric!r}; {did_you_mean(metric, METRICS)}")
+        place = self.path if path is None else path
+        data_spec(dataset, place)
+        target = target_named(self.target_platform)
+        data = open_data(
+            dataset, place, self.image_size, self.seed,
+            home=data_home(self.home), limit=self.limit, download=self.download,
+        )  # fmt: skip
+        space = space_for(space_name(self.search_space), data, cells=self.cells, channels=self.channels)
+        arch = space.canonical(read_genotype(space, architecture))
+        found = {m: float(v[0]) for m, v in CostModel(space).of([arch]).items()}
+        values: dict[str, float] = {m: found[m] for m in COSTS if m in metrics}
+        if "flops" in metrics:
+            values["flops"] = 2 * found["macs"]
+        if "accuracy" in metrics:
+            name = f"{data.name}-{space.arch_id(arch)}"
+            values["accuracy"] = self._accuracy(architecture, dataset, place, name)
+        if "latency" in metrics:
+            values["latency_ms"] = self._latency_ms(space, arch, target)
+        named = target.name if "latency" in metrics else None
+        return Evaluation(architecture=architecture, dataset=dataset, target=named, **values)
+
+    def _latency_ms(self, space: NetworkSpace, arch: Arch, target: Target) -> float:
+        import lut
+        from hwnas.pipeline.networks import arch_onnx
+        from hwnas.runs.log import Log
+        from lut.predictor.models.quantise import as_run
+
+        key, log = space.arch_id(arch), Log(quiet=self.quiet)
+        files = {key: as_run(arch_onnx(space, arch), target)}
+        return float(lut.measure(target, files, home=data_home(self.home), log=log)[key].p50_ms)
+
+    def _accuracy(self, architecture: str, dataset: str, path: str | Path | None, name: str) -> float:
+        from .training import Training, train_architecture
+
+        trained = train_architecture(
+            Training(
+                architecture=architecture,
+                search_space=self.search_space,
+                dataset=dataset,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                cells=self.cells,
+                channels=self.channels,
+                image_size=self.image_size,
+                path=path,
+                limit=self.limit,
+                download=self.download,
+                seed=self.seed,
+                device=self.device,
+                home=self.home,
+                out=None if self.out is None else Path(self.out) / safe_name(name),
+                quiet=self.quiet,
+            )
+        )
+        return trained.test_accuracy

@@ -1,0 +1,93 @@
+"""What can be known to be wrong before a run directory is made: names, the device, the order of the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.core.budget import Budget
+from hwnas.costs.energy import read_energy
+from hwnas.runs.config import SearchConfig
+from targets import load_target
+from targets.errors import TargetError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from hwnas.gradient.method import Method
+
+
+def preflight(config: SearchConfig) -> None:
+    """Raises UsageError or TargetError for data, a target, space, method or device that there is not."""
+    from hwnas.data import known_sources
+    from hwnas.data.source import unknown_source
+    from hwnas.gradient.method_file import find_method
+    from hwnas.pipeline.search_history.trackers import check_trackers
+    from hwnas.spaces import SPACES
+
+    if config.data not in known_sources() and not Path(config.data).exists():
+        raise unknown_source(config.data)
+    load_target(config.target)
+    method = find_method(config.method)
+    check_trackers(config.trackers)
+    if config.energy_table is not None:
+        read_energy(Path(config.energy_table), ())  # which blocks it must have is known with the images
+    elif any(Budget.parse(b).metric == "energy_mj" for b in config.budgets):
+        raise UsageError(
+            "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
+            "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
+        )
+    if config.space not in SPACES and not config.space.endswith(".toml"):
+        raise UsageError(
+            f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
+        )
+    _check_space(config, method)
+    check_device(config.device)
+
+
+DEVICES = ("cpu", "cuda")
+
+
+def check_device(name: str) -> None:
+    """UsageError for a name of no device to train on, TargetError for one that is not here."""
+    if name not in DEVICES:
+        raise UsageError(f"unknown device {name!r}; {did_you_mean(name, DEVICES)}")
+    if name == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise TargetError(
+                "--device cuda: torch finds no CUDA device here; leave it away to train on the CPU"
+            )
+
+
+def _check_space(config: SearchConfig, method: Method) -> None:
+    """UsageError for a space that cannot be made, or that the method or the traces do not fit."""
+    from hwnas.gradient.supernets import require_fit
+    from hwnas.pipeline.search_history.alphas import require_cells
+    from hwnas.spaces import load_space
+
+    # Images and classes are not known yet, and neither decides what can be wrong here.
+    size = config.image_size or 32
+    space = load_space(
+        config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
+    )
+    require_fit(space, method)
+    if config.bf16 or config.compile:
+        from hwnas.gradient.speed import require_speed
+
+        require_speed(space, config.device, bf16=config.bf16, compiled=config.compile)
+    if config.alpha_history:
+        require_cells(space)
+
+
+def planned_work(config: SearchConfig) -> dict[str, Any]:
+    """How much the options ask for; with `minutes` the counts are fitted to the time instead."""
+    return {
+        "profile_minutes": config.profile_minutes,
+        "supernet_steps": config.supernet_steps,
+        "search_steps": config.search_steps,
+        "evaluations": config.population * config.generations,
+        "picks": config.picks,
+        "random_baselines": config.random_baselines,
+        "train_epochs": config.train_epochs,
+        "minutes": config.minutes,
+    }

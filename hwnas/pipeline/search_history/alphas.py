@@ -1,0 +1,103 @@
+"""The policy of every epoch as files, and back to an architecture.
+
+`alphas.npz`: per choice the log-probabilities of its options, (epochs, n_options). On request also one array
+per kind of cell, `alpha_<kind>_history.npy`, (epochs, edges, operations); edges by target, then source.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hwnas.core.mix import Arch, Mix
+from hwnas.core.registry import Part, bound, part
+from hwnas.core.space import Space
+from hwnas.gradient.parts.decoders import DECODERS, Decoding
+from hwnas.gradient.units import scores_of
+from hwnas.spaces.cells import CellSpace
+from targets.errors import DamagedFileError, UsageError
+from targets.files import write_atomic
+
+Alphas = Mapping[str, NDArray[np.float32]]
+
+
+def alphas_npz(alphas: Alphas) -> bytes:
+    """The content of alphas.npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **alphas)
+    return buffer.getvalue()
+
+
+def write_histories(folder: Path, space: Space, alphas: Alphas) -> list[str]:
+    """Write `alpha_<kind>_history.npy` of each kind of cell; UsageError for a space without cells."""
+    require_cells(space)
+    assert isinstance(space, CellSpace)
+    names = []
+    for kind in space.kinds:
+        edges = [alphas[f"{kind}.{s}-{t}"] for s, t in space.wiring.edges]
+        buffer = io.BytesIO()
+        np.save(buffer, np.stack(edges, axis=1), allow_pickle=False)
+        names.append(f"alpha_{kind}_history.npy")
+        write_atomic(folder / names[-1], buffer.getvalue())
+    return names
+
+
+def require_cells(space: Space) -> None:
+    """UsageError where there is no array of edges and operations to write."""
+    if not isinstance(space, CellSpace):
+        raise UsageError(
+            f"alpha_<kind>_history.npy is of cells, which space {space.name} does not have; alphas.npz has "
+            "the same numbers by choice"
+        )
+
+
+def read_alphas(path: Path, space: Space) -> dict[str, NDArray[np.float32]]:
+    """What `alphas_npz` wrote of a search in `space`; UsageError when it is of another space."""
+    try:
+        # From memory: numpy leaves the file open when it is no .npz.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            found = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        kind = UsageError if isinstance(error, FileNotFoundError) else DamagedFileError
+        raise kind(f"alphas {path}: cannot be read as .npz ({error}); give alphas.npz of a search") from None
+    wanted = {c.name: len(c.options) for c in space.choices}
+    shapes = {name: array.shape for name, array in found.items()}
+    epochs = {shape[0] for shape in shapes.values() if len(shape) == 2}
+    if {n: s[1] for n, s in shapes.items() if len(s) == 2} != wanted or len(epochs) != 1:
+        raise UsageError(
+            f"alphas {path}: they are not of space {space.name}, which has {len(wanted)} choices "
+            f"({space.choices[0].name}, …); the file has {len(found)} ({next(iter(found), 'none')}, …)"
+        )
+    return found
+
+
+def arch_at(space: Space, alphas: Alphas, epoch: int | None = None, decode: Part | None = None) -> Arch:
+    """The architecture after `epoch`, counted from 1 (None: the last).
+
+    decode: a method's own (None: the most probable); UsageError for one that asks more than probabilities.
+    """
+    epochs = len(next(iter(alphas.values())))
+    number = epochs if epoch is None else epoch
+    if not 1 <= number <= epochs:
+        raise UsageError(f"epoch {number} is not among the {epochs} of these alphas; give 1 to {epochs}")
+    logs = [alphas[c.name][number - 1].astype(np.float64) for c in space.choices]
+    decode = part("argmax") if decode is None else decode
+
+    def unknown(*_: Any) -> Any:
+        raise UsageError(
+            f"decoding by {decode} needs the supernet of the search, which alphas do not hold; take the "
+            "result of the search, or leave the method away for the most probable architecture"
+        )
+
+    every = tuple(tuple(range(len(c.options))) for c in space.choices)
+    soft = Mix(tuple(torch.from_numpy(log).exp() for log in logs), every, tuple(() for _ in every))
+    scores = scores_of(logs, space.choices)
+    view = Decoding(space, scores, soft, unknown, unknown, unknown, np.random.default_rng(0))
+    return space.canonical(bound(DECODERS, decode)(view))

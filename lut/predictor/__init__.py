@@ -1,0 +1,5 @@
+"""The latency and memory of any ONNX file on one device, predicted kernel by kernel.
+
+`profile` measures generated networks, `kernels` fits a model to them, `layout` and `footprint` say which
+kernels and how much memory a network has there, and `device_predictor` answers for a file.
+"""

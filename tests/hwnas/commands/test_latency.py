@@ -1,0 +1,134 @@
+"""The commands that measure or show latencies: never a number without its context."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import cli
+from lut import Measurement, SpaceTable
+from lut.devices.reference import reference_onnx
+from lut.tables.calibrate import Blocks, Line
+from targets import Context
+
+FACTS = {"ort_version": "1.0", "exporter": "by hand"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with one small table in it."""
+    row = Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50)
+    table = SpaceTable(
+        space_id="toy-32px",
+        target="host",
+        context=Context(FACTS),
+        blocks=Blocks({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
+        line=Line(0.1, 1.2, 0.0, 0.0),
+        errors={"mape_pct": 2.5},
+        margin=0.04,
+        measured_rows={"a": row},
+        date="2026-01-02",
+        seed=0,
+    )
+    folder = tmp_path / "tables/host" / table.context.hash
+    table.save(folder)
+    (folder / "context.json").write_text(json.dumps({"hash": table.context.hash, "facts": FACTS}))
+    return tmp_path
+
+
+def test_tables_list_and_show(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["tables", "list", "--home", str(home), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["table"] == f"host/{Context(FACTS).hash}/toy-32px"
+    assert (row["state"], row["mape_pct"]) == ("ok", 2.5)
+    assert cli.run(["tables", "show", "toy", "--home", str(home), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["blocks"], shown["blocks_measured"]) == (2, 1)
+    assert shown["context"]["facts"] == FACTS
+
+
+def test_damaged_tables_are_listed_as_such(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path,) = home.rglob("toy-32px.json")
+    path.write_text(path.read_text().replace("1.2", "1.3"))
+    assert cli.run(["tables", "list", "--home", str(home)]) == 0
+    out, err = capsys.readouterr()
+    assert "damaged" in out
+    assert "toy-32px.json" in err
+    assert cli.run(["tables", "show", "toy", "--home", str(home)]) == 3
+
+
+def test_tables_that_there_are_not(
+    home: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["tables", "show", "tox-32px", "--home", str(home)]) == 2
+    assert "toy-32px" in capsys.readouterr().err
+    empty = tmp_path_factory.mktemp("empty")
+    assert cli.run(["tables", "show", "toy", "--home", str(empty)]) == 2
+    assert cli.run(["tables", "list", "--home", str(empty)]) == 0
+    assert "hwnas profile" in capsys.readouterr().err
+
+
+def test_bench_states_the_context_beside_the_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(reference_onnx())
+    assert cli.run(["bench", str(model), "--home", str(tmp_path / "home"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    row = document["models"][str(model)]
+    assert 0 < row["ci_low_ms"] <= row["p50_ms"] <= row["ci_high_ms"]
+    assert row["flag"] in ("ok", "unstable")
+    assert document["target"]["threads"] == 1
+    assert {"ort_version", "cpu_count", "target_precision"} <= document["context"]["facts"].keys()
+    assert document["date"].startswith("20")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 100, b"\x80\x04K*.", "truncated"], ids=str)
+def test_bench_of_what_is_no_model(
+    content: bytes | str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m.onnx"
+    if content is not None:
+        model.write_bytes(reference_onnx()[:700] if isinstance(content, str) else content)
+    assert cli.run(["bench", str(model), "--home", str(tmp_path / "home")]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "m.onnx" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["profile --minutes nan", "profile --minutes 0", "profile --target none", "profile --image-size x"],
+)
+def test_profile_checks_first(line: str, tmp_path: Path) -> None:
+    assert cli.run([*line.split(), "--home", str(tmp_path)]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]], ids=["for real", "dry run"])
+def test_a_wrong_method_is_refused_before_any_work(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the space was made before the method was looked at")
+
+    monkeypatch.setattr("hwnas.commands.documents.profiling.profile_space", work)
+    line = ["profile", "--space", "mobile", "--method", "in-contxt", "--home", str(tmp_path)]
+    assert cli.run([*line, *more]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "error: unknown method 'in-contxt' of measuring blocks; known: block-level, in-context "
+        "(did you mean 'in-context'?)\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_profile_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        cli.run(["profile", "--dry-run", "--space", "mobile", "--image-size", "64", "--home", str(tmp_path)])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["image_size"] == 64
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,144 @@
+"""study.db: equal to the rows, completed when behind, rebuilt when damaged, never in the way."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+
+from hwnas.core.budget import Budget
+from hwnas.front import Failed, Goals, Row, StudyMirror, nsga2, run
+from hwnas.front.optuna_export import STUDY, _storage
+from tests.support.strategies import DepthEvaluator, DepthSpace
+
+SPACE = DepthSpace()
+GOALS = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    broken = {k: Failed("oom") for k in list(map(SPACE.key, SPACE.enumerate()))[::5]}
+    strategy = nsga2(SPACE, GOALS, population=6, seed=0)
+    run(strategy, DepthEvaluator(SPACE, broken), 3)
+    return strategy.ledger.rows
+
+
+def trials(path: Path) -> list[optuna.trial.FrozenTrial]:
+    """As any other program would read them."""
+    with _storage(path) as storage:
+        return optuna.load_study(study_name=STUDY, storage=storage).trials
+
+
+def check(path: Path, rows: list[Row]) -> None:
+    stored = trials(path)
+    assert [t.user_attrs["arch"] for t in stored] == [r.arch for r in rows]
+    for trial, row in zip(stored, rows, strict=True):
+        assert trial.number == row.number
+        assert trial.system_attrs["NSGAIISampler:generation"] == row.generation
+        if row.judged:
+            assert trial.values == list(row.judged.values)
+            assert trial.constraints == row.judged.constraints
+        else:
+            assert trial.state == optuna.trial.TrialState.FAIL
+            assert trial.user_attrs["failure"] == "oom"
+
+
+def test_it_grows_with_the_generations_and_says_nothing(
+    tmp_path: Path, rows: list[Row], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, warnings = tmp_path / "study.db", list[str]()
+    mirror = StudyMirror(path, SPACE, GOALS, warnings.append)
+    for n in (6, 12, 12):
+        mirror.update(rows[:n])
+        check(path, rows[:n])
+    assert any(r.failure for r in rows[:12])
+    assert warnings == [] and capfd.readouterr() == ("", "")
+    assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_a_torn_generation_is_completed(tmp_path: Path, rows: list[Row]) -> None:
+    """Killed while the trials of a generation were added: some of them are there."""
+    path, warnings = tmp_path / "study.db", list[str]()
+    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:9])
+    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:12])
+    check(path, rows[:12])
+    assert warnings == []
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def zeroed(path: Path) -> None:
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+
+
+def scrambled(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    path.write_bytes(bytes(content))
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE notes (text)")
+
+
+def reordered(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE trial_user_attributes SET value_json='\"x\"' WHERE key='arch'")
+
+
+def redirected(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE study_directions SET direction='MINIMIZE'")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> bytes:
+    """A sound study of the first four rows."""
+    path = tmp_path_factory.mktemp("mirror") / "study.db"
+    StudyMirror(path, SPACE, GOALS, pytest.fail).update(rows[:4])
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", [emptied, halved, zeroed, scrambled, foreign, reordered, redirected])
+def test_a_damaged_file_is_kept_aside_and_rebuilt_with_a_warning(
+    tmp_path: Path, rows: list[Row], written: bytes, damage: Callable[[Path], None]
+) -> None:
+    path, warnings = tmp_path / "study.db", list[str]()
+    path.write_bytes(written)
+    damage(path)
+    damaged = path.read_bytes()
+    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:5])
+    check(path, rows[:5])
+    assert len(warnings) == 1 and "study.db" in warnings[0] and "written anew" in warnings[0]
+    # Optuna has added its tables to the foreign one before it can say that the study is missing.
+    assert len((tmp_path / "study.db.damaged").read_bytes()) >= len(damaged)
+
+
+def test_a_file_that_another_program_locks_costs_a_warning(
+    tmp_path: Path, rows: list[Row], written: bytes
+) -> None:
+    path, warnings = tmp_path / "study.db", list[str]()
+    path.write_bytes(written)
+    mirror = StudyMirror(path, SPACE, GOALS, warnings.append)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        mirror.update(rows[:5])
+    assert len(warnings) == 1 and "locked" in warnings[0]
+    mirror.update(rows[:6])
+    check(path, rows[:6])
+
+
+def test_a_place_that_cannot_be_written_costs_a_warning(tmp_path: Path, rows: list[Row]) -> None:
+    warnings = list[str]()
+    StudyMirror(tmp_path / "absent" / "study.db", SPACE, GOALS, warnings.append).update(rows[:1])
+    assert len(warnings) == 1 and "could not be written" in warnings[0]

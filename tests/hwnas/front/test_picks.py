@@ -1,0 +1,67 @@
+"""Which points are picked: by hand on small fronts."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hwnas.front import choose_picks, non_dominated
+from targets.errors import UsageError
+
+LATENCY_MS = [1.0, 2.0, 5.0, 8.0, 16.0, 3.0, 9.0]
+ACCURACY = [0.5, 0.8, 0.84, 0.88, 0.9, 0.7, 0.86]  # the last two are dominated
+
+
+def names(n: int) -> dict[int, str]:
+    return {p.index: p.why for p in choose_picks(LATENCY_MS, ACCURACY, n)}
+
+
+def test_the_first_three_are_the_most_accurate_the_fastest_and_the_knee() -> None:
+    assert names(1) == {4: "accurate"}
+    assert names(2) == {0: "fastest", 4: "accurate"}
+    assert names(3) == {0: "fastest", 1: "knee", 4: "accurate"}
+
+
+def test_then_the_point_farthest_in_log_latency() -> None:
+    """5 ms is a factor of 2.5 from the knee at 2 ms, 8 ms a factor of 2 from 16 ms."""
+    assert names(4) == {0: "fastest", 1: "knee", 2: "spread", 4: "accurate"}
+    assert names(5) == {0: "fastest", 1: "knee", 2: "spread", 3: "spread", 4: "accurate"}
+
+
+def test_dominated_points_only_fill_up() -> None:
+    assert set(names(6)) - set(names(5)) <= {5, 6}
+    assert len(names(7)) == len(names(99)) == 7
+
+
+def test_they_come_fastest_first() -> None:
+    picks = choose_picks(LATENCY_MS, ACCURACY, 5)
+    assert [p.index for p in picks] == [0, 1, 2, 3, 4]
+
+
+def test_of_equal_points_the_first_is_picked_and_the_others_come_last() -> None:
+    picks = choose_picks([2.0, 1.0, 1.0, 2.0, 3.0], [0.8, 0.5, 0.5, 0.8, 0.7], 3)
+    assert {p.index for p in picks} == {0, 1, 4}
+
+
+def test_a_point_that_is_all_is_the_most_accurate() -> None:
+    assert [p.why for p in choose_picks([1.0], [0.5], 3)] == ["accurate"]
+    assert choose_picks([], [], 3) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12), st.integers(1, 14))
+def test_as_many_as_asked_all_different_and_of_the_front_first(points: list[tuple[int, int]], n: int) -> None:
+    latency, accuracy = (np.array(axis, dtype=float) for axis in zip(*points, strict=True))
+    chosen = [p.index for p in choose_picks(latency, accuracy, n)]
+    assert len(chosen) == len(set(chosen)) == min(n, len(points))
+    front = non_dominated(np.column_stack([latency, -accuracy]))
+    distinct = len({points[i] for i in np.flatnonzero(front)})
+    assert len({points[i] for i in chosen if front[i]}) == min(n, distinct)
+
+
+@pytest.mark.parametrize(
+    ("latency", "accuracy", "n"),
+    [([1.0], [0.5], 0), ([1.0, 2.0], [0.5], 2), ([0.0], [0.5], 1), ([-1.0], [0.5], 1), ([1.0], [np.nan], 1)],
+)
+def test_bad_input_is_refused(latency: list[float], accuracy: list[float], n: int) -> None:
+    with pytest.raises(UsageError):
+        choose_picks(latency, accuracy, n)

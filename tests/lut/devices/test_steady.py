@@ -1,0 +1,28 @@
+"""Which clock allows how much disagreement before a profile is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lut.predictor.kernels.labels import Labelled
+from lut.predictor.profile import steady
+from targets.errors import TargetError
+
+
+def measured(half_split: float) -> dict[str, Labelled]:
+    return {f"n{i}": Labelled(f"n{i}", [], [], np.ones(1), 1.0, half_split, 30) for i in range(5)}
+
+
+def test_the_wall_clock_must_be_quieter_than_the_cpu_clock() -> None:
+    assert len(steady(measured(0.04), str, "cpu")) == 5
+    with pytest.raises(TargetError, match=r"differ by 4 % \(median; at most 3 % by the wall clock\)"):
+        steady(measured(0.04), str, "wall")
+    assert len(steady(measured(0.02), str, "wall")) == 5
+
+
+def test_unstable_networks_are_left_out_and_said() -> None:
+    said: list[str] = []
+    kept = steady({**measured(0.01), "bad": measured(0.5)["n0"]}, said.append, "cpu")
+    assert len(kept) == 5
+    assert "1 of 6 networks are unstable" in said[0]

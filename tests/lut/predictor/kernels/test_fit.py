@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lut.predictor.kernels import network, regress
+from lut.predictor.kernels.fit import fit_networks, pooled, summary
+from lut.predictor.latency_predictor import LatencyPredictor, load
+from lut.predictor.transfer import learning_curve, nearest, transferred
+from targets import Context
+from targets.errors import DamagedFileError, TargetError
+
+WHEN = "2026-01-01T00:00:00+00:00"
+
+
+def stored(fitted) -> LatencyPredictor:
+    return LatencyPredictor(
+        Context({"cpu": "x"}), "host", WHEN, fitted.model, fitted.overhead, fitted.factor, fitted.errors, 1.0
+    )
+
+
+@pytest.fixture(scope="module")
+def known(world):
+    return fit_networks(world(24), 0)
+
+
+def test_the_roofline_of_a_device_without_noise_is_found(world) -> None:
+    kernels, times = pooled(world(30))
+    rooflines = regress.fit(kernels, times, 0).rooflines
+    assert regress.roof_ms(rooflines, kernels) == pytest.approx(times, rel=0.01)
+
+
+def test_the_line_from_kernels_to_networks_is_found(world) -> None:
+    line = network.fit_overhead(world(20))
+    assert (line.slope, line.intercept_ms) == pytest.approx((1.1, 0.02), rel=1e-6)
+    assert line.per_kernel_ms == pytest.approx(0, abs=1e-9)
+
+
+def test_the_line_does_not_follow_a_network_that_is_far_off(world) -> None:
+    networks = world(20)
+    off = replace(networks[0], latency_ms=2 * networks[0].latency_ms)
+    line = network.fit_overhead([off, *networks[1:]])
+    assert (line.slope, line.intercept_ms) == (pytest.approx(1.1, rel=0.01), pytest.approx(0.02, abs=0.005))
+
+
+def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:
+    fitted = fit_networks(world(40, noise=0.02), 0)
+    unseen = world(20, seed=7)
+    predictor = stored(fitted)
+    prices = [predictor.price(one.described, "target", 1) for one in unseen]
+    errors = [p.latency_ms / one.latency_ms - 1 for p, one in zip(prices, unseen, strict=True)]
+    assert np.abs(errors).mean() < 0.03
+    assert fitted.errors["mape_pct"] < 4
+    inside = [p.low_ms <= one.latency_ms <= p.high_ms for p, one in zip(prices, unseen, strict=True)]
+    assert np.mean(inside) >= 0.8
+
+
+def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None:
+    predictor = stored(known)
+    price = predictor.price([make("Softmax", [[1, 8, 49, 49]], [1, 8, 49, 49])], "target", 1)
+    assert price.unknown == {"Softmax": 0}
+    assert price.layers[0].source == "unknown"
+    assert price.layers[0].latency_ms > 0
+
+
+def test_a_stored_predictor_says_the_same(known, world, tmp_path) -> None:
+    predictor, one = stored(known), world(1, seed=3)[0]
+    predictor.save(tmp_path)
+    assert load(tmp_path).price(one.described, "target", 5) == predictor.price(one.described, "target", 5)
+
+
+@pytest.mark.parametrize("name", ["predictor.json", "plain-conv-1x1.onnx"])
+def test_every_flipped_byte_is_noticed(known, tmp_path, name: str) -> None:
+    stored(known).save(tmp_path)
+    path = tmp_path / name
+    raw = bytearray(path.read_bytes())
+    for at in (0, len(raw) // 2, len(raw) - 2):
+        torn = bytearray(raw)
+        torn[at] ^= 1
+        path.write_bytes(torn)
+        with pytest.raises(DamagedFileError, match="latency predictor"):
+            load(tmp_path)
+    path.unlink()
+    with pytest.raises(DamagedFileError):
+        load(tmp_path)
+
+
+def test_too_few_networks_are_refused(world) -> None:
+    with pytest.raises(TargetError, match="only 9 networks"):
+        fit_networks(world(9), 0)
+
+
+def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) -> None:
+    base = known
+    slow, unseen = world(10, seed=5, factor=2.0), world(20, seed=6, factor=2.0)
+
+    def error(found) -> float:
+        predicted = [
+            found.overhead.latency_ms(found.model.predict_ms(n.kernels).sum(), len(n.kernels)) for n in unseen
+        ]
+        return float(np.abs(np.array(predicted) / [n.latency_ms for n in unseen] - 1).mean())
+
+    before, after = (
+        error(transferred(base.model, base.overhead, [], 0)),
+        error(transferred(base.model, base.overhead, slow, 0)),
+    )
+    assert before == pytest.approx(0.5, abs=0.03)
+    assert after < 0.05
+
+
+def test_a_transferred_predictor_can_be_stored(known, world, tmp_path) -> None:
+    moved = stored(transferred(known.model, known.overhead, world(10, seed=5, factor=2.0), 0))
+    moved.save(tmp_path)
+    one = world(1, seed=9)[0]
+    assert load(tmp_path).price(one.described, "target", 1) == moved.price(one.described, "target", 1)
+
+
+def test_figures_of_errors_by_hand() -> None:
+    found = summary(np.array([1.04, 2.0, 3.6]), np.array([1.0, 2.0, 3.0]))
+    assert found["mape_pct"] == pytest.approx((4 + 0 + 20) / 3)
+    assert (found["within_5_pct"], found["within_10_pct"]) == pytest.approx((200 / 3, 200 / 3))
+    assert found["spearman"] == pytest.approx(1.0)
+
+
+def test_an_interval_holds_the_share_that_it_says() -> None:
+    rng = np.random.default_rng(0)
+    doubts = rng.uniform(0.01, 0.1, 2000)
+    factor = network.calibrated(rng.standard_normal(1000) * doubts[:1000], doubts[:1000])
+    fresh = np.abs(rng.standard_normal(1000) * doubts[1000:]) <= factor * doubts[1000:]
+    assert fresh.mean() == pytest.approx(network.COVERAGE, abs=0.03)
+
+
+def test_the_nearest_device_is_the_one_that_differs_by_one_factor(known, world) -> None:
+    even = stored(known)
+    crooked = stored(fit_networks(world(12, noise=0.6), 0))
+    assert nearest([crooked, even], world(5, seed=4, factor=3.0)) is even
+
+
+def test_the_error_falls_with_the_networks_measured(known, world) -> None:
+    curve = learning_curve(stored(known), world(24, seed=8, factor=2.0), 0)
+    assert list(curve) == ["0", "5", "10", "20"]
+    assert curve["0"] > 40
+    assert curve["10"] < 5

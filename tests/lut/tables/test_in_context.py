@@ -1,0 +1,263 @@
+"""The in-context method: whose a kernel is, what a block then costs, and the table that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import lut
+import lut.tables.in_context
+from lut import SpaceTable, Whole
+from lut.predictor.kernels.labels import Labelled
+from lut.predictor.kernels.network import Overhead
+from lut.tables.attribution import owners
+from lut.tables.in_context import occurrences, summary
+from targets import load_target
+from targets.errors import TargetError, UsageError
+
+HOST = load_target("host")
+PREFIXES = ("/stem/", "/blocks.0/", "/blocks.1/", "/blocks.10/", "/head/")
+
+
+def kernel(name: str, op: str = "Conv") -> dict[str, Any]:
+    return {
+        "op": op,
+        "name": name,
+        "domain": "",
+        "provider": "CPUExecutionProvider",
+        "attributes": {},
+        "inputs": [["activation", "float", [1, 8, 4, 4]]],
+        "outputs": [["activation", "float", [1, 8, 4, 4]]],
+        "reads": ["x"],
+        "writes": ["y"],
+        "results": [],
+        "parameter_bytes": 0,
+    }
+
+
+def test_a_kernel_is_of_the_block_that_its_name_begins_with() -> None:
+    names = ["/stem/Conv_nchwc", "/blocks.0/a/Conv", "/blocks.1/Add", "/blocks.10/Mul_token_3", "/head/Gemm"]
+    assert owners([kernel(n) for n in names], PREFIXES, "net") == [0, 1, 2, 3, 4]
+
+
+def test_reorders_are_of_the_next_kernel_and_pieces_of_the_one_before() -> None:
+    # as onnxruntime 1.31 runs a squeeze-and-excite in fp32 and a HardSwish in int8
+    rows = [
+        ("image_QuantizeLinear", "QuantizeLinear", 0),
+        ("ReorderInput", "ReorderInput", 0),
+        ("/stem/Conv_nchwc", "Conv", 0),
+        ("HardSigmoid_69", "HardSigmoid", 0),
+        ("QLinearMul_288", "QLinearMul", 0),
+        ("ReorderOutput", "ReorderOutput", 1),
+        ("/blocks.0/Conv", "Conv", 1),
+        ("Transpose_7", "Transpose", 1),
+        ("Mul_12", "Mul", 1),
+        ("ReorderOutput_token_94", "ReorderOutput", 2),
+        ("ReorderInput_token_95", "ReorderInput", 2),
+        ("/blocks.1/Conv", "Conv", 2),
+        ("/head/Gemm", "Gemm", 4),
+        ("logits_DequantizeLinear", "DequantizeLinear", 4),
+        ("ReorderOutput_token_99", "ReorderOutput", 4),
+    ]
+    assert owners([kernel(n, op) for n, op, _ in rows], PREFIXES, "net") == [of for _, _, of in rows]
+
+
+def test_prefixes_of_another_network_are_refused() -> None:
+    with pytest.raises(UsageError, match="whole network net: no kernel has a name"):
+        owners([kernel("conv1")], PREFIXES, "net")
+
+
+def test_occurrences_sum_to_all_kernels_of_two_blocks_by_hand() -> None:
+    named = {"/a/Conv": "Conv", "ReorderOutput": "ReorderOutput", "/b/Conv": "Conv", "/b/Mul": "Mul"}
+    described = [kernel(name, op) for name, op in named.items()]
+    ms = np.array([0.100, 0.010, 0.200, 0.030])
+    network = Labelled("net", described, [], ms, 0.3, 0.0, 9)
+    whole = Whole("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
+    raw = occurrences([whole], {"net": network}, Overhead(1.0, 0.0, 0.0))
+    assert raw == {"A": [pytest.approx(0.100)], "B": [pytest.approx(0.240)]}
+    assert sum(v for values in raw.values() for v in values) == pytest.approx(ms.sum(), rel=1e-12)
+    # 2 us of each kernel are the profiler's: one of A, three of B
+    net = occurrences([whole], {"net": network}, Overhead(1.0, -0.002, 0.0))
+    assert net == {"A": [pytest.approx(0.098)], "B": [pytest.approx(0.234)]}
+    # more than there is: a twentieth stays
+    assert occurrences([whole], {"net": network}, Overhead(1.0, -1.0, 0.0))["A"] == [pytest.approx(0.005)]
+
+
+def test_a_row_is_the_median_and_says_when_it_is_not_to_be_trusted() -> None:
+    row = summary([1.0, 1.02, 0.99, 1.01, 1.5])
+    assert (row["p50_ms"], row["n"], row["flag"]) == (1.01, 5, "ok")
+    assert row["ci_low_ms"] <= row["p50_ms"] <= row["ci_high_ms"]
+    assert summary([1.0, 1.0])["flag"] == "unstable"  # too few
+    assert summary([1.0, 2.0, 3.0, 4.0])["flag"] == "unstable"  # too far apart
+
+
+class Profile:
+    """In place of a device: a convolution of a block takes 10 us per 1e6 MACs * kernel, a reorder 3 us.
+
+    The profiler adds 2 us to each kernel, and the network takes 5 us besides its kernels.
+    """
+
+    def __init__(self, parts: list[lut.Part]) -> None:
+        self.cost_ms = {p.key: 1e-8 * p.macs * p.features["kernel"] for p in parts}
+        self.kinds: Mapping[str, tuple[str, ...]] = {}
+        self.networks: dict[str, Whole] = {}
+        self.known = lambda key, kind: True
+
+    def run_rows(
+        self, target: Any, models: Mapping[str, bytes], *rest: Any, **more: Any
+    ) -> list[dict[str, Any]]:
+        kinds = {key: more["kinds"].get(key, ("time",)) for key in models}
+        self.kinds = {**self.kinds, **kinds}
+        return [
+            {**self.row(self.networks[key.split("#")[0]], kind, 0), "key": key}
+            for key in models
+            for kind in kinds[key]
+            if self.known(key, kind)
+        ]
+
+    def row(self, whole: Whole, kind: str, number: int) -> dict[str, Any]:
+        n, kernels, us = 12, [], []
+        for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
+            kernels += [kernel("ReorderInput", "ReorderInput"), kernel(f"{prefix}Conv_nchwc")]
+            us += [3 + 2, 1e3 * self.cost_ms[key] + 2]
+        ms = 0.005 + sum(us) / 1e3 - 0.002 * len(us)
+        own = {"kernels": kernels, "kernel_us": [us] * n} if kind == "kernels" else {}
+        return {
+            "kind": kind, "key": whole.key, "pass": number, "clock": "cpu", "load_s": 0.1, "flag": "ok",
+            "n": n, "cpu_ms": [ms] * n, "wall_ms": [ms] * n, "ratio": [ms / 0.05] * n,
+            "reference_quantiles_ms": [0.05] * 41, "reference_p20_ms": 0.05, "reference_p50_ms": 0.05, **own,
+        }  # fmt: skip
+
+
+@pytest.fixture
+def named(wholes) -> list[Whole]:
+    return [replace(w, prefixes=tuple(f"/b.{i}/" for i in range(len(w.parts)))) for w in wholes]
+
+
+@pytest.fixture
+def profile(parts, named, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    made = Profile(parts)
+    made.networks = {w.key: w for w in named}
+    monkeypatch.setattr(lut.tables.in_context, "run_rows", made.run_rows)
+    return made
+
+
+def make(home: Path, parts, wholes, **change: Any) -> SpaceTable:
+    given = {
+        "minutes": 0.5, "home": home, "exporter": "helper", "seed": 0, "log": lambda text: None,
+        "method": "in-context", **change,
+    }  # fmt: skip
+    return lut.space_table(HOST, "toy", parts, wholes, **given)
+
+
+def test_the_table_finds_the_formula_and_checks_on_networks_that_it_did_not_profile(
+    profile, parts, named, tmp_path
+) -> None:
+    more = [replace(w, key=f"more-{w.key}") for w in named]
+    profile.networks |= {w.key: w for w in more}
+    said = list[str]()
+    table = make(tmp_path, parts, named, profiled=more, log=said.append)
+    assert table.errors["mape_pct"] < 0.5
+    assert table.errors["profiler_us_per_kernel"] == pytest.approx(2, rel=0.05)
+    check = {row["key"] for row in table.errors["check"]}
+    timed = {key for key, kinds in profile.kinds.items() if kinds == ("time",)}
+    assert {key for key in timed if "#" not in key} == check
+    assert table.errors["n_profiled"] == len(named) + len(more) - len(check)
+    seen = {key for w in [*named, *more] if w.key not in check for key in w.parts}
+    assert table.errors["n_blocks_seen"] == len(seen) == table.errors["n_rows_measured"]
+    assert f"{len(seen)} of {len(parts)} blocks occur" in said[-1]
+    for key in seen:
+        assert table.blocks.alone_ms[key] == pytest.approx(profile.cost_ms[key] + 0.003, rel=0.02)
+    row = table.measured_rows[f"in-context {named[0].parts[0]}"]
+    assert row.n >= 1
+
+
+def test_it_lies_beside_the_block_level_table_and_both_say_what_they_are(
+    profile, device, parts, named, tmp_path
+) -> None:
+    first = make(tmp_path, parts, named, method="block-level")
+    second = make(tmp_path, parts, named)
+    assert (first.method, second.method) == ("block-level", "in-context")
+    folder = next(tmp_path.glob("tables/*/*/toy.json")).parent
+    assert SpaceTable.load(folder, "toy") == first
+    assert SpaceTable.load(folder, "toy.in-context") == second
+    assert second.space_id == "toy.in-context"
+    said = list[str]()
+    assert make(tmp_path, parts, named, log=said.append) == second
+    assert "is reused" in said[0]
+
+
+def test_blocks_that_no_network_has_are_predicted(profile, parts, named, tmp_path) -> None:
+    rare = parts[4].key
+    kept = {w.key: tuple(parts[5].key if k == rare else k for k in w.parts) for w in named}
+    wholes = [replace(w, parts=kept[w.key]) for w in named]
+    profile.networks = {w.key: w for w in wholes}
+    table = make(tmp_path, parts, wholes)
+    assert f"in-context {rare}" not in table.measured_rows
+    assert table.errors["n_rows_predicted"] >= 1
+    assert table.latency_ms(rare) == pytest.approx(profile.cost_ms[rare] + 0.003, rel=0.5)
+
+
+def test_what_cannot_be_done_says_so(profile, parts, named, wholes, tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"net0 has \d blocks and 0 prefixes"):
+        make(tmp_path, parts, wholes)
+    with pytest.raises(UsageError, match=r"unknown method 'in-contxt'.*did you mean 'in-context'"):
+        make(tmp_path, parts, named, method="in-contxt")
+    profile.known = lambda key, kind: key != "net3"
+    with pytest.raises(TargetError, match="time ran out before the whole networks were measured"):
+        make(tmp_path, parts, named)
+    profile.known = lambda key, kind: kind == "time"
+    with pytest.raises(TargetError, match="time ran out before 3 networks were profiled"):
+        make(tmp_path, parts, named)
+    assert not list(tmp_path.rglob("toy*.json"))
+
+
+def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_path, monkeypatch) -> None:
+    import lut.tables.alone
+
+    files: dict[str, bytes] = {}
+    plain = device.run_job
+
+    def run_job(target, models, *rest, **more):
+        files.update(models)
+        return plain(target, models, *rest, **more)
+
+    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    table = lut.space_table(
+        load_target("host-int8"), "toy", parts[:2], [replace(w, parts=(parts[i % 2].key,)) for i, w in
+        enumerate(wholes)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
+    )  # fmt: skip
+    assert table.context.facts["target_precision"] == "int8"
+    for key in (parts[0].key, "net0"):
+        assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(files[key]).graph.node}
+
+
+def test_real_kernels_of_real_sessions(parts, named, tmp_path, patiently) -> None:
+    """Nodes named as an exporter names them, seconds of a real device: every kernel finds its block."""
+    real = [replace(w, onnx=_named_onnx(w)) for w in named]
+    table, _ = patiently(0.8, lambda minutes: make(tmp_path, parts, real, minutes=minutes, log=str))
+    assert all(table.latency_ms(p.key) > 0 for p in parts)
+    assert table.latency_ms("conv5e6") > 5 * table.latency_ms("conv1e1")  # 78 times the MACs
+    logs = [np.log([row[f"{of}_ms"] for row in table.errors["check"]]) for of in ("predicted", "measured")]
+    assert np.corrcoef(*logs)[0, 1] > 0.5
+
+
+def _named_onnx(whole: Whole) -> Any:
+    def export() -> bytes:
+        model = onnx.load_from_string(whole.onnx())
+        new: dict[str, str] = {}
+        for i, node in enumerate(model.graph.node):  # two convolutions a block
+            node.name = f"/b.{i // 2}/Conv_{i % 2}"
+            node.input[0] = new.get(node.input[0], node.input[0])
+            new[node.output[0]] = f"{node.name}_output_0"
+            node.output[0] = f"{node.name}_output_0"
+        model.graph.output[0].name = node.name + "_output_0"
+        return bytes(model.SerializeToString())
+
+    return export

@@ -1,0 +1,52 @@
+"""One search step by hand: the scene that a hypergradient works in, in float64 and without a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from hwnas.core.budget import Budget
+from hwnas.core.registry import part
+from hwnas.core.space import Space
+from hwnas.gradient.method import Method
+from hwnas.gradient.optim import SGDSettings, WeightOptimizer
+from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
+from hwnas.gradient.parts.policy import Policy
+from hwnas.gradient.parts.relax import Moment
+from hwnas.gradient.passes import Batch
+from hwnas.gradient.scene import Scene
+
+
+def hand_scene(
+    method: Method,
+    space: Space,
+    net: nn.Module,
+    policy: Policy,
+    costs: ExpectedCosts,
+    batch: Callable[[], Batch],
+    *,
+    budgets: Sequence[Budget] = (),
+    own: nn.Module | None = None,
+    sgd: SGDSettings | None = None,
+    seed: int = 0,
+) -> Scene:
+    """Step 0 of ten, both batches the same, draws by a generator of `seed`."""
+    return Scene(
+        supernet=net,
+        policy=policy,
+        relax=method.relax.resolve(),
+        objective=make_objective(costs, budgets, part("budget"), method.make_regularisers()),
+        weights=WeightOptimizer(
+            net.parameters(), sgd or method.weights, 10, own=own.parameters() if own else ()
+        ),
+        moment=Moment(space.choices, torch.Generator().manual_seed(seed)),
+        step=0,
+        label_smoothing=0.0,
+        train=batch,
+        val=batch,
+        where="test",
+        weight_rule=method.make_weight_rule(method.stages[0]),
+        extremes=lambda: ((0,) * len(space.choices), (1,) * len(space.choices)),
+    )

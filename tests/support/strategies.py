@@ -1,0 +1,187 @@
+"""A space small enough to enumerate, with dead parts, and the contract of every strategy."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from hwnas.core.mix import Arch, Choice
+from hwnas.core.space import Space
+from hwnas.front import Failed, Generational, Goals, run
+from targets.errors import DamagedFileError, HwnasError, UsageError
+
+
+class DepthSpace(Space):
+    """A depth, and an operation per layer of which those beyond the depth are dead.
+
+    Canonical architectures: sum of n_options ** depth over the depths.
+    """
+
+    def __init__(self, depths: Sequence[int] = (3, 4, 5), n_options: int = 4) -> None:
+        self.depths = tuple(depths)
+        layers = [
+            Choice(f"layer{i}.op", tuple(f"op{k}" for k in range(n_options))) for i in range(max(depths))
+        ]
+        super().__init__("depth", [Choice("depth", tuple(str(d) for d in depths)), *layers])
+
+    def canonical(self, arch: Arch) -> Arch:
+        """Operations of dead layers become the first one."""
+        depth = self.depths[arch[0]]
+        return (arch[0], *(op if i < depth else 0 for i, op in enumerate(arch[1:])))
+
+
+def depth_metrics(space: DepthSpace, arch: Arch) -> dict[str, float]:
+    """Metrics in which the best operation of a layer depends on its neighbour.
+
+    Latency is additive. Accuracy: operation k of layer i is worth sqrt(k) less for a neighbour that
+    is the same, so that fronts are neither separable nor all of one operation.
+    """
+    ops = space.canonical(arch)[1 : 1 + space.depths[arch[0]]]
+    latency_ms = 1.0 + sum((1 + 0.3 * i) * k**1.3 for i, k in enumerate(ops)) + 0.5 * len(ops)
+    same = sum(a == b for a, b in itertools.pairwise(ops))
+    gain = sum(np.sqrt(k) * (1 + 0.1 * ((i * 7 + k * 3) % 5)) for i, k in enumerate(ops)) - 0.7 * same
+    macs = sum(1e6 * (k + 1) for k in ops)
+    return {"val_accuracy": float(1 / (1 + np.exp(2 - gain / 3))), "latency_ms": latency_ms, "macs": macs}
+
+
+class DepthEvaluator:
+    """`depth_metrics` that counts its calls; `broken` answers instead for the keys that it holds."""
+
+    def __init__(self, space: DepthSpace, broken: Mapping[str, object] | None = None) -> None:
+        self.space, self.broken = space, dict(broken or {})
+        self.calls: list[str] = []
+
+    def __call__(self, archs: Sequence[Arch]) -> list[object]:
+        """One answer per architecture."""
+        keys = [self.space.key(a) for a in archs]
+        self.calls += keys
+        return [self.broken.get(k, depth_metrics(self.space, a)) for k, a in zip(keys, archs, strict=True)]
+
+
+class StrategyContract:
+    """What every generational strategy does; inherit it and implement `make`."""
+
+    def make(
+        self, space: Space, goals: Goals, *, population: int = 8, seed: int = 0, seeds: Sequence[Arch] = ()
+    ) -> Generational:
+        """The strategy under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def space(self) -> DepthSpace:
+        """1,344 architectures in 3,072 tuples."""
+        return DepthSpace()
+
+    @pytest.fixture
+    def goals(self) -> Goals:
+        """Accuracy and latency."""
+        return Goals.parse(["val_accuracy", "latency_ms"])
+
+    def test_nothing_is_evaluated_twice(self, space: DepthSpace, goals: Goals) -> None:
+        evaluator = DepthEvaluator(space)
+        assert run(self.make(space, goals), evaluator, 12) == "generations"
+        assert len(evaluator.calls) == len(set(evaluator.calls)) == 12 * 8
+
+    def test_a_small_space_is_used_up_and_said_to_be(self, goals: Goals) -> None:
+        space = DepthSpace((1, 2), 3)
+        strategy, evaluator = self.make(space, goals, population=5), DepthEvaluator(space)
+        assert run(strategy, evaluator, 10) == "exhausted"
+        assert strategy.exhausted and len(evaluator.calls) == 3 + 9
+        assert strategy.ask() == []
+
+    def test_the_same_seed_gives_the_same_rows_and_another_gives_others(
+        self, space: DepthSpace, goals: Goals
+    ) -> None:
+        rows = []
+        for seed in (3, 3, 4):
+            strategy = self.make(space, goals, seed=seed)
+            run(strategy, DepthEvaluator(space), 4)
+            rows.append(strategy.ledger.rows)
+        assert rows[0] == rows[1] != rows[2]
+
+    def test_asking_again_gives_the_same(self, space: DepthSpace, goals: Goals) -> None:
+        strategy = self.make(space, goals)
+        run(strategy, DepthEvaluator(space), 2)
+        assert strategy.ask() == strategy.ask()
+
+    def test_killed_at_any_generation_and_restored_it_goes_on_the_same(
+        self, space: DepthSpace, goals: Goals
+    ) -> None:
+        broken = {k: Failed("oom") for k in list(map(space.key, space.enumerate()))[::7]}
+        whole = self.make(space, goals)
+        run(whole, DepthEvaluator(space, broken), 7)
+        assert any(r.failure for r in whole.ledger.rows)
+        for killed_at in range(7):
+            stored = [r.to_json() for r in whole.ledger.rows if r.generation < killed_at]
+            again = self.make(space, goals)
+            again.restore(stored)
+            again.ask()  # a process that was killed while it evaluated
+            again = self.make(space, goals)
+            again.restore(stored)
+            run(again, DepthEvaluator(space, broken), 7)
+            assert again.ledger.rows == whole.ledger.rows
+
+    def test_seeds_come_first_and_once(self, space: DepthSpace, goals: Goals) -> None:
+        seeds = [(0, 1, 1, 1, 0, 0), (0, 1, 1, 1, 3, 3), (2, 3, 3, 3, 3, 3)]  # the second equals the first
+        strategy = self.make(space, goals, seeds=seeds)
+        asked = strategy.ask()
+        assert asked[:2] == [seeds[0], seeds[2]] and len(asked) == 8
+        rows = strategy.tell(asked, DepthEvaluator(space)(asked))
+        assert [r.origin for r in rows] == ["seed"] * 2 + ["random"] * 6
+
+    def test_wrong_values_fail_their_trial_only(self, space: DepthSpace, goals: Goals) -> None:
+        strategy = self.make(space, goals)
+        asked = strategy.ask()
+        good = depth_metrics(space, asked[0])
+        wrong: list[tuple[object, str]] = [
+            ({**good, "latency_ms": float("nan")}, "nan"),
+            ({**good, "latency_ms": float("inf")}, "inf"),
+            ({**good, "latency_ms": -1.5}, "-1.5"),
+            ({**good, "val_accuracy": 1.01}, "1.01"),
+            ({**good, "val_accuracy": "0.9"}, "'0.9'"),
+            ({"val_accuracy": 0.5}, "latency_ms"),
+            (None, "None"),
+        ]
+        rows = strategy.tell(asked, [good, *(w for w, _ in wrong)])
+        assert rows[0].failure is None
+        for row, (_, text) in zip(rows[1:], wrong, strict=True):
+            assert row.failure is not None and text in row.failure and not row.feasible
+        assert strategy.ledger.front() == [rows[0]]
+        assert set(strategy.ask()).isdisjoint(asked)
+
+    def test_a_broken_evaluator_stops_the_search(self, space: DepthSpace, goals: Goals) -> None:
+        def broken(archs: Sequence[Arch]) -> list[object]:
+            return [Failed("no supernet")] * len(archs)
+
+        strategy = self.make(space, goals)
+        with pytest.raises(HwnasError, match=r"11 evaluations in a row failed.*no supernet"):
+            run(strategy, broken, 5)
+        assert strategy.ledger.generations == 1
+
+    def test_it_takes_only_answers_to_its_question(self, space: DepthSpace, goals: Goals) -> None:
+        strategy = self.make(space, goals)
+        asked = strategy.ask()
+        with pytest.raises(UsageError, match="last ask"):
+            strategy.tell(asked[::-1], DepthEvaluator(space)(asked))
+        with pytest.raises(HwnasError, match="7 results for 8"):
+            strategy.tell(asked, DepthEvaluator(space)(asked)[1:])
+        strategy.tell(asked, DepthEvaluator(space)(asked))
+        with pytest.raises(UsageError, match="last ask"):
+            strategy.tell(asked, DepthEvaluator(space)(asked))
+
+    def test_rows_of_another_search_are_refused(self, space: DepthSpace, goals: Goals) -> None:
+        strategy = self.make(space, goals)
+        run(strategy, DepthEvaluator(space), 1)
+        rows = [r.to_json() for r in strategy.ledger.rows]
+        with pytest.raises(DamagedFileError, match="row 0"):
+            self.make(DepthSpace((1, 2), 3), goals).restore(rows)
+
+    @pytest.mark.parametrize(("population", "seed"), [(1, 0), (8, -1)])
+    def test_impossible_settings_are_refused(
+        self, space: DepthSpace, goals: Goals, population: int, seed: int
+    ) -> None:
+        with pytest.raises(UsageError):
+            self.make(space, goals, population=population, seed=seed)
