@@ -67,7 +67,7 @@ def test_alphas_of_an_epoch_name_the_same_architecture(
 
 STOPPED = """
 import signal, sys
-import hwnas.api.training as training
+import hwnas.pipeline.api.training as training
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 run_job = training.run_job

@@ -175,8 +175,8 @@ def test_optuna_is_silent_and_its_verbosity_is_left_alone(capfd: pytest.CaptureF
 
 SCRIPT = """
 import json
-from hwnas.strategy import Goals, nsga2, run
-from hwnas.testing.strategies import DepthEvaluator, DepthSpace
+from hwnas.front import Goals, nsga2, run
+from tests.support.strategies import DepthEvaluator, DepthSpace
 space = DepthSpace()
 strategy = nsga2(space, Goals.parse(["val_accuracy", "latency_ms"]), population=8, seed=5)
 run(strategy, DepthEvaluator(space), 5)
