@@ -28,9 +28,9 @@ from targets.files import sha256
 from targets.transport import Output, execute
 
 from . import perf_test
+from .callbacks import LogCallback, SleepCallback
 from .conditions import note_conditions
-from .patience import persevere
-from .remote import Log, Sleep
+from .reconnect import persevere
 
 ROUNDS = 5
 """Calls per network and pass: spread over the run, as the rounds of profilers.measure are."""
@@ -58,10 +58,10 @@ _REFERENCE = ""
 """Stands for the reference network where keys of models stand."""
 
 
-class NativeDevice:
+class AndroidDevice:
     """One Android device. Nothing is contacted before the first question."""
 
-    def __init__(self, target: Target, log: Log, sleep: Sleep = time.sleep) -> None:
+    def __init__(self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep) -> None:
         """sleep: waits before a lost device is looked for again."""
         self._target, self._log, self._sleep = target, log, sleep
         self._folder = (

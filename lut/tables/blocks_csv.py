@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lut.devices.device import Log, Measurement, Progress, device_context, tables_folder
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import device_context, tables_folder
+from lut.devices.measurement import Measurement
 from lut.predictor.models.quantise import as_run
 from targets import Context, Target
 from targets.errors import TargetError, UsageError
@@ -19,38 +21,41 @@ from targets.files import read_json, write_json
 
 from . import blocks_csv, calibrate
 from . import estimate_blocks as predictor
-from .alone import measure_alone
-from .budget import Stopwatch
-from .calibrate import MIN_CALIBRATION, MIN_CHECK, Blocks, split
+from .block_level import measure_block_level
+from .calibrate import MIN_CALIBRATION, MIN_CHECK, BlockCosts, split
 from .in_context import measure_in_context
-from .networks import Part, Whole
-from .request import BLOCK_LEVEL, IN_CONTEXT, Found, Request, check_method, row_key
+from .networks import TableBlock, TableNetwork
+from .request import BLOCK_LEVEL, IN_CONTEXT, TableMeasurements, TableRequest, check_method, row_key
 from .table import ROWS_FILE, SpaceTable, filed_under, table_path
+from .time_budget import Stopwatch
 
-Measure = Callable[[Request, Mapping[str, Measurement], Stopwatch, Path, Log, Progress | None], Found]
+Measure = Callable[
+    [TableRequest, Mapping[str, Measurement], Stopwatch, Path, LogCallback, ProgressCallback | None],
+    TableMeasurements,
+]
 
 _MEASURE: Mapping[str, Measure] = {
-    BLOCK_LEVEL: measure_alone,
+    BLOCK_LEVEL: measure_block_level,
     IN_CONTEXT: measure_in_context,
 }
 
-Item = TypeVar("Item", Part, Whole)
+Item = TypeVar("Item", TableBlock, TableNetwork)
 
 
 def space_table(
     target: Target,
     space_id: str,
-    parts: Sequence[Part],
-    wholes: Sequence[Whole],
+    parts: Sequence[TableBlock],
+    wholes: Sequence[TableNetwork],
     *,
     minutes: float,
     home: Path,
     exporter: str,
     seed: int,
-    log: Log,
-    progress: Progress | None = None,
+    log: LogCallback,
+    progress: ProgressCallback | None = None,
     method: str = BLOCK_LEVEL,
-    profiled: Sequence[Whole] = (),
+    profiled: Sequence[TableNetwork] = (),
 ) -> SpaceTable:
     """The table of the space on the target, from the data home where one of this context lies there.
 
@@ -76,7 +81,7 @@ def space_table(
     else:
         _explain_others(folder, context, target, log)
     watch = Stopwatch(minutes * 60)
-    request = Request(
+    request = TableRequest(
         target,
         method,
         space_id,
@@ -106,7 +111,7 @@ def _as_run(onnx: Callable[[], bytes], target: Target) -> bytes:
     return as_run(onnx(), target)
 
 
-def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: float) -> None:
+def _check_request(parts: Sequence[TableBlock], wholes: Sequence[TableNetwork], minutes: float) -> None:
     if not (np.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
     keys = [p.key for p in parts]
@@ -119,7 +124,7 @@ def _check_request(parts: Sequence[Part], wholes: Sequence[Whole], minutes: floa
         )
 
 
-def _check_networks(networks: Sequence[Whole], known: set[str], method: str) -> None:
+def _check_networks(networks: Sequence[TableNetwork], known: set[str], method: str) -> None:
     """Every network is made of known blocks and, where it is profiled, says where each begins."""
     for whole in networks:
         if method == IN_CONTEXT and len(whole.prefixes) != len(whole.parts):
@@ -134,7 +139,7 @@ def _check_networks(networks: Sequence[Whole], known: set[str], method: str) -> 
                 )
 
 
-def _explain_others(folder: Path, context: Context, target: Target, log: Log) -> None:
+def _explain_others(folder: Path, context: Context, target: Target, log: LogCallback) -> None:
     """Say why tables that exist for this target are not used."""
     others = sorted(p.parent for p in folder.parent.glob("*/context.json") if p.parent != folder)
     for other in others[:1]:
@@ -148,8 +153,8 @@ def _explain_others(folder: Path, context: Context, target: Target, log: Log) ->
 
 
 def _assemble(
-    request: Request,
-    found: Found,
+    request: TableRequest,
+    found: TableMeasurements,
     context: Context,
     folder: Path,
 ) -> SpaceTable:
@@ -157,7 +162,7 @@ def _assemble(
     parts, rows = request.parts, found.rows
     measured = [p for p in parts if p.key in found.price_ms]
     alone_ms, held_out, files = _fill(request, measured, found.price_ms)
-    blocks = Blocks(alone_ms, _weight_bytes(parts, found.file_bytes, request.seed))
+    blocks = BlockCosts(alone_ms, _weight_bytes(parts, found.file_bytes, request.seed))
     calibration, check = split(request.wholes)
     keys = {kind: [w.parts for w in group] for kind, group in (("fit", calibration), ("check", check))}
     fit_ms, check_ms = (np.array([found.whole_ms[w.key] for w in g]) for g in (calibration, check))
@@ -204,7 +209,7 @@ def _assemble(
     return table
 
 
-def _weight_bytes(parts: Sequence[Part], file_bytes: Mapping[str, int], seed: int) -> dict[str, float]:
+def _weight_bytes(parts: Sequence[TableBlock], file_bytes: Mapping[str, int], seed: int) -> dict[str, float]:
     """As the features say, else the size of the exported file, else predicted from those sizes."""
     given = {p.key: p.features["weight_bytes"] for p in parts if "weight_bytes" in p.features}
     known = {p.key: given.get(p.key, float(file_bytes.get(p.key, 0))) for p in parts}
@@ -219,7 +224,7 @@ def _weight_bytes(parts: Sequence[Part], file_bytes: Mapping[str, int], seed: in
 
 
 def _fill(
-    request: Request, measured: Sequence[Part], price_ms: Mapping[str, float]
+    request: TableRequest, measured: Sequence[TableBlock], price_ms: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, float], dict[str, bytes]]:
     """What each block costs before the calibration, in ms; errors of the predictor; its file."""
     alone = {p.key: price_ms[p.key] for p in measured}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lut.devices.archive import stored_zip
+from lut.devices.measurement import reference_level_ms
 from lut.predictor import latency_predictor as predictor
 from lut.predictor.latency_predictor import LatencyPredictor
 from targets import Context
@@ -114,7 +115,7 @@ def _save(content: Content, source: Path, folder: Path) -> None:
 
 
 def _level_path(folder: Path, context: Context) -> Path:
-    """The reference's level of the device, whoever made the files (`device.Speed`)."""
+    """The reference's level of the device, whoever made the files (`measurement.ReferenceSpeed`)."""
     return folder / "reference" / f"{Context({**context.facts, 'exporter': ''}).hash}.json"
 
 
@@ -166,7 +167,7 @@ def _load(folder: Path, path: Path) -> Content:
         ):
             raise DamagedFileError(f"{MANIFEST} tells of another table than the one inside")
         if (folder / LEVEL).exists():
-            _check_level(read_json(folder / LEVEL, LEVEL))
+            reference_level_ms(read_json(folder / LEVEL, LEVEL), LEVEL)
     except (DamagedFileError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
     return content
@@ -185,12 +186,6 @@ def _check_manifest(manifest: Any) -> None:
     texts = [manifest.get(name) for name in ("kind", "target", "name")]
     if not all(isinstance(text, str) for text in texts) or manifest["kind"] not in ("table", PREDICTOR):
         raise DamagedFileError(f"kind, target and name must be texts, got {texts!r:.100}")
-
-
-def _check_level(level: Any) -> None:
-    value = level.get("p50_ms") if isinstance(level, Mapping) else None
-    if not isinstance(value, float) or not 0 < value < 1e6:
-        raise DamagedFileError(f"{LEVEL}: p50_ms is {value!r}, not a time")
 
 
 def _check_place(content: Content, source: Path, folder: Path, *, replace: bool) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .networks import Whole
+from .networks import TableNetwork
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ the last two are for all weights of that network."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class BlockCosts:
     """What the calibration knows of the blocks, by key: prices, bytes of weights.
 
     alone_ms: of a block measured alone, less the empty run; of one priced in context, what its kernels took.
@@ -59,7 +59,7 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Calibration:
     """A calibration; times in milliseconds."""
 
     intercept_ms: float
@@ -73,7 +73,7 @@ class Line:
         price = self.slope * alone_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
         return max(price, 0.25 * self.slope * alone_ms)
 
-    def networks_ms(self, blocks: Blocks, networks: Sequence[tuple[str, ...]]) -> Floats:
+    def networks_ms(self, blocks: BlockCosts, networks: Sequence[tuple[str, ...]]) -> Floats:
         """Latencies (n,) of networks given as keys of their blocks."""
         price = {k: self.block_ms(blocks.alone_ms[k], blocks.weight_bytes[k]) for n in networks for k in n}
         total = np.array([sum(price[k] for k in keys) for keys in networks])
@@ -82,7 +82,7 @@ class Line:
         return out
 
 
-def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
+def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Calibration:
     """The line through networks with sums (n, 3) as of `Blocks.sums` and latencies (n,).
 
     Robust: two rounds of re-weighting (Huber, at twice the reckoned noise). A square below 0 is left out:
@@ -114,10 +114,10 @@ def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
         weights = np.minimum(1.0, 1 / np.maximum(error, 1e-9))
     if square and beta[-1] < 0:
         return fit_line(sums, whole_ms, square=False)
-    return Line(*(float(v) for v in beta))
+    return Calibration(*(float(v) for v in beta))
 
 
-def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
+def split(wholes: Sequence[TableNetwork]) -> tuple[list[TableNetwork], list[TableNetwork]]:
     """(calibration, check): every second one in the order of MACs, so that both span the space."""
     ordered = sorted({w.key: w for w in wholes}.values(), key=lambda w: (w.macs, w.key))
     n_check = max(MIN_CHECK, len(ordered) // 2)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
-from .networks import Part
+from .networks import TableBlock
 
 Floats = NDArray[np.float64]
 HELD_OUT = 0.2
@@ -24,14 +24,14 @@ MIN_ROWS = 10
 
 
 @dataclass(frozen=True)
-class Predictor:
+class BlockEstimator:
     """names: features, in the order of the matrix. roofline: ms per [1, MAC, byte]. trees: ONNX."""
 
     names: tuple[str, ...]
     roofline: tuple[float, float, float]
     trees: bytes
 
-    def predict_ms(self, parts: Sequence[Part]) -> Floats:
+    def predict_ms(self, parts: Sequence[TableBlock]) -> Floats:
         """Milliseconds of each part alone, without the empty run; (n,)."""
         import onnxruntime as ort
 
@@ -45,7 +45,7 @@ class Predictor:
         return out
 
 
-def feature_names(parts: Sequence[Part]) -> tuple[str, ...]:
+def feature_names(parts: Sequence[TableBlock]) -> tuple[str, ...]:
     """What every part has, sorted; the two logarithms are added by `features`."""
     names = set(parts[0].features)
     for part in parts:
@@ -56,18 +56,18 @@ def feature_names(parts: Sequence[Part]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def features(parts: Sequence[Part], names: Sequence[str]) -> Floats:
+def features(parts: Sequence[TableBlock], names: Sequence[str]) -> Floats:
     """(n, len(names) + 2): the features, log MACs, log bytes."""
     given = np.array([[part.features[n] for n in names] for part in parts], dtype=np.float64)
     return np.column_stack([given.reshape(len(parts), len(names)), np.log1p(base(parts)[:, 1:])])
 
 
-def base(parts: Sequence[Part]) -> Floats:
+def base(parts: Sequence[TableBlock]) -> Floats:
     """(n, 3): 1, MACs, bytes of traffic."""
     return np.array([[1.0, p.macs, p.features.get("bytes", 0.0)] for p in parts])
 
 
-def fit(parts: Sequence[Part], times_ms: Floats, seed: int) -> Predictor:
+def fit(parts: Sequence[TableBlock], times_ms: Floats, seed: int) -> BlockEstimator:
     """The predictor of measured times (n,), each above 0."""
     from skl2onnx import to_onnx
 
@@ -76,14 +76,16 @@ def fit(parts: Sequence[Part], times_ms: Floats, seed: int) -> Predictor:
     x = features(parts, names).astype(np.float32)
     trees = _trees(x, np.log(times_ms / (base(parts) @ roofline)), seed)
     model = to_onnx(trees, x[:1], target_opset={"": 17, "ai.onnx.ml": 3})
-    return Predictor(
+    return BlockEstimator(
         names,
         (float(roofline[0]), float(roofline[1]), float(roofline[2])),
         bytes(model.SerializeToString()),
     )
 
 
-def predict_once(parts: Sequence[Part], values: Floats, rest: Sequence[Part], seed: int) -> list[float]:
+def predict_once(
+    parts: Sequence[TableBlock], values: Floats, rest: Sequence[TableBlock], seed: int
+) -> list[float]:
     """Values of `rest` by a predictor of the same form of `parts` with values (n,) that is not kept."""
     roofline, names = _roofline(base(parts), values), feature_names(parts)
     trees = _trees(features(parts, names).astype(np.float32), np.log(values / (base(parts) @ roofline)), seed)
@@ -91,7 +93,7 @@ def predict_once(parts: Sequence[Part], values: Floats, rest: Sequence[Part], se
     return [float(v) for v in found]
 
 
-def held_out_errors(parts: Sequence[Part], times_ms: Floats, seed: int) -> dict[str, float]:
+def held_out_errors(parts: Sequence[TableBlock], times_ms: Floats, seed: int) -> dict[str, float]:
     """Errors on 20 % of the rows that a predictor of the other 80 % has not seen."""
     order = np.random.default_rng([seed, 0x4E1D]).permutation(len(parts))
     n = max(1, round(HELD_OUT * len(parts)))
@@ -127,14 +129,14 @@ def _trees(x: NDArray[np.float32], y: Floats, seed: int) -> Any:
     )
 
 
-def spread(parts: Sequence[Part], seed: int) -> list[Part]:
+def spread(parts: Sequence[TableBlock], seed: int) -> list[TableBlock]:
     """An order in which every prefix is spread over the groups and, inside a group, over the MACs."""
     rng = np.random.default_rng([seed, 0x5EED])
-    groups: Mapping[str, list[Part]] = {}
+    groups: Mapping[str, list[TableBlock]] = {}
     groups = {g: [] for g in sorted({p.group for p in parts})}
     for part in sorted(parts, key=lambda p: p.key):
         groups[part.group].append(part)
-    places: list[tuple[float, float, Part]] = []
+    places: list[tuple[float, float, TableBlock]] = []
     for members in groups.values():
         by_macs = sorted(members, key=lambda p: (p.macs, p.key))
         # van der Corput order: 1/2, 1/4, 3/4, ... of the sorted list, so that any prefix covers the range

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log, Measurement, Progress, Speed, run_rows
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import run_rows
+from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
 from lut.predictor.kernels.network import Overhead, fit_overhead
 from profilers import Timing
@@ -24,12 +26,12 @@ from profilers.settle import settle
 from profilers.stats import interval
 from targets.errors import TargetError
 
-from .alone import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
-from .budget import Stopwatch, export_in_time, export_wholes
+from .block_level import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .calibrate import split
-from .networks import Whole
-from .request import IN_CONTEXT, Found, Request, row_key
+from .networks import TableNetwork
+from .request import IN_CONTEXT, TableMeasurements, TableRequest, row_key
+from .time_budget import Stopwatch, export_in_time, export_wholes
 
 TOGETHER, ROUNDS = 20, (8, 30)
 """Networks that are seen to cover the blocks: how many are loaded at a time, which bounds the memory; samples
@@ -54,13 +56,13 @@ _SMALLEST_MS = 1e-6
 
 
 def measure_in_context(
-    request: Request,
+    request: TableRequest,
     known: Mapping[str, Measurement],
     watch: Stopwatch,
     home: Path,
-    log: Log,
-    progress: Progress | None,
-) -> Found:
+    log: LogCallback,
+    progress: ProgressCallback | None,
+) -> TableMeasurements:
     """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
     checked = {whole.key for whole in split(request.wholes)[1]}
     wholes = {whole.key: whole for whole in request.wholes}
@@ -76,7 +78,7 @@ def measure_in_context(
     kinds = {key: BOTH for key in files if key not in checked}
     rows = run_rows(request.target, models, timing, log, kinds=kinds, progress=progress)
     times = settle([row for row in rows if row["kind"] == "time"])
-    speed = Speed(home, request.target)
+    speed = ReferenceSpeed(home, request.target)
     by_key = {row["key"]: row for row in times}
     sessions = sessions_ms(by_key, files, speed, request.target.name)
     check_steady(request.target, by_key, noise_pct(sessions))
@@ -109,11 +111,11 @@ def measure_in_context(
         f"{facts['n_blocks_seen']} of {len(counts)} blocks occur in {len(seen)} profiled networks, "
         f"{facts['n_blocks_seen_often']} of them at least {FEW} times"
     )
-    return Found(prices, all_rows, medians(sessions), noise_pct(sessions), facts, {})
+    return TableMeasurements(prices, all_rows, medians(sessions), noise_pct(sessions), facts, {})
 
 
 def _block_rows(
-    found: Mapping[str, Sequence[float]], rows: Sequence[Mapping[str, Any]], speed: Speed
+    found: Mapping[str, Sequence[float]], rows: Sequence[Mapping[str, Any]], speed: ReferenceSpeed
 ) -> dict[str, Measurement]:
     """Rows of blocks by their keys in blocks.csv, taken from the speed of all rows to the fixed one."""
     level = {
@@ -128,7 +130,11 @@ def _block_rows(
 
 
 def _profile(
-    request: Request, files: Mapping[str, bytes], seconds: float, log: Log, progress: Progress | None
+    request: TableRequest,
+    files: Mapping[str, bytes],
+    seconds: float,
+    log: LogCallback,
+    progress: ProgressCallback | None,
 ) -> list[dict[str, Any]]:
     """Rows of the networks that only cover, group by group: those that there was time for."""
     timing = Timing(
@@ -142,7 +148,7 @@ def _profile(
 
 
 def occurrences(
-    wholes: Sequence[Whole], networks: Mapping[str, Labelled], overhead: Overhead
+    wholes: Sequence[TableNetwork], networks: Mapping[str, Labelled], overhead: Overhead
 ) -> dict[str, list[float]]:
     """Milliseconds of each occurrence of each block, by key; the profiler's own work is taken off."""
     out: dict[str, list[float]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TableBlock:
     """One distinct block of a space.
 
     group: blocks of one group behave alike; rows are measured spread over the groups.
@@ -23,7 +23,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class TableNetwork:
     """One whole network: the keys of its blocks, with repetition, and its export.
 
     prefixes: per block, what the names of its nodes and of their outputs begin with in the exported file, and

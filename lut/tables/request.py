@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets import Target
 from targets.errors import UsageError, did_you_mean
 
-from .networks import Part, Whole
+from .networks import TableBlock, TableNetwork
 
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
 METHODS = (BLOCK_LEVEL, IN_CONTEXT)
@@ -24,20 +24,20 @@ def check_method(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TableRequest:
     """Which table is wanted. wholes: to calibrate and check on. profiled: networks to see blocks in."""
 
     target: Target
     method: str
     space_id: str
-    parts: Sequence[Part]
-    wholes: Sequence[Whole]
-    profiled: Sequence[Whole]
+    parts: Sequence[TableBlock]
+    wholes: Sequence[TableNetwork]
+    profiled: Sequence[TableNetwork]
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TableMeasurements:
     """What was measured.
 
     price_ms: of the blocks that were measured, before the calibration. rows: what the prices are made of, by

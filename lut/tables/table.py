@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets import Context
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, sha256, write_json
 
 from . import blocks_csv
-from .calibrate import Blocks, Line
+from .calibrate import BlockCosts, Calibration
 from .request import BLOCK_LEVEL
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class SpaceTable:
     space_id: str
     target: str
     context: Context
-    blocks: Blocks = field(repr=False)
-    line: Line
+    blocks: BlockCosts = field(repr=False)
+    line: Calibration
     errors: Mapping[str, Any] = field(repr=False)
     margin: float
     measured_rows: Mapping[str, Measurement] = field(repr=False)
@@ -186,8 +186,8 @@ class SpaceTable:
         cells = document["blocks"]
         return cls(
             context=found,
-            blocks=Blocks(*({k: c[name] for k, c in cells.items()} for name in _CELLS)),
-            line=Line(**document["line"]),
+            blocks=BlockCosts(*({k: c[name] for k, c in cells.items()} for name in _CELLS)),
+            line=Calibration(**document["line"]),
             measured_rows=own,
             **{name: document[name] for name in named},
         )
@@ -238,7 +238,7 @@ def _check(document: Any, path: Path) -> None:
             if type(value) is not float or not lowest <= value < math.inf:
                 raise DamagedFileError(f"latency table {path}: {name} of {key!r} is {value!r}; {advice}")
     line = document["line"]
-    if sorted(line) != sorted(f.name for f in fields(Line)) or not all(
+    if sorted(line) != sorted(f.name for f in fields(Calibration)) or not all(
         type(v) is float and math.isfinite(v) for v in line.values()
     ):
         raise DamagedFileError(f"latency table {path}: line is {line!r}, not a calibration; {advice}")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import lut.measure
-import lut.tables.alone
+import lut.measure_files
+import lut.tables.block_level
 import lut.tables.in_context
-from lut import Part, Whole
-from lut.devices.reference import EMPTY_KEY
+from lut import TableBlock, TableNetwork
+from lut.devices.reference_networks import EMPTY_KEY
 from targets.errors import TargetError
 
 SIZE = 12
@@ -57,9 +57,9 @@ KINDS = [(k, e) for k in (1, 3, 5) for e in (1, 2, 3, 4, 5, 6)]
 
 
 @pytest.fixture
-def parts() -> list[Part]:
+def parts() -> list[TableBlock]:
     return [
-        Part(
+        TableBlock(
             key(k, e),
             f"k{k}",
             {
@@ -76,13 +76,13 @@ def parts() -> list[Part]:
 
 
 @pytest.fixture
-def wholes() -> list[Whole]:
+def wholes() -> list[TableNetwork]:
     rng = np.random.default_rng(1)
     out = []
     for i in range(24):
         blocks = tuple(KINDS[j] for j in rng.integers(0, len(KINDS), rng.integers(3, 8)))
         out.append(
-            Whole(
+            TableNetwork(
                 f"net{i}",
                 tuple(key(*b) for b in blocks),
                 sum(macs(*b) for b in blocks),
@@ -98,7 +98,7 @@ class Device:
     The reference takes 50 us. `slower` slows down everything. `known`: which keys get a row.
     """
 
-    def __init__(self, parts: list[Part], wholes: list[Whole]) -> None:
+    def __init__(self, parts: list[TableBlock], wholes: list[TableNetwork]) -> None:
         self.alone_ms = {p.key: 0.003 + 1e-8 * p.macs * p.features["kernel"] for p in parts}
         self.networks = {w.key: w.parts for w in wholes}
         self.asked: list[list[str]] = []
@@ -139,7 +139,7 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 
     A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
     """
-    for module in (lut.tables.alone, lut.tables.in_context):
+    for module in (lut.tables.block_level, lut.tables.in_context):
         monkeypatch.setattr(module, "check_steady", lambda *_: None)
 
     def of(minutes: float, make: Callable[[float], Any]) -> tuple[Any, float]:
@@ -155,8 +155,8 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 
 
 @pytest.fixture
-def device(parts: list[Part], wholes: list[Whole], monkeypatch: pytest.MonkeyPatch) -> Device:
+def device(parts: list[TableBlock], wholes: list[TableNetwork], monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device(parts, wholes)
-    monkeypatch.setattr(lut.tables.alone, "run_job", made.run_job)
-    monkeypatch.setattr(lut.measure, "run_job", made.run_job)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", made.run_job)
+    monkeypatch.setattr(lut.measure_files, "run_job", made.run_job)
     return made

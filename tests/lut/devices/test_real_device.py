@@ -15,8 +15,8 @@ import pytest
 
 import lut
 import lut.devices.device
-import lut.tables.alone
-from lut.devices.reference import empty_onnx, reference_onnx
+import lut.tables.block_level
+from lut.devices.reference_networks import empty_onnx, reference_onnx
 from profilers import Timing
 from profilers.stats import UNSTABLE_CI
 from targets import load_target
@@ -39,7 +39,7 @@ def test_a_table_in_seconds_better_than_nothing(
         limits_s.append(timing.seconds)
         return lut.devices.device.run_job(target, models, timing, *rest, **more)
 
-    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
     given = {"home": tmp_path, "exporter": "helper", "seed": 0, "log": str, "progress": progress}
     table, minutes = patiently(
         0.3, lambda minutes: lut.space_table(HOST, "toy", parts, wholes, minutes=minutes, **given)

@@ -17,7 +17,7 @@ from lut.devices.archive import stored_zip
 from lut.devices.device import tables_folder
 from lut.tables import blocks_csv
 from lut.tables.bundle import MANIFEST, Stored, export_bundle, import_bundle
-from lut.tables.calibrate import Blocks, Line
+from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context, load_target
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_json
@@ -31,8 +31,8 @@ CONTEXT = Context({"ort_version": "1.0", "exporter": "helper"})
 def made(home: Path, space_id: str = "toy", p20_ms: float = 0.5) -> Stored:
     """A small table, its further file, and the reference's level."""
     rows = {key: Measurement(p20_ms, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 30) for key in "ab"}
-    blocks = Blocks({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0})
-    line, errors = Line(0.1, 1.2, 0.0, 0.0), {"mape_pct": 2.5}
+    blocks = BlockCosts({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0})
+    line, errors = Calibration(0.1, 1.2, 0.0, 0.0), {"mape_pct": 2.5}
     table = SpaceTable(space_id, "host", CONTEXT, blocks, line, errors, 0.04, rows, "2026-01-02", 0)
     folder = home / "tables/host" / CONTEXT.hash
     table.save(folder, {f"{space_id}.predictor.onnx": b"trees"})

@@ -13,7 +13,7 @@ import pytest
 
 import lut
 import lut.tables.in_context
-from lut import SpaceTable, Whole
+from lut import SpaceTable, TableNetwork
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import Overhead
 from lut.tables.attribution import owners
@@ -78,7 +78,7 @@ def test_occurrences_sum_to_all_kernels_of_two_blocks_by_hand() -> None:
     described = [kernel(name, op) for name, op in named.items()]
     ms = np.array([0.100, 0.010, 0.200, 0.030])
     network = Labelled("net", described, [], ms, 0.3, 0.0, 9)
-    whole = Whole("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
+    whole = TableNetwork("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
     raw = occurrences([whole], {"net": network}, Overhead(1.0, 0.0, 0.0))
     assert raw == {"A": [pytest.approx(0.100)], "B": [pytest.approx(0.240)]}
     assert sum(v for values in raw.values() for v in values) == pytest.approx(ms.sum(), rel=1e-12)
@@ -103,10 +103,10 @@ class Profile:
     The profiler adds 2 us to each kernel, and the network takes 5 us besides its kernels.
     """
 
-    def __init__(self, parts: list[lut.Part]) -> None:
+    def __init__(self, parts: list[lut.TableBlock]) -> None:
         self.cost_ms = {p.key: 1e-8 * p.macs * p.features["kernel"] for p in parts}
         self.kinds: Mapping[str, tuple[str, ...]] = {}
-        self.networks: dict[str, Whole] = {}
+        self.networks: dict[str, TableNetwork] = {}
         self.known = lambda key, kind: True
 
     def run_rows(
@@ -121,7 +121,7 @@ class Profile:
             if self.known(key, kind)
         ]
 
-    def row(self, whole: Whole, kind: str, number: int) -> dict[str, Any]:
+    def row(self, whole: TableNetwork, kind: str, number: int) -> dict[str, Any]:
         n, kernels, us = 12, [], []
         for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
             kernels += [kernel("ReorderInput", "ReorderInput"), kernel(f"{prefix}Conv_nchwc")]
@@ -136,7 +136,7 @@ class Profile:
 
 
 @pytest.fixture
-def named(wholes) -> list[Whole]:
+def named(wholes) -> list[TableNetwork]:
     return [replace(w, prefixes=tuple(f"/b.{i}/" for i in range(len(w.parts)))) for w in wholes]
 
 
@@ -219,7 +219,7 @@ def test_what_cannot_be_done_says_so(profile, parts, named, wholes, tmp_path) ->
 
 
 def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_path, monkeypatch) -> None:
-    import lut.tables.alone
+    import lut.tables.block_level
 
     files: dict[str, bytes] = {}
     plain = device.run_job
@@ -228,7 +228,7 @@ def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_pa
         files.update(models)
         return plain(target, models, *rest, **more)
 
-    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
     table = lut.space_table(
         load_target("host-int8"), "toy", parts[:2], [replace(w, parts=(parts[i % 2].key,)) for i, w in
         enumerate(wholes)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
@@ -248,7 +248,7 @@ def test_real_kernels_of_real_sessions(parts, named, tmp_path, patiently) -> Non
     assert np.corrcoef(*logs)[0, 1] > 0.5
 
 
-def _named_onnx(whole: Whole) -> Any:
+def _named_onnx(whole: TableNetwork) -> Any:
     def export() -> bytes:
         model = onnx.load_from_string(whole.onnx())
         new: dict[str, str] = {}

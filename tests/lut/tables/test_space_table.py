@@ -10,7 +10,7 @@ import pytest
 import lut
 from lut import SpaceTable
 from lut.devices.device import device_context, tables_folder
-from lut.devices.reference import EMPTY_KEY
+from lut.devices.reference_networks import EMPTY_KEY
 from lut.tables.build import split
 from targets import Context, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from targets.errors import UsageError
 
-from .networks import Part, Whole
+from .networks import TableBlock, TableNetwork
 
 EXPORT_SHARE = 0.4
 """Of the time that exports may take at most; what is not exported by then is predicted."""
@@ -49,7 +49,7 @@ class Stopwatch:
         return self.seconds - closing_s - self.spent
 
 
-def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]:
+def export_wholes(wholes: Iterable[TableNetwork], watch: Stopwatch) -> dict[str, bytes]:
     """All of them: without them there is no calibration. UsageError when the time does not suffice."""
     out: dict[str, bytes] = {}
     for whole in wholes:
@@ -63,7 +63,10 @@ def export_wholes(wholes: Iterable[Whole], watch: Stopwatch) -> dict[str, bytes]
 
 
 def export_in_time(
-    parts: Iterable[Part | Whole], watch: Stopwatch, sampled: int, each_s: float = SAMPLES_WANTED * SAMPLE_S
+    parts: Iterable[TableBlock | TableNetwork],
+    watch: Stopwatch,
+    sampled: int,
+    each_s: float = SAMPLES_WANTED * SAMPLE_S,
 ) -> dict[str, bytes]:
     """As many as can be exported and then sampled, each for `each_s`; `sampled` others are sampled anyway."""
     out: dict[str, bytes] = {}

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lut.devices.device import Log, Measurement, Speed, run_job, run_rows
+from lut.devices.callbacks import LogCallback
+from lut.devices.device import run_job, run_rows
+from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
 from lut.predictor.models.model_file import read_model
 from profilers import Timing
@@ -27,7 +29,7 @@ def timing(seconds: float, seed: int = 0) -> Timing:
 
 
 def measure(
-    target: Target, files: Mapping[str, Path | bytes], *, home: Path, log: Log
+    target: Target, files: Mapping[str, Path | bytes], *, home: Path, log: LogCallback
 ) -> dict[str, Measurement]:
     """Latency of each ONNX file on the target, all in one fresh process, interleaved with the reference.
 
@@ -42,11 +44,11 @@ def measure(
     )
     if not raw:
         return {}
-    speed = Speed(home, target)
+    speed = ReferenceSpeed(home, target)
     return {key: speed.normalise(raw[key]) for key in models}
 
 
-def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: Log) -> dict[str, Labelled]:
+def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: LogCallback) -> dict[str, Labelled]:
     """The kernels that each network becomes on the target, their times in context, and its latency."""
     kinds = dict.fromkeys(models, ("time", "kernels"))
 
@@ -57,8 +59,8 @@ def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: Log) ->
     return _of_all(target, models, _SECONDS_FIXED + 4 * _SECONDS_EACH * len(models), job)
 
 
-def measure_alone(
-    target: Target, models: Mapping[str, bytes], kinds: Sequence[str], *, log: Log
+def measure_resources(
+    target: Target, models: Mapping[str, bytes], kinds: Sequence[str], *, log: LogCallback
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Rows by model and kind, `memory` or `energy`: each with nothing else loaded."""
     wanted = dict.fromkeys(models, tuple(kinds))

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log, Measurement, Progress, Speed, run_job
-from lut.devices.reference import EMPTY_KEY, empty_onnx
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import run_job
+from lut.devices.measurement import Measurement, ReferenceSpeed
+from lut.devices.reference_networks import EMPTY_KEY, empty_onnx
 from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
 
 from . import estimate_blocks as predictor
-from .budget import Stopwatch, export_in_time, export_wholes
-from .request import Found, Request
+from .request import TableMeasurements, TableRequest
+from .time_budget import Stopwatch, export_in_time, export_wholes
 
 TWINS = ("#2", "#3")
 """Whole networks are loaded three times and the median counts: two sessions of a file differ by 1 % in quiet
@@ -33,14 +35,14 @@ MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 10.0, "wall": 3.0}
 of three is what counts; the wall clock has waiting in it, in bursts that no median removes."""
 
 
-def measure_alone(
-    request: Request,
+def measure_block_level(
+    request: TableRequest,
     known: Mapping[str, Measurement],
     watch: Stopwatch,
     home: Path,
-    log: Log,
-    progress: Progress | None,
-) -> Found:
+    log: LogCallback,
+    progress: ProgressCallback | None,
+) -> TableMeasurements:
     """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
     parts = request.parts
     whole_files = export_wholes(request.wholes, watch)
@@ -54,7 +56,7 @@ def measure_alone(
     )
     timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
     raw = run_job(request.target, models, timing, log, progress=progress)
-    speed = Speed(home, request.target)
+    speed = ReferenceSpeed(home, request.target)
     sessions = sessions_ms(raw, whole_files, speed, request.target.name)
     check_steady(request.target, raw, noise_pct(sessions))
     rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw} | dict(known)
@@ -62,7 +64,9 @@ def measure_alone(
     # A block cannot be cheaper than nothing.
     prices = {p.key: max(rows[p.key].p20_ms - empty_ms, 0.05 * empty_ms) for p in parts if p.key in rows}
     sizes = {key: len(data) for key, data in part_files.items()}
-    return Found(prices, rows, medians(sessions), noise_pct(sessions), {"empty_run_ms": empty_ms}, sizes)
+    return TableMeasurements(
+        prices, rows, medians(sessions), noise_pct(sessions), {"empty_run_ms": empty_ms}, sizes
+    )
 
 
 def with_twins(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -71,7 +75,7 @@ def with_twins(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def sessions_ms(
-    rows: Mapping[str, Mapping[str, Any]], keys: Iterable[str], speed: Speed, target: str
+    rows: Mapping[str, Mapping[str, Any]], keys: Iterable[str], speed: ReferenceSpeed, target: str
 ) -> dict[str, list[float]]:
     """The latency of each network in each of its sessions; TargetError if one was not measured."""
     out = {}

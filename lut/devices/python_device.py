@@ -25,11 +25,9 @@ from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
+from .callbacks import LogCallback, SleepCallback
 from .conditions import note_conditions
-from .patience import persevere
-
-Log = Callable[[str], None]
-Sleep = Callable[[float], None]
+from .reconnect import persevere
 
 GRACE_S = 60.0
 """How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
@@ -47,7 +45,7 @@ _ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4
 class PythonDevice:
     """This machine, or one behind ssh. Nothing is contacted before the first question."""
 
-    def __init__(self, target: Target, log: Log, sleep: Sleep = time.sleep) -> None:
+    def __init__(self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep) -> None:
         """sleep: waits before a lost connection is tried again."""
         self._target, self._log, self._sleep = target, log, sleep
         self._transport = connect(target)

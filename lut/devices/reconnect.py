@@ -7,6 +7,8 @@ from pathlib import Path
 
 from targets.errors import LostError, TargetError
 
+from .callbacks import LogCallback, SleepCallback
+
 PAUSES_S = (2.0, 10.0, 30.0)
 """Before a lost connection is tried again; the last is about what a small board needs to boot."""
 
@@ -15,8 +17,8 @@ def persevere(
     action: Callable[[], None],
     n_known: Callable[[], int],
     kept_in: Path,
-    log: Callable[[str], None],
-    sleep: Callable[[float], None],
+    log: LogCallback,
+    sleep: SleepCallback,
 ) -> None:
     """Run `action` until it ends without LostError, with a pause before each new try; then TargetError.
 
