@@ -78,7 +78,11 @@ def parts(space: NetworkSpace, batch: int = 1) -> list[lut.TableBlock]:
     """Every distinct block of the space, exported when it is asked for."""
     return [
         lut.TableBlock(
-            key, spec.group, _features(spec, batch), batch * spec.macs, partial(_block_onnx, spec, batch)
+            key=key,
+            group=spec.group,
+            features=_features(spec, batch),
+            macs=batch * spec.macs,
+            onnx=partial(_block_onnx, spec, batch),
         )
         for key, spec in sorted(space.blocks().items())
     ]
@@ -131,7 +135,9 @@ def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.TableNetwork:
     keys = space.parts(arch)
     macs = batch * sum(space.blocks()[key].macs for key in keys)
     onnx = partial(arch_onnx, space, arch, batch)
-    return lut.TableNetwork(space.key(arch), keys, macs, onnx, space.prefixes(arch))
+    return lut.TableNetwork(
+        key=space.key(arch), blocks=keys, macs=macs, onnx=onnx, prefixes=space.prefixes(arch)
+    )
 
 
 def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> list[tuple[Arch, float]]:

@@ -1,4 +1,4 @@
-"""The block-level method: every block alone in a session of its own, and whole networks beside them."""
+"""The block-level method: every block in a session of its own, and whole networks beside them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
 
-from . import estimate_blocks as predictor
+from .estimate_blocks import spread
 from .request import TableMeasurements, TableRequest
-from .time_budget import Stopwatch, export_in_time, export_wholes
+from .time_budget import Stopwatch, export_all, export_in_time
 
 TWINS = ("#2", "#3")
-"""Whole networks are loaded three times and the median counts: two sessions of a file differ by 1 % in quiet
-minutes, by where their memory lies, and by more in busy ones; all prices hang on these networks."""
-
+"""Suffixes of the further sessions of a network: each is loaded three times and the median counts. Two
+sessions of a file differ by 1 % in quiet minutes, by where their memory lies, and by more in busy ones; all
+costs are calibrated on these networks."""
 
 UNSTABLE_ROWS = 0.9
-"""Share of flagged rows above which no table is made. A flag says that one row is not known to a few percent;
-40 to 80 % of the rows bear one beside a neighbour that works, in tables whose error is 1.6 %."""
+"""Share of flagged rows above which no table is made. A flag says that one row is not known to a few percent.
+Beside another process that works, 40 to 80 % of the rows are flagged in tables whose error is 1.6 %."""
 
 MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 10.0, "wall": 3.0}
-"""Mean difference of two sessions of a whole network above which no table is made, by the clock. The median
-of three is what counts; the wall clock has waiting in it, in bursts that no median removes."""
+"""By clock: mean difference of two sessions of a network above which no table is made. The median of three is
+what counts; the wall clock includes waiting, in bursts that no median removes."""
 
 
 def measure_block_level(
@@ -43,34 +43,49 @@ def measure_block_level(
     log: LogCallback,
     progress: ProgressCallback | None,
 ) -> TableMeasurements:
-    """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
-    parts = request.parts
-    whole_files = export_wholes(request.wholes, watch)
-    wanted = [p for p in predictor.spread(parts, request.seed) if p.key not in known]
-    part_files = export_in_time(wanted, watch, (1 + len(TWINS)) * len(whole_files) + 2)
-    models = {EMPTY_KEY: empty_onnx(), **with_twins(whole_files)}
-    models |= part_files
+    """Measure the blocks that `known` lacks and the networks, as many blocks as there is time for.
+
+    request: the table that is wanted.
+    known: rows of earlier profiles by key.
+    watch: the time that is left.
+    home: folder of the reference's speed.
+    log, progress: told what is measured, and how far it is.
+    """
+    blocks = request.blocks
+    network_files = export_all(request.networks, watch)
+    unmeasured = [block for block in spread(blocks, request.seed) if block.key not in known]
+    block_files = export_in_time(unmeasured, watch, (1 + len(TWINS)) * len(network_files) + 2)
+    models = {EMPTY_KEY: empty_onnx(), **with_twins(network_files)}
+    models |= block_files
     log(
-        f"measuring {len(part_files)} of {len(parts)} blocks ({len(parts) - len(wanted)} known) and "
-        f"{len(whole_files)} whole networks for at most {watch.left:.0f} s"
+        f"measuring {len(block_files)} of {len(blocks)} blocks ({len(blocks) - len(unmeasured)} known) and "
+        f"{len(network_files)} whole networks for at most {watch.left:.0f} s"
     )
     timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
-    raw = run_job(request.target, models, timing, log, progress=progress)
+    measured = run_job(request.target, models, timing, log, progress=progress)
     speed = ReferenceSpeed(home, request.target)
-    sessions = sessions_ms(raw, whole_files, speed, request.target.name)
-    check_steady(request.target, raw, noise_pct(sessions))
-    rows = {k: speed.normalise(raw[k]) for k in [EMPTY_KEY, *part_files] if k in raw} | dict(known)
+    sessions = sessions_ms(measured, network_files, speed, request.target.name)
+    check_steady(request.target, measured, noise_pct(sessions))
+    rows = {key: speed.normalise(measured[key]) for key in [EMPTY_KEY, *block_files] if key in measured}
+    rows |= known
     empty_ms = rows[EMPTY_KEY].p20_ms
-    # A block cannot be cheaper than nothing.
-    prices = {p.key: max(rows[p.key].p20_ms - empty_ms, 0.05 * empty_ms) for p in parts if p.key in rows}
-    sizes = {key: len(data) for key, data in part_files.items()}
     return TableMeasurements(
-        prices, rows, medians(sessions), noise_pct(sessions), {"empty_run_ms": empty_ms}, sizes
+        # A block cannot be cheaper than nothing.
+        block_ms={
+            block.key: max(rows[block.key].p20_ms - empty_ms, 0.05 * empty_ms)
+            for block in blocks
+            if block.key in rows
+        },
+        rows=rows,
+        network_ms=medians(sessions),
+        noise_pct=noise_pct(sessions),
+        facts={"empty_run_ms": empty_ms},
+        file_bytes={key: len(data) for key, data in block_files.items()},
     )
 
 
 def with_twins(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files, and each of them again for its other sessions."""
+    """The files, and each of them again under the names of its further sessions."""
     return {**files, **{key + twin: data for twin in TWINS for key, data in files.items()}}
 
 
@@ -78,7 +93,7 @@ def sessions_ms(
     rows: Mapping[str, Mapping[str, Any]], keys: Iterable[str], speed: ReferenceSpeed, target: str
 ) -> dict[str, list[float]]:
     """The latency of each network in each of its sessions; TargetError if one was not measured."""
-    out = {}
+    sessions = {}
     for key in keys:
         names = [key, *(key + twin for twin in TWINS)]
         if any(name not in rows for name in names):
@@ -86,12 +101,12 @@ def sessions_ms(
                 f"target {target}: time ran out before the whole networks were measured "
                 f"({len(rows)} models known); give more minutes"
             )
-        out[key] = [speed.normalise(rows[name]).p20_ms for name in names]
-    return out
+        sessions[key] = [speed.normalise(rows[name]).p20_ms for name in names]
+    return sessions
 
 
 def medians(sessions: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """The middle one of the times of each network."""
+    """The median over the sessions of each network."""
     return {key: float(np.median(times)) for key, times in sessions.items()}
 
 
@@ -102,7 +117,7 @@ def noise_pct(sessions: Mapping[str, Sequence[float]]) -> float:
 
 
 def check_steady(target: Target, rows: Mapping[str, Mapping[str, Any]], noise: float) -> None:
-    """TargetError where the machine was too disturbed for prices that hang on these rows; noise: percent."""
+    """TargetError where the machine was too disturbed for a table made of these rows; noise: percent."""
     clock = str(next(iter(rows.values()))["clock"])
     flagged = float(np.mean([row["flag"] != "ok" for row in rows.values()]))
     if flagged <= UNSTABLE_ROWS and noise <= MOST_NOISE_PCT[clock]:

@@ -68,7 +68,7 @@ def export_bundle(stored: Stored) -> bytes:
             "kind": PREDICTOR if isinstance(content, LatencyPredictor) else "table",
             "target": content.target,
             "name": _own_name(content),
-            "context": {"hash": context.hash, "facts": dict(context.facts)},
+            "context": context.to_json(),
         }
         write_json(folder / MANIFEST, manifest)
         return stored_zip({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -87,9 +87,7 @@ def import_bundle(path: Path, home: Path, *, replace: bool = False) -> Stored:
         content = _load(source, path)
         folder = home / "tables" / safe_name(content.target) / content.context.hash
         _check_place(content, source, folder, replace=replace)
-        write_json(
-            folder / "context.json", {"hash": content.context.hash, "facts": dict(content.context.facts)}
-        )
+        write_json(folder / "context.json", content.context.to_json())
         level = _level_path(folder.parent, content.context)
         if LEVEL in files and not level.exists():
             write_atomic(level, files[LEVEL])

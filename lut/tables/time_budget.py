@@ -1,8 +1,8 @@
 """How the minutes of a profile are spent: exports, sessions, samples.
 
-Exports count by the CPU time of this process, so that a neighbour cannot use up the minutes before anything
-is measured; what is left is wall time for the profiler. One process works at a time, with one thread, so the
-minutes are a hard limit on CPU time, and on an idle machine on wall time.
+Exports count by the CPU time of this process, so that other processes cannot use up the minutes before
+anything is measured. What is left is wall time for the profiler. One process works at a time, with one
+thread: the minutes are a hard limit on CPU time and, on an idle machine, on wall time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from targets.errors import UsageError
 from .networks import TableBlock, TableNetwork
 
 EXPORT_SHARE = 0.4
-"""Of the time that exports may take at most; what is not exported by then is predicted."""
+"""Exports may take this share of the time; blocks that are not exported by then are estimated."""
 
 CLOSING_S, CLOSING_SHARE = 4.0, 0.1
-"""Reserved for the predictor and the files; the larger of the two, for a busy machine."""
+"""Reserved for the estimator and the files; the larger of the two, for a busy machine."""
 
 SAMPLE_S = 0.0013
 SAMPLES_WANTED = 75
-"""Time for so many samples of 1.3 ms is kept per exported block: some rows known to 1 %, and the others
-predicted, price networks better than all rows measured badly."""
+"""Time for so many samples of 1.3 ms is kept for each exported block. A few rows known to 1 %, with the
+others estimated, give better tables than all rows measured badly."""
 
 
 @dataclass
@@ -49,30 +49,33 @@ class Stopwatch:
         return self.seconds - closing_s - self.spent
 
 
-def export_wholes(wholes: Iterable[TableNetwork], watch: Stopwatch) -> dict[str, bytes]:
-    """All of them: without them there is no calibration. UsageError when the time does not suffice."""
-    out: dict[str, bytes] = {}
-    for whole in wholes:
+def export_all(networks: Iterable[TableNetwork], watch: Stopwatch) -> dict[str, bytes]:
+    """Export every network: the calibration needs them all. UsageError when the time does not suffice."""
+    files: dict[str, bytes] = {}
+    for network in networks:
         if watch.spent > EXPORT_SHARE * watch.seconds:
             raise UsageError(
-                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(out)} whole "
+                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(files)} whole "
                 f"networks for the calibration took {watch.spent:.0f} s; give more minutes"
             )
-        out[whole.key] = whole.onnx()
-    return out
+        files[network.key] = network.onnx()
+    return files
 
 
 def export_in_time(
-    parts: Iterable[TableBlock | TableNetwork],
+    items: Iterable[TableBlock | TableNetwork],
     watch: Stopwatch,
     sampled: int,
     each_s: float = SAMPLES_WANTED * SAMPLE_S,
 ) -> dict[str, bytes]:
-    """As many as can be exported and then sampled, each for `each_s`; `sampled` others are sampled anyway."""
-    out: dict[str, bytes] = {}
-    for part in parts:
-        sampling_s = (len(out) + 1 + sampled) * each_s
+    """Export as many as there is time to export and then to sample, each for `each_s` seconds.
+
+    sampled: number of other models that are sampled in the same time.
+    """
+    files: dict[str, bytes] = {}
+    for item in items:
+        sampling_s = (len(files) + 1 + sampled) * each_s
         if watch.spent > EXPORT_SHARE * watch.seconds or watch.left < sampling_s:
             break
-        out[part.key] = part.onnx()
-    return out
+        files[item.key] = item.onnx()
+    return files

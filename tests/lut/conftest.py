@@ -57,7 +57,7 @@ KINDS = [(k, e) for k in (1, 3, 5) for e in (1, 2, 3, 4, 5, 6)]
 
 
 @pytest.fixture
-def parts() -> list[TableBlock]:
+def blocks() -> list[TableBlock]:
     return [
         TableBlock(
             key(k, e),
@@ -76,17 +76,17 @@ def parts() -> list[TableBlock]:
 
 
 @pytest.fixture
-def wholes() -> list[TableNetwork]:
+def networks() -> list[TableNetwork]:
     rng = np.random.default_rng(1)
     out = []
     for i in range(24):
-        blocks = tuple(KINDS[j] for j in rng.integers(0, len(KINDS), rng.integers(3, 8)))
+        kinds = tuple(KINDS[j] for j in rng.integers(0, len(KINDS), rng.integers(3, 8)))
         out.append(
             TableNetwork(
                 f"net{i}",
-                tuple(key(*b) for b in blocks),
-                sum(macs(*b) for b in blocks),
-                lambda blocks=blocks: chain_onnx(blocks),
+                tuple(key(*kind) for kind in kinds),
+                sum(macs(*kind) for kind in kinds),
+                lambda kinds=kinds: chain_onnx(kinds),
             )
         )
     return out
@@ -98,9 +98,9 @@ class Device:
     The reference takes 50 us. `slower` slows down everything. `known`: which keys get a row.
     """
 
-    def __init__(self, parts: list[TableBlock], wholes: list[TableNetwork]) -> None:
-        self.alone_ms = {p.key: 0.003 + 1e-8 * p.macs * p.features["kernel"] for p in parts}
-        self.networks = {w.key: w.parts for w in wholes}
+    def __init__(self, blocks: list[TableBlock], networks: list[TableNetwork]) -> None:
+        self.cost_ms = {p.key: 0.003 + 1e-8 * p.macs * p.features["kernel"] for p in blocks}
+        self.networks = {w.key: w.blocks for w in networks}
         self.asked: list[list[str]] = []
         self.known: Callable[[str], bool] = lambda key: True
         self.slower = 1.0
@@ -108,9 +108,9 @@ class Device:
     def true_ms(self, name: str) -> float:
         if name == EMPTY_KEY:
             return 0.004
-        if name in self.alone_ms:
-            return 0.004 + self.alone_ms[name]
-        return 0.005 + 1.2 * sum(self.alone_ms[k] for k in self.networks[name.split("#")[0]])
+        if name in self.cost_ms:
+            return 0.004 + self.cost_ms[name]
+        return 0.005 + 1.2 * sum(self.cost_ms[k] for k in self.networks[name.split("#")[0]])
 
     def run_job(self, target: Any, models: Mapping[str, bytes], *rest: Any, **more: Any) -> dict[str, Any]:
         self.asked.append(list(models))
@@ -155,8 +155,8 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 
 
 @pytest.fixture
-def device(parts: list[TableBlock], wholes: list[TableNetwork], monkeypatch: pytest.MonkeyPatch) -> Device:
-    made = Device(parts, wholes)
+def device(blocks: list[TableBlock], networks: list[TableNetwork], monkeypatch: pytest.MonkeyPatch) -> Device:
+    made = Device(blocks, networks)
     monkeypatch.setattr(lut.tables.block_level, "run_job", made.run_job)
     monkeypatch.setattr(lut.measure_files, "run_job", made.run_job)
     return made

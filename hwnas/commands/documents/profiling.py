@@ -83,7 +83,7 @@ def bench(
     context = device_context(target, "")
     return {
         "target": target.described,
-        "context": {"hash": context.hash, "facts": dict(context.facts)},
+        "context": context.to_json(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
     }

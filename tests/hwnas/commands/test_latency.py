@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Path:
         target="host",
         context=Context(FACTS),
         blocks=BlockCosts({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
-        line=Calibration(0.1, 1.2, 0.0, 0.0),
+        calibration=Calibration(0.1, 1.2, 0.0, 0.0),
         errors={"mape_pct": 2.5},
         margin=0.04,
         measured_rows={"a": row},

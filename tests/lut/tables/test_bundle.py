@@ -80,10 +80,10 @@ def test_only_rows_of_its_own_travel(stored: Stored, tmp_path: Path) -> None:
     assert b"foreign" not in export_bundle(stored)
 
 
-def test_a_search_finds_what_was_imported(tmp_path: Path, device: Any, parts: Any, wholes: Any) -> None:
+def test_a_search_finds_what_was_imported(tmp_path: Path, device: Any, blocks: Any, networks: Any) -> None:
     def table(home: Path) -> SpaceTable:
         more = {"minutes": 0.5, "exporter": "helper", "seed": 0, "log": str}
-        return lut.space_table(HOST, "toy", parts, wholes, home=home, **more)
+        return lut.space_table(HOST, "toy", blocks, networks, home=home, **more)
 
     first = table(tmp_path / "from")
     found = Stored(first, tables_folder(tmp_path / "from", HOST) / first.context.hash)
@@ -118,14 +118,14 @@ def refused(path: Path, home: Path, says: str | None = None) -> None:
 
 
 def test_a_changed_byte_anywhere_and_every_torn_file(stored: Stored, tmp_path: Path) -> None:
-    whole, home = export_bundle(stored), tmp_path / "to"
-    for place in np.linspace(0, len(whole) - 1, 60).astype(int):
-        raw = bytearray(whole)
+    network, home = export_bundle(stored), tmp_path / "to"
+    for place in np.linspace(0, len(network) - 1, 60).astype(int):
+        raw = bytearray(network)
         raw[place] ^= 1
         refused(write(tmp_path, bytes(raw)), home)
-        refused(write(tmp_path, whole[:place]), home)
-    refused(write(tmp_path, whole + b"x"), home)
-    refused(write(tmp_path, b"x" + whole), home)
+        refused(write(tmp_path, network[:place]), home)
+    refused(write(tmp_path, network + b"x"), home)
+    refused(write(tmp_path, b"x" + network), home)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "C:x", "x" * 200, "UPPER"])
