@@ -1,7 +1,9 @@
-"""What *was* measured: latency tables, scikit-learn predictors, calibration and their files.
+"""What was measured on devices, and what is predicted from it.
 
-Networks arrive as keys and ONNX bytes (`Part`, `Whole`), so no torch is needed here. How a network is
-timed lives in `profilers`, what a device is in `targets`, what is searched in `hwnas`.
+`devices` runs jobs and returns rows, `tables` keeps what the blocks of a search space cost, `predictor`
+predicts any ONNX file. `measure_files` measures ONNX files as they are. Networks arrive as keys and ONNX
+bytes, so no torch is needed here. How a network is timed lives in `profilers`, what a device is in
+`targets`, what is searched in `hwnas`.
 """
 
 from lut.devices.measurement import Measurement

@@ -1,4 +1,4 @@
-"""Run profiler jobs on a target, and give their times at the fixed speed of the context's reference."""
+"""The device of a target: its context, and jobs that run there."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from targets import Context, Target, make_context
 
 from .android import AndroidDevice
 from .callbacks import LogCallback, ProgressCallback
-from .conditions import company, read_conditions, slowdown
+from .conditions import other_load, read_conditions, slowdown
 from .job_folder import job_folder
 from .python_device import PythonDevice
 from .reference_networks import REFERENCE_VERSION, reference_onnx
 
 
 def device_context(target: Target, exporter: str) -> Context:
-    """The context of measurements that are made now; exporter '' leaves open who made the files."""
+    """The context of measurements made now; an `exporter` of '' leaves open who made the files."""
     return make_context(target, {**device_facts(target), "reference": REFERENCE_VERSION}, exporter)
 
 
 @functools.cache
 def device_facts(target: Target) -> Mapping[str, Any]:
-    """What the target itself says that it is; asked once per process."""
+    """The facts of the device itself; asked once per process."""
     if target.reach.transport == "local" and target.reach.python in ("", sys.executable):
-        from profilers.facts import device_facts as own_facts
+        from profilers.facts import device_facts as local_facts
 
-        return own_facts()  # what this very interpreter would answer, without starting it once more
+        return local_facts()  # what a new process of this interpreter would answer
     return open_device(target, _nothing).facts()
 
 
 def open_device(target: Target, log: LogCallback) -> PythonDevice | AndroidDevice:
-    """The device of a target, by the way it is reached."""
+    """The device of a target, by its transport."""
     return AndroidDevice(target, log) if target.reach.transport == "adb" else PythonDevice(target, log)
 
 
 def tables_folder(home: Path, target: Target) -> Path:
-    """Where everything that was measured on the target lies."""
+    """The folder of everything that was measured on the target."""
     return home / "tables" / target.folder
 
 
@@ -56,12 +56,12 @@ def run_job(
     folder: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Rows of latency by key, settled; keys for which the time did not suffice are absent.
+    """Measure latencies: one row per key, its passes settled; keys that there was no time for are absent.
 
-    folder: kept, and gone on with where it already holds rows; None: one that is removed when all is well.
+    Parameters as for `run_rows`.
     """
-    found = settle(run_rows(target, models, timing, log, folder=folder, progress=progress))
-    rows = {row["key"]: row for row in found}
+    settled = settle(run_rows(target, models, timing, log, folder=folder, progress=progress))
+    rows = {row["key"]: row for row in settled}
     unstable = sum(row["flag"] != "ok" for row in rows.values())
     if unstable:
         log(f"{unstable} of {len(rows)} measurements are unstable: the machine is disturbed")
@@ -78,10 +78,17 @@ def run_rows(
     folder: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of a job as the target measured them, of all kinds asked for and of every pass, unsettled.
+    """Run a job: its rows as the target measured them, one per model, kind and pass.
 
-    `conditions` of each: frequency, governor and heat at the start and end of each run, where it tells them.
-    kinds: what to measure of a model, its latency where it is not named. folder: as for run_job.
+    Each row has `conditions`: frequency, governor and heat at the start and end of each run, where the device
+    reports them.
+
+    target: the device.
+    models: ONNX bytes by key.
+    timing: how long and how exactly to measure.
+    log, progress: told of disturbances, and of every new row.
+    kinds: what to measure of a model; its latency where it is not named.
+    folder: of the job; it is kept, and a job in it goes on. None for one that is removed when all went well.
     """
     facts = {} if target.reach.transport == "local" else device_facts(target)
     with job_folder(target, models, timing, kinds, facts) if folder is None else nullcontext(folder) as place:
@@ -94,7 +101,7 @@ def run_rows(
         if slower:
             log(f"target {target.name}: {slower}; cool it, or measure for a shorter time")
         rows = [{**row, "conditions": conditions} for row in read_rows(job.rows_path)]
-        if busy := company(rows):
+        if busy := other_load(rows):
             log(f"target {target.name}: {busy}")
         return rows
 

@@ -43,7 +43,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runner.chmod(0o755)
     (runner.parent / "libonnxruntime.so").write_text("library")
     program(home / "bin" / "getprop", '#!/bin/sh\necho "a $1"\n')
-    monkeypatch.setattr("lut.devices.android.ROUNDS", ROUNDS)
+    monkeypatch.setattr("lut.devices.android_calls.ROUNDS", ROUNDS)
     monkeypatch.setenv("FAKE_DEVICE", str(home))
     monkeypatch.setenv("PATH", f"{tmp_path / 'host'}{os.pathsep}{os.environ['PATH']}")
     return home
