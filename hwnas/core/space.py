@@ -1,36 +1,22 @@
 """A search space is a list of choices; sampling, variation and encoding all derive from it.
 
-`Space` needs nothing else, so a table of known results is one too. `NetworkSpace` adds the
-networks: which blocks an architecture is made of, how it is built, and its supernet.
+`Space` needs nothing else, so a table of known results is one too. `NetworkSpace` adds the networks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import UsageError, did_you_mean
-from targets.files import safe_name
 
 from .choice import Arch, Choice
 from .node import check_nodes, nodes_of
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from hwnas.networks.blocks import Priced
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.mobile import Supernet
 
 
 class Space:
@@ -188,107 +174,3 @@ class Space:
             known = did_you_mean(name, choice.options)
             raise UsageError(f"space {self.name}, choice {choice.name}: unknown option {name!r}; {known}")
         return choice.options.index(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What the search network and the deployed network may differ in.
-
-    cells, channels: of cell spaces; channels are those of the first cells. affine: whether the norms inside
-    the cells learn scale and shift; the search network's do not.
-    """
-
-    image_size: int
-    in_channels: int
-    n_classes: int
-    width_mult: float = 1.0
-    cells: int = 0
-    channels: int = 0
-    affine: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One place of the network, ruled by up to three choices.
-
-    choices: indices into `space.choices`. keys: the key of the block that stands there, per
-    combination of their options (object array, one axis per choice); None where nothing stands.
-    Every cost of the space is a table of this shape. held_bytes: fp32 activations of one image that
-    others need later and that therefore live while the block runs.
-    """
-
-    choices: tuple[int, ...]
-    keys: NDArray[np.object_]
-    held_bytes: int = 0
-
-
-class NetworkSpace(Space, ABC):
-    """A space whose architectures are networks, made of blocks at positions."""
-
-    scale: Scale
-    """Of the network that is deployed, and priced."""
-    positions: tuple[Position, ...]
-    _specs: Mapping[str, Priced]
-    _file: str | None
-    """The TOML file that defines it; None where it comes with the package."""
-
-    @property
-    def search_scale(self) -> Scale:
-        """Of the network that is searched."""
-        return self.scale
-
-    @property
-    @abstractmethod
-    def dimensions(self) -> tuple[str, dict[str, float]]:
-        """What its networks measure besides the image: in the name of the space, and for `load_space`."""
-
-    @cached_property
-    def space_id(self) -> str:
-        """`mobile-32px-w0.5-c3-n10-<hash of every block>`: what a latency table is filed under."""
-        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
-        s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
-
-    def spec(self) -> dict[str, Any]:
-        """The JSON from which `load_space(**spec)` makes this space again."""
-        s = self.scale
-        return {
-            "name": self._file or self.name,
-            "image_size": s.image_size,
-            "in_channels": s.in_channels,
-            "n_classes": s.n_classes,
-            **self.dimensions[1],
-        }
-
-    def blocks(self) -> Mapping[str, Priced]:
-        """Every distinct block of the space by key, stem and head included."""
-        return dict(self._specs)
-
-    @abstractmethod
-    def describe(self, arch: Arch) -> list[dict[str, Any]]:
-        """The blocks of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
-
-    @abstractmethod
-    def build(self, arch: Arch, scale: Scale | None = None) -> nn.Module:
-        """The network at `scale` (None: as deployed): images (b, c, h, w) to logits (b, n_classes)."""
-
-    @abstractmethod
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
-        """The network that holds the shared weights of all architectures, at `scale` (None: search_scale).
-
-        wrappers: what its edges are wrapped in (`networks.wrappers`).
-        """
-
-    @abstractmethod
-    def prefixes(self, arch: Arch) -> tuple[str, ...]:
-        """Per block of `parts(arch)`: what the names of its nodes, and of no other's, begin with in its file.
-
-        The exporter names a node by the path of its module in `build(arch)`.
-        """
-
-    def parts(self, arch: Arch) -> tuple[str, ...]:
-        """The keys of the blocks that make up `arch`, in order, with repetition."""
-        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
-        return tuple(k for k in keys if k is not None)

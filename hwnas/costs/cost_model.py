@@ -20,11 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.core.block import Block
 from hwnas.core.budget import METRICS
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.core.space import NetworkSpace
-from hwnas.networks.blocks import Priced
+from hwnas.core.network_space import NetworkSpace
 
 from .eliminate import eliminate
 
@@ -60,7 +60,7 @@ class LatencySource(Protocol):
 FILE_BASE_BYTES = 600
 """Bytes of an exported file without any block: header, opset, inputs, outputs."""
 
-PAPER: Mapping[str, tuple[Callable[[Priced], float], float]] = {
+PAPER: Mapping[str, tuple[Callable[[Block], float], float]] = {
     "macs": (lambda b: float(b.macs), 0.0),
     "params": (lambda b: float(b.params), 0.0),
     "size_mb": (lambda b: b.file_bytes / 1e6, FILE_BASE_BYTES / 1e6),

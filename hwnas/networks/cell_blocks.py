@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hwnas.core.choice import NONE
 from targets.errors import UsageError
 
-from .blocks import NODE_BYTES, Conv
-
-if TYPE_CHECKING:
-    from torch import nn
+from .conv import NODE_BYTES, Conv
 
 KINDS = ("sep", "dil", "nor", "max", "avg", "skip", NONE)
 _CONV = re.compile(r"(?P<kind>sep|dil|nor)_conv_(?P<k>[1357])x(?P=k)")
@@ -47,7 +43,7 @@ class CellOp:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CellStep:
     """One tensor that a block writes: elements for one image, and the convolution that writes it.
 
     joint: it is written into the memory of the step before.
@@ -74,7 +70,7 @@ class CellBlock:
     stride: int = 1
     kernel: int = 1
     n_classes: int = 0
-    steps: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+    steps: tuple[CellStep, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(_STEPS[self.kind](self)))
@@ -150,69 +146,60 @@ class CellBlock:
         }
         return {name: float(value) for name, value in values.items()}
 
-    def module(self, *, affine: bool = True, pool_norm: bool = False) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`.
 
-        affine: whether its norms learn scale and shift. pool_norm: a norm follows a pooling.
-        """
-        from . import cell_layers
-
-        return cell_layers.make(self, affine, pool_norm)
-
-
-def _stem(b: CellBlock) -> list[Step]:
+def _stem(b: CellBlock) -> list[CellStep]:
     conv = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
     return [_out(conv)]
 
 
-def _normal(b: CellBlock) -> list[Step]:
+def _normal(b: CellBlock) -> list[CellStep]:
     return [_relu(b.c_in, b.size), _out(Conv(b.c_in, b.c_out, b.kernel, 1, b.size_out))]
 
 
-def _separable(b: CellBlock) -> list[Step]:
+def _separable(b: CellBlock) -> list[CellStep]:
     """ReLU, depthwise, pointwise, norm."""
     depthwise = Conv(b.c_in, b.c_in, b.kernel, b.c_in, b.size_out, bare=True)
     return [_relu(b.c_in, b.size), _out(depthwise), _out(Conv(b.c_in, b.c_out, 1, 1, b.size_out))]
 
 
-def _twice(b: CellBlock) -> list[Step]:
+def _twice(b: CellBlock) -> list[CellStep]:
     again = CellBlock("dil", b.c_out, b.c_out, b.size_out, 1, b.kernel)
     relu, *convs = _separable(again)
-    return [*_separable(b), Step(relu.elements, joint=True), *convs]
+    return [*_separable(b), CellStep(relu.elements, joint=True), *convs]
 
 
-def _pool(b: CellBlock) -> list[Step]:
-    return [Step(b.c_out * b.size_out**2)]
+def _pool(b: CellBlock) -> list[CellStep]:
+    return [CellStep(b.c_out * b.size_out**2)]
 
 
-def _reduce(b: CellBlock) -> list[Step]:
+def _reduce(b: CellBlock) -> list[CellStep]:
     half = Conv(b.c_in, b.c_out // 2, 1, 1, b.size_out)
     whole = b.c_out * b.size_out**2
-    return [_relu(b.c_in, b.size), _out(half), _out(half), Step(whole)]
+    return [_relu(b.c_in, b.size), _out(half), _out(half), CellStep(whole)]
 
 
-def _residual(b: CellBlock) -> list[Step]:
+def _residual(b: CellBlock) -> list[CellStep]:
     first = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
     second = Conv(b.c_out, b.c_out, 3, 1, b.size_out)
     shortcut = Conv(b.c_in, b.c_out, 1, 1, b.size_out, bare=True)
-    pooled = Step(b.c_in * b.size_out**2)
-    main = [_relu(b.c_in, b.size), _out(first), Step(_out(first).elements, joint=True), _out(second)]
-    return [*main, pooled, _out(shortcut), Step(_out(shortcut).elements, joint=True)]
+    pooled = CellStep(b.c_in * b.size_out**2)
+    main = [_relu(b.c_in, b.size), _out(first), CellStep(_out(first).elements, joint=True), _out(second)]
+    return [*main, pooled, _out(shortcut), CellStep(_out(shortcut).elements, joint=True)]
 
 
-def _head(b: CellBlock) -> list[Step]:
+def _head(b: CellBlock) -> list[CellStep]:
     linear = Conv(b.c_in, b.n_classes, 1, 1, 1, batch_norm=False)
-    return [Step(b.c_in), Step(b.c_in, joint=True), _out(linear)]
+    return [CellStep(b.c_in), CellStep(b.c_in, joint=True), _out(linear)]
 
 
-def _head_norm(b: CellBlock) -> list[Step]:
+def _head_norm(b: CellBlock) -> list[CellStep]:
     plane = b.c_in * b.size**2
-    return [Step(plane), Step(plane, joint=True), *_head(b)]
+    return [CellStep(plane), CellStep(plane, joint=True), *_head(b)]
 
 
-def _macro(b: CellBlock) -> list[Step]:
+def _macro(b: CellBlock) -> list[CellStep]:
     first = _out(Conv(b.c_in, b.c_out, 1, 1, b.size))
-    relu = Step(first.elements, joint=True)
+    relu = CellStep(first.elements, joint=True)
     after = CellBlock(
         b.kind.removeprefix("macro-").replace("conv", "nor"), b.c_out, b.c_out, b.size, 1, b.kernel
     )
@@ -222,16 +209,16 @@ def _macro(b: CellBlock) -> list[Step]:
     return [first, relu, *steps[1:], relu]
 
 
-def _norm(b: CellBlock) -> list[Step]:
-    return [Step(b.c_in * b.size**2)]
+def _norm(b: CellBlock) -> list[CellStep]:
+    return [CellStep(b.c_in * b.size**2)]
 
 
-def _relu(channels: int, size: int) -> Step:
-    return Step(channels * size**2)
+def _relu(channels: int, size: int) -> CellStep:
+    return CellStep(channels * size**2)
 
 
-def _out(conv: Conv) -> Step:
-    return Step(conv.c_out * conv.size_out**2, conv)
+def _out(conv: Conv) -> CellStep:
+    return CellStep(conv.c_out * conv.size_out**2, conv)
 
 
 _LONE_NORM = ("head-norm", "norm")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.core.choice import NONE
-from hwnas.core.space import NetworkSpace, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
 
 from .cells import CellSpace

@@ -9,18 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Position, Scale
 from hwnas.networks.cell_blocks import CellBlock, CellOp
+from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
-
-if TYPE_CHECKING:
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.cell import CellSupernet
 
 
 def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int) -> list[Choice]:
@@ -50,7 +47,7 @@ class CellSpace(NetworkSpace):
         self.scale, self._search, self._file = scale, search, file
         self.ops = tuple(CellOp.parse(o) for o in operations)
         super().__init__(name, [c for k in kinds for c in edge_choices(k, wiring, operations, keep)])
-        self._specs: dict[str, CellBlock] = {}
+        self._blocks: dict[str, CellBlock] = {}
         self.positions = tuple(self._positions())
 
     @abstractmethod
@@ -74,7 +71,7 @@ class CellSpace(NetworkSpace):
         return f"{s.cells}x{s.channels}", {"cells": s.cells, "channels": s.channels}
 
     def _add(self, block: CellBlock) -> str:
-        self._specs[block.key] = block
+        self._blocks[block.key] = block
         return block.key
 
     def _fixed(self, block: CellBlock, held_bytes: int = 0) -> Position:
@@ -116,9 +113,8 @@ class CellSpace(NetworkSpace):
     def build(self, arch: Arch, scale: Scale | None = None) -> CellNetwork:
         """The network of `arch`, as deployed or at another scale."""
         scale = self.scale if scale is None else scale
-        make: Any = partial(
-            CellBlock.module, affine=scale.affine, pool_norm=self.pool_norm and not scale.affine
-        )
+        pool_norm = self.pool_norm and not scale.affine
+        make = partial(cell_module, affine=scale.affine, pool_norm=pool_norm)
         return CellNetwork(self.plans(scale), make, self.operations_of(arch))
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
@@ -133,15 +129,9 @@ class CellSpace(NetworkSpace):
             out += [f"/pieces.{i}/{name}" for name in own]
         return tuple(out)
 
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
-        """Fresh shared weights for all architectures, its edges wrapped."""
-        from hwnas.supernets.cell import CellSupernet
-
-        return CellSupernet(self, self.search_scale if scale is None else scale, wrappers)
-
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
-        return [describe_block(self._specs[key], i) for i, key in enumerate(self.parts(arch))]
+        return [describe_block(self._blocks[key], i) for i, key in enumerate(self.block_keys(arch))]
 
 
 def describe_block(block: CellBlock, i: int) -> dict[str, Any]:

@@ -14,21 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.space import NetworkSpace, Position, Scale
-from hwnas.networks import layers
-from hwnas.networks.blocks import BlockSpec, Operation
+from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.networks.mobile_blocks import MobileBlock, Operation
+from hwnas.networks.mobile_layers import MobileNetwork, mobile_module
 from targets.errors import UsageError
 
 from .definition import different_names, known, need, positive
-
-if TYPE_CHECKING:
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.mobile import Supernet
 
 SKIP = "skip"
 _PLAIN = Operation("none")
@@ -71,7 +67,7 @@ def scaled_channels(channels: int, width_mult: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class MobileStage:
     """A stage at the scale of the space. `layers[i]` is the choice index of layer i."""
 
     width_choice: int
@@ -96,7 +92,7 @@ class MobileSpace(NetworkSpace):
         self.operations = {
             name: Operation.parse(name) for c in choices for name in c.options if "." in c.name
         }
-        self._specs: dict[str, BlockSpec] = {}
+        self._blocks: dict[str, MobileBlock] = {}
         self.positions = tuple(self._positions())
 
     @property
@@ -131,22 +127,22 @@ class MobileSpace(NetworkSpace):
             "expand": len({o.expand for o in alike if o.expand > own.expand}),
         }
 
-    def blocks(self) -> Mapping[str, BlockSpec]:
+    def blocks(self) -> Mapping[str, MobileBlock]:
         """Every distinct block by key."""
-        return self._specs
+        return self._blocks
 
-    def _add(self, spec: BlockSpec) -> str:
-        self._specs[spec.key] = spec
+    def _add(self, spec: MobileBlock) -> str:
+        self._blocks[spec.key] = spec
         return spec.key
 
-    def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> BlockSpec:
+    def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> MobileBlock:
         """The block that the operation named `op` stands for at these shapes."""
         operation = self.operations[op]
-        return BlockSpec(operation.kind, operation, c_in, c_out, size, stride, residual)
+        return MobileBlock(operation.kind, operation, c_in, c_out, size, stride, residual)
 
     def _positions(self) -> list[Position]:
         s = self.scale
-        stem = BlockSpec(
+        stem = MobileBlock(
             "stem", _PLAIN, s.in_channels, self.stem_channels, s.image_size, self.definition.stem_stride
         )
         out = [Position((), np.array(self._add(stem), dtype=object))]
@@ -175,31 +171,23 @@ class MobileSpace(NetworkSpace):
             before, previous, size = stage.widths, stage.width_choice, size_out
         head = np.empty(len(before), dtype=object)
         for i, width in enumerate(before):
-            spec = BlockSpec("head", _PLAIN, width, self.head_channels, size, 1, n_classes=s.n_classes)
+            spec = MobileBlock("head", _PLAIN, width, self.head_channels, size, 1, n_classes=s.n_classes)
             head[i] = self._add(spec)
         out.append(Position((self.stages[-1].width_choice,), head))
         return out
 
-    def build(self, arch: Arch, scale: Scale | None = None) -> layers.Network:
+    def build(self, arch: Arch, scale: Scale | None = None) -> MobileNetwork:
         """The deployed network of `arch`, which is also the one that is searched."""
-        self._refuse(scale)
-        modules = [self._specs[key].module() for key in self.parts(arch)]
-        return layers.Network(modules[0], modules[1:-1], modules[-1])
+        self.check_scale(scale)
+        modules = [mobile_module(self._blocks[key]) for key in self.block_keys(arch)]
+        return MobileNetwork(modules[0], modules[1:-1], modules[-1])
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Stem, blocks in a row, head."""
-        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.parts(arch)) - 2)), "/head/")
+        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.block_keys(arch)) - 2)), "/head/")
 
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
-        """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
-        from hwnas.supernets.mobile import MobileSupernet
-
-        self._refuse(scale)
-        if wrappers:
-            raise UsageError(f"space {self.name} has no edges that {type(wrappers[0]).__name__} could wrap")
-        return MobileSupernet(self)
-
-    def _refuse(self, scale: Scale | None) -> None:
+    def check_scale(self, scale: Scale | None) -> None:
+        """UsageError for a `scale` other than that of the space."""
         if scale not in (None, self.scale):
             raise UsageError(
                 f"space {self.name} is searched at the scale it is deployed at; leave out cells and channels"
@@ -208,8 +196,8 @@ class MobileSpace(NetworkSpace):
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
         rows = []
-        for i, key in enumerate(self.parts(arch)):
-            s = self._specs[key]
+        for i, key in enumerate(self.block_keys(arch)):
+            s = self._blocks[key]
             after = [s.n_classes, 1, 1] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
             rows.append(
                 {
@@ -230,13 +218,13 @@ class MobileSpace(NetworkSpace):
         return rows
 
 
-def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ...], list[Choice]]:
+def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[MobileStage, ...], list[Choice]]:
     downs = n_down(scale.image_size)
     depth_share, size, left = downs / 5, scale.image_size, downs
     if definition.stem_stride == 2:
         size, left = -(-size // 2), left - 1
     choices: list[Choice] = []
-    stages: list[Stage] = []
+    stages: list[MobileStage] = []
     for number, stage in enumerate(definition.stages, 1):
         stride = 2 if stage.stride == 2 and left > 0 else 1
         left -= stride - 1
@@ -249,7 +237,7 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
             options = operations if i == 0 else (*operations, SKIP)
             choices.append(Choice(f"stage{number}.{i}", options))
         layer_choices = tuple(range(width_choice + 1, len(choices)))
-        stages.append(Stage(width_choice, widths, size, stride, layer_choices))
+        stages.append(MobileStage(width_choice, widths, size, stride, layer_choices))
         size = -(-size // stride)
     return tuple(stages), choices
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +18,15 @@ from torch.nn import functional as F
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.networks.cell_blocks import CellBlock
+from hwnas.core.network_space import Scale
+from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import Cell, CellPlan, Pieces, bring
 from hwnas.networks.wrappers import Partial, Wrapper, Wrapping
+from hwnas.spaces.cells import CellSpace
 
 from .cell_edges import EdgeMix, Edges
-from .mobile import Supernet, use_batch_statistics
 from .stacks import Reduce
-
-if TYPE_CHECKING:
-    from hwnas.core.space import Scale
-    from hwnas.spaces.cells import CellSpace
-
+from .supernet import Supernet, copy_parameters, make, use_batch_statistics
 
 _COMPILATIONS = 8
 """Of one cell: with and without gradients of weights, mix and inputs."""
@@ -54,7 +51,7 @@ class MixedCell(nn.Module):
         self.plan, self.wrapping = plan, wrapping
         Partial(wrapping.partial).check(plan.c)
         self.c = plan.c // wrapping.partial
-        self.before = nn.ModuleList(b.module(affine=affine) for b in plan.before)
+        self.before = nn.ModuleList(cell_module(b, affine=affine) for b in plan.before)
         self.edges = nn.ModuleList()
         self.targets: list[tuple[int, ...]] = []
         self.choices: list[list[int]] = []
@@ -119,7 +116,7 @@ class CellSupernet(Pieces, Supernet):
         wrapping = Wrapping().having(wrappers)
         super().__init__(
             space.plans(scale),
-            CellBlock.module,
+            cell_module,
             lambda plan: MixedCell(plan, space, scale.affine, wrapping),
         )
         self.space, self.scale, self.wrapping = space, scale, wrapping
@@ -191,10 +188,10 @@ class CellSupernet(Pieces, Supernet):
             net = self.space.build(arch, self.scale)
         for mine, shared in zip(net.pieces, self.pieces, strict=True):
             if isinstance(mine, Cell) and isinstance(shared, MixedCell):
-                _copy_state(mine.before, shared.before)
+                copy_parameters(mine.before, shared.before)
                 _copy_edges(mine, shared, self.space, arch)
             else:
-                _copy_state(mine, shared)
+                copy_parameters(mine, shared)
         return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
@@ -219,11 +216,6 @@ def edge_mixes(cell: MixedCell, mix: Mix, dtype: torch.dtype) -> list[EdgeMix]:
         )
         for choices in cell.choices
     ]
-
-
-def _copy_state(to: nn.Module, shared: nn.Module) -> None:
-    for mine, theirs in zip(to.parameters(), shared.parameters(), strict=True):
-        mine.copy_(theirs)
 
 
 def _copy_edges(to: Cell, shared: MixedCell, space: CellSpace, arch: Arch) -> None:
@@ -259,3 +251,9 @@ def _tensors(stack: nn.Module, target: int, n: int) -> list[Tensor]:
         if f"{name}{tail}" in own
     ]
     return found
+
+
+@make.register
+def make_cells(space: CellSpace, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
+    """The supernet of `space`, its edges wrapped."""
+    return CellSupernet(space, space.search_scale if scale is None else scale, wrappers)

@@ -17,8 +17,7 @@ runs at the widest one, each channel scaled by the sum of the weights of the wid
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,34 +25,15 @@ from torch import Tensor, nn
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.networks import layers
-from hwnas.networks.blocks import BlockSpec, Operation, squeeze_channels
+from hwnas.core.network_space import Scale
 from hwnas.networks.depthwise import depthwise_conv2d
+from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
+from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
+from hwnas.networks.wrappers import Wrapper
+from hwnas.spaces.mobile import MobileSpace
 
 from .importance import sort_middle
-
-if TYPE_CHECKING:
-    from hwnas.spaces.mobile import MobileSpace
-
-
-class Supernet(nn.Module, ABC):
-    """What searches and evaluators need: shared weights that run a mix and give a network."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """Images (b, c, h, w) to logits (b, n_classes)."""
-
-    @abstractmethod
-    def extract(self, arch: Arch) -> nn.Module:
-        """The deployed network of `arch` with a copy of the shared weights."""
-
-
-def use_batch_statistics(net: nn.Module) -> None:
-    """Let every norm of `net` use the statistics of the batch, and keep none."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False
-            module.running_mean = module.running_var = module.num_batches_tracked = None
+from .supernet import Supernet, copy_parameters, make, refuse_wrappers, use_batch_statistics
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -157,7 +137,7 @@ class SharedBlock(nn.Module):
         z = F.relu(F.conv2d(z, self.reduce[:narrow, :mid], self.reduce_bias[:narrow]))
         return F.hardsigmoid(F.conv2d(z, self.restore[:mid, :narrow], self.restore_bias[:mid]))
 
-    def copy_to(self, block: layers.Block, spec: BlockSpec) -> None:
+    def copy_to(self, block: MBConv, spec: MobileBlock) -> None:
         """Write the shared weights of `spec` into the deployed block."""
         op, mid = spec.op, spec.c_in * spec.op.expand
         if op.kind == "fused":
@@ -167,7 +147,7 @@ class SharedBlock(nn.Module):
                 _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
             _copy(block.depthwise, _centre(self.depthwise, op.kernel)[:mid], self.depthwise_norm)
         _copy(block.project, self.project[: spec.c_out, :mid], self.project_norm)
-        if isinstance(block.squeeze, layers.SqueezeExcite):
+        if isinstance(block.squeeze, SqueezeExcite):
             narrow = squeeze_channels(mid)
             block.squeeze.reduce.weight.copy_(self.reduce[:narrow, :mid])
             block.squeeze.expand.weight.copy_(self.restore[:mid, :narrow])
@@ -228,7 +208,7 @@ class MobileSupernet(Supernet):
         """Fresh weights from torch's global generator."""
         super().__init__()
         self.space = space
-        self.stem = layers.ConvBN(space.scale.in_channels, space.stem_channels, 3, stride=2, act="hs")
+        self.stem = ConvBN(space.scale.in_channels, space.stem_channels, 3, stride=2, act="hs")
         stem_conv = self.stem.get_submodule("0")
         if isinstance(stem_conv, nn.Conv2d):
             stem_conv.stride = (space.definition.stem_stride,) * 2
@@ -243,7 +223,7 @@ class MobileSupernet(Supernet):
                 mixed.append(MixedLayer(names, space, c_in, widest, stride, residual=i > 0))
             self.stages.append(mixed)
             before = widest
-        self.head = layers.Head(before, space.head_channels, space.scale.n_classes)
+        self.head = MobileHead(before, space.head_channels, space.scale.n_classes)
         use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
@@ -266,34 +246,29 @@ class MobileSupernet(Supernet):
                 sort_middle(module)
 
     @torch.no_grad()
-    def extract(self, arch: Arch) -> layers.Network:
+    def extract(self, arch: Arch) -> MobileNetwork:
         """The deployed network of `arch` with a copy of the shared weights; BN statistics are fresh."""
         with torch.random.fork_rng(devices=[]):
             net = self.space.build(arch)
         specs = self.space.blocks()
-        parts = self.space.parts(arch)
-        _copy_plain(net.stem, self.stem)
+        parts = self.space.block_keys(arch)
+        copy_parameters(net.stem, self.stem)
         i = 0
         for stage, mixed in zip(self.space.stages, self.stages, strict=True):
             for layer, choice in zip(mixed.children(), stage.layers, strict=True):
                 if self.space.choices[choice].options[arch[choice]] != "skip":
                     block = net.blocks[i]
                     i += 1
-                    if isinstance(block, layers.Block) and isinstance(layer, MixedLayer):
+                    if isinstance(block, MBConv) and isinstance(layer, MixedLayer):
                         layer.block.copy_to(block, specs[parts[i]])
         head = net.head
-        if isinstance(head, layers.Head):
+        if isinstance(head, MobileHead):
             conv, shared = head.conv.get_submodule("0"), self.head.conv.get_submodule("0")
             if isinstance(conv, nn.Conv2d) and isinstance(shared, nn.Conv2d):
                 conv.weight.copy_(shared.weight[:, : conv.in_channels])
-            _copy_plain(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
-            _copy_plain(head.classify, self.head.classify)
+            copy_parameters(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
+            copy_parameters(head.classify, self.head.classify)
         return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
-
-
-def _copy_plain(to: nn.Module, shared: nn.Module) -> None:
-    for mine, theirs in zip(to.parameters(), shared.parameters(), strict=True):
-        mine.copy_(theirs)
 
 
 def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[int, Tensor | None]:
@@ -306,3 +281,11 @@ def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[i
     for k in running:
         owners[k, : widths[k]] = 1
     return width, (mix.probs[choice] @ owners)[:, None, None]
+
+
+@make.register
+def make_mobile(space: MobileSpace, scale: Scale | None = None, *wrappers: Wrapper) -> MobileSupernet:
+    """The supernet of `space`. Its layers are no edges, so nothing wraps them."""
+    space.check_scale(scale)
+    refuse_wrappers(space, wrappers)
+    return MobileSupernet(space)

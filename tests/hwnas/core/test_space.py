@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.core.choice import Choice
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.network_space import NetworkSpace
+from hwnas.core.space import Space
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 
@@ -47,7 +48,7 @@ def test_canonical_is_the_same_network(arch: tuple[int, ...]) -> None:
     moved[layers[0]] = skip
     if len(layers) > 1:
         moved[layers[-1]] = 0
-    assert MOBILE.parts(tuple(moved)) == MOBILE.parts(MOBILE.canonical(tuple(moved)))
+    assert MOBILE.block_keys(tuple(moved)) == MOBILE.block_keys(MOBILE.canonical(tuple(moved)))
     assert MOBILE.key(tuple(moved)) == MOBILE.key(MOBILE.canonical(tuple(moved)))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.genotype import FORMS, from_graphs, read_genotype, to_graphs, write_genotype
 from hwnas.spaces import load_space

@@ -1,4 +1,4 @@
-"""The layers that deployed networks are made of: plain modules, no knowledge of any search.
+"""The layers of mobile networks: plain modules, no knowledge of any search.
 
 MBConv: Sandler et al. 2018 (MobileNetV2). Squeeze-and-excite with a hard-sigmoid gate and
 HardSwish: Howard et al. 2019 (MobileNetV3, section 5). Fused MBConv: Tan & Le 2021 (EfficientNetV2).
@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .blocks import Operation, squeeze_channels
+from .mobile_blocks import MobileBlock, Operation, squeeze_channels
 
 
 def activation(name: str) -> nn.Module:
@@ -49,7 +49,7 @@ class SqueezeExcite(nn.Module):
         return cast(Tensor, x * gate)
 
 
-class Block(nn.Module):
+class MBConv(nn.Module):
     """One block of the operation `op`: (b, c_in, h, w) -> (b, c_out, h / stride, w / stride)."""
 
     def __init__(self, op: Operation, c_in: int, c_out: int, stride: int, residual: bool) -> None:
@@ -75,7 +75,7 @@ class Block(nn.Module):
         return cast(Tensor, x + y if self.residual else y)
 
 
-class Head(nn.Module):
+class MobileHead(nn.Module):
     """Pointwise convolution, global average, linear classifier: (b, c, h, w) -> (b, n_classes)."""
 
     def __init__(self, c_in: int, channels: int, n_classes: int) -> None:
@@ -91,7 +91,7 @@ class Head(nn.Module):
         return cast(Tensor, self.classify(self.flatten(self.pool(self.conv(x)))))
 
 
-class Network(nn.Module):
+class MobileNetwork(nn.Module):
     """Stem, blocks, head in a row: images (b, c, h, w) to logits (b, n_classes)."""
 
     def __init__(self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module) -> None:
@@ -105,3 +105,12 @@ class Network(nn.Module):
         for block in self.blocks:
             x = block(x)
         return cast(Tensor, self.head(x))
+
+
+def mobile_module(block: MobileBlock) -> nn.Module:
+    """The block as a torch module with fresh weights, input `block.input_shape`."""
+    if block.kind == "stem":
+        return ConvBN(block.c_in, block.c_out, 3, stride=block.stride, act="hs")
+    if block.kind == "head":
+        return MobileHead(block.c_in, block.c_out, block.n_classes)
+    return MBConv(block.op, block.c_in, block.c_out, block.stride, block.residual)

@@ -1,4 +1,4 @@
-"""What a block is and what it costs on paper: operation names, keys, MACs, parameters, bytes.
+"""The blocks of mobile spaces: operation names, keys, and what they cost on paper.
 
 No torch here: the numbers are closed forms, checked in the tests against the built modules,
 torch's FLOP counter, ptflops and the size of exported files.
@@ -7,67 +7,13 @@ torch's FLOP counter, ptflops and the size of exported files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from targets.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import nn
-
-
-class Priced(Protocol):
-    """A distinct block of any space: what tables file it under, what it costs on paper, and its module."""
-
-    @property
-    def key(self) -> str:
-        """Operation and shapes: the row of a latency table, shared by all spaces."""
-        ...
-
-    @property
-    def group(self) -> str:
-        """Blocks that behave alike on a device."""
-        ...
-
-    @property
-    def features(self) -> Mapping[str, float]:
-        """Numbers for a latency predictor; the same names for all blocks of a space."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """(1, c_in, size, size)."""
-        ...
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of convolutions and linear layers, one image."""
-        ...
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        ...
-
-    @property
-    def file_bytes(self) -> int:
-        """What the block adds to an exported fp32 file."""
-        ...
-
-    @property
-    def peak_bytes(self) -> int:
-        """Largest sum of fp32 activations that live at once, one image."""
-        ...
-
-    def module(self) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`."""
-        ...
-
+from .conv import Conv
 
 _NAME = re.compile(r"(?P<kind>mb|fused)(?P<kernel>[357])e(?P<expand>[1-8])(?P<se>-se)?(?P<hs>-hs)?")
-NODE_BYTES = 110
-"""Graph bytes per convolution in an exported file: node, names, shapes (tests/hwnas/test_blocks.py)."""
 
 
 def squeeze_channels(channels: int) -> int:
@@ -101,43 +47,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Conv:
-    """One convolution or linear layer: shapes and what they cost.
-
-    batch_norm: a norm follows; else there is a bias, unless `bare`.
-    """
-
-    c_in: int
-    c_out: int
-    kernel: int
-    groups: int
-    size_out: int
-    batch_norm: bool = True
-    bare: bool = False
-
-    @property
-    def weights(self) -> int:
-        """Kernel weights, bias not included."""
-        return self.c_in // self.groups * self.c_out * self.kernel**2
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self.weights * self.size_out**2
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters: weights and the scale and shift of the BN, or the bias."""
-        return self.weights + (0 if self.bare else self.c_out * (2 if self.batch_norm else 1))
-
-    @property
-    def file_bytes(self) -> int:
-        """fp32 bytes in the exported file, where BN is folded into weight and bias."""
-        return 4 * (self.weights + (0 if self.bare else self.c_out)) + NODE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSpec:
+class MobileBlock:
     """One distinct block: operation and shapes. The key says both and is shared by all spaces."""
 
     kind: str
@@ -255,13 +165,3 @@ class BlockSpec:
             "unaligned_in16": self.c_in % 16 != 0,
         }
         return {name: float(value) for name, value in values.items()}
-
-    def module(self) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`."""
-        from . import layers
-
-        if self.kind == "stem":
-            return layers.ConvBN(self.c_in, self.c_out, 3, stride=self.stride, act="hs")
-        if self.kind == "head":
-            return layers.Head(self.c_in, self.c_out, self.n_classes)
-        return layers.Block(self.op, self.c_in, self.c_out, self.stride, self.residual)
