@@ -21,12 +21,12 @@ _LONGEST = 20_000
 _EXAMPLE = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), reduce=[…], reduce_concat=…)"
 
 
-def looks(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether it begins like one."""
     return text.startswith("Genotype")
 
 
-def looks_nested(text: str) -> bool:
+def matches_nested(text: str) -> bool:
     """Whether it begins like one of pt.darts."""
     return re.match(r"Genotype\s*\(\s*normal\s*=\s*\[\s*\[", text) is not None
 

@@ -9,7 +9,7 @@ from targets.errors import UsageError
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 
-def looks(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether it begins like one."""
     return text.startswith("|")
 
