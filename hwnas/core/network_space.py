@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 class Scale:
     """What the search network and the deployed network may differ in.
 
-    cells, channels: of cell spaces; channels are those of the first cells. affine: whether the norms inside
-    the cells learn scale and shift; the search network's do not.
+    image_size: side in pixels.
+    in_channels: of the image.
+    n_classes: how many logits the network gives.
+    width_mult: factor on all channels of a mobile space.
+    cells: how many cells, or layers, of a cell or macro space; in `nasbench201` per stage.
+    channels: of the first cells.
+    affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
     """
 
     image_size: int
@@ -44,10 +49,10 @@ class Scale:
 class Position:
     """One place of the network, ruled by up to three choices.
 
-    choices: indices into `space.choices`. keys: the key of the block that stands there, per
-    combination of their options (object array, one axis per choice); None where nothing stands.
-    Every cost of the space is a table of this shape. held_bytes: fp32 activations of one image that
-    others need later and that therefore live while the block runs.
+    choices: indices into `space.choices`.
+    keys: the key of the block that stands there, per combination of their options; None where nothing
+        stands. An object array with one axis per choice: every cost of the space is a table of this shape.
+    held_bytes: fp32 activations of one image that live while the block runs, because later blocks need them.
     """
 
     choices: tuple[int, ...]
@@ -59,7 +64,7 @@ class NetworkSpace(Space, ABC):
     """A space whose architectures are networks, made of blocks at positions."""
 
     scale: Scale
-    """Of the network that is deployed, and priced."""
+    """Of the network that is deployed, and whose costs are computed."""
     positions: tuple[Position, ...]
     _blocks: Mapping[str, Block]
     _file: str | None
@@ -73,7 +78,7 @@ class NetworkSpace(Space, ABC):
     @property
     @abstractmethod
     def dimensions(self) -> tuple[str, dict[str, float]]:
-        """What its networks measure besides the image: in the name of the space, and for `load_space`."""
+        """The size of its networks besides the image: as text for `space_id`, as options for `load_space`."""
 
     @cached_property
     def space_id(self) -> str:
@@ -101,7 +106,7 @@ class NetworkSpace(Space, ABC):
 
     @abstractmethod
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
-        """The blocks of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
+        """One dictionary per block of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
 
     @abstractmethod
     def build(self, arch: Arch, scale: Scale | None = None) -> nn.Module:

@@ -58,9 +58,15 @@ class CellStep:
 class CellBlock:
     """One distinct block of a cell space.
 
-    kind: an operation's, or stem, stem-relu (with an activation before), reduce (factorised, stride 2),
-    residual (the basic ResNet block with stride 2), norm, macro-conv, macro-sep, macro-max, macro-avg (a
-    pointwise layer, then the operation), head, head-norm (with norm and activation before).
+    kind: that of an operation, or one of
+        stem, stem-relu (with an activation before), head, head-norm (with norm and activation before),
+        reduce (factorised, stride 2), residual (the basic ResNet block with stride 2), norm,
+        macro-conv, macro-sep, macro-max, macro-avg (a pointwise layer, then the operation).
+    c_in, c_out: channels.
+    size: side of the input in pixels.
+    stride, kernel: of the operation.
+    n_classes: of a head.
+    steps: what runs in order, and how large each output is.
     """
 
     kind: str
@@ -78,8 +84,8 @@ class CellBlock:
     @property
     def key(self) -> str:
         """`sep5/36x32x32/36/s1`."""
-        out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
-        return f"cell-{self.kind}{self.kernel}/{self.c_in}x{self.size}x{self.size}/{out}/s{self.stride}"
+        shape_out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
+        return f"cell-{self.kind}{self.kernel}/{self.c_in}x{self.size}x{self.size}/{shape_out}/s{self.stride}"
 
     @property
     def size_out(self) -> int:
@@ -114,12 +120,12 @@ class CellBlock:
     @property
     def file_bytes(self) -> int:
         """What the block adds to an exported fp32 file."""
-        own = sum(s.conv.file_bytes if s.conv is not None else NODE_BYTES for s in self.steps)
-        return own + (4 * 4 * self.c_in if self.kind in _LONE_NORM else 0)
+        steps = sum(s.conv.file_bytes if s.conv is not None else NODE_BYTES for s in self.steps)
+        return steps + (4 * 4 * self.c_in if self.kind in _LONE_NORM else 0)
 
     @property
     def peak_bytes(self) -> int:
-        """The input, which others may read later, and the two tensors that a step reads and writes."""
+        """Largest sum of the block's input, which others may read later, and what a step reads and writes."""
         before, peak = 0, 0
         for step in self.steps:
             peak = max(peak, step.elements + (0 if step.joint else before))
@@ -148,22 +154,23 @@ class CellBlock:
 
 
 def _stem(b: CellBlock) -> list[CellStep]:
-    conv = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
-    return [_out(conv)]
+    conv = Conv(b.c_in, b.c_out, 3, size_out=b.size_out)
+    return [_conv_step(conv)]
 
 
 def _normal(b: CellBlock) -> list[CellStep]:
-    return [_relu(b.c_in, b.size), _out(Conv(b.c_in, b.c_out, b.kernel, 1, b.size_out))]
+    return [_relu_step(b.c_in, b.size), _conv_step(Conv(b.c_in, b.c_out, b.kernel, size_out=b.size_out))]
 
 
 def _separable(b: CellBlock) -> list[CellStep]:
     """ReLU, depthwise, pointwise, norm."""
-    depthwise = Conv(b.c_in, b.c_in, b.kernel, b.c_in, b.size_out, bare=True)
-    return [_relu(b.c_in, b.size), _out(depthwise), _out(Conv(b.c_in, b.c_out, 1, 1, b.size_out))]
+    depthwise = Conv(b.c_in, b.c_in, b.kernel, groups=b.c_in, size_out=b.size_out, bare=True)
+    pointwise = Conv(b.c_in, b.c_out, 1, size_out=b.size_out)
+    return [_relu_step(b.c_in, b.size), _conv_step(depthwise), _conv_step(pointwise)]
 
 
 def _twice(b: CellBlock) -> list[CellStep]:
-    again = CellBlock("dil", b.c_out, b.c_out, b.size_out, 1, b.kernel)
+    again = CellBlock("dil", b.c_out, b.c_out, b.size_out, kernel=b.kernel)
     relu, *convs = _separable(again)
     return [*_separable(b), CellStep(relu.elements, joint=True), *convs]
 
@@ -173,23 +180,28 @@ def _pool(b: CellBlock) -> list[CellStep]:
 
 
 def _reduce(b: CellBlock) -> list[CellStep]:
-    half = Conv(b.c_in, b.c_out // 2, 1, 1, b.size_out)
+    half = Conv(b.c_in, b.c_out // 2, 1, size_out=b.size_out)
     whole = b.c_out * b.size_out**2
-    return [_relu(b.c_in, b.size), _out(half), _out(half), CellStep(whole)]
+    return [_relu_step(b.c_in, b.size), _conv_step(half), _conv_step(half), CellStep(whole)]
 
 
 def _residual(b: CellBlock) -> list[CellStep]:
-    first = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
-    second = Conv(b.c_out, b.c_out, 3, 1, b.size_out)
-    shortcut = Conv(b.c_in, b.c_out, 1, 1, b.size_out, bare=True)
+    first = Conv(b.c_in, b.c_out, 3, size_out=b.size_out)
+    second = Conv(b.c_out, b.c_out, 3, size_out=b.size_out)
+    shortcut = Conv(b.c_in, b.c_out, 1, size_out=b.size_out, bare=True)
     pooled = CellStep(b.c_in * b.size_out**2)
-    main = [_relu(b.c_in, b.size), _out(first), CellStep(_out(first).elements, joint=True), _out(second)]
-    return [*main, pooled, _out(shortcut), CellStep(_out(shortcut).elements, joint=True)]
+    main = [
+        _relu_step(b.c_in, b.size),
+        _conv_step(first),
+        CellStep(_conv_step(first).elements, joint=True),
+        _conv_step(second),
+    ]
+    return [*main, pooled, _conv_step(shortcut), CellStep(_conv_step(shortcut).elements, joint=True)]
 
 
 def _head(b: CellBlock) -> list[CellStep]:
-    linear = Conv(b.c_in, b.n_classes, 1, 1, 1, batch_norm=False)
-    return [CellStep(b.c_in), CellStep(b.c_in, joint=True), _out(linear)]
+    linear = Conv(b.c_in, b.n_classes, 1, size_out=1, batch_norm=False)
+    return [CellStep(b.c_in), CellStep(b.c_in, joint=True), _conv_step(linear)]
 
 
 def _head_norm(b: CellBlock) -> list[CellStep]:
@@ -198,11 +210,10 @@ def _head_norm(b: CellBlock) -> list[CellStep]:
 
 
 def _macro(b: CellBlock) -> list[CellStep]:
-    first = _out(Conv(b.c_in, b.c_out, 1, 1, b.size))
+    first = _conv_step(Conv(b.c_in, b.c_out, 1, size_out=b.size))
     relu = CellStep(first.elements, joint=True)
-    after = CellBlock(
-        b.kind.removeprefix("macro-").replace("conv", "nor"), b.c_out, b.c_out, b.size, 1, b.kernel
-    )
+    kind = b.kind.removeprefix("macro-").replace("conv", "nor")
+    after = CellBlock(kind, b.c_out, b.c_out, b.size, kernel=b.kernel)
     if after.kind in ("max", "avg"):
         return [first, relu, *_pool(after)]
     steps = _separable(after) if after.kind == "sep" else _normal(after)
@@ -213,11 +224,11 @@ def _norm(b: CellBlock) -> list[CellStep]:
     return [CellStep(b.c_in * b.size**2)]
 
 
-def _relu(channels: int, size: int) -> CellStep:
+def _relu_step(channels: int, size: int) -> CellStep:
     return CellStep(channels * size**2)
 
 
-def _out(conv: Conv) -> CellStep:
+def _conv_step(conv: Conv) -> CellStep:
     return CellStep(conv.c_out * conv.size_out**2, conv)
 
 

@@ -39,7 +39,7 @@ class Separable(nn.Sequential):
 
 
 def shifted(x: Tensor, odd: bool) -> Tensor:
-    """X (b, c, h, h) without its first row and column, and with a last one of zeros where h is odd."""
+    """`x` (b, c, h, h) without its first row and column, and with a last one of zeros where h is odd."""
     return F.pad(x, (-1, 1, -1, 1)) if odd else x[:, :, 1:, 1:]
 
 
@@ -54,7 +54,7 @@ class FactorizedReduce(nn.Module):
             self.add_module(name, nn.Sequential(conv, nn.BatchNorm2d(c_out // 2, affine=affine)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
+        """x: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
         x = self.relu(x)
         even, odd = self.get_submodule("even"), self.get_submodule("odd")
         return torch.cat([even(x), odd(shifted(x, self.odd_size))], dim=1)
@@ -71,7 +71,7 @@ class Residual(nn.Module):
         self.shortcut = nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
+        """x: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
         return cast(Tensor, self.shortcut(self.pool(x)) + self.second(self.first(x)))
 
 
@@ -86,7 +86,7 @@ class CellHead(nn.Module):
         self.classify = nn.Linear(c_in, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w) to (b, n_classes)."""
+        """x: (b, c, h, w) to (b, n_classes)."""
         return cast(Tensor, self.classify(self.flatten(self.pool(self.norm(x)))))
 
 

@@ -10,16 +10,21 @@ NODE_BYTES = 110
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution or linear layer: shapes and what they cost.
+    """One convolution or linear layer: its shapes and what they cost.
 
-    batch_norm: a norm follows; else there is a bias, unless `bare`.
+    c_in, c_out: channels.
+    kernel: side of the square kernel; 1 for a linear layer.
+    size_out: side of the output in pixels.
+    groups: of channels.
+    batch_norm: whether a norm follows; otherwise there is a bias.
+    bare: neither norm nor bias.
     """
 
     c_in: int
     c_out: int
     kernel: int
-    groups: int
     size_out: int
+    groups: int = 1
     batch_norm: bool = True
     bare: bool = False
 

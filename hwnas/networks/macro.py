@@ -56,7 +56,7 @@ class MacroBody(nn.Module):
             self.reductions[str(layer)] = nn.ModuleList(cell_module(block, affine=affine) for _ in outputs)
 
     def run(self, x: Tensor, mix: Mix) -> Tensor:
-        """X: (b, c, h, w) to logits (b, n_classes)."""
+        """x: (b, c, h, w) to logits (b, n_classes)."""
         last = self.stem(x)
         outputs: list[Tensor] = []
         for layer, norm in enumerate(self.norms):
@@ -106,5 +106,5 @@ class MacroNetwork(MacroBody):
         return cast(Tensor, self.operations[layer](x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w), normalised floats."""
+        """x: (b, c, h, w), normalised floats."""
         return self.run(x, self._mix)

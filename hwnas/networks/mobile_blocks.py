@@ -88,16 +88,16 @@ class MobileBlock:
     def trunk(self) -> tuple[Conv, ...]:
         """The convolutions and linear layers that the image passes through, in order."""
         if self.kind == "stem":
-            return (Conv(self.c_in, self.c_out, 3, 1, self.size_out),)
+            return (Conv(self.c_in, self.c_out, 3, size_out=self.size_out),)
         if self.kind == "head":
-            features = Conv(self.c_in, self.c_out, 1, 1, self.size)
-            return (features, Conv(self.c_out, self.n_classes, 1, 1, 1, batch_norm=False))
+            features = Conv(self.c_in, self.c_out, 1, size_out=self.size)
+            return (features, Conv(self.c_out, self.n_classes, 1, size_out=1, batch_norm=False))
         mid = self.c_in * self.op.expand
-        project = Conv(mid, self.c_out, 1, 1, self.size_out)
+        project = Conv(mid, self.c_out, 1, size_out=self.size_out)
         if self.kind == "fused":
-            return (Conv(self.c_in, mid, self.op.kernel, 1, self.size_out), project)
-        depthwise = Conv(mid, mid, self.op.kernel, mid, self.size_out)
-        expand = (Conv(self.c_in, mid, 1, 1, self.size),) if self.op.expand > 1 else ()
+            return (Conv(self.c_in, mid, self.op.kernel, size_out=self.size_out), project)
+        depthwise = Conv(mid, mid, self.op.kernel, groups=mid, size_out=self.size_out)
+        expand = (Conv(self.c_in, mid, 1, size_out=self.size),) if self.op.expand > 1 else ()
         return (*expand, depthwise, project)
 
     @property
@@ -107,8 +107,8 @@ class MobileBlock:
             return self.trunk
         mid = self.c_in * self.op.expand
         squeezed = squeeze_channels(mid)
-        reduce = Conv(mid, squeezed, 1, 1, 1, batch_norm=False)
-        return (*self.trunk, reduce, Conv(squeezed, mid, 1, 1, 1, batch_norm=False))
+        reduce = Conv(mid, squeezed, 1, size_out=1, batch_norm=False)
+        return (*self.trunk, reduce, Conv(squeezed, mid, 1, size_out=1, batch_norm=False))
 
     @property
     def macs(self) -> int:

@@ -25,7 +25,7 @@ class ConvBN(nn.Sequential):
     def __init__(
         self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, act: str = "relu"
     ) -> None:
-        """C_in, c_out: channels. kernel: odd side of the square kernel."""
+        """c_in, c_out: channels. kernel: odd side of the square kernel."""
         conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(c_out), activation(act))
 
@@ -44,7 +44,7 @@ class SqueezeExcite(nn.Module):
         self.gate = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w)."""
+        """x: (b, c, h, w)."""
         gate = self.gate(self.expand(self.relu(self.reduce(self.pool(x)))))
         return cast(Tensor, x * gate)
 
@@ -67,7 +67,7 @@ class MBConv(nn.Module):
         self.fused = op.kind == "fused"
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w)."""
+        """x: (b, c_in, h, w)."""
         y = self.expand(x)
         if not self.fused:
             y = self.depthwise(y)
@@ -87,7 +87,7 @@ class MobileHead(nn.Module):
         self.classify = nn.Linear(channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w)."""
+        """x: (b, c, h, w)."""
         return cast(Tensor, self.classify(self.flatten(self.pool(self.conv(x)))))
 
 
@@ -100,7 +100,7 @@ class MobileNetwork(nn.Module):
         self.stem, self.blocks, self.head = stem, nn.ModuleList(blocks), head
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w), normalised floats."""
+        """x: (b, c, h, w), normalised floats."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)

@@ -1,7 +1,7 @@
 """The space `enas-macro`: an operation per layer, and earlier outputs to add (Pham et al. 2018, 1802.03268).
 
-A subset of the earlier layers is one on/off choice per member. Where the two forms of the authors' code
-differ, this is the form of their search: the sum of the outputs, then a norm, at constant width.
+Each earlier layer is an on/off choice. Where the two forms of the authors' code differ, this is the form of
+their search: the sum of the outputs, then a norm, at constant width.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class EnasMacroSpace(NetworkSpace):
         return FixedBlocks(
             stem=CellBlock("stem", scale.in_channels, c, scale.image_size),
             norms=[CellBlock("norm", c, c, self._size(i, scale)) for i in range(n)],
-            reductions={i: CellBlock("reduce", c, c, self._size(i, scale), 2) for i in self._reduced_after()},
+            reductions={
+                i: CellBlock("reduce", c, c, self._size(i, scale), stride=2) for i in self._reduced_after()
+            },
             head=CellBlock("head", c, c, self._size(n, scale), n_classes=scale.n_classes),
         )
 
@@ -88,25 +90,26 @@ class EnasMacroSpace(NetworkSpace):
         """The block of an operation in a layer."""
         kind, kernel = _OPERATIONS[self.operations[option]]
         c = scale.channels
-        return CellBlock(kind, c, c, self._size(layer, scale), 1, kernel)
+        return CellBlock(kind, c, c, self._size(layer, scale), kernel=kernel)
 
     def _add(self, block: CellBlock) -> str:
         self._blocks[block.key] = block
         return block.key
 
     def _positions(self) -> list[Position]:
-        """Every earlier output is held, and every output reduced, whether or not it is read again."""
+        """Counts every earlier output as held, and as reduced, even where it is not read again."""
         fixed = self.fixed_blocks(self.scale)
-        out = [_always(self._add(fixed.stem))]
+        positions = [_always(self._add(fixed.stem))]
         for layer in range(self.n_layers):
             plane = 4 * self.scale.channels * self._size(layer, self.scale) ** 2
             blocks = [self.operation_block(layer, k, self.scale) for k in range(len(self.operations))]
             keys = np.array([self._add(b) for b in blocks], dtype=object)
-            out.append(Position((self.operation(layer),), keys, layer * plane))
-            out.append(_always(self._add(fixed.norms[layer]), (layer + 1) * plane))
+            positions.append(Position((self.operation(layer),), keys, layer * plane))
+            positions.append(_always(self._add(fixed.norms[layer]), (layer + 1) * plane))
             if layer in fixed.reductions:
-                out += [_always(self._add(fixed.reductions[layer]), (layer + 1) * plane)] * (layer + 1)
-        return [*out, _always(self._add(fixed.head))]
+                reduction = _always(self._add(fixed.reductions[layer]), (layer + 1) * plane)
+                positions += [reduction] * (layer + 1)
+        return [*positions, _always(self._add(fixed.head))]
 
     @property
     def dimensions(self) -> tuple[str, dict[str, float]]:
@@ -121,21 +124,21 @@ class EnasMacroSpace(NetworkSpace):
         scale = self.scale if scale is None else scale
         layers = range(self.n_layers)
         return MacroNetwork(
-            self.fixed_blocks(scale),
-            self.skips,
-            [self.operation_block(i, arch[self.operation(i)], scale) for i in layers],
-            Mix.one_hot(self.choices, arch),
+            blocks=self.fixed_blocks(scale),
+            skips=self.skips,
+            operations=[self.operation_block(i, arch[self.operation(i)], scale) for i in layers],
+            mix=Mix.one_hot(self.choices, arch),
             affine=scale.affine,
         )
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Stem; per layer operation, norm and what is reduced after it; head."""
-        out = ["/stem/"]
+        prefixes = ["/stem/"]
         for layer in range(self.n_layers):
-            out += [f"/operations.{layer}/", f"/norms.{layer}/"]
+            prefixes += [f"/operations.{layer}/", f"/norms.{layer}/"]
             if layer in self._reduced_after():
-                out += [f"/reductions.{layer}.{source}/" for source in range(layer + 1)]
-        return (*out, "/head/")
+                prefixes += [f"/reductions.{layer}.{source}/" for source in range(layer + 1)]
+        return (*prefixes, "/head/")
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""

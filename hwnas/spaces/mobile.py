@@ -31,8 +31,14 @@ _PLAIN = Operation("none")
 
 
 @dataclass(frozen=True, slots=True)
-class StageSpec:
-    """One stage of the file, at 224 px and width 1. operations: its own, None for those of the file."""
+class StageDefinition:
+    """One stage of the file, at 224 px and width 1.
+
+    widths: numbers of channels to choose from.
+    depth: the most layers.
+    stride: of the first layer.
+    operations: None takes those of the file.
+    """
 
     widths: tuple[int, ...]
     depth: int
@@ -41,14 +47,19 @@ class StageSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class MobileFile:
-    """The checked content of a stage file."""
+class MobileDefinition:
+    """The checked content of a stage file.
+
+    operations: names of the options of every layer whose stage gives none of its own.
+    stem_channels, stem_stride, head_channels: of the first and last block.
+    stages: in order.
+    """
 
     operations: tuple[str, ...]
     stem_channels: int
     stem_stride: int
     head_channels: int
-    stages: tuple[StageSpec, ...]
+    stages: tuple[StageDefinition, ...]
 
 
 def n_down(image_size: int) -> int:
@@ -68,7 +79,14 @@ def scaled_channels(channels: int, width_mult: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class MobileStage:
-    """A stage at the scale of the space. `layers[i]` is the choice index of layer i."""
+    """A stage at the scale of the space.
+
+    width_choice: index of the choice of its width.
+    widths: numbers of channels, the options of that choice.
+    size_in: side of its input in pixels.
+    stride: of its first layer.
+    layers: per layer the index of the choice of its operation.
+    """
 
     width_choice: int
     widths: tuple[int, ...]
@@ -81,9 +99,9 @@ class MobileSpace(NetworkSpace):
     """See the module's docstring; `load_space('mobile', …)` makes one."""
 
     def __init__(
-        self, definition: MobileFile, scale: Scale, file: str | None = None, name: str = "mobile"
+        self, definition: MobileDefinition, scale: Scale, file: str | None = None, name: str = "mobile"
     ) -> None:
-        """File: the path of a user's stage file, kept so that `spec` can name it."""
+        """file: the path of a user's stage file, which `spec` names; None for a space of the package."""
         self.scale, self.definition, self._file = scale, definition, file
         self.stages, choices = _scale_stages(definition, scale)
         super().__init__(name, choices)
@@ -111,41 +129,54 @@ class MobileSpace(NetworkSpace):
         return tuple(out)
 
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
-        """Kernel and expand among operations alike but for these; depth of skips; width of stages."""
+        """Width of stages, depth of skips, kernel and expansion among operations that are alike otherwise."""
         stage = next(s for s in self.stages if s.width_choice <= choice <= s.layers[-1])
         if choice == stage.width_choice:
             return {"width": len(stage.widths) - 1 - option}
         name = self.choices[choice].options[option]
         if name == SKIP:
             return {"depth": stage.layers[-1] + 1 - choice}
-        own = self.operations[name]
-        named = [self.operations[n] for n in self.choices[choice].options if n != SKIP]
-        alike = [o for o in named if (o.kind, o.se, o.act) == (own.kind, own.se, own.act)]
+        op = self.operations[name]
+        others = [self.operations[n] for n in self.choices[choice].options if n != SKIP]
+        alike = [o for o in others if (o.kind, o.se, o.act) == (op.kind, op.se, op.act)]
         return {
             "depth": 0,
-            "kernel": len({o.kernel for o in alike if o.kernel > own.kernel}),
-            "expand": len({o.expand for o in alike if o.expand > own.expand}),
+            "kernel": len({o.kernel for o in alike if o.kernel > op.kernel}),
+            "expand": len({o.expand for o in alike if o.expand > op.expand}),
         }
 
     def blocks(self) -> Mapping[str, MobileBlock]:
         """Every distinct block by key."""
         return self._blocks
 
-    def _add(self, spec: MobileBlock) -> str:
-        self._blocks[spec.key] = spec
-        return spec.key
+    def _add(self, block: MobileBlock) -> str:
+        self._blocks[block.key] = block
+        return block.key
 
     def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> MobileBlock:
         """The block that the operation named `op` stands for at these shapes."""
         operation = self.operations[op]
-        return MobileBlock(operation.kind, operation, c_in, c_out, size, stride, residual)
+        return MobileBlock(
+            kind=operation.kind,
+            op=operation,
+            c_in=c_in,
+            c_out=c_out,
+            size=size,
+            stride=stride,
+            residual=residual,
+        )
 
     def _positions(self) -> list[Position]:
         s = self.scale
         stem = MobileBlock(
-            "stem", _PLAIN, s.in_channels, self.stem_channels, s.image_size, self.definition.stem_stride
+            kind="stem",
+            op=_PLAIN,
+            c_in=s.in_channels,
+            c_out=self.stem_channels,
+            size=s.image_size,
+            stride=self.definition.stem_stride,
         )
-        out = [Position((), np.array(self._add(stem), dtype=object))]
+        positions = [Position((), np.array(self._add(stem), dtype=object))]
         before: tuple[int, ...] = (self.stem_channels,)
         previous: int | None = None
         for stage in self.stages:
@@ -157,9 +188,9 @@ class MobileSpace(NetworkSpace):
                     self.block(ops[k], before[i], stage.widths[j], stage.size_in, stage.stride, False)
                 )
             if previous is None:
-                out.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
+                positions.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
             else:
-                out.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
+                positions.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
             for layer in stage.layers[1:]:
                 ops = self.choices[layer].options
                 rest = np.empty((len(stage.widths), len(ops)), dtype=object)
@@ -167,14 +198,22 @@ class MobileSpace(NetworkSpace):
                     width = stage.widths[j]
                     if ops[k] != SKIP:
                         rest[j, k] = self._add(self.block(ops[k], width, width, size_out, 1, True))
-                out.append(Position((stage.width_choice, layer), rest))
+                positions.append(Position((stage.width_choice, layer), rest))
             before, previous, size = stage.widths, stage.width_choice, size_out
         head = np.empty(len(before), dtype=object)
         for i, width in enumerate(before):
-            spec = MobileBlock("head", _PLAIN, width, self.head_channels, size, 1, n_classes=s.n_classes)
-            head[i] = self._add(spec)
-        out.append(Position((self.stages[-1].width_choice,), head))
-        return out
+            block = MobileBlock(
+                kind="head",
+                op=_PLAIN,
+                c_in=width,
+                c_out=self.head_channels,
+                size=size,
+                stride=1,
+                n_classes=s.n_classes,
+            )
+            head[i] = self._add(block)
+        positions.append(Position((self.stages[-1].width_choice,), head))
+        return positions
 
     def build(self, arch: Arch, scale: Scale | None = None) -> MobileNetwork:
         """The deployed network of `arch`, which is also the one that is searched."""
@@ -197,28 +236,28 @@ class MobileSpace(NetworkSpace):
         """One dictionary per block, stem first, head last."""
         rows = []
         for i, key in enumerate(self.block_keys(arch)):
-            s = self._blocks[key]
-            after = [s.n_classes, 1, 1] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
+            b = self._blocks[key]
+            shape_out = [b.n_classes, 1, 1] if b.kind == "head" else [b.c_out, b.size_out, b.size_out]
             rows.append(
                 {
-                    "name": key if s.kind in ("stem", "head") else f"block {i}",
-                    "kind": s.kind,
-                    "kernel": s.op.kernel or (3 if s.kind == "stem" else 1),
-                    "expand": s.op.expand,
-                    "se": s.op.se,
-                    "act": "hs" if s.kind in ("stem", "head") else s.op.act,
-                    "in": [s.c_in, s.size, s.size],
-                    "out": after,
-                    "stride": s.stride,
-                    "residual": s.residual,
-                    "macs": s.macs,
-                    "params": s.params,
+                    "name": key if b.kind in ("stem", "head") else f"block {i}",
+                    "kind": b.kind,
+                    "kernel": b.op.kernel or (3 if b.kind == "stem" else 1),
+                    "expand": b.op.expand,
+                    "se": b.op.se,
+                    "act": "hs" if b.kind in ("stem", "head") else b.op.act,
+                    "in": [b.c_in, b.size, b.size],
+                    "out": shape_out,
+                    "stride": b.stride,
+                    "residual": b.residual,
+                    "macs": b.macs,
+                    "params": b.params,
                 }
             )
         return rows
 
 
-def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[MobileStage, ...], list[Choice]]:
+def _scale_stages(definition: MobileDefinition, scale: Scale) -> tuple[tuple[MobileStage, ...], list[Choice]]:
     downs = n_down(scale.image_size)
     depth_share, size, left = downs / 5, scale.image_size, downs
     if definition.stem_stride == 2:
@@ -237,13 +276,17 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[MobileSta
             options = operations if i == 0 else (*operations, SKIP)
             choices.append(Choice(f"stage{number}.{i}", options))
         layer_choices = tuple(range(width_choice + 1, len(choices)))
-        stages.append(MobileStage(width_choice, widths, size, stride, layer_choices))
+        stages.append(
+            MobileStage(
+                width_choice=width_choice, widths=widths, size_in=size, stride=stride, layers=layer_choices
+            )
+        )
         size = -(-size // stride)
     return tuple(stages), choices
 
 
-def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
-    """The stage file as values; UsageError names the place of what is wrong."""
+def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
+    """The content of a stage file, checked; UsageError names the place of a fault."""
     known(raw, {"space", "operations", "stem", "head", "stages"}, where)
     operations = _operations(raw, where)
     stem, head = need(raw, "stem", dict, where), need(raw, "head", dict, where)
@@ -257,21 +300,21 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
         if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
             raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
         stages.append(
-            StageSpec(
-                tuple(widths),
-                positive(stage, "depth", where, place, range(1, 33)),
-                positive(stage, "stride", where, place, range(1, 3)),
-                _operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
+            StageDefinition(
+                widths=tuple(widths),
+                depth=positive(stage, "depth", where, place, range(1, 33)),
+                stride=positive(stage, "stride", where, place, range(1, 3)),
+                operations=_operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
             )
         )
     if not stages:
         raise UsageError(f"{where}: give at least one [[stages]] table")
-    return MobileFile(
-        operations,
-        positive(stem, "channels", where, "stem."),
-        positive(stem, "stride", where, "stem.", range(1, 3)),
-        positive(head, "channels", where, "head."),
-        tuple(stages),
+    return MobileDefinition(
+        operations=operations,
+        stem_channels=positive(stem, "channels", where, "stem."),
+        stem_stride=positive(stem, "stride", where, "stem.", range(1, 3)),
+        head_channels=positive(head, "channels", where, "head."),
+        stages=tuple(stages),
     )
 
 
@@ -280,6 +323,6 @@ def _operations(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
     for name in operations:
         if name == SKIP or Operation.parse(str(name)).kind == "skip":
             raise UsageError(
-                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
+                f"{where}: operations: 'skip' is added automatically where shapes allow it; leave it out"
             )
     return operations

@@ -17,14 +17,14 @@ _ROWS = (
         for part in ("weight", "bias")
     ),
 )
-"""Parameters of a `supernet.SharedBlock` whose first axis is the middle channels."""
+"""Parameters of a `mobile.SharedBlock` whose first axis is the middle channels."""
 _COLUMNS = ("project", "reduce")
 """Those whose second axis it is."""
 
 
 @torch.no_grad()
 def sort_middle(block: nn.Module) -> None:
-    """Reorder the middle channels of a `supernet.SharedBlock`, the largest first [1].
+    """Reorder the middle channels of a `mobile.SharedBlock`, the largest first [1].
 
     The block at its largest expansion stays the same function. Where operations of one kind expand less than
     those of another, the channels that all kinds have are sorted. A block that never expands is left alone:

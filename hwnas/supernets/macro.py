@@ -37,11 +37,11 @@ class MacroSupernet(MacroBody, Supernet):
         use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
+        """x: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
         return self.run(x.contiguous(memory_format=torch.channels_last), mix)
 
     def operation(self, layer: int, x: Tensor, mix: Mix) -> Tensor:
-        """The active operations times their probabilities, summed; of probed ones only these get gradients."""
+        """Sum of the active operations times their probabilities; a probe only gives its own a gradient."""
         choice, ops = self.space.operation(layer), cast(Sequence[nn.Module], self.layers[layer])
         probs = mix.scaled_probs[choice].to(x.dtype)
         terms = [ops[k](x) * probs[k] for k in mix.active[choice]]

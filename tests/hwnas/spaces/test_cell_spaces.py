@@ -272,3 +272,10 @@ def test_widths_and_cells_are_refused_where_they_mean_nothing() -> None:
         load_space("darts", image_size=32, in_channels=3, n_classes=10, width_mult=0.5)
     with pytest.raises(UsageError, match="no cells"):
         load_space("mobile", image_size=32, in_channels=3, n_classes=10, cells=8)
+
+
+def test_a_string_of_another_space_is_answered_with_a_valid_one() -> None:
+    with pytest.raises(UsageError) as refused:
+        DARTS.from_string("16:mb3e3")
+    example = str(refused.value).rsplit("'", 2)[1]
+    assert DARTS.valid(DARTS.from_string(example))

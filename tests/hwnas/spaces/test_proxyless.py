@@ -74,5 +74,5 @@ def test_faulty_operations_of_a_stage_name_the_place(tmp_path: Path) -> None:
     text = (Path(hwnas.spaces.__file__).parent / "proxyless.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('["mb3e1"]', '["mb3e1", "skip"]'))
-    with pytest.raises(UsageError, match=r"stages\[1\]: operations: 'skip' is added by itself"):
+    with pytest.raises(UsageError, match=r"stages\[1\]: operations: 'skip' is added automatically"):
         load_space(str(path), image_size=32, in_channels=3, n_classes=10)

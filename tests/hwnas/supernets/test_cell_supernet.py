@@ -360,7 +360,7 @@ def test_the_parts_of_an_edge_are_what_its_operation_learns() -> None:
     net(images(NB201), Mix.one_hot(NB201.choices, arch)).sum().backward()
     parameters = dict(net.named_parameters())
     seen: dict[str, int] = {}
-    for part in net.edge_parts():
+    for part in net.edge_rows():
         gradient = parameters[part.parameter].grad
         active = part.option == arch[part.choice]
         assert active == (gradient is not None and bool(gradient[part.rows].any()))
