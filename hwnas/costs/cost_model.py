@@ -162,21 +162,20 @@ class CostModel:
     def expected(self, mix: Mix) -> dict[str, Tensor]:
         """Expected costs of a mix: per metric a scalar, differentiable in probabilities and edge weights."""
         flat = torch.cat(mix.scaled_probs)
-        one = flat.new_ones(1)
         table, index = self._on(flat)
-        probs = torch.cat([flat, flat.new_zeros(1), one])[index]
+        probs = torch.cat([flat, flat.new_zeros(1), flat.new_ones(1)])[index]
         a, b, c = probs.unbind(0)
         by_position = torch.einsum("mpabc,pa,pb,pc->mp", table, a, b, c)
         sums = by_position.sum(1)
-        out = {}
+        costs = {}
         for i, metric in enumerate(self.metrics):
             value = sums[i]
             if self._maxima[i]:
                 value = self._smooth_maximum(by_position[i], mix, float(self._scale[i]))
-            out[metric] = value + float(self._fixed[i])
-        if "latency_ms" in out:
-            out["latency_ms"] = out["latency_ms"] + self._square * sums[-1] ** 2
-        return out
+            costs[metric] = value + float(self._fixed[i])
+        if "latency_ms" in costs:
+            costs["latency_ms"] = costs["latency_ms"] + self._square * sums[-1] ** 2
+        return costs
 
     @staticmethod
     def _smooth_maximum(values: Tensor, mix: Mix, scale: float) -> Tensor:

@@ -181,8 +181,8 @@ def drop_paths(y: Tensor, probability: float) -> Tensor:
 class CellNetwork(PlannedNetwork):
     """Images (b, c, h, w) to logits (b, n_classes).
 
-    drop_path: set it per epoch; it acts in training only. auxiliary: a second classifier that reads the
-    output of plan `auxiliary_reads`; `forward_both` returns its logits too.
+    drop_path: probability to drop an edge that computes; set it per epoch. It acts in training only.
+    auxiliary: a second classifier for training, whose logits `forward_both` returns too.
     """
 
     def __init__(
@@ -212,10 +212,10 @@ class CellNetwork(PlannedNetwork):
         second: list[Tensor] = []
 
         def run_cell(i: int, cell: nn.Module, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = cell(inputs, self.drop_path if self.training else 0.0)
+            output: Tensor = cell(inputs, self.drop_path if self.training else 0.0)
             if i == self._auxiliary_reads and self.auxiliary is not None:
-                second.append(self.auxiliary(out))
-            return out
+                second.append(self.auxiliary(output))
+            return output
 
         logits = self.run(x, run_cell)
         return logits, second[0] if second else None

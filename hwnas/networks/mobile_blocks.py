@@ -23,7 +23,14 @@ def squeeze_channels(channels: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One option of a layer, named `mb5e6-se-hs`, `fused3e3` or `skip`."""
+    """One option of a layer, named `mb5e6-se-hs`, `fused3e3` or `skip`.
+
+    kind: mb, fused, skip, or none for the blocks that no choice rules.
+    kernel: side of the depthwise, or fused, kernel.
+    expand: middle channels per input channel.
+    se: whether a squeeze-and-excite follows.
+    act: relu or hs (HardSwish).
+    """
 
     kind: str
     kernel: int = 0
@@ -43,12 +50,27 @@ class Operation:
                 "fused<kernel>e<expansion>[-se][-hs], kernel 3, 5 or 7, expansion 1 to 8 (mb5e6-se-hs)"
             )
         act = "hs" if match["hs"] else "relu"
-        return cls(match["kind"], int(match["kernel"]), int(match["expand"]), bool(match["se"]), act)
+        return cls(
+            kind=match["kind"],
+            kernel=int(match["kernel"]),
+            expand=int(match["expand"]),
+            se=bool(match["se"]),
+            act=act,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class MobileBlock:
-    """One distinct block: operation and shapes. The key says both and is shared by all spaces."""
+    """One distinct block of a mobile space: operation and shapes. All spaces share its key, which says both.
+
+    kind: stem, head, or that of the operation.
+    op: the operation; without meaning for stem and head.
+    c_in, c_out: channels; `c_out` of a head is the width of its feature vector.
+    size: side of the input in pixels.
+    stride: of the block.
+    residual: whether the input is added to the output.
+    n_classes: of a head.
+    """
 
     kind: str
     op: Operation
@@ -66,8 +88,8 @@ class MobileBlock:
         if self.kind in ("mb", "fused"):
             name = f"{self.kind}{self.op.kernel}e{self.op.expand}"
             name += "-se" * self.op.se + "-hs" * (self.op.act == "hs") + "+" * self.residual
-        out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
-        return f"{name}/{self.c_in}x{self.size}x{self.size}/{out}/s{self.stride}"
+        shape_out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
+        return f"{name}/{self.c_in}x{self.size}x{self.size}/{shape_out}/s{self.stride}"
 
     @property
     def size_out(self) -> int:

@@ -120,13 +120,13 @@ class MobileSpace(NetworkSpace):
 
     def canonical(self, arch: Arch) -> Arch:
         """Skipped layers move to the end of their stage: the layers of a stage have equal shapes."""
-        out = list(arch)
+        canonical = list(arch)
         for stage in self.stages:
             ops = [arch[i] for i in stage.layers[1:]]
             skip = len(self.choices[stage.layers[-1]].options) - 1
             kept = [op for op in ops if op != skip]
-            out[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
-        return tuple(out)
+            canonical[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
+        return tuple(canonical)
 
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
         """Width of stages, depth of skips, kernel and expansion among operations that are alike otherwise."""

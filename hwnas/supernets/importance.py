@@ -30,12 +30,12 @@ def sort_middle(block: nn.Module) -> None:
     those of another, the channels that all kinds have are sorted. A block that never expands is left alone:
     its middle channels are its input.
     """
-    own: dict[str, Tensor] = dict(block.named_parameters())
-    if "expand" not in own:
+    parameters: dict[str, Tensor] = dict(block.named_parameters())
+    if "expand" not in parameters:
         return
-    rows, columns = ([own[n] for n in names if n in own] for names in (_ROWS, _COLUMNS))
+    rows, columns = ([parameters[n] for n in names if n in parameters] for names in (_ROWS, _COLUMNS))
     n = min([len(tensor) for tensor in rows] + [tensor.shape[1] for tensor in columns])
-    order = own["project"][:, :n].abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
+    order = parameters["project"][:, :n].abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
     for tensor in rows:
         tensor[:n] = tensor[:n][order]
     for tensor in columns:

@@ -181,15 +181,15 @@ class MixedLayer(nn.Module):
     def forward(self, x: Tensor, index: int, mix: Mix, c_out: int, mask: Tensor | None) -> Tensor:
         """x: (b, c_in, h, w). index: of the layer's choice. mask: (c_out, 1, 1), None if one-hot."""
         probs = mix.probs[index]
-        out: Tensor | None = None
+        total: Tensor | None = None
         for group, probing in ((mix.active[index], False), (mix.probe[index], True)):
             for k in group:
                 y = self._option(x, k, c_out, mask, probing)
                 y = y * probs[k] if len(group) > 1 or probing or probs.requires_grad else y
-                out = y if out is None else out + y
-        if out is None:
+                total = y if total is None else total + y
+        if total is None:
             raise ValueError(f"choice {index}: a mix needs at least one active option")
-        return out
+        return total
 
     def _option(self, x: Tensor, k: int, c_out: int, mask: Tensor | None, probing: bool) -> Tensor:
         op = self.operations[k]

@@ -1,5 +1,7 @@
 """Spaces: what derives from the choices holds for every architecture; `mobile` scales to the image."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,8 @@ def test_a_users_stage_file_makes_a_space(tmp_path: Path) -> None:
         *[("mb3e3", "fused3e3", "skip")] * 2,
     ]
     assert load_space(**space.spec()).space_id == space.space_id
+
+
+def test_a_space_loads_no_torch() -> None:
+    code = "import sys, hwnas.core.network_space; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
