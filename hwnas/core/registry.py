@@ -92,7 +92,6 @@ def check_part(registry: Registry[Any], p: Part, where: str) -> None:
             hint = did_you_mean(name, known) if known else "it takes none"
             raise UsageError(f"{what} has no option {name!r}; {hint}")
         declared(value, known[name].annotation, f"{what}: {name}")
-    given = p.keywords
-    missing = [name for name, a in known.items() if a.default is a.empty and name not in given]
+    missing = [n for n, a in known.items() if a.default is a.empty and n not in p.keywords]
     if missing:
         raise UsageError(f"{what} needs a value for {', '.join(missing)}")

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
@@ -44,7 +45,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def supernet() -> nn.Module:
     torch.manual_seed(0)
-    net = SPACE.supernet()
+    net = supernets.make(SPACE)
     assert isinstance(net, nn.Module)
     with torch.no_grad():
         for p in net.parameters():
@@ -242,7 +243,7 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Data, "split", split)
     space = load_space("mobile", image_size=data.image_size, in_channels=data.in_channels, n_classes=10)
     evaluate = SharedWeights.on(
-        data, space.supernet(), CostModel(space), seed=0, calibration_images=32, validation_images=50
+        data, supernets.make(space), CostModel(space), seed=0, calibration_images=32, validation_images=50
     )
     (metrics,) = evaluate([space.sample(np.random.default_rng(0))])
     assert not isinstance(metrics, Failed)
@@ -253,7 +254,7 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
 def test_a_network_that_ignores_its_image_is_not_evaluated() -> None:
     """It would have no input when it is exported."""
     space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
-    weights = space.supernet(space.scale)
+    weights = supernets.make(space, space.scale)
     asked = SharedWeights(
         weights, CostModel(space), calibration=batches(1, 8, 1), validation=batches(1, 8, 2)
     )
