@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hwnas.front.objectives import Failed, Metrics
 from targets.errors import UsageError
+
+from . import EvaluationFailed, Metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
 
 Batch = tuple[Tensor, Tensor]
 """Normalised images (b, c, h, w) and labels (b,)."""
-
-
-class Evaluator(Protocol):
-    """Metrics of architectures; what cannot be evaluated is answered by `Failed`, never left out."""
-
-    def __call__(self, archs: Sequence[Arch]) -> list[Metrics | Failed]:
-        """One answer per architecture, in order; the same architecture gets the same answer."""
-        ...
 
 
 class Weights(Protocol):
@@ -89,7 +82,7 @@ class SharedWeights:
         self._validation = list(validation)
         if not self._calibration or not self._validation:
             raise UsageError("the evaluator needs at least one batch to calibrate and one to validate")
-        self._known: dict[str, Metrics | Failed] = {}
+        self._known: dict[str, Metrics | EvaluationFailed] = {}
 
     @classmethod
     def on(
@@ -122,7 +115,7 @@ class SharedWeights:
             progress=progress,
         )
 
-    def __call__(self, archs: Sequence[Arch]) -> list[Metrics | Failed]:
+    def __call__(self, archs: Sequence[Arch]) -> list[Metrics | EvaluationFailed]:
         """Metrics per architecture, in order; each distinct one is evaluated once, failed ones too."""
         space = self._costs.space
         keys = [space.key(arch) for arch in archs]
@@ -135,9 +128,9 @@ class SharedWeights:
                 self._progress.advance()
         return [self._known[key] for key in keys]
 
-    def _evaluate(self, arch: Arch, costs: Mapping[str, float]) -> Metrics | Failed:
+    def _evaluate(self, arch: Arch, costs: Mapping[str, float]) -> Metrics | EvaluationFailed:
         if not self._costs.space.reads_image(arch):
-            return Failed("the image does not reach the classifier")
+            return EvaluationFailed("the image does not reach the classifier")
         try:
             net = self._weights.extract(arch)
             recalibrate(net, self._calibration)
@@ -146,7 +139,7 @@ class SharedWeights:
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
-            return Failed(f"out of memory: {str(error).splitlines()[0]}")
+            return EvaluationFailed(f"out of memory: {str(error).splitlines()[0]}")
         return {"val_accuracy": accuracy, "val_loss": loss, **costs}
 
 

@@ -1,8 +1,8 @@
 """Strategies that go by generations; they differ only in how the next one is proposed.
 
-A generation follows from (seed, number of the generation, rows so far) and from nothing else: no
+A generation follows from (seed, number of the generation, trials so far) and from nothing else: no
 random state lives on from one generation to the next. A run that is killed anywhere and restored
-from its rows therefore goes on with the same architectures.
+from its trials therefore goes on with the same architectures.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 
 from targets.errors import UsageError
 
-from .history import Ledger, Row
+from .history import History, Trial
 from .novelty import Novelty
-from .objectives import Goals
+from .objectives import Problem
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
-Propose = Callable[["Ledger", int, "Novelty"], list[tuple["Arch", str]]]
-"""(rows so far, how many, source of new architectures) -> architectures with their origins."""
+Propose = Callable[["History", int, "Novelty"], list[tuple["Arch", str]]]
+"""(trials so far, how many, source of new architectures) -> architectures with their origins."""
 
 
 class Generational:
@@ -38,7 +38,7 @@ class Generational:
         name: str,
         propose: Propose,
         space: Space,
-        goals: Goals,
+        problem: Problem,
         *,
         population: int,
         seed: int,
@@ -51,21 +51,21 @@ class Generational:
             raise UsageError(f"seed must be 0 or above, got {seed}")
         self.name, self.population, self.seed = name, population, seed
         self.seeds = tuple(seeds)
-        self.ledger = Ledger(space, goals, max_failures=max_failures)
+        self.history = History(space, problem, max_failures=max_failures)
         self.exhausted = False
         self._propose = propose
         self._asked: list[tuple[Arch, str]] = []
 
     @property
-    def question(self) -> dict[str, Any]:
-        """What the rows of this search answer, as JSON; a resumed run must ask the same."""
-        space, goals = self.ledger.space, self.ledger.goals
+    def identity(self) -> dict[str, Any]:
+        """What decides this search, as JSON; a resumed run must have the same."""
+        space, problem = self.history.space, self.history.problem
         return {
             "strategy": self.name,
             "space": space.name,
             "choices": {c.name: list(c.options) for c in space.choices},
-            "objectives": [f"{'max' if o.maximise else 'min'} {o.metric}" for o in goals.objectives],
-            "budgets": {b.metric: b.limit for b in goals.budgets},
+            "objectives": [f"{'max' if o.maximise else 'min'} {o.metric}" for o in problem.objectives],
+            "budgets": {b.metric: b.limit for b in problem.budgets},
             "population": self.population,
             "seed": self.seed,
             "seeds": [space.key(a) for a in self.seeds],
@@ -77,27 +77,27 @@ class Generational:
         Fewer than `population` only when `exhausted`: the space holds no more, or is too large to
         list and 100 random draws gave nothing new.
         """
-        space, generation = self.ledger.space, self.ledger.generations
-        novelty = Novelty(space, self.ledger.keys, np.random.default_rng(_entropy(self.seed, generation, 0)))
+        space, generation = self.history.space, self.history.generations
+        novelty = Novelty(space, self.history.keys, np.random.default_rng(_entropy(self.seed, generation, 0)))
         if generation == 0:
             seeds = [(a, "seed") for a in map(novelty.claim, self.seeds) if a is not None]
-            self._asked = seeds + at_random(self.ledger, self.population - len(seeds), novelty)
+            self._asked = seeds + at_random(self.history, self.population - len(seeds), novelty)
         else:
-            self._asked = self._propose(self.ledger, self.population, novelty)
+            self._asked = self._propose(self.history, self.population, novelty)
         self.exhausted = len(self._asked) < self.population
         return [arch for arch, _ in self._asked]
 
-    def tell(self, archs: Sequence[Arch], metrics: Sequence[object]) -> list[Row]:
+    def tell(self, archs: Sequence[Arch], metrics: Sequence[object]) -> list[Trial]:
         """Record the metrics of the architectures that were asked, one generation as a whole."""
         if not self._asked or [arch for arch, _ in self._asked] != list(archs):
             raise UsageError("tell() takes the architectures of the last ask(), in that order and once")
-        rows = self.ledger.add(archs, [origin for _, origin in self._asked], metrics)
+        trials = self.history.add(archs, [origin for _, origin in self._asked], metrics)
         self._asked = []
-        return rows
+        return trials
 
-    def restore(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Go on after stored rows (`load_rows`) as if the run had never stopped."""
-        self.ledger.restore(rows)
+    def restore(self, trials: Sequence[Mapping[str, Any]]) -> None:
+        """Go on after stored trials (`load_trials`) as if the run had never stopped."""
+        self.history.restore(trials)
 
 
 def sampler_seed(seed: int, generation: int) -> int:
@@ -105,7 +105,7 @@ def sampler_seed(seed: int, generation: int) -> int:
     return int(_entropy(seed, generation, 1).generate_state(1)[0])
 
 
-def at_random(ledger: Ledger, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
+def at_random(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
     """Up to `n` new architectures at random: the baseline that every method has to beat."""
     found = (novelty.anywhere() for _ in range(n))
     return [(arch, "random") for arch in found if arch is not None]
@@ -113,7 +113,7 @@ def at_random(ledger: Ledger, n: int, novelty: Novelty) -> list[tuple[Arch, str]
 
 def random_search(
     space: Space,
-    goals: Goals,
+    problem: Problem,
     *,
     population: int,
     seed: int,
@@ -125,7 +125,7 @@ def random_search(
         "random",
         at_random,
         space,
-        goals,
+        problem,
         population=population,
         seed=seed,
         seeds=seeds,

@@ -1,10 +1,10 @@
-"""NSGA-II, bred by Optuna's sampler [1] from the rows of the run.
+"""NSGA-II, bred by Optuna's sampler [1] from the trials of the run.
 
 Each generation gets a fresh sampler over an in-memory study that holds exactly the trials that can
 be parents: first all survivors and the last generation, to select from, then the selected, to breed
 from. Finished trials breed only if they carry the sampler's generation attribute
 (`trials.GENERATION`); that is how architectures found elsewhere, such as those of the gradient
-search, become parents: they are rows of generation 0 like any other.
+search, become parents: they are trials of generation 0 like any other.
 
 [1] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -20,54 +20,56 @@ from optuna.samplers import NSGAIISampler
 from optuna.trial import TrialState, create_trial
 
 from .generational import Generational, at_random, sampler_seed
-from .history import Ledger, Row
+from .history import History, Trial
 from .novelty import Novelty
-from .objectives import Goals
+from .objectives import Problem
 from .optuna_trials import GENERATION, Codec, directions, quiet
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
-_PARENTS, _CHILDREN = 0, 1  # generations within a study in memory; rows carry those of the run
+_PARENTS, _CHILDREN = 0, 1  # generations within a study in memory; trials carry those of the run
 
 
 class Breeding:
     """Proposes the children of the survivors; `Generational` is the rest of the method."""
 
-    def __init__(self, space: Space, goals: Goals, seed: int) -> None:
-        self._space, self._goals, self._seed = space, goals, seed
+    def __init__(self, space: Space, problem: Problem, seed: int) -> None:
+        self._space, self._problem, self._seed = space, problem, seed
         self._codec = Codec(space)
-        self._survivors: list[Row] = []
+        self._survivors: list[Trial] = []
         self._selected = 0  # how many generations the survivors were selected from
 
-    def __call__(self, ledger: Ledger, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
+    def __call__(self, history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
         """`n` children, each new: a bred duplicate is mutated until it is; fewer when none is left."""
         with quiet():
-            while self._selected < ledger.generations:
-                self._survivors = self._select(self._survivors + ledger.of_generation(self._selected), n)
+            while self._selected < history.generations:
+                self._survivors = self._select(self._survivors + history.of_generation(self._selected), n)
                 self._selected += 1
-            bred = self._breed(n, sampler_seed(self._seed, ledger.generations))
+            bred = self._breed(n, sampler_seed(self._seed, history.generations))
         out: list[tuple[Arch, str]] = []
         for child in bred:
             if (new := novelty.claim(child)) is not None:
                 out.append((new, "child"))
             elif self._space.valid(child) and (new := novelty.near(child)) is not None:
                 out.append((new, "mutant"))
-        return out + at_random(ledger, n - len(out), novelty)
+        return out + at_random(history, n - len(out), novelty)
 
-    def _study(self, rows: Sequence[Row], population: int, seed: int) -> tuple[optuna.Study, NSGAIISampler]:
-        """A study in memory that holds `rows` as possible parents. Failed rows are none."""
+    def _study(
+        self, trials: Sequence[Trial], population: int, seed: int
+    ) -> tuple[optuna.Study, NSGAIISampler]:
+        """A study in memory that holds `trials` as possible parents. Failed trials are none."""
         sampler = NSGAIISampler(population_size=population, seed=seed)
-        study = optuna.create_study(directions=directions(self._goals), sampler=sampler)
-        study.add_trials([self._codec.trial(row, _PARENTS) for row in rows if row.judged])
+        study = optuna.create_study(directions=directions(self._problem), sampler=sampler)
+        study.add_trials([self._codec.trial(trial, _PARENTS) for trial in trials if trial.values])
         return study, sampler
 
-    def _select(self, rows: Sequence[Row], n: int) -> list[Row]:
-        """The `n` rows that survive: constrained dominance, then crowding; in the order of the run."""
-        study, sampler = self._study(rows, n, seed=0)
+    def _select(self, trials: Sequence[Trial], n: int) -> list[Trial]:
+        """The `n` trials that survive: constrained dominance, then crowding; in the order of the run."""
+        study, sampler = self._study(trials, n, seed=0)
         kept = {t.user_attrs["arch"] for t in sampler.get_parent_population(study, _CHILDREN)}
-        return [row for row in rows if row.arch in kept]
+        return [trial for trial in trials if trial.arch in kept]
 
     def _breed(self, n: int, seed: int) -> list[Arch]:
         """`n` children of the survivors; none when fewer than two survive."""
@@ -84,19 +86,19 @@ class Breeding:
 
 def nsga2(
     space: Space,
-    goals: Goals,
+    problem: Problem,
     *,
     population: int,
     seed: int,
     seeds: Sequence[Arch] = (),
     max_failures: int = 10,
 ) -> Generational:
-    """NSGA-II over the goals. seeds: architectures that take part in generation 0 and breed."""
+    """NSGA-II over the problem. seeds: architectures that take part in generation 0 and breed."""
     return Generational(
         "nsga2",
-        Breeding(space, goals, seed),
+        Breeding(space, problem, seed),
         space,
-        goals,
+        problem,
         population=population,
         seed=seed,
         seeds=seeds,

@@ -1,6 +1,6 @@
 """Pareto mathematics on finite points: dominance, ranks, crowding, hypervolume, knee.
 
-Every function minimises every axis (`Goals.minimised` turns the signs), and refuses NaN and
+Every function minimises every axis (`Problem.minimised` turns the signs), and refuses NaN and
 infinity: moocore, Optuna and botorch disagree on them, and moocore loses the true front to one NaN.
 
 References:

@@ -13,8 +13,8 @@ from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, load_data
+from hwnas.evaluators import EvaluationFailed
 from hwnas.evaluators.shared_weights import SharedWeights, fold_norms, measure, recalibrate
-from hwnas.front import Failed
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 from tests.support.strategies import DepthSpace, depth_metrics
@@ -121,7 +121,7 @@ def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(superne
     x, y = batches(1, 200, 5)[0]
     found = evaluator(supernet, calibration=[(x, y)], validation=[(x, y)])(ARCHS)
     for arch, metrics in zip(ARCHS, found, strict=True):
-        assert not isinstance(metrics, Failed)
+        assert not isinstance(metrics, EvaluationFailed)
         with torch.no_grad():
             logits = supernet(x, Mix.one_hot(SPACE.choices, arch))
         assert metrics["val_accuracy"] == pytest.approx(
@@ -133,7 +133,7 @@ def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(superne
 def test_all_costs_of_the_model_are_there(supernet: nn.Module) -> None:
     costs = COSTS.of(ARCHS)
     for i, metrics in enumerate(evaluator(supernet)(ARCHS)):
-        assert not isinstance(metrics, Failed)
+        assert not isinstance(metrics, EvaluationFailed)
         assert set(metrics) == {"val_accuracy", "val_loss", *COSTS.metrics}
         assert all(metrics[m] == costs[m][i] for m in COSTS.metrics)
         assert 0 <= metrics["val_accuracy"] <= 1
@@ -213,7 +213,11 @@ def test_out_of_memory_fails_the_architecture_and_is_not_tried_again(error: Runt
     evaluate = SharedWeights(failing, COSTS, calibration=batches(1, 8, 1), validation=batches(1, 8, 2))
     for _ in range(2):
         (answer,) = evaluate(ARCHS[:1])
-        assert isinstance(answer, Failed) and "out of memory" in answer.reason and "\n" not in answer.reason
+        assert (
+            isinstance(answer, EvaluationFailed)
+            and "out of memory" in answer.reason
+            and "\n" not in answer.reason
+        )
     assert len(failing.taken) == 1
 
 
@@ -245,7 +249,7 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
         data, space.supernet(), CostModel(space), seed=0, calibration_images=32, validation_images=50
     )
     (metrics,) = evaluate([space.sample(np.random.default_rng(0))])
-    assert not isinstance(metrics, Failed)
+    assert not isinstance(metrics, EvaluationFailed)
     assert metrics["val_accuracy"] * 50 == pytest.approx(round(metrics["val_accuracy"] * 50))
     assert set(read) == {"train", "val"}
 
@@ -259,5 +263,5 @@ def test_a_network_that_ignores_its_image_is_not_evaluated() -> None:
     )
     skip = space.operations.index("skip_connect")
     nothing, something = asked([(0,) * 6, (skip,) * 6])
-    assert isinstance(nothing, Failed) and "does not reach the classifier" in nothing.reason
+    assert isinstance(nothing, EvaluationFailed) and "does not reach the classifier" in nothing.reason
     assert isinstance(something, dict) and 0 <= something["val_accuracy"] <= 1
