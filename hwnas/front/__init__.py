@@ -1,29 +1,35 @@
 """Discrete search: strategies propose architectures (`ask`) and learn from their metrics (`tell`).
 
-Here: the problem (objectives and constraints), the history of trials, the strategies (nsga2, random
-search), Pareto mathematics and the choice of picks, the export to Optuna. Not here: how an
-architecture is evaluated (`hwnas/evaluators`) and how a run is stored (`hwnas/runs`).
+`Strategy` is the protocol of all strategies and `run` the loop around any of them. Here too: the problem
+(objectives and constraints), the history of trials, Pareto mathematics and the choice of picks, the
+export to Optuna. Not here: how an architecture is evaluated (`hwnas/evaluators`) and how a run is
+stored (`hwnas/runs`).
 """
 
 from __future__ import annotations
 
-from .generational import Generational, random_search
+from .generational import Generational
 from .history import History, Trial, load_trials, save_trials
-from .loop import Strategy, run
-from .nsga2 import nsga2
+from .loop import run
 from .objectives import Objective, Problem, TrialValues
 from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
 from .picks import Pick, choose_picks
+from .strategies import make_strategy
+from .strategy import STRATEGIES, CostsOf, Propose, Strategy, StrategyContext
 
 __all__ = [
+    "STRATEGIES",
+    "CostsOf",
     "Generational",
     "History",
     "Objective",
     "OptunaExport",
     "Pick",
     "Problem",
+    "Propose",
     "Strategy",
+    "StrategyContext",
     "Trial",
     "TrialValues",
     "choose_picks",
@@ -31,9 +37,8 @@ __all__ = [
     "hypervolume",
     "knee",
     "load_trials",
+    "make_strategy",
     "non_dominated",
-    "nsga2",
-    "random_search",
     "ranks",
     "run",
     "save_trials",

@@ -20,6 +20,7 @@ from .pareto import non_dominated
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
+    from hwnas.evaluators import EvaluationFailed, Metrics
 
 SCHEMA = 1
 
@@ -85,11 +86,18 @@ class History:
         """Keys of all architectures that were evaluated, failed ones included."""
         return frozenset(self._keys)
 
+    @property
+    def evaluated(self) -> list[tuple[Trial, TrialValues]]:
+        """The trials that did not fail, with their values."""
+        return _evaluated(self.trials)
+
     def of_generation(self, generation: int) -> list[Trial]:
         """The trials of one generation, failed ones included."""
         return [t for t in self.trials if t.generation == generation]
 
-    def add(self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[object]) -> list[Trial]:
+    def add(
+        self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[Metrics | EvaluationFailed]
+    ) -> list[Trial]:
         """Record one generation. Metrics that cannot be used become a failed trial that names the value.
 
         Raises HwnasError, and records nothing, when `metrics` are not one per architecture, or when
@@ -195,9 +203,13 @@ class History:
         self._keys |= {t.arch for t in trials}
 
 
+def _evaluated(trials: Sequence[Trial]) -> list[tuple[Trial, TrialValues]]:
+    """The trials that did not fail, with their values."""
+    return [(t, t.values) for t in trials if t.values is not None]
+
+
 def _values(trials: Sequence[Trial]) -> list[TrialValues]:
-    """Values of the trials that did not fail."""
-    return [t.values for t in trials if t.values]
+    return [values for _, values in _evaluated(trials)]
 
 
 def save_trials(path: Path, history: History, identity: Mapping[str, Any]) -> None:

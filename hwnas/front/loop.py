@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from .history import History, Trial
+from .history import Trial
+from .strategy import Strategy
 
 if TYPE_CHECKING:
-    from hwnas.core.choice import Arch
     from hwnas.evaluators import Evaluator
-
-
-class Strategy(Protocol):
-    """Proposes architectures and learns from what they turned out to be."""
-
-    @property
-    def history(self) -> History:
-        """What was evaluated so far."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the last `ask` ran out of new architectures."""
-
-    def ask(self) -> list[Arch]:
-        """The next architectures to evaluate."""
-
-    def tell(self, archs: Sequence[Arch], metrics: Sequence[object]) -> list[Trial]:
-        """Learn what `evaluate` answered for the architectures of `ask`."""
 
 
 def run(
@@ -40,8 +22,12 @@ def run(
 ) -> str:
     """Search until `generations` are complete, counted from the start of the run, not of the call.
 
-    on_generation gets the new trials once they are recorded. Returns why it ended: "generations",
-    "exhausted" (nothing new left in the space) or "stopped" (`stop`, asked before each generation).
+    Returns why it ended: "generations", "exhausted" (nothing new left in the space) or "stopped".
+
+    strategy: proposes the architectures.
+    evaluate: gives the metrics of a whole generation at once.
+    on_generation: gets the new trials once they are recorded.
+    stop: is asked before each generation.
     """
     while strategy.history.generations < generations:
         if stop():

@@ -56,6 +56,11 @@ class TrialValues:
         """Whether every budget is kept."""
         return all(v <= 0 for v in self.constraints.values())
 
+    @property
+    def violation(self) -> float:
+        """Sum of the excesses over the budgets; 0 exactly when feasible."""
+        return sum(max(0.0, v) for v in self.constraints.values())
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -123,6 +128,20 @@ class Problem:
         sign = np.array([-1.0 if o.maximise else 1.0 for o in self.objectives])
         points: NDArray[np.float64] = self._points(values) * sign
         return points
+
+    def ranks(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
+        """Non-dominated sorting with constraints (`pareto.ranks`): 0 is the best front."""
+        return pareto.ranks(self.minimised(values), np.array([v.violation for v in values]))
+
+    def places(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
+        """The place of each from 0, the best: by rank, then by crowding distance within the rank."""
+        points, ranks = self.minimised(values), self.ranks(values)
+        crowding = np.zeros(len(values))
+        for rank in np.unique(ranks):
+            crowding[ranks == rank] = pareto.crowding(points[ranks == rank])
+        places = np.empty(len(values), dtype=np.int64)
+        places[np.lexsort((-crowding, ranks))] = np.arange(len(values))
+        return places
 
     def non_dominated(self, values: Sequence[TrialValues]) -> list[TrialValues]:
         """The feasible ones that no other feasible one dominates."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.core.choice import Arch
-from hwnas.front import OptunaExport, Problem, Trial, load_trials, nsga2, run, save_trials
+from hwnas.front import OptunaExport, Problem, Trial, load_trials, make_strategy, run, save_trials
 
 from .networks import towards
 from .work import Outcome, Work
@@ -39,7 +39,9 @@ def search_front(work: Work) -> Outcome:
     config, problem = work.config, make_problem(work)
     seeds = work.archs([row["arch"] for row in work.result("gradient")["seeds"]])
     seeds += towards_fastest(work, seeds[0])
-    strategy = nsga2(work.space, problem, population=config.population, seed=config.seed, seeds=seeds)
+    strategy = make_strategy(
+        "nsga2", work.space, problem, population=config.population, seed=config.seed, seeds=seeds
+    )
     path = work.path / "evaluated.json"
     if path.exists():
         strategy.restore(load_trials(path, strategy.identity))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hwnas.core.budget import Budget
-from hwnas.front import Generational, Problem, load_trials, nsga2, run, save_trials
+from hwnas.front import Generational, Problem, load_trials, make_strategy, run, save_trials
 from targets.errors import DamagedFileError, HwnasError, UsageError
 from tests.support.strategies import DepthEvaluator, DepthSpace, depth_metrics
 
@@ -16,7 +16,7 @@ PROBLEM = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14
 
 
 def searched(generations: int, seed: int = 0) -> Generational:
-    strategy = nsga2(SPACE, PROBLEM, population=6, seed=seed)
+    strategy = make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=seed)
     run(strategy, DepthEvaluator(SPACE), generations)
     return strategy
 
@@ -24,7 +24,7 @@ def searched(generations: int, seed: int = 0) -> Generational:
 def test_rows_survive_the_file(tmp_path: Path) -> None:
     strategy, path = searched(3), tmp_path / "evaluated.json"
     save_trials(path, strategy.history, strategy.identity)
-    again = nsga2(SPACE, PROBLEM, population=6, seed=0)
+    again = make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=0)
     again.restore(load_trials(path, again.identity))
     assert again.history.trials == strategy.history.trials
     assert again.ask() == strategy.ask()
@@ -33,7 +33,7 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
 def test_another_search_is_refused_with_what_differs(tmp_path: Path) -> None:
     strategy, path = searched(1), tmp_path / "evaluated.json"
     save_trials(path, strategy.history, strategy.identity)
-    other = nsga2(SPACE, Problem.parse(["val_accuracy", "latency_ms"]), population=6, seed=1)
+    other = make_strategy("nsga2", SPACE, Problem.parse(["val_accuracy", "latency_ms"]), population=6, seed=1)
     with pytest.raises(UsageError, match=r"budgets: .*14.0.* -> \{\}; seed: 0 -> 1"):
         load_trials(path, other.identity)
 
@@ -80,16 +80,16 @@ def broken(rows: list[dict[str, Any]], number: int, key: str, value: object) -> 
 def test_a_row_that_does_not_fit_is_named(key: str, value: object) -> None:
     rows = [r.to_json() for r in searched(1).history.trials]
     with pytest.raises(DamagedFileError, match="row 2"):
-        nsga2(SPACE, PROBLEM, population=6, seed=0).restore(broken(rows, 2, key, value))
+        make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=0).restore(broken(rows, 2, key, value))
 
 
 def test_missing_repeated_and_equivalent_rows_are_refused() -> None:
     rows = [r.to_json() for r in searched(2).history.trials]
     for wrong in (rows[1:], rows[:2] + rows[3:], [*rows, rows[0] | {"number": 12}]):
         with pytest.raises(DamagedFileError):
-            nsga2(SPACE, PROBLEM, population=6, seed=0).restore(wrong)
+            make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=0).restore(wrong)
     with pytest.raises(DamagedFileError, match="row 0"):
-        nsga2(SPACE, PROBLEM, population=6, seed=0).restore(
+        make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=0).restore(
             [{k: v for k, v in rows[0].items() if k != "arch"}]
         )
 
@@ -109,7 +109,7 @@ def test_hypervolume_never_falls_and_counts_what_was_evaluated() -> None:
 
 def test_the_front_over_some_objectives() -> None:
     problem = Problem.parse(["val_accuracy", "latency_ms", "macs"])
-    strategy = nsga2(SPACE, problem, population=20, seed=0)
+    strategy = make_strategy("nsga2", SPACE, problem, population=20, seed=0)
     run(strategy, DepthEvaluator(SPACE), 2)
     rows = strategy.history.trials
     best = [

@@ -1,10 +1,9 @@
-"""NSGA-II, bred by Optuna's sampler [1] from the trials of the run.
+"""NSGA-II [1], bred by Optuna's sampler from the trials of the run.
 
-Each generation gets a fresh sampler over an in-memory study that holds exactly the trials that can
-be parents: first all survivors and the last generation, to select from, then the selected, to breed
-from. Finished trials breed only if they carry the sampler's generation attribute
-(`trials.GENERATION`); that is how architectures found elsewhere, such as those of the gradient
-search, become parents: they are trials of generation 0 like any other.
+Each generation gets a fresh sampler over a study in memory that holds exactly the trials that can be
+parents: first the survivors and the last generation, to select from, then the selected, to breed
+from. Optuna breeds from a finished trial only if it carries the sampler's generation attribute
+(`optuna_trials.GENERATION`). So the seeds become parents too: they are trials of generation 0.
 
 [1] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -19,25 +18,23 @@ import optuna
 from optuna.samplers import NSGAIISampler
 from optuna.trial import TrialState, create_trial
 
-from .generational import Generational, at_random, sampler_seed
-from .history import History, Trial
-from .novelty import Novelty
-from .objectives import Problem
-from .optuna_trials import GENERATION, Codec, directions, quiet
+from hwnas.front.history import History, Trial
+from hwnas.front.novelty import Novelty
+from hwnas.front.optuna_trials import GENERATION, Codec, directions, quiet
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from targets.errors import UsageError
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
-    from hwnas.core.space import Space
 
 _PARENTS, _CHILDREN = 0, 1  # generations within a study in memory; trials carry those of the run
 
 
 class Breeding:
-    """Proposes the children of the survivors; `Generational` is the rest of the method."""
+    """Proposes the children of the survivors; the first generation is random."""
 
-    def __init__(self, space: Space, problem: Problem, seed: int) -> None:
-        self._space, self._problem, self._seed = space, problem, seed
-        self._codec = Codec(space)
+    def __init__(self, context: StrategyContext) -> None:
+        self._context, self._codec = context, Codec(context.space)
         self._survivors: list[Trial] = []
         self._selected = 0  # how many generations the survivors were selected from
 
@@ -47,21 +44,21 @@ class Breeding:
             while self._selected < history.generations:
                 self._survivors = self._select(self._survivors + history.of_generation(self._selected), n)
                 self._selected += 1
-            bred = self._breed(n, sampler_seed(self._seed, history.generations))
-        out: list[tuple[Arch, str]] = []
+            bred = self._breed(n, self._context.sampler_seed(history.generations))
+        space, new = self._context.space, list[tuple["Arch", str]]()
         for child in bred:
-            if (new := novelty.claim(child)) is not None:
-                out.append((new, "child"))
-            elif self._space.valid(child) and (new := novelty.near(child)) is not None:
-                out.append((new, "mutant"))
-        return out + at_random(history, n - len(out), novelty)
+            if (arch := novelty.claim(child)) is not None:
+                new.append((arch, "child"))
+            elif space.valid(child) and (arch := novelty.near(child)) is not None:
+                new.append((arch, "mutant"))
+        return new + novelty.at_random(n - len(new))
 
     def _study(
         self, trials: Sequence[Trial], population: int, seed: int
     ) -> tuple[optuna.Study, NSGAIISampler]:
         """A study in memory that holds `trials` as possible parents. Failed trials are none."""
         sampler = NSGAIISampler(population_size=population, seed=seed)
-        study = optuna.create_study(directions=directions(self._problem), sampler=sampler)
+        study = optuna.create_study(directions=directions(self._context.problem), sampler=sampler)
         study.add_trials([self._codec.trial(trial, _PARENTS) for trial in trials if trial.values])
         return study, sampler
 
@@ -84,23 +81,13 @@ class Breeding:
         return [self._codec.arch(study.ask(self._codec.distributions).params) for _ in range(n)]
 
 
-def nsga2(
-    space: Space,
-    problem: Problem,
-    *,
-    population: int,
-    seed: int,
-    seeds: Sequence[Arch] = (),
-    max_failures: int = 10,
-) -> Generational:
-    """NSGA-II over the problem. seeds: architectures that take part in generation 0 and breed."""
-    return Generational(
-        "nsga2",
-        Breeding(space, problem, seed),
-        space,
-        problem,
-        population=population,
-        seed=seed,
-        seeds=seeds,
-        max_failures=max_failures,
-    )
+@add_strategy(
+    "nsga2",
+    title="NSGA-II: non-dominated sorting with constraints, crowding, crossover and mutation",
+    paper="Deb et al. 2002, A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
+)
+def nsga2(context: StrategyContext) -> Propose:
+    """NSGA-II whose population is that of the context, through Optuna's `NSGAIISampler`."""
+    if context.population < 2:
+        raise UsageError(f"strategy 'nsga2': population must be at least 2, got {context.population}")
+    return Breeding(context)
