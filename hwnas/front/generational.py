@@ -79,7 +79,9 @@ class Generational:
         novelty = Novelty(self.context.space, self.history.keys, rng)
         seeds = self.seeds if generation == 0 else ()
         asked = [(arch, "seed") for arch in map(novelty.claim, seeds) if arch is not None]
-        self._asked = asked + self._propose(self.history, population - len(asked), novelty)
+        if len(asked) < population:
+            asked += self._propose(self.history, population - len(asked), novelty)
+        self._asked = asked
         self.exhausted = len(self._asked) < population
         return [arch for arch, _ in self._asked]
 

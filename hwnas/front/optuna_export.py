@@ -1,9 +1,9 @@
 """`study.db`: the trials of a run as an Optuna study, for optuna-dashboard and other tools.
 
-It is a copy and never read back. When it is behind (the run was killed between two writes) it is
-completed; when it is damaged or not of this run it is set aside as `study.db.damaged` and written
-anew from the trials, with a warning. An empty file counts as damaged: SQLite takes it for a new
-database, Optuna then finds no study in it.
+It is a copy that hwnas never reads back. A file that is behind, because the run was killed between
+two writes, is completed. A file that is damaged or of another run is kept as `study.db.damaged` and
+written anew from the trials, with a warning. An empty file counts as damaged: SQLite takes it for a
+new database, in which Optuna then finds no study.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ _TIMEOUT_S = 1.0  # a reader such as optuna-dashboard holds the lock for millise
 
 
 class _UnusableError(Exception):
-    """The file is no study that begins like the trials; says what it is, to go after its name."""
+    """The file is no study that begins like the trials. The message goes after the name of the file."""
 
 
 class OptunaExport:
-    """Keeps the study in `path` equal to the trials. warn: gets one line when something was amiss."""
+    """Keeps the study in `path` equal to the trials.
+
+    warn: gets one line when the file had to be written anew, or could not be written.
+    """
 
     def __init__(self, path: Path, space: Space, problem: Problem, warn: Callable[[str], None]) -> None:
         self._path, self._problem, self._warn = path, problem, warn
@@ -73,22 +76,22 @@ class OptunaExport:
             raise _UnusableError("is empty")
         try:
             with closing(sqlite3.connect(self._path, timeout=_TIMEOUT_S)) as connection:
-                found = connection.execute("PRAGMA quick_check").fetchone()[0]
+                verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
         except sqlite3.OperationalError:
             return  # locked or not readable now, which says nothing about its content
         except sqlite3.DatabaseError as error:
             raise _UnusableError(f"is damaged ({error})") from error
-        if found != "ok":
-            raise _UnusableError(f"is damaged ({found})")
+        if verdict != "ok":
+            raise _UnusableError(f"is damaged ({verdict})")
 
     def _append(self, trials: Sequence[Trial]) -> None:
         new = not self._path.exists()
         with _storage(self._path) as storage:
             study = self._create(storage) if new else self._load(storage)
             held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
-            if held != [r.arch for r in trials[: len(held)]]:
+            if held != [t.arch for t in trials[: len(held)]]:
                 raise _UnusableError("holds other evaluations")
-            study.add_trials([self._codec.trial(r, r.generation) for r in trials[len(held) :]])
+            study.add_trials([self._codec.trial(t, t.generation) for t in trials[len(held) :]])
 
     def _create(self, storage: RDBStorage) -> optuna.Study:
         study = optuna.create_study(

@@ -148,6 +148,15 @@ class StrategyContract:
         trials = strategy.tell(asked, DepthEvaluator(space)(asked))
         assert [t.origin == "seed" for t in trials] == [True] * 2 + [False] * 6
 
+    def test_more_seeds_than_a_generation_holds_are_all_asked(
+        self, space: DepthSpace, problem: Problem
+    ) -> None:
+        seeds = [(0, a, b, 0, 0, 0) for a, b in itertools.product(range(4), repeat=2)]
+        strategy = self.make(space, problem, population=8, seeds=seeds)
+        assert strategy.ask() == seeds and not strategy.exhausted
+        run(strategy, DepthEvaluator(space), 3)
+        assert [len(strategy.history.of_generation(g)) for g in range(3)] == [16, 8, 8]
+
     def test_wrong_values_fail_their_trial_only(self, space: DepthSpace, problem: Problem) -> None:
         strategy = self.make(space, problem)
         asked = strategy.ask()
