@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.core.mix import NONE, Arch
+from hwnas.core.choice import NONE, Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean
 
@@ -51,7 +51,7 @@ def _check_nodes(space: CellSpace, arch: list[int], what: str) -> None:
     for node in space.nodes:
         kept = len(node.kept(arch))
         if kept != node.keep:
-            name = space.choices[node.choices[0]].node
+            name = space.choices[node.edges[0]].node
             raise UsageError(
                 f"{what}: node {name} has {kept} edges; in space {space.name} each node keeps {node.keep}"
             )

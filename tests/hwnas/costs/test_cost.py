@@ -37,7 +37,7 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
     archs = [SPACE.sample(rng) for _ in range(50)]
     costs = COSTS.of(archs)
     for i, arch in enumerate(archs):
-        parts = SPACE.parts(arch)
+        parts = SPACE.block_keys(arch)
         assert costs["latency_ms"][i] == pytest.approx(0.05 + sum(PRICES[k] for k in parts))
         assert costs["macs"][i] == sum(SPACE.blocks()[k].macs for k in parts)
         assert costs["peak_memory_mb"][i] == max(SPACE.blocks()[k].peak_bytes for k in parts) / 1e6
@@ -58,7 +58,7 @@ def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost
     costs, rng = CostModel(space, table), np.random.default_rng(0)
     assert set(costs.metrics) == {"latency_ms", "macs", "params", "size_mb", "peak_memory_mb"}
     for arch in [space.sample(rng) for _ in range(3)]:
-        parts, exact = space.parts(arch), costs.of([arch])
+        parts, exact = space.block_keys(arch), costs.of([arch])
         assert exact["latency_ms"][0] == pytest.approx(0.05 + sum(prices[k] for k in parts))
         assert exact["macs"][0] == sum(blocks[k].macs for k in parts)
         assert exact["params"][0] == sum(blocks[k].params for k in parts)
@@ -71,23 +71,23 @@ def test_the_expected_cost_is_the_mean_over_samples_of_the_mix() -> None:
     mix = random_mix(0)
     rng = np.random.default_rng(0)
     n = 20_000
-    columns = [rng.choice(len(w), size=n, p=np.asarray(w) / float(w.sum())) for w in mix.weights]
+    columns = [rng.choice(len(w), size=n, p=np.asarray(w) / float(w.sum())) for w in mix.probs]
     sampled = COSTS.of([tuple(int(i) for i in row) for row in np.stack(columns, 1)])
     expected = COSTS.expected(mix)
     for metric in ("latency_ms", "macs", "params", "size_mb"):
         standard_error = sampled[metric].std() / n**0.5
         assert abs(float(expected[metric]) - sampled[metric].mean()) < 5 * standard_error
-    worst = COSTS.of([tuple(int(w.argmax()) for w in mix.weights)])["peak_memory_mb"][0]
+    worst = COSTS.of([tuple(int(w.argmax()) for w in mix.probs)])["peak_memory_mb"][0]
     assert 0.3 * worst < float(expected["peak_memory_mb"]) < 3 * worst
 
 
 def test_the_gradient_of_the_expected_cost_is_that_of_finite_differences() -> None:
     mix = random_mix(3)
-    leaf = [w.clone().requires_grad_() for w in mix.weights]
+    leaf = [w.clone().requires_grad_() for w in mix.probs]
     live = Mix(tuple(leaf), mix.active, mix.probe)
     COSTS.expected(live)["latency_ms"].backward()
     for choice, option in [(0, 0), (3, 5), (len(leaf) - 1, 2)]:
-        moved = [w.clone() for w in mix.weights]
+        moved = [w.clone() for w in mix.probs]
         moved[choice][option] += 1e-2
         ahead = float(COSTS.expected(Mix(tuple(moved), mix.active, mix.probe))["latency_ms"])
         behind = float(COSTS.expected(mix)["latency_ms"])
@@ -122,7 +122,7 @@ def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: flo
     archs = [SPACE.sample(rng) for _ in range(2000)]
     latency = costs.of(archs)["latency_ms"]
     for arch, found in zip(archs[:20], latency, strict=False):
-        parts = SPACE.parts(arch)
+        parts = SPACE.block_keys(arch)
         total = 0.05 + sum(PRICES[k] for k in parts) + square * sum(weights[k] for k in parts) ** 2
         assert found == pytest.approx(total)
         one_hot = costs.expected(Mix.one_hot(SPACE.choices, arch))

@@ -10,12 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.mix import NONE, Choice, Mix
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.choice import NONE, Choice
+from hwnas.core.mix import Mix
+from hwnas.core.network_space import NetworkSpace
+from hwnas.core.space import Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.cell_blocks import CellOp
 from hwnas.networks.flops import counter_macs
+from hwnas.networks.modules import module_of
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 
@@ -114,7 +117,7 @@ def test_an_edge_weight_scales_the_price_of_its_edge() -> None:
     halves = torch.ones(len(arch))
     halves[edge] = 0.5
     whole = float(costs.expected(mix)["macs"])
-    half = float(costs.expected(Mix(mix.weights, mix.active, mix.probe, edge_weights=halves))["macs"])
+    half = float(costs.expected(Mix(mix.probs, mix.active, mix.probe, edge_weights=halves))["macs"])
     own = [*arch]
     own[edge] = 0
     without = costs.of([tuple(own)])["macs"][0]
@@ -179,13 +182,13 @@ def test_blocks_have_the_features_that_a_latency_predictor_needs() -> None:
         blocks = list(space.blocks().values())
         assert len({frozenset(b.features) for b in blocks}) == 1
         for block in blocks[::5]:
-            assert block.macs == counter_macs(block.module(), block.input_shape[1:])
+            assert block.macs == counter_macs(module_of(block), block.input_shape[1:])
     rows = DARTS.describe(DARTS.sample(np.random.default_rng(0)))
     assert {"name", "kind", "kernel", "in", "out", "stride", "macs"} <= set(rows[0])
 
 
 def test_peak_memory_is_an_upper_bound_by_hand() -> None:
-    """All edges are poolings: the widest moment is before the first reduction cell, at 32 px.
+    """All edges are poolings: the widest relax_context is before the first reduction cell, at 32 px.
 
     Live: the stem's output (24 channels), its ReLU (24), what is made of it (16), the last cell's output
     (32).
@@ -269,3 +272,10 @@ def test_widths_and_cells_are_refused_where_they_mean_nothing() -> None:
         load_space("darts", image_size=32, in_channels=3, n_classes=10, width_mult=0.5)
     with pytest.raises(UsageError, match="no cells"):
         load_space("mobile", image_size=32, in_channels=3, n_classes=10, cells=8)
+
+
+def test_a_string_of_another_space_is_answered_with_a_valid_one() -> None:
+    with pytest.raises(UsageError) as refused:
+        DARTS.from_string("16:mb3e3")
+    example = str(refused.value).rsplit("'", 2)[1]
+    assert DARTS.valid(DARTS.from_string(example))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.networks.cells import Fixed
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
@@ -35,7 +36,7 @@ ODD = space("darts", 28)  # maps of 28, 14 and 7 px: the last cannot be split in
 def supernet(of: CellSpace, *wrappers: Wrapper, cells: int = 3, channels: int = 8) -> CellSupernet:
     torch.manual_seed(0)
     cells = 1 if of is NB201 else cells
-    return of.supernet(replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    return supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
 
 
 def images(of: CellSpace, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -133,7 +134,7 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
     total: Tensor | float = 0.0
     for o in mix.active[choice]:
         y = oracle_operation(edges, edges.names[o], i, mixed, pool_norm)
-        total = total + mix.weights[choice][o] * y
+        total = total + mix.probs[choice][o] * y
     if net.wrapping.aux_skip:
         name = "aux_skip" if edges.stride == 2 else "skip_connect"
         held = edges if edges.stride == 1 else _renamed(edges, name)
@@ -207,8 +208,8 @@ def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
     net = supernet(DARTS, channels=4).double()
     alphas, mix = softmax_mix(DARTS, torch.float64, lambda i: sets[i])
     compare(net, mix, alphas, images(DARTS, torch.float64), 1e-9, 1e-9)
-    raw = [w.detach().requires_grad_() for w in mix.weights]
-    loss = F.cross_entropy(net(images(DARTS, torch.float64), replace(mix, weights=tuple(raw))), LABELS)
+    raw = [w.detach().requires_grad_() for w in mix.probs]
+    loss = F.cross_entropy(net(images(DARTS, torch.float64), replace(mix, probs=tuple(raw))), LABELS)
     loss.backward()
     for w, options in zip(raw, sets, strict=True):
         gradient = torch.zeros(8) if w.grad is None else w.grad
@@ -232,7 +233,7 @@ def test_restricted_to_an_architecture_it_is_the_built_network(of: CellSpace, se
 
 def test_norms_that_learn_are_extracted_too() -> None:
     torch.manual_seed(0)
-    net = DARTS.supernet(replace(DARTS.search_scale, cells=3, channels=4, affine=True))
+    net = supernets.make(DARTS, replace(DARTS.search_scale, cells=3, channels=4, affine=True))
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.1 * torch.randn(p.shape))
@@ -248,7 +249,7 @@ def test_a_probe_changes_nothing_but_its_weight_receives_the_gate_gradient() -> 
     x = images(DARTS, torch.float64)
     arch = DARTS.sample(np.random.default_rng(0))
     one_hot = Mix.one_hot(DARTS.choices, arch)
-    gates = [w.double().requires_grad_() for w in one_hot.weights]
+    gates = [w.double().requires_grad_() for w in one_hot.probs]
     probe = tuple(tuple(k for k in range(8) if k != a) for a in arch)
     probed = Mix(tuple(gates), one_hot.active, probe)
     ours = F.cross_entropy(net(x, probed), LABELS)
@@ -284,7 +285,7 @@ def test_it_runs_under_functional_call_and_can_be_differentiated_twice() -> None
     for step in (-1e-6, 1e-6):
         moved = [a.detach().clone() for a in alphas]
         moved[5][6] += step
-        shifted = replace(mix, weights=tuple(F.softmax(a, 0) for a in moved))
+        shifted = replace(mix, probs=tuple(F.softmax(a, 0) for a in moved))
         d = torch.autograd.grad(loss(shifted), [weights[n] for n in names])
         values.append(float(sum((a * b).sum() for a, b in zip(d, v, strict=True))))
     assert float(found[5][6]) == pytest.approx((values[1] - values[0]) / 2e-6, rel=1e-3)
@@ -359,7 +360,7 @@ def test_the_parts_of_an_edge_are_what_its_operation_learns() -> None:
     net(images(NB201), Mix.one_hot(NB201.choices, arch)).sum().backward()
     parameters = dict(net.named_parameters())
     seen: dict[str, int] = {}
-    for part in net.edge_parts():
+    for part in net.edge_rows():
         gradient = parameters[part.parameter].grad
         active = part.option == arch[part.choice]
         assert active == (gradient is not None and bool(gradient[part.rows].any()))
