@@ -16,17 +16,17 @@ def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
     A step changes the option of one choice. Where a node keeps a fixed number of edges, it moves one
     edge or changes its operation.
     """
-    inside = {c for node in space.nodes for c in node.choices}
+    inside = {c for node in space.nodes for c in node.edges}
     for c in range(len(arch)):
         if c not in inside:
             yield from (_changed(arch, {c: k}) for k in range(int(space.n_options[c])) if k != arch[c])
     for node in space.nodes:
         kept = set(node.kept(arch))
         for i in sorted(kept):
-            for j, target in enumerate(node.choices):
+            for j, target in enumerate(node.edges):
                 if j != i and j in kept:
                     continue
-                removed = {node.choices[i]: node.none[i]} if j != i else {}
+                removed = {node.edges[i]: node.none[i]} if j != i else {}
                 for k in range(int(space.n_options[target])):
                     if k != node.none[j] and k != arch[target]:
                         yield _changed(arch, {**removed, target: k})
