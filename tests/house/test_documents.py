@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(
-    p for d in ("targets", "profilers", "lut", "hwnas", "tests", "benchmarks") for p in (ROOT / d).rglob("*.py")
+    p
+    for d in ("targets", "profilers", "lut", "hwnas", "tests", "benchmarks")
+    for p in (ROOT / d).rglob("*.py")
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
