@@ -70,12 +70,12 @@ def test_the_run_is_free_again_after_an_error(monkeypatch: pytest.MonkeyPatch, t
 
 
 STOPPED = """
-import signal, sys, types, hwnas
+import signal, sys, hwnas.pipeline
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 def search(run):
     print("ready", flush=True)
     sys.stdin.read()
-hwnas.pipeline = sys.modules["hwnas.pipeline"] = types.SimpleNamespace(search=search)
+hwnas.pipeline.search = search
 import cli
 cli.main()
 """
