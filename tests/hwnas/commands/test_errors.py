@@ -4,13 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 import cli
-import hwnas
 from targets.errors import DamagedFileError, HwnasError, InfeasibleError, TargetError, UsageError
 
 
@@ -25,9 +23,7 @@ def pipeline_that(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
     def search(run: object) -> None:
         raise error
 
-    fake = types.SimpleNamespace(search=search)
-    monkeypatch.setitem(sys.modules, "hwnas.pipeline", fake)
-    monkeypatch.setattr(hwnas, "pipeline", fake, raising=False)
+    monkeypatch.setattr("hwnas.pipeline.search", search)
 
 
 @pytest.mark.parametrize(
