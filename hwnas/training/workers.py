@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from targets.errors import DamagedFileError, UsageError
 
+from .memory import affordable_workers, available_bytes
 from .training_job import Failed, Job, Trained, read_result
 
 __all__ = ["Failed", "Job", "Progress", "Trained", "run_many"]
@@ -51,7 +52,7 @@ def run_many(
     """What each job came to, in the order of `jobs`; those done earlier are read from `folder`.
 
     Callbacks are called one at a time, from other threads; an exception in one ends all workers and is
-    raised here, like Ctrl-C.
+    raised here, like Ctrl-C. There are fewer workers than `n_workers` where the memory is short (`memory`).
     """
     if n_workers < 1:
         raise UsageError(f"{n_workers} training processes; allowed: 1 or more")
@@ -66,7 +67,9 @@ def run_many(
     open_jobs = [i for i in range(len(jobs)) if i not in outcomes]
     if open_jobs:
         shift = _Shift(jobs, folder, open_jobs, on_progress, on_done, log)
-        outcomes.update(shift.work(min(n_workers, len(open_jobs))))
+        wanted = min(n_workers, len(open_jobs))
+        n_affordable = affordable_workers([jobs[i] for i in open_jobs], wanted, available_bytes(), log)
+        outcomes.update(shift.work(n_affordable))
     return [outcomes[i] for i in range(len(jobs))]
 
 
