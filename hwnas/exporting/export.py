@@ -28,6 +28,7 @@ from hwnas.training.train import logits_of
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
+from .complexity import compare_with_ptflops
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
 
 if TYPE_CHECKING:
@@ -126,14 +127,26 @@ def export_model(
     network: Mapping[str, Any],
     dot: str,
     batch: int = 1,
+    costs: Mapping[str, float] | None = None,
     facts: Mapping[str, Any] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Exported:
     """Write model.onnx, weights.safetensors, arch.dot and, when the file is proven good, manifest.json.
 
-    network: what `build_network` builds `module` from. dot: the drawing, as Graphviz text. facts: whatever
-    else the manifest shall say. The logits of real validation images must be torch's; otherwise the file is
-    kept as model.onnx.rejected and DamagedFileError tells the difference.
+    The file must give torch's logits on validation images. Where it does not, it is kept as
+    model.onnx.rejected and DamagedFileError tells the difference.
+
+    Args:
+        module: the trained network.
+        data: whose validation images are compared, and whose classes and preprocessing the manifest names.
+        folder: where the files go.
+        arch_id: what the network is called.
+        network: what `build_network` builds `module` from.
+        dot: the drawing, as Graphviz text.
+        batch: images per call of the file.
+        costs: `macs` and `params` of one image, which the manifest compares with ptflops' numbers.
+        facts: whatever else the manifest shall say.
+        now: the clock.
     """
     twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
     shape = (batch, data.in_channels, data.image_size, data.image_size)
@@ -160,6 +173,7 @@ def export_model(
         "versions": versions(),
         "created": now().isoformat(timespec="seconds"),
         "check": check,
+        **({} if costs is None else {"ptflops": compare_with_ptflops(twin, shape[1:], costs)}),
         **(facts or {}),
     }
     write_json(folder / "manifest.json", manifest)

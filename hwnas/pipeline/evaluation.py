@@ -162,6 +162,7 @@ def _export(work: Work, row: dict[str, Any], trained: Trained) -> Exported:
         network=row["network"],
         dot=dot_text(blocks, row["arch_id"]),
         batch=work.config.batch,
+        costs=row["predicted"],
         facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
     )
     return export_int8(model, work.data) if work.target.precision == "int8" else model
