@@ -14,6 +14,7 @@ from .dataset import Data, Indices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 

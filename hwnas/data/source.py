@@ -41,9 +41,9 @@ class Listing:
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
-            found = ", ".join(self.class_names) or "none"
+            names = ", ".join(self.class_names) or "none"
             raise UsageError(
-                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({found}); "
+                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({names}); "
                 f"give one folder (or label) per class, each with images"
             )
         trained = set(self.labels[self.given == TRAIN].tolist())
@@ -61,7 +61,7 @@ class Listing:
         return sha256("\n".join((*self.class_names, "", text)).encode("utf-8", "surrogateescape"))
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Labelled images that can be read one at a time, in any order."""
 
     @property
@@ -83,7 +83,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class DataRequest:
     """What was asked for: `spec` names a set or a path; the rest says where its parts are."""
 
     spec: str
@@ -92,7 +92,7 @@ class Request:
     labels_csv: Path | None = None
 
 
-Opener = Callable[[Request], Source]
+Opener = Callable[[DataRequest], DataSource]
 NAMED: Registry[Opener] = Registry("data set")
 
 
@@ -114,7 +114,7 @@ def unknown_source(spec: str) -> UsageError:
 class Subset:
     """Some samples of another source: what `limit` leaves."""
 
-    whole: Source
+    whole: DataSource
     chosen: npt.NDArray[np.int64]  # (k,) ascending
     listing: Listing
 

@@ -220,13 +220,13 @@ def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) 
 
     try:
         onnx.checker.check_model(model, full_check=True)
-        ours, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
+        answered, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
         reason = ""
     except (onnx.checker.ValidationError, DamagedFileError) as error:
         reason = str(error)
     else:
-        theirs, _ = logits_of(twin, eval_batches(data, "val", batch, CHECK_IMAGES))
-        difference, largest = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+        expected, _ = logits_of(twin, eval_batches(data, "val", batch, CHECK_IMAGES))
+        difference, largest = float(np.abs(answered - expected).max()), float(np.abs(expected).max())
         allowed = TOLERANCE * max(1.0, largest)
         if not difference <= allowed:  # NaN is refused too
             reason = f"its logits differ from torch's by {difference:.3g}, allowed are {allowed:.3g}"
@@ -236,4 +236,9 @@ def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) 
         raise DamagedFileError(
             f"the exported model is not the trained one: {reason}; it is kept as {rejected}"
         )
-    return {"images": len(ours), "max_difference": difference, "allowed": allowed, "largest_logit": largest}
+    return {
+        "images": len(answered),
+        "max_difference": difference,
+        "allowed": allowed,
+        "largest_logit": largest,
+    }

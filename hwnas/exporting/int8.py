@@ -29,10 +29,10 @@ def export_int8(model: Exported, data: Data) -> Exported:
     """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash and its size."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    found = onnx.load_model_from_string(quantised(source, calibration(data, batch)))
+    int8 = onnx.load_model_from_string(quantised(source, calibration(data, batch)))
     props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
-    onnx.helper.set_model_props(found, {**props, "precision": "int8"})
-    content = bytes(found.SerializeToString())
+    onnx.helper.set_model_props(int8, {**props, "precision": "int8"})
+    content = bytes(int8.SerializeToString())
     write_atomic(model.folder / FILE, content)
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 from hwnas.gradient.parts.objective import Objective, Score
 from hwnas.gradient.parts.policy import Policy
 from hwnas.gradient.parts.regularisers import View
@@ -19,7 +20,7 @@ from hwnas.gradient.parts.relax import Relax, RelaxContext
 from targets.errors import UsageError
 
 from .optim import WeightOptimizer, require_finite
-from .passes import Batch, Pass, accuracy, run_mix
+from .passes import Pass, accuracy, run_mix
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from hwnas.data import eval_batches
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
-from hwnas.exporting.onnx_score import Logits, onnx_accuracy
+from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
 from hwnas.report.drawing import dot_text
-from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
@@ -196,7 +196,7 @@ def _point(
     }
 
 
-def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: Logits) -> dict[str, Any]:
+def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: LogitArray) -> dict[str, Any]:
     """What is known of one file."""
     validation, test = (onnx_accuracy(file, work.data, split) for split in ("val", "test"))
     return {

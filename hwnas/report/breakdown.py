@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .markup import Child, Html, count, el, fixed, join, ms, percent, signed_percent
+from .markup import Html, HtmlContent, count, el, fixed, join, ms, percent, signed_percent
 from .theme import BLUE, GREEN, ORANGE, STYLE
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -73,7 +73,7 @@ def _row(row: Mapping[str, Any], slowest_ms: float, total_ms: float) -> Html:
         for time, colour in times
         if time is not None
     ]
-    cells: list[Child] = [
+    cells: list[HtmlContent] = [
         ms(row["latency_ms"], unit=False),
         ms(row["measured_ms"], unit=False),
         percent(row["latency_ms"] / total_ms),

@@ -7,7 +7,7 @@ from typing import Any
 
 from .markup import NBSP, count
 from .plots import measured_pair
-from .run_files import Point, Row, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles, number
 
 # Metric -> (name in a sentence, unit). The unit of counts is written by `count`.
 METRICS = {
@@ -60,10 +60,10 @@ def conditions(run: RunFiles) -> str:
     return " · ".join([*parts, date[:10]] if date else parts)
 
 
-def _latencies(run: RunFiles) -> list[Row]:
+def _latencies(run: RunFiles) -> list[JsonObject]:
     """What each manifest says of the measurement on its file."""
-    found = [manifest.get("latency") for manifest in run.manifests.values()]
-    return [latency for latency in found if isinstance(latency, Mapping)]
+    latencies = [manifest.get("latency") for manifest in run.manifests.values()]
+    return [latency for latency in latencies if isinstance(latency, Mapping)]
 
 
 def budgets(run: RunFiles) -> list[tuple[str, float]]:
@@ -114,7 +114,7 @@ def _merit(point: Point) -> tuple[float, float]:
     return point.measured.get("val_accuracy", -1.0), -point.measured["latency_p50_ms"]
 
 
-def resolved_config(run: RunFiles) -> Row:
+def resolved_config(run: RunFiles) -> JsonObject:
     """The options of the run, every default filled in."""
     inner = run.config.get("config", run.config)
     return inner if isinstance(inner, Mapping) else {}

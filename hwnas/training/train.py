@@ -27,6 +27,7 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     from hwnas.data import Data
+    from hwnas.data.batches import Batch
 
 EVAL_BATCH = 256
 """Images of up to 32 px that are scored together. Fixed, so that an accuracy does not depend on who asks."""
@@ -112,7 +113,15 @@ def train(
                 if on_step is not None:
                     on_step(step + 1, run.total_steps)
         share = hits / (len(steps) * batches.batch_size)
-        run.epochs.append(EpochStats(epoch, steps.stop, float(np.mean(losses)), share, clock() - began))
+        run.epochs.append(
+            EpochStats(
+                epoch=epoch,
+                step=steps.stop,
+                train_loss=float(np.mean(losses)),
+                train_accuracy=share,
+                seconds=clock() - began,
+            )
+        )
         if saver is not None and clock() - saved >= save_every_s:
             saver.save(steps.stop, *run.state())
             saved = clock()
@@ -144,16 +153,14 @@ def initialise(module: nn.Module, seed: int) -> None:
             nn.init.zeros_(bias)
 
 
-def score(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+def score(module: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
     """Accuracy and mean cross-entropy of `module` in eval mode."""
     logits, labels = logits_of(module, batches)
     loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
     return float((logits.argmax(1) == labels).mean()), float(loss)
 
 
-def logits_of(
-    module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits (n, n_classes) of `module` in eval mode, and the labels (n,)."""
     with evaluating(module):
         rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
@@ -227,9 +234,9 @@ class _Run:
                 f"{state.get('seed')}; asked for are {self.recipe.to_json()} and {self.seed}; delete it to "
                 f"start again"
             )
-        own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         try:
-            self.module.load_state_dict(own)
+            self.module.load_state_dict(weights)
         except RuntimeError as error:
             raise DamagedFileError(f"the checkpoint is of another network: {error}") from error
         unpack(self.sgd, tensors, "sgd.")

@@ -115,7 +115,14 @@ def read_result(job: Job, parent: Path) -> Trained | None:
         )
     _weights(folder, result)
     epochs = tuple(EpochStats(**e) for e in result["epochs"])
-    return Trained(job, folder, result["val_accuracy"], result["val_loss"], epochs, result["cpu_s"])
+    return Trained(
+        job=job,
+        folder=folder,
+        val_accuracy=result["val_accuracy"],
+        val_loss=result["val_loss"],
+        epochs=epochs,
+        cpu_s=result["cpu_s"],
+    )
 
 
 def run_job(
@@ -163,7 +170,14 @@ def run_job(
     }
     write_sealed(folder / "result.json", document)
     checkpoints.delete(_STAGE)
-    return Trained(job, folder, result.val_accuracy, result.val_loss, result.epochs, cpu_s)
+    return Trained(
+        job=job,
+        folder=folder,
+        val_accuracy=result.val_accuracy,
+        val_loss=result.val_loss,
+        epochs=result.epochs,
+        cpu_s=cpu_s,
+    )
 
 
 _STAGE = "train"
@@ -212,20 +226,20 @@ def _weights(folder: Path, result: Mapping[str, Any]) -> bytes:
     return raw
 
 
-def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, out: TextIO) -> None:
+def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, answers: TextIO) -> None:
     def say(**event: Any) -> None:
-        print(json.dumps(event), file=out, flush=True)
+        print(json.dumps(event), file=answers, flush=True)
 
     while (line := jobs.get()) is not None:
         import torch  # not before there is work
 
         torch.set_num_threads(1)
         order = json.loads(line)
-        said = [float("-inf")]
+        last_step_s = [float("-inf")]
 
-        def on_step(done: int, total: int, said: list[float] = said) -> None:
-            if time.monotonic() - said[0] >= STEP_EVENT_EVERY_S or done == total:
-                said[0] = time.monotonic()
+        def on_step(done: int, total: int, last_step_s: list[float] = last_step_s) -> None:
+            if time.monotonic() - last_step_s[0] >= STEP_EVENT_EVERY_S or done == total:
+                last_step_s[0] = time.monotonic()
                 say(event="step", done=done, total=total)
 
         try:
@@ -255,13 +269,13 @@ def _listen(jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
 
 def main() -> None:
     """The worker process. Its own prints go to stderr, so that they cannot be taken for answers."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     # Before torch is imported: a parent may die that early.
     threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
-    _serve(jobs, busy, out)
+    _serve(jobs, busy, answers)
 
 
 if __name__ == "__main__":

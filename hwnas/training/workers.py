@@ -61,9 +61,9 @@ def run_many(
         raise UsageError(f"two training jobs share a name: {', '.join(sorted(names))}")
     outcomes: dict[int, Trained | Failed] = {}
     for i, job in enumerate(jobs):
-        found = _found(job, folder, log)
-        if found is not None:
-            outcomes[i] = found
+        trained = _earlier_result(job, folder, log)
+        if trained is not None:
+            outcomes[i] = trained
     open_jobs = [i for i in range(len(jobs)) if i not in outcomes]
     if open_jobs:
         shift = _Shift(jobs, folder, open_jobs, on_progress, on_done, log)
@@ -73,7 +73,7 @@ def run_many(
     return [outcomes[i] for i in range(len(jobs))]
 
 
-def _found(job: Job, folder: Path, log: Callable[[str], None]) -> Trained | None:
+def _earlier_result(job: Job, folder: Path, log: Callable[[str], None]) -> Trained | None:
     try:
         return read_result(job, folder)
     except DamagedFileError as error:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
-from hwnas.gradient.passes import Batch, Pass, accuracy, run_mix
+from hwnas.data.batches import Batch
+from hwnas.gradient.passes import Pass, accuracy, run_mix
 from hwnas.gradient.step_context import ArchPass, StepContext, leave, score
 from targets.errors import UsageError
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
-from hwnas.gradient.passes import Batch, Pass
+from hwnas.data.batches import Batch
+from hwnas.gradient.passes import Pass
 from hwnas.gradient.step_context import (
     ArchPass,
     StepContext,
