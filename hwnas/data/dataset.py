@@ -32,7 +32,15 @@ _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 class Data:
     """Labelled square images in three splits.
 
-    labels: (n,) int64. mean, std: per channel, of the training images, in 0..1.
+    name: of the data set.
+    class_names: in the order of the labels.
+    image_size: side in pixels.
+    in_channels: 1 for grey, 3 for colour.
+    mean, std: per channel, of the training images, in 0..1.
+    flip: whether a mirrored image is still one of its class.
+    labels: (n,) int64.
+    notes: what was ignored, dropped or limited.
+    preprocessing: how an image became a square.
     """
 
     name: str

@@ -23,9 +23,16 @@ DROPPED = -1
 class Listing:
     """The n samples of a source in a fixed order, before any pixel is read.
 
-    names: unique. labels: (n,) int64, an index into class_names. given: (n,) int8, an index into SPLITS:
-    the split that the owner of the data put each sample in, train where none was given.
-    sizes_bytes: (n,) int64. content: what identifies the pixels, for the cache; None: cheap to read again.
+    name: of the data set.
+    class_names: in the order of their numbers.
+    in_channels: 1 for grey, 3 for colour.
+    flip: whether a mirrored image is still one of its class.
+    names: of the samples, unique.
+    labels: (n,) int64, an index into class_names.
+    given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
+    sizes_bytes: (n,) int64.
+    notes: what the user is told about the data.
+    content: identifies the pixels, for the cache; None where they are cheap to read again.
     """
 
     name: str
@@ -84,7 +91,13 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What was asked for: `spec` names a set or a path; the rest says where its parts are."""
+    """What the user asks for.
+
+    spec: the name of a data set, or a path.
+    root: the data home.
+    download: whether a named set may be fetched.
+    labels_csv: the labels of the images in the path.
+    """
 
     spec: str
     root: Path

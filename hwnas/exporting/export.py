@@ -88,7 +88,7 @@ def onnx_bytes(
 
 
 TOLERANCE = 1e-4
-"""Largest difference from torch's logits, as a part of the largest logit (or of 1)."""
+"""Largest difference from torch's logits, relative to the largest logit or 1, whichever is larger."""
 CHECK_IMAGES = 64
 FILES = ("model.onnx", "weights.safetensors", "arch.dot")
 _SCHEMA = 1
@@ -96,7 +96,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model folder whose files are there and are what its manifest says."""
+    """A model folder that is complete and whose files match its manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -112,7 +112,7 @@ class Exported:
         return self.folder / "weights.safetensors"
 
     def noted(self, **facts: Any) -> Exported:
-        """The same with facts added to the manifest and the file, such as latencies measured later."""
+        """A copy with `facts` added to the manifest, which is written: latencies that were measured later."""
         manifest = {**self.manifest, **facts}
         write_json(self.folder / "manifest.json", manifest)
         return Exported(self.folder, manifest)

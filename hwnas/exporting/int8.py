@@ -1,7 +1,7 @@
 """The int8 file of an exported model: what a target of that precision runs.
 
-Its scales come from training images, fed as an app feeds them. It is another network than the one that was
-trained: how far is for its own accuracy to say, measured on the file like that of any other.
+Its scales come from training images, fed as an app feeds them. Quantisation changes the network, so the
+accuracy of this file is measured too.
 """
 
 from __future__ import annotations

@@ -22,7 +22,11 @@ LogitArray = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OnnxScore:
-    """logits: (n, n_classes) of the samples of a split in order; labels: (n,) the true ones."""
+    """The answers on the samples of a split, in order.
+
+    logits: (n, n_classes).
+    labels: (n,), the true ones.
+    """
 
     logits: LogitArray
     labels: NDArray[np.int64]
@@ -80,7 +84,7 @@ def batch_of(session: Any) -> int:
 
 
 def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, NDArray[np.int64]]:
-    """Logits (n, n_classes) and labels (n,). A batch that is too small is filled up, unseen from outside."""
+    """Logits (n, n_classes) and labels (n,); a batch that is too small runs with zeros behind its images."""
     name, size = session.get_inputs()[0].name, batch_of(session)
     rows, labels = [], []
     for x, y in batches:

@@ -47,7 +47,7 @@ def cell_svg(cells: Mapping[str, LabelledEdges], n_inputs: int, title: str) -> H
     for kind, cell in cells.items():
         cell_states = states(cell, n_inputs)
         rise = TOP_PX + RISE_PX * max(len(cell_states) - 1, 1)
-        parts.append(_one(kind, cell, n_inputs, y + rise))
+        parts.append(_cell(kind, cell, n_inputs, y + rise))
         y += rise + 2 * RADIUS_PX
         width = max(width, STEP_PX * len(cell_states))
     return el(
@@ -75,7 +75,7 @@ def state_name(state: int, n_inputs: int) -> str:
     return f"c_{{k-{n_inputs - state}}}" if state < n_inputs else str(state - n_inputs)
 
 
-def _one(kind: str, cell: LabelledEdges, n_inputs: int, y: float) -> Html:
+def _cell(kind: str, cell: LabelledEdges, n_inputs: int, y: float) -> Html:
     def x(state: int) -> float:
         return STEP_PX * (state + 0.5)
 

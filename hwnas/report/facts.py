@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .front_figures import measured_pair
 from .markup import NBSP, count
-from .plots import measured_pair
 from .run_files import JsonObject, Point, RunFiles, number
 
 # Metric -> (name in a sentence, unit). The unit of counts is written by `count`.
@@ -51,9 +51,9 @@ def conditions(run: RunFiles) -> str:
         return "not measured yet"
     parts = [target_name(run)]
     for label, names in CONDITIONS:
-        found = next((known[name] for name in names if known.get(name)), None)
-        if found:
-            text = label.format(found)
+        value = next((known[name] for name in names if known.get(name)), None)
+        if value:
+            text = label.format(value)
             parts.append("1 thread" if text == "1 threads" else text)
     dates = [str(latency.get("measured") or "") for latency in _latencies(run)]
     date = max(dates, default="") or str(run.env.get("created") or "")
@@ -61,7 +61,7 @@ def conditions(run: RunFiles) -> str:
 
 
 def _latencies(run: RunFiles) -> list[JsonObject]:
-    """What each manifest says of the measurement on its file."""
+    """The measurements of the exported files, from their manifests."""
     latencies = [manifest.get("latency") for manifest in run.manifests.values()]
     return [latency for latency in latencies if isinstance(latency, Mapping)]
 

@@ -1,7 +1,7 @@
 """The files of a run directory that the report shows, read once into typed values.
 
-A file that is not there yet is an empty value (a run in progress is worth a page); a file that is there and
-cannot be read is a DamagedFileError, because a page that leaves something out in silence would lie.
+A missing file is an empty value, because a run in progress is worth a page. A file that cannot be read is a
+DamagedFileError, because a page must not leave something out in silence.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Descr
 
 
 def _front_so_far(path: Path) -> JsonObject:
-    """What front.json will say, as far as the files of unfinished stages tell."""
+    """The part of front.json that the files of finished stages already hold."""
     table, evaluated = _object(path / "table.json"), _object(path / "evaluated.json")
     context = table.get("context")
     facts = context if isinstance(context, Mapping) else {}

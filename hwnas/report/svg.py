@@ -35,7 +35,7 @@ def draw_blocks(blocks: tuple[DrawnBlock, ...], title: str) -> Html:
     x, parts, places = GAP_PX, [], []
     for block in blocks:
         width = _width_px(block)
-        parts.append(_one(block, x, middle, width, TOP_PX + tallest + 16))
+        parts.append(_block(block, x, middle, width, TOP_PX + tallest + 16))
         places.append(((block.outside[1], block.outside[2]), x, x + width))
         x += width + GAP_PX
     line = el("line", x1=0, x2=_px(x), y1=_px(middle), y2=_px(middle), stroke="currentColor", opacity="0.35")
@@ -94,7 +94,7 @@ def _height_px(block: DrawnBlock) -> float:
     return min(46 + 15 * math.log2(max(block.outside[1], block.outside[2])), 165.0)
 
 
-def _one(block: DrawnBlock, x: float, middle: float, width: float, below: float) -> Html:
+def _block(block: DrawnBlock, x: float, middle: float, width: float, below: float) -> Html:
     """One block with its texts; `below` is the y of the first text line under the blocks."""
     height, centre = _height_px(block), x + width / 2
     skip = _is_skip(block)

@@ -59,7 +59,7 @@ MAX_VALUES = 160_000_000
 and 1.9 GB at most."""
 
 _TARGET_COPIES = 6
-"""Values of ±1 per image and class in scikit-learn, as integers and as floats, at the same time."""
+"""Copies of the ±1 targets, per image and class, that scikit-learn holds at once (integers and floats)."""
 
 MAX_SVC_CLASSES = 300
 """The SVC fits a model for every pair of classes, and asks each of them about every image."""

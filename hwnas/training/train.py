@@ -40,7 +40,13 @@ def eval_batch(image_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EpochStats:
-    """Averages over the batches of one epoch; step: steps done at its end; seconds: wall time so far."""
+    """One epoch.
+
+    epoch: its number, from 0.
+    step: steps done at its end.
+    train_loss, train_accuracy: means over its batches.
+    seconds: wall time since the training began.
+    """
 
     epoch: int
     step: int
@@ -51,7 +57,7 @@ class EpochStats:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a training came to; the weights are in the module."""
+    """The result of a training; the weights are in the module."""
 
     val_accuracy: float
     val_loss: float
@@ -59,13 +65,13 @@ class TrainResult:
 
 
 class Saver(Protocol):
-    """Where a training keeps its state: the newest (step, tensors, JSON state), or None."""
+    """Where a training keeps its state."""
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Keep a state."""
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        """The state kept last."""
+        """The state kept last, as (step, tensors, JSON state); None before the first."""
 
 
 def train(
@@ -82,9 +88,19 @@ def train(
 ) -> TrainResult:
     """Train `module` on the train split from weights drawn with `seed`; score it on the validation split.
 
-    on_step(done, total) runs after each step and may raise. With a `saver` the state is kept at the end
-    of an epoch, at most every `save_every_s`, and what it holds is where the training goes on: to the bit
-    as if it had never stopped. Raises DivergedError when the loss is no finite number.
+    A training that goes on from the state of `saver` ends with the same bits as one that never stopped.
+    Raises DivergedError when the loss is no finite number.
+
+    Args:
+        module: the network; it is trained in place.
+        data: its train split is learned from, its validation split scored.
+        recipe: how to train.
+        seed: of the weights, the batches and dropout.
+        device: where to compute.
+        on_step: called with (steps done, all steps) after each step; may raise.
+        saver: keeps the state at the end of an epoch.
+        save_every_s: seconds between two saved states, at least.
+        clock: seconds, for tests.
     """
     from hwnas.data import Augment, Batches, eval_batches
 

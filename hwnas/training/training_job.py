@@ -1,7 +1,7 @@
 """One training as a file in and files out, and the worker process that does many of them.
 
-A job is JSON; what it came to lies in its folder: `result.json` (sealed) and `weights.safetensors`. A
-training that was cut off goes on from the checkpoints in the same folder.
+A job is JSON. Its result lies in its folder: `result.json` (sealed) and `weights.safetensors`. A training
+that was cut off goes on from the checkpoints in the same folder.
 
 `python -m hwnas.training.training_job` reads jobs from its standard input, one JSON line each, and
 answers in JSON lines. It ends when its standard input does, which is also what the death of its parent
@@ -42,8 +42,12 @@ STEP_EVENT_EVERY_S = 0.5
 class Job:
     """A training, as JSON values.
 
-    network: for `build_network`. data: the keywords of `load_data`, paths as text, and `splits_file`, the
-    splits.json of the run. recipe: the fields of `Recipe`.
+    job_id: names its folder and does not affect the result.
+    network: what `build_network` reads.
+    data: the keywords of `load_data`, paths as text, and `splits_file`, the splits.json of the run.
+    recipe: the fields of `Recipe`.
+    seed: of the training.
+    device: where it computes, as torch spells it.
     """
 
     job_id: str
@@ -66,7 +70,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished job. cpu_s: of the whole process while it trained; weights are in the folder."""
+    """A finished job; its weights are in `folder`.
+
+    val_accuracy, val_loss: after the last epoch.
+    epochs: the course of the training.
+    cpu_s: CPU time of the whole process while it trained.
+    """
 
     job: Job
     folder: Path
@@ -99,7 +108,7 @@ class Failed:
 
 
 def read_result(job: Job, parent: Path) -> Trained | None:
-    """What `run_job` wrote for this very job, or None where it did not get that far.
+    """The result that `run_job` wrote for this very job; None where there is none yet.
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
     """

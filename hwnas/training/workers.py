@@ -1,7 +1,7 @@
 """Many trainings side by side: one thread of computation per process, each process takes many jobs.
 
-Which process trains a job changes nothing in its result. Every result lies in the job's folder as soon as
-it is there, so that a kill costs the jobs in flight no more than the time since their last checkpoint.
+The result of a job does not depend on the process that trains it. Each result is written to the job's folder
+at once, so a kill costs the jobs in flight only the time since their last checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .training_job import Failed, Job, Trained, read_result
 __all__ = ["Failed", "Job", "Progress", "Trained", "run_many"]
 
 ATTEMPTS = 2
-"""A worker may die of another's hunger for memory; one that dies twice on a job dies of the job."""
+"""A worker may be killed because another took the memory; one that dies twice on a job dies of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def run_many(
     on_done: Callable[[Trained | Failed], None] = lambda outcome: None,
     log: Callable[[str], None] = lambda text: None,
 ) -> list[Trained | Failed]:
-    """What each job came to, in the order of `jobs`; those done earlier are read from `folder`.
+    """The outcome of each job, in the order of `jobs`; those done earlier are read from `folder`.
 
     Callbacks are called one at a time, from other threads; an exception in one ends all workers and is
     raised here, like Ctrl-C. There are fewer workers than `n_workers` where the memory is short (`memory`).

@@ -1,4 +1,4 @@
-"""The figures of the search's course: losses, accuracies, expected latency, entropy, hypervolume."""
+"""The figures of the search over time: losses, accuracies, expected latency, entropy, hypervolume."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from .figure import Figure, Trace, budget_line, figure, scatter
+from .front_figures import latency_budget_ms
 from .markup import Html, esc
-from .plots import latency_budget_ms
 from .run_files import RunFiles, number
 from .theme import BLUE, GREEN, GREY, ORANGE
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from .curves import search_curves
+from .curve_figures import search_curves
 from .facts import budget_text, conditions, target_name, trained
 from .figure import Figure
+from .front_figures import measured_pair, non_dominated, searched_front, trained_front
 from .markup import Html, HtmlContent, count, el, fixed, join, percent, table
-from .operations import belief_maps, cost_map, option_bars, option_grids, share_map
-from .plots import measured_pair, non_dominated, searched_front, trained_front
-from .prediction import prediction
+from .operation_figures import belief_maps, cost_map, option_bars, option_grids, share_map
+from .prediction_figure import prediction
 from .run_files import JsonObject, RunFiles, number
 
 # label, key in the table's errors, decimals, unit

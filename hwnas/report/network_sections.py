@@ -18,9 +18,9 @@ from .facts import (
     trained,
     with_unit,
 )
+from .figure_sections import pending, section
 from .markup import Html, HtmlContent, count, el, fixed, ms, percent, percent_interval, signed_percent, table
 from .run_files import Point, RunFiles, number
-from .sections import pending, section
 from .svg import draw_blocks, legend
 
 COLUMNS = (

@@ -6,9 +6,9 @@ import shlex
 from typing import Any
 
 from .facts import budgets, chosen, resolved_config
+from .figure_sections import pending, section
 from .markup import Html, HtmlContent, el
 from .run_files import JsonObject, RunFiles
-from .sections import pending, section
 
 SHOWN_CLASSES = range(1, 21)  # longer lists stand in the manifest only
 

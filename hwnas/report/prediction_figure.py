@@ -1,4 +1,4 @@
-"""The figure of the latency table's honesty: what it predicted, and what the device then took."""
+"""The figure of the latency table: what it predicted against what the device took."""
 
 from __future__ import annotations
 
