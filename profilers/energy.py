@@ -253,7 +253,7 @@ class Nvml:
 
 
 @dataclass(frozen=True)
-class Source:
+class EnergySource:
     """A row of the table of readers. part: what the energy is of. providers: what runs there; (): all."""
 
     name: str
@@ -264,13 +264,13 @@ class Source:
 
 _ON_CPU = ("cpu", "xnnpack", "dnnl", "openvino")
 
-SOURCES: tuple[Source, ...] = (
-    Source("rapl", "processor and memory", rapl, _ON_CPU),
-    Source("hwmon", "processor sockets", hwmon, _ON_CPU),
-    Source("nvml", "graphics card", lambda root, wall: Nvml(), ("cuda", "tensorrt")),
-    Source("jetson", "board", jetson),
-    Source("odpm", "all rails of the phone", odpm),
-    Source("battery", "whole device", battery),
+SOURCES: tuple[EnergySource, ...] = (
+    EnergySource("rapl", "processor and memory", rapl, _ON_CPU),
+    EnergySource("hwmon", "processor sockets", hwmon, _ON_CPU),
+    EnergySource("nvml", "graphics card", lambda root, wall: Nvml(), ("cuda", "tensorrt")),
+    EnergySource("jetson", "board", jetson),
+    EnergySource("odpm", "all rails of the phone", odpm),
+    EnergySource("battery", "whole device", battery),
 )
 """In order of preference: the nearer to the part that runs the network, the earlier."""
 
@@ -286,7 +286,7 @@ def energy_report(root: Path = ROOT) -> list[dict[str, Any]]:
     return found
 
 
-def readers(provider: str, root: Path, wall: Wall) -> Iterator[tuple[Source, EnergyReader]]:
+def readers(provider: str, root: Path, wall: Wall) -> Iterator[tuple[EnergySource, EnergyReader]]:
     """The readers that cover what runs on the provider, best first."""
     for source in SOURCES:
         if not source.providers or provider in source.providers:

@@ -11,7 +11,7 @@ from typing import Any, Callable
 from targets.errors import TargetError
 
 from .clock import Clocks
-from .energy import ROOT, EnergyReader, Source, readers
+from .energy import ROOT, EnergyReader, EnergySource, readers
 from .job import Job
 
 LOOPS = 3
@@ -21,7 +21,7 @@ LOOP_S = 2.0
 STEP_S = 0.05
 """Between two readings: sensors of power are integrated over them."""
 
-Readers = Iterable["tuple[Source, EnergyReader]"]
+Readers = Iterable["tuple[EnergySource, EnergyReader]"]
 
 
 def energy_row(
@@ -54,7 +54,7 @@ def energy_row(
 def _measure(
     job: Job,
     key: str,
-    source: Source,
+    source: EnergySource,
     reader: EnergyReader,
     clocks: Clocks,
     sleep: Callable[[float], None],

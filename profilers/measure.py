@@ -35,7 +35,7 @@ CHECK_EVERY = 5
 """Rounds between two looks at the intervals, which cost 0.2 ms each."""
 
 
-class Network(Protocol):
+class TimedNetwork(Protocol):
     """Anything that can be run repeatedly."""
 
     def run(self, times: int) -> None:
@@ -73,7 +73,7 @@ class Samples:
         return counted(times, self.others_cpus)
 
 
-def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
+def sample(network: TimedNetwork, times: int, clocks: Clocks) -> tuple[float, float]:
     """(cpu, wall) milliseconds per run over `times` runs, after one run that refills the caches."""
     network.run(1)
     wall, cpu = clocks.wall_ns(), clocks.cpu_ns()
@@ -82,7 +82,7 @@ def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
     return cpu / times / 1e6, wall / times / 1e6
 
 
-def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
+def warm_up(network: TimedNetwork, timing: Timing, clocks: Clocks) -> int:
     """Runs until caches and allocations have settled; returns the runs per sample."""
     for _ in range(timing.warmups):
         network.run(1)
@@ -95,8 +95,8 @@ def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
 
 
 def measure(
-    networks: Mapping[Identity, Network],
-    reference: Network,
+    networks: Mapping[Identity, TimedNetwork],
+    reference: TimedNetwork,
     timing: Timing,
     clock: str,
     clocks: Clocks,

@@ -28,7 +28,7 @@ PROCESSES = 3
 TIMEOUT_S = 300.0
 
 Stages = Mapping[str, Mapping[str, Any]]
-Child = Callable[[Sequence[str], Mapping[str, str], float], "tuple[int, str, str]"]
+RunChild = Callable[[Sequence[str], Mapping[str, str], float], "tuple[int, str, str]"]
 """(arguments, settings, seconds) -> (exit code or minus the signal, stdout, stderr) of a fresh process."""
 
 MALLOC: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
@@ -40,7 +40,7 @@ _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "MemoryError"
 _TIMED_OUT = 124
 
 
-def memory_row(job: Job, key: str, child: Child | None = None) -> dict[str, Any]:
+def memory_row(job: Job, key: str, child: RunChild | None = None) -> dict[str, Any]:
     """The row of a model's memory; medians over fresh processes.
 
     baseline_bytes: numpy and onnxruntime imported, nothing loaded. loaded_bytes: the session made.
@@ -100,7 +100,7 @@ def run_child(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: floa
     return done.returncode, done.stdout, done.stderr
 
 
-def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child: Child) -> Stages:
+def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child: RunChild) -> Stages:
     """What one process told, by stage; of several steady runs the highest."""
     code, out, err = child(arguments, malloc, TIMEOUT_S)
     stages: dict[str, dict[str, Any]] = {}

@@ -16,7 +16,7 @@ from typing import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from .stats import Floats
 
 QUIET_CPUS = 0.1
 """CPUs that others may take around a sample taken alone; half of it is for the ticks of the count."""
@@ -60,10 +60,10 @@ class Watch:
         now = self._wall_ns()
         if self._at_ns and now - self._at_ns[-1] < _LOOK_NS:
             return
-        found = self._count_ns()
-        if found is not None:
+        others_ns = self._count_ns()
+        if others_ns is not None:
             self._at_ns.append(now)
-            self._others_ns.append(found)
+            self._others_ns.append(others_ns)
 
     def cpus(self, at_ns: Sequence[int]) -> list[float]:
         """(n,) CPUs that others took around each of these times; empty where nobody counts."""

@@ -14,6 +14,9 @@ from typing import Any
 
 from targets.errors import DamagedFileError
 
+MeasuredRow = dict[str, Any]
+"""What was measured of one model, as it stands in a line of the file."""
+
 Identity = tuple[str, str, int]
 """What a row is of: kind of measurement, key of the model, pass."""
 

@@ -148,7 +148,7 @@ def occurrences(
     out: dict[str, list[float]] = {}
     for whole in wholes:
         measured = networks[whole.key]
-        owner = owners(measured.described, whole.prefixes, whole.key)
+        owner = owners(measured.kernels, whole.prefixes, whole.key)
         sums = np.bincount(owner, weights=measured.kernel_ms, minlength=len(whole.parts))
         counts = np.bincount(owner, minlength=len(whole.parts))
         net = overhead.slope * sums + overhead.per_kernel_ms * counts

@@ -65,7 +65,7 @@ def _kernel_times(found: lut.Prediction, measured: Labelled | None) -> list[floa
     """The measured time of each predicted layer, by place where the lists agree, else by name."""
     if measured is None:
         return [None] * len(found.layers)
-    names = [str(one["name"]) for one in measured.described]
+    names = [kernel.name for kernel in measured.kernels]
     times = [float(ms) for ms in measured.kernel_ms]
     if [layer.name for layer in found.layers] == names:
         return list(times)

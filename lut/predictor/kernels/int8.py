@@ -42,7 +42,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Int8Work:
     """Of one image. way: `fused`, `loose` or `product`. macs: on whole tiles.
 
     gathers: pieces of memory that are looked up or copied first. scratch_bytes: written and read once more.
@@ -54,30 +54,30 @@ class Work:
     scratch_bytes: float
 
 
-def conv_work(pixels: int, groups: int, group_in: int, group_out: int, window: Window) -> Work:
+def conv_work(pixels: int, groups: int, group_in: int, group_out: int, window: Window) -> Int8Work:
     """pixels: of the output; group_in, group_out: channels per group."""
     gathers = 0 if window.in_place else pixels * window.size
     if groups > 1 and group_in == group_out == 1:
         way = "loose" if groups % _DEPTHWISE_TILE[1] else "fused"
         macs = _padded(pixels, _DEPTHWISE_TILE[0]) * _padded(groups, _DEPTHWISE_TILE[1]) * window.size
         sums = pixels * groups * _SUM_BYTES if way == "loose" else 0
-        return Work(way, float(macs), float(gathers), float(sums + gathers * _POINTER_BYTES))
+        return Int8Work(way, float(macs), float(gathers), float(sums + gathers * _POINTER_BYTES))
     unit = _FUSED_TILE[2]
     if groups == 1 and group_in % unit == group_out % unit == 0 and group_out >= _FUSED_OUT:
         macs = _tiled(pixels, group_out, group_in * window.size, _FUSED_TILE)
-        return Work("fused", float(macs), float(gathers), float(gathers * _POINTER_BYTES))
+        return Int8Work("fused", float(macs), float(gathers), float(gathers * _POINTER_BYTES))
     k = group_in * window.size
     sums = pixels * groups * group_out * _SUM_BYTES
     rows = 0 if window.in_place else pixels * k
     # Rows of the window that lie in one piece are copied as one.
     copies = pixels * window.height if groups == window.dilation == 1 else groups * pixels * window.size
     macs = groups * _tiled(pixels, group_out, k, _PRODUCT_TILE)
-    return Work("product", float(macs), float(copies), float(sums + rows))
+    return Int8Work("product", float(macs), float(copies), float(sums + rows))
 
 
-def product_work(batch: int, m: int, n: int, k: int) -> Work:
+def product_work(batch: int, m: int, n: int, k: int) -> Int8Work:
     """Of (m, k) x (k, n), `batch` times."""
-    return Work(
+    return Int8Work(
         "product", float(batch * _tiled(m, n, k, _PRODUCT_TILE)), float(batch), float(m * n * _SUM_BYTES)
     )
 

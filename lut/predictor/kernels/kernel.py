@@ -1,11 +1,13 @@
-"""What a kernel is once its family has told its numbers, and what the families share."""
+"""What a kernel is once its family has counted its work, and what the families share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from profilers.kernels import Argument, Kernel
+
+from .named import ContextFeatures, FamilyFeatures, SizeFeatures
 
 BLOCKED = "com.microsoft.nchwc"
 """Domain of the kernels that work on blocks of channels."""
@@ -15,11 +17,16 @@ FREE = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Sha
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """kind: the unit of coverage. family: `conv`, `matmul` or `memory`. values: the family's features.
+class KernelFeatures:
+    """A kernel as numbers.
 
-    executed: MACs as they are executed, on whole tiles. units: how often the innermost loop starts: stretches
-    of memory that are worked on as one. scratch_bytes: of memory that one image needs in between.
+    kind: the unit of coverage, for example "blocked Conv 3x3".
+    family: `conv`, `matmul` or `memory`.
+    macs, executed: multiply-accumulates, and those executed on whole tiles.
+    read_bytes, write_bytes, weight_bytes: activations read and written, weights read.
+    units: how often the innermost loop starts: stretches of memory that are worked on as one.
+    scratch_bytes: of memory that one image needs in between.
+    own, size, context: the features of the family, of any kernel, and of the network around it.
     """
 
     kind: str
@@ -31,26 +38,36 @@ class Kernel:
     weight_bytes: float
     units: float
     scratch_bytes: float
-    values: tuple[float, ...]
+    own: FamilyFeatures
+    size: SizeFeatures
+    context: ContextFeatures
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What the trees read, in the order of NAMES."""
+        return (*map(float, self.own), *self.size, *self.context)
+
+    @property
+    def named(self) -> dict[str, float]:
+        """The same values by name."""
+        return {**self.own._asdict(), **self.size._asdict(), **self.context._asdict()}
 
     @property
     def terms(self) -> tuple[float, ...]:
         """What a roofline may be made of: a call, what is executed, what is moved and how often."""
-        return (
-            *(1.0, self.executed, self.read_bytes, self.write_bytes, self.weight_bytes, self.units),
-            self.scratch_bytes,
-        )
+        moved = (self.read_bytes, self.write_bytes, self.weight_bytes)
+        return (1.0, self.executed, *moved, self.units, self.scratch_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a family says of a kernel; see Kernel."""
+class KernelWork:
+    """What a family counts of a kernel; the fields are those of KernelFeatures."""
 
     kind: str
     macs: float
     executed: float
     units: float
-    values: tuple[float, ...]
+    own: FamilyFeatures
     scratch_bytes: float = 0.0
 
 
@@ -59,15 +76,15 @@ def log1(value: float) -> float:
     return math.log(value + 1)
 
 
-def given(one: Mapping[str, Any]) -> list[Any]:
-    """The arguments that are there."""
-    return [a for a in one["inputs"] if a[0] != "none"]
+def present(kernel: Kernel) -> list[Argument]:
+    """The inputs that are not left out."""
+    return [argument for argument in kernel.inputs if argument.role != "none"]
 
 
-def bytes_each(one: Mapping[str, Any]) -> int:
+def bytes_each(kernel: Kernel) -> int:
     """Bytes of an element of the first input (of the output where it is smaller, as int8 from float)."""
-    kinds = [a[1] for a in [*one["inputs"][:1], *one["outputs"][:1]]]
-    return min((_BYTES.get(kind, 4) for kind in kinds), default=4)
+    first = (*kernel.inputs[:1], *kernel.outputs[:1])
+    return min((_BYTES.get(argument.element_type, 4) for argument in first), default=4)
 
 
 _BYTES = {"uint8": 1, "int8": 1, "bool": 1, "float16": 2, "float": 4, "int32": 4, "int64": 8, "double": 8}
