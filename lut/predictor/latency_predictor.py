@@ -7,7 +7,6 @@ that was transferred from another device has that device's trees as well. Nothin
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,8 +19,9 @@ from lut.predictor.kernels.network import Overhead, predicted_uncertainty
 from lut.predictor.kernels.regress import FEW, KernelModel
 from profilers.kernels import Kernel
 from targets import Context
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
-from targets.files import read_json, safe_name, sha256, write_atomic, write_json
+from targets.files import safe_name, sha256, write_atomic
 
 VERSION = 2
 FILE = "predictor.json"
@@ -146,18 +146,15 @@ class LatencyPredictor:
             "rule": self.rule,
             "memory": self.memory,
         }
-        write_json(folder / FILE, {**document, "sha256": _seal(document)})
+        write_checksummed(folder / FILE, document, compact=True)
 
 
 def load(folder: Path) -> LatencyPredictor:
     """The predictor in the folder; DamagedFileError names what is missing, changed or of another version."""
     path = folder / FILE
-    document = read_json(path, "latency predictor")
-    if not isinstance(document, dict) or document.get("version") != VERSION:
+    document = read_checksummed(path, "latency predictor", compact=True, advice=_ADVICE)
+    if document.get("version") != VERSION:
         raise DamagedFileError(f"latency predictor {path} is none of version {VERSION}; {_ADVICE}")
-    seal = document.pop("sha256", None)
-    if seal != _seal(document):
-        raise DamagedFileError(f"latency predictor {path}: content does not match its SHA-256; {_ADVICE}")
     if document["features"] != {family: list(names) for family, names in NAMES.items()}:
         raise DamagedFileError(f"latency predictor {path} was made with other features of kernels; {_ADVICE}")
     return LatencyPredictor(
@@ -219,8 +216,3 @@ def _layer(kernel: Kernel, features: KernelFeatures, latency_ms: float, n_sample
         latency_ms=latency_ms,
         source="unknown" if n_samples == 0 else "few samples" if n_samples < FEW else "known",
     )
-
-
-def _seal(document: Mapping[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode())
