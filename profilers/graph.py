@@ -1,6 +1,6 @@
 """The structure of an ONNX file, read without the onnx package: nodes, attributes and shapes, no weights.
 
-A device has numpy and onnxruntime only, and what it tells about an optimised graph must fit in a line of
+A device has numpy and onnxruntime only, and what it reports of an optimised graph must fit in a line of
 JSON. The reader walks the protobuf fields of onnx.proto that matter here and skips all others, so weights are
 never copied and external data is never opened. Field numbers: onnx/onnx.proto of ONNX 1.21.
 """
@@ -215,10 +215,10 @@ def _value_info(data: memoryview) -> tuple[str, TensorInfo]:
 
 
 def _dimension(data: memoryview) -> int | str | None:
-    found = dict(fields(data))
-    if 1 in found:
-        return _signed(found[1])
-    return _text(found[2]) if 2 in found else None
+    values = dict(fields(data))
+    if 1 in values:
+        return _signed(values[1])
+    return _text(values[2]) if 2 in values else None
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
@@ -264,11 +264,11 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed_ints(data: memoryview) -> list[int]:
-    out, at = [], 0
+    numbers, at = [], 0
     while at < len(data):
         value, at = _varint(data, at)
-        out.append(_signed(value))
-    return out
+        numbers.append(_signed(value))
+    return numbers
 
 
 def _packed_floats(data: memoryview) -> list[float]:

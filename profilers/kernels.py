@@ -27,6 +27,9 @@ class Argument(NamedTuple):
     role: `weight`, `activation`, or `none` for an input that is left out.
     element_type: as onnxruntime names it, for example `float` or `uint8`.
     shape: the size of each axis.
+
+    >>> Argument("weight", "float", (16, 3, 3, 3)).size_bytes
+    1728
     """
 
     role: str

@@ -43,10 +43,13 @@ _TIMED_OUT = 124
 def memory_row(job: Job, key: str, child: RunChild | None = None) -> dict[str, Any]:
     """The row of a model's memory; medians over fresh processes.
 
-    baseline_bytes: numpy and onnxruntime imported, nothing loaded. loaded_bytes: the session made.
+    baseline_bytes: numpy and onnxruntime imported, nothing loaded.
+    loaded_bytes: the session made.
     peak_load_bytes, peak_run_bytes: highest mark while loading and while running; the second is None where
-    the system cannot reset its mark. peak_bytes: the highest mark of the process's life. *_spread: largest
-    over smallest - 1. peak_default_bytes: the mark of one process whose allocator is not frozen.
+        the system cannot reset its mark.
+    peak_bytes: the highest mark of the process's life.
+    *_spread: largest over smallest - 1.
+    peak_default_bytes: the mark of one process whose allocator is not frozen.
     """
     child = child or run_child
     path = job.path(job.models[key])
@@ -101,14 +104,14 @@ def run_child(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: floa
 
 
 def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child: RunChild) -> Stages:
-    """What one process told, by stage; of several steady runs the highest."""
+    """What one process printed, by stage; of several steady runs the highest peak."""
     code, out, err = child(arguments, malloc, TIMEOUT_S)
     stages: dict[str, dict[str, Any]] = {}
     for line in out.splitlines():
         if line.startswith("{") and line.endswith("}"):
-            told = json.loads(line)
-            before = stages.get(told["stage"], told)
-            stages[told["stage"]] = {**told, "peak_bytes": max(told["peak_bytes"], before["peak_bytes"])}
+            stage = json.loads(line)
+            before = stages.get(stage["stage"], stage)
+            stages[stage["stage"]] = {**stage, "peak_bytes": max(stage["peak_bytes"], before["peak_bytes"])}
     if code != 0 or "steady" not in stages:
         raise _death(key, code, err, stages)
     return stages

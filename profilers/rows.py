@@ -41,14 +41,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn
         try:
             row = json.loads(line)
-            found = identity(row)
+            row_identity = identity(row)
         except (ValueError, TypeError, KeyError):
             raise DamagedFileError(
                 f"{path}, line {number}: not a measured row; delete the file to measure again"
             ) from None
-        if found in seen:
-            raise DamagedFileError(f"{path}, line {number}: {found} occurs twice")
-        seen.add(found)
+        if row_identity in seen:
+            raise DamagedFileError(f"{path}, line {number}: {row_identity} occurs twice")
+        seen.add(row_identity)
         rows.append(row)
     return rows
 

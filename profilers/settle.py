@@ -1,17 +1,17 @@
-"""The last look at the rows of a job: what counts as undisturbed, and what another session would have said.
+"""From the rows of a finished job to one row per network: which samples count, and how far sessions differ.
 
-A machine whose neighbours never rest has too few undisturbed samples for a low quantile: it falls now in
-one cluster of samples, now in the next, and repeats to 10 % only. The anchor at which the two halves of the
-samples agree best, on average over the job, is then the busy cluster. It is one anchor for all networks and
-for the reference, so that ratios stay ratios of like with like. Two sessions of one network then differed by
-3 % instead of 9 % on a machine with four jobs per core, and nothing changed on a quiet one.
+A machine whose neighbours never rest has too few undisturbed samples for a low quantile: the quantile falls
+now in one cluster of samples, now in the next, and repeats to 10 % only. The anchor at which the two halves
+of the samples agree best, on average over the job, is then the busy cluster. All networks and the reference
+share one anchor, so that ratios compare like with like. Two sessions of one network then differed by 3 %
+instead of 9 % on a machine with four jobs per core; nothing changed on a quiet one.
 
-Where a job has several passes, each network has had as many sessions. Two of them differ by where their
-memory lies, small networks on a shared machine by 10 % and more, of which the samples of one know nothing:
-the number of a row is the median of its sessions, and its interval includes the usual difference of two.
+A job of several passes has as many sessions of each network. Two sessions differ because their memory lies
+elsewhere: small networks on a shared machine by 10 % and more, which the samples of one session cannot show.
+So a row holds the median of its sessions, and its interval includes the usual difference of two.
 
-Where others came and went while a job ran (`neighbours`), the sessions that had the machine to themselves
-count, and a network without one is flagged, for its number says more of the neighbour than of the network.
+If others came and went while a job ran (`neighbours`), only the sessions that had the machine to themselves
+count. A network without such a session is flagged: its number says more about the neighbour than about it.
 """
 
 from __future__ import annotations

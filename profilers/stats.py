@@ -140,9 +140,9 @@ def _centre(samples: Floats, anchor: float) -> tuple[float, float]:
 
 
 def flag_of(summary: Summary, cpu_share: float | None, clock: str) -> str:
-    """The flag of a row: of its samples, and of how much of the time the process was let run at all.
+    """The flag of a row, from its samples and from the share of the time in which the process could run.
 
-    Where the wall clock counts, waiting is part of the samples. cpu_share: None where nobody tells.
+    By the wall clock, waiting is part of the samples. cpu_share: None where it is not known.
     """
     starved = clock == "cpu" and cpu_share is not None and cpu_share < UNSTABLE_CPU_SHARE
     return "unstable" if starved else summary.flag

@@ -1,7 +1,7 @@
 """One training as a file in and files out, and the worker process that does many of them.
 
-A job is JSON; what it came to lies in its folder: `result.json`, which holds its checksum, and `weights.safetensors`.
-A training that was cut off goes on from the checkpoints in the same folder.
+A job is JSON; what it came to lies in its folder: `result.json`, which holds its checksum, and
+`weights.safetensors`. A training that was cut off goes on from the checkpoints in the same folder.
 
 `python -m hwnas.training.training_job` reads jobs from its standard input, one JSON line each, and
 answers in JSON lines. It ends when its standard input does, which is also what the death of its parent

@@ -60,12 +60,18 @@ def profile_device(
     progress: Progress | None = None,
     start_from: Sequence[LatencyPredictor] = (),
 ) -> LatencyPredictor:
-    """Measure the device for at most `minutes`, and write what follows beside its tables.
+    """Measure the device for at most `minutes`, and write its predictor beside its tables.
 
-    start_from: predictors of other devices or contexts; a few networks are measured then, and correct the
-    nearest of them; `errors["after_networks_pct"]` says how the error falls with their number.
-    A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed
-    to measure; nothing is written then.
+    target: the device, and how it runs networks.
+    home: the folder of tables and predictors.
+    seed: of the generated networks and of the fit.
+    log, progress: are told how far it is.
+    start_from: predictors of other devices or contexts. If given, only a few networks are measured, and they
+        correct the nearest of these; `errors["after_networks_pct"]` says how the error falls with their
+        number.
+
+    A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed to
+    measure; nothing is written then.
     """
     if not (np.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
@@ -119,9 +125,9 @@ def predictor_folder(home: Path, target: Target, context_hash: str) -> Path:
 
 
 def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
-    """The predictor of the target as it is now; UsageError when there is none of this context.
+    """The predictor of the target in its present context; UsageError when there is none.
 
-    Where the target cannot be asked what it is, the only one that is stored of it counts.
+    If the target does not answer, the predictor is taken that is the only one stored for it.
     """
     paths = sorted(tables_folder(home, target).glob(f"*/predictor/{FILE}"))
     try:
@@ -142,7 +148,7 @@ def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
 
 
 def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
-    """Times of all; the memory of a few, from the smallest file to the largest."""
+    """What is measured: times of all networks, memory of a few, from the smallest to the largest file."""
     by_size = sorted(models, key=lambda key: len(models[key]))
     places = np.linspace(0, len(by_size) - 1, min(MEMORY_NETWORKS, len(by_size))).round().astype(int)
     memory = {by_size[i] for i in places}

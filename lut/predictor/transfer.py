@@ -1,10 +1,10 @@
 """A predictor for a new device or context from that of a known one and a few measured networks.
 
 Kernels keep their relative costs from device to device better than networks do, and ten networks hold
-hundreds of kernels: each kind gets a factor on the known device's prediction, drawn to that of its family
-and of all kernels where there are few of it (an empirical-Bayes mean), and kinds with enough samples trees
-on what is left. HELP (Lee et al. 2021) shows that ten networks suffice for ranks; here they are for
-milliseconds.
+hundreds of kernels. Each kind gets a factor on the known device's prediction; a kind with few samples is
+drawn to the factor of its family and of all kernels (an empirical-Bayes mean). Kinds with enough samples also
+get trees on what is left. HELP (Lee et al. 2021) shows that ten networks suffice to predict ranks; here they
+predict milliseconds.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LEAF = 10
 
 
 def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labelled], seed: int) -> Fitted:
-    """The predictor of the context in which `networks` were measured, from `base` of another one.
+    """The predictor of the context in which `networks` were measured.
 
-    Without networks it is the known device's, unchanged.
+    base, overhead: of the known device; without networks they come back unchanged.
     """
     if not networks:
         return Fitted(model=base, overhead=overhead, conformal_quantile=1.0, errors={"networks": 0})
@@ -49,7 +49,7 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
 
 
 def nearest(known: Sequence[LatencyPredictor], networks: Sequence[Labelled]) -> LatencyPredictor:
-    """The predictor whose kernels differ from the measured ones by the most even factor.
+    """The predictor from which the measured kernels differ by the most even factor.
 
     A device that is twice as slow in everything is near; one that is slow in convolutions alone is not.
     """
@@ -110,8 +110,8 @@ def _factors(features: Sequence[KernelFeatures], log: Floats, weight: Floats) ->
 
 
 def _shrunken(log: Floats, weight: Floats, parent: float) -> float:
-    own = float(np.average(log, weights=weight))
-    return (len(log) * own + PRIOR * parent) / (len(log) + PRIOR)
+    mean = float(np.average(log, weights=weight))
+    return (len(log) * mean + PRIOR * parent) / (len(log) + PRIOR)
 
 
 def _spread(features: Sequence[KernelFeatures], rest: Floats) -> dict[str, float]:

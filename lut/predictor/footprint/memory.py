@@ -173,10 +173,10 @@ def footprint(kernels: Sequence[Kernel], file_bytes: int) -> Footprint:
             elif at == 1 and kernel.op in PACKED:
                 packed = max(packed, weights[name])
     weight_bytes = sum(weights.values())
-    made = under_way = 0
+    copied = under_way = 0
     for size in blocked.values():
-        made += size
-        under_way = max(under_way, made + COPIES_UNDER_WAY * size)
+        copied += size
+        under_way = max(under_way, copied + COPIES_UNDER_WAY * size)
     held = buffers(kernels, recycle=True)
     return Footprint(
         file_bytes=file_bytes,
@@ -228,7 +228,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], prints: Sequence[Footprint]) -> Memo
     base = float(np.median([row["baseline_bytes"] for row in rows]))
     n = np.array([f.n_kernels for f in prints], dtype=np.float64)
     scale = np.array([row["peak_bytes"] for row in rows], dtype=np.float64)
-    own = np.array([row["baseline_bytes"] for row in rows], dtype=np.float64)
+    baseline = np.array([row["baseline_bytes"] for row in rows], dtype=np.float64)
     load, loaded = (np.array([row[name] for row in rows]) for name in ("peak_load_bytes", "loaded_bytes"))
     # A system that cannot reset its mark shows the peak of the run only where it is that of the process.
     shown = [
@@ -240,8 +240,8 @@ def _fit(rows: Sequence[Mapping[str, Any]], prints: Sequence[Footprint]) -> Memo
     run_bytes = np.array([f.arena_bytes + f.outside_bytes for f in prints])
     return MemoryModel(
         baseline_bytes=base,
-        loading=_term(load - own, np.array([f.loading_bytes for f in prints]), n, scale),
-        loaded=_term(loaded - own, np.array([f.weight_bytes for f in prints]), n, scale),
+        loading=_term(load - baseline, np.array([f.loading_bytes for f in prints]), n, scale),
+        loaded=_term(loaded - baseline, np.array([f.weight_bytes for f in prints]), n, scale),
         running=_term((run - loaded)[seen], run_bytes[seen], n[seen], scale[seen]),
         margin=0.0,
         mape_pct=0.0,

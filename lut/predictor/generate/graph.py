@@ -26,7 +26,7 @@ _BANK = 4093
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of the graph. Maps are (b, c, h, w), tokens (b, n, c)."""
+    """A value of the graph: the name of a tensor, and its shape. Maps are (b, c, h, w), tokens (b, n, c)."""
 
     name: str
     shape: tuple[int, ...]
@@ -67,7 +67,7 @@ Mark = tuple[int, int, int, int, int, int]
 
 
 class GraphBuilder:
-    """Nodes in order of execution; macs, elements written and parameters are counted as they are added."""
+    """Nodes in order of execution. macs, elements (written), parameters: of all nodes so far."""
 
     def __init__(self) -> None:
         self.macs = 0

@@ -1,8 +1,8 @@
 """Networks to profile: a stem, blocks from the table at falling resolution, a head, within a budget.
 
-What a predictor of latency lacks is coverage, not volume: kinds are dealt from a shuffled deck, so that any
-prefix of the sequence has seen all of them nearly equally often, and the channels of a block follow from
-its resolution as they do in published networks, since independent draws fall where no network is.
+A latency predictor needs coverage more than volume. Kinds are dealt from a shuffled deck, so that any prefix
+of the sequence has seen all of them nearly equally often. The channels of a block follow from its resolution
+as they do in published networks; independent draws would give shapes that no network has.
 """
 
 from __future__ import annotations
@@ -52,7 +52,13 @@ _UNALIGNED_SHARE = 0.12  # of the other stages: multiples of 4 or 8 off the usua
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A network to profile. onnx: writes the file's bytes, weights included, when it is called."""
+    """A network to profile.
+
+    key: its name in a job.
+    macs: multiply-accumulates.
+    rows: the kinds of blocks in it.
+    onnx: writes the file's bytes, weights included, when it is called.
+    """
 
     key: str
     macs: int
@@ -104,7 +110,12 @@ def _network(key: str, rows: list[BlockRow], stems: list[Stem], rng: Random) -> 
         x = _stage(g, x, row, (level, wanted), limits, rng)
         level = max(level, wanted)
     logits = build_head(g, x, sides, int(max(room - g.parameters, rng.choice((5e4, 1.4e6)))), rng)
-    return Generated(key, g.macs, tuple(row.name for _, row in levels), lambda: g.onnx_bytes(image, logits))
+    return Generated(
+        key=key,
+        macs=g.macs,
+        rows=tuple(row.name for _, row in levels),
+        onnx=lambda: g.onnx_bytes(image, logits),
+    )
 
 
 def _cost(g: GraphBuilder) -> float:

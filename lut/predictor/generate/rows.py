@@ -20,9 +20,12 @@ BlockBuilder = Callable[[GraphBuilder, Value, int, int, Random], Value]
 class BlockRow:
     """A kind of block and where in real networks it stands.
 
-    levels: how often at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image. keeps: it is built with the channels
-    of its input and stride 1 only. copies: in the deck; more for what most networks are made of, and for
-    what alone holds a kernel that some networks need.
+    name: of the kind.
+    build: (graph, map, channels, stride, rng) -> map.
+    levels: how often it stands at 1/2, 1/4, 1/8, 1/16 and 1/32 of the image.
+    keeps: it is built with the channels of its input and stride 1 only.
+    copies: cards in the deck; more for kinds that most networks are made of, and for kinds that alone hold a
+        kernel which some networks need.
     """
 
     name: str

@@ -12,9 +12,9 @@ from itertools import accumulate
 
 from profilers.kernels import Kernel
 
-from .kernel import FREE, KernelFeatures, log1
+from .feature_names import NAMES, ContextFeatures, SizeFeatures
+from .kernel_features import FREE, KernelFeatures, log1
 from .moving import moving
-from .named import NAMES, ContextFeatures, SizeFeatures
 from .products import CONVOLUTIONS, PRODUCTS, conv, matmul
 
 __all__ = ["FREE", "NAMES", "KernelFeatures", "features_of"]
@@ -86,7 +86,7 @@ def _features(kernel: Kernel, traffic: _Traffic, context: ContextFeatures) -> Ke
         weight_bytes=weight_bytes,
         units=work.units,
         scratch_bytes=work.scratch_bytes,
-        own=work.own,
+        specific=work.specific,
         size=size,
         context=context,
     )

@@ -66,14 +66,16 @@ def judged(
     truth = np.array([n.latency_ms for n in networks])
     pairs = zip(networks, predicted_ms, strict=True)
     uncertainties = np.array([predicted_uncertainty(p, model.log_spread(n.features)) for n, p in pairs])
-    own = np.array([overhead.latency_ms(float(n.kernel_ms.sum()), len(n.features)) for n in networks])
+    from_measured = np.array(
+        [overhead.latency_ms(float(n.kernel_ms.sum()), len(n.features)) for n in networks]
+    )
     return Fitted(
         model=model,
         overhead=overhead,
         conformal_quantile=conformal_quantile(predicted / truth - 1, uncertainties),
         errors={
             **summary(predicted, truth),
-            "ceiling_mape_pct": float(100 * np.abs(own / truth - 1).mean()),
+            "ceiling_mape_pct": float(100 * np.abs(from_measured / truth - 1).mean()),
             "noise_pct": float(100 * np.mean([n.half_split for n in networks])),
             "networks": len(networks),
             "kernels": int(sum(len(n.features) for n in networks)),
@@ -103,13 +105,13 @@ def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
 def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
     """Kernel times of each network, by a model of other networks."""
     folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
-    out: list[Floats] = [np.empty(0)] * len(networks)
+    kernel_ms: list[Floats] = [np.empty(0)] * len(networks)
     for fold in range(FOLDS):
         features, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
         fitted = regress.fit(features, times, seed)
         for i in map(int, np.flatnonzero(folds == fold)):
-            out[i] = fitted.predict_ms(networks[i].features)
-    return out
+            kernel_ms[i] = fitted.predict_ms(networks[i].features)
+    return kernel_ms
 
 
 def _spread(networks: Sequence[Labelled], unseen: Sequence[Floats]) -> dict[str, float]:

@@ -92,7 +92,7 @@ def _counting(
 ) -> Floats:
     """(n, ...) samples of all passes at the usual speed; only those taken alone where they are enough.
 
-    A pass's speed is that of its samples that count. Where nobody tells who ran beside one, it was not alone.
+    The speed of a pass is that of its samples that count. A sample without a record of others was not alone.
     """
     others_cpus = [row.get("others_cpus") or [np.inf] * len(row["cpu_ms"]) for row in rows]
     mask = alone([cpus for of_row in others_cpus for cpus in of_row], LEAST)

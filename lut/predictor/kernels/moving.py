@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from profilers.kernels import Kernel
 
-from .kernel import BLOCKED, FREE, KernelWork, bytes_each, log1, present
-from .named import MemoryFeatures
+from .feature_names import MemoryFeatures
+from .kernel_features import BLOCKED, FREE, KernelWork, bytes_each, log1, present
 
 _OPS = (
     "Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Erf", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish",
@@ -38,7 +38,7 @@ def moving(kernel: Kernel) -> KernelWork:
     smallest = min(map(math.prod, inputs), default=1)
     area = math.prod(attributes.get("kernel_shape") or [1])
     crowding = _crowding(kernel, x, y)
-    own = MemoryFeatures(
+    specific = MemoryFeatures(
         kind=_OPS.index(op) + 0.5 * (kernel.domain == BLOCKED) if op in _OPS else -1,
         bytes_each=bytes_each(kernel),
         rank=len(y),
@@ -63,7 +63,11 @@ def moving(kernel: Kernel) -> KernelWork:
     per_output = 4 if attributes.get("mode") == "linear" else area
     executed = math.prod(y) * per_output if op in _LOOPS else 0
     return KernelWork(
-        kind=_kind(kernel, x, y, perm), macs=0.0, executed=float(executed), units=float(units), own=own
+        kind=_kind(kernel, x, y, perm),
+        macs=0.0,
+        executed=float(executed),
+        units=float(units),
+        specific=specific,
     )
 
 
@@ -160,13 +164,13 @@ def _gone(x: Sequence[int], y: Sequence[int]) -> list[int]:
     """The axes of `x` that a reduction to `y` goes along, from the shapes: axes may come as an input."""
     if len(x) == len(y):
         return [i for i, size in enumerate(x) if size != y[i]] or [len(x) - 1]
-    found, at = [], 0
+    axes, at = [], 0
     for i, size in enumerate(x):
         if at < len(y) and size == y[at]:
             at += 1
         else:
-            found.append(i)
-    return found or [len(x) - 1]
+            axes.append(i)
+    return axes or [len(x) - 1]
 
 
 def _span(inputs: list[list[int]], y: list[int]) -> int:

@@ -62,9 +62,9 @@ def predicted_uncertainty(times_ms: Floats, log_spread: Floats) -> float:
     caches) and half their own.
     """
     share = times_ms / times_ms.sum()
-    own = float(np.sqrt(np.sum((share * log_spread) ** 2)))
+    independent = float(np.sqrt(np.sum((share * log_spread) ** 2)))
     common = float(np.sum(share * log_spread))
-    return float(np.sqrt(own * common))
+    return float(np.sqrt(independent * common))
 
 
 def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from profilers.kernels import Kernel
 
+from .feature_names import ConvFeatures, MatmulFeatures
 from .int8 import Window, conv_work, product_work
-from .kernel import BLOCKED, KernelWork, bytes_each, log1, present
-from .named import ConvFeatures, MatmulFeatures
+from .kernel_features import BLOCKED, KernelWork, bytes_each, log1, present
 
 CONVOLUTIONS = frozenset((
     "Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose", "NhwcFusedConv", "NhwcConv",
@@ -46,7 +46,7 @@ def conv(kernel: Kernel) -> KernelWork | None:
     dilation = max(attributes.get("dilations") or [1])
     pads = attributes.get("pads") or [0]
     each = bytes_each(kernel)
-    own = ConvFeatures(
+    specific = ConvFeatures(
         blocked=blocked,
         channels_last=last,
         bytes_each=each,
@@ -83,7 +83,7 @@ def conv(kernel: Kernel) -> KernelWork | None:
             macs=macs,
             executed=b * work.macs,
             units=b * work.gathers,
-            own=own,
+            specific=specific,
             scratch_bytes=work.scratch_bytes,
         )
     if groups > 1 and not depthwise and not blocked:
@@ -93,7 +93,7 @@ def conv(kernel: Kernel) -> KernelWork | None:
         # Rows of output times groups of four blocks of output channels and blocks of input channels.
         units = b * h_out * (1 if depthwise else groups * -(-c_out // groups // 64) * -(-per_group // 16))
     kind = f"{'blocked' if blocked else 'plain'} {op.removeprefix('Fused')} {shape}"
-    return KernelWork(kind=kind, macs=macs, executed=macs, units=float(units), own=own)
+    return KernelWork(kind=kind, macs=macs, executed=macs, units=float(units), specific=specific)
 
 
 def _activation(kernel: Kernel) -> int:
@@ -133,7 +133,7 @@ def matmul(kernel: Kernel) -> KernelWork | None:
     batch = 1 if len(b.shape) == 2 else math.prod(y[:-2])
     m = rows // max(batch, 1)
     macs = float(rows * n * k)
-    own = MatmulFeatures(
+    specific = MatmulFeatures(
         bytes_each=bytes_each(kernel),
         batch=batch,
         m=m,
@@ -151,14 +151,14 @@ def matmul(kernel: Kernel) -> KernelWork | None:
         m_rest_6=m % 6,
     )
     form = "vector" if m == 1 and batch == 1 else "weights" if b.role == "weight" else "batched"
-    if own.bytes_each == 1:
+    if specific.bytes_each == 1:
         work = product_work(batch, m, n, k)
         return KernelWork(
             kind=f"int8 matmul {form}",
             macs=macs,
             executed=work.macs,
             units=work.gathers,
-            own=own,
+            specific=specific,
             scratch_bytes=work.scratch_bytes,
         )
-    return KernelWork(kind=f"matmul {form}", macs=macs, executed=macs, units=float(batch), own=own)
+    return KernelWork(kind=f"matmul {form}", macs=macs, executed=macs, units=float(batch), specific=specific)

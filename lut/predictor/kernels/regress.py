@@ -1,11 +1,11 @@
 """Milliseconds of a kernel: a roofline per kind, corrected by trees on the logarithm of the rest.
 
 The roofline says how a kind of kernel scales (non-negative weights of a call, MACs, bytes read, written and
-of weights, inner loops; Williams et al. 2009), so that the prediction is sane beyond what was seen; the
-trees say how far this shape is from it. Each kind has trees of its own: over a whole family they take the
-neighbours of a shape from other kinds (5.4 instead of 4.8 % on networks of a model zoo). Trees are stored
-as ONNX (skl2onnx): no scikit-learn to predict, no code run on load, and only those of the kinds that a
-network has are opened.
+of weights, inner loops; Williams et al. 2009), so that predictions stay plausible beyond the shapes that were
+seen. The trees say how far a shape is from its roofline. Each kind has its own trees: trees of a whole family
+take the neighbours of a shape from other kinds (error 5.4 instead of 4.8 % on networks of a model zoo). Trees
+are stored as ONNX (skl2onnx): predicting needs no scikit-learn, loading runs no code, and only the trees of
+the kinds that a network has are opened.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ class KernelModel:
 
     def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """Milliseconds of each kernel in context; (n,)."""
-        out = self.first_ms(features)
+        times_ms = self.first_ms(features)
         for kind, rows, x in by_kind(features):
             if kind in self.trees:
-                out[rows] *= np.exp(_run(self.trees[kind], x))
-        return out
+                times_ms[rows] *= np.exp(_run(self.trees[kind], x))
+        return times_ms
 
     def first_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """The prediction before the trees; (n,)."""
         if self.base is None:
             return roof_ms(self.rooflines, features)
         factors: Floats = np.array([_of(self.rooflines, k)[0] for k in features])
-        out: Floats = self.base.predict_ms(features) * factors
-        return out
+        times_ms: Floats = self.base.predict_ms(features) * factors
+        return times_ms
 
     def log_spread(self, features: Sequence[KernelFeatures]) -> Floats:
         """Standard deviation of the logarithm of each prediction; (n,)."""
@@ -91,11 +91,11 @@ class Forests:
 
 def corrections(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> Floats:
     """What the trees multiply each kernel with; (n,)."""
-    out = np.ones(len(features))
+    factors = np.ones(len(features))
     for kind, rows, x in by_kind(features):
         if kind in trees:
-            out[rows] = np.exp(trees[kind].predict(x))
-    return out
+            factors[rows] = np.exp(trees[kind].predict(x))
+    return factors
 
 
 def _run(model: bytes, x: NDArray[np.float32]) -> Floats:

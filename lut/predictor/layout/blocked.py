@@ -97,8 +97,8 @@ def _broadcast_add(blocks: BlockedTensors, step: KernelStep, inputs: list[Blocke
     for tensor, split in zip(inputs, step.reads, strict=True):
         net.add("Reshape", "", {}, [tensor.take(), net.shape_weight(5)], [split])
     step.writes = [_split(blocks, joined)]
-    made = net.add("Reshape", "", {}, [*step.writes, net.shape_weight(4)], [joined])
-    blocks.register(original, made, channels)
+    last = net.add("Reshape", "", {}, [*step.writes, net.shape_weight(4)], [joined])
+    blocks.register(original, last, channels)
 
 
 def _split(blocks: BlockedTensors, name: str) -> str:
@@ -138,7 +138,7 @@ def _is_hard_swish(gate: BlockedTensor, image: BlockedTensor) -> bool:
 
 def _scale(blocks: BlockedTensors, step: KernelStep) -> None:
     """A product with a weight (1, c, 1, 1) or (c, 1, 1)."""
-    tensor = next((found for found in map(blocks.get, step.reads) if found), None)
+    tensor = next(filter(None, map(blocks.get, step.reads)), None)
     weight = next((name for name in step.reads if blocks.net.is_weight(name)), None)
     if not blocks.rule.scales or tensor is None or weight is None:
         return

@@ -12,7 +12,13 @@ from .steps import NCHWC, KernelGraph, KernelStep
 
 @dataclass
 class BlockedTensor:
-    """A tensor in blocks. uses: reads of the original; left: those that still want the original."""
+    """A tensor in blocks.
+
+    step, name: what writes it, and what it is called there.
+    channels: of the original, without padding.
+    uses: how often the original is read.
+    left: reads that still want the original.
+    """
 
     step: KernelStep
     name: str
@@ -78,8 +84,8 @@ class BlockedTensors:
     ) -> None:
         """A blocked operation in place of `step`."""
         self.net.remove(step)
-        made = self.net.add(op, NCHWC, dict(attributes), list(reads), [self.result(step, channels)])
-        self.register(step.writes[0], made, channels)
+        blocked = self.net.add(op, NCHWC, dict(attributes), list(reads), [self.result(step, channels)])
+        self.register(step.writes[0], blocked, channels)
 
     def keep(self, step: KernelStep, inputs: Sequence[BlockedTensor], channels: int) -> None:
         """The same step on blocked tensors."""
@@ -92,10 +98,12 @@ class BlockedTensors:
         self.net.remove(step)
         self.register(step.writes[0], tensor.step, tensor.channels)
 
-    def register(self, original: str, made: KernelStep, channels: int) -> None:
-        """From now on `original` exists in blocks, made by a step."""
+    def register(self, original: str, step: KernelStep, channels: int) -> None:
+        """From now on `original` exists in blocks: `step` writes it."""
         uses = self.net.uses(original)
-        self._blocked[original] = BlockedTensor(made, made.writes[0], channels, uses, uses)
+        self._blocked[original] = BlockedTensor(
+            step=step, name=step.writes[0], channels=channels, uses=uses, left=uses
+        )
 
     def result(self, step: KernelStep, channels: int) -> str:
         """The blocked form of what a step writes."""

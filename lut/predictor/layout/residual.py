@@ -16,8 +16,8 @@ def fuse_plain_sums(net: KernelGraph) -> None:
             readers.setdefault(name, []).append(step)
 
     def only_reader(name: str) -> KernelStep | None:
-        found = readers.get(name, [])
-        return found[0] if len(found) == 1 and name not in net.results else None
+        steps = readers.get(name, [])
+        return steps[0] if len(steps) == 1 and name not in net.results else None
 
     for step in reversed(ordered(net.steps)):  # of two convolutions that are added, the later one does it
         if (step.domain, step.op) != ("", "Conv") or len(step.reads) != 3:
@@ -43,5 +43,7 @@ def _absorb(net: KernelGraph, step: KernelStep, other: str, absorbed: list[Kerne
 
 
 def _parameters(step: KernelStep) -> dict[str, list[float]]:
-    known = _PARAMETERS.get(step.op)
-    return {"activation_params": [float(step.attributes.get(k, v)) for k, v in known]} if known else {}
+    defaults = _PARAMETERS.get(step.op)
+    if defaults is None:
+        return {}
+    return {"activation_params": [float(step.attributes.get(name, value)) for name, value in defaults]}

@@ -80,8 +80,8 @@ def _fixed(data: bytes, graph: OnnxGraph, shapes: Shapes, unranked: Container[st
         _bind(graph.inputs[name], name, shape, sizes, where)
     new: dict[str, OpenShape] = {}
     for name, tensor in graph.inputs.items():
-        given = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
-        wanted = tuple(shapes[name]) if name in shapes else given
+        bound = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
+        wanted = tuple(shapes[name]) if name in shapes else bound
         if not all(isinstance(n, int) and n > 0 for n in wanted) or (name in unranked and name not in shapes):
             axes = "any number of axes" if name in unranked else ", ".join(map(_axis, wanted))
             raise UsageError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from profilers.kernels import Argument, Kernel
 
-from .named import ContextFeatures, FamilyFeatures, SizeFeatures
+from .feature_names import ContextFeatures, FamilyFeatures, SizeFeatures
 
 BLOCKED = "com.microsoft.nchwc"
 """Domain of the kernels that work on blocks of channels."""
@@ -26,7 +26,8 @@ class KernelFeatures:
     read_bytes, write_bytes, weight_bytes: activations read and written, weights read.
     units: how often the innermost loop starts: stretches of memory that are worked on as one.
     scratch_bytes: of memory that one image needs in between.
-    own, size, context: the features of the family, of any kernel, and of the network around it.
+    specific: the features that only its family has.
+    size, context: the features of any kernel, and of the network around it.
     """
 
     kind: str
@@ -38,19 +39,19 @@ class KernelFeatures:
     weight_bytes: float
     units: float
     scratch_bytes: float
-    own: FamilyFeatures
+    specific: FamilyFeatures
     size: SizeFeatures
     context: ContextFeatures
 
     @property
     def values(self) -> tuple[float, ...]:
         """What the trees read, in the order of NAMES."""
-        return (*map(float, self.own), *self.size, *self.context)
+        return (*map(float, self.specific), *self.size, *self.context)
 
     @property
     def named(self) -> dict[str, float]:
         """The same values by name."""
-        return {**self.own._asdict(), **self.size._asdict(), **self.context._asdict()}
+        return {**self.specific._asdict(), **self.size._asdict(), **self.context._asdict()}
 
     @property
     def terms(self) -> tuple[float, ...]:
@@ -67,7 +68,7 @@ class KernelWork:
     macs: float
     executed: float
     units: float
-    own: FamilyFeatures
+    specific: FamilyFeatures
     scratch_bytes: float = 0.0
 
 
