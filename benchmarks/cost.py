@@ -56,7 +56,7 @@ def main() -> None:
     costs = CostModel(space)
     archs = [space.sample(np.random.default_rng(i)) for i in range(1000)]
     mix = Mix.one_hot(space.choices, archs[0])
-    soft = Mix(tuple(w.clone().requires_grad_() for w in mix.weights), mix.active, mix.probe)
+    soft = Mix(tuple(w.clone().requires_grad_() for w in mix.probs), mix.active, mix.probe)
 
     def price_and_gradient() -> None:
         sum(costs.expected(soft).values(), torch.zeros(())).backward()

@@ -142,12 +142,12 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
 
 def _draws(search: GradientSearch) -> bool:
     """Whether what runs differs from step to step."""
-    scene = search._scene(0)
+    context = search._scene(0)
 
     def active(seed: int) -> list[Any]:
         search.generator.manual_seed(seed)
-        places = (scene.relax.weight, scene.relax.arch)
-        return [search.policy.draw(place, scene.moment).active for place in places]
+        places = (context.relax.weight, context.relax.arch)
+        return [search.policy.draw(place, context.relax_context).active for place in places]
 
     return active(0) != active(1) or search.method.weight_rule.name == "sandwich"
 

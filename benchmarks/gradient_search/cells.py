@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.data import Data
 from hwnas.gradient.methods import METHODS
 from hwnas.spaces.cells import CellSpace

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.nasbench201 import DATA_SETS, Table
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.registry import part
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data

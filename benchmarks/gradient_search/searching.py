@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, eval_batches, load_data

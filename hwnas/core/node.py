@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
-from .mix import NONE, Choice
+from .choice import NONE, Choice
 
 
 @dataclass(frozen=True, slots=True)

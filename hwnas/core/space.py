@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
 
-from .mix import Arch, Choice
+from .choice import Arch, Choice
 from .node import find_nodes
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwnas.core.budget import METRICS
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.space import NetworkSpace
 from hwnas.networks.blocks import Priced
 
@@ -141,7 +142,7 @@ class CostModel:
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:
         """Expected costs of a mix: per metric a scalar, differentiable in weights and edge weights."""
-        flat = torch.cat(mix.scaled)
+        flat = torch.cat(mix.scaled_probs)
         one = flat.new_ones(1)
         table, index = self._on(flat)
         weights = torch.cat([flat, flat.new_zeros(1), one])[index]

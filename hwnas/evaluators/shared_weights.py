@@ -22,7 +22,7 @@ from targets.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
     from hwnas.data import Data
 

@@ -19,7 +19,7 @@ from .novelty import Novelty
 from .objectives import Goals
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
 Propose = Callable[["Ledger", int, "Novelty"], list[tuple["Arch", str]]]

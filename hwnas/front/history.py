@@ -18,7 +18,7 @@ from .objectives import Goals, Judged
 from .pareto import non_dominated
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
 SCHEMA = 1

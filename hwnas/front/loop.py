@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from .history import Ledger, Row
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
 
 Evaluate = Callable[[Sequence["Arch"]], Sequence[object]]
 """Architectures -> for each its `Metrics` or `Failed`; a whole generation at once."""

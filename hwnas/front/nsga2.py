@@ -26,7 +26,7 @@ from .objectives import Goals
 from .optuna_trials import GENERATION, Codec, directions, quiet
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
 _PARENTS, _CHILDREN = 0, 1  # generations within a study in memory; rows carry those of the run

@@ -17,7 +17,7 @@ from .history import Row
 from .objectives import Goals
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
 
 GENERATION = "NSGAIISampler:generation"

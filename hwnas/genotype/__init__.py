@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean

@@ -10,7 +10,7 @@ import ast
 import re
 from typing import Any
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 

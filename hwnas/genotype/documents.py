@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 

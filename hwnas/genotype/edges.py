@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.core.mix import NONE, Arch
+from hwnas.core.choice import NONE, Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.core.mix import NONE, Arch
+from hwnas.core.choice import NONE, Arch
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from targets.errors import InfeasibleError
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwnas.core.mix import Choice
+from hwnas.core.choice import Choice
 from hwnas.core.registry import Part, bound, check_part, part
 from hwnas.gradient.parts.callbacks import CALLBACKS, Callback
 from hwnas.gradient.parts.decoders import DECODERS
@@ -31,8 +31,8 @@ from .parts import controller as _controller  # noqa: F401  (fills POLICIES)
 from .parts import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
 from .parts import response as _response  # noqa: F401  (see above)
 from .parts import unrolled as _unrolled  # noqa: F401  (see above)
-from .scene import Places, WeightRule
 from .stage import WRAPPERS, Stage
+from .step_context import Places, WeightRule
 
 
 @dataclass(frozen=True, slots=True)

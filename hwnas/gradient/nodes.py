@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwnas.core.mix import NONE, Arch, Choice, Mix
+from hwnas.core.choice import NONE, Arch, Choice
+from hwnas.core.mix import Mix
 
 ABSENT = -1
 """Stands for `none` in the mix of a policy that has it no more; `restrict.widen` puts it back."""
@@ -124,7 +125,7 @@ def deployed(mix: Mix, choices: tuple[Choice, ...]) -> Mix:
     """
     if mix.arch is not None:
         return mix
-    weights = [w / w.sum() for w in mix.weights]
+    weights = [w / w.sum() for w in mix.probs]
     for node in nodes(choices):
         worth = torch.stack([weights[e][list(real_options(choices[e]))].max() for e in node.edges])
         if mix.edge_weights is not None:
@@ -135,4 +136,4 @@ def deployed(mix: Mix, choices: tuple[Choice, ...]) -> Mix:
             real = weights[e] * (torch.arange(len(weights[e]), device=p.device) != none)
             share = p * real / real.sum().clamp_min(_TINY)
             weights[e] = share + F.one_hot(torch.tensor(none, device=p.device), len(share)) * (1 - p)
-    return replace(mix, weights=tuple(weights), edge_weights=None)
+    return replace(mix, probs=tuple(weights), edge_weights=None)

@@ -46,7 +46,7 @@ def on_device(mix: Mix, device: torch.device) -> Mix:
     if device.type == "cpu":
         return mix
     edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
-    return replace(mix, weights=tuple(w.to(device) for w in mix.weights), edge_weights=edges)
+    return replace(mix, probs=tuple(w.to(device) for w in mix.probs), edge_weights=edges)
 
 
 def use_bf16(supernet: nn.Module) -> None:

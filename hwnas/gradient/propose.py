@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.registry import bound
 from hwnas.core.space import Space
 from hwnas.gradient.parts.decoders import DECODERS, Decoding
 from hwnas.gradient.parts.policy import Policy, log_probabilities
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
 
 from .decode import Decoded, ExactCosts, decode_seeds
 from .loop import Loop
@@ -77,11 +78,11 @@ def validation_loss(search: Searched, mix: Mix, supernet: nn.Module | None = Non
 def _decoding(search: Searched, rng: np.random.Generator) -> Decoding:
     """What decoders see; they may train a copy of the supernet, which is made when they do."""
     choices, tuned = search.space.choices, [search.supernet]
-    moment = Moment(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    relax_context = RelaxContext(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
 
     def draw() -> Arch:
         with torch.no_grad():
-            mix = search.policy.draw(RELAXATIONS["sampled"], moment)
+            mix = search.policy.draw(RELAXATIONS["sampled"], relax_context)
         return tuple(active[0] for active in mix.active)
 
     def tune(mix: Mix, share: float) -> None:

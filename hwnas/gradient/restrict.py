@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import Space
 from targets.errors import UsageError, did_you_mean
 
@@ -100,7 +101,7 @@ def narrow(choices: Sequence[Choice], kept: Kept) -> tuple[Choice, ...]:
 def widen(mix: Mix, choices: Sequence[Choice], kept: Kept) -> Mix:
     """The mix over `narrow(choices, kept)` as one over `choices`."""
     weights, active, probe = [], [], []
-    for w, a, p, c, left in zip(mix.weights, mix.active, mix.probe, choices, kept, strict=True):
+    for w, a, p, c, left in zip(mix.probs, mix.active, mix.probe, choices, kept, strict=True):
         if ABSENT in a:
             out = torch.zeros(len(c.options), dtype=w.dtype, device=w.device)
             out[none_of(c)] = 1
@@ -109,14 +110,15 @@ def widen(mix: Mix, choices: Sequence[Choice], kept: Kept) -> Mix:
         weights.append(out)
         active.append(tuple(none_of(c) if i == ABSENT else left[i] for i in a))
         probe.append(tuple(left[i] for i in p))
-    chances = (
+    draw_probs = (
         tuple(
-            _scatter(p, left, len(c.options)) for p, c, left in zip(mix.chances, choices, kept, strict=True)
+            _scatter(p, left, len(c.options))
+            for p, c, left in zip(mix.draw_probs, choices, kept, strict=True)
         )
-        if mix.chances
+        if mix.draw_probs
         else ()
     )
-    return replace(mix, weights=tuple(weights), active=tuple(active), probe=tuple(probe), chances=chances)
+    return replace(mix, probs=tuple(weights), active=tuple(active), probe=tuple(probe), draw_probs=draw_probs)
 
 
 def _scatter(values: Tensor, places: tuple[int, ...], n: int) -> Tensor:

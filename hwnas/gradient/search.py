@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hwnas.core.budget import METRICS, Budget
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from hwnas.gradient.parts.decoders import IDENTITIES
 from hwnas.gradient.parts.hypergradient import Hypergradient
 from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
 from hwnas.gradient.parts.policy import Policy, log_probabilities
-from hwnas.gradient.parts.relax import Moment
+from hwnas.gradient.parts.relax import RelaxContext
 from hwnas.gradient.parts.starts import STARTS
 
 from .decode import Decoded, ExactCosts, require_reachable
@@ -37,9 +37,9 @@ from .optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .passes import BatchSource, Pass, validation_pass
 from .propose import propose
 from .restrict import Kept, both, everything, limits_of, shrink
-from .scene import ArchPass, Scene
 from .settings import SearchSettings
 from .speed import require_speed, speed_up
+from .step_context import ArchPass, StepContext
 from .supernets import Rewrappable, SupernetFactory, copies_of
 from .timetable import Slot, Timetable
 from .warmup import extremes
@@ -121,14 +121,14 @@ class GradientSearch:
     def _one_step(self, step: int) -> Pass | None:
         with self._seeded(step):
             self._enter(self.timetable.at(step))
-            scene, made = self._scene(step), None
+            context, made = self._scene(step), None
             if self.timetable.due(step):
-                arch = self.hypergradient.arch_step(scene)
+                arch = self.hypergradient.arch_step(context)
                 self._apply(arch)
                 made = arch.weight
             if made is None:
-                made = self.hypergradient.weight_step(scene)
-                scene.step_weights()
+                made = self.hypergradient.weight_step(context)
+                context.step_weights()
             return made
 
     def _apply(self, arch: ArchPass) -> None:
@@ -192,16 +192,16 @@ class GradientSearch:
         self.policy.restrict(left)
         self._extremes = cache(lambda: extremes(self.space, self._sizes, self.settings.seed, kept=left))
 
-    def _scene(self, step: int) -> Scene:
+    def _scene(self, step: int) -> StepContext:
         slot = self.timetable.at(step)
         start, end = slot.stage.temperature
-        return Scene(
+        return StepContext(
             supernet=self.supernet,
             policy=self.policy,
             relax=self._relax,
             objective=self.objective,
             weights=self.weights,
-            moment=Moment(
+            relax_context=RelaxContext(
                 self.space.choices,
                 self.generator,
                 start + (end - start) * slot.progress,
@@ -225,9 +225,9 @@ class GradientSearch:
 
     def _touched_share(self) -> float:
         """Share of the options that one arch step gives a gradient: 1, but for single paths and gates."""
-        moment = Moment(self.space.choices, torch.Generator().manual_seed(0))
+        relax_context = RelaxContext(self.space.choices, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            mix = self.policy.draw(self._relax.arch, moment)
+            mix = self.policy.draw(self._relax.arch, relax_context)
         touched = sum(len(a) + len(p) for a, p in zip(mix.active, mix.probe, strict=True))
         return touched / sum(map(len, self.policy.kept))
 
@@ -239,17 +239,17 @@ class GradientSearch:
     def _end_epoch(self, step: int) -> LogRow:
         slot = self.timetable.at(step - 1)
         with self._seeded(self.settings.steps + step):
-            scene = self._scene(step - 1)
+            context = self._scene(step - 1)
             # First, because one that stops the search may go back to an earlier policy: the row and the
             # alphas of an epoch are of what it leaves.
-            if any([callback.after_epoch(scene) for callback in self.callbacks]):
+            if any([callback.after_epoch(context) for callback in self.callbacks]):
                 self.loop.stop()
             with torch.no_grad():
-                drawn = self.policy.draw(self._relax.validation, scene.moment)
+                drawn = self.policy.draw(self._relax.validation, context.relax_context)
                 soft = self.policy.soft_mix()
                 expected = self.costs.expected(deployed(soft, self.space.choices))
-                arch = strongest(soft.weights, soft.edge_weights, self.space.choices)
-            found = validation_pass(self.supernet, drawn, scene.val())
+                arch = strongest(soft.probs, soft.edge_weights, self.space.choices)
+            found = validation_pass(self.supernet, drawn, context.val())
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
         return {
             "stage": slot.stage.name,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 
 from .nodes import Node, nodes, none_of, real_options
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.core.space import NetworkSpace, Space
 

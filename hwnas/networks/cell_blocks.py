@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hwnas.core.mix import NONE
+from hwnas.core.choice import NONE
 from targets.errors import UsageError
 
 from .blocks import NODE_BYTES, Conv

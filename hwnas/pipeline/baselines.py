@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.core.budget import feasible
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
 from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
 

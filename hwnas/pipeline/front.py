@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.front import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
 
 from .networks import towards

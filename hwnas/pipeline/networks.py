@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import lut
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import EXPORTER, onnx_bytes

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import lut
 import targets
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data

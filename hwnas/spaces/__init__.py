@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas.core.mix import NONE
+from hwnas.core.choice import NONE
 from hwnas.core.space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import NetworkSpace, Position, Scale
 from hwnas.networks.cell_blocks import CellBlock, CellOp
 from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import Scale
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.cells import IMAGE, CellNetwork, CellPlan, Fixed, Plan, Wiring

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.core.mix import NONE, Arch, Choice
+from hwnas.core.choice import NONE, Arch, Choice
 from hwnas.core.space import NetworkSpace, Position, Scale
 from hwnas.networks.cell_blocks import CellBlock
 from targets.errors import UsageError, did_you_mean

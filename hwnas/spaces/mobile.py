@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import NetworkSpace, Position, Scale
 from hwnas.networks import layers
 from hwnas.networks.blocks import BlockSpec, Operation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas.core.mix import NONE, Arch
+from hwnas.core.choice import NONE, Arch
 from hwnas.core.space import Scale
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.cells import IMAGE, CellPlan, Fixed, Plan, Wiring

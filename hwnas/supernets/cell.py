@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.cells import Cell, CellPlan, Pieces, bring
 from hwnas.networks.wrappers import Partial, Wrapper, Wrapping
@@ -208,7 +209,7 @@ def _carry_constants(net: nn.Module) -> None:
 
 def edge_mixes(cell: MixedCell, mix: Mix, dtype: torch.dtype) -> list[EdgeMix]:
     """The mix as the edges of a kind of cell read it, one per state."""
-    scaled = mix.scaled
+    scaled = mix.scaled_probs
     return [
         EdgeMix(
             torch.stack([scaled[c] for c in choices]).to(dtype),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 
 from .mobile import Supernet, use_batch_statistics
 
@@ -66,7 +67,7 @@ def _reads(choice: int, mix: Mix) -> bool:
 
 def sum_skip(x: Tensor, choice: int, mix: Mix) -> Tensor:
     """An earlier output times the weight of its skip connection; without gradient to it where only probed."""
-    return (x if SKIP in mix.active[choice] else x.detach()) * mix.scaled[choice][SKIP]
+    return (x if SKIP in mix.active[choice] else x.detach()) * mix.scaled_probs[choice][SKIP]
 
 
 class MacroNetwork(MacroBody):
@@ -111,7 +112,7 @@ class MacroSupernet(MacroBody, Supernet):
     def operation(self, layer: int, x: Tensor, mix: Mix) -> Tensor:
         """The weighted sum of the active operations; probed ones only give their weight a gradient."""
         choice, ops = self.space.operation(layer), cast(Sequence[nn.Module], self.layers[layer])
-        weights = mix.scaled[choice].to(x.dtype)
+        weights = mix.scaled_probs[choice].to(x.dtype)
         terms = [ops[k](x) * weights[k] for k in mix.active[choice]]
         for k in mix.probe[choice]:
             with torch.no_grad():

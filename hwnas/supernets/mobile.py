@@ -24,7 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.networks import layers
 from hwnas.networks.blocks import BlockSpec, Operation, squeeze_channels
 from hwnas.networks.depthwise import depthwise_conv2d
@@ -199,7 +200,7 @@ class MixedLayer(nn.Module):
 
     def forward(self, x: Tensor, index: int, mix: Mix, c_out: int, mask: Tensor | None) -> Tensor:
         """X: (b, c_in, h, w). index: of the layer's choice. mask: (c_out, 1, 1), None if one-hot."""
-        weights = mix.weights[index]
+        weights = mix.probs[index]
         out: Tensor | None = None
         for group, probing in ((mix.active[index], False), (mix.probe[index], True)):
             for k in group:
@@ -299,9 +300,9 @@ def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[i
     """The width to run at and, where widths are mixed, the weight of each channel (width, 1, 1)."""
     running = (*mix.active[choice], *mix.probe[choice])
     width = max(widths[k] for k in running)
-    if len(running) == 1 and not mix.weights[choice].requires_grad:
+    if len(running) == 1 and not mix.probs[choice].requires_grad:
         return width, None
     owners = torch.zeros(len(widths), width, device=x.device, dtype=x.dtype)
     for k in running:
         owners[k, : widths[k]] = 1
-    return width, (mix.weights[choice] @ owners)[:, None, None]
+    return width, (mix.probs[choice] @ owners)[:, None, None]

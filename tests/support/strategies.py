@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from hwnas.front import Failed, Generational, Goals, run
 from targets.errors import DamagedFileError, HwnasError, UsageError

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Choice, Mix
+from hwnas.core.choice import Arch, Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import Space
 
 OPTIONS = ("strong", "weak", "none")
@@ -49,7 +50,7 @@ class ToySupernet(nn.Module):
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
         """X: (b, features); returns logits (b, n_classes)."""
         self.ran = []
-        for c, weights in enumerate(mix.weights):
+        for c, weights in enumerate(mix.probs):
             self.ran.append([(k, True) for k in mix.active[c]] + [(k, False) for k in mix.probe[c]])
             terms = []
             for k, trained in self.ran[c]:
@@ -73,7 +74,7 @@ class ToyCosts:
         """Per metric the expectation under the weights of the mix."""
         out = {}
         for metric, rows in self.tables.items():
-            terms = [w @ torch.from_numpy(row).to(w) for w, row in zip(mix.weights, rows, strict=True)]
+            terms = [w @ torch.from_numpy(row).to(w) for w, row in zip(mix.probs, rows, strict=True)]
             out[metric] = torch.stack(terms).sum()
         return out
 

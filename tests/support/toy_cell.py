@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.core.mix import NONE, Arch, Choice, Mix
+from hwnas.core.choice import NONE, Arch, Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import Space
 from hwnas.networks.wrappers import Partial, Wrapper, Wrapping
 from tests.support.toy import ToyCosts
@@ -141,7 +142,7 @@ class ToyCell(nn.Module):
                 ran.append((choice, k, trained))
                 with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
                     y = self.edges[i](x, OPERATIONS[k], wrapping)
-                terms.append(mix.weights[choice][k] * y)
+                terms.append(mix.probs[choice][k] * y)
         out = torch.stack(terms).sum(0)
         if wrapping.aux_skip is not None:
             out = out + wrapping.aux_skip * x

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.registry import bound
 from hwnas.core.space import Space
 from hwnas.gradient.loop import LogRow
@@ -17,11 +18,11 @@ from hwnas.gradient.method import Method
 from hwnas.gradient.parts.decoders import DECODERS, Decoding
 from hwnas.gradient.parts.regularisers import View
 from hwnas.gradient.parts.reinforce import Baseline
-from hwnas.gradient.parts.relax import Moment
+from hwnas.gradient.parts.relax import RelaxContext
 from hwnas.gradient.passes import Pass
-from hwnas.gradient.scene import ArchPass
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.stage import Stage
+from hwnas.gradient.step_context import ArchPass
 from hwnas.networks.wrappers import Wrapping
 from tests.support.toy import ToyBatches
 from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
@@ -31,7 +32,7 @@ from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, ce
 class Call:
     """One pass of the supernet. kind: train, val, forward (val without gradient) or epoch.
 
-    logits: of the policy at that moment.
+    logits: of the policy at that relax_context.
     """
 
     kind: str
@@ -49,7 +50,7 @@ class Call:
 class Step:
     """logits, after: of the policy before and after the step."""
 
-    moment: Moment
+    relax_context: RelaxContext
     logits: list[Tensor]
     calls: list[Call] = field(default_factory=list)
     epoch: list[Call] = field(default_factory=list)
@@ -78,7 +79,7 @@ class _Watched(GradientSearch):
             self._enter(self.timetable.at(step))
         logits = [a.detach().clone() for a in all_logits(self)]
         own = [p.detach().clone() for p in self.policy.parameters()]
-        self.steps.append(Step(self._scene(step).moment, logits))
+        self.steps.append(Step(self._scene(step).relax_context, logits))
         found = super()._one_step(step)
         now = self.steps[-1]
         now.after = [a.detach().clone() for a in all_logits(self)]
@@ -94,7 +95,7 @@ class _Watched(GradientSearch):
         now.mean_reward = float(np.mean([c.loss for c in now.of("forward")] or [0]))
         logits = tuple(a.detach().clone() for a in self.policy.free_logits())
         now.view = View(
-            arch.found.mix, self.policy.soft_mix(), logits, self.space.choices, now.moment.progress
+            arch.found.mix, self.policy.soft_mix(), logits, self.space.choices, now.relax_context.progress
         )
         super()._apply(arch)
 
@@ -221,7 +222,7 @@ def hurtful_decoding(space: Space) -> tuple[Decoding, Arch]:
     worth = [2.0 if i in kept else 1.0 for i in range(len(space.choices))]
 
     def loss(mix: Mix) -> float:
-        return -sum(w * float(m[skip] > 0) for w, m in zip(worth, mix.weights, strict=True))
+        return -sum(w * float(m[skip] > 0) for w, m in zip(worth, mix.probs, strict=True))
 
     view = craft(space)
     return Decoding(space, view.scores, view.soft, view.sample, loss, view.tune, view.rng), wanted

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from hwnas.core.registry import Registry
 from hwnas.gradient.optim import Rows
-from hwnas.gradient.scene import Scene, arch_score, frozen, twice
+from hwnas.gradient.step_context import StepContext, arch_score, frozen, twice
 from targets.errors import UsageError
 
 
@@ -25,10 +25,10 @@ class Callback(Protocol):
 
     state: dict[str, Any]
 
-    def before_weights(self, scene: Scene) -> None:
+    def before_weights(self, context: StepContext) -> None:
         """The gradients of a weight step are there, the step is not made yet."""
 
-    def after_epoch(self, scene: Scene) -> bool:
+    def after_epoch(self, context: StepContext) -> bool:
         """Whether the search is to stop here."""
         ...
 
@@ -69,14 +69,14 @@ class StopOnCurvature:
         """Begin the history again."""
         self.state: dict[str, Any] = {"eigenvalues": [], "policies": []}
 
-    def before_weights(self, scene: Scene) -> None:
+    def before_weights(self, context: StepContext) -> None:
         """Nothing."""
 
-    def after_epoch(self, scene: Scene) -> bool:
+    def after_epoch(self, context: StepContext) -> bool:
         """Measure; stop and go back when it has grown."""
-        parameters = list(scene.policy.parameters())
+        parameters = list(context.policy.parameters())
         eigenvalues, policies = self.state["eigenvalues"], self.state["policies"]
-        eigenvalues.append(largest_eigenvalue(scene, self.iterations))
+        eigenvalues.append(largest_eigenvalue(context, self.iterations))
         policies.append([p.detach().cpu().tolist() for p in parameters])
         del policies[: -(self.window + 1)]
         means = [
@@ -91,13 +91,13 @@ class StopOnCurvature:
         return True
 
 
-def largest_eigenvalue(scene: Scene, iterations: int) -> float:
+def largest_eigenvalue(context: StepContext, iterations: int) -> float:
     """Of the Hessian of the arch step's objective by the policy, by power iteration."""
-    parameters = list(scene.policy.parameters())
-    drawn = scene.policy.draw(scene.relax.arch, scene.moment)
-    with twice(scene, "choose a method without stop_on_curvature, such as darts-2"):
-        with frozen(scene.supernet):
-            total = arch_score(scene, drawn, scene.val()).score.total
+    parameters = list(context.policy.parameters())
+    drawn = context.policy.draw(context.relax.arch, context.relax_context)
+    with twice(context, "choose a method without stop_on_curvature, such as darts-2"):
+        with frozen(context.supernet):
+            total = arch_score(context, drawn, context.val()).score.total
         return _power_iteration(total, parameters, iterations)
 
 
@@ -141,24 +141,24 @@ class FreezeOperations:
         """Train every operation again."""
         self.state: dict[str, Any] = {"frozen": [], "cosines": {}}
 
-    def before_weights(self, scene: Scene) -> None:
+    def before_weights(self, context: StepContext) -> None:
         """Compare, decide, and keep what is frozen where it is."""
-        operations = operations_of(scene.supernet)
-        if scene.step % self.every == 0:
-            self._compare(scene, {n: o for n, o in operations.items() if n not in self.state["frozen"]})
-        scene.weights.still = [part for name in self.state["frozen"] for part in operations[name]]
+        operations = operations_of(context.supernet)
+        if context.step % self.every == 0:
+            self._compare(context, {n: o for n, o in operations.items() if n not in self.state["frozen"]})
+        context.weights.still = [part for name in self.state["frozen"] for part in operations[name]]
 
-    def after_epoch(self, scene: Scene) -> bool:
+    def after_epoch(self, context: StepContext) -> bool:
         """Never stops."""
         return False
 
-    def _compare(self, scene: Scene, operations: Mapping[str, Sequence[Rows]]) -> None:
+    def _compare(self, context: StepContext, operations: Mapping[str, Sequence[Rows]]) -> None:
         with torch.no_grad():
-            drawn = scene.policy.draw(scene.relax.weight, scene.moment)
+            drawn = context.policy.draw(context.relax.weight, context.relax_context)
         tensors = {id(p): p for parts in operations.values() for p, _ in parts if p.grad is not None}
         if not tensors:
             return
-        total = arch_score(scene, drawn, scene.val()).score.total
+        total = arch_score(context, drawn, context.val()).score.total
         found = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
         by_val = dict(zip(tensors, found, strict=True))
         for name, parts in operations.items():

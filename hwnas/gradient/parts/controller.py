@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.core.mix import NONE, Choice, Mix
+from hwnas.core.choice import NONE, Choice
+from hwnas.core.mix import Mix
 from hwnas.gradient.nodes import Node, nodes, none_of, real_options
 from hwnas.gradient.restrict import Kept, everything, narrow
 from targets.errors import UsageError
 
 from .policy import POLICIES
-from .relax import RELAXATIONS, Moment, Relax, single
+from .relax import RELAXATIONS, Relax, RelaxContext, single
 
 _INIT = 0.1
 _SOFT_SAMPLES = 32
@@ -93,19 +94,19 @@ class Controller(nn.Module):
         """None: they depend on what was drawn before."""
         return ()
 
-    def draw(self, relax: Relax, moment: Moment) -> Mix:
+    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
         """An architecture, every decision drawn by `relax`; with its log-probability and entropy."""
-        rollout = _Rollout(self, relax, moment)
+        rollout = _Rollout(self, relax, relax_context)
         arch = rollout.run()
         mix = single([torch.zeros(len(c.options)) for c in self.choices], arch, rollout.log_prob)
-        return replace(mix, entropy=rollout.entropy, chances=tuple(rollout.chances))
+        return replace(mix, entropy=rollout.entropy, draw_probs=tuple(rollout.draw_probs))
 
     @torch.no_grad()
     def soft_mix(self) -> Mix:
         """The mean of 32 draws of a fixed seed: no gradient."""
-        moment = Moment(self.choices, torch.Generator().manual_seed(0))
-        drawn = [self.draw(RELAXATIONS["sampled"], moment) for _ in range(_SOFT_SAMPLES)]
-        weights = [torch.stack(w).mean(0) for w in zip(*(m.weights for m in drawn), strict=True)]
+        relax_context = RelaxContext(self.choices, torch.Generator().manual_seed(0))
+        drawn = [self.draw(RELAXATIONS["sampled"], relax_context) for _ in range(_SOFT_SAMPLES)]
+        weights = [torch.stack(w).mean(0) for w in zip(*(m.probs for m in drawn), strict=True)]
         entropy = torch.stack([m.entropy for m in drawn if m.entropy is not None]).mean()
         return Mix(tuple(weights), self.kept, tuple(() for _ in weights), None, entropy)
 
@@ -120,12 +121,12 @@ class Controller(nn.Module):
 class _Rollout:
     """One pass of the controller."""
 
-    def __init__(self, owner: Controller, relax: Relax, moment: Moment) -> None:
-        self.owner, self.relax, self.moment = owner, relax, moment
+    def __init__(self, owner: Controller, relax: Relax, relax_context: RelaxContext) -> None:
+        self.owner, self.relax, self.relax_context = owner, relax, relax_context
         self.log_prob = torch.zeros(())
         self.entropy = torch.zeros(())
         self.arch = [0] * len(owner.choices)
-        self.chances = [torch.zeros(len(c.options)) for c in owner.choices]
+        self.draw_probs = [torch.zeros(len(c.options)) for c in owner.choices]
         zero = torch.zeros(1, owner.start.shape[0])
         self.state = (zero, zero)
         self.input: Tensor = owner.start
@@ -197,12 +198,12 @@ class _Rollout:
     def _among(self, c: int, left: Sequence[int], logits: Tensor) -> int:
         """One of the options that are left of a choice, by logits (n_options,)."""
         logits = logits[list(left)]
-        self.chances[c] = self.chances[c].index_put((torch.tensor(left),), logits.softmax(0))
+        self.draw_probs[c] = self.draw_probs[c].index_put((torch.tensor(left),), logits.softmax(0))
         return left[self._decide(logits)]
 
     def _decide(self, logits: Tensor) -> int:
         names = Choice("decision", tuple(str(i) for i in range(len(logits))))
-        mix = self.relax((logits,), replace(self.moment, choices=(names,), edge_weights=None))
+        mix = self.relax((logits,), replace(self.relax_context, choices=(names,), edge_weights=None))
         if mix.arch is None:
             raise UsageError("the controller draws architectures; relax by 'sampled', 'hard' or 'uniform'")
         logs = F.log_softmax(logits, dim=0)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.core.space import Space
 from hwnas.gradient.nodes import nodes, none_of, real_options
@@ -94,7 +95,7 @@ def perturbation(view: Decoding, *, tune: float = 0.2) -> Arch:
     for c in view.rng.permutation(len(choices)).tolist():
         in_node = any(c in node.edges for node in nodes(choices))
         options = real_options(choices[c]) if in_node else tuple(range(len(choices[c].options)))
-        options = tuple(i for i in options if view.soft.weights[c][i] > 0)
+        options = tuple(i for i in options if view.soft.probs[c][i] > 0)
         losses = [view.loss(_without(mix, c, i)) if len(options) > 1 else 0.0 for i in options]
         mix = _decided(mix, c, options[int(np.argmax(losses))])
         view.tune(mix, tune)
@@ -109,7 +110,7 @@ def perturbation(view: Decoding, *, tune: float = 0.2) -> Arch:
 
 def _without(mix: Mix, choice: int, option: int) -> Mix:
     """The mix with an option of weight 0 that does not run."""
-    weight = mix.weights[choice].clone()
+    weight = mix.probs[choice].clone()
     weight[option] = 0
     active = tuple(i for i in mix.active[choice] if i != option)
     return _with(mix, choice, weight, active)
@@ -117,12 +118,12 @@ def _without(mix: Mix, choice: int, option: int) -> Mix:
 
 def _decided(mix: Mix, choice: int, option: int) -> Mix:
     """The mix with one choice made."""
-    weight = torch.zeros_like(mix.weights[choice])
+    weight = torch.zeros_like(mix.probs[choice])
     weight[option] = 1
     return _with(mix, choice, weight, (option,))
 
 
 def _with(mix: Mix, choice: int, weight: torch.Tensor, active: tuple[int, ...]) -> Mix:
-    weights, actives = list(mix.weights), list(mix.active)
+    weights, actives = list(mix.probs), list(mix.active)
     weights[choice], actives[choice] = weight, active
-    return replace(mix, weights=tuple(weights), active=tuple(actives))
+    return replace(mix, probs=tuple(weights), active=tuple(actives))

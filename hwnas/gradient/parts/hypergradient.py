@@ -1,8 +1,8 @@
 """Hypergradients: how the gradient of the policy is found.
 
 The loop calls `arch_step` when one is due, then `weight_step` unless the arch step has made that too
-(`Scene.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order` and
-`single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
+(`StepContext.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order`
+and `single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
 
 [1] Liu et al. 2019, DARTS, 1806.09055, section 2.3. [2] Xie et al. 2019, SNAS, 1812.09926, section 2.3.
 """
@@ -16,7 +16,7 @@ from torch import nn
 
 from hwnas.core.registry import Registry
 from hwnas.gradient.passes import Pass
-from hwnas.gradient.scene import ArchPass, Scene, arch_score, frozen, leave, require_gradient
+from hwnas.gradient.step_context import ArchPass, StepContext, arch_score, frozen, leave, require_gradient
 
 from .policy import Policy
 
@@ -26,10 +26,10 @@ class Hypergradient(Protocol):
 
     own: nn.Module
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """Leave the gradient of the objective in the policy's parameters."""
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """Leave the gradients of the training loss in the weights."""
 
     @staticmethod
@@ -62,19 +62,19 @@ class FirstOrder:
         """Yes."""
         return True
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """One pass on a validation batch; gradients of weights are neither computed nor touched."""
-        drawn = scene.policy.draw(scene.relax.arch, scene.moment)
-        with frozen(scene.supernet):
-            out = arch_score(scene, drawn, scene.val())
-        require_gradient(scene, out.score.total)
-        parameters = list(scene.policy.parameters())
-        leave(scene, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
+        drawn = context.policy.draw(context.relax.arch, context.relax_context)
+        with frozen(context.supernet):
+            out = arch_score(context, drawn, context.val())
+        require_gradient(context, out.score.total)
+        parameters = list(context.policy.parameters())
+        leave(context, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
         return out
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """As the method's rule has it."""
-        return scene.weight_rule(scene)
+        return context.weight_rule(context)
 
 
 @HYPERGRADIENTS.add("single_level")
@@ -94,19 +94,19 @@ class SingleLevel:
         """No: an arch step makes the weight step."""
         return False
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """One pass; steps the weights itself."""
-        drawn = scene.policy.draw(scene.relax.arch, scene.moment)
-        out = arch_score(scene, drawn, scene.train())
-        require_gradient(scene, out.score.total)
-        parameters, weights = list(scene.policy.parameters()), scene.weights.parameters
+        drawn = context.policy.draw(context.relax.arch, context.relax_context)
+        out = arch_score(context, drawn, context.train())
+        require_gradient(context, out.score.total)
+        parameters, weights = list(context.policy.parameters()), context.weights.parameters
         found = torch.autograd.grad(out.score.total, [*parameters, *weights], allow_unused=True)
-        leave(scene, found[: len(parameters)])
+        leave(context, found[: len(parameters)])
         for weight, gradient in zip(weights, found[len(parameters) :], strict=True):
             weight.grad = gradient
-        scene.step_weights()
+        context.step_weights()
         return ArchPass(out.found, out.score, out.found)
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """While the policy is frozen: as the method's rule has it."""
-        return scene.weight_rule(scene)
+        return context.weight_rule(context)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.gradient.nodes import edge_groups, per_node
 from hwnas.gradient.restrict import Kept, everything, narrow, widen
 
-from .relax import Moment, Relax, concentration, dense
+from .relax import Relax, RelaxContext, concentration, dense
 
 _INIT_STD = 1e-3
 """1e-3 N(0, 1): the start that DARTS and its successors publish; close to uniform, ties broken."""
@@ -45,7 +46,7 @@ class Policy(Protocol):
         """Put back what `state_dict` gave."""
         ...
 
-    def draw(self, relax: Relax, moment: Moment) -> Mix:
+    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
         """The mix of one step."""
 
     def soft_mix(self) -> Mix:
@@ -136,13 +137,13 @@ class Logits(nn.Module):
         """(n_choices,), softmax over the edges of each node; None for a policy without edge logits."""
         return None if self.edge_logits is None else per_node(self.edge_logits, self.choices)
 
-    def draw(self, relax: Relax, moment: Moment) -> Mix:
+    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
         """The mix of one step."""
         if self.keep_untouched:
             self._drawn = tuple(a.detach().clone() for a in self.logits)
         edge_weights = self.edge_weights()
-        moment = replace(moment, choices=self._left, edge_weights=edge_weights)
-        return self._whole(replace(relax(self.free_logits(), moment), edge_weights=edge_weights))
+        relax_context = replace(relax_context, choices=self._left, edge_weights=edge_weights)
+        return self._whole(replace(relax(self.free_logits(), relax_context), edge_weights=edge_weights))
 
     def soft_mix(self) -> Mix:
         """The mean weights per choice, and the joint entropy in nats of their shares."""
@@ -166,7 +167,7 @@ class Logits(nn.Module):
 
 def log_probabilities(mix: Mix) -> list[NDArray[np.float64]]:
     """Log p of each option of a soft mix, (n_options,) per choice; plus the log of its edge's weight."""
-    found = [np.log(np.maximum(w.detach().cpu().double().numpy(), 1e-300)) for w in mix.weights]
+    found = [np.log(np.maximum(w.detach().cpu().double().numpy(), 1e-300)) for w in mix.probs]
     if mix.edge_weights is None:
         return found
     edges = mix.edge_weights.detach().cpu().double().clamp_min(1e-300).log().numpy()

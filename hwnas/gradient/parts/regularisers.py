@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwnas.core.mix import NONE, Choice, Mix
+from hwnas.core.choice import NONE, Choice
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.gradient.nodes import nodes, strongest
 from targets.errors import UsageError
@@ -66,7 +67,7 @@ def dal(view: View) -> Tensor:
 
     All cells count; the published code forgets the reduction cell. A choice without a node is its own.
     """
-    weights = view.soft.weights
+    weights = view.soft.probs
     arch = strongest(weights, view.soft.edge_weights, view.choices)
     goals = [
         F.one_hot(torch.tensor(i, device=w.device), len(w)).to(w) for i, w in zip(arch, weights, strict=True)
@@ -119,7 +120,7 @@ def skip_target(view: View, *, target: float = 0.4) -> Tensor:
     if not 0 < target < 1:
         raise UsageError(f"regulariser 'skip_target': target must be between 0 and 1, got {target}")
     layers: dict[str, list[Tensor]] = {}
-    for p, choice in zip(view.drawn.chances or view.soft.weights, view.choices, strict=True):
+    for p, choice in zip(view.drawn.draw_probs or view.soft.probs, view.choices, strict=True):
         if len(choice.options) == 2 and NONE in choice.options and not choice.keep:
             on = p[1 - choice.options.index(NONE)].clamp(1e-6, 1 - 1e-6)
             kl = on * (on / target).log() + (1 - on) * ((1 - on) / (1 - target)).log()

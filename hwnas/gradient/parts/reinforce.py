@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
 from hwnas.gradient.passes import Batch, Pass, accuracy, run_mix
-from hwnas.gradient.scene import ArchPass, Scene, leave, score
+from hwnas.gradient.step_context import ArchPass, StepContext, leave, score
 from targets.errors import UsageError
 
 from .hypergradient import HYPERGRADIENTS
@@ -82,17 +82,17 @@ class Reinforce:
         """Yes."""
         return True
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """`samples` forward passes."""
-        batch, passes, scores, terms = scene.val(), [], [], []
+        batch, passes, scores, terms = context.val(), [], [], []
         for _ in range(self.samples):
-            drawn = scene.policy.draw(scene.relax.arch, scene.moment)
+            drawn = context.policy.draw(context.relax.arch, context.relax_context)
             if drawn.log_prob is None or not drawn.log_prob.requires_grad:
                 raise UsageError(
-                    f"{scene.where}: REINFORCE needs draws with a probability; relax by 'sampled'"
+                    f"{context.where}: REINFORCE needs draws with a probability; relax by 'sampled'"
                 )
-            passes.append(self._run(scene, drawn, batch))
-            scores.append(score(scene, self._task(passes[-1]), drawn, drawn))
+            passes.append(self._run(context, drawn, batch))
+            scores.append(score(context, self._task(passes[-1]), drawn, drawn))
             bonus = 0.0 if drawn.entropy is None else self.entropy * float(drawn.entropy.detach())
             cost = (scores[-1].total - scores[-1].regularisers).detach()
             terms.append((drawn.log_prob, bonus - float(cost)))
@@ -104,20 +104,20 @@ class Reinforce:
         extra = torch.stack([s.regularisers for s in scores]).mean()
         total = total + extra
         self.own.update(mean)
-        leave(scene, torch.autograd.grad(total, list(scene.policy.parameters()), allow_unused=True))
+        leave(context, torch.autograd.grad(total, list(context.policy.parameters()), allow_unused=True))
         costs = {m: sum(s.costs[m] for s in scores) / len(scores) for m in scores[0].costs}
         return ArchPass(passes[-1], Score(total.detach(), costs, extra.detach()))
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """As the method's rule has it."""
-        return scene.weight_rule(scene)
+        return context.weight_rule(context)
 
     def _task(self, found: Pass) -> Tensor:
         return torch.tensor(-found.accuracy if self.reward == "accuracy" else found.loss)
 
     @staticmethod
     @torch.no_grad()
-    def _run(scene: Scene, drawn: Mix, batch: Batch) -> Pass:
+    def _run(context: StepContext, drawn: Mix, batch: Batch) -> Pass:
         x, y = batch
-        logits = run_mix(scene.supernet, drawn, x)
+        logits = run_mix(context.supernet, drawn, x)
         return Pass(drawn, float(F.cross_entropy(logits, y)), accuracy(logits, y))

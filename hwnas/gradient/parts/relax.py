@@ -1,6 +1,6 @@
 """Relaxations: how the logits of a policy become the mix that a supernet runs.
 
-Plain functions (logits per choice, moment) -> Mix. They see all choices at once, so that one may
+Plain functions (logits per choice, relax_context) -> Mix. They see all choices at once, so that one may
 look at the edges of a whole cell node. One is named per place: weight step, virtual step, arch
 step, validation (`method.PlaceParts`).
 
@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.gradient.nodes import ABSENT, nodes, none_of, real_options, strongest, top_k
 
@@ -29,7 +30,7 @@ _LEAST_PROBABILITY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class RelaxContext:
     """What a relaxation may depend on besides the logits.
 
     generator: the source of all draws, on the CPU; its state is part of every checkpoint.
@@ -47,7 +48,7 @@ class Moment:
 class Relax(Protocol):
     """logits: one tensor (n_options,) per choice; returns the mix to run."""
 
-    def __call__(self, logits: Sequence[Tensor], moment: Moment) -> Mix:
+    def __call__(self, logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
         """The mix that runs."""
         ...
 
@@ -56,25 +57,25 @@ RELAXATIONS: Registry[Callable[..., Mix]] = Registry("relaxation")
 
 
 @RELAXATIONS.add("softmax")
-def softmax(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def softmax(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """Every option runs, weighted by the softmax of logits / t [1]."""
-    return dense(tuple(F.softmax(a / moment.t, dim=0) for a in logits))
+    return dense(tuple(F.softmax(a / relax_context.t, dim=0) for a in logits))
 
 
 @RELAXATIONS.add("sigmoid")
-def sigmoid(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def sigmoid(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """Every option runs, each weighted by the sigmoid of its own logit: they do not compete [6]."""
     return dense(tuple(torch.sigmoid(a) for a in logits))
 
 
 @RELAXATIONS.add("gumbel")
-def gumbel(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def gumbel(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """Every option runs, weighted by a sample of the concrete distribution at temperature t [3]."""
-    return dense(tuple(_gumbel_softmax(a, moment) for a in logits))
+    return dense(tuple(_gumbel_softmax(a, relax_context) for a in logits))
 
 
 @RELAXATIONS.add("gumbel_hard")
-def gumbel_hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def gumbel_hard(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """The one option that a Gumbel sample prefers runs; its weight is 1 with the gradient of the sample [4].
 
     The published code also adds the bare weights (0) of all other options to the output, which hands
@@ -82,7 +83,7 @@ def gumbel_hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
     """
     weights, active = [], []
     for a in logits:
-        soft = _gumbel_softmax(a, moment)
+        soft = _gumbel_softmax(a, relax_context)
         chosen = int(soft.argmax())
         weights.append(_one_hot(soft.detach(), chosen) + (soft - soft.detach()))
         active.append((chosen,))
@@ -90,11 +91,11 @@ def gumbel_hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
 
 
 @RELAXATIONS.add("dirichlet")
-def dirichlet(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def dirichlet(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """Every option runs, weighted by a reparameterised sample of Dirichlet(elu(logit) + 1) [5]."""
     weights = []
     for a in logits:
-        sample = torch._standard_gamma(concentration(a), generator=moment.generator).clamp_min(1e-20)
+        sample = torch._standard_gamma(concentration(a), generator=relax_context.generator).clamp_min(1e-20)
         weights.append(sample / sample.sum())
     return dense(tuple(weights))
 
@@ -102,7 +103,7 @@ def dirichlet(logits: Sequence[Tensor], moment: Moment) -> Mix:
 @RELAXATIONS.add("topk")
 def topk(
     logits: Sequence[Tensor],
-    moment: Moment,
+    relax_context: RelaxContext,
     *,
     t_max: float = 200.0,
     linear: bool = True,
@@ -113,10 +114,10 @@ def topk(
     The temperature rises linearly from `t_min` to `t_max` over the search, or is `t_max` throughout. The
     published ramp begins at 0, where every entry of a top-k is 1/2 whatever the logits: hence `t_min`.
     """
-    t = max(t_min, t_max * moment.progress) if linear else t_max
+    t = max(t_min, t_max * relax_context.progress) if linear else t_max
     soft = [F.softmax(a, dim=0) for a in logits]
     weights = [m * top_k(m, 1, t) for m in soft]
-    for node in nodes(moment.choices):
+    for node in nodes(relax_context.choices):
         entries = top_k(torch.cat([soft[e] for e in node.edges]), node.keep, t)
         for e, p in zip(node.edges, torch.split(entries, [len(soft[e]) for e in node.edges]), strict=True):
             weights[e] = weights[e] * p
@@ -125,19 +126,19 @@ def topk(
 
 @RELAXATIONS.add("softmax_noise")
 def softmax_noise(
-    logits: Sequence[Tensor], moment: Moment, *, eps: float = 0.03, eps_end: float = 0.3
+    logits: Sequence[Tensor], relax_context: RelaxContext, *, eps: float = 0.03, eps_end: float = 0.3
 ) -> Mix:
     """The softmax plus U(-e, e), cut at 0 and normalised again; e goes from eps to eps_end [8, random]."""
-    weights, reach = [], eps + (eps_end - eps) * moment.progress
+    weights, reach = [], eps + (eps_end - eps) * relax_context.progress
     for a in logits:
-        noise = (2 * torch.rand(a.shape, generator=moment.generator) - 1).to(a) * reach
+        noise = (2 * torch.rand(a.shape, generator=relax_context.generator) - 1).to(a) * reach
         weight = (F.softmax(a, dim=0) + noise).clamp_min(0)
         weights.append(weight / weight.sum().clamp_min(_LEAST_PROBABILITY))
     return dense(tuple(weights))
 
 
 @RELAXATIONS.add("binary_full")
-def binary_full(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def binary_full(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """One option per choice runs, drawn from softmax(logits); all others are probed [2].
 
     The gates are one-hot in the forward pass and have the gradient of the probabilities:
@@ -146,7 +147,7 @@ def binary_full(logits: Sequence[Tensor], moment: Moment) -> Mix:
     weights, active, probe, log_prob = [], [], [], []
     for a in logits:
         p = F.softmax(a, dim=0)
-        chosen = _draw(p, moment, 1)[0]
+        chosen = _draw(p, relax_context, 1)[0]
         weights.append(_one_hot(p, chosen) + (p - p.detach()))
         active.append((chosen,))
         probe.append(tuple(i for i in range(len(a)) if i != chosen))
@@ -155,7 +156,7 @@ def binary_full(logits: Sequence[Tensor], moment: Moment) -> Mix:
 
 
 @RELAXATIONS.add("binary_two")
-def binary_two(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def binary_two(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """Two options per choice are drawn from softmax(logits) and renormalised; one runs, one is probed [2].
 
     The gradient is that of `binary_full` over the pair; the policy's `keep_untouched` then rescales
@@ -170,9 +171,9 @@ def binary_two(logits: Sequence[Tensor], moment: Moment) -> Mix:
             active.append((0,))
             probe.append(())
             continue
-        pair = _draw(F.softmax(a.detach(), dim=0), moment, 2)
+        pair = _draw(F.softmax(a.detach(), dim=0), relax_context, 2)
         p = F.softmax(a[pair], dim=0)
-        runs = _draw(p, moment, 1)[0]
+        runs = _draw(p, relax_context, 1)[0]
         gates = torch.zeros_like(a).scatter(0, torch.tensor(pair, device=a.device), p - p.detach())
         weights.append(_one_hot(a, pair[runs]) + gates)
         active.append((pair[runs],))
@@ -181,7 +182,7 @@ def binary_two(logits: Sequence[Tensor], moment: Moment) -> Mix:
 
 
 @RELAXATIONS.add("sampled")
-def sampled(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def sampled(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """An architecture runs, drawn from softmax(logits); the gradient is that of `log_prob` alone.
 
     The edges that a node keeps are drawn one after the other without replacement, each in proportion
@@ -189,47 +190,47 @@ def sampled(logits: Sequence[Tensor], moment: Moment) -> Mix:
     """
     probabilities = [F.softmax(a, dim=0) for a in logits]
     arch, log_probs = [0] * len(logits), []
-    for edges, keep in _groups(moment.choices):
+    for edges, keep in _groups(relax_context.choices):
         if keep is None:
             (e,) = edges
-            arch[e] = _draw(probabilities[e], moment, 1)[0]
+            arch[e] = _draw(probabilities[e], relax_context, 1)[0]
             log_probs.append(probabilities[e][arch[e]].log())
             continue
-        real = {e: list(real_options(moment.choices[e])) for e in edges}
+        real = {e: list(real_options(relax_context.choices[e])) for e in edges}
         worth = torch.stack([probabilities[e][real[e]].sum() for e in edges])
-        if moment.edge_weights is not None:
-            worth = worth * moment.edge_weights[list(edges)]
-        kept = _draw(worth, moment, keep)
+        if relax_context.edge_weights is not None:
+            worth = worth * relax_context.edge_weights[list(edges)]
+        kept = _draw(worth, relax_context, keep)
         log_probs.append(_log_prob_of_order(worth, kept))
         for i, e in enumerate(edges):
-            arch[e] = none_of(moment.choices[e])
+            arch[e] = none_of(relax_context.choices[e])
             if i in kept:
                 p = probabilities[e][real[e]] / probabilities[e][real[e]].sum()
-                drawn = _draw(p, moment, 1)[0]
+                drawn = _draw(p, relax_context, 1)[0]
                 arch[e] = real[e][drawn]
                 log_probs.append(p[drawn].log())
     mix = single(logits, arch, torch.stack(log_probs).sum())
-    return replace(mix, chances=tuple(probabilities))
+    return replace(mix, draw_probs=tuple(probabilities))
 
 
 @RELAXATIONS.add("uniform")
-def uniform(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def uniform(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """An architecture runs, all options (and kept edges) equally likely, whatever the logits."""
     arch = [0] * len(logits)
-    for edges, keep in _groups(moment.choices):
-        order = torch.randperm(len(edges), generator=moment.generator)[:keep].tolist() if keep else [0]
+    for edges, keep in _groups(relax_context.choices):
+        order = torch.randperm(len(edges), generator=relax_context.generator)[:keep].tolist() if keep else [0]
         for i, e in enumerate(edges):
-            real = range(len(logits[e])) if keep is None else real_options(moment.choices[e])
-            pick = real[int(torch.randint(len(real), (1,), generator=moment.generator))]
-            arch[e] = pick if i in order else none_of(moment.choices[e])
+            real = range(len(logits[e])) if keep is None else real_options(relax_context.choices[e])
+            pick = real[int(torch.randint(len(real), (1,), generator=relax_context.generator))]
+            arch[e] = pick if i in order else none_of(relax_context.choices[e])
     return single(logits, arch)
 
 
 @RELAXATIONS.add("hard")
-def hard(logits: Sequence[Tensor], moment: Moment) -> Mix:
+def hard(logits: Sequence[Tensor], relax_context: RelaxContext) -> Mix:
     """The architecture that the softmax stands for runs (`nodes.strongest`), without gradient."""
     soft = [F.softmax(a, dim=0) for a in logits]
-    return single(logits, strongest(soft, moment.edge_weights, moment.choices))
+    return single(logits, strongest(soft, relax_context.edge_weights, relax_context.choices))
 
 
 def dense(weights: tuple[Tensor, ...]) -> Mix:
@@ -248,9 +249,9 @@ def concentration(logits: Tensor) -> Tensor:
     return F.elu(logits) + 1 + _LEAST_PROBABILITY
 
 
-def _gumbel_softmax(a: Tensor, moment: Moment) -> Tensor:
-    u = torch.rand(a.shape, generator=moment.generator, dtype=torch.float64).clamp(1e-15, 1 - 1e-15)
-    return F.softmax((F.log_softmax(a, dim=0) - (-u.log()).log().to(a)) / moment.t, dim=0)
+def _gumbel_softmax(a: Tensor, relax_context: RelaxContext) -> Tensor:
+    u = torch.rand(a.shape, generator=relax_context.generator, dtype=torch.float64).clamp(1e-15, 1 - 1e-15)
+    return F.softmax((F.log_softmax(a, dim=0) - (-u.log()).log().to(a)) / relax_context.t, dim=0)
 
 
 def _groups(choices: tuple[Choice, ...]) -> list[tuple[tuple[int, ...], int | None]]:
@@ -269,10 +270,10 @@ def _log_prob_of_order(worth: Tensor, order: Sequence[int]) -> Tensor:
     return total
 
 
-def _draw(p: Tensor, moment: Moment, n: int) -> list[int]:
+def _draw(p: Tensor, relax_context: RelaxContext, n: int) -> list[int]:
     """N different indices, the first with probability p, the next with p renormalised over the rest."""
     p = p.detach().cpu().clamp_min(_LEAST_PROBABILITY)
-    return [int(i) for i in torch.multinomial(p, n, generator=moment.generator).tolist()]
+    return [int(i) for i in torch.multinomial(p, n, generator=relax_context.generator).tolist()]
 
 
 def _one_hot(like: Tensor, index: int) -> Tensor:

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
 from hwnas.gradient.passes import Pass
-from hwnas.gradient.scene import (
+from hwnas.gradient.step_context import (
     ArchPass,
-    Scene,
+    StepContext,
     arch_score,
     frozen,
     leave,
@@ -91,15 +91,15 @@ class Response:
         """No: one perturbed pass trains the weights and the response."""
         return False
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """One pass, differentiated by the policy and by the channels."""
-        vectors = vectors_of(scene.supernet)
+        vectors = vectors_of(context.supernet)
         channels = {name: vectors[name].detach().clone().requires_grad_() for name in self._names}
-        drawn = scene.policy.draw(scene.relax.arch, scene.moment)
-        with frozen(scene.supernet):
-            out = arch_score(scene, drawn, scene.val(), channels)
-        require_gradient(scene, out.score.total)
-        parameters = list(scene.policy.parameters())
+        drawn = context.policy.draw(context.relax.arch, context.relax_context)
+        with frozen(context.supernet):
+            out = arch_score(context, drawn, context.val(), channels)
+        require_gradient(context, out.score.total)
+        parameters = list(context.policy.parameters())
         found = torch.autograd.grad(out.score.total, [*parameters, *channels.values()], allow_unused=True)
         direct, by_channel = found[: len(parameters)], found[len(parameters) :]
         with torch.no_grad():
@@ -111,18 +111,18 @@ class Response:
             )
             answer = torch.split(self.own.transposed(v) / self.s, [p.numel() for p in parameters])
         leave(
-            scene,
+            context,
             [plus(d, a.reshape(p.shape).to(p)) for d, a, p in zip(direct, answer, parameters, strict=True)],
         )
         return out
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """One perturbed pass trains the weights and the response."""
-        parameters = list(scene.policy.parameters())
-        u = torch.randn(sum(p.numel() for p in parameters), generator=scene.moment.generator)
+        parameters = list(context.policy.parameters())
+        u = torch.randn(sum(p.numel() for p in parameters), generator=context.relax_context.generator)
         with _shifted(parameters, self.s * u):
-            drawn = _draw(scene)
-        loss, found = training_loss(scene, drawn, scene.train(), self._modulated(scene.supernet, u))
+            drawn = _draw(context)
+        loss, found = training_loss(context, drawn, context.train(), self._modulated(context.supernet, u))
         loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
         return found
 
@@ -143,8 +143,8 @@ def vectors_of(supernet: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _draw(scene: Scene) -> Mix:
-    return scene.policy.draw(scene.relax.weight, scene.moment)
+def _draw(context: StepContext) -> Mix:
+    return context.policy.draw(context.relax.weight, context.relax_context)
 
 
 @contextmanager

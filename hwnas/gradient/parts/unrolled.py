@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
 from hwnas.gradient.passes import Batch, Pass
-from hwnas.gradient.scene import (
+from hwnas.gradient.step_context import (
     ArchPass,
-    Scene,
+    StepContext,
     arch_score,
     frozen,
     leave,
@@ -76,79 +76,81 @@ class Unrolled:
         """Unless the virtual step is the real one."""
         return not reuse
 
-    def arch_step(self, scene: Scene) -> ArchPass:
+    def arch_step(self, context: StepContext) -> ArchPass:
         """Leaves the weights as they were, to the bit, unless `reuse`."""
-        place = scene.relax.weight if self.reuse else scene.relax.virtual
-        drawn, batch = scene.policy.draw(place, scene.moment), scene.train()
+        place = context.relax.weight if self.reuse else context.relax.virtual
+        drawn, batch = context.policy.draw(place, context.relax_context), context.train()
         if self.exact:
-            return self._exact(scene, drawn, batch)
+            return self._exact(context, drawn, batch)
         with same_noise() as again:
-            return self._by_difference(scene, drawn, batch, again)
+            return self._by_difference(context, drawn, batch, again)
 
-    def weight_step(self, scene: Scene) -> Pass:
+    def weight_step(self, context: StepContext) -> Pass:
         """As the method's rule has it."""
-        return scene.weight_rule(scene)
+        return context.weight_rule(context)
 
-    def _by_difference(self, scene: Scene, drawn: Mix, batch: Batch, again: Callable[[], None]) -> ArchPass:
-        parameters = scene.weights.parameters
-        here, gradients, trained = _train(scene, drawn, batch, parameters)
+    def _by_difference(
+        self, context: StepContext, drawn: Mix, batch: Batch, again: Callable[[], None]
+    ) -> ArchPass:
+        parameters = context.weights.parameters
+        here, gradients, trained = _train(context, drawn, batch, parameters)
         before = [p.detach().clone() for p in parameters] if self.reuse else [p.data for p in parameters]
-        values, slope = scene.weights.ahead(scene.step, gradients)
+        values, slope = context.weights.ahead(context.step, gradients)
         if self.reuse:
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g
-            scene.step_weights()
+            context.step_weights()
             values = [p.data for p in parameters]
         with moved(parameters, values):
-            out, direct, v = _validate(scene)
+            out, direct, v = _validate(context)
 
         def at(eps: float) -> Gradients:
             again()
             there = [w if d is None else w + eps * d for w, d in zip(before, v, strict=True)]
-            with moved(parameters, there), frozen(scene.supernet):
-                return _train(scene, drawn, batch, [])[0]
+            with moved(parameters, there), frozen(context.supernet):
+                return _train(context, drawn, batch, [])[0]
 
         norm = float(nn.utils.get_total_norm([d for d in v if d is not None], foreach=True))
-        if norm > 0 and any(w.requires_grad for w in drawn.weights):
+        if norm > 0 and any(w.requires_grad for w in drawn.probs):
             eps = self.r / norm
             up, down = at(eps), here if self.one_sided else at(-eps)
             width = eps if self.one_sided else 2 * eps
             by_mix = [plus(a, b, -1.0) for a, b in zip(up, down, strict=True)]
-            hessian = pull_back(scene, drawn, by_mix)
+            hessian = pull_back(context, drawn, by_mix)
             direct = [plus(d, h, -slope / width) for d, h in zip(direct, hessian, strict=True)]
-        leave(scene, direct)
+        leave(context, direct)
         return ArchPass(out.found, out.score, trained if self.reuse else None)
 
-    def _exact(self, scene: Scene, drawn: Mix, batch: Batch) -> ArchPass:
-        names = [name for name, _ in scene.supernet.named_parameters()]
-        parameters = list(scene.policy.parameters())
-        with twice(scene, "use unrolled without exact, such as darts-2"):
-            loss, _ = training_loss(scene, drawn, batch)
+    def _exact(self, context: StepContext, drawn: Mix, batch: Batch) -> ArchPass:
+        names = [name for name, _ in context.supernet.named_parameters()]
+        parameters = list(context.policy.parameters())
+        with twice(context, "use unrolled without exact, such as darts-2"):
+            loss, _ = training_loss(context, drawn, batch)
             gradients = torch.autograd.grad(
-                loss, scene.weights.parameters, create_graph=True, allow_unused=True
+                loss, context.weights.parameters, create_graph=True, allow_unused=True
             )
-            values, _ = scene.weights.ahead(scene.step, gradients)
-            mix = scene.policy.draw(scene.relax.arch, scene.moment)
-            out = arch_score(scene, mix, scene.val(), dict(zip(names, values, strict=True)))
-            require_gradient(scene, out.score.total)
-            leave(scene, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
+            values, _ = context.weights.ahead(context.step, gradients)
+            mix = context.policy.draw(context.relax.arch, context.relax_context)
+            out = arch_score(context, mix, context.val(), dict(zip(names, values, strict=True)))
+            require_gradient(context, out.score.total)
+            leave(context, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
         return out
 
 
 def _train(
-    scene: Scene, drawn: Mix, batch: Batch, parameters: Sequence[nn.Parameter]
+    context: StepContext, drawn: Mix, batch: Batch, parameters: Sequence[nn.Parameter]
 ) -> tuple[Gradients, Gradients, Pass]:
     """Gradients of the training loss by the weights of the mix, and by the parameters."""
     mix, leaves = leaves_of(drawn)
-    loss, found = training_loss(scene, mix, batch)
+    loss, found = training_loss(context, mix, batch)
     gradients = torch.autograd.grad(loss, [*leaves, *parameters], allow_unused=True)
     return list(gradients[: len(leaves)]), list(gradients[len(leaves) :]), found
 
 
-def _validate(scene: Scene) -> tuple[ArchPass, Gradients, Gradients]:
+def _validate(context: StepContext) -> tuple[ArchPass, Gradients, Gradients]:
     """The objective on a validation batch; its gradients by the policy and by the weights."""
-    out = arch_score(scene, scene.policy.draw(scene.relax.arch, scene.moment), scene.val())
-    require_gradient(scene, out.score.total)
-    policy, weights = list(scene.policy.parameters()), scene.weights.parameters
+    out = arch_score(context, context.policy.draw(context.relax.arch, context.relax_context), context.val())
+    require_gradient(context, out.score.total)
+    policy, weights = list(context.policy.parameters()), context.weights.parameters
     found = torch.autograd.grad(out.score.total, [*policy, *weights], allow_unused=True)
     return out, list(found[: len(policy)]), list(found[len(policy) :])

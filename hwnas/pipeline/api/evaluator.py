@@ -16,7 +16,7 @@ from .names import data_spec, space_name, target_named
 from .results import Evaluation
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import NetworkSpace
 
 COSTS = ("macs", "params", "size_mb", "peak_memory_mb")

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, eval_batches

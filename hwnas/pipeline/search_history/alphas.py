@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.core.registry import Part, bound, part
 from hwnas.core.space import Space
 from hwnas.gradient.parts.decoders import DECODERS, Decoding

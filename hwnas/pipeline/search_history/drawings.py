@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.core.space import NetworkSpace, Space
 from hwnas.genotype.edges import edges_of
 from hwnas.report.cells import cell_dot, cell_svg

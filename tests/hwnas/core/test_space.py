@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.core.mix import Choice
+from hwnas.core.choice import Choice
 from hwnas.core.space import NetworkSpace, Space
 from hwnas.spaces import load_space
 from targets.errors import UsageError

@@ -71,23 +71,23 @@ def test_the_expected_cost_is_the_mean_over_samples_of_the_mix() -> None:
     mix = random_mix(0)
     rng = np.random.default_rng(0)
     n = 20_000
-    columns = [rng.choice(len(w), size=n, p=np.asarray(w) / float(w.sum())) for w in mix.weights]
+    columns = [rng.choice(len(w), size=n, p=np.asarray(w) / float(w.sum())) for w in mix.probs]
     sampled = COSTS.of([tuple(int(i) for i in row) for row in np.stack(columns, 1)])
     expected = COSTS.expected(mix)
     for metric in ("latency_ms", "macs", "params", "size_mb"):
         standard_error = sampled[metric].std() / n**0.5
         assert abs(float(expected[metric]) - sampled[metric].mean()) < 5 * standard_error
-    worst = COSTS.of([tuple(int(w.argmax()) for w in mix.weights)])["peak_memory_mb"][0]
+    worst = COSTS.of([tuple(int(w.argmax()) for w in mix.probs)])["peak_memory_mb"][0]
     assert 0.3 * worst < float(expected["peak_memory_mb"]) < 3 * worst
 
 
 def test_the_gradient_of_the_expected_cost_is_that_of_finite_differences() -> None:
     mix = random_mix(3)
-    leaf = [w.clone().requires_grad_() for w in mix.weights]
+    leaf = [w.clone().requires_grad_() for w in mix.probs]
     live = Mix(tuple(leaf), mix.active, mix.probe)
     COSTS.expected(live)["latency_ms"].backward()
     for choice, option in [(0, 0), (3, 5), (len(leaf) - 1, 2)]:
-        moved = [w.clone() for w in mix.weights]
+        moved = [w.clone() for w in mix.probs]
         moved[choice][option] += 1e-2
         ahead = float(COSTS.expected(Mix(tuple(moved), mix.active, mix.probe))["latency_ms"])
         behind = float(COSTS.expected(mix)["latency_ms"])

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights, fold_norms, measure, recalibrate

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import create_trial
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from hwnas.front import Generational, Goals, nsga2, random_search, run
 from hwnas.front.optuna_trials import GENERATION, Codec, quiet

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from hwnas.core.mix import Choice
+from hwnas.core.choice import Choice
 from hwnas.gradient.parts.controller import Controller, _plan
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
 from targets.errors import UsageError
 from tests.support.toy_cell import ToyCellSpace
 
@@ -27,8 +27,8 @@ def controller(choices: tuple[Choice, ...], **options: float) -> Controller:
     return Controller(choices, torch.Generator().manual_seed(0), hidden=16, **options)
 
 
-def moment(choices: tuple[Choice, ...], seed: int = 0) -> Moment:
-    return Moment(choices, torch.Generator().manual_seed(seed))
+def relax_context(choices: tuple[Choice, ...], seed: int = 0) -> RelaxContext:
+    return RelaxContext(choices, torch.Generator().manual_seed(seed))
 
 
 def test_the_decisions_of_a_macro_space_are_operations_and_runs_of_flags() -> None:
@@ -56,14 +56,14 @@ def test_it_draws_valid_architectures(relax: str) -> None:
     space = ToyCellSpace()
     policy = controller(space.choices)
     for seed in range(3):
-        mix = policy.draw(RELAXATIONS[relax], moment(space.choices, seed))
+        mix = policy.draw(RELAXATIONS[relax], relax_context(space.choices, seed))
         assert mix.arch is not None and space.valid(mix.arch)
         assert mix.log_prob is not None and mix.log_prob.requires_grad and float(mix.log_prob.detach()) < 0
 
 
 def test_a_fresh_controller_is_near_uniform_and_says_so() -> None:
     """Three operations of three, three flags: log p near -3 log 3 - 3 log 2; the entropy is its negative."""
-    mix = controller(MACRO).draw(RELAXATIONS["sampled"], moment(MACRO))
+    mix = controller(MACRO).draw(RELAXATIONS["sampled"], relax_context(MACRO))
     expected = 3 * math.log(3) + 3 * math.log(2)
     assert mix.log_prob is not None and mix.entropy is not None
     assert float(mix.log_prob.detach()) == pytest.approx(-expected, rel=0.05)
@@ -72,7 +72,7 @@ def test_a_fresh_controller_is_near_uniform_and_says_so() -> None:
 
 def test_it_learns_what_is_rewarded() -> None:
     policy, target = controller(MACRO, tanh=2.5, op_reduce=1.0), 1
-    adam, draws = torch.optim.Adam(policy.parameters(), lr=0.02), moment(MACRO, 1)
+    adam, draws = torch.optim.Adam(policy.parameters(), lr=0.02), relax_context(MACRO, 1)
     for _ in range(40):
         mixes = [policy.draw(RELAXATIONS["sampled"], draws) for _ in range(4)]
         rewards = [sum(i == target for i in m.arch or ()) / len(MACRO) for m in mixes]
@@ -81,16 +81,16 @@ def test_it_learns_what_is_rewarded() -> None:
         adam.zero_grad()
         loss.backward()
         adam.step()
-    share = torch.stack([w[target] for w in policy.soft_mix().weights]).mean()
+    share = torch.stack([w[target] for w in policy.soft_mix().probs]).mean()
     assert float(share) > 0.6  # 0.42 at the start
 
 
 def test_the_published_prior_favours_separable_convolutions() -> None:
     """Logits 1.1 / 2.5 tanh(10) + 0.25 against -0.25: e^0.94 = 2.56 times as likely as each other."""
     policy = controller(MACRO, bias=10.0, fixed=0.25)
-    mix = policy.draw(RELAXATIONS["hard"], moment(MACRO))
+    mix = policy.draw(RELAXATIONS["hard"], relax_context(MACRO))
     assert mix.arch is not None and [mix.arch[i] for i in (0, 1, 3)] == [1, 1, 1]
-    share = torch.stack([policy.soft_mix().weights[i][1] for i in (0, 1, 3)]).mean()
+    share = torch.stack([policy.soft_mix().probs[i][1] for i in (0, 1, 3)]).mean()
     assert float(share) == pytest.approx(2.56 / 4.56, abs=0.13)  # 96 draws, sigma 0.05
 
 
@@ -98,15 +98,15 @@ def test_it_draws_only_what_is_left() -> None:
     policy = controller(MACRO)
     policy.restrict(((2,), (0, 2), (0, 1), (1,), (0, 1), (0, 1)))
     for seed in range(5):
-        mix = policy.draw(RELAXATIONS["sampled"], moment(MACRO, seed))
+        mix = policy.draw(RELAXATIONS["sampled"], relax_context(MACRO, seed))
         assert mix.arch is not None
         assert (mix.arch[0], mix.arch[3]) == (2, 1) and mix.arch[1] in (0, 2)
     policy.restrict(((2,), (0, 2), (1,), (1,), (0,), (1,)))
-    assert {policy.draw(RELAXATIONS["sampled"], moment(MACRO, s)).arch[2:] for s in range(5)} == {
+    assert {policy.draw(RELAXATIONS["sampled"], relax_context(MACRO, s)).arch[2:] for s in range(5)} == {
         (1, 1, 0, 1)
     }
 
 
 def test_a_mixture_is_refused() -> None:
     with pytest.raises(UsageError, match="relax by 'sampled', 'hard' or 'uniform'"):
-        controller(MACRO).draw(RELAXATIONS["softmax"], moment(MACRO))
+        controller(MACRO).draw(RELAXATIONS["softmax"], relax_context(MACRO))

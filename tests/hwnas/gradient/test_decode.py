@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import Space
 from hwnas.gradient import decode
 from hwnas.gradient.decode import decode_seeds, respect_budgets

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.registry import bound, part
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.method import Term
@@ -22,19 +23,19 @@ from hwnas.gradient.parts.objective import make_objective
 from hwnas.gradient.parts.policy import Logits
 from hwnas.gradient.parts.regularisers import REGULARISERS, View
 from hwnas.gradient.parts.reinforce import Baseline, Reinforce
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment, dense
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext, dense
 from hwnas.gradient.parts.schedules import SCHEDULES
 from hwnas.gradient.parts.weight_rules import WEIGHT_RULES
-from hwnas.gradient.scene import Scene
 from hwnas.gradient.stage import Stage
+from hwnas.gradient.step_context import StepContext
 from hwnas.gradient.timetable import Timetable
 from hwnas.spaces import load_space
 from targets.errors import UsageError
-from tests.support.scenes import hand_scene
+from tests.support.step_contexts import hand_scene
 from tests.support.toy import ToyBatches, ToySupernet, all_archs, toy_costs, toy_space
 
 
-def scene_of(name: str, budgets: tuple[Budget, ...] = (), n: int = 3) -> Scene:
+def scene_of(name: str, budgets: tuple[Budget, ...] = (), n: int = 3) -> StepContext:
     method, space = METHODS[name], toy_space(n)
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
     x, y = ToyBatches(1).at(0)
@@ -52,36 +53,36 @@ def test_the_baseline_decays_as_named() -> None:
 
 def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
     """d/da sum_a p(a) R(a) by enumeration of 9 architectures, against the mean of 3,000 samples."""
-    scene = scene_of("proxyless-rl", (Budget("latency_ms", 4.0),), n=2)
-    space, policy = toy_space(2), scene.policy
-    x, y = scene.val()
+    context = scene_of("proxyless-rl", (Budget("latency_ms", 4.0),), n=2)
+    space, policy = toy_space(2), context.policy
+    x, y = context.val()
     rewards, log_probs = [], []
     logits = list(policy.parameters())
     for arch in all_archs(space):
         mix = Mix.one_hot(space.choices, arch)
-        right = float((scene.supernet(x, mix).argmax(1) == y).float().mean())
+        right = float((context.supernet(x, mix).argmax(1) == y).float().mean())
         view = View(mix, mix, (), space.choices)
-        rewards.append(-float(scene.objective(torch.tensor(-right), view).total))
+        rewards.append(-float(context.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
         -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),
         logits,
     )
-    made = Reinforce(scene.supernet, policy, torch.Generator(), samples=3000, decay=0.0)
+    made = Reinforce(context.supernet, policy, torch.Generator(), samples=3000, decay=0.0)
     made.own.update(float(np.mean(rewards)))
-    made.arch_step(scene)
+    made.arch_step(context)
     for a, g in zip(policy.parameters(), expected, strict=True):
         assert a.grad is not None
         torch.testing.assert_close(a.grad, g, atol=0.03, rtol=0)
 
 
 def test_reinforce_refuses_draws_without_a_probability() -> None:
-    scene = scene_of("darts")
-    made = Reinforce(scene.supernet, scene.policy, torch.Generator())
+    context = scene_of("darts")
+    made = Reinforce(context.supernet, context.policy, torch.Generator())
     with pytest.raises(UsageError, match="REINFORCE needs draws with a probability; relax by 'sampled'"):
-        made.arch_step(scene)
+        made.arch_step(context)
     with pytest.raises(UsageError, match="unknown reward 'acuracy'; known: accuracy, loss"):
-        Reinforce(scene.supernet, scene.policy, torch.Generator(), reward="acuracy")
+        Reinforce(context.supernet, context.policy, torch.Generator(), reward="acuracy")
 
 
 def test_schedules_have_the_published_values() -> None:
@@ -126,36 +127,36 @@ def test_a_regulariser_of_logits_says_so_to_a_policy_without() -> None:
 
 
 def test_the_largest_eigenvalue_is_that_of_the_whole_hessian() -> None:
-    scene = scene_of("darts")
-    policy = scene.policy
+    context = scene_of("darts")
+    policy = context.policy
     assert isinstance(policy, Logits)
     with torch.no_grad():
         for i, a in enumerate(policy.logits):
             a.copy_(torch.tensor([0.4, -0.3, 0.1 * i]))
-    x, y = scene.val()
+    x, y = context.val()
 
     def loss(flat: torch.Tensor) -> torch.Tensor:
         weights = tuple(a.softmax(0) for a in flat.split(3))
-        return torch.nn.functional.cross_entropy(scene.supernet(x, dense(weights)), y)
+        return torch.nn.functional.cross_entropy(context.supernet(x, dense(weights)), y)
 
     hessian = torch.autograd.functional.hessian(loss, torch.cat([a.detach() for a in policy.logits]))
     eigenvalues = torch.linalg.eigvalsh(hessian)
     by_size = eigenvalues[eigenvalues.abs().argmax()]
-    assert largest_eigenvalue(scene, 200) == pytest.approx(float(by_size), rel=0.01)
+    assert largest_eigenvalue(context, 200) == pytest.approx(float(by_size), rel=0.01)
 
 
 def test_operations_whose_gradients_part_are_trained_no_more() -> None:
     callback = FreezeOperations(threshold=1.1, window=1)  # a cosine is below 1.1 always
-    scene = scene_of("darts")
-    bound(WEIGHT_RULES, part("plain"))(scene)
-    callback.before_weights(scene)
-    assert set(callback.state["frozen"]) == {n for n, _ in scene.supernet.named_parameters()}
-    before = [p.detach().clone() for p in scene.supernet.parameters()]
-    scene.weights.step(0)
-    assert all(torch.equal(p, was) for p, was in zip(scene.supernet.parameters(), before, strict=True))
+    context = scene_of("darts")
+    bound(WEIGHT_RULES, part("plain"))(context)
+    callback.before_weights(context)
+    assert set(callback.state["frozen"]) == {n for n, _ in context.supernet.named_parameters()}
+    before = [p.detach().clone() for p in context.supernet.parameters()]
+    context.weights.step(0)
+    assert all(torch.equal(p, was) for p, was in zip(context.supernet.parameters(), before, strict=True))
     never = FreezeOperations(threshold=-1.1, window=1)
-    bound(WEIGHT_RULES, part("plain"))(scene)
-    never.before_weights(scene)
+    bound(WEIGHT_RULES, part("plain"))(context)
+    never.before_weights(context)
     assert never.state["frozen"] == []
     # same batch, same mix: the gradients agree
     assert all(c[0] == pytest.approx(1.0, abs=1e-4) for c in never.state["cosines"].values())
@@ -168,7 +169,7 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     x, y = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(4)
     method = METHODS["oles"]
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
-    scene = hand_scene(method, space, net, policy, CostModel(space), lambda: (x, y))
+    context = hand_scene(method, space, net, policy, CostModel(space), lambda: (x, y))
     operations = operations_of(net)
     # three cells of six edges, each with a 1 x 1 and a 3 x 3 convolution
     assert {len(parts) for parts in operations.values()} == {1} and len(operations) == 3 * 6 * 2
@@ -177,9 +178,9 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     callback.state["frozen"] = [first]
     before = {n: p.detach().clone() for n, p in operations_at(operations).items()}
     for step in range(2):
-        bound(WEIGHT_RULES, part("plain"))(scene)
-        callback.before_weights(scene)
-        scene.weights.step(step)
+        bound(WEIGHT_RULES, part("plain"))(context)
+        callback.before_weights(context)
+        context.weights.step(step)
     moved = {n: not torch.equal(p, before[n]) for n, p in operations_at(operations).items()}
     assert [n for n, m in moved.items() if not m] == [first]
     assert set(callback.state["cosines"]) == set(operations) - {first}
@@ -190,10 +191,10 @@ def operations_at(operations: dict[str, list[Rows]]) -> dict[str, torch.Tensor]:
 
 
 def test_the_sandwich_trains_the_ends_and_draws_by_distillation() -> None:
-    scene = scene_of("proxyless")
+    context = scene_of("proxyless")
     seen: list[tuple[int, ...] | None] = []
-    scene.supernet.register_forward_pre_hook(lambda net, args: seen.append(args[1].arch))
-    assert bound(WEIGHT_RULES, part("sandwich", n=2))(scene).loss > 0
+    context.supernet.register_forward_pre_hook(lambda net, args: seen.append(args[1].arch))
+    assert bound(WEIGHT_RULES, part("sandwich", n=2))(context).loss > 0
     assert seen[:2] == [(1, 1, 1), (0, 0, 0)] and len(seen) == 4
 
 
@@ -209,7 +210,7 @@ def test_the_skip_target_is_a_kl_summed_per_layer_and_averaged_over_layers() -> 
     """p = 0.7; 0.4 and 0.1, target 0.4: 0.7 ln(7/4) + 0.3 ln(1/2); 0, and 0.1 ln(1/4) + 0.9 ln(3/2)."""
     p = [torch.tensor([1 - on, on], requires_grad=True) for on in (0.5, 0.7, 0.4, 0.1)]
     drawn = Mix.one_hot(SKIPS, (0, 1, 0, 0))
-    view = View(replace(drawn, chances=tuple(p)), drawn, (), SKIPS)
+    view = View(replace(drawn, draw_probs=tuple(p)), drawn, (), SKIPS)
     found = REGULARISERS["skip_target"](view, target=0.4)
     assert float(found.detach()) == pytest.approx((0.183787 + 0.226289) / 2, abs=1e-5)
     found.backward()
@@ -234,18 +235,18 @@ def test_a_controller_is_pulled_to_the_skip_target() -> None:
         )
     )
     policy = Controller(choices, torch.Generator().manual_seed(0), hidden=16, tanh=1.5, op_reduce=1.0)
-    adam, moment = (
+    adam, relax_context = (
         torch.optim.Adam(policy.parameters(), lr=0.02),
-        Moment(choices, torch.Generator().manual_seed(1)),
+        RelaxContext(choices, torch.Generator().manual_seed(1)),
     )
 
     def share() -> float:
-        flags = [w[1] for w, c in zip(policy.soft_mix().weights, choices, strict=True) if "none" in c.options]
+        flags = [w[1] for w, c in zip(policy.soft_mix().probs, choices, strict=True) if "none" in c.options]
         return float(torch.stack(flags).mean())
 
     assert share() == pytest.approx(0.5, abs=0.1)
     for _ in range(60):
-        drawn = policy.draw(RELAXATIONS["sampled"], moment)
+        drawn = policy.draw(RELAXATIONS["sampled"], relax_context)
         adam.zero_grad()
         REGULARISERS["skip_target"](View(drawn, drawn, (), choices), target=0.2).backward()
         adam.step()
@@ -254,14 +255,14 @@ def test_a_controller_is_pulled_to_the_skip_target() -> None:
 
 def test_reinforce_hands_regularisers_to_the_policy_as_they_are() -> None:
     """With no reward to learn from (one sample equals its baseline) what is left is their gradient."""
-    scene = scene_of("proxyless-rl")
+    context = scene_of("proxyless-rl")
     row = replace(METHODS["proxyless-rl"], regularisers=(Term(part("beta_decay"), (3.0, 3.0)),))
-    scene = replace(
-        scene, objective=make_objective(toy_costs(toy_space()), [], row.objective, row.make_regularisers())
+    context = replace(
+        context, objective=make_objective(toy_costs(toy_space()), [], row.objective, row.make_regularisers())
     )
-    made = Reinforce(scene.supernet, scene.policy, torch.Generator(), samples=1, decay=0.99)
-    out = made.arch_step(scene)
-    for a in scene.policy.parameters():
+    made = Reinforce(context.supernet, context.policy, torch.Generator(), samples=1, decay=0.99)
+    out = made.arch_step(context)
+    for a in context.policy.parameters():
         assert a.grad is not None  # d logsumexp / da = softmax, mean over three choices
         torch.testing.assert_close(a.grad, 3.0 * a.detach().softmax(0) / 3)
     assert float(out.score.regularisers) == pytest.approx(3.0 * math.log(3), rel=1e-2)

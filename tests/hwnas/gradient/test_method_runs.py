@@ -154,8 +154,8 @@ def test_an_early_stop_ends_the_search_and_goes_back() -> None:
     values = iter([1.0, 1.0, 1.0, 2.0, 2.0])
     policies: list[list[Tensor]] = []
 
-    def measured(scene: Any, iterations: int) -> float:
-        policies.append([p.detach().clone() for p in scene.policy.parameters()])
+    def measured(context: Any, iterations: int) -> float:
+        policies.append([p.detach().clone() for p in context.policy.parameters()])
         return next(values)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -226,7 +226,7 @@ def test_the_end_of_a_search_does_not_depend_on_what_was_drawn_before_or_on_a_re
         assert torch.equal(torch.random.get_rng_state(), expected)
         found.append((seeds, losses))
     assert found[0][1] and found[0] == found[1] == found[2]
-    assert all(torch.equal(a, b) for a, b in zip(mix.weights, loaded.policy.soft_mix().weights, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(mix.probs, loaded.policy.soft_mix().probs, strict=True))
 
 
 @contextmanager
@@ -275,7 +275,7 @@ def test_the_log_counts_skips_and_every_cost() -> None:
     search = cell_search("pc-darts", 4, epoch_steps=4)
     search.run()
     row, soft = search.log[-1], search.policy.soft_mix()
-    arch = strongest(soft.weights, soft.edge_weights, search.space.choices)
+    arch = strongest(soft.probs, soft.edge_weights, search.space.choices)
     assert row["skips"] == sum(OPERATIONS[i] == "skip_connect" for i in arch)
     assert float(row["expected_size_mb"] or 0) > 0 and row["expected_macs"] is None
 

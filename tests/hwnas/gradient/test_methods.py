@@ -129,7 +129,7 @@ def test_a_row_with_an_unknown_part_is_refused_when_it_is_added(change: dict[str
 
 
 def test_the_documentation_lists_every_row_with_its_cost() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="utf-8")
     lines = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
     assert set(lines) == set(METHODS)
     for name, line in lines.items():

@@ -11,11 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.mix import Choice, Mix
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import Space
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.nodes import ABSENT, deployed, none_of, strongest, top_k
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment, dense
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext, dense
 from hwnas.gradient.restrict import everything, narrow, shrink, widen, within
 from hwnas.gradient.stage import Stage
 from hwnas.gradient.supernets import require_fit
@@ -69,7 +70,7 @@ def test_the_architecture_of_a_mix_keeps_the_edges_with_the_heaviest_options_and
 def test_expected_costs_count_as_many_edges_as_are_kept() -> None:
     """A uniform mix keeps each of three edges with probability 2/3, its operation one of three."""
     mix = deployed(dense(tuple(torch.full((4,), 0.25) for _ in NODE)), NODE)
-    for w in mix.weights:
+    for w in mix.probs:
         assert w.tolist() == pytest.approx([1 / 3, 2 / 9, 2 / 9, 2 / 9], abs=1e-6)
 
 
@@ -85,7 +86,7 @@ def test_expected_costs_of_an_architecture_are_exact() -> None:
 def test_a_policy_that_is_nearly_decided_costs_what_its_architecture_costs() -> None:
     space = ToyCellSpace()
     costs, arch = cell_costs(space), space.sample(np.random.default_rng(1))
-    weights = tuple(0.9999999 * w + 0.0000001 / 4 for w in Mix.one_hot(space.choices, arch).weights)
+    weights = tuple(0.9999999 * w + 0.0000001 / 4 for w in Mix.one_hot(space.choices, arch).probs)
     found = costs.expected(deployed(dense(weights), space.choices))["latency_ms"]
     assert float(found) == pytest.approx(float(costs.of([arch])["latency_ms"][0]), rel=0.02)
 
@@ -121,9 +122,9 @@ def test_samples_are_architectures_in_proportion_to_their_probability() -> None:
 @pytest.mark.parametrize("name", ["sampled", "uniform", "hard"])
 def test_single_paths_through_a_node_are_architectures(name: str) -> None:
     logits = [torch.tensor([2.0, 0.0, 0.1, 0.2], requires_grad=True) for _ in NODE]
-    moment = Moment(NODE, torch.Generator().manual_seed(0))
+    relax_context = RelaxContext(NODE, torch.Generator().manual_seed(0))
     for _ in range(20):
-        mix = RELAXATIONS[name](logits, moment)
+        mix = RELAXATIONS[name](logits, relax_context)
         assert mix.arch in node_archs()
 
 
@@ -133,8 +134,10 @@ def test_draws_from_a_node_have_the_probability_they_say() -> None:
     The score function has mean zero: E[d log p] = 0, checked by 4,000 draws.
     """
     logits = [torch.tensor([0.3, 1.0, -0.5, 0.2], dtype=torch.float64, requires_grad=True) for _ in NODE]
-    moment = Moment(NODE, torch.Generator().manual_seed(0), edge_weights=torch.tensor([0.5, 0.3, 0.2]))
-    total = torch.stack([RELAXATIONS["sampled"](logits, moment).log_prob for _ in range(2000)]).mean()
+    relax_context = RelaxContext(
+        NODE, torch.Generator().manual_seed(0), edge_weights=torch.tensor([0.5, 0.3, 0.2])
+    )
+    total = torch.stack([RELAXATIONS["sampled"](logits, relax_context).log_prob for _ in range(2000)]).mean()
     for g in torch.autograd.grad(total, logits):
         assert float(g.abs().max()) < 0.06
 
@@ -151,17 +154,17 @@ def test_a_narrow_mix_is_widened_with_none_where_the_edge_is_dropped() -> None:
     kept = ((1, 2), (1, 3), (2, 3))
     left = narrow(NODE, kept)
     assert none_of(left[0]) == ABSENT
-    moment = Moment(left, torch.Generator().manual_seed(0))
+    relax_context = RelaxContext(left, torch.Generator().manual_seed(0))
     logits = [torch.tensor([0.0, 1.0], requires_grad=True) for _ in NODE]
     for _ in range(10):
-        mix = widen(RELAXATIONS["sampled"](logits, moment), NODE, kept)
+        mix = widen(RELAXATIONS["sampled"](logits, relax_context), NODE, kept)
         assert mix.arch in node_archs()
-        for w, i, left_here in zip(mix.weights, mix.arch or (), kept, strict=True):
+        for w, i, left_here in zip(mix.probs, mix.arch or (), kept, strict=True):
             assert float(w[i]) == 1 and (i == 0 or i in left_here)
-    soft = widen(RELAXATIONS["softmax"](logits, moment), NODE, kept)
+    soft = widen(RELAXATIONS["softmax"](logits, relax_context), NODE, kept)
     assert soft.active == kept
-    assert soft.weights[0].tolist() == pytest.approx([0, 0.268941, 0.731059, 0], abs=1e-6)
-    soft.weights[0][2].backward()
+    assert soft.probs[0].tolist() == pytest.approx([0, 0.268941, 0.731059, 0], abs=1e-6)
+    soft.probs[0][2].backward()
     assert logits[0].grad is not None
 
 
@@ -222,7 +225,7 @@ def test_edges_are_normalised_where_every_edge_is_free_too() -> None:
     """PC-DARTS, section 3.3, in nasbench201: softmax over the one, two and three edges that enter a node."""
     choices = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10).choices
     policy = METHODS["pc-darts"].make_policy(choices, torch.Generator().manual_seed(0))
-    mix = policy.draw(RELAXATIONS["softmax"], Moment(choices, torch.Generator().manual_seed(0)))
+    mix = policy.draw(RELAXATIONS["softmax"], RelaxContext(choices, torch.Generator().manual_seed(0)))
     assert mix.edge_weights is not None
     edges = mix.edge_weights.detach()
     sums = [float(edges[a:b].sum()) for a, b in ((0, 1), (1, 3), (3, 6))]

@@ -63,7 +63,7 @@ def descend(costs: ToyCosts, budgets: Sequence[Budget], steps: int = 400) -> tup
     adam = torch.optim.Adam(list(policy.parameters()), lr=0.02, betas=(0.0, 0.999))
     for _ in range(steps):
         soft = policy.soft_mix()
-        task = torch.stack([w @ row for w, row in zip(soft.weights, worth, strict=True)]).sum()
+        task = torch.stack([w @ row for w, row in zip(soft.probs, worth, strict=True)]).sum()
         score = objective(task, View(soft, soft, (), costs.space.choices))
         adam.zero_grad()
         score.total.backward()

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.mix import Choice
+from hwnas.core.choice import Choice
 from hwnas.gradient.parts.policy import POLICIES, Logits, log_probabilities
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))
@@ -34,7 +34,7 @@ def test_a_two_path_step_leaves_the_other_probabilities_where_they_were(
     values: list[float], moves: list[float], seed: int
 ) -> None:
     policy = logits_policy(values, keep_untouched=True)
-    mix = policy.draw(RELAXATIONS["binary_two"], Moment(CHOICES, torch.Generator().manual_seed(seed)))
+    mix = policy.draw(RELAXATIONS["binary_two"], RelaxContext(CHOICES, torch.Generator().manual_seed(seed)))
     before = [a.softmax(0).detach().clone() for a in policy.logits]
     with torch.no_grad():
         for a, move, active, probe in zip(
@@ -58,7 +58,7 @@ def test_a_two_path_step_leaves_the_other_probabilities_where_they_were(
 
 def test_without_the_switch_a_step_is_left_as_the_optimiser_made_it() -> None:
     policy = logits_policy([0.0] * 7, keep_untouched=False)
-    mix = policy.draw(RELAXATIONS["binary_two"], Moment(CHOICES, torch.Generator().manual_seed(0)))
+    mix = policy.draw(RELAXATIONS["binary_two"], RelaxContext(CHOICES, torch.Generator().manual_seed(0)))
     with torch.no_grad():
         policy.logits[0] += 1.0
     policy.after_step(mix)
@@ -67,7 +67,7 @@ def test_without_the_switch_a_step_is_left_as_the_optimiser_made_it() -> None:
 
 def test_soft_mix_is_the_softmax_with_the_joint_entropy() -> None:
     mix = logits_policy([0.0] * 7, keep_untouched=False).soft_mix()
-    assert mix.weights[0].tolist() == pytest.approx([0.25] * 4)
+    assert mix.probs[0].tolist() == pytest.approx([0.25] * 4)
     assert mix.entropy is not None
     assert mix.entropy.item() == pytest.approx(math.log(4) + math.log(3))
 

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.mix import Choice, Mix
-from hwnas.gradient.parts.relax import RELAXATIONS, Moment
+from hwnas.core.choice import Choice
+from hwnas.core.mix import Mix
+from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))
@@ -18,7 +19,7 @@ LOGITS = st.lists(st.floats(-3, 3, width=32), min_size=7, max_size=7)
 def draw(name: str, values: list[float], seed: int = 0, t: float = 1.0) -> tuple[list[torch.Tensor], Mix]:
     flat = torch.tensor(values, dtype=torch.float64)
     logits = [p.clone().requires_grad_() for p in flat.split([4, 3])]
-    return logits, RELAXATIONS[name](logits, Moment(CHOICES, torch.Generator().manual_seed(seed), t))
+    return logits, RELAXATIONS[name](logits, RelaxContext(CHOICES, torch.Generator().manual_seed(seed), t))
 
 
 def closed_form(gate_gradient: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -39,7 +40,7 @@ def test_full_gates_have_the_gradient_of_the_paper(values: list[float], seed: in
         torch.tensor([0.3, -1.2, 2.0, 0.7], dtype=torch.float64),
         torch.tensor([1.0, -0.5, 0.1]),
     ]
-    loss = sum(w @ g.to(w) for w, g in zip(mix.weights, gate_gradients, strict=True))
+    loss = sum(w @ g.to(w) for w, g in zip(mix.probs, gate_gradients, strict=True))
     loss.backward()
     for a, g in zip(logits, gate_gradients, strict=True):
         torch.testing.assert_close(a.grad, closed_form(g, a.detach().softmax(0)), rtol=1e-9, atol=1e-12)
@@ -52,7 +53,7 @@ def test_two_path_gates_have_that_gradient_over_the_pair_and_none_elsewhere(
 ) -> None:
     logits, mix = draw("binary_two", values, seed)
     gate_gradient = torch.tensor([0.3, -1.2, 2.0, 0.7], dtype=torch.float64)
-    (mix.weights[0] @ gate_gradient).backward()
+    (mix.probs[0] @ gate_gradient).backward()
     pair = sorted([*mix.active[0], *mix.probe[0]])
     expected = torch.zeros(4, dtype=torch.float64)
     expected[pair] = closed_form(gate_gradient[pair], logits[0].detach()[pair].softmax(0))
@@ -64,7 +65,7 @@ def test_one_option_runs_with_weight_exactly_one(name: str) -> None:
     for seed in range(20):
         _, mix = draw(name, [0.3, 2.0, -1.0, 0.1, 0.0, 1.5, 0.7], seed)
         assert mix.arch is not None
-        for weights, active in zip(mix.weights, mix.active, strict=True):
+        for weights, active in zip(mix.probs, mix.active, strict=True):
             assert weights.tolist() == [float(i == active[0]) for i in range(len(weights))]
 
 
@@ -80,8 +81,8 @@ def test_softmax_runs_all_options_and_flattens_with_the_temperature() -> None:
     _, flat = draw("softmax", [0.0, 1.0, 2.0, 3.0, 0.0, 0.0, 0.0], t=1e6)
     assert mix.active == ((0, 1, 2, 3), (0, 1, 2))
     # e^k / (1 + e + e^2 + e^3), by hand
-    assert mix.weights[0].tolist() == pytest.approx([0.0320586, 0.0871443, 0.2368828, 0.6439143], abs=1e-7)
-    assert flat.weights[0].tolist() == pytest.approx([0.25] * 4, abs=1e-5)
+    assert mix.probs[0].tolist() == pytest.approx([0.0320586, 0.0871443, 0.2368828, 0.6439143], abs=1e-7)
+    assert flat.probs[0].tolist() == pytest.approx([0.25] * 4, abs=1e-5)
 
 
 def test_hard_takes_the_largest_logit() -> None:
@@ -92,10 +93,10 @@ def test_hard_takes_the_largest_logit() -> None:
 @pytest.mark.parametrize("name", ["sampled", "binary_full"])
 def test_draws_follow_the_softmax(name: str) -> None:
     logits = [torch.tensor([0.0, 1.0, 2.0, 3.0])]
-    moment = Moment(CHOICES[:1], torch.Generator().manual_seed(3))
+    relax_context = RelaxContext(CHOICES[:1], torch.Generator().manual_seed(3))
     counts = torch.zeros(4)
     for _ in range(4000):
-        counts[RELAXATIONS[name](logits, moment).active[0][0]] += 1
+        counts[RELAXATIONS[name](logits, relax_context).active[0][0]] += 1
     # standard deviation of a share is at most 0.008; 4 of them
     assert (counts / 4000).tolist() == pytest.approx(logits[0].softmax(0).tolist(), abs=0.032)
 
@@ -111,18 +112,18 @@ def test_the_generator_alone_decides_and_its_state_can_be_put_back() -> None:
     values = [0.3, 2.0, -1.0, 0.1, 0.0, 1.5, 0.7]
     logits, first = draw("binary_two", values, 5)
     assert draw("binary_two", values, 5)[1].active == first.active
-    moment = Moment(CHOICES, torch.Generator().manual_seed(5))
-    state = moment.generator.get_state()
-    drawn = [RELAXATIONS["binary_two"](logits, moment).active for _ in range(10)]
-    moment.generator.set_state(state)
-    assert [RELAXATIONS["binary_two"](logits, moment).active for _ in range(10)] == drawn
+    relax_context = RelaxContext(CHOICES, torch.Generator().manual_seed(5))
+    state = relax_context.generator.get_state()
+    drawn = [RELAXATIONS["binary_two"](logits, relax_context).active for _ in range(10)]
+    relax_context.generator.set_state(state)
+    assert [RELAXATIONS["binary_two"](logits, relax_context).active for _ in range(10)] == drawn
 
 
 def test_a_collapsed_policy_and_a_choice_without_alternative_still_draw() -> None:
-    moment = Moment(CHOICES, torch.Generator().manual_seed(0))
+    relax_context = RelaxContext(CHOICES, torch.Generator().manual_seed(0))
     logits = [torch.tensor([500.0, 0.0, 0.0]), torch.tensor([0.0])]
     for name in RELAXATIONS:
-        mix = RELAXATIONS[name](logits, moment)
+        mix = RELAXATIONS[name](logits, relax_context)
         assert name == "uniform" or 0 in mix.active[0]
         assert mix.active[1] == (0,)
         assert mix.probe[1] == ()

@@ -16,8 +16,8 @@ from hwnas.gradient.methods import METHODS
 from hwnas.gradient.optim import SGDSettings
 from hwnas.gradient.parts.policy import Logits
 from hwnas.gradient.parts.response import Response, vectors_of
-from hwnas.gradient.scene import Scene
-from tests.support.scenes import hand_scene
+from hwnas.gradient.step_context import StepContext
+from tests.support.step_contexts import hand_scene
 from tests.support.toy import toy_costs, toy_space
 from tests.support.toy_cell import ToyCellSupernet
 
@@ -34,14 +34,14 @@ class Quadratic(nn.Module):
         self.w = nn.Parameter(torch.zeros(3, dtype=torch.float64))
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        a = mix.weights[0]
+        a = mix.probs[0]
         training = self.w @ self.h @ self.w / 2 + self.w @ self.b @ a
         validation = self.c @ self.w + self.d @ a
         loss = 20 + (training if x[0, 0] == 0 else validation)
         return torch.stack([torch.zeros(()), torch.log(torch.expm1(loss))])[None]
 
 
-def quadratic_scene(net: nn.Module) -> tuple[Scene, Response]:
+def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
     row = replace(METHODS["hyperdarts"], hypergradient=part("response", s=0.1, rank=None))
     space, generator = toy_space(1), torch.Generator().manual_seed(0)
     policy = row.make_policy(space.choices, generator)
@@ -54,29 +54,29 @@ def quadratic_scene(net: nn.Module) -> tuple[Scene, Response]:
         x = torch.full((1, 1), kind, dtype=torch.float64)
         return lambda: (x, torch.zeros(1, dtype=torch.long))
 
-    def identity(logits: Any, moment: Any) -> Mix:
+    def identity(logits: Any, relax_context: Any) -> Mix:
         return Mix(tuple(a * 1 for a in logits), ((0, 1, 2),), ((),))
 
     sgd = SGDSettings(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, clip=None)
-    scene = hand_scene(row, space, net, policy, toy_costs(space), batch(0.0), own=made.own, sgd=sgd)
-    places = replace(scene.relax, weight=identity, virtual=identity, arch=identity, validation=identity)
-    return replace(scene, relax=places, val=batch(1.0)), made
+    context = hand_scene(row, space, net, policy, toy_costs(space), batch(0.0), own=made.own, sgd=sgd)
+    places = replace(context.relax, weight=identity, virtual=identity, arch=identity, validation=identity)
+    return replace(context, relax=places, val=batch(1.0)), made
 
 
 def test_it_converges_to_the_response_of_a_quadratic() -> None:
     """argmin_w w'Hw/2 + w'Ba is -H^-1 B a: Phi must become -H^-1 B, and the gradient d - (H^-1 B)' c."""
     net = Quadratic()
-    scene, made = quadratic_scene(net)
+    context, made = quadratic_scene(net)
     # Ten steps of a cosine, each repeated: the rate ends small enough for the noise of the draws to average.
     for step in range(10):
         for _ in range(60 * (step + 1)):
-            made.weight_step(scene)
-            scene.weights.step(step)
+            made.weight_step(context)
+            context.weights.step(step)
     phi = (made.own.up @ made.own.down).detach() / 0.1
     true = -torch.linalg.solve(net.h, net.b)
     assert float((phi - true).norm() / true.norm()) < 0.05
-    made.arch_step(scene)
-    (a,) = scene.policy.parameters()
+    made.arch_step(context)
+    (a,) = context.policy.parameters()
     expected = net.d + true.T @ net.c
     assert a.grad is not None
     assert float((a.grad - expected).norm() / expected.norm()) < 0.05
@@ -84,19 +84,19 @@ def test_it_converges_to_the_response_of_a_quadratic() -> None:
 
 def test_it_starts_as_first_order() -> None:
     net = Quadratic()
-    scene, made = quadratic_scene(net)
-    made.arch_step(scene)
-    (a,) = scene.policy.parameters()
+    context, made = quadratic_scene(net)
+    made.arch_step(context)
+    (a,) = context.policy.parameters()
     torch.testing.assert_close(a.grad, net.d)
 
 
 def test_the_arch_step_and_the_perturbation_leave_weights_and_policy_as_they_were() -> None:
     net = Quadratic()
-    scene, made = quadratic_scene(net)
-    (a,) = scene.policy.parameters()
+    context, made = quadratic_scene(net)
+    (a,) = context.policy.parameters()
     w, alpha = net.w.detach().clone(), a.detach().clone()
-    made.arch_step(scene)
-    made.weight_step(scene)
+    made.arch_step(context)
+    made.weight_step(context)
     assert torch.equal(net.w, w) and torch.equal(a, alpha)
     assert net.w.grad is not None and made.own.up.grad is not None
 

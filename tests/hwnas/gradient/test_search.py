@@ -234,7 +234,7 @@ def test_stages_share_the_steps_and_a_frozen_one_leaves_the_policy_alone() -> No
         SearchSettings(steps=10, epoch_steps=2, seed=0),
     )
     assert [search.timetable.at(s).stage.name for s in range(10)] == ["warm"] * 4 + ["search"] * 6
-    assert [search._scene(s).moment.t for s in (4, 9)] == [5.0, 1.0]
+    assert [search._scene(s).relax_context.t for s in (4, 9)] == [5.0, 1.0]
     search.run()
     assert [row["stage"] for row in search.log] == ["warm"] * 2 + ["search"] * 3
     alphas = search.alphas()["layer0"]

@@ -44,8 +44,8 @@ def test_dal_covers_both_cells() -> None:
     ran = Ran(METHODS["dadarts-dal-on-alphas"])
     view = ran.learning[0].view
     assert isinstance(view, View)
-    weights = [w.detach().clone().requires_grad_() for w in view.soft.weights]
-    mix = dataclasses.replace(view.soft, weights=tuple(weights))
+    weights = [w.detach().clone().requires_grad_() for w in view.soft.probs]
+    mix = dataclasses.replace(view.soft, probs=tuple(weights))
     REGULARISERS["dal"](dataclasses.replace(view, soft=mix)).backward()
     assert all(w.grad is not None and bool((w.grad != 0).any()) for w in weights)
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwnas.core.mix import NONE, Choice, Mix
+from hwnas.core.choice import NONE, Choice
+from hwnas.core.mix import Mix
 from hwnas.core.space import NetworkSpace, Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
@@ -114,7 +115,7 @@ def test_an_edge_weight_scales_the_price_of_its_edge() -> None:
     halves = torch.ones(len(arch))
     halves[edge] = 0.5
     whole = float(costs.expected(mix)["macs"])
-    half = float(costs.expected(Mix(mix.weights, mix.active, mix.probe, edge_weights=halves))["macs"])
+    half = float(costs.expected(Mix(mix.probs, mix.active, mix.probe, edge_weights=halves))["macs"])
     own = [*arch]
     own[edge] = 0
     without = costs.of([tuple(own)])["macs"][0]
@@ -185,7 +186,7 @@ def test_blocks_have_the_features_that_a_latency_predictor_needs() -> None:
 
 
 def test_peak_memory_is_an_upper_bound_by_hand() -> None:
-    """All edges are poolings: the widest moment is before the first reduction cell, at 32 px.
+    """All edges are poolings: the widest relax_context is before the first reduction cell, at 32 px.
 
     Live: the stem's output (24 channels), its ReLU (24), what is made of it (16), the last cell's output
     (32).

@@ -63,7 +63,7 @@ def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
     torch.manual_seed(0)
     net = SPACE.supernet(SEARCH).double()
     one_hot = Mix.one_hot(SPACE.choices, SPACE.sample(np.random.default_rng(0)))
-    gates = [w.double().requires_grad_() for w in one_hot.weights]
+    gates = [w.double().requires_grad_() for w in one_hot.probs]
     others = tuple(
         tuple(k for k in range(len(c.options)) if k not in a)
         for c, a in zip(SPACE.choices, one_hot.active, strict=True)

@@ -14,7 +14,7 @@ from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from targets.errors import DamagedFileError, UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def reader() -> ModuleType:

@@ -133,7 +133,7 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
     total: Tensor | float = 0.0
     for o in mix.active[choice]:
         y = oracle_operation(edges, edges.names[o], i, mixed, pool_norm)
-        total = total + mix.weights[choice][o] * y
+        total = total + mix.probs[choice][o] * y
     if net.wrapping.aux_skip:
         name = "aux_skip" if edges.stride == 2 else "skip_connect"
         held = edges if edges.stride == 1 else _renamed(edges, name)
@@ -207,8 +207,8 @@ def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
     net = supernet(DARTS, channels=4).double()
     alphas, mix = softmax_mix(DARTS, torch.float64, lambda i: sets[i])
     compare(net, mix, alphas, images(DARTS, torch.float64), 1e-9, 1e-9)
-    raw = [w.detach().requires_grad_() for w in mix.weights]
-    loss = F.cross_entropy(net(images(DARTS, torch.float64), replace(mix, weights=tuple(raw))), LABELS)
+    raw = [w.detach().requires_grad_() for w in mix.probs]
+    loss = F.cross_entropy(net(images(DARTS, torch.float64), replace(mix, probs=tuple(raw))), LABELS)
     loss.backward()
     for w, options in zip(raw, sets, strict=True):
         gradient = torch.zeros(8) if w.grad is None else w.grad
@@ -248,7 +248,7 @@ def test_a_probe_changes_nothing_but_its_weight_receives_the_gate_gradient() -> 
     x = images(DARTS, torch.float64)
     arch = DARTS.sample(np.random.default_rng(0))
     one_hot = Mix.one_hot(DARTS.choices, arch)
-    gates = [w.double().requires_grad_() for w in one_hot.weights]
+    gates = [w.double().requires_grad_() for w in one_hot.probs]
     probe = tuple(tuple(k for k in range(8) if k != a) for a in arch)
     probed = Mix(tuple(gates), one_hot.active, probe)
     ours = F.cross_entropy(net(x, probed), LABELS)
@@ -284,7 +284,7 @@ def test_it_runs_under_functional_call_and_can_be_differentiated_twice() -> None
     for step in (-1e-6, 1e-6):
         moved = [a.detach().clone() for a in alphas]
         moved[5][6] += step
-        shifted = replace(mix, weights=tuple(F.softmax(a, 0) for a in moved))
+        shifted = replace(mix, probs=tuple(F.softmax(a, 0) for a in moved))
         d = torch.autograd.grad(loss(shifted), [weights[n] for n in names])
         values.append(float(sum((a * b).sum() for a, b in zip(d, v, strict=True))))
     assert float(found[5][6]) == pytest.approx((values[1] - values[0]) / 2e-6, rel=1e-3)

@@ -36,7 +36,7 @@ def with_mix(
     base: tuple[int, ...], choice: int, weights: Tensor, active: tuple[int, ...], probe: tuple[int, ...]
 ) -> Mix:
     mix = Mix.one_hot(SPACE.choices, base)
-    w, a, p = list(mix.weights), list(mix.active), list(mix.probe)
+    w, a, p = list(mix.probs), list(mix.active), list(mix.probe)
     w[choice], a[choice], p[choice] = weights, active, probe
     return Mix(tuple(w), tuple(a), tuple(p))
 

@@ -23,15 +23,15 @@ def is_softmax(ran: Ran, kind: str) -> None:
     for step in ran.steps:
         for call in step.of(kind):
             assert call.mix.active == (ALL,) * len(ran.choices)
-            for w, a in zip(call.mix.weights, call.logits, strict=True):
-                assert close(w, (a / step.moment.t).softmax(0))
+            for w, a in zip(call.mix.probs, call.logits, strict=True):
+                assert close(w, (a / step.relax_context.t).softmax(0))
 
 
 def is_not_softmax(ran: Ran, kind: str) -> None:
     for step in ran.steps:
         for call in step.of(kind):
-            for w, a in zip(call.mix.weights, call.logits, strict=True):
-                assert not close(w, (a / step.moment.t).softmax(0))
+            for w, a in zip(call.mix.probs, call.logits, strict=True):
+                assert not close(w, (a / step.relax_context.t).softmax(0))
 
 
 def is_architecture(ran: Ran, kind: str) -> None:
@@ -39,9 +39,7 @@ def is_architecture(ran: Ran, kind: str) -> None:
     for step in ran.steps:
         for call in step.of(kind):
             assert call.mix.arch is not None and ran.space.valid(call.mix.arch)
-            assert all(
-                float(w[i].detach()) == 1 for w, i in zip(call.mix.weights, call.mix.arch, strict=True)
-            )
+            assert all(float(w[i].detach()) == 1 for w, i in zip(call.mix.probs, call.mix.arch, strict=True))
 
 
 def runs(ran: Ran, *kinds: str) -> None:
@@ -57,7 +55,7 @@ def every(ran: Ran, n: int) -> None:
 
 
 def temperature(ran: Ran, start: float, end: float) -> None:
-    assert [ran.steps[0].moment.t, ran.steps[-1].moment.t] == pytest.approx([start, end])
+    assert [ran.steps[0].relax_context.t, ran.steps[-1].relax_context.t] == pytest.approx([start, end])
 
 
 def concrete(ran: Ran, kind: str) -> None:
@@ -65,7 +63,7 @@ def concrete(ran: Ran, kind: str) -> None:
     for step in ran.steps:
         for call in step.of(kind):
             assert call.mix.active == (ALL,) * len(ran.choices)
-            assert all(float(w.detach().sum()) == pytest.approx(1, abs=1e-5) for w in call.mix.weights)
+            assert all(float(w.detach().sum()) == pytest.approx(1, abs=1e-5) for w in call.mix.probs)
 
 
 def decodes_by_weight(ran: Ran) -> None:
@@ -77,7 +75,7 @@ def regularised_by(ran: Ran, name: str, weight: Callable[[float], float]) -> Non
     for step in ran.learning:
         assert step.arch is not None and step.view is not None
         extra = float(step.arch.score.total.detach()) - step.arch.found.loss
-        expected = weight(step.moment.progress) * float(REGULARISERS[name](step.view).detach())
+        expected = weight(step.relax_context.progress) * float(REGULARISERS[name](step.view).detach())
         assert extra == pytest.approx(expected, abs=1e-5)
         some = some or abs(extra) > 1e-6
     assert some

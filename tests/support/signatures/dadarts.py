@@ -24,9 +24,9 @@ def topk(ran: Ran, kind: str) -> None:
         for call in step.of(kind):
             assert call.mix.active == (ALL,) * len(ran.choices)
     first, last = ran.steps[0].of(kind)[0], ran.steps[-1].of(kind)[0]
-    assert float(first.mix.weights[0].detach().max()) < 0.25 < 1.01 * 0.25
+    assert float(first.mix.probs[0].detach().max()) < 0.25 < 1.01 * 0.25
     # T = 200 at the end, logits 0.01 apart: the entries part
-    spread = [w.detach().max() / w.detach().min() for w in (first.mix.weights[0], last.mix.weights[0])]
+    spread = [w.detach().max() / w.detach().min() for w in (first.mix.probs[0], last.mix.probs[0])]
     assert spread[1] > spread[0]
 
 

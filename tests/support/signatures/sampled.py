@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hwnas.core.mix import Choice
+from hwnas.core.choice import Choice
 from hwnas.gradient.parts.controller import Controller
 from hwnas.gradient.parts.regularisers import View
 from hwnas.gradient.parts.relax import dense
@@ -78,7 +78,7 @@ def enas(ran: Ran, n: int = 10, intervals: int = 9) -> None:
 def enas_prior(ran: Ran) -> None:
     enas(ran)
     fresh = ran.method.make_policy(ran.choices, torch.Generator().manual_seed(0))
-    share = torch.stack(fresh.soft_mix().weights).mean(0)
+    share = torch.stack(fresh.soft_mix().probs).mean(0)
     # logits 1.1/2.5 tanh(10) + 0.25 against -0.25: e^(0.44 + 0.5) = 2.56 times as likely
     assert float(share[2] / share[[1, 3]].mean()) > 1.5
 

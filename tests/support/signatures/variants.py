@@ -29,7 +29,7 @@ def drnas(ran: Ran) -> None:
     regularised_by(ran, "logit_norm", lambda progress: 1e-3)
     logits = ran.policy.free_logits()[0].detach()
     beta = torch.nn.functional.elu(logits) + 1
-    soft = ran.policy.soft_mix().weights[0].detach()
+    soft = ran.policy.soft_mix().probs[0].detach()
     assert close(soft[soft > 0], beta / beta.sum())
 
 
@@ -37,10 +37,10 @@ def fair_darts(ran: Ran) -> None:
     runs(ran, "val", "train")
     for step in ran.steps:
         for call in (*step.calls, *step.epoch):
-            for w, a in zip(call.mix.weights, call.logits, strict=True):
+            for w, a in zip(call.mix.probs, call.logits, strict=True):
                 assert close(w, a.sigmoid())
     regularised_by(ran, "zero_one", lambda progress: 10.0)
-    assert close(ran.policy.soft_mix().weights[0], ran.policy.free_logits()[0].sigmoid())
+    assert close(ran.policy.soft_mix().probs[0], ran.policy.free_logits()[0].sigmoid())
 
 
 def darts_minus(ran: Ran) -> None:
@@ -57,7 +57,7 @@ def off_softmax(ran: Ran, step: int) -> float:
     """How far the mix that trains the weights is from the softmax, in its farthest entry."""
     (call,) = ran.steps[step].of("train-last")
     return max(
-        float((w - a.softmax(0)).abs().max()) for w, a in zip(call.mix.weights, call.logits, strict=True)
+        float((w - a.softmax(0)).abs().max()) for w, a in zip(call.mix.probs, call.logits, strict=True)
     )
 
 

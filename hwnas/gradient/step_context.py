@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.core.mix import Arch, Mix
+from hwnas.core.choice import Arch
+from hwnas.core.mix import Mix
 from hwnas.gradient.parts.objective import Objective, Score
 from hwnas.gradient.parts.policy import Policy
 from hwnas.gradient.parts.regularisers import View
-from hwnas.gradient.parts.relax import Moment, Relax
+from hwnas.gradient.parts.relax import Relax, RelaxContext
 from targets.errors import UsageError
 
 from .optim import WeightOptimizer, require_finite
@@ -32,7 +33,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class StepContext:
     """All that one search step may use.
 
     train, val: functions, so that a batch that nobody asks for is never made. weight_rule: what a weight
@@ -45,7 +46,7 @@ class Scene:
     relax: Places
     objective: Objective
     weights: WeightOptimizer
-    moment: Moment
+    relax_context: RelaxContext
     step: int
     label_smoothing: float
     train: Callable[[], Batch]
@@ -53,7 +54,7 @@ class Scene:
     where: str
     weight_rule: WeightRule
     extremes: Callable[[], tuple[Arch, Arch]]
-    before_weights: Sequence[Callable[[Scene], None]] = ()
+    before_weights: Sequence[Callable[[StepContext], None]] = ()
 
     def step_weights(self) -> None:
         """Change the weights by the gradients that are there: all weight steps go through here."""
@@ -62,7 +63,7 @@ class Scene:
         self.weights.step(self.step)
 
 
-WeightRule = Callable[[Scene], Pass]
+WeightRule = Callable[[StepContext], Pass]
 """Leaves the gradients of the training loss in the weights, none in the policy."""
 
 
@@ -123,42 +124,44 @@ def same_noise() -> Iterator[Callable[[], None]]:
 
 
 def training_loss(
-    scene: Scene, mix: Mix, batch: Batch, tensors: Mapping[str, Tensor] | None = None
+    context: StepContext, mix: Mix, batch: Batch, tensors: Mapping[str, Tensor] | None = None
 ) -> tuple[Tensor, Pass]:
     """The loss that a weight step minimises."""
     x, y = batch
-    logits = run_mix(scene.supernet, mix, x, tensors)
-    loss = F.cross_entropy(logits, y, label_smoothing=scene.label_smoothing)
-    return loss, Pass(mix, require_finite(loss, scene.where), accuracy(logits, y))
+    logits = run_mix(context.supernet, mix, x, tensors)
+    loss = F.cross_entropy(logits, y, label_smoothing=context.label_smoothing)
+    return loss, Pass(mix, require_finite(loss, context.where), accuracy(logits, y))
 
 
-def arch_score(scene: Scene, mix: Mix, batch: Batch, tensors: Mapping[str, Tensor] | None = None) -> ArchPass:
+def arch_score(
+    context: StepContext, mix: Mix, batch: Batch, tensors: Mapping[str, Tensor] | None = None
+) -> ArchPass:
     """The objective of an arch step; UsageError when no gradient can reach the policy from it."""
     x, y = batch
-    logits = run_mix(scene.supernet, mix, x, tensors)
+    logits = run_mix(context.supernet, mix, x, tensors)
     loss = F.cross_entropy(logits, y)
-    found = Pass(mix, require_finite(loss, scene.where), accuracy(logits, y))
-    return ArchPass(found, score(scene, loss, mix, scene.policy.soft_mix()))
+    found = Pass(mix, require_finite(loss, context.where), accuracy(logits, y))
+    return ArchPass(found, score(context, loss, mix, context.policy.soft_mix()))
 
 
-def score(scene: Scene, loss: Tensor, drawn: Mix, soft: Mix) -> Score:
+def score(context: StepContext, loss: Tensor, drawn: Mix, soft: Mix) -> Score:
     """The objective of a task loss; soft: what costs are expected of."""
-    moment, policy = scene.moment, scene.policy
-    view = View(drawn, soft, policy.free_logits(), moment.choices, moment.progress)
-    return scene.objective(loss.cpu(), view)
+    relax_context, policy = context.relax_context, context.policy
+    view = View(drawn, soft, policy.free_logits(), relax_context.choices, relax_context.progress)
+    return context.objective(loss.cpu(), view)
 
 
-def require_gradient(scene: Scene, total: Tensor) -> None:
+def require_gradient(context: StepContext, total: Tensor) -> None:
     """UsageError when the policy cannot learn from the objective."""
     if not total.requires_grad:
         raise UsageError(
-            f"{scene.where}: neither the relaxation of the arch step nor a cost gives the policy a "
+            f"{context.where}: neither the relaxation of the arch step nor a cost gives the policy a "
             "gradient; relax by softmax or binary gates, or add a budget"
         )
 
 
 @contextmanager
-def twice(scene: Scene, instead: str) -> Iterator[None]:
+def twice(context: StepContext, instead: str) -> Iterator[None]:
     """UsageError for what torch cannot differentiate a second time: some operations, and compiled cells."""
     try:
         yield
@@ -166,14 +169,14 @@ def twice(scene: Scene, instead: str) -> Iterator[None]:
         if not any(said in str(error) for said in ("not implemented", "twice", "double backward")):
             raise
         raise UsageError(
-            f"{scene.where}: torch cannot differentiate an operation of this network twice ({error}); "
+            f"{context.where}: torch cannot differentiate an operation of this network twice ({error}); "
             f"{instead}"
         ) from error
 
 
-def leave(scene: Scene, gradients: Sequence[Tensor | None]) -> None:
+def leave(context: StepContext, gradients: Sequence[Tensor | None]) -> None:
     """Put the gradients where the optimiser of the policy finds them."""
-    for parameter, gradient in zip(scene.policy.parameters(), gradients, strict=True):
+    for parameter, gradient in zip(context.policy.parameters(), gradients, strict=True):
         parameter.grad = gradient
 
 
@@ -186,17 +189,17 @@ def plus(a: Tensor | None, b: Tensor | None, factor: float = 1.0) -> Tensor | No
 
 def leaves_of(mix: Mix) -> tuple[Mix, list[Tensor]]:
     """The mix on new leaves, and those: what a pass is differentiated by, whatever drew the mix."""
-    weights = tuple(w.detach().clone().requires_grad_() for w in mix.weights)
+    weights = tuple(w.detach().clone().requires_grad_() for w in mix.probs)
     edges = None if mix.edge_weights is None else mix.edge_weights.detach().clone().requires_grad_()
     leaves = [*weights] if edges is None else [*weights, edges]
-    return replace(mix, weights=weights, edge_weights=edges), leaves
+    return replace(mix, probs=weights, edge_weights=edges), leaves
 
 
-def pull_back(scene: Scene, drawn: Mix, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+def pull_back(context: StepContext, drawn: Mix, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
     """From gradients by the leaves of `drawn` to gradients by the parameters of the policy."""
-    outputs = [*drawn.weights] if drawn.edge_weights is None else [*drawn.weights, drawn.edge_weights]
+    outputs = [*drawn.probs] if drawn.edge_weights is None else [*drawn.probs, drawn.edge_weights]
     pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None and o.requires_grad]
-    parameters = list(scene.policy.parameters())
+    parameters = list(context.policy.parameters())
     if not pairs:
         return [None] * len(parameters)
     found = torch.autograd.grad(

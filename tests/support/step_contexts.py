@@ -1,4 +1,4 @@
-"""One search step by hand: the scene that a hypergradient works in, in float64 and without a loop."""
+"""One search step by hand: the context that a hypergradient works in, in float64 and without a loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hwnas.gradient.method import Method
 from hwnas.gradient.optim import SGDSettings, WeightOptimizer
 from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
 from hwnas.gradient.parts.policy import Policy
-from hwnas.gradient.parts.relax import Moment
+from hwnas.gradient.parts.relax import RelaxContext
 from hwnas.gradient.passes import Batch
-from hwnas.gradient.scene import Scene
+from hwnas.gradient.step_context import StepContext
 
 
 def hand_scene(
@@ -31,9 +31,9 @@ def hand_scene(
     own: nn.Module | None = None,
     sgd: SGDSettings | None = None,
     seed: int = 0,
-) -> Scene:
+) -> StepContext:
     """Step 0 of ten, both batches the same, draws by a generator of `seed`."""
-    return Scene(
+    return StepContext(
         supernet=net,
         policy=policy,
         relax=method.relax.resolve(),
@@ -41,7 +41,7 @@ def hand_scene(
         weights=WeightOptimizer(
             net.parameters(), sgd or method.weights, 10, own=own.parameters() if own else ()
         ),
-        moment=Moment(space.choices, torch.Generator().manual_seed(seed)),
+        relax_context=RelaxContext(space.choices, torch.Generator().manual_seed(seed)),
         step=0,
         label_smoothing=0.0,
         train=batch,
