@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from lut.devices.device import Log
+from lut.devices.callbacks import LogCallback
 from profilers.kernels import Kernel
 from targets import Target
 
@@ -34,7 +34,7 @@ def fit(table_ms: Mapping[str, float]) -> Peer:
 
 
 def measured(
-    networks: Iterable[UntimedNetwork], target: Target, seconds: float, log: Log, seed: int = 0
+    networks: Iterable[UntimedNetwork], target: Target, seconds: float, log: LogCallback, seed: int = 0
 ) -> Peer:
     """The peer of a table that is measured now, for the operators of these networks."""
     files = models(networks)

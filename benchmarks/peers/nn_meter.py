@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log
+from lut.devices.callbacks import LogCallback
 from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
@@ -61,7 +61,7 @@ def fit(networks: Sequence[Labelled]) -> Peer:
 
 
 def as_shipped(
-    networks: Sequence[UntimedNetwork], target: Target, seconds: float, log: Log, seed: int = 0
+    networks: Sequence[UntimedNetwork], target: Target, seconds: float, log: LogCallback, seed: int = 0
 ) -> Peer:
     """Its sampler too: marginals from these networks, kernels measured alone for at most `seconds`."""
     rng = np.random.default_rng([seed, 0x3E7E4])
@@ -137,7 +137,7 @@ def _summed(trained: Mapping[str, Any], networks: Sequence[UntimedNetwork]) -> P
 
 
 def _measured(
-    drawn: Sequence[Attributes], target: Target, seconds: float, log: Log, seed: int
+    drawn: Sequence[Attributes], target: Target, seconds: float, log: LogCallback, seed: int
 ) -> list[tuple[Attributes, float]]:
     drawn_by_key = {one_operator.key(meter_samples.as_kernel(a)): a for a in drawn}
     files = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lut.devices.device import Log, run_rows
+from lut.devices.callbacks import LogCallback
+from lut.devices.device import run_rows
 from lut.home import data_home
 from lut.predictor.models.model_file import read_model
 from profilers import Timing
@@ -38,7 +39,7 @@ class DevicePredictor:
         *,
         name: str = "the network",
         kernels_from: str = "auto",
-        log: Log = lambda _: None,
+        log: LogCallback = lambda _: None,
     ) -> Prediction:
         """What the network costs on the target.
 
@@ -70,7 +71,7 @@ class DevicePredictor:
 
         return quantised(data)
 
-    def _kernels(self, name: str, data: bytes, kernels_from: str, log: Log) -> tuple[list[Kernel], str]:
+    def _kernels(self, name: str, data: bytes, kernels_from: str, log: LogCallback) -> tuple[list[Kernel], str]:
         if kernels_from == "layout rule":
             return self._by_rule(name, data), "layout rule"
         try:
@@ -81,7 +82,7 @@ class DevicePredictor:
             log(f"{error}; its kernels are worked out here")
             return self._by_rule(name, data), "layout rule"
 
-    def _on_target(self, name: str, data: bytes, log: Log) -> list[Kernel]:
+    def _on_target(self, name: str, data: bytes, log: LogCallback) -> list[Kernel]:
         if self.target.reach.transport == "local" and not self.target.reach.python:
             return run_kernels(data, self.target, name)
         once = Timing(_ASK_S, min_rounds=4, max_rounds=4)

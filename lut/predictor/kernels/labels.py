@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lut.devices.device import SPEED_TOLERANCE
+from lut.devices.measurement import SPEED_TOLERANCE
 from profilers.kernels import Kernel, row_kernels
 from profilers.neighbours import alone
 from profilers.rows import MeasuredRow
