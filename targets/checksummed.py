@@ -23,6 +23,15 @@ def checksum(document: Mapping[str, Any], *, compact: bool = False) -> str:
     return sha256(json.dumps(document, sort_keys=True, separators=separators, allow_nan=False).encode())
 
 
+def is_intact(document: Mapping[str, Any], *, compact: bool = False) -> bool:
+    """Whether the checksum in `document` is that of its other fields."""
+    content = {name: value for name, value in document.items() if name != FIELD}
+    try:
+        return document.get(FIELD) == checksum(content, compact=compact)
+    except ValueError:  # NaN, which no version writes
+        return False
+
+
 def write_checksummed(path: Path, document: Mapping[str, Any], *, compact: bool = False) -> None:
     """Write `document` and its checksum in one step; NaN is refused."""
     write_json(path, {**document, FIELD: checksum(document, compact=compact)})
@@ -38,13 +47,8 @@ def read_checksummed(
     document = read_json(path, what)
     if not isinstance(document, dict) or FIELD not in document:
         raise DamagedFileError(f"{what}: {path} is damaged (it carries no checksum); {advice}")
-    stored = document.pop(FIELD)
-    try:
-        matches = stored == checksum(document, compact=compact)
-    except ValueError:  # NaN, which no version writes
-        matches = False
-    if not matches:
+    if not is_intact(document, compact=compact):
         raise DamagedFileError(
             f"{what}: {path} does not match its own checksum: it is damaged or was edited; {advice}"
         )
-    return document
+    return {name: value for name, value in document.items() if name != FIELD}

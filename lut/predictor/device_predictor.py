@@ -71,7 +71,9 @@ class DevicePredictor:
 
         return quantised(data)
 
-    def _kernels(self, name: str, data: bytes, kernels_from: str, log: LogCallback) -> tuple[list[Kernel], str]:
+    def _kernels(
+        self, name: str, data: bytes, kernels_from: str, log: LogCallback
+    ) -> tuple[list[Kernel], str]:
         if kernels_from == "layout rule":
             return self._by_rule(name, data), "layout rule"
         try:
