@@ -1,6 +1,6 @@
 """The context of a measurement: every fact that may change a latency, under one hash.
 
-`latency.md` section 6: freeze and hash the context, and refuse to mix tables of different contexts.
+Tables and predictors of different contexts are never mixed.
 """
 
 from __future__ import annotations

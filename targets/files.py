@@ -1,6 +1,6 @@
 """Write files whole or not at all: temporary file, flush, fsync, rename.
 
-`ecosystem.md` 4.3: a torn file is the commonest way to lose a run.
+A file that was cut off while it was written is the commonest way to lose a run.
 """
 
 from __future__ import annotations

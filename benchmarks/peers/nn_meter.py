@@ -18,8 +18,8 @@ from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
 from . import meter_samples, one_operator
-from .alone import alone_ms
 from .common import Peer, UntimedNetwork
+from .isolated_models import isolated_ms
 from .meter_kernels import Attributes, attributes
 
 FORESTS = {
@@ -143,7 +143,7 @@ def _measured(
     files = {
         key: partial(one_operator.onnx_bytes, meter_samples.as_kernel(a)) for key, a in drawn_by_key.items()
     }
-    return [(drawn_by_key[key], ms) for key, ms in alone_ms(target, files, seconds, log, seed).items()]
+    return [(drawn_by_key[key], ms) for key, ms in isolated_ms(target, files, seconds, log, seed).items()]
 
 
 def _by_kind(samples: Samples) -> dict[str, list[tuple[Attributes, float]]]:

@@ -40,7 +40,7 @@ class Callback(Protocol):
 class HasEdges(Protocol):
     """`networks.cell_supernet.CellSupernet`: the weights of its edges are rows of stacked tensors."""
 
-    def edge_parts(self) -> Iterator[Any]:
+    def edge_rows(self) -> Iterator[Any]:
         """Where those of every operation of every edge lie."""
         ...
 
@@ -183,7 +183,7 @@ def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
     if not isinstance(supernet, HasEdges):
         return {name: [(p, slice(None))] for name, p in named.items()}
     found: dict[str, list[Rows]] = {}
-    for edge in supernet.edge_parts():
+    for edge in supernet.edge_rows():
         if edge.parameter in named:
             operation = f"{edge.plan}.{edge.choice}.{edge.option}"
             found.setdefault(operation, []).append((named[edge.parameter], edge.rows))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.optim import DivergedError, SGDSettings
 from hwnas.gradient.passes import weight_pass

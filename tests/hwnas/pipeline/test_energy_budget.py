@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.gradient import search_gradient
 from hwnas.pipeline.plan import make_plan
@@ -68,15 +69,15 @@ def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them
     space = load_space("mobile", width_mult=WIDTH, **SCALE)
     energy = {key: 3.0 if "e6" in key else 1.0 for key in space.blocks()}
     table = "key,energy_mj\n" + "".join(f"{key},{mj}\n" for key, mj in energy.items())
-    limit = 1.2 * sum(min(energy.values()) for _ in space.parts(tuple(0 for _ in space.choices)))
+    limit = 1.2 * sum(min(energy.values()) for _ in space.block_keys(tuple(0 for _ in space.choices)))
     with planned(tmp_path, table, f"energy_mj<={limit}") as work:
         (tmp_path / "energy.csv").unlink()  # the run has what it needs
-        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(work.space.supernet()))
+        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(work.space)))
         work.run.finish_stage("supernet", {"log": []})
         seeds = search_gradient(work).result["seeds"]
     assert seeds
     for seed in seeds:
-        parts = space.parts(space.from_string(seed["arch"]))
+        parts = space.block_keys(space.from_string(seed["arch"]))
         assert seed["energy_mj"] == pytest.approx(sum(energy[key] for key in parts))
         assert seed["energy_mj"] <= limit
 
