@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,26 @@ from targets.errors import UsageError
 
 from .choice import NONE, Choice
 
+ABSENT = -1
+"""Stands for the index of `NONE` where an edge has no such option."""
+
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """The edges that enter one node: choice indices, per choice the index of `NONE`, how many are kept."""
+class CellNode:
+    """The edges that enter one node.
 
-    choices: tuple[int, ...]
+    edges: indices of the choices that compete.
+    none: per edge the index of its option `NONE`, or `ABSENT`.
+    keep: how many edges an architecture has.
+    """
+
+    edges: tuple[int, ...]
     none: tuple[int, ...]
     keep: int
 
     def kept(self, arch: Sequence[int]) -> list[int]:
         """Which of the node's edges (0 = its first) are there."""
-        return [i for i, (c, none) in enumerate(zip(self.choices, self.none, strict=True)) if arch[c] != none]
+        return [i for i, (c, none) in enumerate(zip(self.edges, self.none, strict=True)) if arch[c] != none]
 
     def size(self, n_options: NDArray[np.int64]) -> int:
         """How many ways there are to keep `keep` edges with an operation each.
@@ -32,20 +41,20 @@ class Node:
         The coefficient of z^keep in the product over the edges of (1 + operations z).
         """
         counts = [1, *[0] * self.keep]
-        for c in self.choices:
+        for c in self.edges:
             real = int(n_options[c]) - 1
             counts = [counts[0], *(counts[j] + real * counts[j - 1] for j in range(1, self.keep + 1))]
         return counts[self.keep]
 
     def options(self, n_options: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], ...]]:
         """Every way to keep `keep` edges, as (choice, option) pairs of all edges."""
-        for arch in itertools.product(*(range(int(n_options[c])) for c in self.choices)):
+        for arch in itertools.product(*(range(int(n_options[c])) for c in self.edges)):
             if sum(k != none for k, none in zip(arch, self.none, strict=True)) == self.keep:
-                yield tuple(zip(self.choices, arch, strict=True))
+                yield tuple(zip(self.edges, arch, strict=True))
 
     def penalty(self, n_options: NDArray[np.int64]) -> NDArray[np.float64]:
         """0 where the node keeps as many edges as it must, else inf; one axis per edge."""
-        shape = tuple(int(n_options[c]) for c in self.choices)
+        shape = tuple(int(n_options[c]) for c in self.edges)
         count = np.zeros(shape, dtype=np.int64)
         for axis, none in enumerate(self.none):
             there = np.arange(shape[axis]) != none
@@ -53,22 +62,39 @@ class Node:
         return np.where(count == self.keep, 0.0, np.inf)
 
 
-def find_nodes(space: str, choices: Sequence[Choice]) -> tuple[Node, ...]:
-    """The nodes that the choices name, in order; UsageError where their edges do not agree."""
-    members: dict[str, list[int]] = {}
+@cache
+def nodes_of(choices: tuple[Choice, ...]) -> tuple[CellNode, ...]:
+    """The nodes that keep a number of their edges, in the order in which `choices` name them."""
+    edges_by_node: dict[str, list[int]] = {}
     for i, choice in enumerate(choices):
+        if choice.node is not None and choice.keep > 0:
+            edges_by_node.setdefault(choice.node, []).append(i)
+    return tuple(
+        CellNode(
+            edges=tuple(edges),
+            none=tuple(none_of(choices[e]) for e in edges),
+            keep=min(choices[edges[0]].keep, len(edges)),
+        )
+        for edges in edges_by_node.values()
+    )
+
+
+def none_of(choice: Choice) -> int:
+    """The index of `NONE`, or `ABSENT`."""
+    return choice.options.index(NONE) if NONE in choice.options else ABSENT
+
+
+def check_nodes(space: str, choices: Sequence[Choice]) -> None:
+    """UsageError where the edges of a node disagree, or keep more than there are."""
+    edges_by_node: dict[str, list[Choice]] = {}
+    for choice in choices:
         if choice.node is not None:
-            members.setdefault(choice.node, []).append(i)
-    out = []
-    for name, edges in members.items():
-        keep = choices[edges[0]].keep
-        if any((keep and NONE not in choices[c].options) or choices[c].keep != keep for c in edges):
+            edges_by_node.setdefault(choice.node, []).append(choice)
+    for name, edges in edges_by_node.items():
+        keep = edges[0].keep
+        if any((keep and NONE not in e.options) or e.keep != keep for e in edges):
             raise UsageError(
                 f"space {space}, node {name}: every edge needs the option {NONE!r} and the same keep"
             )
-        if keep == 0:
-            continue
-        if not 1 <= keep <= len(edges):
+        if not 0 <= keep <= len(edges):
             raise UsageError(f"space {space}, node {name}: cannot keep {keep} of {len(edges)} edges")
-        out.append(Node(tuple(edges), tuple(choices[c].options.index(NONE) for c in edges), keep))
-    return tuple(out)

@@ -23,7 +23,7 @@ from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
 
 from .choice import Arch, Choice
-from .node import find_nodes
+from .node import check_nodes, nodes_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +42,9 @@ class Space:
         self.choices = tuple(choices)
         self.n_options = np.array([len(c.options) for c in self.choices], dtype=np.int64)
         self._offsets = np.concatenate([[0], np.cumsum(self.n_options)])
-        self.nodes = find_nodes(name, self.choices)
-        inside = {c for node in self.nodes for c in node.choices}
+        check_nodes(name, self.choices)
+        self.nodes = nodes_of(self.choices)
+        inside = {edge for node in self.nodes for edge in node.edges}
         self._free = tuple(c for c in range(len(self.choices)) if c not in inside)
 
     @property
@@ -91,8 +92,8 @@ class Space:
     def _draw(self, rng: np.random.Generator) -> Arch:
         drawn = rng.integers(0, self.n_options)
         for node in self.nodes:
-            kept = rng.choice(len(node.choices), size=node.keep, replace=False)
-            for i, c in enumerate(node.choices):
+            kept = rng.choice(len(node.edges), size=node.keep, replace=False)
+            for i, c in enumerate(node.edges):
                 real = [k for k in range(int(self.n_options[c])) if k != node.none[i]]
                 drawn[c] = real[rng.integers(len(real))] if i in kept else node.none[i]
         return tuple(int(i) for i in drawn)
@@ -106,10 +107,10 @@ class Space:
         for node in self.nodes:
             kept = node.kept(out)
             for i in rng.permutation(kept)[: max(0, len(kept) - node.keep)]:
-                out[node.choices[i]] = node.none[i]
+                out[node.edges[i]] = node.none[i]
             spare = [i for i in node.kept(source) if i not in kept]
             for i in rng.permutation(spare)[: max(0, node.keep - len(kept))]:
-                out[node.choices[i]] = source[node.choices[i]]
+                out[node.edges[i]] = source[node.edges[i]]
         return tuple(out)
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float | None = None) -> Arch:

@@ -204,7 +204,7 @@ class CostModel:
                 (scope, table[i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
                 for i, (scope, shape) in enumerate(self._scopes.items())
             ]
-            factors += [(node.choices, node.penalty(self.space.n_options)) for node in self.space.nodes]
+            factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
             arch = eliminate(factors, self.space.n_options, largest=bool(self._maxima[m]))[1]
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:

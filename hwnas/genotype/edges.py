@@ -51,7 +51,7 @@ def _check_nodes(space: CellSpace, arch: list[int], what: str) -> None:
     for node in space.nodes:
         kept = len(node.kept(arch))
         if kept != node.keep:
-            name = space.choices[node.choices[0]].node
+            name = space.choices[node.edges[0]].node
             raise UsageError(
                 f"{what}: node {name} has {kept} edges; in space {space.name} each node keeps {node.keep}"
             )
