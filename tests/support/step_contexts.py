@@ -11,20 +11,19 @@ from hwnas.core.budget import Budget
 from hwnas.core.registry import part
 from hwnas.core.space import Space
 from hwnas.gradient.method import Method
-from hwnas.gradient.optim import SGDSettings, WeightOptimizer
-from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
-from hwnas.gradient.parts.policy import Policy
-from hwnas.gradient.parts.relax import RelaxContext
-from hwnas.gradient.passes import Batch
-from hwnas.gradient.step_context import StepContext
+from hwnas.gradient.parts.objective import make_objective
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.optim import SGDSettings, WeightOptimizer
+from hwnas.gradient.step.passes import Batch
+from hwnas.gradient.step.protocols import Policy, RelaxContext, SearchCosts
 
 
-def hand_scene(
+def make_context(
     method: Method,
     space: Space,
     net: nn.Module,
     policy: Policy,
-    costs: ExpectedCosts,
+    costs: SearchCosts,
     batch: Callable[[], Batch],
     *,
     budgets: Sequence[Budget] = (),

@@ -1,4 +1,4 @@
-"""How the supernet of a stage begins: what it takes from that of the stage before.
+"""Starts: what the supernet of a stage takes from that of the stage before.
 
 [1] Chen et al. 2021, DrNAS, 2006.10355, section 3.3. [2] Cai et al. 2020, Once-for-all, 1908.09791,
 section 3.3: the channels of a layer are sorted before the stage in which its width shrinks.
@@ -17,7 +17,7 @@ class Sortable(Protocol):
     """A supernet whose smaller options are the first channels of the larger."""
 
     def sort_channels(self) -> None:
-        """Put the channels of the largest L1 norm first; the largest network stays the same function."""
+        """Sort channels by falling L1 norm; the largest network computes the same."""
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> None:
@@ -37,7 +37,7 @@ def carry_sorted(old: nn.Module, new: nn.Module) -> None:
 
 
 def _nothing(old: nn.Module, new: nn.Module) -> None:
-    """The stage needs nothing of the one before."""
+    """Take nothing."""
 
 
 STARTS: dict[str, Callable[[nn.Module, nn.Module], None]] = {
@@ -46,4 +46,4 @@ STARTS: dict[str, Callable[[nn.Module, nn.Module], None]] = {
     "sorted": carry_sorted,
     "fresh": _nothing,
 }
-"""From (old supernet, new supernet)."""
+"""Functions (old supernet, new supernet) that change the new one in place."""

@@ -9,7 +9,8 @@ import pytest
 from hwnas.core.registry import part
 from hwnas.gradient.method import Method, relax
 from hwnas.gradient.methods import DARTS, METHODS
-from hwnas.gradient.parts.regularisers import REGULARISERS, View
+from hwnas.gradient.parts.regularisers import REGULARISERS
+from hwnas.gradient.step.protocols import PolicyView
 from targets.errors import UsageError
 from tests.support.signatures import SIGNATURES, swaps
 from tests.support.toy_cell import KEEP
@@ -43,7 +44,7 @@ def test_dal_covers_both_cells() -> None:
     """The published code sums the normal cell only."""
     ran = Ran(METHODS["dadarts-dal-on-alphas"])
     view = ran.learning[0].view
-    assert isinstance(view, View)
+    assert isinstance(view, PolicyView)
     weights = [w.detach().clone().requires_grad_() for w in view.soft.probs]
     mix = dataclasses.replace(view.soft, probs=tuple(weights))
     REGULARISERS["dal"](dataclasses.replace(view, soft=mix)).backward()

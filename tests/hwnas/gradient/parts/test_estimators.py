@@ -14,24 +14,25 @@ from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
 from hwnas.core.registry import bound, part
 from hwnas.costs.cost_model import CostModel
-from hwnas.gradient.method import Term
+from hwnas.gradient.method import TermSpec
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.optim import Rows, SGDSettings, WeightOptimizer
 from hwnas.gradient.parts.callbacks import FreezeOperations, largest_eigenvalue, operations_of
 from hwnas.gradient.parts.controller import Controller
 from hwnas.gradient.parts.objective import make_objective
-from hwnas.gradient.parts.policy import Logits
-from hwnas.gradient.parts.regularisers import REGULARISERS, View
+from hwnas.gradient.parts.policy import LogitPolicy
+from hwnas.gradient.parts.regularisers import REGULARISERS
 from hwnas.gradient.parts.reinforce import Baseline, Reinforce
-from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext, dense
+from hwnas.gradient.parts.relax import RELAXATIONS, dense
 from hwnas.gradient.parts.schedules import SCHEDULES
 from hwnas.gradient.parts.weight_rules import WEIGHT_RULES
 from hwnas.gradient.stage import Stage
-from hwnas.gradient.step_context import StepContext
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.optim import Rows, SGDSettings, WeightOptimizer
+from hwnas.gradient.step.protocols import PolicyView, RelaxContext
 from hwnas.gradient.timetable import Timetable
 from hwnas.spaces import load_space
 from targets.errors import UsageError
-from tests.support.step_contexts import hand_scene
+from tests.support.step_contexts import make_context
 from tests.support.toy import ToyBatches, ToySupernet, all_archs, toy_costs, toy_space
 
 
@@ -40,7 +41,7 @@ def scene_of(name: str, budgets: tuple[Budget, ...] = (), n: int = 3) -> StepCon
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
     x, y = ToyBatches(1).at(0)
     net = ToySupernet(n)
-    return hand_scene(method, space, net, policy, toy_costs(space), lambda: (x, y), budgets=budgets)
+    return make_context(method, space, net, policy, toy_costs(space), lambda: (x, y), budgets=budgets)
 
 
 def test_the_baseline_decays_as_named() -> None:
@@ -61,7 +62,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
     for arch in all_archs(space):
         mix = Mix.one_hot(space.choices, arch)
         right = float((context.supernet(x, mix).argmax(1) == y).float().mean())
-        view = View(mix, mix, (), space.choices)
+        view = PolicyView(mix, mix, (), space.choices)
         rewards.append(-float(context.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
@@ -105,9 +106,9 @@ def test_a_timetable_shares_the_steps_freezes_and_begins_a_cosine_per_stretch() 
 PAIR = (Choice("a", ("x", "y")), Choice("b", ("x", "y")))
 
 
-def view_of(a: list[float], b: list[float]) -> View:
+def view_of(a: list[float], b: list[float]) -> PolicyView:
     weights = tuple(torch.tensor(w) for w in (a, b))
-    return View(dense(weights), dense(weights), weights, PAIR)
+    return PolicyView(dense(weights), dense(weights), weights, PAIR)
 
 
 def test_regularisers_have_the_values_of_their_papers() -> None:
@@ -129,7 +130,7 @@ def test_a_regulariser_of_logits_says_so_to_a_policy_without() -> None:
 def test_the_largest_eigenvalue_is_that_of_the_whole_hessian() -> None:
     context = scene_of("darts")
     policy = context.policy
-    assert isinstance(policy, Logits)
+    assert isinstance(policy, LogitPolicy)
     with torch.no_grad():
         for i, a in enumerate(policy.logits):
             a.copy_(torch.tensor([0.4, -0.3, 0.1 * i]))
@@ -169,7 +170,7 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     x, y = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(4)
     method = METHODS["oles"]
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
-    context = hand_scene(method, space, net, policy, CostModel(space), lambda: (x, y))
+    context = make_context(method, space, net, policy, CostModel(space), lambda: (x, y))
     operations = operations_of(net)
     # three cells of six edges, each with a 1 x 1 and a 3 x 3 convolution
     assert {len(parts) for parts in operations.values()} == {1} and len(operations) == 3 * 6 * 2
@@ -210,7 +211,7 @@ def test_the_skip_target_is_a_kl_summed_per_layer_and_averaged_over_layers() -> 
     """p = 0.7; 0.4 and 0.1, target 0.4: 0.7 ln(7/4) + 0.3 ln(1/2); 0, and 0.1 ln(1/4) + 0.9 ln(3/2)."""
     p = [torch.tensor([1 - on, on], requires_grad=True) for on in (0.5, 0.7, 0.4, 0.1)]
     drawn = Mix.one_hot(SKIPS, (0, 1, 0, 0))
-    view = View(replace(drawn, draw_probs=tuple(p)), drawn, (), SKIPS)
+    view = PolicyView(replace(drawn, draw_probs=tuple(p)), drawn, (), SKIPS)
     found = REGULARISERS["skip_target"](view, target=0.4)
     assert float(found.detach()) == pytest.approx((0.183787 + 0.226289) / 2, abs=1e-5)
     found.backward()
@@ -248,7 +249,7 @@ def test_a_controller_is_pulled_to_the_skip_target() -> None:
     for _ in range(60):
         drawn = policy.draw(RELAXATIONS["sampled"], relax_context)
         adam.zero_grad()
-        REGULARISERS["skip_target"](View(drawn, drawn, (), choices), target=0.2).backward()
+        REGULARISERS["skip_target"](PolicyView(drawn, drawn, (), choices), target=0.2).backward()
         adam.step()
     assert share() == pytest.approx(0.2, abs=0.08)  # 192 draws, sigma 0.03
 
@@ -256,7 +257,7 @@ def test_a_controller_is_pulled_to_the_skip_target() -> None:
 def test_reinforce_hands_regularisers_to_the_policy_as_they_are() -> None:
     """With no reward to learn from (one sample equals its baseline) what is left is their gradient."""
     context = scene_of("proxyless-rl")
-    row = replace(METHODS["proxyless-rl"], regularisers=(Term(part("beta_decay"), (3.0, 3.0)),))
+    row = replace(METHODS["proxyless-rl"], regularisers=(TermSpec(part("beta_decay"), (3.0, 3.0)),))
     context = replace(
         context, objective=make_objective(toy_costs(toy_space()), [], row.objective, row.make_regularisers())
     )
