@@ -12,6 +12,11 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from hwnas.core.registry import Registry
+
+STARTS: Registry[Callable[[nn.Module, nn.Module], None]] = Registry("start of a stage")
+"""Functions (old supernet, new supernet) that change the new one in place."""
+
 
 class Sortable(Protocol):
     """A supernet whose smaller options are the first channels of the larger."""
@@ -20,6 +25,7 @@ class Sortable(Protocol):
         """Sort channels by falling L1 norm; the largest network computes the same."""
 
 
+@STARTS.add("widened")
 def carry_over(old: nn.Module, new: nn.Module) -> None:
     """Copy what tensors of a name share: the first entries along each axis [1]."""
     have = old.state_dict()
@@ -30,20 +36,14 @@ def carry_over(old: nn.Module, new: nn.Module) -> None:
                 tensor[part] = have[name][part]
 
 
+@STARTS.add("sorted")
 def carry_sorted(old: nn.Module, new: nn.Module) -> None:
     """`carry_over`, then the most important channels first [2]."""
     carry_over(old, new)
     cast(Sortable, new).sort_channels()
 
 
-def _nothing(old: nn.Module, new: nn.Module) -> None:
-    """Take nothing."""
-
-
-STARTS: dict[str, Callable[[nn.Module, nn.Module], None]] = {
-    "same": _nothing,
-    "widened": carry_over,
-    "sorted": carry_sorted,
-    "fresh": _nothing,
-}
-"""Functions (old supernet, new supernet) that change the new one in place."""
+@STARTS.add("same")
+@STARTS.add("fresh")
+def take_nothing(old: nn.Module, new: nn.Module) -> None:
+    """Change nothing."""
