@@ -36,7 +36,7 @@ app.add_typer(targets.targets_app, name="targets")
 app.add_typer(tables.tables_app, name="tables")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
-for command in (search, train, status, report, predict, bench, profile, doctor):
+for command in (search, train, catalogue.strategies, status, report, predict, bench, profile, doctor):
     app.command()(command)
 
 

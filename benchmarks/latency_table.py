@@ -117,7 +117,7 @@ def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: 
     files = {space.key(arch): networks.arch_onnx(space, arch) for arch in chosen}
     found = lut.measure(load_target(options.target), files, home=home, log=log)
     measured = np.array([found[space.key(arch)].p50_ms for arch in chosen])
-    parts = [space.parts(arch) for arch in chosen]
+    parts = [space.block_keys(arch) for arch in chosen]
     macs = np.array([float(sum(space.blocks()[k].macs for k in keys)) for keys in parts])
     known = {row["key"]: row["measured_ms"] for row in table.errors["calibration"]}
     fitted = [w for w in networks.wholes(space, options.seed) if w.key in known]

@@ -1,4 +1,4 @@
-"""`hwnas spaces` and `hwnas methods`: what a search can be made of."""
+"""`hwnas spaces`, `hwnas methods` and `hwnas strategies`: what a search can be made of."""
 
 from __future__ import annotations
 
@@ -58,3 +58,15 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
 
     row = find_method(name).describe()
     return print_json(row) if as_json else print_table(("part", "value"), lines(row))
+
+
+def strategies(as_json: JsonOption = False) -> None:
+    """List the strategies of the discrete search with their options."""
+    from hwnas.front import STRATEGIES
+
+    rows = [row.describe() for row in STRATEGIES.parts.values()]
+    if as_json:
+        return print_json(rows)
+    options = [", ".join(f"{k}={v!r}" for k, v in row["options"].items()) for row in rows]
+    cells = [(r["name"], r["title"], o or "-", r["paper"]) for r, o in zip(rows, options, strict=True)]
+    return print_table(("strategy", "title", "options", "paper"), cells)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from targets.errors import UsageError, did_you_mean
 
 METRICS = ("latency_ms", "macs", "params", "size_mb", "peak_memory_mb", "energy_mj")
-"""What an architecture costs; `hwnas/costs/cost_model.py` prices all but the first without a device."""
+"""What an architecture costs; `hwnas/costs/cost_model.py` needs tables for latency and energy only."""
 
 
 @dataclass(frozen=True, slots=True)

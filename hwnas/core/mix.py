@@ -73,7 +73,3 @@ class Mix:
             return self.probs
         edges = self.edge_weights.unbind()
         return tuple(p * edge for p, edge in zip(self.probs, edges, strict=True))
-
-    def flat(self) -> Tensor:
-        """All option probabilities in one vector (sum of n_options,): the encoding of an architecture."""
-        return torch.cat(self.probs)

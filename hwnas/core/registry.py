@@ -84,15 +84,18 @@ def bound(registry: Registry[Callable[..., Any]], p: Part) -> Callable[..., Any]
 
 def check_part(registry: Registry[Any], p: Part, where: str) -> None:
     """UsageError when the part or an option of it does not exist, has the wrong type, or is missing."""
-    parameters = inspect.signature(registry[p.name], eval_str=True).parameters.values()
+    check_options(registry[p.name], p, f"{where}: {registry.kind} {p.name!r}")
+
+
+def check_options(function: Callable[..., Any], p: Part, what: str) -> None:
+    """UsageError when `function` has no such option, it has the wrong type, or one is missing."""
+    parameters = inspect.signature(function, eval_str=True).parameters.values()
     known = {a.name: a for a in parameters if a.kind is a.KEYWORD_ONLY}
-    what = f"{where}: {registry.kind} {p.name!r}"
     for name, value in p.options:
         if name not in known:
             hint = did_you_mean(name, known) if known else "it takes none"
             raise UsageError(f"{what} has no option {name!r}; {hint}")
         declared(value, known[name].annotation, f"{what}: {name}")
-    given = p.keywords
-    missing = [name for name, a in known.items() if a.default is a.empty and name not in given]
+    missing = [n for n, a in known.items() if a.default is a.empty and n not in p.keywords]
     if missing:
         raise UsageError(f"{what} needs a value for {', '.join(missing)}")

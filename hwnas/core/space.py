@@ -1,43 +1,40 @@
 """A search space is a list of choices; sampling, variation and encoding all derive from it.
 
-`Space` needs nothing else, so a table of known results is one too. `NetworkSpace` adds the
-networks: which blocks an architecture is made of, how it is built, and its supernet.
+`Space` needs nothing else, so a table of known results is one too. `NetworkSpace` adds the networks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import UsageError, did_you_mean
-from targets.files import safe_name
 
 from .choice import Arch, Choice
 from .node import check_nodes, nodes_of
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from hwnas.networks.blocks import Priced
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.mobile import Supernet
-
 
 class Space:
-    """The choices of a search and all that follows from them."""
+    """The choices of a search and all that follows from them.
+
+    >>> space = Space("demo", [Choice("kernel", ("3x3", "5x5")), Choice("depth", ("1", "2", "3"))])
+    >>> space.size
+    6
+    >>> arch = space.from_string("5x5/2")
+    >>> arch, space.key(arch), space.encode([arch]).tolist()
+    ((1, 1), '5x5/2', [[0.0, 1.0, 0.0, 1.0, 0.0]])
+    >>> rng = np.random.default_rng(0)
+    >>> space.valid(space.mutate(arch, rng)), space.cross_over((0, 0), (1, 2), rng) in space.enumerate()
+    (True, True)
+    """
 
     def __init__(self, name: str, choices: Sequence[Choice]) -> None:
-        """Choices named `group.part` print together; option names hold no ':' and no '/'."""
+        """The string form puts choices named `group.part` together; option names hold no ':' and no '/'."""
         self.name = name
         self.choices = tuple(choices)
         self.n_options = np.array([len(c.options) for c in self.choices], dtype=np.int64)
@@ -72,8 +69,8 @@ class Space:
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
         """By how many steps an option is smaller than the largest of its kind, per dimension.
 
-        Once-for-all, 1908.09791, section 3.3: kernel, depth and width shrink one after the other. Empty where
-        options are different things and not different sizes.
+        Kernel, depth and width shrink one after the other (Once-for-all, 1908.09791, section 3.3). Empty
+        where options differ in kind and not in size.
         """
         return {}
 
@@ -99,19 +96,19 @@ class Space:
         return tuple(int(i) for i in drawn)
 
     def _settle(self, arch: NDArray[np.int64], source: Arch, rng: np.random.Generator) -> Arch:
-        """`arch` with `keep` edges per node: surplus ones are dropped, missing ones are those of `source`.
+        """`arch` with `keep` edges per node: surplus edges are dropped, missing ones come from `source`.
 
         `source` is valid, so it has an edge to give wherever one is missing.
         """
-        out = [int(i) for i in arch]
+        settled = [int(i) for i in arch]
         for node in self.nodes:
-            kept = node.kept(out)
+            kept = node.kept(settled)
             for i in rng.permutation(kept)[: max(0, len(kept) - node.keep)]:
-                out[node.edges[i]] = node.none[i]
+                settled[node.edges[i]] = node.none[i]
             spare = [i for i in node.kept(source) if i not in kept]
             for i in rng.permutation(spare)[: max(0, node.keep - len(kept))]:
-                out[node.edges[i]] = source[node.edges[i]]
-        return tuple(out)
+                settled[node.edges[i]] = source[node.edges[i]]
+        return tuple(settled)
 
     def mutate(self, arch: Arch, rng: np.random.Generator, rate: float | None = None) -> Arch:
         """Another architecture: each choice redrawn with probability `rate` (default 2/n).
@@ -119,13 +116,13 @@ class Space:
         Raises UsageError when the space holds a single network.
         """
         rate = 2 / len(self.choices) if rate is None else rate
-        own, current = self.canonical(arch), np.array(arch)
+        canonical, current = self.canonical(arch), np.array(arch)
         for _ in range(1000):
             redraw = rng.random(len(current)) < rate
             redraw[rng.integers(len(current))] = True
             drawn = self._draw(rng)
             child = self.canonical(self._settle(np.where(redraw, drawn, current), drawn, rng))
-            if child != own:
+            if child != canonical:
                 return child
         raise UsageError(f"space {self.name}: found no second architecture; give it more options")
 
@@ -137,12 +134,12 @@ class Space:
     def enumerate(self) -> Iterator[Arch]:
         """Every canonical architecture once."""
         seen: set[Arch] = set()
-        parts: list[list[tuple[tuple[int, int], ...]]]
-        parts = [[((c, k),) for k in range(int(self.n_options[c]))] for c in self._free]
-        parts += [list(node.options(self.n_options)) for node in self.nodes]
+        decisions: list[list[tuple[tuple[int, int], ...]]]
+        decisions = [[((c, k),) for k in range(int(self.n_options[c]))] for c in self._free]
+        decisions += [list(node.options(self.n_options)) for node in self.nodes]
         # The last choice runs fastest, as in a nested loop over the choices.
-        parts.sort(key=lambda part: part[0][0][0])
-        for picked in itertools.product(*parts):
+        decisions.sort(key=lambda alternatives: alternatives[0][0][0])
+        for picked in itertools.product(*decisions):
             canonical = self.canonical(tuple(k for _, k in sorted(itertools.chain.from_iterable(picked))))
             if canonical not in seen:
                 seen.add(canonical)
@@ -150,16 +147,11 @@ class Space:
 
     def encode(self, archs: Sequence[Arch]) -> NDArray[np.float64]:
         """One-hot rows (n, sum of n_options): the flattened mixes of the architectures."""
-        out = np.zeros((len(archs), int(self._offsets[-1])))
+        rows = np.zeros((len(archs), int(self._offsets[-1])))
         if len(archs):
             columns = np.asarray(archs, dtype=np.int64) + self._offsets[:-1]
-            np.put_along_axis(out, columns, 1.0, axis=1)
-        return out
-
-    def decode(self, encoding: NDArray[np.float64]) -> list[Arch]:
-        """The architectures of the rows of `encoding` (n, sum of n_options), by argmax per choice."""
-        parts = np.split(np.atleast_2d(encoding), self._offsets[1:-1], axis=1)
-        return [tuple(int(i) for i in row) for row in np.stack([p.argmax(1) for p in parts], axis=1)]
+            np.put_along_axis(rows, columns, 1.0, axis=1)
+        return rows
 
     def _groups(self) -> list[list[int]]:
         names = [c.name.split(".")[0] for c in self.choices]
@@ -176,9 +168,9 @@ class Space:
         groups = self._groups()
         parts = [p.split(":") for p in text.strip().split("/")]
         if [len(p) for p in parts] != [len(g) for g in groups]:
+            example = self.to_string(self.sample(np.random.default_rng(0)))
             raise UsageError(
-                f"{text!r} is no architecture of space {self.name}; a valid one reads "
-                f"{self.to_string(tuple(0 for _ in self.choices))!r}"
+                f"{text!r} is no architecture of space {self.name}; a valid one reads {example!r}"
             )
         names = list(itertools.chain.from_iterable(parts))
         return tuple(self._option(c, n) for c, n in zip(self.choices, names, strict=True))
@@ -188,107 +180,3 @@ class Space:
             known = did_you_mean(name, choice.options)
             raise UsageError(f"space {self.name}, choice {choice.name}: unknown option {name!r}; {known}")
         return choice.options.index(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """What the search network and the deployed network may differ in.
-
-    cells, channels: of cell spaces; channels are those of the first cells. affine: whether the norms inside
-    the cells learn scale and shift; the search network's do not.
-    """
-
-    image_size: int
-    in_channels: int
-    n_classes: int
-    width_mult: float = 1.0
-    cells: int = 0
-    channels: int = 0
-    affine: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One place of the network, ruled by up to three choices.
-
-    choices: indices into `space.choices`. keys: the key of the block that stands there, per
-    combination of their options (object array, one axis per choice); None where nothing stands.
-    Every cost of the space is a table of this shape. held_bytes: fp32 activations of one image that
-    others need later and that therefore live while the block runs.
-    """
-
-    choices: tuple[int, ...]
-    keys: NDArray[np.object_]
-    held_bytes: int = 0
-
-
-class NetworkSpace(Space, ABC):
-    """A space whose architectures are networks, made of blocks at positions."""
-
-    scale: Scale
-    """Of the network that is deployed, and priced."""
-    positions: tuple[Position, ...]
-    _specs: Mapping[str, Priced]
-    _file: str | None
-    """The TOML file that defines it; None where it comes with the package."""
-
-    @property
-    def search_scale(self) -> Scale:
-        """Of the network that is searched."""
-        return self.scale
-
-    @property
-    @abstractmethod
-    def dimensions(self) -> tuple[str, dict[str, float]]:
-        """What its networks measure besides the image: in the name of the space, and for `load_space`."""
-
-    @cached_property
-    def space_id(self) -> str:
-        """`mobile-32px-w0.5-c3-n10-<hash of every block>`: what a latency table is filed under."""
-        digest = hashlib.sha256(json.dumps(sorted(self._specs)).encode()).hexdigest()[:8]
-        s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
-
-    def spec(self) -> dict[str, Any]:
-        """The JSON from which `load_space(**spec)` makes this space again."""
-        s = self.scale
-        return {
-            "name": self._file or self.name,
-            "image_size": s.image_size,
-            "in_channels": s.in_channels,
-            "n_classes": s.n_classes,
-            **self.dimensions[1],
-        }
-
-    def blocks(self) -> Mapping[str, Priced]:
-        """Every distinct block of the space by key, stem and head included."""
-        return dict(self._specs)
-
-    @abstractmethod
-    def describe(self, arch: Arch) -> list[dict[str, Any]]:
-        """The blocks of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
-
-    @abstractmethod
-    def build(self, arch: Arch, scale: Scale | None = None) -> nn.Module:
-        """The network at `scale` (None: as deployed): images (b, c, h, w) to logits (b, n_classes)."""
-
-    @abstractmethod
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
-        """The network that holds the shared weights of all architectures, at `scale` (None: search_scale).
-
-        wrappers: what its edges are wrapped in (`networks.wrappers`).
-        """
-
-    @abstractmethod
-    def prefixes(self, arch: Arch) -> tuple[str, ...]:
-        """Per block of `parts(arch)`: what the names of its nodes, and of no other's, begin with in its file.
-
-        The exporter names a node by the path of its module in `build(arch)`.
-        """
-
-    def parts(self, arch: Arch) -> tuple[str, ...]:
-        """The keys of the blocks that make up `arch`, in order, with repetition."""
-        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
-        return tuple(k for k in keys if k is not None)

@@ -1,13 +1,13 @@
-"""What a mix or an architecture costs: one contraction of its weights with small tables.
+"""What a mix or an architecture costs: one contraction of its option probabilities with small tables.
 
 A space says which block stands at each position for each combination of at most three choices
 (`Position`); a metric says what a block costs. Their composition is a table per position, and
 
-    cost(mix) = fixed + sum over positions of sum over options of table * product of weights,
+    cost(mix) = fixed + sum over positions of sum over options of table * product of probabilities,
 
 exact for an architecture (a one-hot mix) and differentiable for any other: one code path. Peak
 memory is the largest of the positions instead of their sum (a smooth maximum for soft mixes).
-All metrics and positions are contracted at once, so that pricing a mix costs well under 1 % of a step.
+All metrics and positions are contracted at once, which takes well under 1 % of a search step.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.core.block import Block
 from hwnas.core.budget import METRICS
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.core.space import NetworkSpace
-from hwnas.networks.blocks import Priced
+from hwnas.core.network_space import NetworkSpace
 
 from .eliminate import eliminate
 
 _ARITY = 3
-_WEIGHTS = "weights"
+"""The most choices that rule a position."""
+_WEIGHT_MB = "weight_mb"
 _TANGENTS = 8
 _SHARPNESS = 50.0
 """Inverse temperature of the smooth maximum, on values scaled to 1 (error at most log(n) / 50)."""
 
 
 class LatencySource(Protocol):
-    """What a latency table gives: the calibrated share of each block, and the fixed rest."""
+    """A latency table: the calibrated share of each block, and what a network takes besides."""
 
     @property
     def intercept_ms(self) -> float:
@@ -45,11 +46,11 @@ class LatencySource(Protocol):
 
     @property
     def square_ms_per_mb2(self) -> float:
-        """Times the square of a network's weights, in 10^6 bytes: what its working set adds."""
+        """Milliseconds that the working set adds, per square of the network's weights in 10^6 bytes."""
         ...
 
     def latency_ms(self, key: str) -> float:
-        """Milliseconds that the block adds to a network; raises for a key that it does not know."""
+        """Milliseconds that the block adds to a network; raises for an unknown key."""
         ...
 
     def weight_mb(self, key: str) -> float:
@@ -60,20 +61,35 @@ class LatencySource(Protocol):
 FILE_BASE_BYTES = 600
 """Bytes of an exported file without any block: header, opset, inputs, outputs."""
 
-PAPER: Mapping[str, tuple[Callable[[Priced], float], float]] = {
+CLOSED_FORMS: Mapping[str, tuple[Callable[[Block], float], float]] = {
     "macs": (lambda b: float(b.macs), 0.0),
     "params": (lambda b: float(b.params), 0.0),
     "size_mb": (lambda b: b.file_bytes / 1e6, FILE_BASE_BYTES / 1e6),
     "peak_memory_mb": (lambda b: b.peak_bytes / 1e6, 0.0),
 }
-"""Metrics that need no device: value of a block, and what the network adds to their sum."""
+"""Metrics that need no device: what a block costs, and what a network costs besides its blocks."""
 
 MAXIMA = ("peak_memory_mb",)
 """Metrics that are the largest of their positions, not the sum."""
 
 
 class CostModel:
-    """The tables of one space for all its metrics."""
+    """The cost of architectures and mixes of one space, in all its metrics.
+
+    >>> from hwnas.spaces import load_space
+    >>> space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10)
+    >>> costs = CostModel(space)
+    >>> costs.metrics
+    ('macs', 'params', 'size_mb', 'peak_memory_mb')
+    >>> arch = space.from_string(":".join(["nor_conv_3x3"] * 6))
+    >>> costs.of([arch])["params"]  # 1.531546 M in the published table
+    array([1531546.])
+    >>> costs.expected(Mix.one_hot(space.choices, arch))["params"]
+    tensor(1531546.)
+    >>> least, smallest = costs.minimum("params")
+    >>> space.to_string(smallest)
+    'none:none:none:none:none:none'
+    """
 
     def __init__(
         self,
@@ -81,12 +97,15 @@ class CostModel:
         latency: LatencySource | None = None,
         energy: Mapping[str, float] | None = None,
     ) -> None:
-        """Latency, energy (mJ by key): tables that know every block of the space, or None to leave it out."""
+        """latency, energy: tables that know every block of the space; None leaves the metric out.
+
+        Energy is in mJ by the key of the block.
+        """
         self.space = space
         blocks = space.blocks()
         values: dict[str, Mapping[str, float]]
-        values = {m: {k: value(b) for k, b in blocks.items()} for m, (value, _) in PAPER.items()}
-        fixed = {m: base for m, (_, base) in PAPER.items()}
+        values = {m: {k: value(b) for k, b in blocks.items()} for m, (value, _) in CLOSED_FORMS.items()}
+        fixed = {m: base for m, (_, base) in CLOSED_FORMS.items()}
         if latency is not None:
             values["latency_ms"] = {k: latency.latency_ms(k) for k in blocks}
             fixed["latency_ms"] = latency.intercept_ms
@@ -94,9 +113,9 @@ class CostModel:
             values["energy_mj"], fixed["energy_mj"] = energy, 0.0
         self.metrics = tuple(m for m in METRICS if m in values)
         self._scopes = {p.choices: p.keys.shape for p in space.positions}
-        # The last table is no metric: the weights, whose square belongs to the latency.
+        # The last table is no metric. It holds the size of the weights, whose square adds to the latency.
         self._square = latency.square_ms_per_mb2 if latency else 0.0
-        values[_WEIGHTS] = {k: latency.weight_mb(k) if latency else 0.0 for k in blocks}
+        values[_WEIGHT_MB] = {k: latency.weight_mb(k) if latency else 0.0 for k in blocks}
         self._fixed = np.array([fixed[m] for m in self.metrics])
         self._maxima = np.array([m in MAXIMA for m in self.metrics])
         self._table, self._columns = self._stack(values)
@@ -112,19 +131,19 @@ class CostModel:
         """
         rows = {scope: i for i, scope in enumerate(self._scopes)}
         shape = [max(_pad(s)[i] for s in self._scopes.values()) for i in range(_ARITY)]
-        names = (*self.metrics, _WEIGHTS)
+        names = (*self.metrics, _WEIGHT_MB)
         table = np.zeros((len(names), len(rows), *shape))
         columns = np.full((len(rows), _ARITY), -1, dtype=np.int64)
         for p in self.space.positions:
             i = rows[p.choices]
             columns[i, : len(p.choices)] = p.choices
             keys = p.keys.reshape(_pad(p.keys.shape))
-            cells = table[:, i][(slice(None), *(slice(n) for n in keys.shape))]
+            entries = table[:, i][(slice(None), *(slice(n) for n in keys.shape))]
             for m, name in enumerate(names):
                 combine, held = (np.maximum, p.held_bytes / 1e6) if name in MAXIMA else (np.add, 0.0)
                 lookup = values[name]
                 flat = [0.0 if k is None else held + lookup[k] for k in keys.ravel()]
-                combine(cells[m], np.reshape(flat, keys.shape), out=cells[m])
+                combine(entries[m], np.reshape(flat, keys.shape), out=entries[m])
         return table, columns
 
     def of(self, archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
@@ -132,32 +151,31 @@ class CostModel:
         indices = np.asarray(archs, dtype=np.int64).reshape(len(archs), len(self.space.choices))
         padded = np.concatenate([indices, np.zeros((len(archs), 1), dtype=np.int64)], axis=1)
         a, b, c = (padded[:, self._columns[:, i]] for i in range(_ARITY))
-        cells = self._table[:, np.arange(len(self._columns)), a, b, c]
-        sums = cells.sum(axis=2)
-        reduced = np.where(self._maxima[:, None], cells[:-1].max(axis=2), sums[:-1])
+        entries = self._table[:, np.arange(len(self._columns)), a, b, c]
+        sums = entries.sum(axis=2)
+        reduced = np.where(self._maxima[:, None], entries[:-1].max(axis=2), sums[:-1])
         costs = {m: reduced[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
         if "latency_ms" in costs:
             costs["latency_ms"] += self._square * sums[-1] ** 2
         return costs
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:
-        """Expected costs of a mix: per metric a scalar, differentiable in weights and edge weights."""
+        """Expected costs of a mix: per metric a scalar, differentiable in probabilities and edge weights."""
         flat = torch.cat(mix.scaled_probs)
-        one = flat.new_ones(1)
         table, index = self._on(flat)
-        weights = torch.cat([flat, flat.new_zeros(1), one])[index]
-        a, b, c = weights.unbind(0)
+        probs = torch.cat([flat, flat.new_zeros(1), flat.new_ones(1)])[index]
+        a, b, c = probs.unbind(0)
         by_position = torch.einsum("mpabc,pa,pb,pc->mp", table, a, b, c)
         sums = by_position.sum(1)
-        out = {}
+        costs = {}
         for i, metric in enumerate(self.metrics):
             value = sums[i]
             if self._maxima[i]:
                 value = self._smooth_maximum(by_position[i], mix, float(self._scale[i]))
-            out[metric] = value + float(self._fixed[i])
-        if "latency_ms" in out:
-            out["latency_ms"] = out["latency_ms"] + self._square * sums[-1] ** 2
-        return out
+            costs[metric] = value + float(self._fixed[i])
+        if "latency_ms" in costs:
+            costs["latency_ms"] = costs["latency_ms"] + self._square * sums[-1] ** 2
+        return costs
 
     @staticmethod
     def _smooth_maximum(values: Tensor, mix: Mix, scale: float) -> Tensor:
@@ -167,7 +185,7 @@ class CostModel:
         return (share * values).sum()
 
     def _on(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The tables and, per axis, position and option, the place of its weight in the flat mix."""
+        """The tables and, per axis, position and option, the place of its probability in the flat mix."""
         if like.device not in self._tensors:
             offsets = np.concatenate([[0], np.cumsum(self.space.n_options)])
             zero, one = int(offsets[-1]), int(offsets[-1]) + 1
@@ -191,9 +209,10 @@ class CostModel:
     def minimum(self, metric: str) -> tuple[float, Arch]:
         """The lower bound of the space in `metric`, and an architecture that reaches it.
 
-        Exact, but for a square of the weights: that is replaced by its tangent, which is never above it, at
-        the weights of the last minimiser. Where a minimiser is its own tangent point, the bound is exact
-        again; the few rounds allowed have always come to that (tests/hwnas/test_cost.py).
+        The bound is exact for all metrics but a latency with a square of the weights. That square is replaced
+        by its tangent at the weights of the last minimiser, which is never above it. Where a minimiser is its
+        own tangent point, the bound is exact again. The few rounds allowed have always reached that
+        (tests/hwnas/costs/test_cost.py).
         """
         m = self.metrics.index(metric)
         square = self._square if metric == "latency_ms" else 0.0
@@ -209,13 +228,13 @@ class CostModel:
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:
                 reached, best = value, arch
-            weights = self._weights_mb(arch)
-            if not square or weights == at:
+            weight_mb = self._weight_mb(arch)
+            if not square or weight_mb == at:
                 break
-            at = weights
+            at = weight_mb
         return reached, self.space.canonical(best or ())
 
-    def _weights_mb(self, arch: Arch) -> float:
+    def _weight_mb(self, arch: Arch) -> float:
         padded = np.array([*arch, 0])
         a, b, c = (padded[self._columns[:, i]] for i in range(_ARITY))
         return float(self._table[-1, np.arange(len(self._columns)), a, b, c].sum())

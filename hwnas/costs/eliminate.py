@@ -1,8 +1,8 @@
 """The exact minimum of a sum (or maximum) of small tables over shared choices.
 
-Bucket elimination (Dechter 1999): choices are removed one by one, each replaced by the table of
-its best answers. The tables of a network form a chain, so this takes milliseconds where
-enumeration would take for ever.
+Bucket elimination (Dechter 1999): choices are removed one by one, and each is replaced by the table of
+its best answers. The tables of a network form a chain, so this takes milliseconds where enumeration is
+impossible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def eliminate(
     answers: list[tuple[int, tuple[int, ...], NDArray[np.int64]]] = []
     todo = set(range(len(n_options)))
     while todo:
-        choice = min(todo, key=lambda c: _cost(left, c, n_options))
+        choice = min(todo, key=lambda c: _joint_cells(left, c, n_options))
         todo.remove(choice)
         touching = [f for f in left if choice in f[0]]
         left = [f for f in left if choice not in f[0]]
@@ -47,7 +47,7 @@ def eliminate(
     return value, tuple(picked[c] for c in range(len(n_options)))
 
 
-def _cost(factors: list[Factor], choice: int, n_options: NDArray[np.int64]) -> int:
+def _joint_cells(factors: list[Factor], choice: int, n_options: NDArray[np.int64]) -> int:
     """Cells of the joint table that removing `choice` needs."""
     scope = {c for f in factors if choice in f[0] for c in f[0]} | {choice}
     return int(np.prod([n_options[c] for c in scope]))

@@ -1,6 +1,6 @@
 """Energy of the blocks of a space, from a table of the user's own: `key,energy_mj`, one row per block.
 
-Whoever has a meter measures blocks; nothing here estimates one. Keys are those of the latency table.
+A user with a meter measures the blocks; nothing here estimates them. Keys are those of the latency table.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ def read_energy(path: Path, keys: Iterable[str]) -> dict[str, float]:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"energy table {path}: cannot be read ({error})") from None
-    found: dict[str, float] = {}
+    energy_mj: dict[str, float] = {}
     for line, row in enumerate(rows, 2):
         if set(row) != set(COLUMNS):
             raise UsageError(f"energy table {path}: its columns must be {', '.join(COLUMNS)}")
-        if row["key"] in found:
+        if row["key"] in energy_mj:
             raise UsageError(f"energy table {path}, line {line}: block {row['key']!r} is there twice")
-        found[row["key"]] = _millijoules(row["energy_mj"], f"energy table {path}, line {line}")
-    return _of_blocks(found, keys, path)
+        energy_mj[row["key"]] = _millijoules(row["energy_mj"], f"energy table {path}, line {line}")
+    return _of_blocks(energy_mj, keys, path)
 
 
 def _millijoules(text: str | None, where: str) -> float:
@@ -44,12 +44,12 @@ def _millijoules(text: str | None, where: str) -> float:
     return value
 
 
-def _of_blocks(found: Mapping[str, float], keys: Iterable[str], path: Path) -> dict[str, float]:
-    wanted = sorted(keys)
-    missing = [key for key in wanted if key not in found]
+def _of_blocks(energy_mj: Mapping[str, float], keys: Iterable[str], path: Path) -> dict[str, float]:
+    needed = sorted(keys)
+    missing = [key for key in needed if key not in energy_mj]
     if missing:
         raise UsageError(
-            f"energy table {path}: {len(missing)} of the {len(wanted)} blocks of the space are not in it, "
+            f"energy table {path}: {len(missing)} of the {len(needed)} blocks of the space are not in it, "
             f"first {missing[0]!r}; a row is needed for each, `load_space(…).blocks()` has them"
         )
-    return {key: found[key] for key in wanted}
+    return {key: energy_mj[key] for key in needed}

@@ -1,43 +1,45 @@
 """Discrete search: strategies propose architectures (`ask`) and learn from their metrics (`tell`).
 
-Here: what is sought (goals), the record of what was evaluated (ledger), the methods (nsga2, random
-search), Pareto mathematics and the choice of picks, the Optuna mirror of a run. Not here: how an
-architecture is evaluated (`hwnas/evaluators/shared_weights.py`) and how a run is stored (`hwnas/runs`).
+`Strategy` is the protocol of all strategies and `run` the loop around any of them. Here too: the problem
+(objectives and constraints), the history of trials, Pareto mathematics and the choice of picks, the
+export to Optuna. Not here: how an architecture is evaluated (`hwnas/evaluators`) and how a run is
+stored (`hwnas/runs`).
 """
 
 from __future__ import annotations
 
-from .generational import Generational, random_search
-from .history import Ledger, Row, load_rows, save_rows
-from .loop import Evaluate, Strategy, run
-from .nsga2 import nsga2
-from .objectives import Failed, Goals, Judged, Metrics, Objective
-from .optuna_export import StudyMirror
+from .generational import Generational
+from .history import History, Trial, load_trials, save_trials
+from .loop import run
+from .objectives import Objective, Problem, TrialValues
+from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
 from .picks import Pick, choose_picks
+from .strategies import make_strategy
+from .strategy import STRATEGIES, CostsOf, Propose, Strategy, StrategyContext
 
 __all__ = [
-    "Evaluate",
-    "Failed",
+    "STRATEGIES",
+    "CostsOf",
     "Generational",
-    "Goals",
-    "Judged",
-    "Ledger",
-    "Metrics",
+    "History",
     "Objective",
+    "OptunaExport",
     "Pick",
-    "Row",
+    "Problem",
+    "Propose",
     "Strategy",
-    "StudyMirror",
+    "StrategyContext",
+    "Trial",
+    "TrialValues",
     "choose_picks",
     "crowding",
     "hypervolume",
     "knee",
-    "load_rows",
+    "load_trials",
+    "make_strategy",
     "non_dominated",
-    "nsga2",
-    "random_search",
     "ranks",
     "run",
-    "save_rows",
+    "save_trials",
 ]

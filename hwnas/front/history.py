@@ -1,7 +1,7 @@
-"""The record of a discrete search: one row per evaluated architecture, never two for the same one.
+"""The record of a discrete search: one trial per evaluated architecture, never two for the same one.
 
-The rows are the truth of a run (`evaluated.json`); the strategy's state, the hypervolume, the front
-and `study.db` all follow from them, which makes resuming exact.
+The trials are the truth of a run (`evaluated.json`). The strategy's state, the hypervolume, the
+front and `study.db` all follow from them, which makes resuming exact.
 """
 
 from __future__ import annotations
@@ -14,23 +14,29 @@ from typing import TYPE_CHECKING, Any
 from targets.errors import DamagedFileError, HwnasError, UsageError
 from targets.files import read_json, write_json
 
-from .objectives import Goals, Judged
+from .objectives import Problem, TrialValues
 from .pareto import non_dominated
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
+    from hwnas.evaluators import EvaluationFailed, Metrics
 
 SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Trial:
     """One evaluation.
 
-    number: its place in the run. origin: random, seed, child (bred) or mutant (a bred duplicate,
-    mutated until new). arch: the key of the space. metrics and judged are empty and None exactly
-    when `failure` gives a reason.
+    number: its place in the run, from 0.
+    generation: the `ask` that proposed it, from 0.
+    origin: how the strategy came to it: random, seed, child (bred), mutant (a bred duplicate,
+        mutated until new) and what else the strategy says.
+    arch: the key of the space.
+    metrics: what the evaluator found; empty when it failed.
+    values: what the metrics are worth in the problem; None when the evaluation failed.
+    failure: why the evaluation failed, else None.
     """
 
     number: int
@@ -38,16 +44,16 @@ class Row:
     origin: str
     arch: str
     metrics: Mapping[str, float]
-    judged: Judged | None
+    values: TrialValues | None
     failure: str | None = None
 
     @property
     def feasible(self) -> bool:
         """Whether it was evaluated and keeps every budget."""
-        return self.judged is not None and self.judged.feasible
+        return self.values is not None and self.values.feasible
 
     def to_json(self) -> dict[str, Any]:
-        """The row as stored; constraints are left out because the budgets give them back."""
+        """The trial as stored; constraints are left out because the budgets give them back."""
         return {
             "number": self.number,
             "generation": self.generation,
@@ -59,127 +65,164 @@ class Row:
         }
 
 
-class Ledger:
-    """Rows of a run, and the door that every metric passes.
+class History:
+    """The trials of a run. `add` checks every metric.
 
     max_failures: how many evaluations in a row may fail before the search stops.
     """
 
-    def __init__(self, space: Space, goals: Goals, *, max_failures: int = 10) -> None:
-        self.space, self.goals, self.max_failures = space, goals, max_failures
-        self.rows: list[Row] = []
+    def __init__(self, space: Space, problem: Problem, *, max_failures: int = 10) -> None:
+        self.space, self.problem, self.max_failures = space, problem, max_failures
+        self.trials: list[Trial] = []
         self._keys: set[str] = set()
 
     @property
     def generations(self) -> int:
         """How many generations are complete."""
-        return self.rows[-1].generation + 1 if self.rows else 0
+        return self.trials[-1].generation + 1 if self.trials else 0
 
     @property
     def keys(self) -> frozenset[str]:
-        """Identities of all architectures that were evaluated, failed ones included."""
+        """Keys of all architectures that were evaluated, failed ones included."""
         return frozenset(self._keys)
 
-    def of_generation(self, generation: int) -> list[Row]:
-        """The rows of one generation, failed ones included."""
-        return [r for r in self.rows if r.generation == generation]
+    @property
+    def evaluated(self) -> list[tuple[Trial, TrialValues]]:
+        """The trials that did not fail, with their values."""
+        return _evaluated(self.trials)
 
-    def add(self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[object]) -> list[Row]:
-        """Record one generation; what an evaluator got wrong becomes a failed row with the value.
+    def of_generation(self, generation: int) -> list[Trial]:
+        """The trials of one generation, failed ones included."""
+        return [t for t in self.trials if t.generation == generation]
+
+    def add(
+        self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[Metrics | EvaluationFailed]
+    ) -> list[Trial]:
+        """Record one generation. Metrics that cannot be used become a failed trial that names the value.
 
         Raises HwnasError, and records nothing, when `metrics` are not one per architecture, or when
         more than `max_failures` evaluations in a row failed: the cause is then not the architecture.
         """
         if len(metrics) != len(archs):
             raise HwnasError(f"the evaluator returned {len(metrics)} results for {len(archs)} architectures")
-        generation, new, keys = self.generations, list[Row](), set(self._keys)
-        for arch, origin, found in zip(archs, origins, metrics, strict=True):
+        generation, new, keys = self.generations, list[Trial](), set(self._keys)
+        for arch, origin, answer in zip(archs, origins, metrics, strict=True):
             key = self.space.key(arch)
             if key in keys:
                 raise HwnasError(f"architecture {key} was evaluated before; ask for new ones")
             keys.add(key)
-            new.append(self._row(len(self.rows) + len(new), generation, origin, key, found))
-        streak = 0
-        for row in self.rows[-self.max_failures - 1 :] + new:
-            streak = streak + 1 if row.failure else 0
-            if streak > self.max_failures:
-                raise HwnasError(
-                    f"{streak} evaluations in a row failed, the last one ({row.arch}) because "
-                    f"{row.failure}; the search stops at generation {generation}, which was not stored"
-                )
+            new.append(self._trial(len(self.trials) + len(new), generation, origin, key, answer))
+        self._stop_when_all_fail(new)
         self._keep(new)
         return new
 
     def restore(self, stored: Sequence[Mapping[str, Any]]) -> None:
-        """Take over stored rows; DamagedFileError names the first that does not fit this search."""
-        if self.rows:
-            raise UsageError("rows can only be restored into a fresh ledger")
-        new: list[Row] = []
+        """Take over stored trials; DamagedFileError names the first that does not fit this search."""
+        if self.trials:
+            raise UsageError("trials can only be restored into a fresh history")
+        new: list[Trial] = []
         keys: set[str] = set()
-        for number, data in enumerate(stored):
+        for number, row in enumerate(stored):
             try:
-                row = self._row(
-                    number, data["generation"], data["origin"], data["arch"], data["metrics"], data["failure"]
+                trial = self._trial(
+                    number, row["generation"], row["origin"], row["arch"], row["metrics"], row["failure"]
                 )
-                same = row.to_json() == data and self.space.key(self.space.from_string(row.arch)) == row.arch
-                step = row.generation - (new[-1].generation if new else 0)
+                same = trial.to_json() == row
+                same = same and self.space.key(self.space.from_string(trial.arch)) == trial.arch
+                step = trial.generation - (new[-1].generation if new else 0)
             except (KeyError, TypeError, AttributeError, UsageError) as error:
                 raise DamagedFileError(
                     f"row {number} of the stored evaluations: cannot be read ({error!r})"
                 ) from error
-            if not same or row.arch in keys or step not in ((0, 1) if new else (0,)):
+            if not same or trial.arch in keys or step not in ((0, 1) if new else (0,)):
                 raise DamagedFileError(
-                    f"row {number} of the stored evaluations does not fit what comes before it or the goals "
-                    f"of this search: {data}; restore the file, or start a new run"
+                    f"row {number} of the stored evaluations does not fit what comes before it, or the "
+                    f"objectives and budgets of this search: {row}; restore the file, or start a new run"
                 )
-            keys.add(row.arch)
-            new.append(row)
+            keys.add(trial.arch)
+            new.append(trial)
         self._keep(new)
 
-    def front(self, metrics: Sequence[str] | None = None) -> list[Row]:
-        """Feasible rows that no other dominates, over all objectives or those named."""
-        rows = [r for r in self.rows if r.feasible]
-        values = self.goals.minimised([r.judged for r in rows if r.judged])
-        names = [o.metric for o in self.goals.objectives]
+    def front(self, metrics: Sequence[str] | None = None) -> list[Trial]:
+        """Feasible trials that no other dominates, over all objectives or those named."""
+        trials = [t for t in self.trials if t.feasible]
+        points = self.problem.minimised(_values(trials))
+        names = [o.metric for o in self.problem.objectives]
         axes = [names.index(m) for m in (metrics or names)]
-        return [r for r, keep in zip(rows, non_dominated(values[:, axes]), strict=True) if keep]
+        return [t for t, keep in zip(trials, non_dominated(points[:, axes]), strict=True) if keep]
 
     def hypervolumes(self) -> list[dict[str, float]]:
-        """Per generation: the hypervolume of all feasible architectures up to it (`Goals`)."""
-        reference = self.goals.reference([r.judged for r in self.of_generation(0) if r.judged])
-        out, front, evaluated = list[dict[str, float]](), list[Judged](), 0
+        """Per generation: the hypervolume of all feasible architectures up to it (`Problem`)."""
+        reference = self.problem.reference(_values(self.of_generation(0)))
+        rows, front, evaluated = list[dict[str, float]](), list[TrialValues](), 0
         for generation in range(self.generations):
-            rows = self.of_generation(generation)
-            evaluated += len(rows)
-            front = self.goals.best(front + [r.judged for r in rows if r.judged])
-            value = self.goals.hypervolume(front, reference)
-            out.append({"generation": generation, "value": value, "evaluated": evaluated})
-        return out
+            trials = self.of_generation(generation)
+            evaluated += len(trials)
+            front = self.problem.non_dominated(front + _values(trials))
+            value = self.problem.hypervolume(front, reference)
+            rows.append({"generation": generation, "value": value, "evaluated": evaluated})
+        return rows
 
-    def _row(
-        self, number: int, generation: int, origin: str, key: str, found: object, failure: str | None = None
-    ) -> Row:
-        reason = failure or self.goals.refusal(found)
-        if reason or not isinstance(found, Mapping):
-            return Row(number, generation, origin, key, {}, None, reason)
-        metrics = {str(k): float(v) for k, v in found.items()}
-        return Row(number, generation, origin, key, metrics, self.goals.judge(metrics))
+    def _trial(
+        self,
+        number: int,
+        generation: int,
+        origin: str,
+        key: str,
+        answer: object,
+        failure: str | None = None,
+    ) -> Trial:
+        reason = failure or self.problem.invalid_reason(answer)
+        metrics, values = dict[str, float](), None
+        if reason is None and isinstance(answer, Mapping):
+            metrics = {str(k): float(v) for k, v in answer.items()}
+            values = self.problem.values_of(metrics)
+        return Trial(
+            number=number,
+            generation=generation,
+            origin=origin,
+            arch=key,
+            metrics=metrics,
+            values=values,
+            failure=reason,
+        )
 
-    def _keep(self, rows: Sequence[Row]) -> None:
-        self.rows += rows
-        self._keys |= {r.arch for r in rows}
+    def _stop_when_all_fail(self, new: Sequence[Trial]) -> None:
+        streak = 0
+        for trial in [*self.trials[-self.max_failures - 1 :], *new]:
+            streak = streak + 1 if trial.failure else 0
+            if streak > self.max_failures:
+                raise HwnasError(
+                    f"{streak} evaluations in a row failed, the last one ({trial.arch}) because "
+                    f"{trial.failure}; the search stops at generation {self.generations}, "
+                    f"which was not stored"
+                )
+
+    def _keep(self, trials: Sequence[Trial]) -> None:
+        self.trials += trials
+        self._keys |= {t.arch for t in trials}
 
 
-def save_rows(path: Path, ledger: Ledger, question: Mapping[str, Any]) -> None:
-    """Write the rows with the question they answer (`Generational.question`)."""
-    write_json(path, {"schema": SCHEMA, "question": question, "rows": [r.to_json() for r in ledger.rows]})
+def _evaluated(trials: Sequence[Trial]) -> list[tuple[Trial, TrialValues]]:
+    """The trials that did not fail, with their values."""
+    return [(t, t.values) for t in trials if t.values is not None]
 
 
-def load_rows(path: Path, question: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The stored rows, for `Ledger.restore`.
+def _values(trials: Sequence[Trial]) -> list[TrialValues]:
+    return [values for _, values in _evaluated(trials)]
 
-    UsageError when they answer another question (a resumed run never changes it), with the entries
-    that differ; DamagedFileError when the file is missing, torn or of another schema.
+
+def save_trials(path: Path, history: History, identity: Mapping[str, Any]) -> None:
+    """Write the trials with the identity of their search (`Strategy.identity`)."""
+    rows = [t.to_json() for t in history.trials]
+    write_json(path, {"schema": SCHEMA, "question": identity, "rows": rows})
+
+
+def load_trials(path: Path, identity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The stored trials, for `History.restore`.
+
+    UsageError when they are of a search with another identity, with the entries that differ;
+    DamagedFileError when the file is missing, torn or of another schema.
     """
     stored = read_json(path, "the stored evaluations")
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
@@ -187,8 +230,8 @@ def load_rows(path: Path, question: Mapping[str, Any]) -> list[dict[str, Any]]:
     was, rows = stored.get("question"), stored.get("rows")
     if not isinstance(was, dict) or not isinstance(rows, list):
         raise DamagedFileError(f"{path} is damaged (no question or no rows); restore it")
-    keys = sorted({*was, *question})
-    differ = [f"{k}: {was.get(k)!r} -> {question.get(k)!r}" for k in keys if was.get(k) != question.get(k)]
+    keys = sorted({*was, *identity})
+    differ = [f"{k}: {was.get(k)!r} -> {identity.get(k)!r}" for k in keys if was.get(k) != identity.get(k)]
     if differ:
         raise UsageError(
             f"{path} belongs to another search ({'; '.join(differ)}); resume with the settings of that run, "

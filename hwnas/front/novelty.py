@@ -19,7 +19,7 @@ _ENUMERABLE = 50_000  # listing so many takes about a second; larger spaces are 
 class Novelty:
     """Hands out each architecture once.
 
-    taken: keys that are not to come again. Grows with what is handed out.
+    taken: keys of architectures that are not handed out; grows with what is.
     """
 
     def __init__(self, space: Space, taken: Iterable[str], rng: np.random.Generator) -> None:
@@ -63,3 +63,8 @@ class Novelty:
             if (new := self.claim(self._left.pop())) is not None:
                 return new
         return None
+
+    def at_random(self, n: int, origin: str = "random") -> list[tuple[Arch, str]]:
+        """Up to `n` new random architectures, each with `origin`."""
+        archs = [self.anywhere() for _ in range(n)]
+        return [(arch, origin) for arch in archs if arch is not None]

@@ -1,7 +1,7 @@
-"""What a search is after: objectives, budgets as constraints, and how far a set of points got.
+"""What a search optimises: a problem of objectives and constraints, and how far a set of points got.
 
-`Goals.judge` is the one place that turns metrics into values *and* constraints, so that no trial
-can exist without its constraints: Optuna 5 takes a trial that recorded none for feasible.
+`Problem.values_of` is the one place that turns metrics into objective values *and* constraints, so
+that no trial exists without its constraints: Optuna 5 takes a trial that recorded none for feasible.
 """
 
 from __future__ import annotations
@@ -15,22 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.core.budget import METRICS, Budget
+from hwnas.evaluators import EvaluationFailed, Metrics
 from targets.errors import UsageError, did_you_mean
 
 from . import pareto
 
-Metrics = Mapping[str, float]
-"""What an evaluator found for one architecture: accuracies in 0..1, costs in the unit of their name."""
-
 _MAXIMISED = ("val_accuracy",)
 _MINIMISED = ("val_loss", *METRICS)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An evaluator's answer for an architecture that it could not evaluate, with the reason."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +41,14 @@ class Objective:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One architecture against the goals: a value per objective, a constraint per budget.
+class TrialValues:
+    """What the metrics of one architecture are worth in a problem.
 
-    values: as measured, in the order of the objectives. constraints: relative excess per
-    budget, feasible at 0 and below.
+    objectives: the value of each objective as measured, in the order of the problem.
+    constraints: per budget its relative excess, which is 0 or below where the budget is kept.
     """
 
-    values: tuple[float, ...]
+    objectives: tuple[float, ...]
     constraints: Mapping[str, float]
 
     @property
@@ -65,13 +56,22 @@ class Judged:
         """Whether every budget is kept."""
         return all(v <= 0 for v in self.constraints.values())
 
+    @property
+    def violation(self) -> float:
+        """Sum of the excesses over the budgets; 0 exactly when feasible."""
+        return sum(max(0.0, v) for v in self.constraints.values())
+
 
 @dataclass(frozen=True)
-class Goals:
-    """Objectives and budgets of a search.
+class Problem:
+    """Objectives and constraints of a search.
 
-    worst: per objective without a budget the largest cost that counts for the hypervolume, e.g. the
-        largest of the space; a metric that is absent here gets the largest value of generation 0.
+    worst: the largest cost that counts for the hypervolume, per objective without a budget. An
+        objective that is absent here gets the largest value of generation 0.
+
+    >>> problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 10.0)])
+    >>> problem.values_of({"val_accuracy": 0.9, "latency_ms": 12.5})
+    TrialValues(objectives=(0.9, 12.5), constraints={'latency_ms': 0.25})
     """
 
     objectives: tuple[Objective, ...]
@@ -96,74 +96,90 @@ class Goals:
     @classmethod
     def parse(
         cls, objectives: Sequence[str], budgets: Sequence[Budget] = (), worst: Metrics | None = None
-    ) -> Goals:
-        """Goals from the names of the objectives."""
+    ) -> Problem:
+        """The problem from the names of its objectives."""
         return cls(tuple(Objective.parse(o) for o in objectives), tuple(budgets), dict(worst or {}))
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Every metric an evaluator has to deliver."""
+        """Every metric that an evaluator has to deliver."""
         return tuple(dict.fromkeys([o.metric for o in self.objectives] + [b.metric for b in self.budgets]))
 
-    def refusal(self, metrics: object) -> str | None:
+    def invalid_reason(self, metrics: object) -> str | None:
         """Why `metrics` cannot be used, with the value in the text; None when they can."""
-        if isinstance(metrics, Failed):
+        if isinstance(metrics, EvaluationFailed):
             return metrics.reason
         if not isinstance(metrics, Mapping):
             return f"the evaluator returned {metrics!r} instead of metrics"
         missing = [m for m in self.metrics if m not in metrics]
         if missing:
             return f"the evaluator returned no {missing[0]}, only {', '.join(map(str, metrics)) or 'nothing'}"
-        return next((r for r in (_bad_value(str(k), v) for k, v in metrics.items()) if r), None)
+        return next((r for r in (_invalid_value(str(k), v) for k, v in metrics.items()) if r), None)
 
-    def judge(self, metrics: Metrics) -> Judged:
-        """Values and constraints of metrics that `refusal` let pass."""
-        return Judged(
-            tuple(float(metrics[o.metric]) for o in self.objectives),
-            {b.metric: b.violation(metrics) for b in self.budgets},
+    def values_of(self, metrics: Metrics) -> TrialValues:
+        """Objective values and constraints of metrics for which `invalid_reason` is None."""
+        return TrialValues(
+            objectives=tuple(float(metrics[o.metric]) for o in self.objectives),
+            constraints={b.metric: b.violation(metrics) for b in self.budgets},
         )
 
-    def minimised(self, judged: Sequence[Judged]) -> NDArray[np.float64]:
-        """Values with the sign turned where the objective is maximised: (n, objectives)."""
+    def minimised(self, values: Sequence[TrialValues]) -> NDArray[np.float64]:
+        """Objective values (n, objectives), with the sign turned where the objective is maximised."""
         sign = np.array([-1.0 if o.maximise else 1.0 for o in self.objectives])
-        values = np.array([j.values for j in judged], dtype=np.float64).reshape(-1, len(sign))
-        out: NDArray[np.float64] = values * sign
-        return out
+        points: NDArray[np.float64] = self._points(values) * sign
+        return points
 
-    def best(self, judged: Sequence[Judged]) -> list[Judged]:
-        """The feasible ones that no other dominates."""
-        kept = [j for j in judged if j.feasible]
-        return [j for j, keep in zip(kept, pareto.non_dominated(self.minimised(kept)), strict=True) if keep]
+    def ranks(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
+        """Non-dominated sorting with constraints (`pareto.ranks`): 0 is the best front."""
+        return pareto.ranks(self.minimised(values), np.array([v.violation for v in values]))
 
-    def reference(self, first: Sequence[Judged]) -> dict[str, float]:
+    def places(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
+        """The place of each from 0, the best: by rank, then by crowding distance within the rank."""
+        points, ranks = self.minimised(values), self.ranks(values)
+        crowding = np.zeros(len(values))
+        for rank in np.unique(ranks):
+            crowding[ranks == rank] = pareto.crowding(points[ranks == rank])
+        places = np.empty(len(values), dtype=np.int64)
+        places[np.lexsort((-crowding, ranks))] = np.arange(len(values))
+        return places
+
+    def non_dominated(self, values: Sequence[TrialValues]) -> list[TrialValues]:
+        """The feasible ones that no other feasible one dominates."""
+        feasible = [v for v in values if v.feasible]
+        keep = pareto.non_dominated(self.minimised(feasible))
+        return [v for v, kept in zip(feasible, keep, strict=True) if kept]
+
+    def reference(self, first: Sequence[TrialValues]) -> dict[str, float]:
         """Per objective the value at which the hypervolume starts to count.
 
-        Accuracy 0; a cost's budget, else `worst`, else the largest of
-        `first`, the architectures of generation 0, which makes it fixed for the whole run.
+        It is 0 for an accuracy. For a cost it is the budget, else `worst`, else the largest value of
+        `first`, the architectures of generation 0, so that it is fixed for the whole run.
         """
-        values = np.array([j.values for j in first], dtype=np.float64).reshape(-1, len(self.objectives))
-        largest = values.max(axis=0, initial=0.0)
+        largest = self._points(first).max(axis=0, initial=0.0)
         limits = {b.metric: b.limit for b in self.budgets}
         return {
             o.metric: 0.0 if o.maximise else limits.get(o.metric, self.worst.get(o.metric, float(top)))
             for o, top in zip(self.objectives, largest, strict=True)
         }
 
-    def hypervolume(self, judged: Sequence[Judged], reference: Mapping[str, float]) -> float:
+    def hypervolume(self, values: Sequence[TrialValues], reference: Mapping[str, float]) -> float:
         """Share of the box between the ideal (accuracy 1, cost 0) and `reference` that is dominated.
 
         Each cost is divided by its reference and each accuracy becomes 1 - accuracy, so that the box
-        has side 1 and the value lies in 0..1. Only feasible points count.
+        has side 1 and the share lies in 0..1. Only feasible points count.
         """
-        best = self.best(judged)
-        points = np.array([j.values for j in best], dtype=np.float64).reshape(-1, len(self.objectives))
+        points = self._points(self.non_dominated(values))
         for axis, o in enumerate(self.objectives):
             limit = reference[o.metric]
             points[:, axis] = 1 - points[:, axis] if o.maximise else points[:, axis] / (limit or 1.0)
         return pareto.hypervolume(points, np.ones(len(self.objectives)))
 
+    def _points(self, values: Sequence[TrialValues]) -> NDArray[np.float64]:
+        """Objective values as measured (n, objectives)."""
+        return np.array([v.objectives for v in values], dtype=np.float64).reshape(-1, len(self.objectives))
 
-def _bad_value(name: str, value: object) -> str | None:
+
+def _invalid_value(name: str, value: object) -> str | None:
     """Why one metric is refused: not a number, not finite, or outside of what its name allows."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         return f"{name} is {value!r}, not a number"

@@ -1,9 +1,9 @@
-"""`study.db`: the rows of a run as an Optuna study, for optuna-dashboard and other tools.
+"""`study.db`: the trials of a run as an Optuna study, for optuna-dashboard and other tools.
 
-It is a copy and never read back. When it is behind (the run was killed between two writes) it is
-completed; when it is damaged or not of this run it is set aside as `study.db.damaged` and written
-anew from the rows, with a warning. An empty file counts as damaged: SQLite takes it for a new
-database, Optuna then finds no study in it.
+It is a copy that hwnas never reads back. A file that is behind, because the run was killed between
+two writes, is completed. A file that is damaged or of another run is kept as `study.db.damaged` and
+written anew from the trials, with a warning. An empty file counts as damaged: SQLite takes it for a
+new database, in which Optuna then finds no study.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from .history import Row
-from .objectives import Goals
+from .history import Trial
+from .objectives import Problem
 from .optuna_trials import Codec, directions, quiet
 
 if TYPE_CHECKING:
@@ -31,18 +31,21 @@ _TIMEOUT_S = 1.0  # a reader such as optuna-dashboard holds the lock for millise
 
 
 class _UnusableError(Exception):
-    """The file is no study that begins like the rows; says what it is, to go after its name."""
+    """The file is no study that begins like the trials. The message goes after the name of the file."""
 
 
-class StudyMirror:
-    """Keeps the study in `path` equal to the rows. warn: gets one line when something was amiss."""
+class OptunaExport:
+    """Keeps the study in `path` equal to the trials.
 
-    def __init__(self, path: Path, space: Space, goals: Goals, warn: Callable[[str], None]) -> None:
-        self._path, self._goals, self._warn = path, goals, warn
+    warn: gets one line when the file had to be written anew, or could not be written.
+    """
+
+    def __init__(self, path: Path, space: Space, problem: Problem, warn: Callable[[str], None]) -> None:
+        self._path, self._problem, self._warn = path, problem, warn
         self._codec = Codec(space)
 
-    def update(self, rows: Sequence[Row]) -> None:
-        """Append what the study lacks of `rows`.
+    def update(self, trials: Sequence[Trial]) -> None:
+        """Append what the study lacks of `trials`.
 
         A file that cannot be written now (locked, disk full) costs a warning: the next call catches up.
         """
@@ -50,14 +53,14 @@ class StudyMirror:
             try:
                 try:
                     self._check()
-                    self._append(rows)
+                    self._append(trials)
                 except _UnusableError as error:
                     self._set_aside()
                     self._warn(
                         f"{self._path} {error}; kept as {self._path.name}.damaged and written anew from the "
                         f"stored evaluations"
                     )
-                    self._append(rows)
+                    self._append(trials)
             except (SQLAlchemyError, OptunaError, OSError) as error:
                 cause = error.__cause__ or error
                 self._warn(
@@ -73,28 +76,28 @@ class StudyMirror:
             raise _UnusableError("is empty")
         try:
             with closing(sqlite3.connect(self._path, timeout=_TIMEOUT_S)) as connection:
-                found = connection.execute("PRAGMA quick_check").fetchone()[0]
+                verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
         except sqlite3.OperationalError:
             return  # locked or not readable now, which says nothing about its content
         except sqlite3.DatabaseError as error:
             raise _UnusableError(f"is damaged ({error})") from error
-        if found != "ok":
-            raise _UnusableError(f"is damaged ({found})")
+        if verdict != "ok":
+            raise _UnusableError(f"is damaged ({verdict})")
 
-    def _append(self, rows: Sequence[Row]) -> None:
+    def _append(self, trials: Sequence[Trial]) -> None:
         new = not self._path.exists()
         with _storage(self._path) as storage:
             study = self._create(storage) if new else self._load(storage)
             held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
-            if held != [r.arch for r in rows[: len(held)]]:
+            if held != [t.arch for t in trials[: len(held)]]:
                 raise _UnusableError("holds other evaluations")
-            study.add_trials([self._codec.trial(r, r.generation) for r in rows[len(held) :]])
+            study.add_trials([self._codec.trial(t, t.generation) for t in trials[len(held) :]])
 
     def _create(self, storage: RDBStorage) -> optuna.Study:
         study = optuna.create_study(
-            storage=storage, study_name=STUDY, directions=directions(self._goals), load_if_exists=False
+            storage=storage, study_name=STUDY, directions=directions(self._problem), load_if_exists=False
         )
-        study.set_user_attr("objectives", [o.metric for o in self._goals.objectives])
+        study.set_user_attr("objectives", [o.metric for o in self._problem.objectives])
         return study
 
     def _load(self, storage: RDBStorage) -> optuna.Study:
@@ -103,7 +106,7 @@ class StudyMirror:
         except KeyError as error:
             raise _UnusableError(f"holds no study {STUDY!r}") from error
         # create_study(load_if_exists=True) would keep other directions without a word
-        if study.directions != directions(self._goals):
+        if study.directions != directions(self._problem):
             raise _UnusableError("has other objectives")
         return study
 

@@ -1,4 +1,4 @@
-"""Rows as Optuna trials: the one place that knows both."""
+"""Trials of a run as trials of Optuna: the one place that knows both."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from targets.errors import UsageError
 
-from .history import Row
-from .objectives import Goals
+from .history import Trial
+from .objectives import Problem
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -45,23 +45,23 @@ class Codec:
         """The architecture of a trial's parameters."""
         return tuple(c.options.index(params[c.name]) for c in self._space.choices)
 
-    def trial(self, row: Row, generation: int) -> FrozenTrial:
-        """A finished trial that belongs to `generation`, always with the constraints of its row."""
+    def trial(self, trial: Trial, generation: int) -> FrozenTrial:
+        """A finished trial that belongs to `generation`, always with the constraints of its trial."""
         return create_trial(
-            state=TrialState.COMPLETE if row.judged else TrialState.FAIL,
-            params=self.params(self._space.from_string(row.arch)),
+            state=TrialState.COMPLETE if trial.values else TrialState.FAIL,
+            params=self.params(self._space.from_string(trial.arch)),
             distributions=self.distributions,
-            values=row.judged.values if row.judged else None,
-            constraints=dict(row.judged.constraints) if row.judged else None,
-            user_attrs={"arch": row.arch, "origin": row.origin, **row.metrics}
-            | ({"failure": row.failure} if row.failure else {}),
+            values=trial.values.objectives if trial.values else None,
+            constraints=dict(trial.values.constraints) if trial.values else None,
+            user_attrs={"arch": trial.arch, "origin": trial.origin, **trial.metrics}
+            | ({"failure": trial.failure} if trial.failure else {}),
             system_attrs={GENERATION: generation},
         )
 
 
-def directions(goals: Goals) -> list[StudyDirection]:
+def directions(problem: Problem) -> list[StudyDirection]:
     """Optuna's direction per objective."""
-    return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in goals.objectives]
+    return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in problem.objectives]
 
 
 @contextmanager

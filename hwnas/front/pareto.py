@@ -1,6 +1,6 @@
 """Pareto mathematics on finite points: dominance, ranks, crowding, hypervolume, knee.
 
-Every function minimises every axis (`Goals.minimised` turns the signs), and refuses NaN and
+Every function minimises every axis (`Problem.minimised` turns the signs), and refuses NaN and
 infinity: moocore, Optuna and botorch disagree on them, and moocore loses the true front to one NaN.
 
 References:
@@ -58,13 +58,13 @@ def ranks(values: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.
     if over.shape != (len(points),) or not np.isfinite(over).all():
         raise UsageError(f"violations must be {len(points)} finite numbers, got {over.tolist()!r}")
     feasible = over <= 0
-    out = np.zeros(len(points), dtype=np.int64)
+    rank = np.zeros(len(points), dtype=np.int64)
     n_fronts = 0
     if feasible.any():
-        out[feasible] = np.asarray(moocore.pareto_rank(points[feasible]), dtype=np.int64)
-        n_fronts = int(out[feasible].max()) + 1
-    out[~feasible] = n_fronts + np.unique(over[~feasible], return_inverse=True)[1]
-    return out
+        rank[feasible] = np.asarray(moocore.pareto_rank(points[feasible]), dtype=np.int64)
+        n_fronts = int(rank[feasible].max()) + 1
+    rank[~feasible] = n_fronts + np.unique(over[~feasible], return_inverse=True)[1]
+    return rank
 
 
 def crowding(values: ArrayLike) -> Array:
@@ -73,14 +73,14 @@ def crowding(values: ArrayLike) -> Array:
     [1], section III-B. The ends of each axis get inf; an axis without spread adds 0.
     """
     points = as_points(values)
-    out = np.zeros(len(points))
+    distance = np.zeros(len(points))
     for axis in points.T:
         order = np.argsort(axis, kind="stable")
         spread = axis[order[-1]] - axis[order[0]] if len(order) else 0.0
         if spread > 0:
-            out[order[1:-1]] += (axis[order[2:]] - axis[order[:-2]]) / spread
-            out[order[[0, -1]]] = np.inf
-    return out
+            distance[order[1:-1]] += (axis[order[2:]] - axis[order[:-2]]) / spread
+            distance[order[[0, -1]]] = np.inf
+    return distance
 
 
 def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:

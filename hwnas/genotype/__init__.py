@@ -1,7 +1,7 @@
-"""Architectures as text in the forms that others publish: read by look, written by name.
+"""Architectures as text in the forms that others publish: recognised on reading, named on writing.
 
-A form is a file of two functions, and a row in `FORMS`. All cell forms meet in `edges.py`: kinds of cells,
-edges, operations by name. Nothing here is ever evaluated as code. What an architecture is stands in
+Each form has functions that recognise, read and write it, and a row in `FORMS`. All go through `edges.py`:
+per kind of cell, edges with operations by name. Text is parsed, never run. What an architecture is stands in
 `hwnas/core/space.py`.
 """
 
@@ -16,35 +16,34 @@ from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError, did_you_mean
 
 from . import darts, documents, nasbench201
-from .graphs import from_graphs, to_graphs
 
-__all__ = ["FORMS", "from_graphs", "read_genotype", "to_graphs", "write_genotype"]
+__all__ = ["FORMS", "read_genotype", "write_genotype"]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """looks: whether a text is of this form. read, write: to and from an architecture of a space."""
+class GenotypeForm:
+    """matches: whether a text is of this form. read, write: to and from an architecture of a space."""
 
-    looks: Callable[[str], bool]
+    matches: Callable[[str], bool]
     read: Callable[[CellSpace, str], Arch]
     write: Callable[[CellSpace, Arch], str]
 
 
-FORMS: dict[str, Form] = {
-    "pt.darts": Form(darts.looks_nested, darts.read, darts.write_nested),
-    "darts": Form(darts.looks, darts.read, darts.write_flat),
-    "nasbench201": Form(nasbench201.looks, nasbench201.read, nasbench201.write),
-    "matrix": Form(documents.looks_matrix, documents.read_matrix, documents.write_matrix),
-    "json": Form(documents.looks, documents.read_cells, documents.write_cells),
+FORMS: dict[str, GenotypeForm] = {
+    "pt.darts": GenotypeForm(darts.matches_nested, darts.read, darts.write_nested),
+    "darts": GenotypeForm(darts.matches, darts.read, darts.write_flat),
+    "nasbench201": GenotypeForm(nasbench201.matches, nasbench201.read, nasbench201.write),
+    "matrix": GenotypeForm(documents.matches_matrix, documents.read_matrix, documents.write_matrix),
+    "json": GenotypeForm(documents.matches, documents.read_cells, documents.write_cells),
 }
-"""The published forms. Every space has the form `key` besides: its own string."""
+"""The published forms, the more special first. Every space also has the form `key`: its own string."""
 
 
 def read_genotype(space: Space, text: str) -> Arch:
     """The architecture of `space` that `text` means, in any form; UsageError says what does not fit."""
     text = text.strip()
     for name, form in FORMS.items():
-        if form.looks(text):
+        if form.matches(text):
             return form.read(_cells(space, name), text)
     return space.canonical(_valid(space, space.from_string(text), text))
 

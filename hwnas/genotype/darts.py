@@ -21,12 +21,12 @@ _LONGEST = 20_000
 _EXAMPLE = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), reduce=[…], reduce_concat=…)"
 
 
-def looks(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether it begins like one."""
     return text.startswith("Genotype")
 
 
-def looks_nested(text: str) -> bool:
+def matches_nested(text: str) -> bool:
     """Whether it begins like one of pt.darts."""
     return re.match(r"Genotype\s*\(\s*normal\s*=\s*\[\s*\[", text) is not None
 
@@ -56,10 +56,10 @@ def _fields(text: str) -> dict[str, Any]:
             isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"
         ):
             raise ValueError("it is not a call of Genotype")
-        given = dict(zip(_FIELDS, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-        if set(given) != set(_FIELDS) or len(call.args) + len(call.keywords) != len(_FIELDS):
-            raise ValueError(f"its fields are {', '.join(sorted(given))}")
-        return {name: _value(node) for name, node in given.items()}
+        fields = dict(zip(_FIELDS, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
+        if set(fields) != set(_FIELDS) or len(call.args) + len(call.keywords) != len(_FIELDS):
+            raise ValueError(f"its fields are {', '.join(sorted(fields))}")
+        return {name: _value(node) for name, node in fields.items()}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UsageError(f"{text[:60]!r} is no genotype: {reason}; one reads {_EXAMPLE}") from None

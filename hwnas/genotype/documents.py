@@ -16,14 +16,14 @@ from targets.errors import UsageError
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 
-def looks(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether it begins like JSON."""
     return text.startswith("{")
 
 
-def looks_matrix(text: str) -> bool:
+def matches_matrix(text: str) -> bool:
     """Whether it begins like an adjacency matrix."""
-    return looks(text) and '"matrix"' in text[:40]
+    return matches(text) and '"matrix"' in text[:40]
 
 
 def write_matrix(space: CellSpace, arch: Arch) -> str:
@@ -96,10 +96,10 @@ def _document(text: str, name: str) -> dict[str, Any]:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{text[:60]!r} is no JSON: {error}") from None
-    found = document.get(name)
-    if not isinstance(found, dict):
+    cells = document.get(name)
+    if not isinstance(cells, dict):
         raise UsageError(
             f"a genotype in JSON has the key 'matrix' or 'cells' with the cells by name, not "
             f"{sorted(document)}"
         )
-    return found
+    return cells

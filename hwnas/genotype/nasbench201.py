@@ -9,7 +9,7 @@ from targets.errors import UsageError
 from .edges import CellEdges, add_edge, arch_of, edges_of
 
 
-def looks(text: str) -> bool:
+def matches(text: str) -> bool:
     """Whether it begins like one."""
     return text.startswith("|")
 
@@ -26,12 +26,12 @@ def read(space: CellSpace, text: str) -> Arch:
             if not (mark and source.isascii() and source.isdigit() and len(source) < 4):
                 raise _fault(text)
             add_edge(edges, (int(source), target), name, "architecture string")
-    found = arch_of(space, {kind: edges for kind in space.kinds[:1]}, "architecture string")
+    arch = arch_of(space, {kind: edges for kind in space.kinds[:1]}, "architecture string")
     if set(edges) != set(space.wiring.edges):
         raise UsageError(
             f"{text[:60]!r} names {len(edges)} of the {len(space.wiring.edges)} edges of {space.name}"
         )
-    return found
+    return arch
 
 
 def write(space: CellSpace, arch: Arch) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import nn
 
-from hwnas.core.space import NetworkSpace, Scale, Space
+from hwnas import supernets
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.space import Space
 from hwnas.networks.wrappers import Partial, Wrapper
 from hwnas.spaces.cells import CellSpace
 from hwnas.spaces.darts import DartsSpace
@@ -23,26 +25,13 @@ SupernetFactory = Callable[[Stage], nn.Module]
 """Gives the supernet that a stage searches, with its depth and the wrappers of its edges."""
 
 
-class MakesSupernets(Protocol):
-    """A network space whose supernet comes at any scale, a dataclass with `cells`, and with any wrappers."""
-
-    @property
-    def search_scale(self) -> Any:
-        """Of the network that is searched."""
-        ...
-
-    def supernet(self, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
-        """Fresh weights from torch's global generator."""
-        ...
-
-
-def stage_supernets(space: MakesSupernets, scale: Any = None) -> SupernetFactory:
+def stage_supernets(space: NetworkSpace, scale: Scale | None = None) -> SupernetFactory:
     """Fresh supernets at `scale` (None: the space's search scale), as deep and wrapped as each stage says."""
     scale = space.search_scale if scale is None else scale
 
     def make(stage: Stage) -> nn.Module:
         at = scale if stage.cells is None else replace(scale, cells=stage.cells)
-        return space.supernet(at, *stage.wrappers(0.0))
+        return supernets.make(space, at, *stage.wrappers(0.0))
 
     return make
 

@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
+from hwnas.core.network_space import NetworkSpace
 from hwnas.core.node import none_of
 from hwnas.core.registry import Registry
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.space import Space
 
 from .loop import LogRow, Loop, Save
 from .step.active_options import ActiveOptions, all_options
@@ -88,8 +90,7 @@ def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:
     """Fresh shared weights from `seed`; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        supernet = space.supernet()
-    return supernet
+        return supernets.make(space)
 
 
 def extremes(

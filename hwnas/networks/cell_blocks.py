@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hwnas.core.choice import NONE
 from targets.errors import UsageError
 
-from .blocks import NODE_BYTES, Conv
-
-if TYPE_CHECKING:
-    from torch import nn
+from .conv import NODE_BYTES, Conv
 
 KINDS = ("sep", "dil", "nor", "max", "avg", "skip", NONE)
 _CONV = re.compile(r"(?P<kind>sep|dil|nor)_conv_(?P<k>[1357])x(?P=k)")
@@ -47,7 +43,7 @@ class CellOp:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CellStep:
     """One tensor that a block writes: elements for one image, and the convolution that writes it.
 
     joint: it is written into the memory of the step before.
@@ -62,9 +58,15 @@ class Step:
 class CellBlock:
     """One distinct block of a cell space.
 
-    kind: an operation's, or stem, stem-relu (with an activation before), reduce (factorised, stride 2),
-    residual (the basic ResNet block with stride 2), norm, macro-conv, macro-sep, macro-max, macro-avg (a
-    pointwise layer, then the operation), head, head-norm (with norm and activation before).
+    kind: that of an operation, or one of
+        stem, stem-relu (with an activation before), head, head-norm (with norm and activation before),
+        reduce (factorised, stride 2), residual (the basic ResNet block with stride 2), norm,
+        macro-conv, macro-sep, macro-max, macro-avg (a pointwise layer, then the operation).
+    c_in, c_out: channels.
+    size: side of the input in pixels.
+    stride, kernel: of the operation.
+    n_classes: of a head.
+    steps: what runs in order, and how large each output is.
     """
 
     kind: str
@@ -74,7 +76,7 @@ class CellBlock:
     stride: int = 1
     kernel: int = 1
     n_classes: int = 0
-    steps: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+    steps: tuple[CellStep, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", tuple(_STEPS[self.kind](self)))
@@ -82,8 +84,8 @@ class CellBlock:
     @property
     def key(self) -> str:
         """`sep5/36x32x32/36/s1`."""
-        out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
-        return f"cell-{self.kind}{self.kernel}/{self.c_in}x{self.size}x{self.size}/{out}/s{self.stride}"
+        shape_out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
+        return f"cell-{self.kind}{self.kernel}/{self.c_in}x{self.size}x{self.size}/{shape_out}/s{self.stride}"
 
     @property
     def size_out(self) -> int:
@@ -118,12 +120,12 @@ class CellBlock:
     @property
     def file_bytes(self) -> int:
         """What the block adds to an exported fp32 file."""
-        own = sum(s.conv.file_bytes if s.conv is not None else NODE_BYTES for s in self.steps)
-        return own + (4 * 4 * self.c_in if self.kind in _LONE_NORM else 0)
+        steps = sum(s.conv.file_bytes if s.conv is not None else NODE_BYTES for s in self.steps)
+        return steps + (4 * 4 * self.c_in if self.kind in _LONE_NORM else 0)
 
     @property
     def peak_bytes(self) -> int:
-        """The input, which others may read later, and the two tensors that a step reads and writes."""
+        """Largest sum of the block's input, which others may read later, and what a step reads and writes."""
         before, peak = 0, 0
         for step in self.steps:
             peak = max(peak, step.elements + (0 if step.joint else before))
@@ -150,88 +152,84 @@ class CellBlock:
         }
         return {name: float(value) for name, value in values.items()}
 
-    def module(self, *, affine: bool = True, pool_norm: bool = False) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`.
 
-        affine: whether its norms learn scale and shift. pool_norm: a norm follows a pooling.
-        """
-        from . import cell_layers
-
-        return cell_layers.make(self, affine, pool_norm)
+def _stem(b: CellBlock) -> list[CellStep]:
+    conv = Conv(b.c_in, b.c_out, 3, size_out=b.size_out)
+    return [_conv_step(conv)]
 
 
-def _stem(b: CellBlock) -> list[Step]:
-    conv = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
-    return [_out(conv)]
+def _normal(b: CellBlock) -> list[CellStep]:
+    return [_relu_step(b.c_in, b.size), _conv_step(Conv(b.c_in, b.c_out, b.kernel, size_out=b.size_out))]
 
 
-def _normal(b: CellBlock) -> list[Step]:
-    return [_relu(b.c_in, b.size), _out(Conv(b.c_in, b.c_out, b.kernel, 1, b.size_out))]
-
-
-def _separable(b: CellBlock) -> list[Step]:
+def _separable(b: CellBlock) -> list[CellStep]:
     """ReLU, depthwise, pointwise, norm."""
-    depthwise = Conv(b.c_in, b.c_in, b.kernel, b.c_in, b.size_out, bare=True)
-    return [_relu(b.c_in, b.size), _out(depthwise), _out(Conv(b.c_in, b.c_out, 1, 1, b.size_out))]
+    depthwise = Conv(b.c_in, b.c_in, b.kernel, groups=b.c_in, size_out=b.size_out, bare=True)
+    pointwise = Conv(b.c_in, b.c_out, 1, size_out=b.size_out)
+    return [_relu_step(b.c_in, b.size), _conv_step(depthwise), _conv_step(pointwise)]
 
 
-def _twice(b: CellBlock) -> list[Step]:
-    again = CellBlock("dil", b.c_out, b.c_out, b.size_out, 1, b.kernel)
+def _twice(b: CellBlock) -> list[CellStep]:
+    again = CellBlock("dil", b.c_out, b.c_out, b.size_out, kernel=b.kernel)
     relu, *convs = _separable(again)
-    return [*_separable(b), Step(relu.elements, joint=True), *convs]
+    return [*_separable(b), CellStep(relu.elements, joint=True), *convs]
 
 
-def _pool(b: CellBlock) -> list[Step]:
-    return [Step(b.c_out * b.size_out**2)]
+def _pool(b: CellBlock) -> list[CellStep]:
+    return [CellStep(b.c_out * b.size_out**2)]
 
 
-def _reduce(b: CellBlock) -> list[Step]:
-    half = Conv(b.c_in, b.c_out // 2, 1, 1, b.size_out)
+def _reduce(b: CellBlock) -> list[CellStep]:
+    half = Conv(b.c_in, b.c_out // 2, 1, size_out=b.size_out)
     whole = b.c_out * b.size_out**2
-    return [_relu(b.c_in, b.size), _out(half), _out(half), Step(whole)]
+    return [_relu_step(b.c_in, b.size), _conv_step(half), _conv_step(half), CellStep(whole)]
 
 
-def _residual(b: CellBlock) -> list[Step]:
-    first = Conv(b.c_in, b.c_out, 3, 1, b.size_out)
-    second = Conv(b.c_out, b.c_out, 3, 1, b.size_out)
-    shortcut = Conv(b.c_in, b.c_out, 1, 1, b.size_out, bare=True)
-    pooled = Step(b.c_in * b.size_out**2)
-    main = [_relu(b.c_in, b.size), _out(first), Step(_out(first).elements, joint=True), _out(second)]
-    return [*main, pooled, _out(shortcut), Step(_out(shortcut).elements, joint=True)]
+def _residual(b: CellBlock) -> list[CellStep]:
+    first = Conv(b.c_in, b.c_out, 3, size_out=b.size_out)
+    second = Conv(b.c_out, b.c_out, 3, size_out=b.size_out)
+    shortcut = Conv(b.c_in, b.c_out, 1, size_out=b.size_out, bare=True)
+    pooled = CellStep(b.c_in * b.size_out**2)
+    main = [
+        _relu_step(b.c_in, b.size),
+        _conv_step(first),
+        CellStep(_conv_step(first).elements, joint=True),
+        _conv_step(second),
+    ]
+    return [*main, pooled, _conv_step(shortcut), CellStep(_conv_step(shortcut).elements, joint=True)]
 
 
-def _head(b: CellBlock) -> list[Step]:
-    linear = Conv(b.c_in, b.n_classes, 1, 1, 1, batch_norm=False)
-    return [Step(b.c_in), Step(b.c_in, joint=True), _out(linear)]
+def _head(b: CellBlock) -> list[CellStep]:
+    linear = Conv(b.c_in, b.n_classes, 1, size_out=1, batch_norm=False)
+    return [CellStep(b.c_in), CellStep(b.c_in, joint=True), _conv_step(linear)]
 
 
-def _head_norm(b: CellBlock) -> list[Step]:
+def _head_norm(b: CellBlock) -> list[CellStep]:
     plane = b.c_in * b.size**2
-    return [Step(plane), Step(plane, joint=True), *_head(b)]
+    return [CellStep(plane), CellStep(plane, joint=True), *_head(b)]
 
 
-def _macro(b: CellBlock) -> list[Step]:
-    first = _out(Conv(b.c_in, b.c_out, 1, 1, b.size))
-    relu = Step(first.elements, joint=True)
-    after = CellBlock(
-        b.kind.removeprefix("macro-").replace("conv", "nor"), b.c_out, b.c_out, b.size, 1, b.kernel
-    )
+def _macro(b: CellBlock) -> list[CellStep]:
+    first = _conv_step(Conv(b.c_in, b.c_out, 1, size_out=b.size))
+    relu = CellStep(first.elements, joint=True)
+    kind = b.kind.removeprefix("macro-").replace("conv", "nor")
+    after = CellBlock(kind, b.c_out, b.c_out, b.size, kernel=b.kernel)
     if after.kind in ("max", "avg"):
         return [first, relu, *_pool(after)]
     steps = _separable(after) if after.kind == "sep" else _normal(after)
     return [first, relu, *steps[1:], relu]
 
 
-def _norm(b: CellBlock) -> list[Step]:
-    return [Step(b.c_in * b.size**2)]
+def _norm(b: CellBlock) -> list[CellStep]:
+    return [CellStep(b.c_in * b.size**2)]
 
 
-def _relu(channels: int, size: int) -> Step:
-    return Step(channels * size**2)
+def _relu_step(channels: int, size: int) -> CellStep:
+    return CellStep(channels * size**2)
 
 
-def _out(conv: Conv) -> Step:
-    return Step(conv.c_out * conv.size_out**2, conv)
+def _conv_step(conv: Conv) -> CellStep:
+    return CellStep(conv.c_out * conv.size_out**2, conv)
 
 
 _LONE_NORM = ("head-norm", "norm")

@@ -39,7 +39,7 @@ class Separable(nn.Sequential):
 
 
 def shifted(x: Tensor, odd: bool) -> Tensor:
-    """X (b, c, h, h) without its first row and column, and with a last one of zeros where h is odd."""
+    """`x` (b, c, h, h) without its first row and column, and with a last one of zeros where h is odd."""
     return F.pad(x, (-1, 1, -1, 1)) if odd else x[:, :, 1:, 1:]
 
 
@@ -54,7 +54,7 @@ class FactorizedReduce(nn.Module):
             self.add_module(name, nn.Sequential(conv, nn.BatchNorm2d(c_out // 2, affine=affine)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
+        """x: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
         x = self.relu(x)
         even, odd = self.get_submodule("even"), self.get_submodule("odd")
         return torch.cat([even(x), odd(shifted(x, self.odd_size))], dim=1)
@@ -71,11 +71,11 @@ class Residual(nn.Module):
         self.shortcut = nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
+        """x: (b, c_in, h, w) to (b, c_out, h / 2, w / 2), rounded up."""
         return cast(Tensor, self.shortcut(self.pool(x)) + self.second(self.first(x)))
 
 
-class Head(nn.Module):
+class CellHead(nn.Module):
     """Global average and linear classifier, after norm and ReLU where `norm`."""
 
     def __init__(self, c_in: int, n_classes: int, norm: bool) -> None:
@@ -86,7 +86,7 @@ class Head(nn.Module):
         self.classify = nn.Linear(c_in, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w) to (b, n_classes)."""
+        """x: (b, c, h, w) to (b, n_classes)."""
         return cast(Tensor, self.classify(self.flatten(self.pool(self.norm(x)))))
 
 
@@ -113,8 +113,11 @@ class Auxiliary(nn.Sequential):
         )
 
 
-def make(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
-    """The module of `block`; see `CellBlock.module`."""
+def cell_module(block: CellBlock, *, affine: bool = True, pool_norm: bool = False) -> nn.Module:
+    """The block as a torch module with fresh weights, input `block.input_shape`.
+
+    affine: whether its norms learn scale and shift. pool_norm: a norm follows a pooling.
+    """
     return _MODULES[block.kind](block, affine, pool_norm)
 
 
@@ -140,27 +143,27 @@ def _separable(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
     return nn.Sequential(first, Separable(block.c_out, block.c_out, block.kernel, 1, 1, affine))
 
 
-def _pool(pool: Callable[[int], nn.Module]) -> Make:
-    def of(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
-        made = pool(block.stride)
-        return nn.Sequential(made, nn.BatchNorm2d(block.c_out, affine=affine)) if pool_norm else made
+def _pool(pool: Callable[[int], nn.Module]) -> _MakeModule:
+    def module(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
+        pooling = pool(block.stride)
+        return nn.Sequential(pooling, nn.BatchNorm2d(block.c_out, affine=affine)) if pool_norm else pooling
 
-    return of
+    return module
 
 
-def _macro(after: Callable[[int, int], Sequence[nn.Module]], norm: bool) -> Make:
+def _macro(after: Callable[[int, int], Sequence[nn.Module]], norm: bool) -> _MakeModule:
     """Pointwise convolution, norm, ReLU; then an operation of ENAS (Pham et al. 2018, section 2.3).
 
     after: (channels, kernel) -> its layers; norm: whether a norm and a ReLU follow them.
     """
 
-    def of(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+    def module(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
         c = block.c_out
         closing = (nn.BatchNorm2d(c, affine=affine), nn.ReLU())
         first = (nn.Conv2d(block.c_in, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine), nn.ReLU())
         return nn.Sequential(*first, *after(c, block.kernel), *(closing if norm else ()))
 
-    return of
+    return module
 
 
 def _max_pool(stride: int) -> nn.Module:
@@ -180,10 +183,10 @@ def _depthwise(c: int, kernel: int) -> list[nn.Module]:
     return [spatial, nn.Conv2d(c, c, 1, bias=False)]
 
 
-Make = Callable[[CellBlock, bool, bool], nn.Module]
+_MakeModule = Callable[[CellBlock, bool, bool], nn.Module]
 """(block, affine, pool_norm) -> its module."""
 
-_MODULES: Mapping[str, Make] = {
+_MODULES: Mapping[str, _MakeModule] = {
     "stem": _stem,
     "stem-relu": _stem_relu,
     "nor": _conv,
@@ -194,8 +197,8 @@ _MODULES: Mapping[str, Make] = {
     "reduce": lambda block, affine, _: FactorizedReduce(block.c_in, block.c_out, block.size, affine),
     "norm": lambda block, affine, _: nn.BatchNorm2d(block.c_in, affine=affine),
     "residual": lambda block, *_: Residual(block.c_in, block.c_out),
-    "head": lambda block, *_: Head(block.c_in, block.n_classes, norm=False),
-    "head-norm": lambda block, *_: Head(block.c_in, block.n_classes, norm=True),
+    "head": lambda block, *_: CellHead(block.c_in, block.n_classes, norm=False),
+    "head-norm": lambda block, *_: CellHead(block.c_in, block.n_classes, norm=True),
     "macro-conv": _macro(_dense, norm=True),
     "macro-sep": _macro(_depthwise, norm=True),
     "macro-max": _macro(lambda *_: [_max_pool(1)], norm=False),

@@ -2,7 +2,7 @@
 
 A network is a row of plans: fixed blocks and cells. Each says which outputs it reads, so that the two inputs
 of a DARTS cell and the one of a NAS-Bench-201 cell are the same thing. The supernet runs the same plans with
-mixed cells (`cell_supernet`).
+mixed cells (`supernets.cell`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .cell_blocks import CellBlock, CellOp
 from .cell_layers import Auxiliary
 
 IMAGE = -1
-"""What a plan reads that reads the image."""
+"""Stands among `reads` for the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,15 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class CellPlan:
-    """One cell. kind: which choices rule it. before: per input the block that brings it to (c, size).
+    """One cell.
 
+    kind: which choices rule it.
+    wiring: its graph.
+    c: channels of each state.
+    size: side of the inputs in pixels.
     stride: of the edges that leave an input.
+    before: per input the block that brings it to (c, size).
+    reads: the plans whose outputs are its inputs.
     """
 
     kind: str
@@ -91,34 +97,37 @@ class CellPlan:
         if op.kind == "none" or (op.kind == "skip" and stride == 1):
             return None
         kind = "reduce" if op.kind == "skip" else op.kind
-        return CellBlock(kind, self.c, self.c, size, stride, op.kernel or 1)
+        return CellBlock(kind, self.c, self.c, size, stride=stride, kernel=op.kernel or 1)
 
 
 Plan = Fixed | CellPlan
-Make = Callable[[CellBlock], nn.Module]
+MakeModule = Callable[[CellBlock], nn.Module]
+"""The module of a block, as the scale of the network wants it."""
 
 
-class Pieces(nn.Module):
-    """The modules of the plans, in order; an output is dropped after its last reader."""
+class PlannedNetwork(nn.Module):
+    """A module per plan, run in order; an output is dropped after its last reader."""
 
-    def __init__(self, plans: Sequence[Plan], make: Make, make_cell: Callable[[CellPlan], nn.Module]) -> None:
+    def __init__(
+        self, plans: Sequence[Plan], make: MakeModule, make_cell: Callable[[CellPlan], nn.Module]
+    ) -> None:
         super().__init__()
         self.plans = tuple(plans)
         self.pieces = nn.ModuleList(
             make(p.block) if isinstance(p, Fixed) else make_cell(p) for p in self.plans
         )
-        last = {made: reader for reader, p in enumerate(self.plans) for made in p.reads}
-        self._dead = [[m for m, reader in last.items() if reader == i] for i in range(len(self.plans))]
+        last_reader = {output: reader for reader, p in enumerate(self.plans) for output in p.reads}
+        self._dead = [[o for o, reader in last_reader.items() if reader == i] for i in range(len(self.plans))]
 
     def run(self, x: Tensor, run_cell: Callable[[int, nn.Module, list[Tensor]], Tensor]) -> Tensor:
-        """X: (b, c, h, w); run_cell gets the index of the cell's plan, its module and its inputs."""
-        made = {IMAGE: x}
+        """x: (b, c, h, w); run_cell gets the index of the cell's plan, its module and its inputs."""
+        outputs = {IMAGE: x}
         for i, (plan, piece) in enumerate(zip(self.plans, self.pieces, strict=True)):
-            inputs = [made[r] for r in plan.reads]
-            made[i] = piece(inputs[0]) if isinstance(plan, Fixed) else run_cell(i, piece, inputs)
-            for m in self._dead[i]:
-                del made[m]
-        return made[len(self.plans) - 1]
+            inputs = [outputs[r] for r in plan.reads]
+            outputs[i] = piece(inputs[0]) if isinstance(plan, Fixed) else run_cell(i, piece, inputs)
+            for o in self._dead[i]:
+                del outputs[o]
+        return outputs[len(self.plans) - 1]
 
 
 def bring(before: nn.ModuleList, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -128,10 +137,10 @@ def bring(before: nn.ModuleList, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [block(x) for block, x in zip(before, inputs, strict=True)]
 
 
-class Cell(nn.Module):
+class DeployedCell(nn.Module):
     """A cell with one operation on each edge that is there."""
 
-    def __init__(self, plan: CellPlan, make: Make, ops: Mapping[tuple[int, int], CellOp]) -> None:
+    def __init__(self, plan: CellPlan, make: MakeModule, ops: Mapping[tuple[int, int], CellOp]) -> None:
         super().__init__()
         self.plan = plan
         self.before = nn.ModuleList(make(b) for b in plan.before)
@@ -169,20 +178,20 @@ def drop_paths(y: Tensor, probability: float) -> Tensor:
     return y * (torch.rand(len(y), 1, 1, 1, device=y.device, dtype=y.dtype) < keep) / keep
 
 
-class CellNetwork(Pieces):
+class CellNetwork(PlannedNetwork):
     """Images (b, c, h, w) to logits (b, n_classes).
 
-    drop_path: set it per epoch; it acts in training only. auxiliary: a second classifier that reads the
-    output of plan `auxiliary_reads`; `forward_both` returns its logits too.
+    drop_path: probability to drop an edge that computes; set it per epoch. It acts in training only.
+    auxiliary: a second classifier for training, whose logits `forward_both` returns too.
     """
 
     def __init__(
         self,
         plans: Sequence[Plan],
-        make: Make,
+        make: MakeModule,
         ops: Mapping[str, Mapping[tuple[int, int], CellOp]],
     ) -> None:
-        super().__init__(plans, make, lambda plan: Cell(plan, make, ops[plan.kind]))
+        super().__init__(plans, make, lambda plan: DeployedCell(plan, make, ops[plan.kind]))
         self.drop_path = 0.0
         self.auxiliary: Auxiliary | None = None
         self._auxiliary_reads = IMAGE
@@ -194,7 +203,7 @@ class CellNetwork(Pieces):
             self.auxiliary, self._auxiliary_reads = Auxiliary(plan.c_out, plan.size_out, n_classes), reads
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w), normalised floats."""
+        """x: (b, c, h, w), normalised floats."""
         p = self.drop_path if self.training else 0.0
         return self.run(x, lambda i, cell, inputs: cell(inputs, p))
 
@@ -203,10 +212,10 @@ class CellNetwork(Pieces):
         second: list[Tensor] = []
 
         def run_cell(i: int, cell: nn.Module, inputs: list[Tensor]) -> Tensor:
-            out: Tensor = cell(inputs, self.drop_path if self.training else 0.0)
+            output: Tensor = cell(inputs, self.drop_path if self.training else 0.0)
             if i == self._auxiliary_reads and self.auxiliary is not None:
-                second.append(self.auxiliary(out))
-            return out
+                second.append(self.auxiliary(output))
+            return output
 
         logits = self.run(x, run_cell)
         return logits, second[0] if second else None

@@ -129,8 +129,7 @@ def _input_gradient(x: Tensor, weight: Tensor, flow: Tensor, stride: int) -> Ten
     """With stride 1 the convolution with the kernel turned round, which is faster than oneDNN's own."""
     if stride == 1:
         return depthwise_conv2d(flow, weight.flip(2, 3))
-    found: Tensor = _convolution_backward(flow, x, weight, stride, weight.shape[-1] // 2, 0)
-    return found
+    return _convolution_backward(flow, x, weight, stride, weight.shape[-1] // 2, 0)
 
 
 def _gradient_by_columns(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
@@ -149,11 +148,11 @@ def _convolution_backward(
 ) -> Tensor:
     """The gradient of the input (which = 0) or the weight (1) of a depthwise convolution."""
     paddings = [padding] * 2 if isinstance(padding, int) else list(padding)
-    wanted = [which == 0, which == 1, False]
-    found: Tensor = torch.ops.aten.convolution_backward(
-        flow, x, weight, None, [stride] * 2, paddings, [1, 1], False, [0, 0], weight.shape[0], wanted
+    mask = [which == 0, which == 1, False]
+    gradient: Tensor = torch.ops.aten.convolution_backward(
+        flow, x, weight, None, [stride] * 2, paddings, [1, 1], False, [0, 0], weight.shape[0], mask
     )[which]
-    return found
+    return gradient
 
 
 def _gradient_by_pairs(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:

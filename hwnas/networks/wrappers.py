@@ -20,7 +20,7 @@ def _probability(name: str, value: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """One channel of `k` passes the operations, the others pass by; then channels are shuffled [1]."""
+    """One of `k` channels passes the operations, the others pass by; then channels are shuffled [1]."""
 
     k: int
 
@@ -52,7 +52,7 @@ class SkipDropout:
 
 @dataclass(frozen=True, slots=True)
 class DropPath:
-    """Whole images of an edge are set to 0, except for its identity [4]."""
+    """Sets whole images of an edge to 0, except for its identity [4]."""
 
     p: float
 
@@ -67,7 +67,9 @@ Wrapper = Partial | AuxSkip | SkipDropout | DropPath
 class Wrapping:
     """All wrappers of a supernet, as values; the defaults wrap nothing.
 
-    aux_skip: None leaves the skip out, any weight, 0 too, brings its weights into being.
+    partial: one channel of so many passes the operations.
+    aux_skip: weight of the auxiliary skip. None leaves it out; with 0 its parameters exist all the same.
+    skip_dropout, drop_path: probabilities.
     """
 
     partial: int = 1
@@ -77,13 +79,13 @@ class Wrapping:
 
     def having(self, wrappers: Sequence[Wrapper]) -> Wrapping:
         """With `wrappers`, each of which replaces the one of its kind."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for w in wrappers:
-            name, value = _FIELDS[type(w)]
-            if name in found:
+            name, field = _FIELDS[type(w)]
+            if name in values:
                 raise UsageError(f"{type(w).__name__} is given twice; give each wrapper once")
-            found[name] = getattr(w, value)
-        return replace(self, **found)
+            values[name] = getattr(w, field)
+        return replace(self, **values)
 
 
 _FIELDS: dict[type, tuple[str, str]] = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.core.choice import Arch
-from hwnas.front import Goals, Row, StudyMirror, load_rows, nsga2, run, save_rows
+from hwnas.front import OptunaExport, Problem, Trial, load_trials, make_strategy, run, save_trials
 
 from .networks import towards
 from .work import Outcome, Work
@@ -19,9 +19,9 @@ N_BETWEEN = 5
 """Architectures of the first generation between the gradient search's own and the fastest."""
 
 
-def make_goals(work: Work) -> Goals:
+def make_problem(work: Work) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Goals.parse(OBJECTIVES, work.search_budgets)
+    return Problem.parse(OBJECTIVES, work.search_budgets)
 
 
 def towards_fastest(work: Work, arch: Arch) -> list[Arch]:
@@ -36,36 +36,39 @@ def towards_fastest(work: Work, arch: Arch) -> list[Arch]:
 
 def search_front(work: Work) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
-    config, goals = work.config, make_goals(work)
+    config, problem = work.config, make_problem(work)
     seeds = work.archs([row["arch"] for row in work.result("gradient")["seeds"]])
     seeds += towards_fastest(work, seeds[0])
-    strategy = nsga2(work.space, goals, population=config.population, seed=config.seed, seeds=seeds)
+    strategy = make_strategy(
+        "nsga2", work.space, problem, population=config.population, seed=config.seed, seeds=seeds
+    )
     path = work.path / "evaluated.json"
     if path.exists():
-        strategy.restore(load_rows(path, strategy.question))
-        work.run.log(f"going on after generation {strategy.ledger.generations}")
+        strategy.restore(load_trials(path, strategy.identity))
+        work.run.log(f"going on after generation {strategy.history.generations}")
     evaluator = work.evaluator
-    mirror = StudyMirror(work.path / "study.db", work.space, goals, work.run.log.warn)
+    export = OptunaExport(work.path / "study.db", work.space, problem, work.run.log.warn)
     generations = work.plan["generations"]
     with work.run.progress("front", generations) as bar:
-        bar.advance(strategy.ledger.generations)
+        bar.advance(strategy.history.generations)
 
-        def on_generation(rows: Sequence[Row]) -> None:
-            save_rows(path, strategy.ledger, strategy.question)
-            mirror.update(strategy.ledger.rows)
+        def on_generation(_: Sequence[Trial]) -> None:
+            save_trials(path, strategy.history, strategy.identity)
+            export.update(strategy.history.trials)
             bar.advance(1)
 
         ended = run(strategy, evaluator, generations, on_generation=on_generation)
-    mirror.update(strategy.ledger.rows)  # a kill may have come between a generation and its copy
-    ledger = strategy.ledger
-    volumes = ledger.hypervolumes()
-    front = ledger.front(["val_accuracy", "latency_ms"])
+    export.update(strategy.history.trials)  # a kill may have come between a generation and its copy
+    history = strategy.history
+    volumes = history.hypervolumes()
+    front = history.front(["val_accuracy", "latency_ms"])
     work.run.log(
-        f"front: {len(ledger.rows)} architectures evaluated ({ended}), {len(ledger.front())} on the front, "
+        f"front: {len(history.trials)} architectures evaluated ({ended}), "
+        f"{len(history.front())} on the front, "
         f"hypervolume {volumes[0]['value']:.4f} -> {volumes[-1]['value']:.4f}"
     )
     result = {
-        "front": [r.arch for r in ledger.front()],
+        "front": [r.arch for r in history.front()],
         "front_latency": [r.arch for r in front],
         "rows": [
             {
@@ -75,7 +78,7 @@ def search_front(work: Work) -> Outcome:
                 "feasible": r.feasible,
                 **r.metrics,
             }
-            for r in ledger.rows
+            for r in history.trials
         ],
         "hypervolume": volumes,
         "ended": ended,

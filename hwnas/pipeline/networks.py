@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 import lut
+from hwnas.core.block import Block
 from hwnas.core.choice import Arch
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import EXPORTER, onnx_bytes
-from hwnas.networks.blocks import Priced
+from hwnas.networks.modules import module_of
 from hwnas.runs.log import Log
 from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
 from targets import Target
@@ -33,7 +34,7 @@ SEEN_OFTEN = 4
 
 def default_minutes(space: NetworkSpace) -> float:
     """Minutes of profiling that suffice for a table of this space."""
-    blocks = len(space.parts(space.sample(np.random.default_rng(0))))
+    blocks = len(space.block_keys(space.sample(np.random.default_rng(0))))
     return round(MINUTES * max(1, blocks / _BLOCKS) * max(1, space.scale.image_size / _PIXELS), 1)
 
 
@@ -84,7 +85,7 @@ def parts(space: NetworkSpace, batch: int = 1) -> list[lut.Part]:
     ]
 
 
-def _features(spec: Priced, batch: int) -> dict[str, float]:
+def _features(spec: Block, batch: int) -> dict[str, float]:
     """Those of one image; work and traffic grow with the batch, weights do not."""
     one = spec.features
     work = {name: batch * one[name] for name in ("macs", "depthwise_macs") if name in one}
@@ -119,14 +120,14 @@ def covering(space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_O
         made = space.canonical(tuple(arch))
         if not space.reads_image(made):
             continue
-        for part in space.parts(made):
+        for part in space.block_keys(made):
             seen[part] += 1
         archs[made] = None
     return [_whole(space, arch, batch) for arch in archs]
 
 
 def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.Whole:
-    keys = space.parts(arch)
+    keys = space.block_keys(arch)
     macs = batch * sum(space.blocks()[key].macs for key in keys)
     onnx = partial(arch_onnx, space, arch, batch)
     return lut.Whole(space.key(arch), keys, macs, onnx, space.prefixes(arch))
@@ -162,8 +163,8 @@ def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator
     return space.cross_over(end, arch, rng, share=rng.random())
 
 
-def _block_onnx(spec: Priced, batch: int) -> bytes:
-    return module_onnx(spec.module(), (batch, *spec.input_shape[1:]))
+def _block_onnx(spec: Block, batch: int) -> bytes:
+    return module_onnx(module_of(spec), (batch, *spec.input_shape[1:]))
 
 
 def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:

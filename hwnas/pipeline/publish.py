@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from hwnas.core.space import Position
+from hwnas.core.network_space import Position
 from hwnas.report import write_report
 from targets.files import write_atomic, write_json
 

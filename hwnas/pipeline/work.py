@@ -14,16 +14,17 @@ from safetensors.torch import load_file
 
 import lut
 import targets
+from hwnas import supernets
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
-from hwnas.supernets.mobile import Supernet
+from hwnas.supernets import Supernet
 from lut.home import data_home
 from lut.predictor.models.quantise import as_run
 from targets import Target
@@ -172,7 +173,7 @@ class Work:
     @cached_property
     def supernet(self) -> Supernet:
         """The trained shared weights."""
-        net = self.space.supernet()
+        net = supernets.make(self.space)
         net.load_state_dict(load_file(self.path / "supernet.safetensors"))
         return net.to(self.config.device).to(memory_format=torch.channels_last)
 

@@ -1,6 +1,7 @@
 """The search spaces, one file each; `load_space` finds them by name or by a TOML file.
 
-What a space is stands in `hwnas/core/space.py`. A new space is a `NetworkSpace` and a row in `SPACES`.
+`hwnas/core/network_space.py` says what a space is. A new space is a `NetworkSpace` and a row in `SPACES`. Not
+here: the layers of its networks (`networks`) and their shared weights (`supernets`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.core.choice import NONE
-from hwnas.core.space import NetworkSpace, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
 
 from .cells import CellSpace
@@ -28,10 +29,13 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What `load_space` was asked for; None takes the definition's value. where: the TOML file, for errors.
+class SpaceRequest:
+    """What `load_space` is asked for.
 
-    file: the path of a user's definition, None for one of ours.
+    image_size, in_channels, n_classes: of every network.
+    width_mult, cells, channels: None takes the value of the definition.
+    where: the TOML file, for errors.
+    file: the path of a user's definition; None for a space of the package.
     """
 
     image_size: int
@@ -44,84 +48,86 @@ class Asked:
     file: str | None
 
 
-Load = Callable[[Mapping[str, Any], Asked], NetworkSpace]
+LoadSpace = Callable[[Mapping[str, Any], SpaceRequest], NetworkSpace]
+"""(definition, request) -> the space."""
 
 
-def _layers(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
-    if asked.cells is not None or asked.channels is not None:
-        raise UsageError(f"{asked.where}: a space of layers has no cells; leave out cells and channels")
-    width = default_width_mult(asked.image_size) if asked.width_mult is None else asked.width_mult
+def _layers(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
+    if request.cells is not None or request.channels is not None:
+        raise UsageError(f"{request.where}: a space of layers has no cells; leave out cells and channels")
+    width = default_width_mult(request.image_size) if request.width_mult is None else request.width_mult
     if not 0.25 <= width <= 8:
         raise UsageError(f"width multiplier {width} is outside 0.25 to 8")
-    scale = Scale(asked.image_size, asked.in_channels, asked.n_classes, width)
-    return MobileSpace(read_definition(raw, asked.where), scale, asked.file, raw.get("space", "mobile"))
+    scale = Scale(request.image_size, request.in_channels, request.n_classes, width)
+    return MobileSpace(read_definition(raw, request.where), scale, request.file, raw.get("space", "mobile"))
 
 
-def _cells(make: type[DartsSpace] | type[NasBench201Space]) -> Load:
-    def load(raw: Mapping[str, Any], asked: Asked) -> CellSpace:
-        where = asked.where
+def _cells(make: type[DartsSpace] | type[NasBench201Space]) -> LoadSpace:
+    def load(raw: Mapping[str, Any], request: SpaceRequest) -> CellSpace:
+        where = request.where
         known(raw, {"space", "operations", "nodes", "search", "deployed", "deployed_large"}, where)
         operations = different_names(raw, "operations", where)
         if NONE not in operations:
             raise UsageError(f"{where}: operations needs {NONE!r}, for edges that are not there")
-        large = is_large(asked.image_size) and "deployed_large" in raw
-        deployed = _scale(raw, "deployed_large" if large else "deployed", asked, asked.cells, asked.channels)
-        search = _scale(raw, "search", asked, None, None, affine=False)
+        large = is_large(request.image_size) and "deployed_large" in raw
+        name = "deployed_large" if large else "deployed"
+        deployed = _scale(raw, name, request, request.cells, request.channels)
+        search = _scale(raw, "search", request, None, None, affine=False)
         nodes = positive(raw, "nodes", where, allowed=range(2, 9))
-        return make(operations, nodes, deployed, search, asked.file)
+        return make(operations, nodes, deployed, search, request.file)
 
     return load
 
 
-def _macro(raw: Mapping[str, Any], asked: Asked) -> NetworkSpace:
-    known(raw, {"space", "operations", "search", "deployed"}, asked.where)
-    operations = different_names(raw, "operations", asked.where)
-    deployed = _scale(raw, "deployed", asked, asked.cells, asked.channels)
-    search = _scale(raw, "search", asked, deployed.cells, None, affine=False)
+def _macro(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
+    known(raw, {"space", "operations", "search", "deployed"}, request.where)
+    operations = different_names(raw, "operations", request.where)
+    deployed = _scale(raw, "deployed", request, request.cells, request.channels)
+    search = _scale(raw, "search", request, deployed.cells, None, affine=False)
     if deployed.cells < 3:
-        raise UsageError(f"{asked.where}: {deployed.cells} layers are too few; give at least 3")
-    return EnasMacroSpace(operations, deployed.cells, deployed, search, asked.file)
+        raise UsageError(f"{request.where}: {deployed.cells} layers are too few; give at least 3")
+    return EnasMacroSpace(operations, deployed.cells, deployed, search, request.file)
 
 
 def _scale(
     raw: Mapping[str, Any],
     name: str,
-    asked: Asked,
+    request: SpaceRequest,
     cells: int | None,
     channels: int | None,
     *,
     affine: bool = True,
 ) -> Scale:
-    if asked.width_mult is not None:
-        raise UsageError(f"{asked.where}: this space has no width multiplier; give channels instead")
-    table = need(raw, name, dict, asked.where)
-    known(table, {"cells", "channels"}, asked.where, f"{name}.")
-    given = {"cells": cells, "channels": channels}
-    table = table | {k: v for k, v in given.items() if v is not None}
+    if request.width_mult is not None:
+        raise UsageError(f"{request.where}: this space has no width multiplier; give channels instead")
+    table = need(raw, name, dict, request.where)
+    known(table, {"cells", "channels"}, request.where, f"{name}.")
+    requested = {"cells": cells, "channels": channels}
+    table = table | {k: v for k, v in requested.items() if v is not None}
     allowed = range(1, 101)
-    n_cells = positive(table, "cells", asked.where, f"{name}.", allowed)
-    width = positive(table, "channels", asked.where, f"{name}.", range(2, 1025))
+    n_cells = positive(table, "cells", request.where, f"{name}.", allowed)
+    width = positive(table, "channels", request.where, f"{name}.", range(2, 1025))
     if width % 2:
-        raise UsageError(f"{asked.where}: {name}.channels = {width} must be even; reductions halve them")
+        raise UsageError(f"{request.where}: {name}.channels = {width} must be even; reductions halve them")
     return Scale(
-        asked.image_size,
-        asked.in_channels,
-        asked.n_classes,
+        image_size=request.image_size,
+        in_channels=request.in_channels,
+        n_classes=request.n_classes,
         cells=n_cells,
         channels=width,
         affine=affine,
     )
 
 
-SPACES: dict[str, Load] = {
+SPACES: dict[str, LoadSpace] = {
     "mobile": _layers,
     "proxyless": _layers,
     "darts": _cells(DartsSpace),
     "nasbench201": _cells(NasBench201Space),
     "enas-macro": _macro,
 }
-"""How a definition becomes the space. A space's own is `<name>.toml` beside this file; the key `space` in
-a definition names the row, `mobile` when it is missing."""
+"""How a definition becomes a space. The definition of the space `<name>` is `<name>.toml` beside this file.
+Its key `space` names the row; without it the row is `mobile`."""
 
 
 def load_space(
@@ -136,8 +142,10 @@ def load_space(
 ) -> NetworkSpace:
     """The space `name`, or the one that the TOML file `name` defines.
 
-    Image_size: side in pixels, 16 to 224. width_mult: factor on all channels (None: by image size) of a
-    space of layers. cells, channels: of the deployed network of a cell space (None: as published).
+    image_size: side in pixels, 16 to 224.
+    in_channels, n_classes: of every network.
+    width_mult: factor on all channels of a space of layers; None: by image size.
+    cells, channels: of the deployed network of a cell space; None: as published.
     Raises UsageError for an unknown name, a bad file or a scale outside its range.
     """
     if not 16 <= image_size <= 224:
@@ -157,5 +165,14 @@ def load_space(
     kind = raw.get("space", "mobile")
     if kind not in SPACES:
         raise UsageError(f"{path}: unknown space {kind!r}; {did_you_mean(str(kind), SPACES)}")
-    asked = Asked(image_size, in_channels, n_classes, width_mult, cells, channels, str(path), file)
-    return SPACES[kind](raw, asked)
+    request = SpaceRequest(
+        image_size=image_size,
+        in_channels=in_channels,
+        n_classes=n_classes,
+        width_mult=width_mult,
+        cells=cells,
+        channels=channels,
+        where=str(path),
+        file=file,
+    )
+    return SPACES[kind](raw, request)

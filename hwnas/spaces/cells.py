@@ -1,7 +1,7 @@
-"""What all cell spaces share: choices from a wiring, prices from the plans of the deployed network.
+"""What all cell spaces share: choices from a wiring, costs from the plans of the deployed network.
 
-One set of choices rules every cell of a kind. A cell space is priced at the network that is deployed, never
-at the one that is searched; the two differ in scale only.
+One set of choices rules every cell of a kind. Costs are those of the network that is deployed, never of the
+one that is searched; the two differ in scale only.
 """
 
 from __future__ import annotations
@@ -9,18 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Position, Scale
 from hwnas.networks.cell_blocks import CellBlock, CellOp
+from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
-
-if TYPE_CHECKING:
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.cell import CellSupernet
 
 
 def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int) -> list[Choice]:
@@ -45,12 +42,22 @@ class CellSpace(NetworkSpace):
         scale: Scale,
         search: Scale,
     ) -> None:
-        """Scale: of the network that is deployed. search: of the one that is searched."""
+        """A space from its parts.
+
+        name: the space's.
+        file: the path of a user's definition; None for a space of the package.
+        kinds: the kinds of cells, each with choices of its own.
+        wiring: the graph of every cell.
+        operations: the options of every edge.
+        keep: edges per node; 0 for all free.
+        scale: of the network that is deployed.
+        search: of the network that is searched.
+        """
         self.kinds, self.wiring, self.operations = tuple(kinds), wiring, tuple(operations)
         self.scale, self._search, self._file = scale, search, file
         self.ops = tuple(CellOp.parse(o) for o in operations)
         super().__init__(name, [c for k in kinds for c in edge_choices(k, wiring, operations, keep)])
-        self._specs: dict[str, CellBlock] = {}
+        self._blocks: dict[str, CellBlock] = {}
         self.positions = tuple(self._positions())
 
     @abstractmethod
@@ -74,37 +81,37 @@ class CellSpace(NetworkSpace):
         return f"{s.cells}x{s.channels}", {"cells": s.cells, "channels": s.channels}
 
     def _add(self, block: CellBlock) -> str:
-        self._specs[block.key] = block
+        self._blocks[block.key] = block
         return block.key
 
     def _fixed(self, block: CellBlock, held_bytes: int = 0) -> Position:
         return Position((), np.array(self._add(block), dtype=object), held_bytes)
 
     def _positions(self) -> list[Position]:
-        out = []
+        positions: list[Position] = []
         for plan in self.plans(self.scale):
-            out += [self._fixed(plan.block)] if isinstance(plan, Fixed) else self._cell_positions(plan)
-        return out
+            positions += [self._fixed(plan.block)] if isinstance(plan, Fixed) else self._cell_positions(plan)
+        return positions
 
     def _cell_positions(self, plan: CellPlan) -> list[Position]:
-        """The blocks of a cell, each with what the cell keeps while it runs: an upper bound.
+        """The blocks of a cell, each with an upper bound of the bytes that the cell holds while it runs.
 
-        That is the raw last input, which the next cell reads, the inputs, the nodes so far, and a partial
-        sum; an input that no later edge reads is counted all the same.
+        A cell holds its raw last input, which the next cell reads, its inputs, the nodes so far, and a
+        partial sum. An input that no later edge reads is counted too.
         """
         raw = [4 * b.c_in * b.size**2 for b in plan.before]
         node = 4 * plan.c * plan.size_out**2
-        made = 4 * plan.c * plan.size**2
-        out = [self._fixed(b, sum(raw[i + 1 :]) + i * made) for i, b in enumerate(plan.before)]
+        state = 4 * plan.c * plan.size**2
+        positions = [self._fixed(b, sum(raw[i + 1 :]) + i * state) for i, b in enumerate(plan.before)]
         for source, target in plan.wiring.edges:
             keys = np.empty(len(self.ops), dtype=object)
             for k, op in enumerate(self.ops):
                 block = plan.edge_block(source, op)
                 keys[k] = None if block is None else self._add(block)
-            held = sum(raw[-1:]) + len(plan.reads) * made + node * (target - plan.wiring.n_inputs + 1)
-            read = node if source >= plan.wiring.n_inputs else made
-            out.append(Position((self.choice(plan.kind, source, target),), keys, held - read))
-        return out
+            held = sum(raw[-1:]) + len(plan.reads) * state + node * (target - plan.wiring.n_inputs + 1)
+            read = node if source >= plan.wiring.n_inputs else state
+            positions.append(Position((self.choice(plan.kind, source, target),), keys, held - read))
+        return positions
 
     def operations_of(self, arch: Arch) -> dict[str, dict[tuple[int, int], CellOp]]:
         """Per kind of cell the operation on each edge."""
@@ -116,37 +123,30 @@ class CellSpace(NetworkSpace):
     def build(self, arch: Arch, scale: Scale | None = None) -> CellNetwork:
         """The network of `arch`, as deployed or at another scale."""
         scale = self.scale if scale is None else scale
-        make: Any = partial(
-            CellBlock.module, affine=scale.affine, pool_norm=self.pool_norm and not scale.affine
-        )
+        pool_norm = self.pool_norm and not scale.affine
+        make = partial(cell_module, affine=scale.affine, pool_norm=pool_norm)
         return CellNetwork(self.plans(scale), make, self.operations_of(arch))
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Fixed blocks by their plan; in a cell those before its inputs, then those of its edges."""
-        ops, out = self.operations_of(arch), list[str]()
+        ops, prefixes = self.operations_of(arch), list[str]()
         for i, plan in enumerate(self.plans(self.scale)):
-            own = [""]
+            names = [""]
             if isinstance(plan, CellPlan):
-                own = [f"before.{k}/" for k in range(len(plan.before))]
+                names = [f"before.{k}/" for k in range(len(plan.before))]
                 edges = (e for e in plan.wiring.edges if plan.edge_block(e[0], ops[plan.kind][e]) is not None)
-                own += [f"{source}_{target}/" for source, target in edges]
-            out += [f"/pieces.{i}/{name}" for name in own]
-        return tuple(out)
-
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
-        """Fresh shared weights for all architectures, its edges wrapped."""
-        from hwnas.supernets.cell import CellSupernet
-
-        return CellSupernet(self, self.search_scale if scale is None else scale, wrappers)
+                names += [f"{source}_{target}/" for source, target in edges]
+            prefixes += [f"/pieces.{i}/{name}" for name in names]
+        return tuple(prefixes)
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
-        return [describe_block(self._specs[key], i) for i, key in enumerate(self.parts(arch))]
+        return [describe_block(self._blocks[key], i) for i, key in enumerate(self.block_keys(arch))]
 
 
 def describe_block(block: CellBlock, i: int) -> dict[str, Any]:
     """A block as a row for drawings; i: its place in the network."""
-    after = [block.n_classes, 1, 1] if block.n_classes else [block.c_out, block.size_out, block.size_out]
+    shape_out = [block.n_classes, 1, 1] if block.n_classes else [block.c_out, block.size_out, block.size_out]
     return {
         "name": block.key if block.kind in ("stem", "head") else f"block {i}",
         "kind": block.kind,
@@ -155,7 +155,7 @@ def describe_block(block: CellBlock, i: int) -> dict[str, Any]:
         "se": False,
         "act": "relu",
         "in": [block.c_in, block.size, block.size],
-        "out": after,
+        "out": shape_out,
         "stride": block.stride,
         "residual": block.kind == "residual",
         "macs": block.macs,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.core.choice import Arch
-from hwnas.core.space import Scale
+from hwnas.core.network_space import Scale
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.cells import IMAGE, CellNetwork, CellPlan, Fixed, Plan, Wiring
 
@@ -40,7 +40,16 @@ class DartsSpace(CellSpace):
     def __init__(
         self, operations: Sequence[str], nodes: int, scale: Scale, search: Scale, file: str | None = None
     ) -> None:
-        super().__init__("darts", file, (NORMAL, REDUCE), cell_wiring(nodes), operations, 2, scale, search)
+        super().__init__(
+            name="darts",
+            file=file,
+            kinds=(NORMAL, REDUCE),
+            wiring=cell_wiring(nodes),
+            operations=operations,
+            keep=2,
+            scale=scale,
+            search=search,
+        )
 
     def plans(self, scale: Scale) -> list[Plan]:
         """Stem, cells (reduction at a third and two thirds), head."""
@@ -51,14 +60,22 @@ class DartsSpace(CellSpace):
             reduction = layer in (scale.cells // 3, 2 * scale.cells // 3)
             c *= 2 if reduction else 1
             older, newer = (plans[r] for r in reads)
-            first = (
-                ("reduce", older.c_out, c, older.size_out, 2)
-                if reduced
-                else ("nor", older.c_out, c, older.size_out)
+            kind, stride = ("reduce", 2) if reduced else ("nor", 1)
+            before = (
+                CellBlock(kind, older.c_out, c, older.size_out, stride=stride),
+                CellBlock("nor", newer.c_out, c, newer.size_out),
             )
-            before = (CellBlock(*first), CellBlock("nor", newer.c_out, c, newer.size_out))
-            kind, stride = (REDUCE, 2) if reduction else (NORMAL, 1)
-            plans.append(CellPlan(kind, self.wiring, c, newer.size_out, stride, before, reads))
+            plans.append(
+                CellPlan(
+                    kind=REDUCE if reduction else NORMAL,
+                    wiring=self.wiring,
+                    c=c,
+                    size=newer.size_out,
+                    stride=2 if reduction else 1,
+                    before=before,
+                    reads=reads,
+                )
+            )
             reads, reduced = (reads[1], len(plans) - 1), reduction
         width, size = plans[-1].c_out, plans[-1].size_out
         head = CellBlock("head", width, width, size, n_classes=scale.n_classes)
@@ -68,13 +85,13 @@ class DartsSpace(CellSpace):
         c, size = scale.channels, scale.image_size
         if not is_large(size):
             return [Fixed(CellBlock("stem", scale.in_channels, _STEM_CHANNELS * c, size), (IMAGE,))]
-        blocks = [CellBlock("stem", scale.in_channels, c // 2, size, 2)]
+        blocks = [CellBlock("stem", scale.in_channels, c // 2, size, stride=2)]
         for c_in in (c // 2, c):
-            blocks.append(CellBlock("stem-relu", c_in, c, blocks[-1].size_out, 2, 3))
+            blocks.append(CellBlock("stem-relu", c_in, c, blocks[-1].size_out, stride=2, kernel=3))
         return [Fixed(b, (i - 1,)) for i, b in enumerate(blocks)]
 
     def build(self, arch: Arch, scale: Scale | None = None, *, auxiliary: bool = False) -> CellNetwork:
-        """The network of `arch`; auxiliary: with a second classifier after the second reduction cell."""
+        """The network of `arch`. auxiliary: whether a second classifier follows the second reduction cell."""
         net = super().build(arch, scale)
         scale = self.scale if scale is None else scale
         if auxiliary:

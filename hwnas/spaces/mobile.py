@@ -14,29 +14,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.space import NetworkSpace, Position, Scale
-from hwnas.networks import layers
-from hwnas.networks.blocks import BlockSpec, Operation
+from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.networks.mobile_blocks import MobileBlock, Operation
+from hwnas.networks.mobile_layers import MobileNetwork, mobile_module
 from targets.errors import UsageError
 
 from .definition import different_names, known, need, positive
-
-if TYPE_CHECKING:
-    from hwnas.networks.wrappers import Wrapper
-    from hwnas.supernets.mobile import Supernet
 
 SKIP = "skip"
 _PLAIN = Operation("none")
 
 
 @dataclass(frozen=True, slots=True)
-class StageSpec:
-    """One stage of the file, at 224 px and width 1. operations: its own, None for those of the file."""
+class StageDefinition:
+    """One stage of the file, at 224 px and width 1.
+
+    widths: numbers of channels to choose from.
+    depth: the most layers.
+    stride: of the first layer.
+    operations: None takes those of the file.
+    """
 
     widths: tuple[int, ...]
     depth: int
@@ -45,14 +47,19 @@ class StageSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class MobileFile:
-    """The checked content of a stage file."""
+class MobileDefinition:
+    """The checked content of a stage file.
+
+    operations: names of the options of every layer whose stage gives none of its own.
+    stem_channels, stem_stride, head_channels: of the first and last block.
+    stages: in order.
+    """
 
     operations: tuple[str, ...]
     stem_channels: int
     stem_stride: int
     head_channels: int
-    stages: tuple[StageSpec, ...]
+    stages: tuple[StageDefinition, ...]
 
 
 def n_down(image_size: int) -> int:
@@ -71,8 +78,15 @@ def scaled_channels(channels: int, width_mult: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A stage at the scale of the space. `layers[i]` is the choice index of layer i."""
+class MobileStage:
+    """A stage at the scale of the space.
+
+    width_choice: index of the choice of its width.
+    widths: numbers of channels, the options of that choice.
+    size_in: side of its input in pixels.
+    stride: of its first layer.
+    layers: per layer the index of the choice of its operation.
+    """
 
     width_choice: int
     widths: tuple[int, ...]
@@ -85,9 +99,9 @@ class MobileSpace(NetworkSpace):
     """See the module's docstring; `load_space('mobile', …)` makes one."""
 
     def __init__(
-        self, definition: MobileFile, scale: Scale, file: str | None = None, name: str = "mobile"
+        self, definition: MobileDefinition, scale: Scale, file: str | None = None, name: str = "mobile"
     ) -> None:
-        """File: the path of a user's stage file, kept so that `spec` can name it."""
+        """file: the path of a user's stage file, which `spec` names; None for a space of the package."""
         self.scale, self.definition, self._file = scale, definition, file
         self.stages, choices = _scale_stages(definition, scale)
         super().__init__(name, choices)
@@ -96,7 +110,7 @@ class MobileSpace(NetworkSpace):
         self.operations = {
             name: Operation.parse(name) for c in choices for name in c.options if "." in c.name
         }
-        self._specs: dict[str, BlockSpec] = {}
+        self._blocks: dict[str, MobileBlock] = {}
         self.positions = tuple(self._positions())
 
     @property
@@ -106,50 +120,63 @@ class MobileSpace(NetworkSpace):
 
     def canonical(self, arch: Arch) -> Arch:
         """Skipped layers move to the end of their stage: the layers of a stage have equal shapes."""
-        out = list(arch)
+        canonical = list(arch)
         for stage in self.stages:
             ops = [arch[i] for i in stage.layers[1:]]
             skip = len(self.choices[stage.layers[-1]].options) - 1
             kept = [op for op in ops if op != skip]
-            out[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
-        return tuple(out)
+            canonical[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
+        return tuple(canonical)
 
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
-        """Kernel and expand among operations alike but for these; depth of skips; width of stages."""
+        """Width of stages, depth of skips, kernel and expansion among operations that are alike otherwise."""
         stage = next(s for s in self.stages if s.width_choice <= choice <= s.layers[-1])
         if choice == stage.width_choice:
             return {"width": len(stage.widths) - 1 - option}
         name = self.choices[choice].options[option]
         if name == SKIP:
             return {"depth": stage.layers[-1] + 1 - choice}
-        own = self.operations[name]
-        named = [self.operations[n] for n in self.choices[choice].options if n != SKIP]
-        alike = [o for o in named if (o.kind, o.se, o.act) == (own.kind, own.se, own.act)]
+        op = self.operations[name]
+        others = [self.operations[n] for n in self.choices[choice].options if n != SKIP]
+        alike = [o for o in others if (o.kind, o.se, o.act) == (op.kind, op.se, op.act)]
         return {
             "depth": 0,
-            "kernel": len({o.kernel for o in alike if o.kernel > own.kernel}),
-            "expand": len({o.expand for o in alike if o.expand > own.expand}),
+            "kernel": len({o.kernel for o in alike if o.kernel > op.kernel}),
+            "expand": len({o.expand for o in alike if o.expand > op.expand}),
         }
 
-    def blocks(self) -> Mapping[str, BlockSpec]:
+    def blocks(self) -> Mapping[str, MobileBlock]:
         """Every distinct block by key."""
-        return self._specs
+        return self._blocks
 
-    def _add(self, spec: BlockSpec) -> str:
-        self._specs[spec.key] = spec
-        return spec.key
+    def _add(self, block: MobileBlock) -> str:
+        self._blocks[block.key] = block
+        return block.key
 
-    def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> BlockSpec:
+    def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> MobileBlock:
         """The block that the operation named `op` stands for at these shapes."""
         operation = self.operations[op]
-        return BlockSpec(operation.kind, operation, c_in, c_out, size, stride, residual)
+        return MobileBlock(
+            kind=operation.kind,
+            op=operation,
+            c_in=c_in,
+            c_out=c_out,
+            size=size,
+            stride=stride,
+            residual=residual,
+        )
 
     def _positions(self) -> list[Position]:
         s = self.scale
-        stem = BlockSpec(
-            "stem", _PLAIN, s.in_channels, self.stem_channels, s.image_size, self.definition.stem_stride
+        stem = MobileBlock(
+            kind="stem",
+            op=_PLAIN,
+            c_in=s.in_channels,
+            c_out=self.stem_channels,
+            size=s.image_size,
+            stride=self.definition.stem_stride,
         )
-        out = [Position((), np.array(self._add(stem), dtype=object))]
+        positions = [Position((), np.array(self._add(stem), dtype=object))]
         before: tuple[int, ...] = (self.stem_channels,)
         previous: int | None = None
         for stage in self.stages:
@@ -161,9 +188,9 @@ class MobileSpace(NetworkSpace):
                     self.block(ops[k], before[i], stage.widths[j], stage.size_in, stage.stride, False)
                 )
             if previous is None:
-                out.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
+                positions.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
             else:
-                out.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
+                positions.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
             for layer in stage.layers[1:]:
                 ops = self.choices[layer].options
                 rest = np.empty((len(stage.widths), len(ops)), dtype=object)
@@ -171,35 +198,35 @@ class MobileSpace(NetworkSpace):
                     width = stage.widths[j]
                     if ops[k] != SKIP:
                         rest[j, k] = self._add(self.block(ops[k], width, width, size_out, 1, True))
-                out.append(Position((stage.width_choice, layer), rest))
+                positions.append(Position((stage.width_choice, layer), rest))
             before, previous, size = stage.widths, stage.width_choice, size_out
         head = np.empty(len(before), dtype=object)
         for i, width in enumerate(before):
-            spec = BlockSpec("head", _PLAIN, width, self.head_channels, size, 1, n_classes=s.n_classes)
-            head[i] = self._add(spec)
-        out.append(Position((self.stages[-1].width_choice,), head))
-        return out
+            block = MobileBlock(
+                kind="head",
+                op=_PLAIN,
+                c_in=width,
+                c_out=self.head_channels,
+                size=size,
+                stride=1,
+                n_classes=s.n_classes,
+            )
+            head[i] = self._add(block)
+        positions.append(Position((self.stages[-1].width_choice,), head))
+        return positions
 
-    def build(self, arch: Arch, scale: Scale | None = None) -> layers.Network:
+    def build(self, arch: Arch, scale: Scale | None = None) -> MobileNetwork:
         """The deployed network of `arch`, which is also the one that is searched."""
-        self._refuse(scale)
-        modules = [self._specs[key].module() for key in self.parts(arch)]
-        return layers.Network(modules[0], modules[1:-1], modules[-1])
+        self.check_scale(scale)
+        modules = [mobile_module(self._blocks[key]) for key in self.block_keys(arch)]
+        return MobileNetwork(modules[0], modules[1:-1], modules[-1])
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Stem, blocks in a row, head."""
-        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.parts(arch)) - 2)), "/head/")
+        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.block_keys(arch)) - 2)), "/head/")
 
-    def supernet(self, scale: Scale | None = None, *wrappers: Wrapper) -> Supernet:
-        """Fresh shared weights for all architectures; its layers are no edges, so nothing wraps them."""
-        from hwnas.supernets.mobile import MobileSupernet
-
-        self._refuse(scale)
-        if wrappers:
-            raise UsageError(f"space {self.name} has no edges that {type(wrappers[0]).__name__} could wrap")
-        return MobileSupernet(self)
-
-    def _refuse(self, scale: Scale | None) -> None:
+    def check_scale(self, scale: Scale | None) -> None:
+        """UsageError for a `scale` other than that of the space."""
         if scale not in (None, self.scale):
             raise UsageError(
                 f"space {self.name} is searched at the scale it is deployed at; leave out cells and channels"
@@ -208,35 +235,35 @@ class MobileSpace(NetworkSpace):
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
         """One dictionary per block, stem first, head last."""
         rows = []
-        for i, key in enumerate(self.parts(arch)):
-            s = self._specs[key]
-            after = [s.n_classes, 1, 1] if s.kind == "head" else [s.c_out, s.size_out, s.size_out]
+        for i, key in enumerate(self.block_keys(arch)):
+            b = self._blocks[key]
+            shape_out = [b.n_classes, 1, 1] if b.kind == "head" else [b.c_out, b.size_out, b.size_out]
             rows.append(
                 {
-                    "name": key if s.kind in ("stem", "head") else f"block {i}",
-                    "kind": s.kind,
-                    "kernel": s.op.kernel or (3 if s.kind == "stem" else 1),
-                    "expand": s.op.expand,
-                    "se": s.op.se,
-                    "act": "hs" if s.kind in ("stem", "head") else s.op.act,
-                    "in": [s.c_in, s.size, s.size],
-                    "out": after,
-                    "stride": s.stride,
-                    "residual": s.residual,
-                    "macs": s.macs,
-                    "params": s.params,
+                    "name": key if b.kind in ("stem", "head") else f"block {i}",
+                    "kind": b.kind,
+                    "kernel": b.op.kernel or (3 if b.kind == "stem" else 1),
+                    "expand": b.op.expand,
+                    "se": b.op.se,
+                    "act": "hs" if b.kind in ("stem", "head") else b.op.act,
+                    "in": [b.c_in, b.size, b.size],
+                    "out": shape_out,
+                    "stride": b.stride,
+                    "residual": b.residual,
+                    "macs": b.macs,
+                    "params": b.params,
                 }
             )
         return rows
 
 
-def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ...], list[Choice]]:
+def _scale_stages(definition: MobileDefinition, scale: Scale) -> tuple[tuple[MobileStage, ...], list[Choice]]:
     downs = n_down(scale.image_size)
     depth_share, size, left = downs / 5, scale.image_size, downs
     if definition.stem_stride == 2:
         size, left = -(-size // 2), left - 1
     choices: list[Choice] = []
-    stages: list[Stage] = []
+    stages: list[MobileStage] = []
     for number, stage in enumerate(definition.stages, 1):
         stride = 2 if stage.stride == 2 and left > 0 else 1
         left -= stride - 1
@@ -249,13 +276,17 @@ def _scale_stages(definition: MobileFile, scale: Scale) -> tuple[tuple[Stage, ..
             options = operations if i == 0 else (*operations, SKIP)
             choices.append(Choice(f"stage{number}.{i}", options))
         layer_choices = tuple(range(width_choice + 1, len(choices)))
-        stages.append(Stage(width_choice, widths, size, stride, layer_choices))
+        stages.append(
+            MobileStage(
+                width_choice=width_choice, widths=widths, size_in=size, stride=stride, layers=layer_choices
+            )
+        )
         size = -(-size // stride)
     return tuple(stages), choices
 
 
-def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
-    """The stage file as values; UsageError names the place of what is wrong."""
+def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
+    """The content of a stage file, checked; UsageError names the place of a fault."""
     known(raw, {"space", "operations", "stem", "head", "stages"}, where)
     operations = _operations(raw, where)
     stem, head = need(raw, "stem", dict, where), need(raw, "head", dict, where)
@@ -269,21 +300,21 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileFile:
         if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
             raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
         stages.append(
-            StageSpec(
-                tuple(widths),
-                positive(stage, "depth", where, place, range(1, 33)),
-                positive(stage, "stride", where, place, range(1, 3)),
-                _operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
+            StageDefinition(
+                widths=tuple(widths),
+                depth=positive(stage, "depth", where, place, range(1, 33)),
+                stride=positive(stage, "stride", where, place, range(1, 3)),
+                operations=_operations(stage, f"{where}: stages[{i}]") if "operations" in stage else None,
             )
         )
     if not stages:
         raise UsageError(f"{where}: give at least one [[stages]] table")
-    return MobileFile(
-        operations,
-        positive(stem, "channels", where, "stem."),
-        positive(stem, "stride", where, "stem.", range(1, 3)),
-        positive(head, "channels", where, "head."),
-        tuple(stages),
+    return MobileDefinition(
+        operations=operations,
+        stem_channels=positive(stem, "channels", where, "stem."),
+        stem_stride=positive(stem, "stride", where, "stem.", range(1, 3)),
+        head_channels=positive(head, "channels", where, "head."),
+        stages=tuple(stages),
     )
 
 
@@ -292,6 +323,6 @@ def _operations(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
     for name in operations:
         if name == SKIP or Operation.parse(str(name)).kind == "skip":
             raise UsageError(
-                f"{where}: operations: 'skip' is added by itself where shapes allow it; leave it out"
+                f"{where}: operations: 'skip' is added automatically where shapes allow it; leave it out"
             )
     return operations

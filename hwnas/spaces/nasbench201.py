@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwnas.core.choice import NONE, Arch
-from hwnas.core.space import Scale
+from hwnas.core.network_space import Scale
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.cells import IMAGE, CellPlan, Fixed, Plan, Wiring
 
@@ -30,8 +30,16 @@ class NasBench201Space(CellSpace):
     def __init__(
         self, operations: Sequence[str], nodes: int, scale: Scale, search: Scale, file: str | None = None
     ) -> None:
-        wiring = cell_wiring(nodes)
-        super().__init__("nasbench201", file, (CELL,), wiring, operations, 0, scale, search)
+        super().__init__(
+            name="nasbench201",
+            file=file,
+            kinds=(CELL,),
+            wiring=cell_wiring(nodes),
+            operations=operations,
+            keep=0,
+            scale=scale,
+            search=search,
+        )
 
     def plans(self, scale: Scale) -> list[Plan]:
         """Stem, cells and residual blocks, head with norm and ReLU."""
@@ -39,15 +47,27 @@ class NasBench201Space(CellSpace):
         plans: list[Plan] = [Fixed(CellBlock("stem", scale.in_channels, c, size), (IMAGE,))]
         for stage in range(_STAGES):
             if stage:
-                plans.append(Fixed(CellBlock("residual", c, 2 * c, size, 2, 3), (len(plans) - 1,)))
+                plans.append(
+                    Fixed(CellBlock("residual", c, 2 * c, size, stride=2, kernel=3), (len(plans) - 1,))
+                )
                 c, size = 2 * c, plans[-1].size_out
             for _ in range(scale.cells):
-                plans.append(CellPlan(CELL, self.wiring, c, size, 1, (), (len(plans) - 1,)))
+                plans.append(
+                    CellPlan(
+                        kind=CELL,
+                        wiring=self.wiring,
+                        c=c,
+                        size=size,
+                        stride=1,
+                        before=(),
+                        reads=(len(plans) - 1,),
+                    )
+                )
         head = CellBlock("head-norm", c, c, size, n_classes=scale.n_classes)
         return [*plans, Fixed(head, (len(plans) - 1,))]
 
     def reads_image(self, arch: Arch) -> bool:
-        """Not where a cell has no path from its input to its output: 341 of its 15,625 networks."""
+        """False where no path joins the input of a cell to its output: 341 of the 15,625 networks."""
         return any(k != self.operations.index(NONE) for k in self.canonical(arch))
 
     def canonical(self, arch: Arch) -> Arch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,26 +18,29 @@ from torch.nn import functional as F
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.networks.cell_blocks import CellBlock
-from hwnas.networks.cells import Cell, CellPlan, Pieces, bring
+from hwnas.core.network_space import Scale
+from hwnas.networks.cell_layers import cell_module
+from hwnas.networks.cells import CellPlan, DeployedCell, PlannedNetwork, bring
 from hwnas.networks.wrappers import Partial, Wrapper, Wrapping
+from hwnas.spaces.cells import CellSpace
 
 from .cell_edges import EdgeMix, Edges
-from .mobile import Supernet, use_batch_statistics
-from .stacks import Reduce
-
-if TYPE_CHECKING:
-    from hwnas.core.space import Scale
-    from hwnas.spaces.cells import CellSpace
-
+from .stacks import StackedReduce
+from .supernet import Supernet, copy_parameters, make, use_batch_statistics
 
 _COMPILATIONS = 8
-"""Of one cell: with and without gradients of weights, mix and inputs."""
+"""How often one cell is compiled: with and without gradients of weights, mix and inputs."""
 
 
 @dataclass(frozen=True, slots=True)
-class EdgePart:
-    """Rows of a parameter that belong to one option of a choice in one cell (`plan`)."""
+class EdgeRows:
+    """Rows of a parameter that belong to one option of a choice in one cell.
+
+    plan: index of the cell among the plans of the network.
+    choice, option: indices into the choices of the space, and into the options of that choice.
+    parameter: its name in the supernet.
+    rows: which of its rows.
+    """
 
     plan: int
     choice: int
@@ -54,7 +57,7 @@ class MixedCell(nn.Module):
         self.plan, self.wrapping = plan, wrapping
         Partial(wrapping.partial).check(plan.c)
         self.c = plan.c // wrapping.partial
-        self.before = nn.ModuleList(b.module(affine=affine) for b in plan.before)
+        self.before = nn.ModuleList(cell_module(b, affine=affine) for b in plan.before)
         self.edges = nn.ModuleList()
         self.targets: list[tuple[int, ...]] = []
         self.choices: list[list[int]] = []
@@ -77,8 +80,8 @@ class MixedCell(nn.Module):
                 states.append(self._node(terms[state], by_pass[state], states))
             x = states[state]
             mixed = x[:, : self.c] if self.wrapping.partial > 1 else x
-            for i, (t, found) in enumerate(zip(self.targets[state], edges(mixed, mix), strict=True)):
-                terms[t] += found
+            for i, (t, outputs) in enumerate(zip(self.targets[state], edges(mixed, mix), strict=True)):
+                terms[t] += outputs
                 if self.wrapping.partial > 1:
                     passed = self._passed(x, state)
                     by_pass[t].append(passed if mix.edges is None else passed * mix.edges[i])
@@ -105,13 +108,13 @@ class MixedCell(nn.Module):
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
-    """X: (b, c, h, w). Channels of the groups in turn (Zhang et al. 2018, ShuffleNet, section 3.1)."""
+    """x: (b, c, h, w). Channels of the groups in turn (Zhang et al. 2018, ShuffleNet, section 3.1)."""
     b, c, h, w = x.shape
     y = x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
     return y.contiguous(memory_format=torch.channels_last)
 
 
-class CellSupernet(Pieces, Supernet):
+class CellSupernet(PlannedNetwork, Supernet):
     """Shared weights of a `CellSpace` at a scale; see the module's docstring."""
 
     def __init__(self, space: CellSpace, scale: Scale, wrappers: tuple[Wrapper, ...] = ()) -> None:
@@ -119,7 +122,7 @@ class CellSupernet(Pieces, Supernet):
         wrapping = Wrapping().having(wrappers)
         super().__init__(
             space.plans(scale),
-            CellBlock.module,
+            cell_module,
             lambda plan: MixedCell(plan, space, scale.affine, wrapping),
         )
         self.space, self.scale, self.wrapping = space, scale, wrapping
@@ -130,8 +133,8 @@ class CellSupernet(Pieces, Supernet):
     def rewrap(self, *wrappers: Wrapper) -> None:
         """Change values of the wrappers, such as a dropout that falls; the weights stay as they are."""
         wrapping = self.wrapping.having(wrappers)
-        have = (self.wrapping.partial, self.wrapping.aux_skip is None)
-        if (wrapping.partial, wrapping.aux_skip is None) != have:
+        current = (self.wrapping.partial, self.wrapping.aux_skip is None)
+        if (wrapping.partial, wrapping.aux_skip is None) != current:
             raise ValueError("partial channels and an auxiliary skip need a supernet of their own")
         self.wrapping = wrapping
         for module in self.modules():
@@ -145,7 +148,7 @@ class CellSupernet(Pieces, Supernet):
                 module.batched = batched
 
     def compile_cells(self) -> None:
-        """Run every cell through torch.compile wherever the edges mix; draws of paths run as they are."""
+        """Run every cell through torch.compile wherever its edges mix; sampled paths run uncompiled."""
         cells = [piece for piece in self.pieces if isinstance(piece, MixedCell)]
         # All cells share one piece of code; each shape of it, and each set of gradients, is a compilation.
         limits = torch.compiler.config
@@ -154,7 +157,7 @@ class CellSupernet(Pieces, Supernet):
             cell.compile(dynamic=False, fullgraph=True)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
+        """x: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
         x = x.contiguous(memory_format=torch.channels_last)
         ready: dict[str, list[EdgeMix]] = {}
         mixed = all(len(active) > 1 for active in mix.active) and not any(mix.probe)
@@ -163,13 +166,13 @@ class CellSupernet(Pieces, Supernet):
             cell = cast(MixedCell, cell)
             if cell.plan.kind not in ready:
                 ready[cell.plan.kind] = edge_mixes(cell, mix, x.dtype)
-            # Around what `compile_cells` made: what runs there differs from step to step.
+            # `forward` goes round what `compile_cells` compiled: sampled paths differ from step to step.
             run = cell if mixed else cell.forward
             return cast(Tensor, run(inputs, ready[cell.plan.kind]))
 
         return self.run(x, run_cell)
 
-    def edge_parts(self) -> Iterator[EdgePart]:
+    def edge_rows(self) -> Iterator[EdgeRows]:
         """Where the weights of every operation of every edge lie in the stacked parameters."""
         for prefix, edges in self.named_modules():
             if not isinstance(edges, Edges):
@@ -181,20 +184,25 @@ class CellSupernet(Pieces, Supernet):
                 for tensor, p in op.named_parameters() if op is not None else ():
                     rows = len(p) // edges.n
                     for i, choice in enumerate(cell.choices[int(state)]):
-                        part = slice(i * rows, (i + 1) * rows)
-                        yield EdgePart(int(plan), choice, option, f"{prefix}.{name}.{tensor}", part)
+                        yield EdgeRows(
+                            plan=int(plan),
+                            choice=choice,
+                            option=option,
+                            parameter=f"{prefix}.{name}.{tensor}",
+                            rows=slice(i * rows, (i + 1) * rows),
+                        )
 
     @torch.no_grad()
     def extract(self, arch: Arch) -> nn.Module:
         """The network of `arch` at the scale of the supernet with a copy of the shared weights."""
         with torch.random.fork_rng(devices=[]):
             net = self.space.build(arch, self.scale)
-        for mine, shared in zip(net.pieces, self.pieces, strict=True):
-            if isinstance(mine, Cell) and isinstance(shared, MixedCell):
-                _copy_state(mine.before, shared.before)
-                _copy_edges(mine, shared, self.space, arch)
+        for own, shared in zip(net.pieces, self.pieces, strict=True):
+            if isinstance(own, DeployedCell) and isinstance(shared, MixedCell):
+                copy_parameters(own.before, shared.before)
+                _copy_edges(own, shared, self.space, arch)
             else:
-                _copy_state(mine, shared)
+                copy_parameters(own, shared)
         return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
@@ -212,21 +220,16 @@ def edge_mixes(cell: MixedCell, mix: Mix, dtype: torch.dtype) -> list[EdgeMix]:
     scaled = mix.scaled_probs
     return [
         EdgeMix(
-            torch.stack([scaled[c] for c in choices]).to(dtype),
-            tuple(mix.active[c] for c in choices),
-            tuple(mix.probe[c] for c in choices),
-            None if mix.edge_weights is None else mix.edge_weights[choices].to(dtype),
+            probs=torch.stack([scaled[c] for c in choices]).to(dtype),
+            active=tuple(mix.active[c] for c in choices),
+            probe=tuple(mix.probe[c] for c in choices),
+            edges=None if mix.edge_weights is None else mix.edge_weights[choices].to(dtype),
         )
         for choices in cell.choices
     ]
 
 
-def _copy_state(to: nn.Module, shared: nn.Module) -> None:
-    for mine, theirs in zip(to.parameters(), shared.parameters(), strict=True):
-        mine.copy_(theirs)
-
-
-def _copy_edges(to: Cell, shared: MixedCell, space: CellSpace, arch: Arch) -> None:
+def _copy_edges(to: DeployedCell, shared: MixedCell, space: CellSpace, arch: Arch) -> None:
     """The slices of the stacked weights, in the order in which the deployed layers hold theirs."""
     for state, edges in enumerate(shared.edges):
         for i, target in enumerate(shared.targets[state]):
@@ -235,8 +238,8 @@ def _copy_edges(to: Cell, shared: MixedCell, space: CellSpace, arch: Arch) -> No
                 continue
             stack = edges.get_submodule(edges.names[arch[shared.choices[state][i]]])
             tensors = _tensors(stack, i, edges.n)
-            for mine, theirs in zip(to.edges[key].parameters(), tensors, strict=True):
-                mine.copy_(theirs)
+            for parameter, tensor in zip(to.edges[key].parameters(), tensors, strict=True):
+                parameter.copy_(tensor)
 
 
 def _tensors(stack: nn.Module, target: int, n: int) -> list[Tensor]:
@@ -246,16 +249,18 @@ def _tensors(stack: nn.Module, target: int, n: int) -> list[Tensor]:
         size = len(tensor) // n
         return tensor[target * size : (target + 1) * size]
 
-    own = dict(stack.named_parameters())
-    if isinstance(stack, Reduce) and "norm.scale" in own:
+    stacked = dict(stack.named_parameters())
+    if isinstance(stack, StackedReduce) and "norm.scale" in stacked:
         half = stack.c // 2
-        scale, shift = part(own["norm.scale"]), part(own["norm.shift"])
-        return [part(own["even"]), scale[:half], shift[:half], part(own["odd"]), scale[half:], shift[half:]]
+        scale, shift = part(stacked["norm.scale"]), part(stacked["norm.shift"])
+        even, odd = part(stacked["even"]), part(stacked["odd"])
+        return [even, scale[:half], shift[:half], odd, scale[half:], shift[half:]]
     order = ["depthwise", "project", "inner_norm", "depthwise2", "project2", "conv", "even", "odd", "norm"]
-    found = [
-        part(own[f"{name}{tail}"])
-        for name in order
-        for tail in ("", ".scale", ".shift")
-        if f"{name}{tail}" in own
-    ]
-    return found
+    names = [f"{name}{ending}" for name in order for ending in ("", ".scale", ".shift")]
+    return [part(stacked[name]) for name in names if name in stacked]
+
+
+@make.register
+def make_cells(space: CellSpace, scale: Scale | None = None, *wrappers: Wrapper) -> CellSupernet:
+    """The supernet of `space`, its edges wrapped."""
+    return CellSupernet(space, space.search_scale if scale is None else scale, wrappers)

@@ -14,7 +14,7 @@ from hwnas.networks.cells import drop_paths
 from hwnas.networks.depthwise import from_phases
 from hwnas.networks.wrappers import Wrapping
 
-from .stacks import Reduce, Shared, Source, Stack, Targets, make_op
+from .stacks import EdgeInput, Stack, StackedReduce, Targets, Weightless, make_op
 
 _AUX = "aux_skip"
 
@@ -23,11 +23,13 @@ _AUX = "aux_skip"
 class EdgeMix:
     """The mix of the edges that leave a state.
 
-    weights: (targets, options), already times the weight of the edge. active, probe: per target the options.
-    edges: (targets,) or None, the weights of the edges alone.
+    probs: option probabilities (targets, options), already times the weight of the edge.
+    active: per target the options that run.
+    probe: per target the options whose output is computed without gradient.
+    edges: weights of the edges alone, (targets,); None means 1 everywhere.
     """
 
-    weights: Tensor
+    probs: Tensor
     active: tuple[tuple[int, ...], ...]
     probe: tuple[tuple[int, ...], ...]
     edges: Tensor | None
@@ -36,8 +38,8 @@ class EdgeMix:
 class Edges(nn.Module):
     """All edges that leave one state of a cell, stacked by operation.
 
-    batched: whether the edges of an operation run in one call. wrapping: of the supernet; its values may
-    change, but for the split of the channels.
+    batched: whether the edges of an operation run in one call.
+    wrapping: that of the supernet. Its values may change, except for the split of the channels.
     """
 
     def __init__(
@@ -50,7 +52,16 @@ class Edges(nn.Module):
         pool_norm: bool,
         wrapping: Wrapping,
     ) -> None:
-        """Names: the options of every edge. n: how many edges. c: channels that are mixed."""
+        """Fresh weights from torch's global generator.
+
+        names: the options of every edge.
+        n: how many edges.
+        c: how many channels are mixed.
+        stride: of the edges.
+        affine: whether norms learn scale and shift.
+        pool_norm: whether a norm follows a pooling.
+        wrapping: what the edges are wrapped in.
+        """
         super().__init__()
         self.names, self.n, self.c, self.stride = tuple(names), n, c, stride
         self.wrapping, self.batched = wrapping, True
@@ -58,15 +69,16 @@ class Edges(nn.Module):
             if (op := CellOp.parse(name)).kind != "none":
                 self.add_module(name, make_op(op, n, c, stride, affine, pool_norm))
         if wrapping.aux_skip is not None:
-            self.add_module(_AUX, Reduce(n, c, affine) if stride == 2 else Shared("skip", c, norm=False))
+            skip = StackedReduce(n, c, affine) if stride == 2 else Weightless("skip", c, norm=False)
+            self.add_module(_AUX, skip)
 
     def forward(self, x: Tensor, mix: EdgeMix) -> list[list[Tensor]]:
-        """X: (b, c, h, w). Returns per target the terms (b, c, h / stride, w / stride) to be summed."""
-        source = Source(x, self.stride)
+        """x: (b, c, h, w). Returns per target the terms (b, c, h / stride, w / stride) to be summed."""
+        source = EdgeInput(x, self.stride)
         terms: list[list[Tensor]] = [[] for _ in range(self.n)]
         apart: list[list[Tensor]] = [[] for _ in range(self.n)]
         self._stacked(source, mix, terms)
-        self._shared(source, mix, terms, apart)
+        self._weightless(source, mix, terms, apart)
         if any(mix.probe):
             self._probe(x, mix, terms, apart)
         if self.wrapping.drop_path and self.training:
@@ -78,20 +90,20 @@ class Edges(nn.Module):
 
     def op(self, k: int) -> nn.Module | None:
         """The module of option k; None for no edge."""
-        found: nn.Module | None = self._modules.get(self.names[k])
-        return found
+        op: nn.Module | None = self._modules.get(self.names[k])
+        return op
 
-    def _stacked(self, source: Source, mix: EdgeMix, terms: list[list[Tensor]]) -> None:
+    def _stacked(self, source: EdgeInput, mix: EdgeMix, terms: list[list[Tensor]]) -> None:
         """Operations with weights: those of the same targets are summed before they are taken apart."""
         sums: dict[tuple[bool, Targets], Tensor] = {}
         jobs: list[tuple[Stack, Targets, Tensor]] = []
         for k, users in _users(mix.active).items():
             op = self.op(k)
             if isinstance(op, Stack):
-                jobs += [(op, t, _rows(mix.weights, k, t, self.n)) for t in self._groups(users)]
+                jobs += [(op, t, _probs_of(mix.probs, k, t, self.n)) for t in self._groups(users)]
         aux = self._modules.get(_AUX)
         if isinstance(aux, Stack) and self.wrapping.aux_skip:
-            gain = mix.weights.new_full((self.n,), self.wrapping.aux_skip)
+            gain = mix.probs.new_full((self.n,), self.wrapping.aux_skip)
             gain = gain if mix.edges is None else gain * mix.edges
             jobs += [(aux, t, gain[list(t)]) for t in self._groups(tuple(range(self.n)))]
         for stack, targets, gain in jobs:
@@ -103,41 +115,41 @@ class Edges(nn.Module):
             for t, part in zip(targets, torch.split(whole, self.c, dim=1), strict=True):
                 terms[t].append(part)
 
-    def _shared(
+    def _weightless(
         self,
-        source: Source,
+        source: EdgeInput,
         mix: EdgeMix,
         terms: list[list[Tensor]],
         apart: list[list[Tensor]],
     ) -> None:
         """Operations without weights: computed once, mixed for all targets by one matrix product."""
-        columns: list[tuple[int, Shared]] = []
+        columns: list[tuple[int, Weightless]] = []
         users = _users(mix.active)
         for k in users:
             op = self.op(k)
-            if isinstance(op, Shared):
+            if isinstance(op, Weightless):
                 columns.append((k, op))
         wrapped = self.training and (self.wrapping.skip_dropout or self.wrapping.drop_path)
-        made: list[Tensor] = []
-        weights: list[Tensor] = []
+        outputs: list[Tensor] = []
+        gains: list[Tensor] = []
         for k, op in columns:
             if op.kind == "skip" and wrapped:
                 for t in users[k]:
-                    apart[t].append(F.dropout(source.x, self.wrapping.skip_dropout) * mix.weights[t, k])
+                    apart[t].append(F.dropout(source.x, self.wrapping.skip_dropout) * mix.probs[t, k])
             else:
-                made.append(op(source))
-                weights.append(_masked(mix.weights[:, k], users[k], self.n))
-        if isinstance(self._modules.get(_AUX), Shared) and self.wrapping.aux_skip:
-            made.append(source.x)
-            beta = mix.weights.new_full((self.n,), self.wrapping.aux_skip)
-            weights.append(beta if mix.edges is None else beta * mix.edges)
-        if made:
-            for t, y in enumerate(_mixed(made, torch.stack(weights, dim=1))):
+                outputs.append(op(source))
+                gains.append(_masked(mix.probs[:, k], users[k], self.n))
+        if isinstance(self._modules.get(_AUX), Weightless) and self.wrapping.aux_skip:
+            outputs.append(source.x)
+            beta = mix.probs.new_full((self.n,), self.wrapping.aux_skip)
+            gains.append(beta if mix.edges is None else beta * mix.edges)
+        if outputs:
+            for t, y in enumerate(_mixed(outputs, torch.stack(gains, dim=1))):
                 terms[t].append(y)
 
     def _probe(self, x: Tensor, mix: EdgeMix, terms: list[list[Tensor]], apart: list[list[Tensor]]) -> None:
-        """What probed options would give, times their weight, which is 0: only that gets a gradient."""
-        source = Source(x.detach(), self.stride)
+        """Add probed options times their probability, which is 0: it alone gets a gradient."""
+        source = EdgeInput(x.detach(), self.stride)
         for k, users in _users(mix.probe).items():
             op = self.op(k)
             with torch.no_grad():
@@ -146,23 +158,24 @@ class Edges(nn.Module):
                     whole = from_phases(y) if op.phased(source) else y
                     parts = list(torch.split(whole, self.c, dim=1))
                 else:
-                    parts = [op(source)] * len(users) if isinstance(op, Shared) else []
-            skip = isinstance(op, Shared) and op.kind == "skip"
+                    parts = [op(source)] * len(users) if isinstance(op, Weightless) else []
+            skip = isinstance(op, Weightless) and op.kind == "skip"
             for t, part in zip(users, parts, strict=False):
-                (apart if skip else terms)[t].append(part * mix.weights[t, k])
+                (apart if skip else terms)[t].append(part * mix.probs[t, k])
 
 
 def _users(per_target: Sequence[Sequence[int]]) -> dict[int, Targets]:
     """Per option that runs anywhere, the targets that want it."""
-    found: dict[int, list[int]] = {}
+    users: dict[int, list[int]] = {}
     for target, options in enumerate(per_target):
         for k in options:
-            found.setdefault(k, []).append(target)
-    return {k: tuple(targets) for k, targets in sorted(found.items())}
+            users.setdefault(k, []).append(target)
+    return {k: tuple(targets) for k, targets in sorted(users.items())}
 
 
-def _rows(weights: Tensor, k: int, targets: Targets, n: int) -> Tensor:
-    column = weights[:, k]
+def _probs_of(probs: Tensor, k: int, targets: Targets, n: int) -> Tensor:
+    """The probabilities of option k at some of the n targets, (len(targets),)."""
+    column = probs[:, k]
     return column if len(targets) == n else column[list(targets)]
 
 
@@ -175,11 +188,11 @@ def _masked(column: Tensor, targets: Targets, n: int) -> Tensor:
     return column * mask
 
 
-def _mixed(made: list[Tensor], weights: Tensor) -> tuple[Tensor, ...]:
-    """Per target the sum over the tensors (b, c, h, w) of `made` times weights (targets, made)."""
-    if len(made) == 1 and len(weights) == 1:
-        return (made[0] * weights[0, 0],)
-    b, c, h, w = made[0].shape
-    rows = torch.stack([y.permute(0, 2, 3, 1) for y in made]).view(len(made), -1)
-    mixed = (weights @ rows).view(-1, b, h, w, c).permute(0, 1, 4, 2, 3)
+def _mixed(outputs: list[Tensor], gains: Tensor) -> tuple[Tensor, ...]:
+    """Per target the sum of the outputs, each (b, c, h, w), times gains (targets, outputs)."""
+    if len(outputs) == 1 and len(gains) == 1:
+        return (outputs[0] * gains[0, 0],)
+    b, c, h, w = outputs[0].shape
+    rows = torch.stack([y.permute(0, 2, 3, 1) for y in outputs]).view(len(outputs), -1)
+    mixed = (gains @ rows).view(-1, b, h, w, c).permute(0, 1, 4, 2, 3)
     return mixed.unbind()

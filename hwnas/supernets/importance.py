@@ -17,25 +17,25 @@ _ROWS = (
         for part in ("weight", "bias")
     ),
 )
-"""Parameters of a `supernet.SharedBlock` whose first axis is the middle channels."""
+"""Parameters of a `mobile.SharedBlock` whose first axis is the middle channels."""
 _COLUMNS = ("project", "reduce")
 """Those whose second axis it is."""
 
 
 @torch.no_grad()
 def sort_middle(block: nn.Module) -> None:
-    """Reorder the middle channels of a `supernet.SharedBlock`, the largest first [1].
+    """Reorder the middle channels of a `mobile.SharedBlock`, the largest first [1].
 
     The block at its largest expansion stays the same function. Where operations of one kind expand less than
     those of another, the channels that all kinds have are sorted. A block that never expands is left alone:
     its middle channels are its input.
     """
-    own: dict[str, Tensor] = dict(block.named_parameters())
-    if "expand" not in own:
+    parameters: dict[str, Tensor] = dict(block.named_parameters())
+    if "expand" not in parameters:
         return
-    rows, columns = ([own[n] for n in names if n in own] for names in (_ROWS, _COLUMNS))
+    rows, columns = ([parameters[n] for n in names if n in parameters] for names in (_ROWS, _COLUMNS))
     n = min([len(tensor) for tensor in rows] + [tensor.shape[1] for tensor in columns])
-    order = own["project"][:, :n].abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
+    order = parameters["project"][:, :n].abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
     for tensor in rows:
         tensor[:n] = tensor[:n][order]
     for tensor in columns:

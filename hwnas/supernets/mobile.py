@@ -1,24 +1,23 @@
-"""The supernet: one set of shared weights, any mix of the options in the forward pass.
+"""The supernet of a mobile space: one set of shared weights runs any mix of the options.
 
 It runs the options that a mix calls active and knows no search method. Options of one layer share
 their weights (weight entanglement, Cai et al. 2020; Sukthanker et al. 2023): a smaller expansion or
 width is the first channels of the larger, a smaller kernel the centre of the larger, and all share
-their norms; a fused convolution is the product of the pointwise and the depthwise weights plus a rest.
+their norms. A fused convolution is the product of the pointwise and the depthwise weights plus a rest.
 Residual branches and the rest start at 0. Without the last four, 400 steps on digits bring random
 architectures to 0.21 validation accuracy instead of 0.95 (docs/benchmarks.md). Normalisation always
 uses the statistics of the batch; `extract` gives a network with running statistics of its own, to be
 recalibrated by the evaluator.
 
 In a one-hot mix widths are sliced, so the result equals the built network exactly. A mix of widths
-runs at the widest one, each channel scaled by the sum of the weights of the widths that own it
+runs at the widest one, each channel scaled by the sum of the probabilities of the widths that own it
 (channel masking, FBNetV2, Wan et al. 2020, section 3.2).
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -26,34 +25,15 @@ from torch import Tensor, nn
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.networks import layers
-from hwnas.networks.blocks import BlockSpec, Operation, squeeze_channels
+from hwnas.core.network_space import Scale
 from hwnas.networks.depthwise import depthwise_conv2d
+from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
+from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
+from hwnas.networks.wrappers import Wrapper
+from hwnas.spaces.mobile import SKIP, MobileSpace
 
 from .importance import sort_middle
-
-if TYPE_CHECKING:
-    from hwnas.spaces.mobile import MobileSpace
-
-
-class Supernet(nn.Module, ABC):
-    """What searches and evaluators need: shared weights that run a mix and give a network."""
-
-    @abstractmethod
-    def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """Images (b, c, h, w) to logits (b, n_classes)."""
-
-    @abstractmethod
-    def extract(self, arch: Arch) -> nn.Module:
-        """The deployed network of `arch` with a copy of the shared weights."""
-
-
-def use_batch_statistics(net: nn.Module) -> None:
-    """Let every norm of `net` use the statistics of the batch, and keep none."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.track_running_stats = False
-            module.running_mean = module.running_var = module.num_batches_tracked = None
+from .supernet import Supernet, copy_parameters, make, refuse_wrappers, use_batch_statistics
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -73,7 +53,7 @@ class SharedNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w), c up to the widest."""
+        """x: (b, c, h, w), c up to the widest."""
         n = x.shape[1]
         return F.batch_norm(x, None, None, self.weight[:n], self.bias[:n], training=True)
 
@@ -125,7 +105,7 @@ class SharedBlock(nn.Module):
             self.restore, self.restore_bias = _weight(widest, narrow, 1, 1), nn.Parameter(torch.zeros(widest))
 
     def forward(self, x: Tensor, op: Operation, c_out: int) -> Tensor:
-        """X: (b, c_in, h, w) of any width up to the widest; the shortcut is the caller's."""
+        """x: (b, c_in, h, w) of any width up to the widest; the shortcut is the caller's."""
         c_in = x.shape[1]
         mid = c_in * op.expand
         if op.kind == "fused":
@@ -157,23 +137,23 @@ class SharedBlock(nn.Module):
         z = F.relu(F.conv2d(z, self.reduce[:narrow, :mid], self.reduce_bias[:narrow]))
         return F.hardsigmoid(F.conv2d(z, self.restore[:mid, :narrow], self.restore_bias[:mid]))
 
-    def copy_to(self, block: layers.Block, spec: BlockSpec) -> None:
-        """Write the shared weights of `spec` into the deployed block."""
-        op, mid = spec.op, spec.c_in * spec.op.expand
+    def copy_to(self, module: MBConv, block: MobileBlock) -> None:
+        """Write the shared weights of `block` into its deployed module."""
+        op, mid = block.op, block.c_in * block.op.expand
         if op.kind == "fused":
-            _copy(block.expand, self._fused_weight(op.kernel, mid, spec.c_in), self.fused_norm)
+            _copy(module.expand, self._fused_weight(op.kernel, mid, block.c_in), self.fused_norm)
         else:
             if op.expand > 1:
-                _copy(block.expand, self.expand[:mid, : spec.c_in], self.expand_norm)
-            _copy(block.depthwise, _centre(self.depthwise, op.kernel)[:mid], self.depthwise_norm)
-        _copy(block.project, self.project[: spec.c_out, :mid], self.project_norm)
-        if isinstance(block.squeeze, layers.SqueezeExcite):
+                _copy(module.expand, self.expand[:mid, : block.c_in], self.expand_norm)
+            _copy(module.depthwise, _centre(self.depthwise, op.kernel)[:mid], self.depthwise_norm)
+        _copy(module.project, self.project[: block.c_out, :mid], self.project_norm)
+        if isinstance(module.squeeze, SqueezeExcite):
             narrow = squeeze_channels(mid)
-            block.squeeze.reduce.weight.copy_(self.reduce[:narrow, :mid])
-            block.squeeze.expand.weight.copy_(self.restore[:mid, :narrow])
+            module.squeeze.reduce.weight.copy_(self.reduce[:narrow, :mid])
+            module.squeeze.expand.weight.copy_(self.restore[:mid, :narrow])
             for bias, shared in (
-                (block.squeeze.reduce.bias, self.reduce_bias[:narrow]),
-                (block.squeeze.expand.bias, self.restore_bias[:mid]),
+                (module.squeeze.reduce.bias, self.reduce_bias[:narrow]),
+                (module.squeeze.expand.bias, self.restore_bias[:mid]),
             ):
                 if bias is not None:
                     bias.copy_(shared)
@@ -199,17 +179,17 @@ class MixedLayer(nn.Module):
         self.block, self.residual = SharedBlock(real, c_in, c_out, stride, residual), residual
 
     def forward(self, x: Tensor, index: int, mix: Mix, c_out: int, mask: Tensor | None) -> Tensor:
-        """X: (b, c_in, h, w). index: of the layer's choice. mask: (c_out, 1, 1), None if one-hot."""
-        weights = mix.probs[index]
-        out: Tensor | None = None
+        """x: (b, c_in, h, w). index: of the layer's choice. mask: (c_out, 1, 1), None if one-hot."""
+        probs = mix.probs[index]
+        total: Tensor | None = None
         for group, probing in ((mix.active[index], False), (mix.probe[index], True)):
             for k in group:
                 y = self._option(x, k, c_out, mask, probing)
-                y = y * weights[k] if len(group) > 1 or probing or weights.requires_grad else y
-                out = y if out is None else out + y
-        if out is None:
+                y = y * probs[k] if len(group) > 1 or probing or probs.requires_grad else y
+                total = y if total is None else total + y
+        if total is None:
             raise ValueError(f"choice {index}: a mix needs at least one active option")
-        return out
+        return total
 
     def _option(self, x: Tensor, k: int, c_out: int, mask: Tensor | None, probing: bool) -> Tensor:
         op = self.operations[k]
@@ -228,7 +208,7 @@ class MobileSupernet(Supernet):
         """Fresh weights from torch's global generator."""
         super().__init__()
         self.space = space
-        self.stem = layers.ConvBN(space.scale.in_channels, space.stem_channels, 3, stride=2, act="hs")
+        self.stem = ConvBN(space.scale.in_channels, space.stem_channels, 3, stride=2, act="hs")
         stem_conv = self.stem.get_submodule("0")
         if isinstance(stem_conv, nn.Conv2d):
             stem_conv.stride = (space.definition.stem_stride,) * 2
@@ -243,11 +223,11 @@ class MobileSupernet(Supernet):
                 mixed.append(MixedLayer(names, space, c_in, widest, stride, residual=i > 0))
             self.stages.append(mixed)
             before = widest
-        self.head = layers.Head(before, space.head_channels, space.scale.n_classes)
+        self.head = MobileHead(before, space.head_channels, space.scale.n_classes)
         use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """X: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
+        """x: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
         x = self.stem(x)
         for stage, mixed in zip(self.space.stages, self.stages, strict=True):
             width, mask = _width(stage.widths, stage.width_choice, mix, x)
@@ -266,38 +246,32 @@ class MobileSupernet(Supernet):
                 sort_middle(module)
 
     @torch.no_grad()
-    def extract(self, arch: Arch) -> layers.Network:
+    def extract(self, arch: Arch) -> MobileNetwork:
         """The deployed network of `arch` with a copy of the shared weights; BN statistics are fresh."""
         with torch.random.fork_rng(devices=[]):
             net = self.space.build(arch)
-        specs = self.space.blocks()
-        parts = self.space.parts(arch)
-        _copy_plain(net.stem, self.stem)
+        blocks, keys = self.space.blocks(), self.space.block_keys(arch)
+        copy_parameters(net.stem, self.stem)
         i = 0
         for stage, mixed in zip(self.space.stages, self.stages, strict=True):
             for layer, choice in zip(mixed.children(), stage.layers, strict=True):
-                if self.space.choices[choice].options[arch[choice]] != "skip":
+                if self.space.choices[choice].options[arch[choice]] != SKIP:
                     block = net.blocks[i]
                     i += 1
-                    if isinstance(block, layers.Block) and isinstance(layer, MixedLayer):
-                        layer.block.copy_to(block, specs[parts[i]])
+                    if isinstance(block, MBConv) and isinstance(layer, MixedLayer):
+                        layer.block.copy_to(block, blocks[keys[i]])
         head = net.head
-        if isinstance(head, layers.Head):
+        if isinstance(head, MobileHead):
             conv, shared = head.conv.get_submodule("0"), self.head.conv.get_submodule("0")
             if isinstance(conv, nn.Conv2d) and isinstance(shared, nn.Conv2d):
                 conv.weight.copy_(shared.weight[:, : conv.in_channels])
-            _copy_plain(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
-            _copy_plain(head.classify, self.head.classify)
+            copy_parameters(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
+            copy_parameters(head.classify, self.head.classify)
         return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
 
 
-def _copy_plain(to: nn.Module, shared: nn.Module) -> None:
-    for mine, theirs in zip(to.parameters(), shared.parameters(), strict=True):
-        mine.copy_(theirs)
-
-
 def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[int, Tensor | None]:
-    """The width to run at and, where widths are mixed, the weight of each channel (width, 1, 1)."""
+    """The width to run at and, where widths are mixed, the factor of each channel (width, 1, 1)."""
     running = (*mix.active[choice], *mix.probe[choice])
     width = max(widths[k] for k in running)
     if len(running) == 1 and not mix.probs[choice].requires_grad:
@@ -306,3 +280,11 @@ def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[i
     for k in running:
         owners[k, : widths[k]] = 1
     return width, (mix.probs[choice] @ owners)[:, None, None]
+
+
+@make.register
+def make_mobile(space: MobileSpace, scale: Scale | None = None, *wrappers: Wrapper) -> MobileSupernet:
+    """The supernet of `space`. Its layers are no edges, so nothing wraps them."""
+    space.check_scale(scale)
+    refuse_wrappers(space, wrappers)
+    return MobileSupernet(space)

@@ -2,8 +2,8 @@
 
 Every edge that leaves a state reads the same tensor. So its ReLU and its poolings are computed once, and the
 convolutions of n targets are one convolution with n groups of channels: channel t * c + i is channel i of
-target t. All of it is exact. The weight that a mix gives an operation is multiplied into the scale and shift
-of its last norm, which costs nothing and gives the weight its gradient.
+target t. All of it is exact. The probability that a mix gives an operation is multiplied into the scale and
+shift of its last norm, which costs nothing and gives the probability its gradient.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hwnas.networks.cell_layers import shifted
 from hwnas.networks.depthwise import depthwise_conv2d, splits, to_phases
 
 Targets = tuple[int, ...]
-"""Which of the targets of a source: positions, ascending."""
+"""Which of the targets of a state: positions, ascending."""
 
 
 def weight_of(*shape: int) -> nn.Parameter:
@@ -41,34 +41,34 @@ def pick(stacked: Tensor, n: int, targets: Targets) -> Tensor:
     )
 
 
-class Source:
-    """A state as its edges read it: what they share is made once. Channels last, whatever comes in."""
+class EdgeInput:
+    """A state as the edges that leave it read it. What they share is computed once; always channels last."""
 
     def __init__(self, x: Tensor, stride: int) -> None:
-        """X: (b, c, h, w). stride: of the edges."""
+        """x: (b, c, h, w). stride: of the edges."""
         self.x, self.stride = x, stride
-        self._made: dict[tuple[str, int], Tensor] = {}
+        self._cache: dict[tuple[str, int], Tensor] = {}
 
     def relu(self) -> Tensor:
         """(b, c, h, w)."""
-        if ("relu", 1) not in self._made:
-            self._made["relu", 1] = F.relu(self.x)
-        return self._made["relu", 1]
+        if ("relu", 1) not in self._cache:
+            self._cache["relu", 1] = F.relu(self.x)
+        return self._cache["relu", 1]
 
     def copies(self, n: int) -> Tensor:
         """(b, n c, h, w): the ReLU side by side, once per target."""
         if n == 1:
             return self.relu()
-        if ("copies", n) not in self._made:
-            self._made["copies", n] = _side_by_side(self.relu(), n)
-        return self._made["copies", n]
+        if ("copies", n) not in self._cache:
+            self._cache["copies", n] = _side_by_side(self.relu(), n)
+        return self._cache["copies", n]
 
     def phases(self, n: int) -> Tensor:
-        """The copies, as an undilated convolution reads them in the place of one with dilation 2."""
-        if ("phases", n) not in self._made:
-            one = to_phases(self.relu(), self.stride) if n == 1 else _side_by_side(self.phases(1), n)
-            self._made["phases", n] = one
-        return self._made["phases", n]
+        """The copies as an undilated convolution reads them that replaces one with dilation 2."""
+        if ("phases", n) not in self._cache:
+            phases = to_phases(self.relu(), self.stride) if n == 1 else _side_by_side(self.phases(1), n)
+            self._cache["phases", n] = phases
+        return self._cache["phases", n]
 
     @property
     def splits(self) -> bool:
@@ -99,7 +99,7 @@ class StackedNorm(nn.Module):
                 self.register_buffer(name, value)
 
     def forward(self, x: Tensor, targets: Targets, gain: Tensor | None) -> Tensor:
-        """X: (b, targets c, h, w). gain: (targets,), what each target's part is multiplied by."""
+        """x: (b, targets c, h, w). gain: (targets,), what each target's part is multiplied by."""
         scale = pick(self.get_tensor("scale"), self.n, targets)
         shift = pick(self.get_tensor("shift"), self.n, targets)
         if gain is not None:
@@ -109,8 +109,8 @@ class StackedNorm(nn.Module):
 
     def get_tensor(self, name: str) -> Tensor:
         """Scale or shift, parameter or buffer."""
-        found: Tensor = getattr(self, name)
-        return found
+        tensor: Tensor = getattr(self, name)
+        return tensor
 
 
 class Stack(nn.Module, ABC):
@@ -120,12 +120,12 @@ class Stack(nn.Module, ABC):
         super().__init__()
         self.n, self.c = n, c
 
-    def phased(self, source: Source) -> bool:
+    def phased(self, source: EdgeInput) -> bool:
         """Whether the output is in phases."""
         return False
 
     @abstractmethod
-    def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
+    def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """(b, targets c, h / stride, w / stride), times the gain (targets,) of each target."""
 
     def pointwise(self, x: Tensor, weight: Tensor, targets: Targets) -> Tensor:
@@ -133,7 +133,7 @@ class Stack(nn.Module, ABC):
         return F.conv2d(x, pick(weight, self.n, targets), groups=len(targets))
 
 
-class Dilated(Stack):
+class StackedDilated(Stack):
     """ReLU, depthwise convolution with dilation 2, pointwise convolution, norm."""
 
     def __init__(self, n: int, c: int, kernel: int, affine: bool) -> None:
@@ -141,11 +141,11 @@ class Dilated(Stack):
         self.depthwise, self.project = weight_of(n * c, 1, kernel, kernel), weight_of(n * c, c, 1, 1)
         self.norm = StackedNorm(n, c, affine)
 
-    def phased(self, source: Source) -> bool:
-        """Neither the pointwise layer nor the norm minds, so the pixels stay apart until all is summed."""
+    def phased(self, source: EdgeInput) -> bool:
+        """Pointwise layers and norms work on phases too, so pixels are put back after all is summed."""
         return source.splits and source.stride == 1
 
-    def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
+    def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """See `Stack`."""
         kernels = pick(self.depthwise, self.n, targets)
         if source.splits:
@@ -156,7 +156,7 @@ class Dilated(Stack):
         return out
 
 
-class Separable(Stack):
+class StackedSeparable(Stack):
     """Twice: ReLU, depthwise convolution, pointwise convolution, norm."""
 
     def __init__(self, n: int, c: int, kernel: int, affine: bool) -> None:
@@ -166,7 +166,7 @@ class Separable(Stack):
         self.depthwise2, self.project2 = weight_of(n * c, 1, kernel, kernel), weight_of(n * c, c, 1, 1)
         self.norm = StackedNorm(n, c, affine)
 
-    def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
+    def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """See `Stack`."""
         kernels = pick(self.depthwise, self.n, targets)
         y = depthwise_conv2d(source.copies(len(targets)), kernels, source.stride)
@@ -176,14 +176,14 @@ class Separable(Stack):
         return out
 
 
-class Dense(Stack):
+class StackedConv(Stack):
     """ReLU, convolution, norm: one convolution to all targets, because all read the same channels."""
 
     def __init__(self, n: int, c: int, kernel: int, affine: bool) -> None:
         super().__init__(n, c)
         self.conv, self.norm = weight_of(n * c, c, kernel, kernel), StackedNorm(n, c, affine)
 
-    def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
+    def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """See `Stack`."""
         kernel = self.conv.shape[-1]
         weight = pick(self.conv, self.n, targets)
@@ -192,7 +192,7 @@ class Dense(Stack):
         return out
 
 
-class Reduce(Stack):
+class StackedReduce(Stack):
     """The skip connection of stride 2: two pointwise convolutions, one shifted by a pixel, and a norm."""
 
     def __init__(self, n: int, c: int, affine: bool) -> None:
@@ -200,7 +200,7 @@ class Reduce(Stack):
         self.even, self.odd = weight_of(n * (c // 2), c, 1, 1), weight_of(n * (c // 2), c, 1, 1)
         self.norm = StackedNorm(n, c, affine)
 
-    def forward(self, source: Source, targets: Targets, gain: Tensor | None) -> Tensor:
+    def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """See `Stack`."""
         x = source.relu()
         even = F.conv2d(x, pick(self.even, self.n, targets), None, 2)
@@ -212,7 +212,7 @@ class Reduce(Stack):
         return out
 
 
-class Shared(nn.Module):
+class Weightless(nn.Module):
     """An operation without weights: the same for every target. Max and average pooling, identity."""
 
     def __init__(self, kind: str, c: int, norm: bool) -> None:
@@ -220,7 +220,7 @@ class Shared(nn.Module):
         self.kind = kind
         self.norm = StackedNorm(1, c, affine=False) if norm else None
 
-    def forward(self, source: Source) -> Tensor:
+    def forward(self, source: EdgeInput) -> Tensor:
         """(b, c, h / stride, w / stride)."""
         if self.kind == "skip":
             return source.x
@@ -231,14 +231,14 @@ class Shared(nn.Module):
         return y if self.norm is None else self.norm(y, (0,), None)
 
 
-def make_op(op: CellOp, n: int, c: int, stride: int, affine: bool, pool_norm: bool) -> Stack | Shared:
+def make_op(op: CellOp, n: int, c: int, stride: int, affine: bool, pool_norm: bool) -> Stack | Weightless:
     """The module of an operation on the n edges that leave a state."""
     if op.kind == "sep":
-        return Separable(n, c, op.kernel, affine)
+        return StackedSeparable(n, c, op.kernel, affine)
     if op.kind == "dil":
-        return Dilated(n, c, op.kernel, affine)
+        return StackedDilated(n, c, op.kernel, affine)
     if op.kind == "nor":
-        return Dense(n, c, op.kernel, affine)
+        return StackedConv(n, c, op.kernel, affine)
     if op.kind == "skip" and stride == 2:
-        return Reduce(n, c, affine)
-    return Shared(op.kind, c, norm=pool_norm and op.kind in ("max", "avg"))
+        return StackedReduce(n, c, affine)
+    return Weightless(op.kind, c, norm=pool_norm and op.kind in ("max", "avg"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
-from hwnas.front import Failed, Generational, Goals, run
+from hwnas.evaluators import EvaluationFailed
+from hwnas.front import Problem, Strategy, make_strategy, run
 from targets.errors import DamagedFileError, HwnasError, UsageError
 
 
@@ -54,7 +56,7 @@ class DepthEvaluator:
         self.space, self.broken = space, dict(broken or {})
         self.calls: list[str] = []
 
-    def __call__(self, archs: Sequence[Arch]) -> list[object]:
+    def __call__(self, archs: Sequence[Arch]) -> list[Any]:
         """One answer per architecture."""
         keys = [self.space.key(a) for a in archs]
         self.calls += keys
@@ -62,13 +64,27 @@ class DepthEvaluator:
 
 
 class StrategyContract:
-    """What every generational strategy does; inherit it and implement `make`."""
+    """What every strategy of the table does; inherit it and give its `name`.
+
+    options: of the strategy, small enough that it goes to work within a few generations of 8.
+    """
+
+    name: str
+    options: Mapping[str, Any] = {}
 
     def make(
-        self, space: Space, goals: Goals, *, population: int = 8, seed: int = 0, seeds: Sequence[Arch] = ()
-    ) -> Generational:
+        self,
+        space: Space,
+        problem: Problem,
+        *,
+        population: int = 8,
+        seed: int = 0,
+        seeds: Sequence[Arch] = (),
+    ) -> Strategy:
         """The strategy under test."""
-        raise NotImplementedError
+        return make_strategy(
+            self.name, space, problem, population=population, seed=seed, seeds=seeds, **self.options
+        )
 
     @pytest.fixture
     def space(self) -> DepthSpace:
@@ -76,64 +92,73 @@ class StrategyContract:
         return DepthSpace()
 
     @pytest.fixture
-    def goals(self) -> Goals:
+    def problem(self) -> Problem:
         """Accuracy and latency."""
-        return Goals.parse(["val_accuracy", "latency_ms"])
+        return Problem.parse(["val_accuracy", "latency_ms"])
 
-    def test_nothing_is_evaluated_twice(self, space: DepthSpace, goals: Goals) -> None:
+    def test_nothing_is_evaluated_twice(self, space: DepthSpace, problem: Problem) -> None:
         evaluator = DepthEvaluator(space)
-        assert run(self.make(space, goals), evaluator, 12) == "generations"
+        assert run(self.make(space, problem), evaluator, 12) == "generations"
         assert len(evaluator.calls) == len(set(evaluator.calls)) == 12 * 8
 
-    def test_a_small_space_is_used_up_and_said_to_be(self, goals: Goals) -> None:
+    def test_a_small_space_is_used_up_and_said_to_be(self, problem: Problem) -> None:
         space = DepthSpace((1, 2), 3)
-        strategy, evaluator = self.make(space, goals, population=5), DepthEvaluator(space)
+        strategy, evaluator = self.make(space, problem, population=5), DepthEvaluator(space)
         assert run(strategy, evaluator, 10) == "exhausted"
         assert strategy.exhausted and len(evaluator.calls) == 3 + 9
         assert strategy.ask() == []
 
-    def test_the_same_seed_gives_the_same_rows_and_another_gives_others(
-        self, space: DepthSpace, goals: Goals
+    def test_the_same_seed_gives_the_same_trials_and_another_gives_others(
+        self, space: DepthSpace, problem: Problem
     ) -> None:
-        rows = []
+        trials = []
         for seed in (3, 3, 4):
-            strategy = self.make(space, goals, seed=seed)
+            strategy = self.make(space, problem, seed=seed)
             run(strategy, DepthEvaluator(space), 4)
-            rows.append(strategy.ledger.rows)
-        assert rows[0] == rows[1] != rows[2]
+            trials.append(strategy.history.trials)
+        assert trials[0] == trials[1] != trials[2]
 
-    def test_asking_again_gives_the_same(self, space: DepthSpace, goals: Goals) -> None:
-        strategy = self.make(space, goals)
+    def test_asking_again_gives_the_same(self, space: DepthSpace, problem: Problem) -> None:
+        strategy = self.make(space, problem)
         run(strategy, DepthEvaluator(space), 2)
         assert strategy.ask() == strategy.ask()
 
     def test_killed_at_any_generation_and_restored_it_goes_on_the_same(
-        self, space: DepthSpace, goals: Goals
+        self, space: DepthSpace, problem: Problem
     ) -> None:
-        broken = {k: Failed("oom") for k in list(map(space.key, space.enumerate()))[::7]}
-        whole = self.make(space, goals)
+        broken = {k: EvaluationFailed("oom") for k in list(map(space.key, space.enumerate()))[::7]}
+        whole = self.make(space, problem)
         run(whole, DepthEvaluator(space, broken), 7)
-        assert any(r.failure for r in whole.ledger.rows)
+        assert any(r.failure for r in whole.history.trials)
         for killed_at in range(7):
-            stored = [r.to_json() for r in whole.ledger.rows if r.generation < killed_at]
-            again = self.make(space, goals)
+            stored = [r.to_json() for r in whole.history.trials if r.generation < killed_at]
+            again = self.make(space, problem)
             again.restore(stored)
             again.ask()  # a process that was killed while it evaluated
-            again = self.make(space, goals)
+            again = self.make(space, problem)
             again.restore(stored)
             run(again, DepthEvaluator(space, broken), 7)
-            assert again.ledger.rows == whole.ledger.rows
+            assert again.history.trials == whole.history.trials
 
-    def test_seeds_come_first_and_once(self, space: DepthSpace, goals: Goals) -> None:
+    def test_seeds_come_first_and_once(self, space: DepthSpace, problem: Problem) -> None:
         seeds = [(0, 1, 1, 1, 0, 0), (0, 1, 1, 1, 3, 3), (2, 3, 3, 3, 3, 3)]  # the second equals the first
-        strategy = self.make(space, goals, seeds=seeds)
+        strategy = self.make(space, problem, seeds=seeds)
         asked = strategy.ask()
         assert asked[:2] == [seeds[0], seeds[2]] and len(asked) == 8
-        rows = strategy.tell(asked, DepthEvaluator(space)(asked))
-        assert [r.origin for r in rows] == ["seed"] * 2 + ["random"] * 6
+        trials = strategy.tell(asked, DepthEvaluator(space)(asked))
+        assert [t.origin == "seed" for t in trials] == [True] * 2 + [False] * 6
 
-    def test_wrong_values_fail_their_trial_only(self, space: DepthSpace, goals: Goals) -> None:
-        strategy = self.make(space, goals)
+    def test_more_seeds_than_a_generation_holds_are_all_asked(
+        self, space: DepthSpace, problem: Problem
+    ) -> None:
+        seeds = [(0, a, b, 0, 0, 0) for a, b in itertools.product(range(4), repeat=2)]
+        strategy = self.make(space, problem, population=8, seeds=seeds)
+        assert strategy.ask() == seeds and not strategy.exhausted
+        run(strategy, DepthEvaluator(space), 3)
+        assert [len(strategy.history.of_generation(g)) for g in range(3)] == [16, 8, 8]
+
+    def test_wrong_values_fail_their_trial_only(self, space: DepthSpace, problem: Problem) -> None:
+        strategy = self.make(space, problem)
         asked = strategy.ask()
         good = depth_metrics(space, asked[0])
         wrong: list[tuple[object, str]] = [
@@ -145,24 +170,24 @@ class StrategyContract:
             ({"val_accuracy": 0.5}, "latency_ms"),
             (None, "None"),
         ]
-        rows = strategy.tell(asked, [good, *(w for w, _ in wrong)])
-        assert rows[0].failure is None
-        for row, (_, text) in zip(rows[1:], wrong, strict=True):
-            assert row.failure is not None and text in row.failure and not row.feasible
-        assert strategy.ledger.front() == [rows[0]]
+        trials = strategy.tell(asked, [good, *(w for w, _ in wrong)])
+        assert trials[0].failure is None
+        for trial, (_, text) in zip(trials[1:], wrong, strict=True):
+            assert trial.failure is not None and text in trial.failure and not trial.feasible
+        assert strategy.history.front() == [trials[0]]
         assert set(strategy.ask()).isdisjoint(asked)
 
-    def test_a_broken_evaluator_stops_the_search(self, space: DepthSpace, goals: Goals) -> None:
-        def broken(archs: Sequence[Arch]) -> list[object]:
-            return [Failed("no supernet")] * len(archs)
+    def test_a_broken_evaluator_stops_the_search(self, space: DepthSpace, problem: Problem) -> None:
+        def broken(archs: Sequence[Arch]) -> list[EvaluationFailed]:
+            return [EvaluationFailed("no supernet")] * len(archs)
 
-        strategy = self.make(space, goals)
+        strategy = self.make(space, problem)
         with pytest.raises(HwnasError, match=r"11 evaluations in a row failed.*no supernet"):
             run(strategy, broken, 5)
-        assert strategy.ledger.generations == 1
+        assert strategy.history.generations == 1
 
-    def test_it_takes_only_answers_to_its_question(self, space: DepthSpace, goals: Goals) -> None:
-        strategy = self.make(space, goals)
+    def test_it_takes_only_answers_to_what_it_asked(self, space: DepthSpace, problem: Problem) -> None:
+        strategy = self.make(space, problem)
         asked = strategy.ask()
         with pytest.raises(UsageError, match="last ask"):
             strategy.tell(asked[::-1], DepthEvaluator(space)(asked))
@@ -172,16 +197,16 @@ class StrategyContract:
         with pytest.raises(UsageError, match="last ask"):
             strategy.tell(asked, DepthEvaluator(space)(asked))
 
-    def test_rows_of_another_search_are_refused(self, space: DepthSpace, goals: Goals) -> None:
-        strategy = self.make(space, goals)
+    def test_trials_of_another_search_are_refused(self, space: DepthSpace, problem: Problem) -> None:
+        strategy = self.make(space, problem)
         run(strategy, DepthEvaluator(space), 1)
-        rows = [r.to_json() for r in strategy.ledger.rows]
+        rows = [r.to_json() for r in strategy.history.trials]
         with pytest.raises(DamagedFileError, match="row 0"):
-            self.make(DepthSpace((1, 2), 3), goals).restore(rows)
+            self.make(DepthSpace((1, 2), 3), problem).restore(rows)
 
-    @pytest.mark.parametrize(("population", "seed"), [(1, 0), (8, -1)])
+    @pytest.mark.parametrize(("population", "seed"), [(0, 0), (8, -1)])
     def test_impossible_settings_are_refused(
-        self, space: DepthSpace, goals: Goals, population: int, seed: int
+        self, space: DepthSpace, problem: Problem, population: int, seed: int
     ) -> None:
         with pytest.raises(UsageError):
-            self.make(space, goals, population=population, seed=seed)
+            self.make(space, problem, population=population, seed=seed)

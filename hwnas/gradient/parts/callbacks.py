@@ -41,7 +41,7 @@ class Callback(Protocol):
 class HasEdges(Protocol):
     """`supernets.cell.CellSupernet`, whose weights of edges are rows of stacked tensors."""
 
-    def edge_parts(self) -> Iterator[Any]:
+    def edge_rows(self) -> Iterator[Any]:
         """Per operation of every edge where its weights lie."""
         ...
 
@@ -184,7 +184,7 @@ def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
     if not isinstance(supernet, HasEdges):
         return {name: [(p, slice(None))] for name, p in named.items()}
     operations: dict[str, list[Rows]] = {}
-    for edge in supernet.edge_parts():
+    for edge in supernet.edge_rows():
         if edge.parameter in named:
             operation = f"{edge.plan}.{edge.choice}.{edge.option}"
             operations.setdefault(operation, []).append((named[edge.parameter], edge.rows))

@@ -17,7 +17,7 @@ from .results import Evaluation
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
-    from hwnas.core.space import NetworkSpace
+    from hwnas.core.network_space import NetworkSpace
 
 COSTS = ("macs", "params", "size_mb", "peak_memory_mb")
 METRICS = ("accuracy", "latency", "flops", *COSTS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lut
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.pipeline import networks
 from hwnas.runs.log import Log
 from targets import Target

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.core.space import NetworkSpace, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
 from hwnas.costs.cost_model import CostModel
 from hwnas.costs.energy import read_energy
 from hwnas.data import Augment, Batches, Data

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.core.choice import Arch
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, eval_batches
 from hwnas.exporting.export import export_model, open_model

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hwnas.core.choice import Arch
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.network_space import NetworkSpace
+from hwnas.core.space import Space
 from hwnas.genotype.edges import edges_of
 from hwnas.report.cells import cell_dot, cell_svg
 from hwnas.report.drawing import dot_text

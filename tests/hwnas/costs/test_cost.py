@@ -37,7 +37,7 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
     archs = [SPACE.sample(rng) for _ in range(50)]
     costs = COSTS.of(archs)
     for i, arch in enumerate(archs):
-        parts = SPACE.parts(arch)
+        parts = SPACE.block_keys(arch)
         assert costs["latency_ms"][i] == pytest.approx(0.05 + sum(PRICES[k] for k in parts))
         assert costs["macs"][i] == sum(SPACE.blocks()[k].macs for k in parts)
         assert costs["peak_memory_mb"][i] == max(SPACE.blocks()[k].peak_bytes for k in parts) / 1e6
@@ -58,7 +58,7 @@ def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost
     costs, rng = CostModel(space, table), np.random.default_rng(0)
     assert set(costs.metrics) == {"latency_ms", "macs", "params", "size_mb", "peak_memory_mb"}
     for arch in [space.sample(rng) for _ in range(3)]:
-        parts, exact = space.parts(arch), costs.of([arch])
+        parts, exact = space.block_keys(arch), costs.of([arch])
         assert exact["latency_ms"][0] == pytest.approx(0.05 + sum(prices[k] for k in parts))
         assert exact["macs"][0] == sum(blocks[k].macs for k in parts)
         assert exact["params"][0] == sum(blocks[k].params for k in parts)
@@ -122,7 +122,7 @@ def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: flo
     archs = [SPACE.sample(rng) for _ in range(2000)]
     latency = costs.of(archs)["latency_ms"]
     for arch, found in zip(archs[:20], latency, strict=False):
-        parts = SPACE.parts(arch)
+        parts = SPACE.block_keys(arch)
         total = 0.05 + sum(PRICES[k] for k in parts) + square * sum(weights[k] for k in parts) ** 2
         assert found == pytest.approx(total)
         one_hot = costs.expected(Mix.one_hot(SPACE.choices, arch))

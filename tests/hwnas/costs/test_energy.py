@@ -31,7 +31,7 @@ def test_the_energy_of_an_architecture_is_that_of_its_blocks(tmp_path: Path) -> 
     costs = CostModel(SPACE, None, read_energy(write(tmp_path, TEXT), SPACE.blocks()))
     rng = np.random.default_rng(1)
     for arch in [SPACE.sample(rng) for _ in range(5)]:
-        exact = sum(ENERGY[key] for key in SPACE.parts(arch))
+        exact = sum(ENERGY[key] for key in SPACE.block_keys(arch))
         assert costs.of([arch])["energy_mj"][0] == pytest.approx(exact)
         one_hot = Mix.one_hot(SPACE.choices, arch)
         assert float(costs.expected(one_hot)["energy_mj"]) == pytest.approx(exact, rel=1e-5)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.budget import Budget
 from hwnas.core.registry import Part, part
 from hwnas.gradient.method import Method
@@ -306,8 +307,9 @@ def test_a_stage_asks_its_space_for_depth_and_wrappers() -> None:
     class Fake:
         search_scale = Scale(8)
 
-        def supernet(self, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
-            return ToyCellSupernet(*wrappers, cells=scale.cells)
+    @supernets.make.register(Fake)
+    def make_toy(space: Fake, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
+        return ToyCellSupernet(*wrappers, cells=scale.cells)
 
     make = stage_supernets(Fake())
     first, last = make(METHODS["darts"].stages[0]), make(METHODS["p-darts"].stages[2])

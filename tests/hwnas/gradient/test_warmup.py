@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
-from hwnas.core.space import NetworkSpace
+from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.step.optim import DivergedError, SGDSettings
 from hwnas.gradient.step.passes import weight_pass

@@ -68,15 +68,15 @@ def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them
     space = load_space("mobile", width_mult=WIDTH, **SCALE)
     energy = {key: 3.0 if "e6" in key else 1.0 for key in space.blocks()}
     table = "key,energy_mj\n" + "".join(f"{key},{mj}\n" for key, mj in energy.items())
-    limit = 1.2 * sum(min(energy.values()) for _ in space.parts(tuple(0 for _ in space.choices)))
+    limit = 1.2 * sum(min(energy.values()) for _ in space.block_keys(tuple(0 for _ in space.choices)))
     with planned(tmp_path, table, f"energy_mj<={limit}") as work:
         (tmp_path / "energy.csv").unlink()  # the run has what it needs
-        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(work.space.supernet()))
+        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(work.supernets.make(space)))
         work.run.finish_stage("supernet", {"log": []})
         seeds = search_gradient(work).result["seeds"]
     assert seeds
     for seed in seeds:
-        parts = space.parts(space.from_string(seed["arch"]))
+        parts = space.block_keys(space.from_string(seed["arch"]))
         assert seed["energy_mj"] == pytest.approx(sum(energy[key] for key in parts))
         assert seed["energy_mj"] <= limit
 

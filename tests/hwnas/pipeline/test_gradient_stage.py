@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.gradient import search_gradient
 from hwnas.pipeline.splits import split_data
@@ -52,7 +53,7 @@ def work(tmp_path: Path) -> Iterator[Work]:
     keys = space.blocks()
     prices = {"blocks_ms": dict.fromkeys(keys, 0.1), "weights_mb": dict.fromkeys(keys, 0.0)}
     write_json(run.path / "table.json", {"intercept_ms": 0.0, "square_ms_per_mb2": 0.0, **prices})
-    (run.path / "supernet.safetensors").write_bytes(safetensors_bytes(space.supernet()))
+    (run.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(space)))
     budgets = {"budgets": ["latency_ms<=2"], "search_budgets": ["latency_ms<=2"]}
     run.finish_stage("plan", {**budgets, "counts": {"search_steps": 4}})
     run.finish_stage("supernet", {"log": []})

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from torch import nn
 
+from hwnas.networks.modules import module_of
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 
@@ -35,7 +36,7 @@ def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
         if node.op_type == "Conv":
             found[owners[0]].append(shapes[node.input[1]])
     for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
-        layers = space.blocks()[key].module().modules()
+        layers = module_of(space.blocks()[key]).modules()
         expected = [tuple(m.weight.shape) for m in layers if isinstance(m, nn.Conv2d)]
         assert sorted(found[prefix]) == sorted(expected), (key, prefix)
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from hwnas.core.choice import NONE, Choice
 from hwnas.core.mix import Mix
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.network_space import NetworkSpace
+from hwnas.core.space import Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.cell_blocks import CellOp
 from hwnas.networks.flops import counter_macs
+from hwnas.networks.modules import module_of
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 
@@ -180,7 +182,7 @@ def test_blocks_have_the_features_that_a_latency_predictor_needs() -> None:
         blocks = list(space.blocks().values())
         assert len({frozenset(b.features) for b in blocks}) == 1
         for block in blocks[::5]:
-            assert block.macs == counter_macs(block.module(), block.input_shape[1:])
+            assert block.macs == counter_macs(module_of(block), block.input_shape[1:])
     rows = DARTS.describe(DARTS.sample(np.random.default_rng(0)))
     assert {"name", "kind", "kernel", "in", "out", "stride", "macs"} <= set(rows[0])
 
@@ -270,3 +272,10 @@ def test_widths_and_cells_are_refused_where_they_mean_nothing() -> None:
         load_space("darts", image_size=32, in_channels=3, n_classes=10, width_mult=0.5)
     with pytest.raises(UsageError, match="no cells"):
         load_space("mobile", image_size=32, in_channels=3, n_classes=10, cells=8)
+
+
+def test_a_string_of_another_space_is_answered_with_a_valid_one() -> None:
+    with pytest.raises(UsageError) as refused:
+        DARTS.from_string("16:mb3e3")
+    example = str(refused.value).rsplit("'", 2)[1]
+    assert DARTS.valid(DARTS.from_string(example))

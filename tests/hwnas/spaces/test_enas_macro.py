@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
@@ -52,7 +53,7 @@ def test_the_file_is_as_large_as_it_is_priced_when_every_output_is_read() -> Non
 @pytest.mark.parametrize("seed", range(3))
 def test_restricted_to_an_architecture_it_is_the_built_network(seed: int) -> None:
     torch.manual_seed(0)
-    net = SPACE.supernet(SEARCH)
+    net = supernets.make(SPACE, SEARCH)
     arch = SPACE.sample(np.random.default_rng(seed))
     with torch.no_grad():
         ours, built = net(X, Mix.one_hot(SPACE.choices, arch)), net.extract(arch).train()(X)
@@ -61,7 +62,7 @@ def test_restricted_to_an_architecture_it_is_the_built_network(seed: int) -> Non
 
 def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
     torch.manual_seed(0)
-    net = SPACE.supernet(SEARCH).double()
+    net = supernets.make(SPACE, SEARCH).double()
     one_hot = Mix.one_hot(SPACE.choices, SPACE.sample(np.random.default_rng(0)))
     gates = [w.double().requires_grad_() for w in one_hot.probs]
     others = tuple(
@@ -77,7 +78,7 @@ def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
 
 
 def test_every_weight_learns_from_a_mix_of_everything() -> None:
-    net = SPACE.supernet(SEARCH)
+    net = supernets.make(SPACE, SEARCH)
     weights = tuple(torch.full((len(c.options),), 0.5) for c in SPACE.choices)
     everything = tuple(tuple(range(len(w))) for w in weights)
     F.cross_entropy(net(X, Mix(weights, everything, tuple(() for _ in weights))), LABELS).backward()
@@ -89,12 +90,12 @@ def test_strings_and_specs_come_back() -> None:
     assert SPACE.from_string(SPACE.to_string(arch)) == arch
     assert load_space(**SPACE.spec()).space_id == SPACE.space_id
     assert CostModel(SPACE).minimum("macs")[0] > 0
-    assert len(SPACE.describe(arch)) == len(SPACE.parts(arch))
+    assert len(SPACE.describe(arch)) == len(SPACE.block_keys(arch))
 
 
 def test_bad_input_gets_one_clear_error() -> None:
     with pytest.raises(UsageError, match="no edges that Partial could wrap"):
-        SPACE.supernet(SEARCH, Partial(2))
+        supernets.make(SPACE, SEARCH, Partial(2))
     with pytest.raises(UsageError, match="too few"):
         load_space("enas-macro", image_size=32, in_channels=3, n_classes=10, cells=2)
     with pytest.raises(UsageError, match="no width multiplier"):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import hwnas.spaces
+from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.networks.flops import counter_macs
@@ -41,7 +42,7 @@ def test_21_blocks_are_searched() -> None:
 
 def test_costs_and_supernet_are_those_of_the_built_network() -> None:
     torch.manual_seed(0)
-    net = SPACE.supernet()
+    net = supernets.make(SPACE)
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.05 * torch.randn(p.shape))
@@ -57,7 +58,7 @@ def test_costs_and_supernet_are_those_of_the_built_network() -> None:
 
 
 def test_every_weight_learns_from_some_architecture() -> None:
-    net, rng = SPACE.supernet(), np.random.default_rng(0)
+    net, rng = supernets.make(SPACE), np.random.default_rng(0)
     x = torch.randn(2, 3, 32, 32)
     for _ in range(30):
         net(x, Mix.one_hot(SPACE.choices, SPACE.sample(rng))).square().mean().backward()
@@ -73,5 +74,5 @@ def test_faulty_operations_of_a_stage_name_the_place(tmp_path: Path) -> None:
     text = (Path(hwnas.spaces.__file__).parent / "proxyless.toml").read_text()
     path = tmp_path / "mine.toml"
     path.write_text(text.replace('["mb3e1"]', '["mb3e1", "skip"]'))
-    with pytest.raises(UsageError, match=r"stages\[1\]: operations: 'skip' is added by itself"):
+    with pytest.raises(UsageError, match=r"stages\[1\]: operations: 'skip' is added automatically"):
         load_space(str(path), image_size=32, in_channels=3, n_classes=10)

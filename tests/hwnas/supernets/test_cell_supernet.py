@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.networks.cells import Fixed
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
@@ -35,7 +36,7 @@ ODD = space("darts", 28)  # maps of 28, 14 and 7 px: the last cannot be split in
 def supernet(of: CellSpace, *wrappers: Wrapper, cells: int = 3, channels: int = 8) -> CellSupernet:
     torch.manual_seed(0)
     cells = 1 if of is NB201 else cells
-    return of.supernet(replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    return supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
 
 
 def images(of: CellSpace, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -232,7 +233,7 @@ def test_restricted_to_an_architecture_it_is_the_built_network(of: CellSpace, se
 
 def test_norms_that_learn_are_extracted_too() -> None:
     torch.manual_seed(0)
-    net = DARTS.supernet(replace(DARTS.search_scale, cells=3, channels=4, affine=True))
+    net = supernets.make(DARTS, replace(DARTS.search_scale, cells=3, channels=4, affine=True))
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.1 * torch.randn(p.shape))
@@ -359,7 +360,7 @@ def test_the_parts_of_an_edge_are_what_its_operation_learns() -> None:
     net(images(NB201), Mix.one_hot(NB201.choices, arch)).sum().backward()
     parameters = dict(net.named_parameters())
     seen: dict[str, int] = {}
-    for part in net.edge_parts():
+    for part in net.edge_rows():
         gradient = parameters[part.parameter].grad
         active = part.option == arch[part.choice]
         assert active == (gradient is not None and bool(gradient[part.rows].any()))

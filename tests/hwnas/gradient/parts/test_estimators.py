@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from hwnas import supernets
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
@@ -166,7 +167,7 @@ def test_operations_whose_gradients_part_are_trained_no_more() -> None:
 def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_learn_on() -> None:
     """OLES counts operations; the supernet of a cell space stacks those of all edges that leave a state."""
     space = load_space("nasbench201", image_size=16, in_channels=3, n_classes=4)
-    net = space.supernet(replace(space.search_scale, cells=1, channels=4))
+    net = supernets.make(space, replace(space.search_scale, cells=1, channels=4))
     x, y = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.arange(4)
     method = METHODS["oles"]
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The layers that deployed networks are made of: plain modules, no knowledge of any search.
+"""The layers of mobile networks: plain modules, no knowledge of any search.
 
 MBConv: Sandler et al. 2018 (MobileNetV2). Squeeze-and-excite with a hard-sigmoid gate and
 HardSwish: Howard et al. 2019 (MobileNetV3, section 5). Fused MBConv: Tan & Le 2021 (EfficientNetV2).
@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .blocks import Operation, squeeze_channels
+from .mobile_blocks import MobileBlock, Operation, squeeze_channels
 
 
 def activation(name: str) -> nn.Module:
@@ -25,7 +25,7 @@ class ConvBN(nn.Sequential):
     def __init__(
         self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, act: str = "relu"
     ) -> None:
-        """C_in, c_out: channels. kernel: odd side of the square kernel."""
+        """c_in, c_out: channels. kernel: odd side of the square kernel."""
         conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(c_out), activation(act))
 
@@ -44,12 +44,12 @@ class SqueezeExcite(nn.Module):
         self.gate = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w)."""
+        """x: (b, c, h, w)."""
         gate = self.gate(self.expand(self.relu(self.reduce(self.pool(x)))))
         return cast(Tensor, x * gate)
 
 
-class Block(nn.Module):
+class MBConv(nn.Module):
     """One block of the operation `op`: (b, c_in, h, w) -> (b, c_out, h / stride, w / stride)."""
 
     def __init__(self, op: Operation, c_in: int, c_out: int, stride: int, residual: bool) -> None:
@@ -67,7 +67,7 @@ class Block(nn.Module):
         self.fused = op.kind == "fused"
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c_in, h, w)."""
+        """x: (b, c_in, h, w)."""
         y = self.expand(x)
         if not self.fused:
             y = self.depthwise(y)
@@ -75,7 +75,7 @@ class Block(nn.Module):
         return cast(Tensor, x + y if self.residual else y)
 
 
-class Head(nn.Module):
+class MobileHead(nn.Module):
     """Pointwise convolution, global average, linear classifier: (b, c, h, w) -> (b, n_classes)."""
 
     def __init__(self, c_in: int, channels: int, n_classes: int) -> None:
@@ -87,11 +87,11 @@ class Head(nn.Module):
         self.classify = nn.Linear(channels, n_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w)."""
+        """x: (b, c, h, w)."""
         return cast(Tensor, self.classify(self.flatten(self.pool(self.conv(x)))))
 
 
-class Network(nn.Module):
+class MobileNetwork(nn.Module):
     """Stem, blocks, head in a row: images (b, c, h, w) to logits (b, n_classes)."""
 
     def __init__(self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module) -> None:
@@ -100,8 +100,17 @@ class Network(nn.Module):
         self.stem, self.blocks, self.head = stem, nn.ModuleList(blocks), head
 
     def forward(self, x: Tensor) -> Tensor:
-        """X: (b, c, h, w), normalised floats."""
+        """x: (b, c, h, w), normalised floats."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
         return cast(Tensor, self.head(x))
+
+
+def mobile_module(block: MobileBlock) -> nn.Module:
+    """The block as a torch module with fresh weights, input `block.input_shape`."""
+    if block.kind == "stem":
+        return ConvBN(block.c_in, block.c_out, 3, stride=block.stride, act="hs")
+    if block.kind == "head":
+        return MobileHead(block.c_in, block.c_out, block.n_classes)
+    return MBConv(block.op, block.c_in, block.c_out, block.stride, block.residual)

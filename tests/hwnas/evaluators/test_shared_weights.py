@@ -1,6 +1,7 @@
 """The shared-weights evaluator against its definition, worked out with plain torch."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwnas import supernets
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
+from hwnas.core.space import Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, load_data
+from hwnas.data.batches import Batch
+from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.shared_weights import SharedWeights, fold_norms, measure, recalibrate
-from hwnas.front import Failed
 from hwnas.spaces import load_space
+from hwnas.supernets.mobile import Supernet
 from targets.errors import UsageError
-from tests.support.strategies import DepthSpace, depth_metrics
+from tests.support.evaluators import EvaluatorContract
 
 SPACE = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
 COSTS = CostModel(SPACE)
 ARCHS = [SPACE.sample(np.random.default_rng(seed)) for seed in range(4)]
-Batch = tuple[Tensor, Tensor]
 
 
 def batches(n: int, size: int, seed: int) -> list[Batch]:
@@ -42,19 +46,31 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def supernet() -> nn.Module:
+def supernet() -> Supernet:
     torch.manual_seed(0)
-    net = SPACE.supernet()
-    assert isinstance(net, nn.Module)
+    net = supernets.make(SPACE)
+    assert isinstance(net, Supernet)
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.05 * torch.randn(p.shape))
     return net
 
 
-def evaluator(supernet: nn.Module, **more: object) -> SharedWeights:
+def evaluator(supernet: Supernet, **more: object) -> SharedWeights:
     options: dict[str, object] = {"calibration": batches(3, 16, 1), "validation": batches(2, 40, 2)}
     return SharedWeights(supernet, COSTS, **(options | more))
+
+
+class TestSharedWeights(EvaluatorContract):
+    objectives = ("val_accuracy", "val_loss", "macs")
+
+    @pytest.fixture
+    def evaluator(self, supernet: Supernet) -> Evaluator:
+        return evaluator(supernet)
+
+    @pytest.fixture
+    def space(self) -> Space:
+        return SPACE
 
 
 def small_net() -> nn.Sequential:
@@ -92,7 +108,7 @@ def test_dropout_stays_off_while_statistics_are_measured() -> None:
     assert torch.allclose(last.running_mean, seen.mean((0, 2, 3)), rtol=1e-3)
 
 
-def test_folding_changes_the_arithmetic_and_not_the_function(supernet: nn.Module) -> None:
+def test_folding_changes_the_arithmetic_and_not_the_function(supernet: Supernet) -> None:
     x = batches(1, 8, 3)[0][0]
     for arch in ARCHS:
         net = supernet.extract(arch)
@@ -116,12 +132,12 @@ def test_accuracy_and_loss_are_those_over_all_images_together() -> None:
     assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
 
 
-def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(supernet: nn.Module) -> None:
+def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(supernet: Supernet) -> None:
     """The supernet normalises by the batch: calibrated on the validation batch, both agree."""
     x, y = batches(1, 200, 5)[0]
     found = evaluator(supernet, calibration=[(x, y)], validation=[(x, y)])(ARCHS)
     for arch, metrics in zip(ARCHS, found, strict=True):
-        assert not isinstance(metrics, Failed)
+        assert not isinstance(metrics, EvaluationFailed)
         with torch.no_grad():
             logits = supernet(x, Mix.one_hot(SPACE.choices, arch))
         assert metrics["val_accuracy"] == pytest.approx(
@@ -130,73 +146,61 @@ def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(superne
         assert metrics["val_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-2)
 
 
-def test_all_costs_of_the_model_are_there(supernet: nn.Module) -> None:
+def test_all_costs_of_the_model_are_there(supernet: Supernet) -> None:
     costs = COSTS.of(ARCHS)
     for i, metrics in enumerate(evaluator(supernet)(ARCHS)):
-        assert not isinstance(metrics, Failed)
+        assert not isinstance(metrics, EvaluationFailed)
         assert set(metrics) == {"val_accuracy", "val_loss", *COSTS.metrics}
         assert all(metrics[m] == costs[m][i] for m in COSTS.metrics)
         assert 0 <= metrics["val_accuracy"] <= 1
 
 
-def test_the_answer_depends_on_the_architecture_alone(supernet: nn.Module) -> None:
-    """Not on order, company, earlier calls or the state of the global generator; nothing is left changed."""
+def test_another_evaluator_answers_the_same_and_the_weights_are_left_alone(supernet: Supernet) -> None:
+    """The answer depends on neither order nor the state of the global generator."""
     weights = {k: v.clone() for k, v in supernet.state_dict().items()}
-    state = torch.get_rng_state()
     first = evaluator(supernet)(ARCHS)
-    assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(123)
     second = evaluator(supernet)
     assert [second([a])[0] for a in reversed(ARCHS)] == first[::-1]
     assert all(torch.equal(v, weights[k]) for k, v in supernet.state_dict().items())
 
 
-class Failing:
-    """A supernet that fails when a network is taken out of it."""
+class FakeSupernet(Supernet):
+    """Gives one linear network for every architecture, or raises, and records what was taken."""
 
-    def __init__(self, error: RuntimeError) -> None:
+    def __init__(self, error: RuntimeError | None = None) -> None:
+        super().__init__()
         self.error, self.taken = error, list[Arch]()
+
+    def forward(self, x: Tensor, mix: Mix) -> Tensor:
+        raise AssertionError("an evaluator takes networks out of a supernet and never runs it")
 
     def extract(self, arch: Arch) -> nn.Module:
         self.taken.append(arch)
-        raise self.error
-
-
-class Bar:
-    def __init__(self) -> None:
-        self.n = 0
-
-    def advance(self, n: int = 1, note: str = "") -> None:
-        self.n += n
-
-
-class DepthCosts:
-    """Costs of a space with dead parts."""
-
-    space = DepthSpace()
-
-    def of(self, archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
-        return {"macs": np.array([depth_metrics(self.space, a)["macs"] for a in archs])}
-
-
-class Linear:
-    """One network for every architecture."""
-
-    def extract(self, arch: Arch) -> nn.Module:
+        if self.error is not None:
+            raise self.error
         return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
 
 
 def test_each_network_is_evaluated_once_whatever_its_dead_parts_say() -> None:
-    twins: list[Arch] = [(0, 1, 2, 3, 0, 0), (0, 1, 2, 3, 3, 1), (0, 1, 2, 3, 0, 0)]
-    bar = Bar()
+    """In a cell of NAS-Bench-201 an edge is dead where nothing enters the node that it leaves."""
+    space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
+    by_key: dict[str, list[Arch]] = {}
+    for arch in itertools.product(range(len(space.operations)), repeat=6):
+        if space.reads_image(arch):
+            by_key.setdefault(space.key(arch), []).append(arch)
+    first, second = next(archs for archs in by_key.values() if len(archs) > 1)[:2]
+    third = (space.operations.index("nor_conv_3x3"),) * 6
+    assert space.key(third) != space.key(first)
+    supernet = FakeSupernet()
     evaluate = SharedWeights(
-        Linear(), DepthCosts(), calibration=batches(1, 8, 1), validation=batches(1, 8, 2), progress=bar
+        supernet, CostModel(space), calibration=batches(1, 8, 1), validation=batches(1, 8, 2)
     )
-    found = evaluate(twins)
-    assert found[0] == found[1] == found[2] == evaluate(twins[1:2])[0] and bar.n == 1
-    other = evaluate([(1, 1, 2, 3, 0, 0), twins[0]])
-    assert other[1] == found[0] != other[0] and bar.n == 2
-    assert evaluate([]) == []
+    answers = evaluate([first, second, first])
+    assert answers[0] == answers[1] == answers[2] == evaluate([second])[0]
+    assert supernet.taken == [space.canonical(first)]
+    other = evaluate([third, first])
+    assert other[1] == answers[0] != other[0] and len(supernet.taken) == 2
 
 
 @pytest.mark.parametrize(
@@ -209,23 +213,27 @@ def test_each_network_is_evaluated_once_whatever_its_dead_parts_say() -> None:
     ],
 )
 def test_out_of_memory_fails_the_architecture_and_is_not_tried_again(error: RuntimeError) -> None:
-    failing = Failing(error)
+    failing = FakeSupernet(error)
     evaluate = SharedWeights(failing, COSTS, calibration=batches(1, 8, 1), validation=batches(1, 8, 2))
     for _ in range(2):
         (answer,) = evaluate(ARCHS[:1])
-        assert isinstance(answer, Failed) and "out of memory" in answer.reason and "\n" not in answer.reason
+        assert (
+            isinstance(answer, EvaluationFailed)
+            and "out of memory" in answer.reason
+            and "\n" not in answer.reason
+        )
     assert len(failing.taken) == 1
 
 
 def test_another_error_is_not_hidden() -> None:
-    failing = Failing(RuntimeError("shape mismatch"))
+    failing = FakeSupernet(RuntimeError("shape mismatch"))
     evaluate = SharedWeights(failing, COSTS, calibration=batches(1, 8, 1), validation=batches(1, 8, 2))
     with pytest.raises(RuntimeError, match="shape mismatch"):
         evaluate(ARCHS)
 
 
 @pytest.mark.parametrize("missing", ["calibration", "validation"])
-def test_it_needs_batches(supernet: nn.Module, missing: str) -> None:
+def test_it_needs_batches(supernet: Supernet, missing: str) -> None:
     with pytest.raises(UsageError, match="at least one batch"):
         evaluator(supernet, **{missing: []})
 
@@ -242,10 +250,10 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Data, "split", split)
     space = load_space("mobile", image_size=data.image_size, in_channels=data.in_channels, n_classes=10)
     evaluate = SharedWeights.on(
-        data, space.supernet(), CostModel(space), seed=0, calibration_images=32, validation_images=50
+        data, supernets.make(space), CostModel(space), seed=0, calibration_images=32, validation_images=50
     )
     (metrics,) = evaluate([space.sample(np.random.default_rng(0))])
-    assert not isinstance(metrics, Failed)
+    assert not isinstance(metrics, EvaluationFailed)
     assert metrics["val_accuracy"] * 50 == pytest.approx(round(metrics["val_accuracy"] * 50))
     assert set(read) == {"train", "val"}
 
@@ -253,11 +261,11 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
 def test_a_network_that_ignores_its_image_is_not_evaluated() -> None:
     """It would have no input when it is exported."""
     space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
-    weights = space.supernet(space.scale)
+    weights = supernets.make(space, space.scale)
     asked = SharedWeights(
         weights, CostModel(space), calibration=batches(1, 8, 1), validation=batches(1, 8, 2)
     )
     skip = space.operations.index("skip_connect")
     nothing, something = asked([(0,) * 6, (skip,) * 6])
-    assert isinstance(nothing, Failed) and "does not reach the classifier" in nothing.reason
+    assert isinstance(nothing, EvaluationFailed) and "does not reach the classifier" in nothing.reason
     assert isinstance(something, dict) and 0 <= something["val_accuracy"] <= 1

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 import optuna
@@ -14,23 +13,19 @@ from optuna.trial import create_trial
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
-from hwnas.front import Generational, Goals, nsga2, random_search, run
+from hwnas.front import Problem, make_strategy, run
 from hwnas.front.optuna_trials import GENERATION, Codec, quiet
+from targets.errors import UsageError
 from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_metrics
 
 
 class TestNsga2(StrategyContract):
-    def make(
-        self, space: Space, goals: Goals, *, population: int = 8, seed: int = 0, seeds: Sequence[Arch] = ()
-    ) -> Generational:
-        return nsga2(space, goals, population=population, seed=seed, seeds=seeds)
+    name = "nsga2"
 
 
-class TestRandomSearch(StrategyContract):
-    def make(
-        self, space: Space, goals: Goals, *, population: int = 8, seed: int = 0, seeds: Sequence[Arch] = ()
-    ) -> Generational:
-        return random_search(space, goals, population=population, seed=seed, seeds=seeds)
+def test_a_population_of_one_cannot_breed() -> None:
+    with pytest.raises(UsageError, match="at least 2, got 1"):
+        make_strategy("nsga2", WIDE, Problem.parse(["val_accuracy"]), population=1, seed=0)
 
 
 def true_front(space: DepthSpace, limit_ms: float) -> set[str]:
@@ -44,24 +39,24 @@ def true_front(space: DepthSpace, limit_ms: float) -> set[str]:
 
 def test_with_enough_evaluations_it_finds_the_true_front_under_a_budget() -> None:
     space = DepthSpace()
-    goals = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
+    problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
     truth = true_front(space, 14.0)
-    strategy = nsga2(space, goals, population=40, seed=1)
+    strategy = make_strategy("nsga2", space, problem, population=40, seed=1)
     run(strategy, DepthEvaluator(space), 16)
     assert len(truth) > 10
-    assert {r.arch for r in strategy.ledger.front()} == truth
+    assert {r.arch for r in strategy.history.front()} == truth
 
 
 def test_its_hypervolume_beats_random_search() -> None:
     space = DepthSpace((5, 6, 7), 5)
-    goals = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 30.0)])
+    problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 30.0)])
     better = []
     for seed in range(6):
         final = []
-        for make in (nsga2, random_search):
-            strategy = make(space, goals, population=16, seed=seed)
+        for name in ("nsga2", "random"):
+            strategy = make_strategy(name, space, problem, population=16, seed=seed)
             run(strategy, DepthEvaluator(space), 10)
-            final.append(strategy.ledger.hypervolumes()[-1]["value"])
+            final.append(strategy.history.hypervolumes()[-1]["value"])
         better.append(final[0] - final[1])
     assert min(better) > 0
 
@@ -110,8 +105,8 @@ def test_optuna_never_breeds_from_a_plainly_added_trial() -> None:
 def test_the_genes_of_seeds_are_found_in_the_next_generation() -> None:
     """The seeds hold genes that no other parent has: seven dull ones without h, and one all h."""
     dull: list[Arch] = [tuple((i + j) % 7 for j in range(12)) for i in range(7)]
-    goals = Goals.parse(["val_accuracy", "latency_ms"])
-    strategy = nsga2(WIDE, goals, population=8, seed=0, seeds=[*dull, HERO])
+    problem = Problem.parse(["val_accuracy", "latency_ms"])
+    strategy = make_strategy("nsga2", WIDE, problem, population=8, seed=0, seeds=[*dull, HERO])
     asked = strategy.ask()
     assert asked == [*dull, HERO]
     strategy.tell(asked, [{"val_accuracy": 0.9 if a == HERO else 0.1, "latency_ms": 1.0} for a in asked])
@@ -123,9 +118,9 @@ def test_the_genes_of_seeds_are_found_in_the_next_generation() -> None:
 
 def test_failed_and_over_budget_architectures_do_not_crowd_out_feasible_ones() -> None:
     """A feasible architecture survives any number of better ones beyond the budget."""
-    goals = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 2.0)])
+    problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 2.0)])
     dull: list[Arch] = [tuple((i + j) % 7 for j in range(12)) for i in range(7)]
-    strategy = nsga2(WIDE, goals, population=8, seed=0, seeds=[*dull, HERO])
+    strategy = make_strategy("nsga2", WIDE, problem, population=8, seed=0, seeds=[*dull, HERO])
     asked = strategy.ask()
     found = [
         {"val_accuracy": 0.1, "latency_ms": 2.0} if a == HERO else {"val_accuracy": 0.9, "latency_ms": 2.1}
@@ -133,26 +128,26 @@ def test_failed_and_over_budget_architectures_do_not_crowd_out_feasible_ones() -
     ]
     strategy.tell(asked, found)
     assert sum(child.count(7) for child in strategy.ask()) >= 6  # as above
-    assert [r.arch for r in strategy.ledger.front()] == [WIDE.key(HERO)]
+    assert [r.arch for r in strategy.history.front()] == [WIDE.key(HERO)]
 
 
 def test_constraints_are_recorded_for_every_finished_trial() -> None:
     """Optuna 5 takes a trial without constraints for feasible (#6774), so ours always carry theirs."""
     space = DepthSpace()
-    goals = Goals.parse(["val_accuracy"], [Budget("latency_ms", 9.0), Budget("macs", 5e6)])
-    strategy = nsga2(space, goals, population=8, seed=0)
+    problem = Problem.parse(["val_accuracy"], [Budget("latency_ms", 9.0), Budget("macs", 5e6)])
+    strategy = make_strategy("nsga2", space, problem, population=8, seed=0)
     run(strategy, DepthEvaluator(space), 2)
     codec = Codec(space)
-    for row in strategy.ledger.rows:
-        trial = codec.trial(row, row.generation)
+    for evaluated in strategy.history.trials:
+        trial = codec.trial(evaluated, evaluated.generation)
         assert set(trial.constraints) == {"latency_ms", "macs"}
-        assert all(v <= 0 for v in trial.constraints.values()) == row.feasible
-        assert trial.constraints["latency_ms"] == pytest.approx(row.metrics["latency_ms"] / 9.0 - 1)
+        assert all(v <= 0 for v in trial.constraints.values()) == evaluated.feasible
+        assert trial.constraints["latency_ms"] == pytest.approx(evaluated.metrics["latency_ms"] / 9.0 - 1)
 
 
 def test_a_generation_in_which_all_failed_is_followed_by_random_ones() -> None:
-    space, goals = DepthSpace(), Goals.parse(["val_accuracy", "latency_ms"])
-    strategy = nsga2(space, goals, population=4, seed=0)
+    space, problem = DepthSpace(), Problem.parse(["val_accuracy", "latency_ms"])
+    strategy = make_strategy("nsga2", space, problem, population=4, seed=0)
     asked = strategy.ask()
     strategy.tell(asked, [None] * 4)
     again = strategy.ask()
@@ -162,25 +157,30 @@ def test_a_generation_in_which_all_failed_is_followed_by_random_ones() -> None:
 def test_two_choices_of_one_name_are_refused() -> None:
     twice = Space("twice", [Choice("a", ("x", "y")), Choice("a", ("x", "y"))])
     with pytest.raises(Exception, match="share a name"):
-        nsga2(twice, Goals.parse(["val_accuracy"]), population=4, seed=0)
+        make_strategy("nsga2", twice, Problem.parse(["val_accuracy"]), population=4, seed=0)
 
 
 def test_optuna_is_silent_and_its_verbosity_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None:
     before = optuna.logging.get_verbosity()
     space = DepthSpace()
-    run(nsga2(space, Goals.parse(["val_accuracy"]), population=4, seed=0), DepthEvaluator(space), 3)
+    run(
+        make_strategy("nsga2", space, Problem.parse(["val_accuracy"]), population=4, seed=0),
+        DepthEvaluator(space),
+        3,
+    )
     assert optuna.logging.get_verbosity() == before
     assert capfd.readouterr() == ("", "")
 
 
 SCRIPT = """
 import json
-from hwnas.front import Goals, nsga2, run
+from hwnas.front import Problem, make_strategy, run
+from targets.errors import UsageError
 from tests.support.strategies import DepthEvaluator, DepthSpace
 space = DepthSpace()
-strategy = nsga2(space, Goals.parse(["val_accuracy", "latency_ms"]), population=8, seed=5)
+strategy = make_strategy("nsga2", space, Problem.parse(["val_accuracy", "latency_ms"]), population=8, seed=5)
 run(strategy, DepthEvaluator(space), 5)
-print(json.dumps([r.to_json() for r in strategy.ledger.rows]))
+print(json.dumps([r.to_json() for r in strategy.history.trials]))
 """
 
 
@@ -188,6 +188,8 @@ def test_another_process_with_another_hash_seed_gives_the_same_rows() -> None:
     env = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONOPTIMIZE": "1"}
     out = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)
     space = DepthSpace()
-    strategy = nsga2(space, Goals.parse(["val_accuracy", "latency_ms"]), population=8, seed=5)
+    strategy = make_strategy(
+        "nsga2", space, Problem.parse(["val_accuracy", "latency_ms"]), population=8, seed=5
+    )
     run(strategy, DepthEvaluator(space), 5)
-    assert json.loads(out.stdout) == [r.to_json() for r in strategy.ledger.rows]
+    assert json.loads(out.stdout) == [r.to_json() for r in strategy.history.trials]

@@ -1,4 +1,4 @@
-"""What a block is and what it costs on paper: operation names, keys, MACs, parameters, bytes.
+"""The blocks of mobile spaces: operation names, keys, and what they cost on paper.
 
 No torch here: the numbers are closed forms, checked in the tests against the built modules,
 torch's FLOP counter, ptflops and the size of exported files.
@@ -7,67 +7,13 @@ torch's FLOP counter, ptflops and the size of exported files.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from targets.errors import UsageError
 
-if TYPE_CHECKING:
-    from torch import nn
-
-
-class Priced(Protocol):
-    """A distinct block of any space: what tables file it under, what it costs on paper, and its module."""
-
-    @property
-    def key(self) -> str:
-        """Operation and shapes: the row of a latency table, shared by all spaces."""
-        ...
-
-    @property
-    def group(self) -> str:
-        """Blocks that behave alike on a device."""
-        ...
-
-    @property
-    def features(self) -> Mapping[str, float]:
-        """Numbers for a latency predictor; the same names for all blocks of a space."""
-        ...
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """(1, c_in, size, size)."""
-        ...
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of convolutions and linear layers, one image."""
-        ...
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        ...
-
-    @property
-    def file_bytes(self) -> int:
-        """What the block adds to an exported fp32 file."""
-        ...
-
-    @property
-    def peak_bytes(self) -> int:
-        """Largest sum of fp32 activations that live at once, one image."""
-        ...
-
-    def module(self) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`."""
-        ...
-
+from .conv import Conv
 
 _NAME = re.compile(r"(?P<kind>mb|fused)(?P<kernel>[357])e(?P<expand>[1-8])(?P<se>-se)?(?P<hs>-hs)?")
-NODE_BYTES = 110
-"""Graph bytes per convolution in an exported file: node, names, shapes (tests/hwnas/test_blocks.py)."""
 
 
 def squeeze_channels(channels: int) -> int:
@@ -77,7 +23,14 @@ def squeeze_channels(channels: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One option of a layer, named `mb5e6-se-hs`, `fused3e3` or `skip`."""
+    """One option of a layer, named `mb5e6-se-hs`, `fused3e3` or `skip`.
+
+    kind: mb, fused, skip, or none for the blocks that no choice rules.
+    kernel: side of the depthwise, or fused, kernel.
+    expand: middle channels per input channel.
+    se: whether a squeeze-and-excite follows.
+    act: relu or hs (HardSwish).
+    """
 
     kind: str
     kernel: int = 0
@@ -97,48 +50,27 @@ class Operation:
                 "fused<kernel>e<expansion>[-se][-hs], kernel 3, 5 or 7, expansion 1 to 8 (mb5e6-se-hs)"
             )
         act = "hs" if match["hs"] else "relu"
-        return cls(match["kind"], int(match["kernel"]), int(match["expand"]), bool(match["se"]), act)
+        return cls(
+            kind=match["kind"],
+            kernel=int(match["kernel"]),
+            expand=int(match["expand"]),
+            se=bool(match["se"]),
+            act=act,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Conv:
-    """One convolution or linear layer: shapes and what they cost.
+class MobileBlock:
+    """One distinct block of a mobile space: operation and shapes. All spaces share its key, which says both.
 
-    batch_norm: a norm follows; else there is a bias, unless `bare`.
+    kind: stem, head, or that of the operation.
+    op: the operation; without meaning for stem and head.
+    c_in, c_out: channels; `c_out` of a head is the width of its feature vector.
+    size: side of the input in pixels.
+    stride: of the block.
+    residual: whether the input is added to the output.
+    n_classes: of a head.
     """
-
-    c_in: int
-    c_out: int
-    kernel: int
-    groups: int
-    size_out: int
-    batch_norm: bool = True
-    bare: bool = False
-
-    @property
-    def weights(self) -> int:
-        """Kernel weights, bias not included."""
-        return self.c_in // self.groups * self.c_out * self.kernel**2
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self.weights * self.size_out**2
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters: weights and the scale and shift of the BN, or the bias."""
-        return self.weights + (0 if self.bare else self.c_out * (2 if self.batch_norm else 1))
-
-    @property
-    def file_bytes(self) -> int:
-        """fp32 bytes in the exported file, where BN is folded into weight and bias."""
-        return 4 * (self.weights + (0 if self.bare else self.c_out)) + NODE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSpec:
-    """One distinct block: operation and shapes. The key says both and is shared by all spaces."""
 
     kind: str
     op: Operation
@@ -156,8 +88,8 @@ class BlockSpec:
         if self.kind in ("mb", "fused"):
             name = f"{self.kind}{self.op.kernel}e{self.op.expand}"
             name += "-se" * self.op.se + "-hs" * (self.op.act == "hs") + "+" * self.residual
-        out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
-        return f"{name}/{self.c_in}x{self.size}x{self.size}/{out}/s{self.stride}"
+        shape_out = f"{self.c_out}" + (f"/{self.n_classes}" if self.n_classes else "")
+        return f"{name}/{self.c_in}x{self.size}x{self.size}/{shape_out}/s{self.stride}"
 
     @property
     def size_out(self) -> int:
@@ -178,16 +110,16 @@ class BlockSpec:
     def trunk(self) -> tuple[Conv, ...]:
         """The convolutions and linear layers that the image passes through, in order."""
         if self.kind == "stem":
-            return (Conv(self.c_in, self.c_out, 3, 1, self.size_out),)
+            return (Conv(self.c_in, self.c_out, 3, size_out=self.size_out),)
         if self.kind == "head":
-            features = Conv(self.c_in, self.c_out, 1, 1, self.size)
-            return (features, Conv(self.c_out, self.n_classes, 1, 1, 1, batch_norm=False))
+            features = Conv(self.c_in, self.c_out, 1, size_out=self.size)
+            return (features, Conv(self.c_out, self.n_classes, 1, size_out=1, batch_norm=False))
         mid = self.c_in * self.op.expand
-        project = Conv(mid, self.c_out, 1, 1, self.size_out)
+        project = Conv(mid, self.c_out, 1, size_out=self.size_out)
         if self.kind == "fused":
-            return (Conv(self.c_in, mid, self.op.kernel, 1, self.size_out), project)
-        depthwise = Conv(mid, mid, self.op.kernel, mid, self.size_out)
-        expand = (Conv(self.c_in, mid, 1, 1, self.size),) if self.op.expand > 1 else ()
+            return (Conv(self.c_in, mid, self.op.kernel, size_out=self.size_out), project)
+        depthwise = Conv(mid, mid, self.op.kernel, groups=mid, size_out=self.size_out)
+        expand = (Conv(self.c_in, mid, 1, size_out=self.size),) if self.op.expand > 1 else ()
         return (*expand, depthwise, project)
 
     @property
@@ -197,8 +129,8 @@ class BlockSpec:
             return self.trunk
         mid = self.c_in * self.op.expand
         squeezed = squeeze_channels(mid)
-        reduce = Conv(mid, squeezed, 1, 1, 1, batch_norm=False)
-        return (*self.trunk, reduce, Conv(squeezed, mid, 1, 1, 1, batch_norm=False))
+        reduce = Conv(mid, squeezed, 1, size_out=1, batch_norm=False)
+        return (*self.trunk, reduce, Conv(squeezed, mid, 1, size_out=1, batch_norm=False))
 
     @property
     def macs(self) -> int:
@@ -255,13 +187,3 @@ class BlockSpec:
             "unaligned_in16": self.c_in % 16 != 0,
         }
         return {name: float(value) for name, value in values.items()}
-
-    def module(self) -> nn.Module:
-        """The block as a torch module with fresh weights, input `input_shape`."""
-        from . import layers
-
-        if self.kind == "stem":
-            return layers.ConvBN(self.c_in, self.c_out, 3, stride=self.stride, act="hs")
-        if self.kind == "head":
-            return layers.Head(self.c_in, self.c_out, self.n_classes)
-        return layers.Block(self.op, self.c_in, self.c_out, self.stride, self.residual)

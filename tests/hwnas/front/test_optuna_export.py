@@ -1,4 +1,4 @@
-"""study.db: equal to the rows, completed when behind, rebuilt when damaged, never in the way."""
+"""study.db: equal to the trials, completed when behind, rebuilt when damaged, never in the way."""
 
 import sqlite3
 from collections.abc import Callable
@@ -9,61 +9,62 @@ import optuna
 import pytest
 
 from hwnas.core.budget import Budget
-from hwnas.front import Failed, Goals, Row, StudyMirror, nsga2, run
+from hwnas.evaluators import EvaluationFailed
+from hwnas.front import OptunaExport, Problem, Trial, make_strategy, run
 from hwnas.front.optuna_export import STUDY, _storage
 from tests.support.strategies import DepthEvaluator, DepthSpace
 
 SPACE = DepthSpace()
-GOALS = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
+PROBLEM = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Row]:
-    broken = {k: Failed("oom") for k in list(map(SPACE.key, SPACE.enumerate()))[::5]}
-    strategy = nsga2(SPACE, GOALS, population=6, seed=0)
+def trials() -> list[Trial]:
+    broken = {k: EvaluationFailed("oom") for k in list(map(SPACE.key, SPACE.enumerate()))[::5]}
+    strategy = make_strategy("nsga2", SPACE, PROBLEM, population=6, seed=0)
     run(strategy, DepthEvaluator(SPACE, broken), 3)
-    return strategy.ledger.rows
+    return strategy.history.trials
 
 
-def trials(path: Path) -> list[optuna.trial.FrozenTrial]:
+def stored_trials(path: Path) -> list[optuna.trial.FrozenTrial]:
     """As any other program would read them."""
     with _storage(path) as storage:
         return optuna.load_study(study_name=STUDY, storage=storage).trials
 
 
-def check(path: Path, rows: list[Row]) -> None:
-    stored = trials(path)
-    assert [t.user_attrs["arch"] for t in stored] == [r.arch for r in rows]
-    for trial, row in zip(stored, rows, strict=True):
-        assert trial.number == row.number
-        assert trial.system_attrs["NSGAIISampler:generation"] == row.generation
-        if row.judged:
-            assert trial.values == list(row.judged.values)
-            assert trial.constraints == row.judged.constraints
+def check(path: Path, trials: list[Trial]) -> None:
+    stored = stored_trials(path)
+    assert [t.user_attrs["arch"] for t in stored] == [r.arch for r in trials]
+    for optuna_trial, trial in zip(stored, trials, strict=True):
+        assert optuna_trial.number == trial.number
+        assert optuna_trial.system_attrs["NSGAIISampler:generation"] == trial.generation
+        if trial.values:
+            assert optuna_trial.values == list(trial.values.objectives)
+            assert optuna_trial.constraints == trial.values.constraints
         else:
-            assert trial.state == optuna.trial.TrialState.FAIL
-            assert trial.user_attrs["failure"] == "oom"
+            assert optuna_trial.state == optuna.trial.TrialState.FAIL
+            assert optuna_trial.user_attrs["failure"] == "oom"
 
 
 def test_it_grows_with_the_generations_and_says_nothing(
-    tmp_path: Path, rows: list[Row], capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, trials: list[Trial], capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, warnings = tmp_path / "study.db", list[str]()
-    mirror = StudyMirror(path, SPACE, GOALS, warnings.append)
+    export = OptunaExport(path, SPACE, PROBLEM, warnings.append)
     for n in (6, 12, 12):
-        mirror.update(rows[:n])
-        check(path, rows[:n])
-    assert any(r.failure for r in rows[:12])
+        export.update(trials[:n])
+        check(path, trials[:n])
+    assert any(r.failure for r in trials[:12])
     assert warnings == [] and capfd.readouterr() == ("", "")
     assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
 
 
-def test_a_torn_generation_is_completed(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_torn_generation_is_completed(tmp_path: Path, trials: list[Trial]) -> None:
     """Killed while the trials of a generation were added: some of them are there."""
     path, warnings = tmp_path / "study.db", list[str]()
-    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:9])
-    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:12])
-    check(path, rows[:12])
+    OptunaExport(path, SPACE, PROBLEM, warnings.append).update(trials[:9])
+    OptunaExport(path, SPACE, PROBLEM, warnings.append).update(trials[:12])
+    check(path, trials[:12])
     assert warnings == []
 
 
@@ -102,43 +103,43 @@ def redirected(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> bytes:
-    """A sound study of the first four rows."""
-    path = tmp_path_factory.mktemp("mirror") / "study.db"
-    StudyMirror(path, SPACE, GOALS, pytest.fail).update(rows[:4])
+def written(tmp_path_factory: pytest.TempPathFactory, trials: list[Trial]) -> bytes:
+    """A sound study of the first four trials."""
+    path = tmp_path_factory.mktemp("export") / "study.db"
+    OptunaExport(path, SPACE, PROBLEM, pytest.fail).update(trials[:4])
     return path.read_bytes()
 
 
 @pytest.mark.parametrize("damage", [emptied, halved, zeroed, scrambled, foreign, reordered, redirected])
 def test_a_damaged_file_is_kept_aside_and_rebuilt_with_a_warning(
-    tmp_path: Path, rows: list[Row], written: bytes, damage: Callable[[Path], None]
+    tmp_path: Path, trials: list[Trial], written: bytes, damage: Callable[[Path], None]
 ) -> None:
     path, warnings = tmp_path / "study.db", list[str]()
     path.write_bytes(written)
     damage(path)
     damaged = path.read_bytes()
-    StudyMirror(path, SPACE, GOALS, warnings.append).update(rows[:5])
-    check(path, rows[:5])
+    OptunaExport(path, SPACE, PROBLEM, warnings.append).update(trials[:5])
+    check(path, trials[:5])
     assert len(warnings) == 1 and "study.db" in warnings[0] and "written anew" in warnings[0]
     # Optuna has added its tables to the foreign one before it can say that the study is missing.
     assert len((tmp_path / "study.db.damaged").read_bytes()) >= len(damaged)
 
 
 def test_a_file_that_another_program_locks_costs_a_warning(
-    tmp_path: Path, rows: list[Row], written: bytes
+    tmp_path: Path, trials: list[Trial], written: bytes
 ) -> None:
     path, warnings = tmp_path / "study.db", list[str]()
     path.write_bytes(written)
-    mirror = StudyMirror(path, SPACE, GOALS, warnings.append)
+    export = OptunaExport(path, SPACE, PROBLEM, warnings.append)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        mirror.update(rows[:5])
+        export.update(trials[:5])
     assert len(warnings) == 1 and "locked" in warnings[0]
-    mirror.update(rows[:6])
-    check(path, rows[:6])
+    export.update(trials[:6])
+    check(path, trials[:6])
 
 
-def test_a_place_that_cannot_be_written_costs_a_warning(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_place_that_cannot_be_written_costs_a_warning(tmp_path: Path, trials: list[Trial]) -> None:
     warnings = list[str]()
-    StudyMirror(tmp_path / "absent" / "study.db", SPACE, GOALS, warnings.append).update(rows[:1])
+    OptunaExport(tmp_path / "absent" / "study.db", SPACE, PROBLEM, warnings.append).update(trials[:1])
     assert len(warnings) == 1 and "could not be written" in warnings[0]

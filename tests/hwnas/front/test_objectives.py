@@ -7,14 +7,14 @@ import pytest
 from optuna.trial import create_trial
 
 from hwnas.core.budget import Budget
-from hwnas.front import Goals, Judged, Objective
+from hwnas.front import Objective, Problem, TrialValues
 from hwnas.front.optuna_trials import quiet
 from targets.errors import UsageError
 
 
 def test_accuracy_is_maximised_and_costs_are_minimised() -> None:
-    goals = Goals.parse(["val_accuracy", "latency_ms", "macs", "peak_memory_mb@phone"])
-    assert [o.maximise for o in goals.objectives] == [True, False, False, False]
+    problem = Problem.parse(["val_accuracy", "latency_ms", "macs", "peak_memory_mb@phone"])
+    assert [o.maximise for o in problem.objectives] == [True, False, False, False]
 
 
 def test_an_unknown_objective_gets_a_hint() -> None:
@@ -32,21 +32,21 @@ def test_an_unknown_objective_gets_a_hint() -> None:
         (["macs"], [], {"macs": math.nan}),
     ],
 )
-def test_unusable_goals_are_refused(
+def test_an_unusable_problem_are_refused(
     objectives: list[str], budgets: list[Budget], worst: dict[str, float]
 ) -> None:
     with pytest.raises(UsageError):
-        Goals.parse(objectives, budgets, worst)
+        Problem.parse(objectives, budgets, worst)
 
 
 def test_values_and_constraints_come_together() -> None:
-    goals = Goals.parse(["val_accuracy", "macs"], [Budget("latency_ms", 10.0), Budget("macs", 4e6)])
-    assert goals.metrics == ("val_accuracy", "macs", "latency_ms")
-    judged = goals.judge({"val_accuracy": 0.8, "macs": 5e6, "latency_ms": 10.0})
-    assert judged.values == (0.8, 5e6)
-    assert judged.constraints == {"latency_ms": 0.0, "macs": 0.25}
-    assert not judged.feasible
-    assert goals.judge({"val_accuracy": 0.8, "macs": 4e6, "latency_ms": 10.0}).feasible
+    problem = Problem.parse(["val_accuracy", "macs"], [Budget("latency_ms", 10.0), Budget("macs", 4e6)])
+    assert problem.metrics == ("val_accuracy", "macs", "latency_ms")
+    values = problem.values_of({"val_accuracy": 0.8, "macs": 5e6, "latency_ms": 10.0})
+    assert values.objectives == (0.8, 5e6)
+    assert values.constraints == {"latency_ms": 0.0, "macs": 0.25}
+    assert not values.feasible
+    assert problem.values_of({"val_accuracy": 0.8, "macs": 4e6, "latency_ms": 10.0}).feasible
 
 
 def test_the_library_still_takes_a_trial_without_constraints_for_feasible() -> None:
@@ -58,34 +58,34 @@ def test_the_library_still_takes_a_trial_without_constraints_for_feasible() -> N
     assert [t.number for t in study.best_trials] == [1]
 
 
-HALVES = Goals.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 10.0)])
+HALVES = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 10.0)])
 
 
-def judged(accuracy: float, latency_ms: float) -> Judged:
-    return HALVES.judge({"val_accuracy": accuracy, "latency_ms": latency_ms})
+def values(accuracy: float, latency_ms: float) -> TrialValues:
+    return HALVES.values_of({"val_accuracy": accuracy, "latency_ms": latency_ms})
 
 
 def test_hypervolume_is_a_share_of_the_box_between_the_ideal_and_the_budget() -> None:
     """Accuracy 0.5 at half the budget dominates a quarter; 0.9 at nine tenths adds 0.4 x 0.1 of the box."""
     reference = HALVES.reference([])
     assert reference == {"val_accuracy": 0.0, "latency_ms": 10.0}
-    assert HALVES.hypervolume([judged(0.5, 5.0)], reference) == pytest.approx(0.25)
-    both = [judged(0.5, 5.0), judged(0.9, 9.0)]
+    assert HALVES.hypervolume([values(0.5, 5.0)], reference) == pytest.approx(0.25)
+    both = [values(0.5, 5.0), values(0.9, 9.0)]
     assert HALVES.hypervolume(both, reference) == pytest.approx(0.25 + 0.4 * 0.1)
 
 
 def test_over_budget_points_add_no_hypervolume() -> None:
     reference = HALVES.reference([])
-    assert HALVES.hypervolume([judged(0.99, 10.1)], reference) == 0.0
+    assert HALVES.hypervolume([values(0.99, 10.1)], reference) == 0.0
     assert HALVES.hypervolume([], reference) == 0.0
 
 
 def test_the_reference_without_a_budget_is_the_worst_given_or_of_the_first_generation() -> None:
-    goals = Goals.parse(["val_accuracy", "latency_ms", "macs"], worst={"macs": 9e6})
+    problem = Problem.parse(["val_accuracy", "latency_ms", "macs"], worst={"macs": 9e6})
     first = [
-        goals.judge({"val_accuracy": 0.9, "latency_ms": 3.0, "macs": 1e6}),
-        goals.judge({"val_accuracy": 0.5, "latency_ms": 7.0, "macs": 2e6}),
+        problem.values_of({"val_accuracy": 0.9, "latency_ms": 3.0, "macs": 1e6}),
+        problem.values_of({"val_accuracy": 0.5, "latency_ms": 7.0, "macs": 2e6}),
     ]
-    assert goals.reference(first) == {"val_accuracy": 0.0, "latency_ms": 7.0, "macs": 9e6}
+    assert problem.reference(first) == {"val_accuracy": 0.0, "latency_ms": 7.0, "macs": 9e6}
     # 0.9 x 4/7 x 8/9 of the box, and the second point adds nothing at latency 7 = reference
-    assert goals.hypervolume(first, goals.reference(first)) == pytest.approx(0.9 * 4 / 7 * 8 / 9)
+    assert problem.hypervolume(first, problem.reference(first)) == pytest.approx(0.9 * 4 / 7 * 8 / 9)

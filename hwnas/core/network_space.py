@@ -1,0 +1,125 @@
+"""A space whose architectures are networks: which blocks they are made of, and how they are built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.files import safe_name
+
+from .block import Block
+from .choice import Arch
+from .space import Space
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the search network and the deployed network may differ in.
+
+    image_size: side in pixels.
+    in_channels: of the image.
+    n_classes: how many logits the network gives.
+    width_mult: factor on all channels of a mobile space.
+    cells: how many cells, or layers, of a cell or macro space; in `nasbench201` per stage.
+    channels: of the first cells.
+    affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
+    """
+
+    image_size: int
+    in_channels: int
+    n_classes: int
+    width_mult: float = 1.0
+    cells: int = 0
+    channels: int = 0
+    affine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One place of the network, ruled by up to three choices.
+
+    choices: indices into `space.choices`.
+    keys: the key of the block that stands there, per combination of their options; None where nothing
+        stands. An object array with one axis per choice: every cost of the space is a table of this shape.
+    held_bytes: fp32 activations of one image that live while the block runs, because later blocks need them.
+    """
+
+    choices: tuple[int, ...]
+    keys: NDArray[np.object_]
+    held_bytes: int = 0
+
+
+class NetworkSpace(Space, ABC):
+    """A space whose architectures are networks, made of blocks at positions."""
+
+    scale: Scale
+    """Of the network that is deployed, and whose costs are computed."""
+    positions: tuple[Position, ...]
+    _blocks: Mapping[str, Block]
+    _file: str | None
+    """The TOML file that defines it; None where it comes with the package."""
+
+    @property
+    def search_scale(self) -> Scale:
+        """Of the network that is searched."""
+        return self.scale
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> tuple[str, dict[str, float]]:
+        """The size of its networks besides the image: as text for `space_id`, as options for `load_space`."""
+
+    @cached_property
+    def space_id(self) -> str:
+        """`mobile-32px-w0.5-c3-n10-<hash of every block>`: what a latency table is filed under."""
+        digest = hashlib.sha256(json.dumps(sorted(self._blocks)).encode()).hexdigest()[:8]
+        s = self.scale
+        return safe_name(
+            f"{self.name}-{s.image_size}px-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}"
+        )
+
+    def spec(self) -> dict[str, Any]:
+        """The JSON from which `load_space(**spec)` makes this space again."""
+        s = self.scale
+        return {
+            "name": self._file or self.name,
+            "image_size": s.image_size,
+            "in_channels": s.in_channels,
+            "n_classes": s.n_classes,
+            **self.dimensions[1],
+        }
+
+    def blocks(self) -> Mapping[str, Block]:
+        """Every distinct block of the space by key, stem and head included."""
+        return dict(self._blocks)
+
+    @abstractmethod
+    def describe(self, arch: Arch) -> list[dict[str, Any]]:
+        """One dictionary per block of `arch` for drawings: kind, kernel, expand, se, act, in, out, stride."""
+
+    @abstractmethod
+    def build(self, arch: Arch, scale: Scale | None = None) -> nn.Module:
+        """The network at `scale` (None: as deployed): images (b, c, h, w) to logits (b, n_classes)."""
+
+    @abstractmethod
+    def prefixes(self, arch: Arch) -> tuple[str, ...]:
+        """Per block of `block_keys(arch)`: how the names of its nodes in the exported file begin.
+
+        The exporter names a node by the path of its module in `build(arch)`, and no other node's begins so.
+        """
+
+    def block_keys(self, arch: Arch) -> tuple[str, ...]:
+        """The keys of the blocks that make up `arch`, in order, with repetition."""
+        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
+        return tuple(k for k in keys if k is not None)

@@ -1,0 +1,145 @@
+"""What a strategy is, and the table of all of them.
+
+A strategy is a function that proposes architectures from the history of the run (`Propose`).
+`Generational` makes ask and tell of it. The functions stand in `hwnas/front/strategies`, a file each,
+and enter the table with the decorator `add_strategy`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.core.registry import Part, Registry, check_options
+
+from .history import History, Trial
+from .novelty import Novelty
+from .objectives import Problem
+
+if TYPE_CHECKING:
+    from hwnas.core.choice import Arch
+    from hwnas.core.space import Space
+    from hwnas.evaluators import EvaluationFailed, Metrics
+
+CostsOf = Callable[[Sequence["Arch"]], Mapping[str, NDArray[np.float64]]]
+"""Architectures -> per metric their exact costs (n,), such as `CostModel.of`."""
+
+Propose = Callable[[History, int, Novelty], list[tuple["Arch", str]]]
+"""(history, how many, source of new architectures) -> architectures, each with its origin.
+
+The answer follows from the history, the number and the settings alone, so that a run that was killed goes on
+with the same architectures. What is kept between calls may only save work.
+"""
+
+
+class Strategy(Protocol):
+    """Proposes architectures and learns from what they turned out to be."""
+
+    @property
+    def history(self) -> History:
+        """What was evaluated so far."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides this search, as JSON; a resumed run must have the same."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the last `ask` ran out of new architectures."""
+        ...
+
+    def ask(self) -> list[Arch]:
+        """The next architectures to evaluate, none of which comes twice in a run."""
+        ...
+
+    def tell(self, archs: Sequence[Arch], metrics: Sequence[Metrics | EvaluationFailed]) -> list[Trial]:
+        """Record what the evaluator answered for the architectures of `ask`."""
+        ...
+
+    def restore(self, stored: Sequence[Mapping[str, Any]]) -> None:
+        """Go on after stored trials (`load_trials`) as if the run had never stopped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyContext:
+    """What a strategy is made for.
+
+    space: the architectures it may propose.
+    problem: objectives and constraints.
+    population: how many architectures it proposes at a time.
+    seed: of every random draw.
+    costs_of: exact costs before an evaluation; None where there are none.
+    """
+
+    space: Space
+    problem: Problem
+    population: int
+    seed: int
+    costs_of: CostsOf | None = None
+
+    def rng(self, generation: int) -> np.random.Generator:
+        """The random draws of a strategy for one generation."""
+        return np.random.default_rng(self.sampler_seed(generation))
+
+    def sampler_seed(self, generation: int) -> int:
+        """The same as a seed of 32 bits, for samplers of other libraries."""
+        return int(generation_entropy(self.seed, generation, 1).generate_state(1)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRow:
+    """A row of the table of strategies.
+
+    name: what `make_strategy` takes.
+    title: what it does, in one line.
+    paper: where it was published.
+    make: gives its `Propose` for a context; keyword-only parameters are the strategy's options.
+    """
+
+    name: str
+    title: str
+    paper: str
+    make: Callable[..., Propose]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options with their defaults."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """All options, those given over the defaults; UsageError for an unknown one or a wrong type."""
+        check_options(self.make, Part(self.name, tuple(options.items())), f"strategy {self.name!r}")
+        return self.options | dict(options)
+
+    def describe(self) -> dict[str, Any]:
+        """The row as JSON."""
+        return {"name": self.name, "title": self.title, "options": self.options, "paper": self.paper}
+
+
+STRATEGIES: Registry[StrategyRow] = Registry("strategy")
+
+
+def add_strategy(
+    name: str, *, title: str, paper: str
+) -> Callable[[Callable[..., Propose]], Callable[..., Propose]]:
+    """Decorator that files the decorated function in the table (`StrategyRow` says what is what)."""
+
+    def file(make: Callable[..., Propose]) -> Callable[..., Propose]:
+        STRATEGIES.add(name)(StrategyRow(name=name, title=title, paper=paper, make=make))
+        return make
+
+    return file
+
+
+def generation_entropy(seed: int, generation: int, stream: int) -> np.random.SeedSequence:
+    """The source of one stream of random numbers in one generation: 0 for novelty, 1 for the strategy."""
+    return np.random.SeedSequence(seed, spawn_key=(generation, stream))

@@ -1,0 +1,27 @@
+"""Blocks as torch modules. The blocks themselves are arithmetic, and load no torch."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+
+from torch import nn
+
+from hwnas.core.block import Block
+
+from .cell_blocks import CellBlock
+from .cell_layers import cell_module
+from .mobile_blocks import MobileBlock
+from .mobile_layers import mobile_module
+
+
+@singledispatch
+def module_of(block: Block) -> nn.Module:
+    """The block as a torch module with fresh weights, input `block.input_shape`.
+
+    A new class of blocks registers its own function: `module_of.register(MyBlock, my_module)`.
+    """
+    raise TypeError(f"no module is registered for blocks of class {type(block).__name__}")
+
+
+module_of.register(MobileBlock, mobile_module)
+module_of.register(CellBlock, cell_module)
