@@ -31,7 +31,7 @@ import lut
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.devices.device import run_rows
-from lut.tables.calibrate import errors, fit_line, fit_macs
+from lut.tables.calibrate import errors, fit_calibration, fit_macs
 from lut.tables.request import IN_CONTEXT, METHODS
 from profilers import Timing
 from targets import Target, load_target
@@ -123,9 +123,9 @@ def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: 
     fitted = [w for w in networks.wholes(space, options.seed) if w.key in known]
     fitted_ms = np.array([known[w.key] for w in fitted])
     a, b = fit_macs(np.array([float(w.macs) for w in fitted]), fitted_ms)
-    straight = fit_line(table.blocks.sums([w.parts for w in fitted]), fitted_ms, square=False)
+    straight = fit_calibration(table.blocks.sums([w.blocks for w in fitted]), fitted_ms, square=False)
     predicted = {
-        "": table.line.networks_ms(table.blocks, parts),
+        "": table.calibration.networks_ms(table.blocks, parts),
         "sum_": straight.networks_ms(table.blocks, parts),
         "macs_line_": a + b * macs,
     }

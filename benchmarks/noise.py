@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Measurement, Speed, run_job
-from lut.measure import timing
+from lut.devices.device import run_job
+from lut.devices.measurement import Measurement, ReferenceSpeed
+from lut.measure_files import timing
 from lut.predictor.generate import generate
 from targets import Target, load_target
 
@@ -99,7 +100,7 @@ def run(
     began = time.time()
     with load(seed, len(os.sched_getaffinity(0))) as spent:
         rows = run_job(target, files, timing(60 * minutes, seed), log)
-    speed = Speed(home, target)
+    speed = ReferenceSpeed(home, target)
     told = {"began": began, "seconds": spent, "rows": rows}
     return {key: speed.normalise(rows[key]) for key in files if key in rows}, told
 

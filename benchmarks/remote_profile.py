@@ -22,8 +22,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from lut.devices.device import run_rows
-from lut.devices.reference import reference_onnx
-from lut.devices.remote import PythonDevice
+from lut.devices.python_device import PythonDevice
+from lut.devices.reference_networks import reference_onnx
 from profilers import Timing, read_rows, write_job
 from profilers.rows import identity
 from profilers.run import wanted_rows

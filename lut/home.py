@@ -1,4 +1,4 @@
-"""Where tables and downloaded data live: `--home`, else HWNAS_HOME, else the platform's user data folder."""
+"""The folder of tables and downloaded data: `--home`, else HWNAS_HOME, else the user data folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ HOME_VARIABLE = "HWNAS_HOME"
 
 
 def data_home(option: str | Path | None = None) -> Path:
-    """The absolute data home; it is not created here. An empty variable counts as not set."""
-    chosen = option or os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    """The absolute path of the data home, which may not exist yet. An empty variable counts as not set."""
+    folder = option or os.environ.get(HOME_VARIABLE)
+    if folder:
+        return Path(folder).expanduser().absolute()
     import platformdirs
 
     return Path(platformdirs.user_data_dir("hwnas", appauthor=False))

@@ -45,6 +45,10 @@ class Context:
         text = json.dumps(dict(self.facts), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def to_json(self) -> dict[str, Any]:
+        """The hash and the facts, as stored beside every latency."""
+        return {"hash": self.hash, "facts": dict(self.facts)}
+
     def differences(self, other: Context) -> tuple[str, ...]:
         """Names of the facts that differ or that only one of the two has, sorted."""
         missing = object()

@@ -25,7 +25,7 @@ def _subnormal_numbers_are_numbers() -> None:
     """The first session of a process decides that for its main thread, and profilers' sessions say no."""
     import onnxruntime
 
-    from lut.devices.reference import empty_onnx
+    from lut.devices.reference_networks import empty_onnx
 
     onnxruntime.InferenceSession(empty_onnx(), providers=["CPUExecutionProvider"])
     assert sys.float_info.min / 2 > 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from lut.devices.device import Log, run_rows
-from lut.devices.reference import EMPTY_KEY, empty_onnx
+from lut.devices.callbacks import LogCallback
+from lut.devices.device import run_rows
+from lut.devices.reference_networks import EMPTY_KEY, empty_onnx
 from profilers import Timing
 from targets import Target
 from targets.errors import DamagedFileError
@@ -19,7 +20,11 @@ _LEAST_MS = 1e-4
 
 
 def alone_ms(
-    target: Target, models: Mapping[str, Callable[[], bytes | None]], seconds: float, log: Log, seed: int = 0
+    target: Target,
+    models: Mapping[str, Callable[[], bytes | None]],
+    seconds: float,
+    log: LogCallback,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Low quantile of each less that of the empty run, by key, in the order given until the time is over.
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from lut.devices.device import Log
+from lut.devices.callbacks import LogCallback
 from targets import Target
 
 from . import one_operator
@@ -31,7 +31,9 @@ def fit(table_ms: Mapping[str, float]) -> Peer:
     return Peer(prices(price_ms))
 
 
-def measured(networks: Iterable[Network], target: Target, seconds: float, log: Log, seed: int = 0) -> Peer:
+def measured(
+    networks: Iterable[Network], target: Target, seconds: float, log: LogCallback, seed: int = 0
+) -> Peer:
     """The peer of a table that is measured now, for the operators of these networks."""
     files = models(networks)
     table_ms = alone_ms(target, files, seconds, log, seed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log
+from lut.devices.callbacks import LogCallback
 from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
@@ -60,7 +60,9 @@ def fit(networks: Sequence[Labelled]) -> Peer:
     return _summed(forests(samples), networks)
 
 
-def as_shipped(networks: Sequence[Network], target: Target, seconds: float, log: Log, seed: int = 0) -> Peer:
+def as_shipped(
+    networks: Sequence[Network], target: Target, seconds: float, log: LogCallback, seed: int = 0
+) -> Peer:
     """Its sampler too: marginals from these networks, kernels measured alone for at most `seconds`."""
     rng = np.random.default_rng([seed, 0x3E7E4])
     n = max(24, round(PER_SECOND * seconds * INITIAL_SHARE))
@@ -135,7 +137,7 @@ def _summed(trained: Mapping[str, Any], networks: Sequence[Network]) -> Peer:
 
 
 def _measured(
-    drawn: Sequence[Attributes], target: Target, seconds: float, log: Log, seed: int
+    drawn: Sequence[Attributes], target: Target, seconds: float, log: LogCallback, seed: int
 ) -> list[tuple[Attributes, float]]:
     kernels = {one_operator.key(one): (a, one) for a in drawn for one in [meter_samples.described(a)]}
     files = {key: partial(one_operator.onnx_bytes, one) for key, (_, one) in kernels.items()}

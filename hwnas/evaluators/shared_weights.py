@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hwnas.costs.cost_model import CostModel
     from hwnas.data import Data
     from hwnas.data.batches import Batch
-    from hwnas.supernets.mobile import Supernet
+    from hwnas.supernets import Supernet
 
 
 class SharedWeights:

@@ -75,11 +75,15 @@ def exporter(batch: int) -> str:
     return EXPORTER if batch == 1 else f"{EXPORTER}, batch {batch}"
 
 
-def parts(space: NetworkSpace, batch: int = 1) -> list[lut.Part]:
+def parts(space: NetworkSpace, batch: int = 1) -> list[lut.TableBlock]:
     """Every distinct block of the space, exported when it is asked for."""
     return [
-        lut.Part(
-            key, spec.group, _features(spec, batch), batch * spec.macs, partial(_block_onnx, spec, batch)
+        lut.TableBlock(
+            key=key,
+            group=spec.group,
+            features=_features(spec, batch),
+            macs=batch * spec.macs,
+            onnx=partial(_block_onnx, spec, batch),
         )
         for key, spec in sorted(space.blocks().items())
     ]
@@ -92,13 +96,15 @@ def _features(spec: Block, batch: int) -> dict[str, float]:
     return {**one, **work, "bytes": batch * one["bytes"] - (batch - 1) * one["weight_bytes"]}
 
 
-def wholes(space: NetworkSpace, seed: int, n: int = N_WHOLE, batch: int = 1) -> list[lut.Whole]:
+def wholes(space: NetworkSpace, seed: int, n: int = N_WHOLE, batch: int = 1) -> list[lut.TableNetwork]:
     """Random networks, spread over the range of MACs that the space has."""
     rng = np.random.default_rng([seed, 0x7AB1E])
     return [_whole(space, arch, batch) for arch, _ in spread_by_macs(space, rng, n)]
 
 
-def covering(space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_OFTEN) -> list[lut.Whole]:
+def covering(
+    space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_OFTEN
+) -> list[lut.TableNetwork]:
     """Random networks in which every block of the space occurs `often` times; each prefix covers evenly."""
     rng = np.random.default_rng([seed, 0xC0FE])
     seen = dict.fromkeys(space.blocks(), 0)
@@ -126,11 +132,13 @@ def covering(space: NetworkSpace, seed: int, batch: int = 1, often: int = SEEN_O
     return [_whole(space, arch, batch) for arch in archs]
 
 
-def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.Whole:
+def _whole(space: NetworkSpace, arch: Arch, batch: int) -> lut.TableNetwork:
     keys = space.block_keys(arch)
     macs = batch * sum(space.blocks()[key].macs for key in keys)
     onnx = partial(arch_onnx, space, arch, batch)
-    return lut.Whole(space.key(arch), keys, macs, onnx, space.prefixes(arch))
+    return lut.TableNetwork(
+        key=space.key(arch), blocks=keys, macs=macs, onnx=onnx, prefixes=space.prefixes(arch)
+    )
 
 
 def spread_by_macs(space: NetworkSpace, rng: np.random.Generator, n: int) -> list[tuple[Arch, float]]:

@@ -45,7 +45,7 @@ def make_table(work: Work) -> Outcome:
 def snapshot(table: lut.SpaceTable, keys: list[str]) -> dict[str, Any]:
     """The table as JSON: every block of the space priced, nothing else."""
     return {
-        "context": {"hash": table.context.hash, "facts": dict(table.context.facts)},
+        "context": table.context.to_json(),
         "intercept_ms": table.intercept_ms,
         "slope": table.slope,
         "blocks_ms": {key: table.latency_ms(key) for key in keys},

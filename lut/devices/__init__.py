@@ -1,5 +1,7 @@
-"""Where jobs run and what comes back: this machine, one behind ssh, a phone; the way there and its faults.
+"""Run profiler jobs on devices: this machine, a board behind ssh, an Android device.
 
-`device` opens the device of a target; `remote` and `native` are the two kinds.
-What follows from the rows lives in `tables` and `kernels`.
+`device` runs a job on the device of a target. `python_device` and `android` are the two kinds of device;
+`reconnect` and `job_folder` keep what is measured when a connection breaks. `measurement` is the latency
+that comes back, `needs` says what a device lacks. What follows from the rows lives in `lut.tables` and
+`lut.predictor`.
 """

@@ -1,25 +1,19 @@
-"""Measure on an Android device: no Python there, so adb calls onnxruntime_perf_test, network by network.
+"""Measure on an Android device, which has no Python: adb calls onnxruntime_perf_test, network by network.
 
 Each round calls it once per network in random order, with calls of the reference network in between. Every
-call is a fresh process; its times are kept on this side as soon as it ends, so that a cable that comes off
-costs one call. Latencies only: kernels and memory need the Python side, and asking for them is an error.
+call is a fresh process. Its times are kept on this side as soon as it ends, so that a cable that comes off
+costs one call. Only latencies are measured: asking for kernels or memory, which need Python there, is an
+error.
 """
 
 from __future__ import annotations
 
-import json
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from profilers import Job
-from profilers.measure import Samples, row
-from profilers.rows import Identity, append_rows, cut_torn_line, identity, read_rows
-from profilers.run import wanted_rows
 from targets import Target
 from targets.adb import Adb, find_device, pushed_folder
 from targets.context import cpu_facts
@@ -28,17 +22,10 @@ from targets.files import sha256
 from targets.transport import Output, execute
 
 from . import perf_test
+from .android_calls import REFERENCE, Calls, runs_per_call
+from .callbacks import LogCallback, SleepCallback
 from .conditions import note_conditions
-from .patience import persevere
-from .remote import Log, Sleep
-
-ROUNDS = 5
-"""Calls per network and pass: spread over the run, as the rounds of profilers.measure are."""
-
-MIN_RUNS = 10
-REFERENCE_EVERY = 8
-CALLS_FILE = "native.jsonl"
-"""Beside a job's rows: what each call measured."""
+from .reconnect import retry_when_lost
 
 _CALL_S, _ASK_S = 600.0, 60.0
 _PROPERTIES = {
@@ -52,17 +39,14 @@ _CONDITIONS = {
     "frequency_khz": "cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq",
     "governor": "cat /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor",
 }
-"""Fixed lines for the device's shell, which alone knows how many cores there are."""
-
-_REFERENCE = ""
-"""Stands for the reference network where keys of models stand."""
+"""Fixed commands for the device's shell, which expands the `*` over its cores."""
 
 
-class NativeDevice:
-    """One Android device. Nothing is contacted before the first question."""
+class AndroidDevice:
+    """One Android device. It is contacted at the first method call, not before."""
 
-    def __init__(self, target: Target, log: Log, sleep: Sleep = time.sleep) -> None:
-        """sleep: waits before a lost device is looked for again."""
+    def __init__(self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep) -> None:
+        """`log` is told of lost connections; `sleep` waits before a lost device is looked for again."""
         self._target, self._log, self._sleep = target, log, sleep
         self._folder = (
             f"{pushed_folder(target.reach)}/models"  # removed after a job; the runner may lie above it
@@ -70,11 +54,11 @@ class NativeDevice:
         self._adb: Adb | None = None
 
     def contact(self) -> None:
-        """Find the device and do nothing there; TargetError when that fails."""
+        """Find the device and run nothing there; TargetError when that fails."""
         self._device()
 
     def facts(self) -> Mapping[str, Any]:
-        """What the device, its system and its runtime are; the runtime by the hashes of its files."""
+        """Facts of the device, its system and its runtime; hashes of its files identify the runtime."""
         runner = self._runner()
         library = str(Path(runner).with_name("libonnxruntime.so"))
         hashes = self._shell("sha256sum", runner, library).stdout.decode(errors="replace").split()
@@ -90,7 +74,7 @@ class NativeDevice:
         return {**facts, "cpu_governor": governor} if governor else facts
 
     def inventory(self) -> Mapping[str, Any]:
-        """What the device has of that which measuring needs, as profilers.facts.inventory tells of others."""
+        """What is there of all that measuring needs, as `profilers.facts.inventory` answers elsewhere."""
         runner = self._runner()
         if self._shell("test", "-x", runner).code != 0:
             self._refuse_runner(f"{runner} is not there, or not executable")
@@ -103,15 +87,16 @@ class NativeDevice:
         }
 
     def measure(self, job: Job, advance: Callable[[], None], facts: object = None) -> None:
-        """Rows of the job's file are completed, as by PythonDevice; calls that ended are not repeated.
+        """Complete the rows in the job's file; calls that have ended are not repeated.
 
-        facts: not needed, since nothing is kept on the device.
+        advance: called for every new row.
+        facts: not used, since nothing is kept on the device.
         """
         self._check_kinds(job)
-        calls = _Calls(job)
+        calls = Calls(job)
         self._device()  # a first contact that fails is not tried again
         until = time.monotonic() + job.timing.seconds
-        persevere(
+        retry_when_lost(
             lambda: self._measure_once(job, calls, until, advance),
             calls.n_done,
             job.folder,
@@ -119,19 +104,19 @@ class NativeDevice:
             self._sleep,
         )
 
-    def _measure_once(self, job: Job, calls: _Calls, until: float, advance: Callable[[], None]) -> None:
+    def _measure_once(self, job: Job, calls: Calls, until: float, advance: Callable[[], None]) -> None:
         self._adb = None  # it may have come back in another state
         if not calls.left():
             return
         self._prepare(job)
         self._note(job, "start")
-        for of, number in calls.left():
+        for call in calls.left():
             if time.monotonic() > until:
                 break
-            calls.add(of, number, self._call(job, of, number))
-            for _ in calls.finished():
+            calls.add(call, self._call(job, call[0][1]))
+            for _ in range(calls.write_finished()):
                 advance()
-        for _ in calls.finished(at_the_end=True):
+        for _ in range(calls.write_finished(at_the_end=True)):
             advance()
         self._note(job, "end")
         self._shell("rm", "-r", self._folder)
@@ -145,26 +130,25 @@ class NativeDevice:
             )
 
     def _prepare(self, job: Job) -> None:
-        """All models on the device, each content once."""
+        """Push all models to the device, each content once."""
         self._runner()
         self._shell("mkdir", "-p", self._folder)
-        there = set(self._shell("ls", self._folder).stdout.decode(errors="replace").split())
+        present = set(self._shell("ls", self._folder).stdout.decode(errors="replace").split())
         for file in {*job.models.values(), job.reference}:
             data = job.path(file).read_bytes()
             name = f"{sha256(data)}.onnx"
-            if name not in there:
+            if name not in present:
                 part = f"{self._folder}/part"
                 self._device().push(data, part)
                 self._shell("mv", part, f"{self._folder}/{name}", lost_if_failed=True)
-                there.add(name)
+                present.add(name)
 
-    def _call(self, job: Job, of: Identity, number: int) -> perf_test.Timed:
-        """One call of the runner; DamagedFileError or TargetError with its own words when it fails."""
-        key = of[1]
-        file = job.path(job.models[key] if key != _REFERENCE else job.reference)
+    def _call(self, job: Job, key: str) -> perf_test.PerfTestResult:
+        """Run the runner once; DamagedFileError or TargetError repeats its own words when it fails."""
+        file = job.path(job.models[key] if key != REFERENCE else job.reference)
         model = f"{self._folder}/{sha256(file)}.onnx"
         result = f"{self._folder}/{time.time_ns()}.csv"  # never one that exists: the runner appends
-        runner, n_runs = self._runner(), _runs(job)
+        runner, n_runs = self._runner(), runs_per_call(job)
         options = perf_test.arguments(self._target, model, result, n_runs=n_runs, seed=job.timing.seed)
         command = ["env", f"LD_LIBRARY_PATH={Path(runner).parent}", runner, *options]
         output = self._shell(*command, timeout_s=_CALL_S, lost_if_failed=True)
@@ -201,12 +185,12 @@ class NativeDevice:
 
     def _conditions(self) -> dict[str, Any]:
         texts = {name: self._text("sh", "-c", line).split() for name, line in _CONDITIONS.items()}
-        found: dict[str, Any] = {}
+        conditions: dict[str, Any] = {}
         if texts["frequency_khz"] and all(t.isdigit() for t in texts["frequency_khz"]):
-            found["frequency_mhz"] = [int(t) / 1000 for t in texts["frequency_khz"]]
+            conditions["frequency_mhz"] = [int(t) / 1000 for t in texts["frequency_khz"]]
         if texts["governor"]:
-            found["governor"] = "/".join(sorted(set(texts["governor"])))
-        return found
+            conditions["governor"] = "/".join(sorted(set(texts["governor"])))
+        return conditions
 
     def _note(self, job: Job, when: str) -> None:
         note_conditions(job.folder, {"when": when, **self._conditions()})
@@ -217,7 +201,7 @@ class NativeDevice:
         return self._adb
 
     def _shell(self, *command: str, timeout_s: float = _ASK_S, lost_if_failed: bool = False) -> Output:
-        """lost_if_failed: where the command does not usually fail, see whether the device is still there."""
+        """Run a command there; if it fails and is `lost_if_failed`, check that the device is still there."""
         output = execute(self._device(), command, timeout_s=timeout_s)
         if lost_if_failed and output.code != 0:
             self._device().check_present()
@@ -226,89 +210,3 @@ class NativeDevice:
     def _text(self, *command: str) -> str:
         output = self._shell(*command)
         return output.stdout.decode(errors="replace").strip() if output.code == 0 else ""
-
-
-def _runs(job: Job) -> int:
-    return max(MIN_RUNS, -(-job.timing.min_rounds // ROUNDS))
-
-
-class _Calls:
-    """The calls of a job: which are left, what they measured, and the rows that follow."""
-
-    def __init__(self, job: Job) -> None:
-        self._job, self._path = job, job.folder / CALLS_FILE
-        cut_torn_line(self._path)
-        cut_torn_line(job.rows_path)
-        self._rows = {identity(found) for found in read_rows(job.rows_path)}
-        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        self._done: dict[tuple[Identity, int], dict[str, Any]] = {}
-        for entry in map(json.loads, lines):
-            self._done[identity(entry), entry["call"]] = entry
-        self._plan = list(_plan(job))
-
-    def left(self) -> list[tuple[Identity, int]]:
-        return [call for call in self._plan if call not in self._done and call[0] not in self._rows]
-
-    def n_done(self) -> int:
-        return len(self._done)
-
-    def add(self, of: Identity, number: int, timed: perf_test.Timed) -> None:
-        kind, key, passed = of
-        entry = {
-            **{"kind": kind, "key": key, "pass": passed, "call": number},
-            **{"wall_ms": timed.times_ms, "load_ms": timed.load_ms},
-            **{"first_run_ms": timed.first_run_ms, "peak_bytes": timed.peak_bytes},
-        }
-        append_rows(self._path, [entry])
-        self._done[of, number] = entry
-
-    def finished(self, *, at_the_end: bool = False) -> list[Identity]:
-        """Write the rows of networks with all their calls; at the end of those with any."""
-        new: list[Identity] = []
-        for of in dict.fromkeys(of for of, _ in self._plan if of[1] != _REFERENCE):
-            numbers = [number for other, number in self._plan if other == of]
-            done = [number for number in numbers if (of, number) in self._done]
-            if of not in self._rows and done and (len(done) == len(numbers) or at_the_end):
-                append_rows(self._job.rows_path, [self._row(of, done)])
-                self._rows.add(of)
-                new.append(of)
-        return new
-
-    def _row(self, of: Identity, numbers: list[int]) -> dict[str, Any]:
-        """As profilers.measure has it; what the runner does not tell (thread time) is empty, not made up."""
-        entries = [self._done[of, number] for number in numbers]
-        samples, reference = Samples(), Samples()
-        for other in (entry for (one, _), entry in self._done.items() if one == ("time", _REFERENCE, of[2])):
-            reference.wall_ms += other["wall_ms"]
-        for number, entry in zip(numbers, entries, strict=True):
-            before = max(
-                n for one, n in self._done if one[1] == _REFERENCE and one[2] == of[2] and n <= number
-            )
-            level = float(np.median(self._done[("time", _REFERENCE, of[2]), before]["wall_ms"]))
-            samples.wall_ms += entry["wall_ms"]
-            samples.ratio += [t / level for t in entry["wall_ms"]]
-        told: Mapping[str, list[float]] = {
-            name: [entry[name] for entry in entries if entry[name] is not None]
-            for name in ("load_ms", "first_run_ms", "peak_bytes")
-        }
-        return {
-            **row(of, samples, reference, "wall"),
-            "cpu_share": None,
-            "runner": "onnxruntime_perf_test",
-            **{name: float(np.median(values)) if values else None for name, values in told.items()},
-        }
-
-
-def _plan(job: Job) -> Iterator[tuple[Identity, int]]:
-    """(network, number of the call) in order: the same for the same job, so that a resumed one goes on."""
-    rng = random.Random(job.timing.seed)
-    passes = sorted({of[2] for group in wanted_rows(job) for of in group})
-    for passed in passes:
-        keys = [key for key in job.models]
-        number = 0
-        for _ in range(ROUNDS):
-            for i, key in enumerate(rng.sample(keys, len(keys))):
-                if i % REFERENCE_EVERY == 0:
-                    yield ("time", _REFERENCE, passed), number
-                yield ("time", key, passed), number
-                number += 1

@@ -1,6 +1,6 @@
-"""Archives of the same bytes for the same content; one is the code that travels to a device.
+"""Zip archives with the same bytes for the same content; one of them is the code that travels to a device.
 
-`targets` and `profilers` are one zip file there, which Python runs as it is.
+On the device, `targets` and `profilers` are one zip file, which Python runs as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 @cache
 def code_archive() -> bytes:
-    """The code of this version; the same bytes for the same code."""
+    """The archive of this version's code."""
     files = {"__main__.py": _START}
     for package in (targets, profilers):
         root = Path(package.__file__ or "").parent
@@ -30,7 +30,7 @@ def code_archive() -> bytes:
 
 
 def stored_zip(files: Mapping[str, bytes]) -> bytes:
-    """A zip file: sorted, undated, uncompressed (zlib's output differs by version)."""
+    """A zip archive of the files: sorted, undated, uncompressed (zlib's output differs by version)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(files.items()):
@@ -39,5 +39,5 @@ def stored_zip(files: Mapping[str, bytes]) -> bytes:
 
 
 def archive_name() -> str:
-    """Its name on the device: another version of the code never overwrites this one."""
+    """The name of the code on the device; versions of the code have different names."""
     return f"hwnas-{sha256(code_archive())[:16]}.zip"

@@ -1,4 +1,4 @@
-"""How the device was while a job ran: kept beside the rows, and whether it became slower meanwhile."""
+"""The state of the device while a job ran: kept beside the rows, and what follows from it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ FILE = "conditions.jsonl"
 """A line at the start and at the end of each run of a job."""
 
 SLOWER = 0.9
-"""At the end, of the frequency at the start: below that the device held itself back."""
+"""Share of the frequency at the start; below it at the end, the device was throttled."""
 
 
-def note_conditions(folder: Path, found: Mapping[str, Any]) -> None:
-    """Add a line: `when` (start or end), and what targets.conditions tells."""
+def note_conditions(folder: Path, conditions: Mapping[str, Any]) -> None:
+    """Add a line: `when` (start or end), and the conditions of `targets.conditions`."""
     with (folder / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(dict(found), sort_keys=True) + "\n")
+        file.write(json.dumps(dict(conditions), sort_keys=True) + "\n")
 
 
 def read_conditions(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a job, [] without any."""
+    """The lines of a job, oldest first."""
     path = folder / FILE
     return (
         [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -33,14 +33,14 @@ def read_conditions(folder: Path) -> list[dict[str, Any]]:
 
 
 def slowdown(conditions: Sequence[Mapping[str, Any]]) -> str:
-    """What says that the device was throttled between a start and its end; '' where nothing does.
+    """A sentence on how the device was throttled between a start and its end; '' where it was not.
 
-    The fastest core counts: one that idles at the moment of the look says nothing.
+    Only the fastest core counts: another may have been idle when its frequency was read.
     """
     for before, after in itertools.pairwise(conditions):
         if (before.get("when"), after.get("when")) != ("start", "end"):
             continue
-        fastest = [max(found.get("frequency_mhz", [0.0])) for found in (before, after)]
+        fastest = [max(state.get("frequency_mhz", [0.0])) for state in (before, after)]
         if fastest[1] < SLOWER * fastest[0]:
             return f"its fastest core went from {fastest[0]:.0f} to {fastest[1]:.0f} MHz while it measured"
         if after.get("throttled", "0") not in ("0", before.get("throttled")):
@@ -48,8 +48,8 @@ def slowdown(conditions: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def company(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What says that the device worked for others meanwhile; '' where it did not, or nobody counts."""
+def other_load(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence on other processes that took CPUs meanwhile; '' where none are known."""
     others = [cpus for row in rows for cpus in row.get("others_cpus", ())]
     if not others or median(others) <= QUIET_CPUS:
         return ""

@@ -1,12 +1,12 @@
-"""onnxruntime's own timing program, as it is called and as it answers.
+"""onnxruntime_perf_test, the timing program of onnxruntime: the options it is called with, and its answer.
 
-Options and output: onnxruntime/test/perftest (command_args_parser.cc, performance_runner.cc). It is called
-with every option spelt out, because its defaults are not the library's: 600 seconds, and in older versions
-graph level 1.
+Options and output: onnxruntime/test/perftest (command_args_parser.cc, performance_runner.cc). Every option is
+spelt out, because the defaults are not the library's: 600 seconds, and in older versions graph level 1.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -33,8 +33,12 @@ HOW_TO_GET = (
 
 
 @dataclass(frozen=True)
-class Timed:
-    """What one call measured. times_ms: each run. The others: None where this version does not say."""
+class PerfTestResult:
+    """What one call measured.
+
+    times_ms: each run.
+    load_ms, first_run_ms, peak_bytes: None where this version does not report them.
+    """
 
     times_ms: tuple[float, ...]
     load_ms: float | None
@@ -43,18 +47,26 @@ class Timed:
 
 
 def arguments(target: Target, model: str, result: str, *, n_runs: int, seed: int) -> list[str]:
-    """The options and paths for `n_runs` runs on made-up inputs, after one run that warms up."""
-    spinning = [] if target.spinning else ["-D"]
-    return [
-        *("-I", "-S", str(seed), "-m", "times", "-r", str(n_runs)),
-        *("-e", target.provider, "-x", str(target.threads), "-y", "1", "-c", "1"),
-        *("-o", _LEVELS[target.graph_level], *spinning, "-s"),
-        *(model, result),
-    ]
+    """The command line for `n_runs` runs on random inputs, after one run that warms up."""
+    options = {
+        "-S": str(seed),
+        "-m": "times",
+        "-r": str(n_runs),
+        "-e": target.provider,
+        "-x": str(target.threads),
+        "-y": "1",
+        "-c": "1",
+        "-o": _LEVELS[target.graph_level],
+    }
+    no_spinning = [] if target.spinning else ["-D"]
+    return ["-I", *itertools.chain.from_iterable(options.items()), *no_spinning, "-s", model, result]
 
 
-def parse(stdout: str, result: str, key: str, n_runs: int) -> Timed:
-    """The result file has a line `folder,seconds,peak bytes,CPU percent,number` per run, then statistics."""
+def parse(stdout: str, result: str, key: str, n_runs: int) -> PerfTestResult:
+    """The result of a call from its output and its result file; DamagedFileError names `key`.
+
+    The result file has a line `folder,seconds,peak bytes,CPU percent,number` per run, then statistics.
+    """
     rows = [line.split(",") for line in result.splitlines() if line.count(",") == 4]
     try:
         times_ms = tuple(1e3 * float(row[1]) for row in rows)
@@ -65,18 +77,18 @@ def parse(stdout: str, result: str, key: str, n_runs: int) -> Timed:
             f"onnxruntime_perf_test on {key}: {len(times_ms)} of {n_runs} times in its result file; is it "
             "the program that this version of hwnas knows (its result file has five columns)?"
         )
-    found = {name: re.search(pattern, stdout, re.MULTILINE) for name, pattern in _FIELDS.items()}
-    values = {name: float(match.group(1)) if match else None for name, match in found.items()}
+    matches = {name: re.search(pattern, stdout, re.MULTILINE) for name, pattern in _FIELDS.items()}
+    values = {name: float(match.group(1)) if match else None for name, match in matches.items()}
     load_s, peak = values["load_s"], values["peak_bytes"]
-    return Timed(
-        times_ms,
-        1e3 * load_s if load_s is not None else None,
-        values["first_run_ms"],
-        int(peak) if peak is not None else None,
+    return PerfTestResult(
+        times_ms=times_ms,
+        load_ms=1e3 * load_s if load_s is not None else None,
+        first_run_ms=values["first_run_ms"],
+        peak_bytes=int(peak) if peak is not None else None,
     )
 
 
 def explain(stderr: str, code: int) -> str:
-    """The last words of a call that failed."""
+    """The last line of standard error of a call that failed."""
     lines: Sequence[str] = [line for line in stderr.splitlines() if line.strip()]
     return lines[-1].strip() if lines else f"it ended with code {code} and said nothing"

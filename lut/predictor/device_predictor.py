@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lut.devices.device import Log, run_rows
+from lut.devices.callbacks import LogCallback
+from lut.devices.device import run_rows
 from lut.home import data_home
 from lut.predictor.models.model_file import read_model
 from profilers import Timing
@@ -36,7 +37,7 @@ class DevicePredictor:
         *,
         name: str = "the network",
         kernels_from: str = "auto",
-        log: Log = lambda _: None,
+        log: LogCallback = lambda _: None,
     ) -> Prediction:
         """What the network costs on the target.
 
@@ -65,7 +66,7 @@ class DevicePredictor:
         return quantised(data)
 
     def _kernels(
-        self, name: str, data: bytes, kernels_from: str, log: Log
+        self, name: str, data: bytes, kernels_from: str, log: LogCallback
     ) -> tuple[Sequence[Mapping[str, Any]], str]:
         if kernels_from == "layout rule":
             return self._by_rule(name, data), "layout rule"
@@ -77,7 +78,7 @@ class DevicePredictor:
             log(f"{error}; its kernels are worked out here")
             return self._by_rule(name, data), "layout rule"
 
-    def _on_target(self, name: str, data: bytes, log: Log) -> Sequence[Mapping[str, Any]]:
+    def _on_target(self, name: str, data: bytes, log: LogCallback) -> Sequence[Mapping[str, Any]]:
         if self.target.reach.transport == "local" and not self.target.reach.python:
             return run_kernels(data, self.target, name)
         once = Timing(_ASK_S, min_rounds=4, max_rounds=4)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log, Progress, device_context, run_rows, tables_folder
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import device_context, run_rows, tables_folder
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
 from lut.predictor.kernels.fit import MIN_NETWORKS, Fitted, fit_networks
 from lut.predictor.kernels.labels import Labelled, labelled
@@ -56,8 +57,8 @@ def profile_device(
     minutes: float,
     home: Path,
     seed: int,
-    log: Log,
-    progress: Progress | None = None,
+    log: LogCallback,
+    progress: ProgressCallback | None = None,
     start_from: Sequence[LatencyPredictor] = (),
 ) -> LatencyPredictor:
     """Measure the device for at most `minutes`, and write what follows beside its tables.
@@ -106,7 +107,9 @@ def profile_device(
     return predictor
 
 
-def _moved(known: Sequence[LatencyPredictor], networks: Sequence[Labelled], seed: int, log: Log) -> Fitted:
+def _moved(
+    known: Sequence[LatencyPredictor], networks: Sequence[Labelled], seed: int, log: LogCallback
+) -> Fitted:
     base = nearest(known, networks)
     log(f"starting from {base.target} ({base.date}), the nearest of {len(known)}")
     found = transferred(base.model, base.overhead, networks, seed)
@@ -155,7 +158,7 @@ def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
     return {key: ("time", "kernels", *(("memory",) if key in memory else ())) for key in models}
 
 
-def steady(networks: Mapping[str, Labelled], log: Log, clock: str) -> list[Labelled]:
+def steady(networks: Mapping[str, Labelled], log: LogCallback, clock: str) -> list[Labelled]:
     """The networks that were measured well; TargetError where most were not."""
     if not networks:
         raise TargetError("no network was measured in time; give more minutes")

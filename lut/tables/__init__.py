@@ -1,5 +1,7 @@
-"""Latency tables of search spaces: blocks measured or predicted, a calibration, the error beside it.
+"""Latency tables of search spaces: what every block costs on a device, with the error stated beside it.
 
-`build` makes a table, `table` and `blocks_csv` keep it, `bundle` lets it travel. Any ONNX file is priced in
-`kernels`.
+`networks` and `request` say what a table is made of, `build` makes it by one of two methods (`block_level`,
+`in_context`), `estimate_blocks` fills in what was not measured and `calibrate` fits whole networks.
+`table` and `blocks_csv` are its files; `bundle` is the archive in which it travels. What any ONNX file costs
+lives in `lut.predictor`.
 """

@@ -1,7 +1,7 @@
 """blocks.csv: the measured rows of one context, shared by all spaces, checked cell by cell on reading.
 
-A sidecar holds the SHA-256 of the content: of the present one and of the one before, because two files
-cannot be replaced in one step and a process may be killed between them.
+A sidecar holds the checksums (SHA-256) of the present content and of the one before, because two files cannot
+be replaced in one step and a process may be killed between them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
@@ -62,14 +62,19 @@ def write_rows(path: Path, rows: Mapping[str, Measurement]) -> None:
     write_atomic(path, data)
 
 
+def add_rows(path: Path, rows: Mapping[str, Measurement]) -> None:
+    """Add the rows to the file; a row of the same key is replaced."""
+    write_rows(path, {**read_rows(path), **rows})
+
+
 def read_rows(path: Path) -> dict[str, Measurement]:
-    """The rows by key, {} without a file. DamagedFileError names the row and the column that is wrong."""
+    """The rows by key, {} without a file; DamagedFileError names the row and the column that is wrong."""
     if not path.exists():
         return {}
     raw = path.read_bytes()
     rows = parse(raw, str(path))
-    sealed = read_json(_sidecar(path), "checksum of the latency rows")
-    known = sealed.get("sha256") if isinstance(sealed, dict) else None
+    checksums = read_json(_sidecar(path), "checksum of the latency rows")
+    known = checksums.get("sha256") if isinstance(checksums, dict) else None
     if not isinstance(known, list) or sha256(raw) not in known:
         raise DamagedFileError(
             f"latency rows: {path} differs from its checksum in {_sidecar(path).name}; "
@@ -79,7 +84,7 @@ def read_rows(path: Path) -> dict[str, Measurement]:
 
 
 def parse(raw: bytes, where: str) -> dict[str, Measurement]:
-    """The rows of CSV bytes, without a look at any checksum."""
+    """The rows of CSV bytes, by key; `where` names them in messages. No checksum is read."""
     import pandas as pd
 
     try:

@@ -1,9 +1,9 @@
-"""A table or a predictor as one file: who searches rarely holds the device.
+"""A table or a predictor as one file, for those who search without the device at hand.
 
-A zip file, uncompressed and undated, so that the same content gives the same bytes: import makes the archive
-anew from what it read and compares, so that a changed byte anywhere, a compressed or linked entry, a second
-entry of a name and anything between the entries are all refused by one check. What is inside is then loaded
-in a folder of its own, as every use loads it, before a byte of it reaches the home.
+The file is a zip archive, uncompressed and undated: the same content gives the same bytes. Import makes the
+archive anew from what it read and compares. This one check refuses a changed byte, a compressed or linked
+entry, a second entry of a name and anything between the entries. The content is then loaded in a temporary
+folder, as every use loads it, before a byte of it reaches the home.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lut.devices.archive import stored_zip
+from lut.devices.measurement import reference_level_ms
 from lut.predictor import latency_predictor as predictor
 from lut.predictor.latency_predictor import LatencyPredictor
 from targets import Context
@@ -31,7 +32,7 @@ from .table import ROWS_FILE, SpaceTable, table_path
 FORMAT = "hwnas-table-1"
 MANIFEST, LEVEL = "bundle.json", "reference.json"
 PREDICTOR = "predictor"
-"""What a predictor is called beside the tables of its context, and the folder that it lies in."""
+"""The name of a predictor beside the tables of its context, and of its folder."""
 
 MAX_BYTES = 1 << 30
 MAX_FILES = 1000
@@ -50,7 +51,7 @@ class Stored:
     @property
     def name(self) -> str:
         """`<target>/<context>/<space>`, or `predictor` in the place of the space."""
-        return f"{self.folder.parent.name}/{self.folder.name}/{_own_name(self.content)}"
+        return f"{self.folder.parent.name}/{self.folder.name}/{_file_name(self.content)}"
 
 
 def export_bundle(stored: Stored) -> bytes:
@@ -66,8 +67,8 @@ def export_bundle(stored: Stored) -> bytes:
             "format": FORMAT,
             "kind": PREDICTOR if isinstance(content, LatencyPredictor) else "table",
             "target": content.target,
-            "name": _own_name(content),
-            "context": {"hash": context.hash, "facts": dict(context.facts)},
+            "name": _file_name(content),
+            "context": context.to_json(),
         }
         write_json(folder / MANIFEST, manifest)
         return stored_zip({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -76,7 +77,8 @@ def export_bundle(stored: Stored) -> bytes:
 def import_bundle(path: Path, home: Path, *, replace: bool = False) -> Stored:
     """Put the content of an archive under the home, where `profile` would have put it.
 
-    DamagedFileError: no such archive, or damaged. UsageError: another table of that name is there already.
+    DamagedFileError where the archive is absent or damaged. UsageError where another table of that name is
+    there already, unless told to `replace` it.
     """
     files = _read(path)
     with tempfile.TemporaryDirectory(prefix="hwnas-import-") as temporary:
@@ -86,9 +88,7 @@ def import_bundle(path: Path, home: Path, *, replace: bool = False) -> Stored:
         content = _load(source, path)
         folder = home / "tables" / safe_name(content.target) / content.context.hash
         _check_place(content, source, folder, replace=replace)
-        write_json(
-            folder / "context.json", {"hash": content.context.hash, "facts": dict(content.context.facts)}
-        )
+        write_json(folder / "context.json", content.context.to_json())
         level = _level_path(folder.parent, content.context)
         if LEVEL in files and not level.exists():
             write_atomic(level, files[LEVEL])
@@ -96,7 +96,7 @@ def import_bundle(path: Path, home: Path, *, replace: bool = False) -> Stored:
     return Stored(content, folder)
 
 
-def _own_name(content: Content) -> str:
+def _file_name(content: Content) -> str:
     return PREDICTOR if isinstance(content, LatencyPredictor) else safe_name(content.space_id)
 
 
@@ -105,7 +105,7 @@ def _place(content: Content, folder: Path) -> Path:
 
 
 def _save(content: Content, source: Path, folder: Path) -> None:
-    """Write the content, whose further files lie in `source`."""
+    """Write the content into `folder`, with its further files from `source`."""
     if isinstance(content, LatencyPredictor):
         return content.save(folder)
     names = read_json(table_path(source, content.space_id), "latency table")["files"]
@@ -114,12 +114,12 @@ def _save(content: Content, source: Path, folder: Path) -> None:
 
 
 def _level_path(folder: Path, context: Context) -> Path:
-    """The reference's level of the device, whoever made the files (`device.Speed`)."""
+    """Where the speed of the reference is stored; it does not depend on the exporter (`ReferenceSpeed`)."""
     return folder / "reference" / f"{Context({**context.facts, 'exporter': ''}).hash}.json"
 
 
 def _read(path: Path) -> dict[str, bytes]:
-    """The entries of an archive that `export_bundle` could have made."""
+    """The entries of the archive; DamagedFileError unless `export_bundle` could have made it."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -152,30 +152,30 @@ def _read(path: Path) -> dict[str, bytes]:
 
 
 def _load(folder: Path, path: Path) -> Content:
-    """What lies in the folder, checked as every use checks it and against the manifest."""
+    """The content of the folder, checked as every use checks it and against the manifest."""
     try:
         manifest = read_json(folder / MANIFEST, f"{path}: manifest")
         _check_manifest(manifest)
         content: Content = (
             predictor.load(folder) if manifest["kind"] == PREDICTOR else _load_table(folder, manifest["name"])
         )
-        if (content.target, content.context.hash, _own_name(content)) != (
+        if (content.target, content.context.hash, _file_name(content)) != (
             manifest["target"],
             manifest["context"]["hash"],
             manifest["name"],
         ):
             raise DamagedFileError(f"{MANIFEST} tells of another table than the one inside")
         if (folder / LEVEL).exists():
-            _check_level(read_json(folder / LEVEL, LEVEL))
+            reference_level_ms(read_json(folder / LEVEL, LEVEL), LEVEL)
     except (DamagedFileError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedFileError(f"{path}: {str(error).replace(f'{folder}/', '')}") from None
     return content
 
 
 def _load_table(folder: Path, name: str) -> SpaceTable:
-    further = read_json(table_path(folder, name), "latency table").get("files", {})
-    if not all(_NAME.fullmatch(file) for file in further):
-        raise DamagedFileError(f"latency table {name}: {sorted(further)} cannot be files of a table")
+    files = read_json(table_path(folder, name), "latency table").get("files", {})
+    if not all(_NAME.fullmatch(file) for file in files):
+        raise DamagedFileError(f"latency table {name}: {sorted(files)} cannot be files of a table")
     return SpaceTable.load(folder, name)
 
 
@@ -187,27 +187,21 @@ def _check_manifest(manifest: Any) -> None:
         raise DamagedFileError(f"kind, target and name must be texts, got {texts!r:.100}")
 
 
-def _check_level(level: Any) -> None:
-    value = level.get("p50_ms") if isinstance(level, Mapping) else None
-    if not isinstance(value, float) or not 0 < value < 1e6:
-        raise DamagedFileError(f"{LEVEL}: p50_ms is {value!r}, not a time")
-
-
 def _check_place(content: Content, source: Path, folder: Path, *, replace: bool) -> None:
-    """UsageError where something else has the place, or where other tables need rows of other values."""
-    own = predictor.FILE if isinstance(content, LatencyPredictor) else f"{_own_name(content)}.json"
-    there = _place(content, folder) / own
-    if there.exists() and there.read_bytes() != (source / own).read_bytes() and not replace:
+    """UsageError where the place is taken, or where other tables were made of rows with other values."""
+    file = predictor.FILE if isinstance(content, LatencyPredictor) else f"{_file_name(content)}.json"
+    existing = _place(content, folder) / file
+    if existing.exists() and existing.read_bytes() != (source / file).read_bytes() and not replace:
         raise UsageError(
-            f"{there} is another {own.removesuffix('.json')} of this device and context; give --replace to "
-            "put the imported one in its place, or --home to keep both"
+            f"{existing} is another {file.removesuffix('.json')} of this device and context; give --replace "
+            "to put the imported one in its place, or --home to keep both"
         )
     if isinstance(content, LatencyPredictor):
         return
     rows = blocks_csv.read_rows(folder / ROWS_FILE)
     changed = {key for key, row in content.measured_rows.items() if rows.get(key, row) != row}
     for path in folder.glob("*.json"):
-        if not changed or path.name in (own, "context.json", "blocks.sha256.json"):
+        if not changed or path.name in (file, "context.json", "blocks.sha256.json"):
             continue
         shared = changed & set(read_json(path, "latency table").get("measured", ()))
         if shared:

@@ -1,14 +1,14 @@
-"""From prices of blocks to whole networks: a calibrated sum, and how far it is off on other networks.
+"""From costs of blocks to whole networks: a calibrated sum, and how far it is off on other networks.
 
-    latency(network) = intercept + slope * sum of prices + per_block * blocks
+    latency(network) = intercept + slope * sum of costs + per_block * blocks
                        + per_weight_byte * bytes + per_weight_byte2 * bytes^2
 
-The prices are those of either method: blocks measured alone in a loop, or by their kernels in whole networks.
-The terms after the slope are what a block costs more, or less, than its price: alone in a loop it does not
-share the layout changes at its borders with neighbours, and its weights come from a nearer cache than in a
-network, the farther there, the more weights the network has. The last term, which no single block has,
-lowers the error of small networks by a third to a half (docs/benchmarks.md). A ridge towards
-(0, 1, 0, 0, 0) keeps eight networks enough; its widths stand below.
+The costs are those of either method: of blocks in a session of their own, or of their kernels in whole
+networks. The terms after the slope are what a block costs more, or less, than that. In a session of its own
+it does not share the layout changes at its borders with neighbours. Its weights come from a nearer cache than
+in a network: the more weights the network has, the farther they lie. The last term belongs to no single
+block; it lowers the error of small networks by a third to a half (docs/benchmarks.md). A ridge towards (0, 1,
+0, 0, 0) makes eight networks suffice; its widths stand below.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .networks import Whole
+from .networks import TableNetwork
 
 Floats = NDArray[np.float64]
 
 MIN_CALIBRATION, MIN_CHECK = 8, 12
 
 _NOISE = 0.02
-"""Relative error of one whole network that the fit reckons with."""
+"""Relative error of one network that the fit expects."""
 
 _INTERCEPT_SD, _SLOPE_SD, _PER_BLOCK_SD, _PER_BYTE_SD, _SQUARE_SD = 0.1, 0.3, 0.01, 0.5, 0.3
-"""Widths of the prior. The slope as it is; the others as shares of the latency of the median network, where
-the last two are for all weights of that network."""
+"""Widths of the prior. The slope's is absolute; the others are shares of the latency of the median network,
+the last two for all weights of that network."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
-    """What the calibration knows of the blocks, by key: prices, bytes of weights.
+class BlockCosts:
+    """What the calibration knows of the blocks, by key.
 
-    alone_ms: of a block measured alone, less the empty run; of one priced in context, what its kernels took.
+    uncalibrated_ms: of a block in a session of its own, its latency less that of the empty run; of a block in
+        context, the time of its kernels.
+    weight_bytes: bytes of its weights.
     """
 
-    alone_ms: Mapping[str, float]
+    uncalibrated_ms: Mapping[str, float]
     weight_bytes: Mapping[str, float]
 
     def sums(self, networks: Sequence[tuple[str, ...]]) -> Floats:
-        """(n, 3) for networks given as keys of their blocks: sum of prices, number of blocks, bytes."""
+        """(n, 3) for networks as keys of their blocks: sum of costs, number of blocks, bytes of weights."""
         return np.array(
             [
                 [
-                    sum(self.alone_ms[k] for k in keys),
+                    sum(self.uncalibrated_ms[k] for k in keys),
                     float(len(keys)),
                     sum(self.weight_bytes[k] for k in keys),
                 ]
@@ -59,8 +61,8 @@ class Blocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A calibration; times in milliseconds."""
+class Calibration:
+    """The coefficients of the calibrated sum; times in milliseconds."""
 
     intercept_ms: float
     slope: float
@@ -68,27 +70,29 @@ class Line:
     per_weight_byte_ms: float
     per_weight_byte2_ms: float = 0.0
 
-    def block_ms(self, alone_ms: float, weight_bytes: float) -> float:
-        """What a block adds to a network, at least a quarter of its price. The square is no block's own."""
-        price = self.slope * alone_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
-        return max(price, 0.25 * self.slope * alone_ms)
+    def block_ms(self, uncalibrated_ms: float, weight_bytes: float) -> float:
+        """What a block adds to a network, at least a quarter of its cost. The square belongs to no block."""
+        cost_ms = self.slope * uncalibrated_ms + self.per_block_ms + self.per_weight_byte_ms * weight_bytes
+        return max(cost_ms, 0.25 * self.slope * uncalibrated_ms)
 
-    def networks_ms(self, blocks: Blocks, networks: Sequence[tuple[str, ...]]) -> Floats:
-        """Latencies (n,) of networks given as keys of their blocks."""
-        price = {k: self.block_ms(blocks.alone_ms[k], blocks.weight_bytes[k]) for n in networks for k in n}
-        total = np.array([sum(price[k] for k in keys) for keys in networks])
-        square = blocks.sums(networks)[:, 2] ** 2
-        out: Floats = self.intercept_ms + total + self.per_weight_byte2_ms * square
-        return out
+    def networks_ms(self, costs: BlockCosts, networks: Sequence[tuple[str, ...]]) -> Floats:
+        """Latencies (n,) of networks as keys of their blocks."""
+        block_ms = {
+            k: self.block_ms(costs.uncalibrated_ms[k], costs.weight_bytes[k]) for n in networks for k in n
+        }
+        total = np.array([sum(block_ms[k] for k in keys) for keys in networks])
+        square = costs.sums(networks)[:, 2] ** 2
+        latencies: Floats = self.intercept_ms + total + self.per_weight_byte2_ms * square
+        return latencies
 
 
-def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
-    """The line through networks with sums (n, 3) as of `Blocks.sums` and latencies (n,).
+def fit_calibration(sums: Floats, network_ms: Floats, square: bool) -> Calibration:
+    """The calibration of networks with `sums` (n, 3) as of `BlockCosts.sums` and latencies `network_ms` (n,).
 
-    Robust: two rounds of re-weighting (Huber, at twice the reckoned noise). A square below 0 is left out:
-    more weights never make a cache nearer.
+    Robust: two rounds of re-weighting (Huber, at twice the expected noise). A square below 0 is left out:
+    more weights never make a cache nearer. square: fit the term of the squared bytes too.
     """
-    typical, bytes_ = float(np.median(whole_ms)), max(float(np.median(sums[:, 2])), 1.0)
+    typical, bytes_ = float(np.median(network_ms)), max(float(np.median(sums[:, 2])), 1.0)
     x = np.column_stack([np.ones(len(sums)), sums, sums[:, 2] ** 2])
     sd = np.array(
         [
@@ -105,38 +109,38 @@ def fit_line(sums: Floats, whole_ms: Floats, square: bool) -> Line:
     weights = np.ones(len(sums))
     beta = start
     for _ in range(3):
-        w = np.sqrt(weights) / (_NOISE * whole_ms)
+        w = np.sqrt(weights) / (_NOISE * network_ms)
         # In units of the prior's widths: the columns differ by fifteen orders of magnitude.
         a = np.vstack([x * sd * w[:, None], np.eye(len(sd))])
-        b = np.concatenate([(whole_ms - x @ start) * w, np.zeros(len(sd))])
+        b = np.concatenate([(network_ms - x @ start) * w, np.zeros(len(sd))])
         beta = start + sd * np.linalg.lstsq(a, b, rcond=None)[0]
-        error = np.abs(x @ beta / whole_ms - 1) / (2 * _NOISE)
+        error = np.abs(x @ beta / network_ms - 1) / (2 * _NOISE)
         weights = np.minimum(1.0, 1 / np.maximum(error, 1e-9))
     if square and beta[-1] < 0:
-        return fit_line(sums, whole_ms, square=False)
-    return Line(*(float(v) for v in beta))
+        return fit_calibration(sums, network_ms, square=False)
+    return Calibration(*(float(v) for v in beta))  # in the order of the columns of x
 
 
-def split(wholes: Sequence[Whole]) -> tuple[list[Whole], list[Whole]]:
+def split(networks: Sequence[TableNetwork]) -> tuple[list[TableNetwork], list[TableNetwork]]:
     """(calibration, check): every second one in the order of MACs, so that both span the space."""
-    ordered = sorted({w.key: w for w in wholes}.values(), key=lambda w: (w.macs, w.key))
+    ordered = sorted({n.key: n for n in networks}.values(), key=lambda n: (n.macs, n.key))
     n_check = max(MIN_CHECK, len(ordered) // 2)
     check = set(np.linspace(1, len(ordered) - 2, n_check).round().astype(int).tolist())
     return (
-        [w for i, w in enumerate(ordered) if i not in check],
-        [w for i, w in enumerate(ordered) if i in check],
+        [network for i, network in enumerate(ordered) if i not in check],
+        [network for i, network in enumerate(ordered) if i in check],
     )
 
 
-def fit_macs(macs: Floats, whole_ms: Floats) -> tuple[float, float]:
+def fit_macs(macs: Floats, network_ms: Floats) -> tuple[float, float]:
     """(intercept, ms per MAC) of the straight line in MACs, least relative squares on the same networks."""
-    x = np.column_stack([np.ones(len(macs)), macs / macs.max()]) / whole_ms[:, None]
+    x = np.column_stack([np.ones(len(macs)), macs / macs.max()]) / network_ms[:, None]
     a, b = np.linalg.lstsq(x, np.ones(len(macs)), rcond=None)[0]
     return float(a), float(b / macs.max())
 
 
 def errors(predicted_ms: Floats, measured_ms: Floats) -> dict[str, Any]:
-    """MAPE, shares within 5 and 10 %, Spearman; all in percent but the last."""
+    """MAPE, the shares within 5 and 10 %, Spearman's rank correlation; all in percent but the last."""
     from scipy.stats import spearmanr
 
     error = 100 * np.abs(predicted_ms / measured_ms - 1)

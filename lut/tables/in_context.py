@@ -1,10 +1,10 @@
-"""The in-context method: blocks are priced by their kernels in the profile of whole networks.
+"""The in-context method: the cost of a block comes from its kernels in the profile of whole networks.
 
-A block inside a network shares the layout changes at its borders and finds its data in the caches that its
-neighbours left, which no block alone does (`latency.md`, section 2.1: ProxylessNAS's tables seem to be made
-so). The price of an occurrence is the time of the kernels that `attribution` gives it, less what the profiler
-itself takes per kernel, fitted on the same networks measured whole; the price of a block is the median over
-its occurrences. The networks that check the table are not profiled.
+A block inside a network shares the layout changes at its borders with its neighbours and finds its data in
+the caches that they left; a block on its own does not (`latency.md`, section 2.1: ProxylessNAS's tables seem
+to be made so). The cost of an occurrence is the time of the kernels that `attribution` assigns to it, less
+the overhead of the profiler per kernel, which is fitted on the same networks measured whole. The cost of a
+block is the median over its occurrences. The networks that check the table are not profiled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import Log, Measurement, Progress, Speed, run_rows
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import run_rows
+from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
 from lut.predictor.kernels.network import Overhead, fit_overhead
 from profilers import Timing
@@ -24,19 +26,20 @@ from profilers.settle import settle
 from profilers.stats import interval
 from targets.errors import TargetError
 
-from .alone import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .attribution import owners
-from .budget import Stopwatch, export_in_time, export_wholes
+from .block_level import check_steady, medians, noise_pct, sessions_ms, with_twins
 from .calibrate import split
-from .networks import Whole
-from .request import IN_CONTEXT, Found, Request, row_key
+from .networks import TableNetwork
+from .request import IN_CONTEXT, TableMeasurements, TableRequest, row_key
+from .time_budget import Stopwatch, export_all, export_in_time
 
 TOGETHER, ROUNDS = 20, (8, 30)
-"""Networks that are seen to cover the blocks: how many are loaded at a time, which bounds the memory; samples
-of each, at least and at most. They make up in number what each of them lacks in exactness."""
+"""For the networks that are profiled only to see blocks in: how many are loaded at a time, which bounds the
+memory; samples of each, at least and at most. Their number makes up for the noise of each."""
 
-WHOLES_SHARE = 0.5
-"""Of the time left after the exports, at most, for the networks that calibrate and check: they come first."""
+NETWORKS_SHARE = 0.5
+"""Share of the time left after the exports that the networks that calibrate and check may take; they come
+first."""
 
 EACH_S = 0.3
 """For loading a profiled network twice, 20 ms at 32 px, and sampling it."""
@@ -44,60 +47,57 @@ EACH_S = 0.3
 FEW = 3
 """A median of fewer occurrences is flagged."""
 
-DOUBT = 0.05
-"""So is one whose standard error, from the spread over its occurrences, is a larger share of it."""
+MOST_ERROR = 0.05
+"""A median is flagged too where its standard error, from the spread over its occurrences, is a larger share
+of it."""
 
 BOTH = ("time", "kernels")
 
 _SMALLEST_MS = 1e-6
-"""For a block of which the runtime leaves no kernel: prices stay above 0."""
+"""For a block of which the runtime leaves no kernel: costs stay above 0."""
 
 
 def measure_in_context(
-    request: Request,
+    request: TableRequest,
     known: Mapping[str, Measurement],
     watch: Stopwatch,
     home: Path,
-    log: Log,
-    progress: Progress | None,
-) -> Found:
-    """Rows (those of earlier profiles too), whole networks, and how far two sessions of one differ."""
-    checked = {whole.key for whole in split(request.wholes)[1]}
-    wholes = {whole.key: whole for whole in request.wholes}
-    more = {whole.key: whole for whole in request.profiled if whole.key not in wholes}
-    files = export_wholes(wholes.values(), watch)
-    further = export_in_time(more.values(), watch, len(files), EACH_S)
-    exported = {**files, **further}
-    profiled = [w for key, w in {**wholes, **more}.items() if key in exported and key not in checked]
-    log(f"profiling {len(profiled)} whole networks, {len(checked)} others check, for {watch.left:.0f} s")
+    log: LogCallback,
+    progress: ProgressCallback | None,
+) -> TableMeasurements:
+    """Measure the networks, profile those that do not check and as many further ones as there is time for.
+
+    Parameters as for `measure_block_level`; rows that `known` has are not replaced.
+    """
+    checking = {network.key for network in split(request.networks)[1]}
+    networks = {network.key: network for network in request.networks}
+    further = {network.key: network for network in request.profiled if network.key not in networks}
+    files = export_all(networks.values(), watch)
+    further_files = export_in_time(further.values(), watch, len(files), EACH_S)
+    exported = {**files, **further_files}
+    profiled = [n for key, n in {**networks, **further}.items() if key in exported and key not in checking]
+    log(f"profiling {len(profiled)} whole networks, {len(checking)} others check, for {watch.left:.0f} s")
     until = time.monotonic() + watch.left
-    models = with_twins(files)
-    timing = Timing(max(WHOLES_SHARE * watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
-    kinds = {key: BOTH for key in files if key not in checked}
-    rows = run_rows(request.target, models, timing, log, kinds=kinds, progress=progress)
-    times = settle([row for row in rows if row["kind"] == "time"])
-    speed = Speed(home, request.target)
-    by_key = {row["key"]: row for row in times}
-    sessions = sessions_ms(by_key, files, speed, request.target.name)
-    check_steady(request.target, by_key, noise_pct(sessions))
-    if further:
-        rows += _profile(request, further, until - time.monotonic(), log, progress)
-    networks = labelled(rows)
-    seen = [whole for whole in profiled if whole.key in networks]
+    timing = Timing(max(NETWORKS_SHARE * watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
+    kinds = {key: BOTH for key in files if key not in checking}
+    rows = run_rows(request.target, with_twins(files), timing, log, kinds=kinds, progress=progress)
+    latencies = {row["key"]: row for row in settle([row for row in rows if row["kind"] == "time"])}
+    speed = ReferenceSpeed(home, request.target)
+    sessions = sessions_ms(latencies, files, speed, request.target.name)
+    check_steady(request.target, latencies, noise_pct(sessions))
+    if further_files:
+        rows += _profile(request, further_files, until - time.monotonic(), log, progress)
+    profiles = labelled(rows)
+    seen = [network for network in profiled if network.key in profiles]
     if len(seen) < FEW:
         raise TargetError(
             f"target {request.target.name}: time ran out before {FEW} networks were profiled; "
             "give more minutes"
         )
-    overhead = fit_overhead([networks[whole.key] for whole in seen])
-    found = occurrences(seen, networks, overhead)
-    all_rows = {**_block_rows(found, rows, speed), **known}
-    prices = {
-        part.key: all_rows[row_key(IN_CONTEXT, part.key)].p50_ms
-        for part in request.parts
-        if row_key(IN_CONTEXT, part.key) in all_rows
-    }
-    counts = [len(found.get(part.key, ())) for part in request.parts]
+    overhead = fit_overhead([profiles[network.key] for network in seen])
+    found_ms = occurrences(seen, profiles, overhead)
+    block_rows = {**_block_rows(found_ms, rows, speed), **known}
+    counts = [len(found_ms.get(block.key, ())) for block in request.blocks]
     facts: dict[str, Any] = {
         "n_profiled": len(seen),
         "n_blocks_seen": sum(n > 0 for n in counts),
@@ -109,28 +109,40 @@ def measure_in_context(
         f"{facts['n_blocks_seen']} of {len(counts)} blocks occur in {len(seen)} profiled networks, "
         f"{facts['n_blocks_seen_often']} of them at least {FEW} times"
     )
-    return Found(prices, all_rows, medians(sessions), noise_pct(sessions), facts, {})
+    row_keys = {block.key: row_key(IN_CONTEXT, block.key) for block in request.blocks}
+    return TableMeasurements(
+        block_ms={key: block_rows[row].p50_ms for key, row in row_keys.items() if row in block_rows},
+        rows=block_rows,
+        network_ms=medians(sessions),
+        noise_pct=noise_pct(sessions),
+        facts=facts,
+        file_bytes={},
+    )
 
 
 def _block_rows(
-    found: Mapping[str, Sequence[float]], rows: Sequence[Mapping[str, Any]], speed: Speed
+    found_ms: Mapping[str, Sequence[float]], rows: Sequence[Mapping[str, Any]], speed: ReferenceSpeed
 ) -> dict[str, Measurement]:
-    """Rows of blocks by their keys in blocks.csv, taken from the speed of all rows to the fixed one."""
+    """Rows of blocks by their keys in blocks.csv, scaled from the speed of all `rows` to the fixed one."""
     level = {
         name: float(np.median([row[name] for row in rows]))
         for name in ("reference_p20_ms", "reference_p50_ms")
     }
     same = {**level, "clock": rows[0]["clock"]}
     return {
-        row_key(IN_CONTEXT, key): speed.normalise({**summary(values), **same})
-        for key, values in found.items()
+        row_key(IN_CONTEXT, key): speed.normalise({**summary(times_ms), **same})
+        for key, times_ms in found_ms.items()
     }
 
 
 def _profile(
-    request: Request, files: Mapping[str, bytes], seconds: float, log: Log, progress: Progress | None
+    request: TableRequest,
+    files: Mapping[str, bytes],
+    seconds: float,
+    log: LogCallback,
+    progress: ProgressCallback | None,
 ) -> list[dict[str, Any]]:
-    """Rows of the networks that only cover, group by group: those that there was time for."""
+    """Rows of the further networks, group by group: those that there was time for."""
     timing = Timing(
         max(seconds, 1.0),
         seed=request.seed,
@@ -142,28 +154,29 @@ def _profile(
 
 
 def occurrences(
-    wholes: Sequence[Whole], networks: Mapping[str, Labelled], overhead: Overhead
+    networks: Sequence[TableNetwork], profiles: Mapping[str, Labelled], overhead: Overhead
 ) -> dict[str, list[float]]:
-    """Milliseconds of each occurrence of each block, by key; the profiler's own work is taken off."""
-    out: dict[str, list[float]] = {}
-    for whole in wholes:
-        measured = networks[whole.key]
-        owner = owners(measured.described, whole.prefixes, whole.key)
-        sums = np.bincount(owner, weights=measured.kernel_ms, minlength=len(whole.parts))
-        counts = np.bincount(owner, minlength=len(whole.parts))
+    """Milliseconds of each occurrence of each block, by key, less the overhead of the profiler."""
+    found_ms: dict[str, list[float]] = {}
+    for network in networks:
+        profile = profiles[network.key]
+        owner = owners(profile.described, network.prefixes, network.key)
+        sums = np.bincount(owner, weights=profile.kernel_ms, minlength=len(network.blocks))
+        counts = np.bincount(owner, minlength=len(network.blocks))
         net = overhead.slope * sums + overhead.per_kernel_ms * counts
         net = np.maximum(net, np.maximum(0.05 * sums, _SMALLEST_MS))  # never cheaper than nothing
-        for key, value in zip(whole.parts, net, strict=True):
-            out.setdefault(key, []).append(float(value))
-    return out
+        for key, value in zip(network.blocks, net, strict=True):
+            found_ms.setdefault(key, []).append(float(value))
+    return found_ms
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
+def summary(times_ms: Sequence[float]) -> dict[str, Any]:
     """The row of a block from the milliseconds of its occurrences."""
-    x = np.sort(np.array(values))
+    x = np.sort(np.array(times_ms))
     p20, p50, p90 = (float(q) for q in np.quantile(x, [0.2, 0.5, 0.9]))
     low, high = interval(x, 0.5)
-    # Interquartile range to standard deviation, and that to the error of a median, both as of a normal one.
+    # From the interquartile range to the standard deviation, and from that to the standard error of a median,
+    # both as of a normal distribution.
     error = 1.253 * float(np.subtract(*np.quantile(x, [0.75, 0.25]))) / 1.349 / np.sqrt(len(x))
     return {
         "p20_ms": p20,
@@ -171,6 +184,6 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
         "p90_ms": p90,
         "ci_low_ms": min(low, p50),
         "ci_high_ms": max(high, p50),
-        "flag": "ok" if len(x) >= FEW and error <= DOUBT * p50 else "unstable",
+        "flag": "ok" if len(x) >= FEW and error <= MOST_ERROR * p50 else "unstable",
         "n": len(x),
     }

@@ -1,4 +1,4 @@
-"""What is measured: blocks of a space and whole networks, as keys, numbers and lazily exported ONNX."""
+"""What a table is made of: blocks of a space and whole networks, as keys, numbers and export functions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TableBlock:
     """One distinct block of a space.
 
-    group: blocks of one group behave alike; rows are measured spread over the groups.
-    features: numbers for the predictor; `weight_bytes` and `bytes` (traffic) are used by name where given.
-    onnx: exports the block alone; it is called only when the block is measured.
+    key: its name in the table.
+    group: blocks of one group behave alike; the blocks to measure are spread over the groups.
+    features: numbers for the estimator; `weight_bytes` and `bytes` (traffic) are used by name where present.
+    macs: multiply-accumulates of a run.
+    onnx: exports the block on its own; it is called only when the block is measured.
     """
 
     key: str
@@ -23,15 +25,19 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """One whole network: the keys of its blocks, with repetition, and its export.
+class TableNetwork:
+    """One whole network.
 
-    prefixes: per block, what the names of its nodes and of their outputs begin with in the exported file, and
-    those of no other block (`/blocks.3/`); only the in-context method needs them.
+    key: its name in messages and reports.
+    blocks: the keys of its blocks in order, with repetition.
+    macs: multiply-accumulates of a run.
+    onnx: exports the network.
+    prefixes: one per block; in the exported file the names of its nodes and of their outputs begin with it,
+        and no other block's do (`/blocks.3/`). Only the in-context method needs them.
     """
 
     key: str
-    parts: tuple[str, ...]
+    blocks: tuple[str, ...]
     macs: int
     onnx: Callable[[], bytes]
     prefixes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which table is wanted, and what a method of measuring brings home for it."""
+"""Which table is wanted, and what a method of measuring returns for it."""
 
 from __future__ import annotations
 
@@ -6,53 +6,66 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets import Target
 from targets.errors import UsageError, did_you_mean
 
-from .networks import Part, Whole
+from .networks import TableBlock, TableNetwork
 
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
 METHODS = (BLOCK_LEVEL, IN_CONTEXT)
-"""How blocks are priced: each measured alone, or by its kernels in the profile of whole networks."""
+"""How the cost of a block is found: in a session of its own, or from its kernels in profiles of networks."""
 
 
 def check_method(name: str) -> None:
-    """UsageError where it is none of METHODS."""
+    """UsageError unless `name` is one of METHODS."""
     if name not in METHODS:
         raise UsageError(f"unknown method {name!r} of measuring blocks; {did_you_mean(name, METHODS)}")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Which table is wanted. wholes: to calibrate and check on. profiled: networks to see blocks in."""
+class TableRequest:
+    """Which table is wanted.
+
+    target: the device.
+    method: one of METHODS.
+    space_id: what the table is filed under.
+    blocks: all distinct blocks of the space.
+    networks: whole networks to calibrate and check on.
+    profiled: further networks to see blocks in; only the in-context method uses them.
+    seed: of every random draw.
+    """
 
     target: Target
     method: str
     space_id: str
-    parts: Sequence[Part]
-    wholes: Sequence[Whole]
-    profiled: Sequence[Whole]
+    blocks: Sequence[TableBlock]
+    networks: Sequence[TableNetwork]
+    profiled: Sequence[TableNetwork]
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was measured.
+class TableMeasurements:
+    """What was measured for a table.
 
-    price_ms: of the blocks that were measured, before the calibration. rows: what the prices are made of, by
-    their key in blocks.csv. whole_ms: of the whole networks. noise_pct: mean difference of two sessions of a
-    network. facts: what the table reports of the method. file_bytes: of blocks that were exported.
+    block_ms: cost of each measured block by key, before the calibration.
+    rows: the rows of blocks.csv that these costs come from, by their key there; those of earlier profiles
+        too.
+    network_ms: latency of each whole network by key.
+    noise_pct: mean difference of two sessions of one network.
+    facts: what the table reports of the method.
+    file_bytes: sizes of the exported blocks by key.
     """
 
-    price_ms: Mapping[str, float]
+    block_ms: Mapping[str, float]
     rows: Mapping[str, Measurement]
-    whole_ms: Mapping[str, float]
+    network_ms: Mapping[str, float]
     noise_pct: float
     facts: Mapping[str, Any]
     file_bytes: Mapping[str, int]
 
 
 def row_key(method: str, key: str) -> str:
-    """Under which key a block's row stands in blocks.csv, which all methods share."""
+    """The key of a block's row in blocks.csv, which all methods share."""
     return key if method == BLOCK_LEVEL else f"{method} {key}"

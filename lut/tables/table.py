@@ -1,7 +1,7 @@
-"""The latency table of one space on one target: a price per block, with the error stated beside it.
+"""The latency table of one space on one target: a cost per block, with the error stated beside it.
 
-Two files: `<space_id>.json` holds prices, calibration, errors and the context; blocks.csv beside it the
-measured rows, which spaces share. The JSON is sealed with its own SHA-256 and with that of its rows.
+It is two files. `<space_id>.json` holds costs, calibration, errors and the context; blocks.csv beside it
+holds the measured rows, which spaces share. The JSON holds the checksum (SHA-256) of itself and of its rows.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lut.devices.device import Measurement
+from lut.devices.measurement import Measurement
 from targets import Context
 from targets.errors import DamagedFileError, UsageError
-from targets.files import read_json, safe_name, sha256, write_json
+from targets.files import read_json, safe_name, sha256, write_atomic, write_json
 
 from . import blocks_csv
-from .calibrate import Blocks, Line
+from .calibrate import BlockCosts, Calibration
 from .request import BLOCK_LEVEL
 
 if TYPE_CHECKING:
@@ -48,22 +48,35 @@ _FIELDS: Mapping[str, type] = {
 }
 
 
+_CELLS = {"alone_ms": "uncalibrated_ms", "weight_bytes": "weight_bytes"}
+"""Name of a block's value in the file: name in BlockCosts."""
+
+_SMALLEST_MS = 1e-9
+_ADVICE = "restore it, or delete it and profile again"
+
+
 @dataclass(frozen=True)
 class SpaceTable:
-    """Prices of blocks on a target, calibrated on whole networks.
+    """Costs of blocks on a target, calibrated on whole networks.
 
-    space_id: what it is filed under. method: how blocks were measured, `block-level` or `in-context`.
-    blocks: what each block costs (alone, or in the profile of networks) and its weights, measured or
-    predicted. line: the calibration, see `calibrate`. errors: on networks that it has not seen, in percent.
-    margin: 90 % quantile of its relative error there. measured_rows: the blocks that were measured, by
-    their keys in blocks.csv.
+    space_id: what it is filed under.
+    target: name of the device.
+    context: every fact that may change a latency.
+    blocks: what each block costs before the calibration, and its weights; measured or estimated.
+    calibration: from costs of blocks to latencies of networks.
+    errors: on networks that the calibration has not seen, in percent.
+    margin: 90 % quantile of the relative error on these.
+    measured_rows: the rows of the blocks that were measured, by their keys in blocks.csv.
+    date: when it was made.
+    seed: of every random draw.
+    method: how blocks were measured, `block-level` or `in-context`.
     """
 
     space_id: str
     target: str
     context: Context
-    blocks: Blocks = field(repr=False)
-    line: Line
+    blocks: BlockCosts = field(repr=False)
+    calibration: Calibration
     errors: Mapping[str, Any] = field(repr=False)
     margin: float
     measured_rows: Mapping[str, Measurement] = field(repr=False)
@@ -74,36 +87,36 @@ class SpaceTable:
     @property
     def intercept_ms(self) -> float:
         """What a network costs besides its blocks."""
-        return self.line.intercept_ms
+        return self.calibration.intercept_ms
 
     @property
     def slope(self) -> float:
-        """Milliseconds in a network per millisecond alone."""
-        return self.line.slope
+        """Milliseconds in a network per uncalibrated millisecond."""
+        return self.calibration.slope
 
     def latency_ms(self, key: str) -> float:
-        """What the block adds, the square apart; UsageError for one that the table lacks, never 0."""
+        """What the block adds to a network, without the square; UsageError if the table lacks it."""
         self._need(key)
-        return self.line.block_ms(self.blocks.alone_ms[key], self.blocks.weight_bytes[key])
+        return self.calibration.block_ms(self.blocks.uncalibrated_ms[key], self.blocks.weight_bytes[key])
 
     def network_ms(self, keys: tuple[str, ...]) -> float:
         """The latency of a network made of these blocks."""
         for key in keys:
             self._need(key)
-        return float(self.line.networks_ms(self.blocks, [keys])[0])
+        return float(self.calibration.networks_ms(self.blocks, [keys])[0])
 
     @property
     def square_ms_per_mb2(self) -> float:
         """What the square of a network's weights, in 10^6 bytes, adds to its latency."""
-        return self.line.per_weight_byte2_ms * 1e12
+        return self.calibration.per_weight_byte2_ms * 1e12
 
     def weight_mb(self, key: str) -> float:
-        """10^6 bytes of weights of the block."""
+        """Weights of the block, in 10^6 bytes."""
         self._need(key)
         return self.blocks.weight_bytes[key] / 1e6
 
     def _need(self, key: str) -> None:
-        known = self.blocks.alone_ms
+        known = self.blocks.uncalibrated_ms
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -118,15 +131,10 @@ class SpaceTable:
         return blocks_csv.frame(self.measured_rows)
 
     def save(self, folder: Path, files: Mapping[str, bytes] | None = None) -> Path:
-        """Write `<space_id>.json`, its other files, and its rows into the blocks.csv of the folder."""
-        from targets.files import write_atomic
-
-        rows_path = folder / ROWS_FILE
-        blocks_csv.write_rows(rows_path, {**blocks_csv.read_rows(rows_path), **self.measured_rows})
-        hashes = {}
+        """Write `<space_id>.json`, its other `files`, and its rows into the blocks.csv of the folder."""
+        blocks_csv.add_rows(folder / ROWS_FILE, self.measured_rows)
         for name, data in (files or {}).items():
             write_atomic(folder / name, data)
-            hashes[name] = sha256(data)
         document = {
             "version": VERSION,
             "space_id": self.space_id,
@@ -134,36 +142,36 @@ class SpaceTable:
             "target": self.target,
             "date": self.date,
             "seed": self.seed,
-            "context": {"hash": self.context.hash, "facts": dict(self.context.facts)},
+            "context": self.context.to_json(),
             "blocks": {
-                key: {"alone_ms": ms, "weight_bytes": self.blocks.weight_bytes[key]}
-                for key, ms in self.blocks.alone_ms.items()
+                key: {cell: getattr(self.blocks, name)[key] for cell, name in _CELLS.items()}
+                for key in self.blocks.uncalibrated_ms
             },
             "measured": sorted(self.measured_rows),
-            "line": asdict(self.line),
+            "line": asdict(self.calibration),
             "errors": dict(self.errors),
             "margin": self.margin,
-            "files": hashes,
+            "files": {name: sha256(data) for name, data in (files or {}).items()},
             "rows_sha256": _rows_sha256(self.measured_rows),
         }
         path = table_path(folder, self.space_id)
-        write_json(path, {**document, "sha256": _seal(document)})
+        write_json(path, {**document, "sha256": _checksum(document)})
         return path
 
     @classmethod
     def load(cls, folder: Path, space_id: str, context: Context | None = None) -> SpaceTable:
-        """The table in the folder; DamagedFileError for damage, or for another context than asked for."""
+        """The table in the folder; DamagedFileError if it is damaged or of another context than `context`."""
         path = table_path(folder, space_id)
         document = read_json(path, "latency table")
         _check(document, path)
-        found = Context(document["context"]["facts"])
-        if found.hash != document["context"]["hash"]:
+        stored = Context(document["context"]["facts"])
+        if stored.hash != document["context"]["hash"]:
             raise DamagedFileError(
                 f"latency table {path}: the context does not match its hash; restore or delete it"
             )
-        if context is not None and context.hash != found.hash:
+        if context is not None and context.hash != stored.hash:
             raise DamagedFileError(
-                f"latency table {path} was measured in another context: {context.explain(found)}; "
+                f"latency table {path} was measured in another context: {context.explain(stored)}; "
                 "profile again, or use the table where it was made"
             )
         for name, digest in document["files"].items():
@@ -171,34 +179,23 @@ class SpaceTable:
                 raise DamagedFileError(
                     f"latency table {path}: {name} is missing or damaged; delete the table"
                 )
-        rows = blocks_csv.read_rows(folder / ROWS_FILE)
-        missing = [key for key in document["measured"] if key not in rows]
-        if missing:
-            raise DamagedFileError(
-                f"latency table {path}: {folder / ROWS_FILE} lacks the row of {missing[0]!r}"
-            )
-        own = {key: rows[key] for key in document["measured"]}
-        if _rows_sha256(own) != document["rows_sha256"]:
-            raise DamagedFileError(
-                f"latency table {path}: rows in {folder / ROWS_FILE} are not those it was made of"
-            )
-        named = ("space_id", "method", "target", "date", "seed", "errors", "margin")
         cells = document["blocks"]
         return cls(
-            context=found,
-            blocks=Blocks(*({k: c[name] for k, c in cells.items()} for name in _CELLS)),
-            line=Line(**document["line"]),
-            measured_rows=own,
-            **{name: document[name] for name in named},
+            context=stored,
+            blocks=BlockCosts(
+                **{name: {key: c[cell] for key, c in cells.items()} for cell, name in _CELLS.items()}
+            ),
+            calibration=Calibration(**document["line"]),
+            measured_rows=_load_rows(folder / ROWS_FILE, document, path),
+            **{
+                name: document[name]
+                for name in ("space_id", "method", "target", "date", "seed", "errors", "margin")
+            },
         )
 
 
-_CELLS = ("alone_ms", "weight_bytes")
-_SMALLEST_MS = 1e-9
-
-
 def filed_under(space_id: str, method: str) -> str:
-    """The name of the table of a space: methods lie side by side."""
+    """The name of the table of a space by one method; tables of several methods lie side by side."""
     return space_id if method == BLOCK_LEVEL else f"{space_id}.{method}"
 
 
@@ -207,45 +204,59 @@ def table_path(folder: Path, space_id: str) -> Path:
     return folder / f"{safe_name(space_id)}.json"
 
 
+def _load_rows(rows_path: Path, document: Mapping[str, Any], path: Path) -> dict[str, Measurement]:
+    """The rows that the table was made of; DamagedFileError where one is missing or another."""
+    rows = blocks_csv.read_rows(rows_path)
+    missing = [key for key in document["measured"] if key not in rows]
+    if missing:
+        raise DamagedFileError(f"latency table {path}: {rows_path} lacks the row of {missing[0]!r}")
+    measured = {key: rows[key] for key in document["measured"]}
+    if _rows_sha256(measured) != document["rows_sha256"]:
+        raise DamagedFileError(f"latency table {path}: rows in {rows_path} are not those it was made of")
+    return measured
+
+
 def _rows_sha256(rows: Mapping[str, Measurement]) -> str:
     return sha256(blocks_csv.csv_text(rows).encode())
 
 
-def _seal(document: Mapping[str, Any]) -> str:
+def _checksum(document: Mapping[str, Any]) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode())
 
 
 def _check(document: Any, path: Path) -> None:
-    """Every field, its type and the seal; DamagedFileError says which is wrong."""
-    advice = "restore it, or delete it and profile again"
+    """Every field, its type and the checksum; DamagedFileError says which is wrong."""
     if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise DamagedFileError(f"latency table {path}: no table of version {VERSION}; {advice}")
+        raise DamagedFileError(f"latency table {path}: no table of version {VERSION}; {_ADVICE}")
     unknown = sorted(set(document) - set(_FIELDS) - {"sha256"})
     if unknown:
-        raise DamagedFileError(f"latency table {path}: unknown field {unknown[0]!r}; {advice}")
+        raise DamagedFileError(f"latency table {path}: unknown field {unknown[0]!r}; {_ADVICE}")
     for name, kind in _FIELDS.items():
         if type(document.get(name)) is not kind:
             raise DamagedFileError(
                 f"latency table {path}: {name} must be {kind.__name__}, "
-                f"got {document.get(name)!r:.60}; {advice}"
+                f"got {document.get(name)!r:.60}; {_ADVICE}"
             )
     for key, cell in document["blocks"].items():
-        if not isinstance(cell, dict) or sorted(cell) != sorted(_CELLS):
-            raise DamagedFileError(f"latency table {path}: block {key!r} needs {', '.join(_CELLS)}; {advice}")
-        for name in _CELLS:
-            value, lowest = cell[name], (0.0 if name == "weight_bytes" else _SMALLEST_MS)
-            if type(value) is not float or not lowest <= value < math.inf:
-                raise DamagedFileError(f"latency table {path}: {name} of {key!r} is {value!r}; {advice}")
+        _check_block(key, cell, path)
     line = document["line"]
-    if sorted(line) != sorted(f.name for f in fields(Line)) or not all(
+    if sorted(line) != sorted(f.name for f in fields(Calibration)) or not all(
         type(v) is float and math.isfinite(v) for v in line.values()
     ):
-        raise DamagedFileError(f"latency table {path}: line is {line!r}, not a calibration; {advice}")
-    sealed = {k: v for k, v in document.items() if k != "sha256"}
+        raise DamagedFileError(f"latency table {path}: line is {line!r}, not a calibration; {_ADVICE}")
     try:
-        seal = _seal(sealed)
+        checksum = _checksum({k: v for k, v in document.items() if k != "sha256"})
     except ValueError:
-        seal = None
-    if seal != document.get("sha256") or not isinstance(document["context"].get("facts"), dict):
-        raise DamagedFileError(f"latency table {path}: content does not match its SHA-256; {advice}")
+        checksum = None
+    if checksum != document.get("sha256") or not isinstance(document["context"].get("facts"), dict):
+        raise DamagedFileError(f"latency table {path}: content does not match its SHA-256; {_ADVICE}")
+
+
+def _check_block(key: str, cell: Any, path: Path) -> None:
+    if not isinstance(cell, dict) or sorted(cell) != sorted(_CELLS):
+        raise DamagedFileError(f"latency table {path}: block {key!r} needs {', '.join(_CELLS)}; {_ADVICE}")
+    for name in _CELLS:
+        value, lowest = cell[name], (0.0 if name == "weight_bytes" else _SMALLEST_MS)
+        if type(value) is not float or not lowest <= value < math.inf:
+            raise DamagedFileError(f"latency table {path}: {name} of {key!r} is {value!r}; {_ADVICE}")

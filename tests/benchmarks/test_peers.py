@@ -16,7 +16,7 @@ from benchmarks.peers import (
 )
 from benchmarks.peers.common import Peer, calibrated
 from benchmarks.peers.meter_kernels import Attributes, attributes
-from lut.devices.reference import EMPTY_KEY, empty_onnx
+from lut.devices.reference_networks import EMPTY_KEY, empty_onnx
 from lut.predictor.kernels.features import kernels_of
 from lut.predictor.kernels.labels import Labelled
 from targets import load_target

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import lut.measure
-import lut.tables.alone
+import lut.measure_files
+import lut.tables.block_level
 import lut.tables.in_context
-from lut import Part, Whole
-from lut.devices.reference import EMPTY_KEY
+from lut import TableBlock, TableNetwork
+from lut.devices.reference_networks import EMPTY_KEY
 from targets.errors import TargetError
 
 SIZE = 12
@@ -57,9 +57,9 @@ KINDS = [(k, e) for k in (1, 3, 5) for e in (1, 2, 3, 4, 5, 6)]
 
 
 @pytest.fixture
-def parts() -> list[Part]:
+def blocks() -> list[TableBlock]:
     return [
-        Part(
+        TableBlock(
             key(k, e),
             f"k{k}",
             {
@@ -76,17 +76,17 @@ def parts() -> list[Part]:
 
 
 @pytest.fixture
-def wholes() -> list[Whole]:
+def networks() -> list[TableNetwork]:
     rng = np.random.default_rng(1)
     out = []
     for i in range(24):
-        blocks = tuple(KINDS[j] for j in rng.integers(0, len(KINDS), rng.integers(3, 8)))
+        kinds = tuple(KINDS[j] for j in rng.integers(0, len(KINDS), rng.integers(3, 8)))
         out.append(
-            Whole(
+            TableNetwork(
                 f"net{i}",
-                tuple(key(*b) for b in blocks),
-                sum(macs(*b) for b in blocks),
-                lambda blocks=blocks: chain_onnx(blocks),
+                tuple(key(*kind) for kind in kinds),
+                sum(macs(*kind) for kind in kinds),
+                lambda kinds=kinds: chain_onnx(kinds),
             )
         )
     return out
@@ -98,9 +98,9 @@ class Device:
     The reference takes 50 us. `slower` slows down everything. `known`: which keys get a row.
     """
 
-    def __init__(self, parts: list[Part], wholes: list[Whole]) -> None:
-        self.alone_ms = {p.key: 0.003 + 1e-8 * p.macs * p.features["kernel"] for p in parts}
-        self.networks = {w.key: w.parts for w in wholes}
+    def __init__(self, blocks: list[TableBlock], networks: list[TableNetwork]) -> None:
+        self.cost_ms = {p.key: 0.003 + 1e-8 * p.macs * p.features["kernel"] for p in blocks}
+        self.networks = {w.key: w.blocks for w in networks}
         self.asked: list[list[str]] = []
         self.known: Callable[[str], bool] = lambda key: True
         self.slower = 1.0
@@ -108,9 +108,9 @@ class Device:
     def true_ms(self, name: str) -> float:
         if name == EMPTY_KEY:
             return 0.004
-        if name in self.alone_ms:
-            return 0.004 + self.alone_ms[name]
-        return 0.005 + 1.2 * sum(self.alone_ms[k] for k in self.networks[name.split("#")[0]])
+        if name in self.cost_ms:
+            return 0.004 + self.cost_ms[name]
+        return 0.005 + 1.2 * sum(self.cost_ms[k] for k in self.networks[name.split("#")[0]])
 
     def run_job(self, target: Any, models: Mapping[str, bytes], *rest: Any, **more: Any) -> dict[str, Any]:
         self.asked.append(list(models))
@@ -139,7 +139,7 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 
     A disturbed machine is no failure of the code; that it is refused is shown in test_space_table.py.
     """
-    for module in (lut.tables.alone, lut.tables.in_context):
+    for module in (lut.tables.block_level, lut.tables.in_context):
         monkeypatch.setattr(module, "check_steady", lambda *_: None)
 
     def of(minutes: float, make: Callable[[float], Any]) -> tuple[Any, float]:
@@ -155,8 +155,8 @@ def patiently(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float
 
 
 @pytest.fixture
-def device(parts: list[Part], wholes: list[Whole], monkeypatch: pytest.MonkeyPatch) -> Device:
-    made = Device(parts, wholes)
-    monkeypatch.setattr(lut.tables.alone, "run_job", made.run_job)
-    monkeypatch.setattr(lut.measure, "run_job", made.run_job)
+def device(blocks: list[TableBlock], networks: list[TableNetwork], monkeypatch: pytest.MonkeyPatch) -> Device:
+    made = Device(blocks, networks)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", made.run_job)
+    monkeypatch.setattr(lut.measure_files, "run_job", made.run_job)
     return made

@@ -24,9 +24,9 @@ GOOD = "a,30,1.0,1.1,1.5,1.05,1.15,cpu,ok"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, device, parts, wholes) -> Path:
+def folder(tmp_path: Path, device, blocks, networks) -> Path:
     table = lut.space_table(
-        HOST, "toy", parts, wholes, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=str
+        HOST, "toy", blocks, networks, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=str
     )
     return tables_folder(tmp_path, HOST) / table.context.hash
 
@@ -34,14 +34,14 @@ def folder(tmp_path: Path, device, parts, wholes) -> Path:
 @pytest.mark.parametrize("name", ["toy.json", "blocks.csv", "toy.predictor.onnx"])
 def test_a_flipped_bit_anywhere_is_found(folder: Path, name: str) -> None:
     path = folder / name
-    whole = path.read_bytes()
-    for place in np.linspace(0, len(whole) - 2, 25).astype(int):
-        raw = bytearray(whole)
+    network = path.read_bytes()
+    for place in np.linspace(0, len(network) - 2, 25).astype(int):
+        raw = bytearray(network)
         raw[place] ^= 1
         path.write_bytes(bytes(raw))
         with pytest.raises(DamagedFileError):
             SpaceTable.load(folder, "toy")
-    path.write_bytes(whole)
+    path.write_bytes(network)
     SpaceTable.load(folder, "toy")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lut.devices.android import NativeDevice
+from lut.devices.android import AndroidDevice
 from lut.devices.device import device_context, run_job, run_rows
 from profilers import Timing, read_rows, write_job
 from targets import Reach, Target, load_target
@@ -43,7 +43,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     runner.chmod(0o755)
     (runner.parent / "libonnxruntime.so").write_text("library")
     program(home / "bin" / "getprop", '#!/bin/sh\necho "a $1"\n')
-    monkeypatch.setattr("lut.devices.android.ROUNDS", ROUNDS)
+    monkeypatch.setattr("lut.devices.android_calls.ROUNDS", ROUNDS)
     monkeypatch.setenv("FAKE_DEVICE", str(home))
     monkeypatch.setenv("PATH", f"{tmp_path / 'host'}{os.pathsep}{os.environ['PATH']}")
     return home
@@ -122,7 +122,7 @@ def test_a_device_that_goes_away_costs_one_call(phone: Path, android: Target, ne
     def replug(seconds: float) -> None:
         (phone / "lose").write_text(str(next(lost, 1000)))
 
-    NativeDevice(android, nothing, replug).measure(job, nothing)
+    AndroidDevice(android, nothing, replug).measure(job, nothing)
     assert next(lost, None) is None
     assert {found["key"] for found in read_rows(job.rows_path)} == set(models)
     calls = (phone / "root" / "hwnas" / "calls").read_text().splitlines()
@@ -143,7 +143,7 @@ def test_a_cable_that_comes_off_without_a_word(
         if len(seen) == 2:  # it takes a while until it is back
             (phone / "states").write_text("R58M\tdevice\n")
 
-    NativeDevice(android, nothing, replug).measure(job, nothing)
+    AndroidDevice(android, nothing, replug).measure(job, nothing)
     assert seen == ["", ""]
     assert len(read_rows(job.rows_path)) == len(models)
 
@@ -160,12 +160,12 @@ def test_a_device_that_stays_away_is_given_up_with_what_was_measured_kept(
 
     (phone / "lose").write_text("16")
     with pytest.raises(TargetError, match=r"device R58M is gone.*Given up after 3 more tries.*kept in"):
-        NativeDevice(android, nothing, pause).measure(job, nothing)
+        AndroidDevice(android, nothing, pause).measure(job, nothing)
     assert pauses == [2, 10, 30]
     (phone / "lose").unlink(missing_ok=True)
     before = len((job.folder / "native.jsonl").read_text().splitlines())
     assert 1 <= before < ROUNDS * 4
-    NativeDevice(android, nothing).measure(job, nothing)
+    AndroidDevice(android, nothing).measure(job, nothing)
     assert len(read_rows(job.rows_path)) == len(models)
     assert len((job.folder / "native.jsonl").read_text().splitlines()) == ROUNDS * 4
 
@@ -187,13 +187,13 @@ def test_devices_that_cannot_be_used_are_never_guessed(
     (phone / "states").write_text(states)
     target = replace(android, reach=replace(android.reach, serial=serial))
     with pytest.raises(TargetError, match=message):
-        NativeDevice(target, nothing).facts()
+        AndroidDevice(target, nothing).facts()
 
 
 def test_of_two_devices_the_named_one_is_used(phone: Path, android: Target) -> None:
     (phone / "states").write_text("R58M\tdevice\nemulator-5554\toffline\n")
     target = replace(android, reach=replace(android.reach, serial="R58M"))
-    facts = NativeDevice(target, nothing).facts()
+    facts = AndroidDevice(target, nothing).facts()
     assert facts["device_model"] == "a ro.product.model"
     assert len(facts["runner_sha256"]) == len(facts["library_sha256"]) == 64
     assert device_context(target, "").facts["library_sha256"] == facts["library_sha256"]
@@ -203,7 +203,7 @@ def test_without_adb_or_runner(phone: Path, android: Target, net, monkeypatch: p
     for runner in ("", "/data/local/tmp/nowhere/onnxruntime_perf_test"):
         target = replace(android, reach=Reach(transport="adb", runner=runner))
         for ask in (
-            lambda t: NativeDevice(t, nothing).facts(),
+            lambda t: AndroidDevice(t, nothing).facts(),
             lambda t: run_job(t, {"a": net(4)}, TIMING, nothing),
         ):
             with pytest.raises(
@@ -212,7 +212,7 @@ def test_without_adb_or_runner(phone: Path, android: Target, net, monkeypatch: p
                 ask(target)
     monkeypatch.setenv("PATH", str(phone))
     with pytest.raises(TargetError, match="the program adb is not on this machine; install it"):
-        NativeDevice(android, nothing).facts()
+        AndroidDevice(android, nothing).facts()
 
 
 def test_what_the_device_cannot_do_is_said(phone: Path, android: Target, net) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import lut.devices.check
-from lut.devices.check import Need, check_needs
+import lut.devices.needs
+from lut.devices.needs import Need, check_needs
 from targets import Target, load_target
 from targets.errors import TargetError
 
@@ -42,7 +42,7 @@ class Board:
 
 
 def needs(board: Board, monkeypatch: pytest.MonkeyPatch, target: Target | None = None) -> dict[str, Need]:
-    monkeypatch.setattr(lut.devices.check, "open_device", lambda target, log: board)
+    monkeypatch.setattr(lut.devices.needs, "open_device", lambda target, log: board)
     return {need.name: need for need in check_needs(target or load_target("raspberry-pi-4"))}
 
 

@@ -14,8 +14,8 @@ import pytest
 
 import targets.ssh
 from lut.devices.device import device_facts, run_job, run_rows
-from lut.devices.reference import reference_onnx
-from lut.devices.remote import PythonDevice
+from lut.devices.python_device import PythonDevice
+from lut.devices.reference_networks import reference_onnx
 from profilers import Timing, read_rows, write_job
 from profilers.rows import identity
 from profilers.run import wanted_rows
@@ -320,7 +320,7 @@ def test_without_a_folder_named_the_same_question_goes_on_where_it_stopped(
     board: Target, line, net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("lut.devices.patience.PAUSES_S", ())
+    monkeypatch.setattr("lut.devices.reconnect.PAUSES_S", ())
     far = reaching(board, port=line.port)
     models = {f"conv {i}": net(4 + i) for i in range(4)}
 

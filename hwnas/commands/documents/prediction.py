@@ -30,7 +30,7 @@ def predict(
     stored = predictor.stored
     return {
         "target": target.described,
-        "context": {"hash": stored.context.hash, "facts": dict(stored.context.facts)},
+        "context": stored.context.to_json(),
         "profile": {"date": stored.date, "device_s": stored.device_s, "errors": dict(stored.errors)},
         "models": {name: _described(one, measured.get(name)) for name, one in found.items()},
     }

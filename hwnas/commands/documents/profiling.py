@@ -10,9 +10,9 @@ from typing import Any
 
 import lut
 from hwnas.runs.log import Log
-from lut.devices.check import check_needs
 from lut.devices.device import device_context
-from lut.devices.reference import reference_onnx
+from lut.devices.needs import check_needs
+from lut.devices.reference_networks import reference_onnx
 from lut.tables.request import BLOCK_LEVEL
 from targets import Target
 
@@ -78,12 +78,12 @@ def bench(
 
     alone: what else to measure of each, `memory` and `energy`.
     """
-    others = lut.measure_alone(target, models, alone, log=log) if alone else {}
+    others = lut.measure_resources(target, models, alone, log=log) if alone else {}
     measured = lut.measure(target, models, home=home, log=log)
     context = device_context(target, "")
     return {
         "target": target.described,
-        "context": {"hash": context.hash, "facts": dict(context.facts)},
+        "context": context.to_json(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
     }

@@ -63,7 +63,7 @@ def listed(name: str, found: Stored | DamagedFileError) -> dict[str, Any]:
 
 def table_facts(content: lut.SpaceTable | LatencyPredictor) -> dict[str, Any]:
     """What `hwnas profile` and `tables show` print: what it is, its error, the context beside it."""
-    context = {"hash": content.context.hash, "facts": dict(content.context.facts)}
+    context = content.context.to_json()
     own = _predictor_facts(content) if isinstance(content, LatencyPredictor) else _space_facts(content)
     return {**own, "target": content.target, "date": content.date, "context": context}
 
@@ -72,7 +72,7 @@ def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:
     return {
         "space": table.space_id,
         "method": table.method,
-        "blocks": len(table.blocks.alone_ms),
+        "blocks": len(table.blocks.uncalibrated_ms),
         "blocks_measured": len(table.measured_rows),
         "intercept_ms": table.intercept_ms,
         "slope": table.slope,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lut.devices.device import SPEED_TOLERANCE
+from lut.devices.measurement import SPEED_TOLERANCE
 from profilers.neighbours import alone
 
 from .features import Kernel, kernels_of

@@ -7,8 +7,8 @@ import pytest
 
 import cli
 from lut import Measurement, SpaceTable
-from lut.devices.reference import reference_onnx
-from lut.tables.calibrate import Blocks, Line
+from lut.devices.reference_networks import reference_onnx
+from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context
 
 FACTS = {"ort_version": "1.0", "exporter": "by hand"}
@@ -22,8 +22,8 @@ def home(tmp_path: Path) -> Path:
         space_id="toy-32px",
         target="host",
         context=Context(FACTS),
-        blocks=Blocks({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
-        line=Line(0.1, 1.2, 0.0, 0.0),
+        blocks=BlockCosts({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
+        calibration=Calibration(0.1, 1.2, 0.0, 0.0),
         errors={"mape_pct": 2.5},
         margin=0.04,
         measured_rows={"a": row},

@@ -287,7 +287,7 @@ def test_bench_tells_memory_and_why_there_is_no_energy(
         return {name: {kind: rows[kind] for kind in kinds} for name in models}
 
     row = lut.Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50)
-    monkeypatch.setattr(lut, "measure_alone", alone)
+    monkeypatch.setattr(lut, "measure_resources", alone)
     monkeypatch.setattr(lut, "measure", lambda target, models, **_: dict.fromkeys(models, row))
     assert cli.run(["bench", str(model), "--home", str(home), "--energy"]) == 0
     out, err = capsys.readouterr()

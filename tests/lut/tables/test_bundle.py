@@ -17,7 +17,7 @@ from lut.devices.archive import stored_zip
 from lut.devices.device import tables_folder
 from lut.tables import blocks_csv
 from lut.tables.bundle import MANIFEST, Stored, export_bundle, import_bundle
-from lut.tables.calibrate import Blocks, Line
+from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context, load_target
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_json
@@ -31,8 +31,8 @@ CONTEXT = Context({"ort_version": "1.0", "exporter": "helper"})
 def made(home: Path, space_id: str = "toy", p20_ms: float = 0.5) -> Stored:
     """A small table, its further file, and the reference's level."""
     rows = {key: Measurement(p20_ms, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 30) for key in "ab"}
-    blocks = Blocks({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0})
-    line, errors = Line(0.1, 1.2, 0.0, 0.0), {"mape_pct": 2.5}
+    blocks = BlockCosts({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0})
+    line, errors = Calibration(0.1, 1.2, 0.0, 0.0), {"mape_pct": 2.5}
     table = SpaceTable(space_id, "host", CONTEXT, blocks, line, errors, 0.04, rows, "2026-01-02", 0)
     folder = home / "tables/host" / CONTEXT.hash
     table.save(folder, {f"{space_id}.predictor.onnx": b"trees"})
@@ -80,10 +80,10 @@ def test_only_rows_of_its_own_travel(stored: Stored, tmp_path: Path) -> None:
     assert b"foreign" not in export_bundle(stored)
 
 
-def test_a_search_finds_what_was_imported(tmp_path: Path, device: Any, parts: Any, wholes: Any) -> None:
+def test_a_search_finds_what_was_imported(tmp_path: Path, device: Any, blocks: Any, networks: Any) -> None:
     def table(home: Path) -> SpaceTable:
         more = {"minutes": 0.5, "exporter": "helper", "seed": 0, "log": str}
-        return lut.space_table(HOST, "toy", parts, wholes, home=home, **more)
+        return lut.space_table(HOST, "toy", blocks, networks, home=home, **more)
 
     first = table(tmp_path / "from")
     found = Stored(first, tables_folder(tmp_path / "from", HOST) / first.context.hash)
@@ -118,14 +118,14 @@ def refused(path: Path, home: Path, says: str | None = None) -> None:
 
 
 def test_a_changed_byte_anywhere_and_every_torn_file(stored: Stored, tmp_path: Path) -> None:
-    whole, home = export_bundle(stored), tmp_path / "to"
-    for place in np.linspace(0, len(whole) - 1, 60).astype(int):
-        raw = bytearray(whole)
+    network, home = export_bundle(stored), tmp_path / "to"
+    for place in np.linspace(0, len(network) - 1, 60).astype(int):
+        raw = bytearray(network)
         raw[place] ^= 1
         refused(write(tmp_path, bytes(raw)), home)
-        refused(write(tmp_path, whole[:place]), home)
-    refused(write(tmp_path, whole + b"x"), home)
-    refused(write(tmp_path, b"x" + whole), home)
+        refused(write(tmp_path, network[:place]), home)
+    refused(write(tmp_path, network + b"x"), home)
+    refused(write(tmp_path, b"x" + network), home)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "", "C:x", "x" * 200, "UPPER"])

@@ -13,7 +13,7 @@ import pytest
 
 import lut
 import lut.tables.in_context
-from lut import SpaceTable, Whole
+from lut import SpaceTable, TableNetwork
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import Overhead
 from lut.tables.attribution import owners
@@ -77,16 +77,16 @@ def test_occurrences_sum_to_all_kernels_of_two_blocks_by_hand() -> None:
     named = {"/a/Conv": "Conv", "ReorderOutput": "ReorderOutput", "/b/Conv": "Conv", "/b/Mul": "Mul"}
     described = [kernel(name, op) for name, op in named.items()]
     ms = np.array([0.100, 0.010, 0.200, 0.030])
-    network = Labelled("net", described, [], ms, 0.3, 0.0, 9)
-    whole = Whole("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
-    raw = occurrences([whole], {"net": network}, Overhead(1.0, 0.0, 0.0))
+    measured = Labelled("net", described, [], ms, 0.3, 0.0, 9)
+    network = TableNetwork("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
+    raw = occurrences([network], {"net": measured}, Overhead(1.0, 0.0, 0.0))
     assert raw == {"A": [pytest.approx(0.100)], "B": [pytest.approx(0.240)]}
     assert sum(v for values in raw.values() for v in values) == pytest.approx(ms.sum(), rel=1e-12)
     # 2 us of each kernel are the profiler's: one of A, three of B
-    net = occurrences([whole], {"net": network}, Overhead(1.0, -0.002, 0.0))
+    net = occurrences([network], {"net": measured}, Overhead(1.0, -0.002, 0.0))
     assert net == {"A": [pytest.approx(0.098)], "B": [pytest.approx(0.234)]}
     # more than there is: a twentieth stays
-    assert occurrences([whole], {"net": network}, Overhead(1.0, -1.0, 0.0))["A"] == [pytest.approx(0.005)]
+    assert occurrences([network], {"net": measured}, Overhead(1.0, -1.0, 0.0))["A"] == [pytest.approx(0.005)]
 
 
 def test_a_row_is_the_median_and_says_when_it_is_not_to_be_trusted() -> None:
@@ -103,10 +103,10 @@ class Profile:
     The profiler adds 2 us to each kernel, and the network takes 5 us besides its kernels.
     """
 
-    def __init__(self, parts: list[lut.Part]) -> None:
-        self.cost_ms = {p.key: 1e-8 * p.macs * p.features["kernel"] for p in parts}
+    def __init__(self, blocks: list[lut.TableBlock]) -> None:
+        self.cost_ms = {p.key: 1e-8 * p.macs * p.features["kernel"] for p in blocks}
         self.kinds: Mapping[str, tuple[str, ...]] = {}
-        self.networks: dict[str, Whole] = {}
+        self.networks: dict[str, TableNetwork] = {}
         self.known = lambda key, kind: True
 
     def run_rows(
@@ -121,105 +121,105 @@ class Profile:
             if self.known(key, kind)
         ]
 
-    def row(self, whole: Whole, kind: str, number: int) -> dict[str, Any]:
+    def row(self, network: TableNetwork, kind: str, number: int) -> dict[str, Any]:
         n, kernels, us = 12, [], []
-        for key, prefix in zip(whole.parts, whole.prefixes, strict=True):
+        for key, prefix in zip(network.blocks, network.prefixes, strict=True):
             kernels += [kernel("ReorderInput", "ReorderInput"), kernel(f"{prefix}Conv_nchwc")]
             us += [3 + 2, 1e3 * self.cost_ms[key] + 2]
         ms = 0.005 + sum(us) / 1e3 - 0.002 * len(us)
         own = {"kernels": kernels, "kernel_us": [us] * n} if kind == "kernels" else {}
         return {
-            "kind": kind, "key": whole.key, "pass": number, "clock": "cpu", "load_s": 0.1, "flag": "ok",
+            "kind": kind, "key": network.key, "pass": number, "clock": "cpu", "load_s": 0.1, "flag": "ok",
             "n": n, "cpu_ms": [ms] * n, "wall_ms": [ms] * n, "ratio": [ms / 0.05] * n,
             "reference_quantiles_ms": [0.05] * 41, "reference_p20_ms": 0.05, "reference_p50_ms": 0.05, **own,
         }  # fmt: skip
 
 
 @pytest.fixture
-def named(wholes) -> list[Whole]:
-    return [replace(w, prefixes=tuple(f"/b.{i}/" for i in range(len(w.parts)))) for w in wholes]
+def named(networks) -> list[TableNetwork]:
+    return [replace(w, prefixes=tuple(f"/b.{i}/" for i in range(len(w.blocks)))) for w in networks]
 
 
 @pytest.fixture
-def profile(parts, named, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    made = Profile(parts)
+def profile(blocks, named, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    made = Profile(blocks)
     made.networks = {w.key: w for w in named}
     monkeypatch.setattr(lut.tables.in_context, "run_rows", made.run_rows)
     return made
 
 
-def make(home: Path, parts, wholes, **change: Any) -> SpaceTable:
+def make(home: Path, blocks, networks, **change: Any) -> SpaceTable:
     given = {
         "minutes": 0.5, "home": home, "exporter": "helper", "seed": 0, "log": lambda text: None,
         "method": "in-context", **change,
     }  # fmt: skip
-    return lut.space_table(HOST, "toy", parts, wholes, **given)
+    return lut.space_table(HOST, "toy", blocks, networks, **given)
 
 
 def test_the_table_finds_the_formula_and_checks_on_networks_that_it_did_not_profile(
-    profile, parts, named, tmp_path
+    profile, blocks, named, tmp_path
 ) -> None:
     more = [replace(w, key=f"more-{w.key}") for w in named]
     profile.networks |= {w.key: w for w in more}
     said = list[str]()
-    table = make(tmp_path, parts, named, profiled=more, log=said.append)
+    table = make(tmp_path, blocks, named, profiled=more, log=said.append)
     assert table.errors["mape_pct"] < 0.5
     assert table.errors["profiler_us_per_kernel"] == pytest.approx(2, rel=0.05)
     check = {row["key"] for row in table.errors["check"]}
     timed = {key for key, kinds in profile.kinds.items() if kinds == ("time",)}
     assert {key for key in timed if "#" not in key} == check
     assert table.errors["n_profiled"] == len(named) + len(more) - len(check)
-    seen = {key for w in [*named, *more] if w.key not in check for key in w.parts}
+    seen = {key for w in [*named, *more] if w.key not in check for key in w.blocks}
     assert table.errors["n_blocks_seen"] == len(seen) == table.errors["n_rows_measured"]
-    assert f"{len(seen)} of {len(parts)} blocks occur" in said[-1]
+    assert f"{len(seen)} of {len(blocks)} blocks occur" in said[-1]
     for key in seen:
-        assert table.blocks.alone_ms[key] == pytest.approx(profile.cost_ms[key] + 0.003, rel=0.02)
-    row = table.measured_rows[f"in-context {named[0].parts[0]}"]
+        assert table.blocks.uncalibrated_ms[key] == pytest.approx(profile.cost_ms[key] + 0.003, rel=0.02)
+    row = table.measured_rows[f"in-context {named[0].blocks[0]}"]
     assert row.n >= 1
 
 
 def test_it_lies_beside_the_block_level_table_and_both_say_what_they_are(
-    profile, device, parts, named, tmp_path
+    profile, device, blocks, named, tmp_path
 ) -> None:
-    first = make(tmp_path, parts, named, method="block-level")
-    second = make(tmp_path, parts, named)
+    first = make(tmp_path, blocks, named, method="block-level")
+    second = make(tmp_path, blocks, named)
     assert (first.method, second.method) == ("block-level", "in-context")
     folder = next(tmp_path.glob("tables/*/*/toy.json")).parent
     assert SpaceTable.load(folder, "toy") == first
     assert SpaceTable.load(folder, "toy.in-context") == second
     assert second.space_id == "toy.in-context"
     said = list[str]()
-    assert make(tmp_path, parts, named, log=said.append) == second
+    assert make(tmp_path, blocks, named, log=said.append) == second
     assert "is reused" in said[0]
 
 
-def test_blocks_that_no_network_has_are_predicted(profile, parts, named, tmp_path) -> None:
-    rare = parts[4].key
-    kept = {w.key: tuple(parts[5].key if k == rare else k for k in w.parts) for w in named}
-    wholes = [replace(w, parts=kept[w.key]) for w in named]
-    profile.networks = {w.key: w for w in wholes}
-    table = make(tmp_path, parts, wholes)
+def test_blocks_that_no_network_has_are_predicted(profile, blocks, named, tmp_path) -> None:
+    rare = blocks[4].key
+    kept = {w.key: tuple(blocks[5].key if k == rare else k for k in w.blocks) for w in named}
+    networks = [replace(w, blocks=kept[w.key]) for w in named]
+    profile.networks = {w.key: w for w in networks}
+    table = make(tmp_path, blocks, networks)
     assert f"in-context {rare}" not in table.measured_rows
     assert table.errors["n_rows_predicted"] >= 1
     assert table.latency_ms(rare) == pytest.approx(profile.cost_ms[rare] + 0.003, rel=0.5)
 
 
-def test_what_cannot_be_done_says_so(profile, parts, named, wholes, tmp_path) -> None:
+def test_what_cannot_be_done_says_so(profile, blocks, named, networks, tmp_path) -> None:
     with pytest.raises(UsageError, match=r"net0 has \d blocks and 0 prefixes"):
-        make(tmp_path, parts, wholes)
+        make(tmp_path, blocks, networks)
     with pytest.raises(UsageError, match=r"unknown method 'in-contxt'.*did you mean 'in-context'"):
-        make(tmp_path, parts, named, method="in-contxt")
+        make(tmp_path, blocks, named, method="in-contxt")
     profile.known = lambda key, kind: key != "net3"
     with pytest.raises(TargetError, match="time ran out before the whole networks were measured"):
-        make(tmp_path, parts, named)
+        make(tmp_path, blocks, named)
     profile.known = lambda key, kind: kind == "time"
     with pytest.raises(TargetError, match="time ran out before 3 networks were profiled"):
-        make(tmp_path, parts, named)
+        make(tmp_path, blocks, named)
     assert not list(tmp_path.rglob("toy*.json"))
 
 
-def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_path, monkeypatch) -> None:
-    import lut.tables.alone
+def test_a_target_of_int8_measures_quantised_files(device, blocks, networks, tmp_path, monkeypatch) -> None:
+    import lut.tables.block_level
 
     files: dict[str, bytes] = {}
     plain = device.run_job
@@ -228,29 +228,29 @@ def test_a_target_of_int8_measures_quantised_files(device, parts, wholes, tmp_pa
         files.update(models)
         return plain(target, models, *rest, **more)
 
-    monkeypatch.setattr(lut.tables.alone, "run_job", run_job)
+    monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
     table = lut.space_table(
-        load_target("host-int8"), "toy", parts[:2], [replace(w, parts=(parts[i % 2].key,)) for i, w in
-        enumerate(wholes)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
+        load_target("host-int8"), "toy", blocks[:2], [replace(w, blocks=(blocks[i % 2].key,)) for i, w in
+        enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
     )  # fmt: skip
     assert table.context.facts["target_precision"] == "int8"
-    for key in (parts[0].key, "net0"):
+    for key in (blocks[0].key, "net0"):
         assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(files[key]).graph.node}
 
 
-def test_real_kernels_of_real_sessions(parts, named, tmp_path, patiently) -> None:
+def test_real_kernels_of_real_sessions(blocks, named, tmp_path, patiently) -> None:
     """Nodes named as an exporter names them, seconds of a real device: every kernel finds its block."""
     real = [replace(w, onnx=_named_onnx(w)) for w in named]
-    table, _ = patiently(0.8, lambda minutes: make(tmp_path, parts, real, minutes=minutes, log=str))
-    assert all(table.latency_ms(p.key) > 0 for p in parts)
+    table, _ = patiently(0.8, lambda minutes: make(tmp_path, blocks, real, minutes=minutes, log=str))
+    assert all(table.latency_ms(p.key) > 0 for p in blocks)
     assert table.latency_ms("conv5e6") > 5 * table.latency_ms("conv1e1")  # 78 times the MACs
     logs = [np.log([row[f"{of}_ms"] for row in table.errors["check"]]) for of in ("predicted", "measured")]
     assert np.corrcoef(*logs)[0, 1] > 0.5
 
 
-def _named_onnx(whole: Whole) -> Any:
+def _named_onnx(network: TableNetwork) -> Any:
     def export() -> bytes:
-        model = onnx.load_from_string(whole.onnx())
+        model = onnx.load_from_string(network.onnx())
         new: dict[str, str] = {}
         for i, node in enumerate(model.graph.node):  # two convolutions a block
             node.name = f"/b.{i // 2}/Conv_{i % 2}"

@@ -10,7 +10,7 @@ import pytest
 import lut
 from lut import SpaceTable
 from lut.devices.device import device_context, tables_folder
-from lut.devices.reference import EMPTY_KEY
+from lut.devices.reference_networks import EMPTY_KEY
 from lut.tables.build import split
 from targets import Context, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError
@@ -19,12 +19,12 @@ HOST = load_target("host")
 
 
 @pytest.fixture
-def make(tmp_path: Path, parts, wholes) -> Callable[..., SpaceTable]:
+def make(tmp_path: Path, blocks, networks) -> Callable[..., SpaceTable]:
     def space_table(**change) -> SpaceTable:
         given = {
             "space_id": "toy",
-            "parts": parts,
-            "wholes": wholes,
+            "blocks": blocks,
+            "networks": networks,
             "minutes": 0.5,
             "home": tmp_path,
             "exporter": "helper",
@@ -32,12 +32,14 @@ def make(tmp_path: Path, parts, wholes) -> Callable[..., SpaceTable]:
             "log": lambda text: None,
             **change,
         }
-        return lut.space_table(HOST, given.pop("space_id"), given.pop("parts"), given.pop("wholes"), **given)
+        return lut.space_table(
+            HOST, given.pop("space_id"), given.pop("blocks"), given.pop("networks"), **given
+        )
 
     return space_table
 
 
-def test_the_calibration_finds_the_formula_of_the_device(make, device, wholes) -> None:
+def test_the_calibration_finds_the_formula_of_the_device(make, device, networks) -> None:
     table = make()
     assert table.errors["mape_pct"] < 0.5
     assert table.errors["within_5_pct"] == 100
@@ -46,17 +48,17 @@ def test_the_calibration_finds_the_formula_of_the_device(make, device, wholes) -
     assert table.errors["noise_floor_pct"] == 0
     assert (table.errors["n_calibration"], table.errors["n_check"]) == (12, 12)
     assert table.margin < 0.01
-    for whole in wholes:
-        assert table.network_ms(whole.parts) == pytest.approx(device.true_ms(whole.key), rel=0.02)
-        summed = table.intercept_ms + sum(table.latency_ms(k) for k in whole.parts)
-        summed += table.square_ms_per_mb2 * sum(table.weight_mb(k) for k in whole.parts) ** 2
-        assert summed == pytest.approx(device.true_ms(whole.key), rel=0.02)
+    for network in networks:
+        assert table.network_ms(network.blocks) == pytest.approx(device.true_ms(network.key), rel=0.02)
+        summed = table.intercept_ms + sum(table.latency_ms(k) for k in network.blocks)
+        summed += table.square_ms_per_mb2 * sum(table.weight_mb(k) for k in network.blocks) ** 2
+        assert summed == pytest.approx(device.true_ms(network.key), rel=0.02)
     assert table.slope == pytest.approx(1.2, abs=0.05)
 
 
-def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device, parts, wholes) -> None:
-    weights = {p.key: p.features["weight_bytes"] for p in parts}
-    total = {w.key: sum(weights[k] for k in w.parts) for w in wholes}
+def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device, blocks, networks) -> None:
+    weights = {p.key: p.features["weight_bytes"] for p in blocks}
+    total = {w.key: sum(weights[k] for k in w.blocks) for w in networks}
     plain, typical = device.true_ms, sorted(total.values())[len(total) // 2]
     device.true_ms = lambda name: (
         plain(name) * (1 + 0.2 * (total[name.split("#")[0]] / typical) ** 2 if name.startswith("net") else 1)
@@ -66,11 +68,11 @@ def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device
     assert table.square_ms_per_mb2 > 0
 
 
-def test_a_table_that_a_line_in_macs_beats_says_so(make, device, wholes) -> None:
+def test_a_table_that_a_line_in_macs_beats_says_so(make, device, networks) -> None:
     said: list[str] = []
     make(log=said.append)
     assert not [text for text in said if "straight line in MACs" in text]
-    macs, plain = {w.key: w.macs for w in wholes}, device.true_ms
+    macs, plain = {w.key: w.macs for w in networks}, device.true_ms
     device.true_ms = lambda name: (
         macs[name.split("#")[0]] / 1e6 if name.startswith("net") else 0.1 + 3.0 / (1 + plain(name))
     )
@@ -79,39 +81,39 @@ def test_a_table_that_a_line_in_macs_beats_says_so(make, device, wholes) -> None
     assert [text for text in said if "MACs is off by 0.0 %" in text]
 
 
-def test_weights_are_read_off_the_exported_files_when_the_features_lack_them(make, device, parts) -> None:
-    bare = [replace(p, features={k: v for k, v in p.features.items() if k != "weight_bytes"}) for p in parts]
+def test_weights_are_read_off_the_exported_files_when_the_features_lack_them(make, device, blocks) -> None:
+    bare = [replace(p, features={k: v for k, v in p.features.items() if k != "weight_bytes"}) for p in blocks]
     device.known = lambda key: key != "conv3e3"
-    table = make(parts=bare)
-    for part in parts:
+    table = make(blocks=bare)
+    for block in blocks:
         # a file is its weights, 4 bytes each, and some 300 bytes of graph
-        assert table.blocks.weight_bytes[part.key] == pytest.approx(
-            part.features["weight_bytes"] + 300, rel=0.1
+        assert table.blocks.weight_bytes[block.key] == pytest.approx(
+            block.features["weight_bytes"] + 300, rel=0.1
         )
 
 
-def test_calibration_and_check_are_different_networks_and_both_span_the_space(wholes) -> None:
-    calibration, check = split(wholes)
+def test_calibration_and_check_are_different_networks_and_both_span_the_space(networks) -> None:
+    calibration, check = split(networks)
     assert not {w.key for w in calibration} & {w.key for w in check}
     assert len(calibration) >= 8
     assert len(check) >= 12
-    middle = np.median([w.macs for w in wholes])
+    middle = np.median([w.macs for w in networks])
     for group in (calibration, check):
         assert min(w.macs for w in group) < middle < max(w.macs for w in group)
-    assert [len(g) for g in split(wholes[:20])] == [8, 12]
+    assert [len(g) for g in split(networks[:20])] == [8, 12]
 
 
-def test_what_is_not_measured_is_predicted_and_the_error_is_stated(make, device, parts) -> None:
-    hidden = {parts[i].key for i in (3, 9)}
+def test_what_is_not_measured_is_predicted_and_the_error_is_stated(make, device, blocks) -> None:
+    hidden = {blocks[i].key for i in (3, 9)}
     device.known = lambda key: key not in hidden
     table = make()
-    assert table.errors["n_rows_measured"] == len(parts) - 2
+    assert table.errors["n_rows_measured"] == len(blocks) - 2
     assert table.errors["n_rows_predicted"] == 2
     assert table.errors["predictor_n_held_out"] == 3  # 20 % of 16
     assert table.errors["predictor_mape_pct"] > 0
-    assert set(table.rows["key"]) == {p.key for p in parts} - hidden
+    assert set(table.rows["key"]) == {p.key for p in blocks} - hidden
     for key in hidden:
-        assert table.latency_ms(key) == pytest.approx(1.2 * device.alone_ms[key], rel=0.35)
+        assert table.latency_ms(key) == pytest.approx(1.2 * device.cost_ms[key], rel=0.35)
 
 
 def test_a_block_that_is_not_in_the_table_is_an_error_and_never_zero(make, device) -> None:
@@ -150,21 +152,23 @@ def test_a_table_of_another_context_is_refused_by_name_of_the_facts(make, device
         SpaceTable.load(folder, "toy", other)
 
 
-def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(make, device, parts, wholes) -> None:
-    few = [p for p in parts if p.group != "k5"]
+def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(
+    make, device, blocks, networks
+) -> None:
+    few = [p for p in blocks if p.group != "k5"]
     keys = {p.key for p in few}
-    known = {w.key: tuple(k for k in w.parts if k in keys) or ("conv1e1",) for w in wholes}
+    known = {w.key: tuple(k for k in w.blocks if k in keys) or ("conv1e1",) for w in networks}
     device.networks |= known
-    first = make(space_id="small", parts=few, wholes=[replace(w, parts=known[w.key]) for w in wholes])
+    first = make(space_id="small", blocks=few, networks=[replace(w, blocks=known[w.key]) for w in networks])
     second = make()
     assert set(device.asked[1]) & keys == set()
-    assert {p.key for p in parts if p.group == "k5"} <= set(device.asked[1])
+    assert {p.key for p in blocks if p.group == "k5"} <= set(device.asked[1])
     a, b = (t.rows.set_index("key")["p20_ms"] for t in (first, second))
     assert (b.loc[a.index] == a).all()
     assert make(space_id="small") is not None  # its rows are still those it was made of
 
 
-def test_a_slower_day_changes_nothing_because_the_reference_slows_down_too(make, device, parts) -> None:
+def test_a_slower_day_changes_nothing_because_the_reference_slows_down_too(make, device, blocks) -> None:
     make()
     device.slower = 1.5
     (found,) = lut.measure(HOST, {"net0": b"x"}, home=make_home(make), log=str).values()
@@ -185,15 +189,15 @@ def test_minutes_that_are_no_time(make, device, minutes: float) -> None:
         make(minutes=minutes)
 
 
-def test_requests_that_cannot_be_met(make, device, parts, wholes) -> None:
+def test_requests_that_cannot_be_met(make, device, blocks, networks) -> None:
     with pytest.raises(
         UsageError, match="at least 8 whole networks to calibrate on and 12 others to check, got 19"
     ):
-        make(wholes=wholes[:19] + wholes[:5])
+        make(networks=networks[:19] + networks[:5])
     with pytest.raises(UsageError, match="each with a key of its own"):
-        make(parts=[*parts, parts[0]])
+        make(blocks=[*blocks, blocks[0]])
     with pytest.raises(UsageError, match="has a block 'strange'"):
-        make(wholes=[replace(wholes[0], parts=("strange",)), *wholes[1:]])
+        make(networks=[replace(networks[0], blocks=("strange",)), *networks[1:]])
 
 
 def test_time_that_runs_out_is_said_and_nothing_half_made_is_left(make, device, tmp_path) -> None:
@@ -206,7 +210,7 @@ def test_time_that_runs_out_is_said_and_nothing_half_made_is_left(make, device, 
     assert not list(tmp_path.rglob("toy.json"))
 
 
-def test_too_few_minutes_for_the_exports(make, device, wholes, monkeypatch) -> None:
+def test_too_few_minutes_for_the_exports(make, device, networks, monkeypatch) -> None:
     import lut.tables.build as build
 
     class Late(build.Stopwatch):

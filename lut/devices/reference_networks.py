@@ -1,8 +1,8 @@
-"""Two tiny networks that every job carries: the reference, and the one that does nothing.
+"""Two tiny networks: the reference, and the empty one.
 
-The reference stands in every round of every job, so that times of different days are comparable: all
-times of a context are given at the speed that its reference had when it was first measured. The empty
-network tells what a call of the runtime costs before any work.
+The reference runs in every round of every job. All times of a context are given at the speed that its
+reference had when it was first measured, so times of different days compare. The empty network measures what
+a call of the runtime costs without any work.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 from functools import cache
 
 EMPTY_KEY = "(empty run)"
-"""The row of blocks.csv for the network that does nothing."""
+"""The key of the empty network in blocks.csv."""
 
 REFERENCE_VERSION = 2
 """Part of the context: a change of the reference changes the unit of all times."""
@@ -23,7 +23,7 @@ _SIZE, _CHANNELS = 112, (3, 16, 32, 64)
 
 @cache
 def reference_onnx() -> bytes:
-    """Pointwise, depthwise and dense convolutions, 1 ms or so: what searched networks are made of."""
+    """The reference, about 1 ms of dense, depthwise and pointwise convolutions, as searched networks have."""
     import numpy as np
     from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -73,7 +73,7 @@ def reference_onnx() -> bytes:
 
 @cache
 def empty_onnx() -> bytes:
-    """One Identity of one number."""
+    """The empty network: one Identity of one number."""
     from onnx import TensorProto, helper
 
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 1]) for n in "xy"]

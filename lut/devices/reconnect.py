@@ -1,4 +1,4 @@
-"""What happens when a connection breaks: try again a few times, keep what is known, say how to go on."""
+"""When a connection breaks: try again a few times, keep what is measured, say how to go on."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from pathlib import Path
 
 from targets.errors import LostError, TargetError
 
+from .callbacks import LogCallback, SleepCallback
+
 PAUSES_S = (2.0, 10.0, 30.0)
-"""Before a lost connection is tried again; the last is about what a small board needs to boot."""
+"""Seconds before each new try; the last is about what a small board needs to boot."""
 
 
-def persevere(
+def retry_when_lost(
     action: Callable[[], None],
     n_known: Callable[[], int],
     kept_in: Path,
-    log: Callable[[str], None],
-    sleep: Callable[[float], None],
+    log: LogCallback,
+    sleep: SleepCallback,
 ) -> None:
     """Run `action` until it ends without LostError, with a pause before each new try; then TargetError.
 
-    n_known: how much has been measured so far; whenever that has grown, the tries are counted anew.
+    action: what to do; it goes on where it stopped.
+    n_known: number of measurements so far; whenever it has grown, the tries are counted anew.
+    kept_in: the folder of these measurements, for the message.
+    log: told of every lost connection.
+    sleep: waits.
     """
     pauses = iter(PAUSES_S)
     while True:

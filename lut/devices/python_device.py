@@ -1,4 +1,4 @@
-"""Measure on a device that has Python: bring code and files there, take rows as they come."""
+"""Measure on a device that has Python: send code and files there, take rows as they come."""
 
 from __future__ import annotations
 
@@ -25,14 +25,12 @@ from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
+from .callbacks import LogCallback, SleepCallback
 from .conditions import note_conditions
-from .patience import persevere
-
-Log = Callable[[str], None]
-Sleep = Callable[[float], None]
+from .reconnect import retry_when_lost
 
 GRACE_S = 60.0
-"""How much longer than its own limit a profiler may live: imports and one slow run on a slow board."""
+"""How much longer than its limit a profiler may run: imports and one slow run on a slow board."""
 
 FOLDER = "~/.cache/hwnas"
 _ASK_S, _SEND_S = 120.0, 1800.0
@@ -45,10 +43,10 @@ _ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4
 
 
 class PythonDevice:
-    """This machine, or one behind ssh. Nothing is contacted before the first question."""
+    """This machine, or one behind ssh. It is contacted at the first method call, not before."""
 
-    def __init__(self, target: Target, log: Log, sleep: Sleep = time.sleep) -> None:
-        """sleep: waits before a lost connection is tried again."""
+    def __init__(self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep) -> None:
+        """`log` is told of lost connections; `sleep` waits before a new try."""
         self._target, self._log, self._sleep = target, log, sleep
         self._transport = connect(target)
         self._shared = target.reach.transport == "local"
@@ -57,29 +55,31 @@ class PythonDevice:
         self._code = ""
 
     def contact(self) -> None:
-        """Reach the device and do nothing there; TargetError when that fails."""
+        """Reach the device and measure nothing there; TargetError when that fails."""
         execute(self._transport, ["true"], timeout_s=_ASK_S)
 
     def facts(self) -> Mapping[str, Any]:
-        """The device's own facts, for the context of what is measured there."""
+        """Facts of the device, its system and its runtime, for the context."""
         return dict(self._ask("facts"))
 
     def inventory(self) -> Mapping[str, Any]:
-        """What the device has of that which measuring needs (profilers.facts.inventory)."""
+        """What is there of all that measuring needs (`profilers.facts.inventory`)."""
         return dict(self._ask("inventory", self._folder))
 
     def measure(self, job: Job, advance: Callable[[], None], facts: Mapping[str, Any] = _NO_FACTS) -> None:
-        """Rows of the job's file are completed; where the first contact fails, they are left as they were.
+        """Complete the rows in the job's file; rows that have arrived are not measured twice.
 
-        facts: of the device now; rows that it keeps of an earlier run count only if they were the same then.
-        A connection that is lost later is tried again; rows that have arrived are not measured twice.
+        The first contact is tried once. A connection that is lost later is tried again.
+
+        advance: called for every new row.
+        facts: of the device now; rows that it keeps of an earlier run count only if its facts were the same.
         """
         self._start()
         cut_torn_line(job.rows_path)
         job_id = _job_id(job, facts)
         known = {identity(row) for row in read_rows(job.rows_path)}
         until = time.monotonic() + job.timing.seconds
-        persevere(
+        retry_when_lost(
             lambda: self._measure_once(job, job_id, known, until, advance),
             lambda: len(known),
             job.folder,
@@ -95,7 +95,7 @@ class PythonDevice:
         self, job: Job, job_id: str, known: set[Identity], until: float, advance: Callable[[], None]
     ) -> None:
         left = max(until - time.monotonic(), 1.0)
-        there = str(job.folder) if self._shared else self._place(job, job_id, left)
+        remote_folder = str(job.folder) if self._shared else self._place(job, job_id, left)
         rows = b"" if self._shared or not job.rows_path.exists() else job.rows_path.read_bytes()
 
         def take(line: bytes) -> None:
@@ -105,18 +105,18 @@ class PythonDevice:
             if CONDITIONS in value:
                 note_conditions(job.folder, value[CONDITIONS])
                 return
-            of = _identity(value, self._target)
-            if of not in known:
+            row_id = _identity(value, self._target)
+            if row_id not in known:
                 if not self._shared:
                     append_rows(job.rows_path, [value])
-                known.add(of)
+                known.add(row_id)
                 advance()
 
         stdin = b"%d\n" % len(rows) + rows
         self._check(
             execute(
                 self._transport,
-                [*self._agent(), "run", there],
+                [*self._agent(), "run", remote_folder],
                 stdin=stdin,
                 timeout_s=left + GRACE_S,
                 on_line=take,
@@ -124,7 +124,7 @@ class PythonDevice:
         )
 
     def _place(self, job: Job, job_id: str, seconds: float) -> str:
-        """The folder of the job on the device, with all its files in it."""
+        """Send the job's files that the device lacks; the folder of the job there."""
         document = read_json(job.folder / MANIFEST, "profiler job")
         document["timing"]["seconds"] = seconds
         manifest = json.dumps(document).encode()
@@ -141,7 +141,7 @@ class PythonDevice:
         )
 
     def _start(self) -> None:
-        """Bring the code there, once per process and device."""
+        """Send the code there, once per process and device."""
         if self._code:
             return
         output = self._run(
@@ -191,7 +191,7 @@ def _last_words(output: Output) -> str:
 
 
 def _parse(line: bytes) -> Any:
-    """The value of a line of an answer; None for what a shell says on its own, and for a line cut off."""
+    """The value of a line of an answer; None for other output of the shell, and for a line cut off."""
     if not line.startswith(ANSWER) or not line.endswith(b"\n"):
         return None
     try:
@@ -208,7 +208,7 @@ def _identity(row: Any, target: Target) -> Identity:
 
 
 def _job_id(job: Job, facts: Mapping[str, Any]) -> str:
-    """The same for the same question to the same device, whatever time is left for it."""
+    """The identity of the job on this device: all of it but the time that is left."""
     document = read_json(job.folder / MANIFEST, "profiler job")
     del document["timing"]["seconds"]
     return sha256(json.dumps([document, dict(facts)], sort_keys=True).encode())[:32]

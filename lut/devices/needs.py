@@ -1,4 +1,4 @@
-"""What measuring on a target needs, one by one: there, or missing and how to get it."""
+"""What measuring on a target needs, one by one, and how to get what is missing."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ from .device import open_device
 FREE_BYTES = 200_000_000
 """Below this a profile's models may not fit."""
 
-State = Literal["ok", "missing", "absent"]
+NeedState = Literal["ok", "missing", "absent"]
+"""`missing`: measuring is impossible without it. `absent`: measuring goes without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing. state: `ok`; `missing`: measuring is impossible without; `absent`: it goes without.
+    """One thing that measuring needs.
 
-    found: what is there. advice: how to get or better it, where there is something to do.
+    name: what it is.
+    state: whether it is there.
+    found: what is there.
+    advice: how to get or better it; empty where there is nothing to do.
     """
 
     name: str
-    state: State
+    state: NeedState
     found: str
     advice: str = ""
 
 
 def check_needs(target: Target) -> list[Need]:
-    """All needs, in the order in which they are met; those behind one that is missing are left out."""
+    """All needs in the order in which they are met, up to one without which the others cannot be checked."""
     device = open_device(target, print)
     try:
         device.contact()
@@ -40,41 +44,41 @@ def check_needs(target: Target) -> list[Need]:
         return [Need("reachable", "missing", target.reach.address, str(error))]
     needs = [Need("reachable", "ok", target.reach.address)]
     try:
-        found = device.inventory()
+        inventory = device.inventory()
     except HwnasError as error:
         return [*needs, Need("program", "missing", "", str(error))]
-    needs += _android(found) if target.reach.transport == "adb" else _python(target, found)
-    return [*needs, _space(found), _steady(found["conditions"]), _energy(found["energy"])]
+    needs += _android(inventory) if target.reach.transport == "adb" else _python(target, inventory)
+    return [*needs, _space(inventory), _steady(inventory["conditions"]), _energy(inventory["energy"])]
 
 
-def _android(found: Mapping[str, Any]) -> list[Need]:
+def _android(inventory: Mapping[str, Any]) -> list[Need]:
     return [
-        Need("program", "ok", str(found["runner"])),
+        Need("program", "ok", str(inventory["runner"])),
         Need("provider", "absent", "unknown", "the runner tells only when it runs: see the measurement"),
     ]
 
 
-def _python(target: Target, found: Mapping[str, Any]) -> list[Need]:
-    needs = [Need("program", "ok", f"Python {found['python']} ({found['executable']})")]
+def _python(target: Target, inventory: Mapping[str, Any]) -> list[Need]:
+    needs = [Need("program", "ok", f"Python {inventory['python']} ({inventory['executable']})")]
     for package, advice in HOW_TO_GET.items():
-        why = found.get(f"{package}_error", "")
-        version = found[package]
+        why = inventory.get(f"{package}_error", "")
+        version = inventory[package]
         needs.append(
             Need(package, "ok", version) if version else Need(package, "missing", why, f"there: {advice}")
         )
-    if found["onnxruntime"]:
-        providers = ", ".join(found["providers"])
-        there = PROVIDERS[target.provider] in found["providers"]
+    if inventory["onnxruntime"]:
+        providers = ", ".join(inventory["providers"])
+        usable = PROVIDERS[target.provider] in inventory["providers"]
         advice = (
-            "" if there else f"install the onnxruntime that has {target.provider}, or set provider = 'cpu'"
+            "" if usable else f"install the onnxruntime that has {target.provider}, or set provider = 'cpu'"
         )
-        needs.append(Need("provider", "ok" if there else "missing", providers, advice))
+        needs.append(Need("provider", "ok" if usable else "missing", providers, advice))
     return needs
 
 
-def _space(found: Mapping[str, Any]) -> Need:
-    free = int(found["free_bytes"])
-    text = f"{free / 1e9:.1f} GB free for {found['folder']}"
+def _space(inventory: Mapping[str, Any]) -> Need:
+    free = int(inventory["free_bytes"])
+    text = f"{free / 1e9:.1f} GB free for {inventory['folder']}"
     if free >= FREE_BYTES:
         return Need("space", "ok", text)
     return Need(
@@ -83,7 +87,7 @@ def _space(found: Mapping[str, Any]) -> Need:
 
 
 def _steady(conditions: Mapping[str, Any]) -> Need:
-    """A governor that changes the frequency makes times wander; one that cannot be read is no obstacle."""
+    """A governor that changes the frequency makes times vary; one that cannot be read is no obstacle."""
     known = {
         key: conditions[key] for key in ("governor", "frequency_mhz", "temperature_c") if key in conditions
     }
@@ -96,8 +100,8 @@ def _steady(conditions: Mapping[str, Any]) -> Need:
 
 
 def _energy(readers: Sequence[Mapping[str, Any]]) -> Need:
-    there = [reader for reader in readers if reader["available"]]
-    if there:
-        return Need("energy", "ok", ", ".join(f"{reader['reader']} ({reader['part']})" for reader in there))
+    usable = [reader for reader in readers if reader["available"]]
+    if usable:
+        return Need("energy", "ok", ", ".join(f"{reader['reader']} ({reader['part']})" for reader in usable))
     closed = [str(reader["reason"]) for reader in readers if "closed to this user" in str(reader["reason"])]
     return Need("energy", "absent", "no reader", (closed or ["energy is reported as unavailable"])[0])

@@ -1,4 +1,4 @@
-"""Where a job lies whose caller names no folder: for far devices in a place where it can be gone on with."""
+"""The folder of a job whose caller names none; that of a remote device can be resumed."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def job_folder(
     kinds: Mapping[str, tuple[str, ...]] | None,
     facts: Mapping[str, Any],
 ) -> Iterator[Path]:
-    """A folder that is gone in the end, unless a far device failed: then the same question finds it again.
+    """A folder that is removed in the end, unless a remote device failed: then the same job finds it again.
 
-    The same question: models, kinds, timing but for its limit, target and the device's facts.
+    The identity of a job: its models, kinds, timing but for the limit, target and the device's facts.
     """
-    if target.reach.transport == "local":  # what is measured here again costs no more than it did
+    if target.reach.transport == "local":  # to measure again here costs no more than it did
         with tempfile.TemporaryDirectory(prefix="hwnas-job-") as temporary:
             yield Path(temporary)
         return
     import platformdirs
 
-    question = [
+    identity = [
         target.to_json(),
         {key: sha256(data) for key, data in models.items()},
         dict(kinds or {}),
         {**dataclasses.asdict(timing), "seconds": None},
         dict(facts),
     ]
-    name = f"{target.folder}-{sha256(json.dumps(question, sort_keys=True).encode())[:16]}"
+    name = f"{target.folder}-{sha256(json.dumps(identity, sort_keys=True).encode())[:16]}"
     jobs = Path(platformdirs.user_cache_dir("hwnas", appauthor=False)) / "jobs"
     forget_old(jobs)
     yield jobs / name

@@ -1,0 +1,131 @@
+"""The block-level method: every block in a session of its own, and whole networks beside them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.device import run_job
+from lut.devices.measurement import Measurement, ReferenceSpeed
+from lut.devices.reference_networks import EMPTY_KEY, empty_onnx
+from profilers import Timing
+from targets import Target
+from targets.errors import TargetError
+
+from .estimate_blocks import spread
+from .request import TableMeasurements, TableRequest
+from .time_budget import Stopwatch, export_all, export_in_time
+
+TWINS = ("#2", "#3")
+"""Suffixes of the further sessions of a network: each is loaded three times and the median counts. Two
+sessions of a file differ by 1 % in quiet minutes, by where their memory lies, and by more in busy ones; all
+costs are calibrated on these networks."""
+
+UNSTABLE_ROWS = 0.9
+"""Share of flagged rows above which no table is made. A flag says that one row is not known to a few percent.
+Beside another process that works, 40 to 80 % of the rows are flagged in tables whose error is 1.6 %."""
+
+MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 10.0, "wall": 3.0}
+"""By clock: mean difference of two sessions of a network above which no table is made. The median of three is
+what counts; the wall clock includes waiting, in bursts that no median removes."""
+
+
+def measure_block_level(
+    request: TableRequest,
+    known: Mapping[str, Measurement],
+    watch: Stopwatch,
+    home: Path,
+    log: LogCallback,
+    progress: ProgressCallback | None,
+) -> TableMeasurements:
+    """Measure the blocks that `known` lacks and the networks, as many blocks as there is time for.
+
+    request: the table that is wanted.
+    known: rows of earlier profiles by key.
+    watch: the time that is left.
+    home: folder of the reference's speed.
+    log, progress: told what is measured, and how far it is.
+    """
+    blocks = request.blocks
+    network_files = export_all(request.networks, watch)
+    unmeasured = [block for block in spread(blocks, request.seed) if block.key not in known]
+    block_files = export_in_time(unmeasured, watch, (1 + len(TWINS)) * len(network_files) + 2)
+    models = {EMPTY_KEY: empty_onnx(), **with_twins(network_files)}
+    models |= block_files
+    log(
+        f"measuring {len(block_files)} of {len(blocks)} blocks ({len(blocks) - len(unmeasured)} known) and "
+        f"{len(network_files)} whole networks for at most {watch.left:.0f} s"
+    )
+    timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
+    measured = run_job(request.target, models, timing, log, progress=progress)
+    speed = ReferenceSpeed(home, request.target)
+    sessions = sessions_ms(measured, network_files, speed, request.target.name)
+    check_steady(request.target, measured, noise_pct(sessions))
+    rows = {key: speed.normalise(measured[key]) for key in [EMPTY_KEY, *block_files] if key in measured}
+    rows |= known
+    empty_ms = rows[EMPTY_KEY].p20_ms
+    return TableMeasurements(
+        # A block cannot be cheaper than nothing.
+        block_ms={
+            block.key: max(rows[block.key].p20_ms - empty_ms, 0.05 * empty_ms)
+            for block in blocks
+            if block.key in rows
+        },
+        rows=rows,
+        network_ms=medians(sessions),
+        noise_pct=noise_pct(sessions),
+        facts={"empty_run_ms": empty_ms},
+        file_bytes={key: len(data) for key, data in block_files.items()},
+    )
+
+
+def with_twins(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files, and each of them again under the names of its further sessions."""
+    return {**files, **{key + twin: data for twin in TWINS for key, data in files.items()}}
+
+
+def sessions_ms(
+    rows: Mapping[str, Mapping[str, Any]], keys: Iterable[str], speed: ReferenceSpeed, target: str
+) -> dict[str, list[float]]:
+    """The latency of each network in each of its sessions; TargetError if one was not measured."""
+    sessions = {}
+    for key in keys:
+        names = [key, *(key + twin for twin in TWINS)]
+        if any(name not in rows for name in names):
+            raise TargetError(
+                f"target {target}: time ran out before the whole networks were measured "
+                f"({len(rows)} models known); give more minutes"
+            )
+        sessions[key] = [speed.normalise(rows[name]).p20_ms for name in names]
+    return sessions
+
+
+def medians(sessions: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """The median over the sessions of each network."""
+    return {key: float(np.median(times)) for key, times in sessions.items()}
+
+
+def noise_pct(sessions: Mapping[str, Sequence[float]]) -> float:
+    """Mean difference of two sessions of a network, in percent."""
+    pairs = (pair for times in sessions.values() for pair in itertools.combinations(times, 2))
+    return 100 * float(np.mean([abs(a / b - 1) for a, b in pairs]))
+
+
+def check_steady(target: Target, rows: Mapping[str, Mapping[str, Any]], noise: float) -> None:
+    """TargetError where the machine was too disturbed for a table made of these rows; noise: percent."""
+    clock = str(next(iter(rows.values()))["clock"])
+    flagged = float(np.mean([row["flag"] != "ok" for row in rows.values()]))
+    if flagged <= UNSTABLE_ROWS and noise <= MOST_NOISE_PCT[clock]:
+        return
+    advice = "use a target of one thread" if clock == "wall" else "try later"
+    raise TargetError(
+        f"target {target.name}: unstable: {100 * flagged:.0f} % of the measurements are flagged (at most "
+        f"{100 * UNSTABLE_ROWS:.0f} %), and two sessions of a network differ by {noise:.1f} % (at most "
+        f"{MOST_NOISE_PCT[clock]:g} % by the {clock} clock), so no latency table was made; stop other work "
+        f"on the device, fix its frequency, or {advice}"
+    )
