@@ -100,7 +100,12 @@ class GradientSearch:
         row = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
         identity = {"search": method.name, "row": row, "space": space.name, "seed": settings.seed}
         self.loop = Loop(
-            settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
+            steps=settings.steps,
+            epoch_steps=settings.epoch_steps,
+            one_step=self._one_step,
+            end_epoch=self._end_epoch,
+            identity=identity,
+            clock=clock,
         )
         stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
         self.timetable = Timetable(stages, settings.steps, settings.arch_every)

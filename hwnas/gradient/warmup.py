@@ -162,7 +162,12 @@ class Warmup:
         self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
         identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}
         self.loop = Loop(
-            settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
+            steps=settings.steps,
+            epoch_steps=settings.epoch_steps,
+            one_step=self._one_step,
+            end_epoch=self._end_epoch,
+            identity=identity,
+            clock=clock,
         )
 
     def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,11 @@ class _Watched(GradientSearch):
         now.mean_reward = float(np.mean([c.loss for c in now.of("forward")] or [0]))
         logits = tuple(a.detach().clone() for a in self.policy.free_logits())
         now.view = PolicyView(
-            arch.forward.mix, self.policy.soft_mix(), logits, self.space.choices, now.relax_context.progress
+            drawn=arch.forward.mix,
+            soft=self.policy.soft_mix(),
+            logits=logits,
+            choices=self.space.choices,
+            progress=now.relax_context.progress,
         )
         super()._step_policy(arch)
 
@@ -225,4 +229,4 @@ def hurtful_decoding(space: Space) -> tuple[Decoding, Arch]:
         return -sum(w * float(m[skip] > 0) for w, m in zip(worth, mix.probs, strict=True))
 
     view = craft(space)
-    return Decoding(space, view.scores, view.soft, view.sample, loss, view.tune, view.rng), wanted
+    return replace(view, loss=loss), wanted

@@ -63,7 +63,7 @@ def gumbel_hard(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         chosen = int(soft.argmax())
         probs.append(_one_hot(soft.detach(), chosen) + (soft - soft.detach()))
         active.append((chosen,))
-    return Mix(tuple(probs), tuple(active), tuple(() for _ in logits))
+    return Mix(probs=tuple(probs), active=tuple(active), probe=tuple(() for _ in logits))
 
 
 @RELAXATIONS.add("dirichlet")
@@ -128,7 +128,8 @@ def binary_full(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         active.append((chosen,))
         probe.append(tuple(i for i in range(len(a)) if i != chosen))
         log_prob.append(p[chosen].log())
-    return Mix(tuple(probs), tuple(active), tuple(probe), torch.stack(log_prob).sum())
+    total = torch.stack(log_prob).sum()
+    return Mix(probs=tuple(probs), active=tuple(active), probe=tuple(probe), log_prob=total)
 
 
 @RELAXATIONS.add("binary_two")
@@ -154,7 +155,7 @@ def binary_two(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         probs.append(_one_hot(a, pair[runs]) + gates)
         active.append((pair[runs],))
         probe.append((pair[1 - runs],))
-    return Mix(tuple(probs), tuple(active), tuple(probe))
+    return Mix(probs=tuple(probs), active=tuple(active), probe=tuple(probe))
 
 
 @RELAXATIONS.add("sampled")
@@ -211,13 +212,15 @@ def hard(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
 
 def dense(probs: tuple[Tensor, ...]) -> Mix:
     """The mix in which every option runs."""
-    return Mix(probs, tuple(tuple(range(len(p))) for p in probs), tuple(() for _ in probs))
+    active = tuple(tuple(range(len(p))) for p in probs)
+    return Mix(probs=probs, active=active, probe=tuple(() for _ in probs))
 
 
 def single(like: Sequence[Tensor], arch: Sequence[int], log_prob: Tensor | None = None) -> Mix:
     """The one-hot mix of `arch`, of the type and device of `like`; all 0 where an option is ABSENT."""
     probs = tuple(_one_hot(a.detach(), i) for a, i in zip(like, arch, strict=True))
-    return Mix(probs, tuple((i,) for i in arch), tuple(() for _ in arch), log_prob)
+    active = tuple((i,) for i in arch)
+    return Mix(probs=probs, active=active, probe=tuple(() for _ in arch), log_prob=log_prob)
 
 
 def concentration(logits: Tensor) -> Tensor:

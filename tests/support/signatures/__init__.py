@@ -97,8 +97,17 @@ SIGNATURES: dict[str, Callable[[Ran], None]] = {
 
 _PARTS = ("policy", "hypergradient", "weight_rule", "regularisers", "decode", "callbacks")
 _STAGE_PARTS = (
-    *("frozen", "warmup", "arch_every", "temperature", "start", "lr"),
-    *("cells", "options", "elastic", "edges", "weight_rule"),
+    "frozen",
+    "warmup",
+    "arch_every",
+    "temperature",
+    "start",
+    "lr",
+    "cells",
+    "options",
+    "elastic",
+    "edges",
+    "weight_rule",
 )
 """What makes an algorithm; the other fields are constants and text."""
 

@@ -63,7 +63,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
     for arch in all_archs(space):
         mix = Mix.one_hot(space.choices, arch)
         right = float((context.supernet(x, mix).argmax(1) == y).float().mean())
-        view = PolicyView(mix, mix, (), space.choices)
+        view = PolicyView(drawn=mix, soft=mix, logits=(), choices=space.choices)
         rewards.append(-float(context.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
@@ -109,7 +109,7 @@ PAIR = (Choice("a", ("x", "y")), Choice("b", ("x", "y")))
 
 def view_of(a: list[float], b: list[float]) -> PolicyView:
     weights = tuple(torch.tensor(w) for w in (a, b))
-    return PolicyView(dense(weights), dense(weights), weights, PAIR)
+    return PolicyView(drawn=dense(weights), soft=dense(weights), logits=weights, choices=PAIR)
 
 
 def test_regularisers_have_the_values_of_their_papers() -> None:
@@ -212,7 +212,7 @@ def test_the_skip_target_is_a_kl_summed_per_layer_and_averaged_over_layers() -> 
     """p = 0.7; 0.4 and 0.1, target 0.4: 0.7 ln(7/4) + 0.3 ln(1/2); 0, and 0.1 ln(1/4) + 0.9 ln(3/2)."""
     p = [torch.tensor([1 - on, on], requires_grad=True) for on in (0.5, 0.7, 0.4, 0.1)]
     drawn = Mix.one_hot(SKIPS, (0, 1, 0, 0))
-    view = PolicyView(replace(drawn, draw_probs=tuple(p)), drawn, (), SKIPS)
+    view = PolicyView(drawn=replace(drawn, draw_probs=tuple(p)), soft=drawn, logits=(), choices=SKIPS)
     found = REGULARISERS["skip_target"](view, target=0.4)
     assert float(found.detach()) == pytest.approx((0.183787 + 0.226289) / 2, abs=1e-5)
     found.backward()
@@ -250,7 +250,9 @@ def test_a_controller_is_pulled_to_the_skip_target() -> None:
     for _ in range(60):
         drawn = policy.draw(RELAXATIONS["sampled"], relax_context)
         adam.zero_grad()
-        REGULARISERS["skip_target"](PolicyView(drawn, drawn, (), choices), target=0.2).backward()
+        REGULARISERS["skip_target"](
+            PolicyView(drawn=drawn, soft=drawn, logits=(), choices=choices), target=0.2
+        ).backward()
         adam.step()
     assert share() == pytest.approx(0.2, abs=0.08)  # 192 draws, sigma 0.03
 

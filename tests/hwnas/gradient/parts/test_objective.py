@@ -65,7 +65,7 @@ def descend(costs: ToyCosts, budgets: Sequence[Budget], steps: int = 400) -> tup
     for _ in range(steps):
         soft = policy.soft_mix()
         task = torch.stack([w @ row for w, row in zip(soft.probs, worth, strict=True)]).sum()
-        score = objective(task, PolicyView(soft, soft, (), costs.space.choices))
+        score = objective(task, PolicyView(drawn=soft, soft=soft, logits=(), choices=costs.space.choices))
         adam.zero_grad()
         score.total.backward()
         adam.step()
@@ -119,7 +119,8 @@ def test_regularisers_are_added_with_their_weight_which_may_ramp() -> None:
 
     def total(progress: float) -> float:
         return objective(
-            torch.tensor(1.0), PolicyView(soft, soft, (), costs.space.choices, progress)
+            torch.tensor(1.0),
+            PolicyView(drawn=soft, soft=soft, logits=(), choices=costs.space.choices, progress=progress),
         ).total.item()
 
     assert [total(p) for p in (0.0, 0.2, 0.5, 1.0)] == [1.0, 1.0, 5.0, 9.0]
