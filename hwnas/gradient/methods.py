@@ -1,8 +1,7 @@
 """Every search method is a row of one table; none has a loop or a class of its own.
 
-A row names its parts; the registries hold them. To add a method, add a row, and where a part is new,
-the part in its own file; to add a variant, `dataclasses.replace` a row, or write it in TOML
-(`method_file.py`).
+A row names its parts (`parts/`). docs/recipes/method.md says how to add one; `method_file.py` reads rows of
+the user's own from TOML.
 """
 
 from __future__ import annotations
