@@ -31,8 +31,8 @@ P_DARTS_STAGES = (
 """Options per edge: 8, 5, 3. Dropout as in the paper for CIFAR-10; its code's README: 0.1, 0.4, 0.7 [1]."""
 
 OFA_LR = 2.6 / 32
-"""Rate of the largest network. Published: 2.6 for 2,048 images on 32 devices; this and the rates below are for
-64 images [2]."""
+"""Rate of the largest network. Published: 2.6 for 2,048 images on 32 devices; this and the rates below are
+for 64 images [2]."""
 
 
 def _shrinking(name: str, epochs: int, lr: float, n: int, start: str = "widened", **elastic: int) -> Stage:
