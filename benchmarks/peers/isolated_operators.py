@@ -10,8 +10,8 @@ from lut.devices.callbacks import LogCallback
 from targets import Target
 
 from . import one_operator
-from .alone import alone_ms
 from .common import Described, Network, Peer, prices
+from .isolated_models import isolated_ms
 
 
 def models(networks: Iterable[Network]) -> dict[str, Callable[[], bytes | None]]:
@@ -36,7 +36,7 @@ def measured(
 ) -> Peer:
     """The peer of a table that is measured now, for the operators of these networks."""
     files = models(networks)
-    table_ms = alone_ms(target, files, seconds, log, seed)
+    table_ms = isolated_ms(target, files, seconds, log, seed)
     missing = Counter(key.rpartition("-")[0] for key in files if key not in table_ms)
     if missing:
         log("operators without a time: " + ", ".join(f"{n} {op}" for op, n in missing.most_common()))

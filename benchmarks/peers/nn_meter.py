@@ -18,8 +18,8 @@ from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
 from . import meter_samples, one_operator
-from .alone import alone_ms
 from .common import Network, Peer
+from .isolated_models import isolated_ms
 from .meter_kernels import Attributes, attributes
 
 FORESTS = {
@@ -141,7 +141,7 @@ def _measured(
 ) -> list[tuple[Attributes, float]]:
     kernels = {one_operator.key(one): (a, one) for a in drawn for one in [meter_samples.described(a)]}
     files = {key: partial(one_operator.onnx_bytes, one) for key, (_, one) in kernels.items()}
-    return [(kernels[key][0], ms) for key, ms in alone_ms(target, files, seconds, log, seed).items()]
+    return [(kernels[key][0], ms) for key, ms in isolated_ms(target, files, seconds, log, seed).items()]
 
 
 def _by_kind(samples: Samples) -> dict[str, list[tuple[Attributes, float]]]:

@@ -1,7 +1,7 @@
 """Estimate the blocks that were not measured: a roofline, corrected by trees on the logarithm of the rest.
 
-`latency-predictor.md`: ExtraTrees on log(time / roofline) was the best of the forms tried there. The trees
-are stored as ONNX (skl2onnx), so that a stored estimator loads in every version and executes no code.
+ExtraTrees on log(time / roofline) had the lowest error of the forms that were compared. The trees are stored
+as ONNX (skl2onnx), so that a stored estimator loads in every version and executes no code.
 """
 
 from __future__ import annotations

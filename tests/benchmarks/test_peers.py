@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import (
-    alone,
+    isolated_models,
     isolated_operators,
     macs_line,
     meter_samples,
@@ -174,11 +174,11 @@ def test_times_alone_are_less_the_empty_run_and_end_with_the_time(monkeypatch) -
         asked.append(sorted(models))
         return [{"key": key, "p20_ms": 0.25 if key == EMPTY_KEY else 1.0} for key in models]
 
-    monkeypatch.setattr(alone, "run_rows", run_rows)
-    monkeypatch.setattr(alone, "BATCH", 3)
-    monkeypatch.setattr(alone.time, "monotonic", iter([0.0, 4.0, 4.0, 11.0]).__next__)
+    monkeypatch.setattr(isolated_models, "run_rows", run_rows)
+    monkeypatch.setattr(isolated_models, "BATCH", 3)
+    monkeypatch.setattr(isolated_models.time, "monotonic", iter([0.0, 4.0, 4.0, 11.0]).__next__)
     models = {f"k{i}": empty_onnx for i in range(7)} | {"k1": lambda: None, "k2": lambda: b"no model"}
-    found = alone.alone_ms(load_target("host"), models, 10.0, lambda text: None)
+    found = isolated_models.isolated_ms(load_target("host"), models, 10.0, lambda text: None)
     assert found == {"k0": 0.75, "k3": 0.75, "k4": 0.75, "k5": 0.75}
     assert asked == [[EMPTY_KEY, "k0"], [EMPTY_KEY, "k3", "k4", "k5"]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lut
-from lut.predictor import latency_predictor as predictor
+from lut.predictor import latency_predictor
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.tables.bundle import PREDICTOR, Stored, export_bundle, import_bundle
 from targets.errors import DamagedFileError, UsageError, did_you_mean
@@ -15,7 +15,7 @@ from targets.files import write_atomic
 
 
 def stored_tables(home: Path) -> list[tuple[str, Stored | DamagedFileError]]:
-    """All under `home` by name, `<target>/<context>/<space or predictor>`, or what is wrong with it."""
+    """All under `home`: the name `<target>/<context>/<space or predictor>`, and the content or its damage."""
     return [entry for folder in sorted((home / "tables").glob("*/*")) for entry in _in_folder(folder)]
 
 
@@ -28,44 +28,44 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Stored | DamagedFileError]]:
             yield f"{place}/{path.stem}", Stored(lut.SpaceTable.load(folder, path.stem), folder)
         except DamagedFileError as error:
             yield f"{place}/{path.stem}", error
-    if (folder / PREDICTOR / predictor.FILE).exists():
+    if (folder / PREDICTOR / latency_predictor.FILE).exists():
         try:
-            yield f"{place}/{PREDICTOR}", Stored(predictor.load(folder / PREDICTOR), folder)
+            yield f"{place}/{PREDICTOR}", Stored(latency_predictor.load(folder / PREDICTOR), folder)
         except DamagedFileError as error:
             yield f"{place}/{PREDICTOR}", error
 
 
-def find_table(home: Path, name: str, only: str = "") -> Stored:
+def find_table(home: Path, name: str, suffix: str = "") -> Stored:
     """The stored table or predictor whose name contains `name`; UsageError when none or several do.
 
-    only: what the names of those that count end with.
+    suffix: only names that end with it count.
     """
-    tables = {full: found for full, found in stored_tables(home) if full.endswith(only)}
+    tables = {full: stored for full, stored in stored_tables(home) if full.endswith(suffix)}
     if not tables:
         raise UsageError(f"there are no latency tables under {home}; `hwnas profile` makes one")
     hits = [full for full in tables if name == full] or [full for full in tables if name in full]
     if len(hits) != 1:
         problem = f"{len(hits)} tables match" if hits else "no table matches"
         raise UsageError(f"{problem} {name!r} under {home}; {did_you_mean(name, hits or tables)}")
-    found = tables[hits[0]]
-    if isinstance(found, DamagedFileError):
-        raise found
-    return found
+    stored = tables[hits[0]]
+    if isinstance(stored, DamagedFileError):
+        raise stored
+    return stored
 
 
-def listed(name: str, found: Stored | DamagedFileError) -> dict[str, Any]:
+def table_row(name: str, stored: Stored | DamagedFileError) -> dict[str, Any]:
     """The row of `tables list`."""
-    if isinstance(found, DamagedFileError):
+    if isinstance(stored, DamagedFileError):
         return {"table": name, "state": "damaged"}
-    content = found.content
+    content = stored.content
     return {"table": name, "state": "ok", "date": content.date, "mape_pct": content.errors.get("mape_pct")}
 
 
 def table_facts(content: lut.SpaceTable | LatencyPredictor) -> dict[str, Any]:
-    """What `hwnas profile` and `tables show` print: what it is, its error, the context beside it."""
+    """What `hwnas profile` and `tables show` print: what it covers, its error, its context."""
     context = content.context.to_json()
-    own = _predictor_facts(content) if isinstance(content, LatencyPredictor) else _space_facts(content)
-    return {**own, "target": content.target, "date": content.date, "context": context}
+    facts = _predictor_facts(content) if isinstance(content, LatencyPredictor) else _space_facts(content)
+    return {**facts, "target": content.target, "date": content.date, "context": context}
 
 
 def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:
@@ -81,18 +81,18 @@ def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:
     }
 
 
-def _predictor_facts(found: LatencyPredictor) -> dict[str, Any]:
+def _predictor_facts(predictor: LatencyPredictor) -> dict[str, Any]:
     return {
-        "device_s": found.device_s,
-        "errors": dict(found.errors),
-        "kernels_by_kind": dict(sorted(found.model.counts.items(), key=lambda entry: -entry[1])),
-        "layout_rule": found.rule is not None,
-        "memory_model": found.memory is not None,
+        "device_s": predictor.device_s,
+        "errors": dict(predictor.errors),
+        "kernels_by_kind": dict(sorted(predictor.model.counts.items(), key=lambda entry: -entry[1])),
+        "layout_rule": predictor.rule is not None,
+        "memory_model": predictor.memory is not None,
     }
 
 
 def export_table(home: Path, name: str, out: Path) -> dict[str, Any]:
-    """Write the archive of a stored table or predictor; what was written, for people and programs."""
+    """Write the archive of a stored table or predictor; returns what was written where."""
     stored = find_table(home, name)
     if out.exists():
         raise UsageError(f"{out} is there already; name a file that is not")
@@ -102,20 +102,20 @@ def export_table(home: Path, name: str, out: Path) -> dict[str, Any]:
 
 
 def import_table(home: Path, path: Path, *, replace: bool) -> dict[str, Any]:
-    """Bring an archive under the home; which table it was, and the device that it is for."""
+    """Import an archive into the home; returns which table it was, and of which device."""
     stored = import_bundle(path, home, replace=replace)
     facts = stored.content.context.facts
     keys = [k for k in ("cpu_model", "ort_version") if k in facts]
     keys += sorted(k for k in facts if k.startswith("target_"))
-    return {"table": stored.name, **listed(stored.name, stored), "context": {key: facts[key] for key in keys}}
+    return {**table_row(stored.name, stored), "context": {key: facts[key] for key in keys}}
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, Any]]:
-    """Nested values as rows of dotted names; lists by their length, long texts cut: for people to read."""
+def flat_rows(document: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, Any]]:
+    """Nested values as rows of dotted names, for people to read: lists by their length, long texts cut."""
     rows: list[tuple[str, Any]] = []
     for key, value in document.items():
         if isinstance(value, Mapping):
-            rows += flat(value, f"{prefix}{key}.")
+            rows += flat_rows(value, f"{prefix}{key}.")
         elif isinstance(value, list):
             rows.append((f"{prefix}{key}", f"{len(value)} entries"))
         else:

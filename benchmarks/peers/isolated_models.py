@@ -1,4 +1,4 @@
-"""Times of models that run alone, each in a loop of its own, within a given device time."""
+"""Times of models in isolation, each in a loop of its own, within a given device time."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ROUNDS = 5
 _LEAST_MS = 1e-4
 
 
-def alone_ms(
+def isolated_ms(
     target: Target,
     models: Mapping[str, Callable[[], bytes | None]],
     seconds: float,
     log: LogCallback,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Low quantile of each less that of the empty run, by key, in the order given until the time is over.
+    """Low quantile of each model less that of the empty run, by key, in this order until the time is over.
 
-    Absent: what the time did not suffice for, what is None, and what the runtime does not load.
+    Models that there was no time for, that are None, or that the runtime cannot load are absent.
     """
-    found: dict[str, float] = {}
+    times_ms: dict[str, float] = {}
     keys, left_s = list(models), seconds
     for start in range(0, len(keys), BATCH):
         written = {key: models[key]() for key in keys[start : start + BATCH]}
@@ -40,11 +40,11 @@ def alone_ms(
         left_s -= time.monotonic() - began
         times = {row["key"]: row["p20_ms"] for row in rows}
         empty_ms = times.pop(EMPTY_KEY, 0.0)
-        found |= {key: max(ms - empty_ms, _LEAST_MS) for key, ms in times.items()}
+        times_ms |= {key: max(ms - empty_ms, _LEAST_MS) for key, ms in times.items()}
         if left_s <= 0:
             break
-    log(f"{len(found)} of {len(keys)} models measured alone, {seconds - left_s:.0f} s of device time")
-    return found
+    log(f"{len(times_ms)} of {len(keys)} models measured, {seconds - left_s:.0f} s of device time")
+    return times_ms
 
 
 def timing(seconds: float, seed: int) -> Timing:
