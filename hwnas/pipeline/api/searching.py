@@ -16,7 +16,7 @@ from hwnas.gradient.decode import require_reachable
 from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.speed import require_speed
-from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.stage_supernets import published_scale, require_fit, stage_supernets
 from hwnas.pipeline.preflight import check_device
 from hwnas.pipeline.search_history import Recorder, Traces, check_trackers, read_alphas
 from hwnas.pipeline.search_history.alphas import write_histories

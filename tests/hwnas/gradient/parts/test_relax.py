@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
-from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
+from hwnas.gradient.parts.relax import RELAXATIONS
+from hwnas.gradient.step.protocols import RelaxContext
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))
@@ -93,10 +94,10 @@ def test_hard_takes_the_largest_logit() -> None:
 @pytest.mark.parametrize("name", ["sampled", "binary_full"])
 def test_draws_follow_the_softmax(name: str) -> None:
     logits = [torch.tensor([0.0, 1.0, 2.0, 3.0])]
-    relax_context = RelaxContext(CHOICES[:1], torch.Generator().manual_seed(3))
+    context = RelaxContext(CHOICES[:1], torch.Generator().manual_seed(3))
     counts = torch.zeros(4)
     for _ in range(4000):
-        counts[RELAXATIONS[name](logits, relax_context).active[0][0]] += 1
+        counts[RELAXATIONS[name](logits, context).active[0][0]] += 1
     # standard deviation of a share is at most 0.008; 4 of them
     assert (counts / 4000).tolist() == pytest.approx(logits[0].softmax(0).tolist(), abs=0.032)
 
@@ -112,18 +113,18 @@ def test_the_generator_alone_decides_and_its_state_can_be_put_back() -> None:
     values = [0.3, 2.0, -1.0, 0.1, 0.0, 1.5, 0.7]
     logits, first = draw("binary_two", values, 5)
     assert draw("binary_two", values, 5)[1].active == first.active
-    relax_context = RelaxContext(CHOICES, torch.Generator().manual_seed(5))
-    state = relax_context.generator.get_state()
-    drawn = [RELAXATIONS["binary_two"](logits, relax_context).active for _ in range(10)]
-    relax_context.generator.set_state(state)
-    assert [RELAXATIONS["binary_two"](logits, relax_context).active for _ in range(10)] == drawn
+    context = RelaxContext(CHOICES, torch.Generator().manual_seed(5))
+    state = context.generator.get_state()
+    drawn = [RELAXATIONS["binary_two"](logits, context).active for _ in range(10)]
+    context.generator.set_state(state)
+    assert [RELAXATIONS["binary_two"](logits, context).active for _ in range(10)] == drawn
 
 
 def test_a_collapsed_policy_and_a_choice_without_alternative_still_draw() -> None:
-    relax_context = RelaxContext(CHOICES, torch.Generator().manual_seed(0))
+    context = RelaxContext(CHOICES, torch.Generator().manual_seed(0))
     logits = [torch.tensor([500.0, 0.0, 0.0]), torch.tensor([0.0])]
     for name in RELAXATIONS:
-        mix = RELAXATIONS[name](logits, relax_context)
+        mix = RELAXATIONS[name](logits, context)
         assert name == "uniform" or 0 in mix.active[0]
         assert mix.active[1] == (0,)
         assert mix.probe[1] == ()

@@ -15,12 +15,12 @@ from hwnas.core.mix import Mix
 from hwnas.core.registry import part
 from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.optim import DivergedError, SGDSettings, WeightOptimizer
-from hwnas.gradient.parts.policy import Logits
-from hwnas.gradient.passes import run_mix
-from hwnas.gradient.step_context import StepContext
+from hwnas.gradient.parts.policy import LogitPolicy
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.optim import DivergedError, SGDSettings, WeightOptimizer
+from hwnas.gradient.step.passes import run_mix
 from targets.errors import UsageError
-from tests.support.step_contexts import hand_scene
+from tests.support.step_contexts import make_context
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 
 SGD = SGDSettings(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.01, clip=None)
@@ -30,7 +30,7 @@ def smooth_scene(method: Method, sgd: SGDSettings = SGD) -> StepContext:
     """Softmax over tanh layers: smooth everywhere. Train and validation batches differ."""
     space = toy_space()
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
-    assert isinstance(policy, Logits)
+    assert isinstance(policy, LogitPolicy)
     policy.double()
     with torch.no_grad():
         for i, a in enumerate(policy.logits):
@@ -41,7 +41,7 @@ def smooth_scene(method: Method, sgd: SGDSettings = SGD) -> StepContext:
         return lambda: (x.double(), y)
 
     net = ToySupernet().double()
-    context = hand_scene(method, space, net, policy, toy_costs(space), batch(1), sgd=sgd)
+    context = make_context(method, space, net, policy, toy_costs(space), batch(1), sgd=sgd)
     context = replace(context, val=batch(2))
     for i, p in enumerate(context.weights.parameters):  # momentum of an earlier step
         noise = torch.randn(p.shape, generator=torch.Generator().manual_seed(i), dtype=p.dtype)
@@ -133,7 +133,7 @@ def quadratic_scene(method: Method, net: nn.Module, sgd: SGDSettings) -> StepCon
     """The mix is the logits themselves, so that alpha enters the loss as it is."""
     space = toy_space(1)
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
-    assert isinstance(policy, Logits)
+    assert isinstance(policy, LogitPolicy)
     policy.double()
     with torch.no_grad():
         policy.logits[0].copy_(torch.tensor([0.3, -0.2, 0.5]))
@@ -144,7 +144,7 @@ def quadratic_scene(method: Method, net: nn.Module, sgd: SGDSettings) -> StepCon
     def identity(logits: Any, relax_context: Any) -> Mix:
         return Mix(tuple(a * 1 for a in logits), ((0, 1, 2),), ((),))
 
-    context = hand_scene(method, space, net, policy, toy_costs(space), lambda: batch(0.0), sgd=sgd)
+    context = make_context(method, space, net, policy, toy_costs(space), lambda: batch(0.0), sgd=sgd)
     places = replace(context.relax, weight=identity, virtual=identity, arch=identity, validation=identity)
     return replace(context, relax=places, val=lambda: batch(1.0))
 

@@ -1,4 +1,4 @@
-"""Forward and backward passes that warm-up and search share."""
+"""Forward and backward passes of a supernet under a mix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a pass found: the mix that ran, its task loss and the share of right answers."""
+    """The result of a pass.
+
+    mix: what ran.
+    loss: its task loss.
+    accuracy: share of the batch whose label was the largest logit.
+    """
 
     mix: Mix
     loss: float
@@ -42,11 +47,11 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def on_device(mix: Mix, device: torch.device) -> Mix:
-    """The mix with its weights on `device`: one copy per choice, gradients flow back."""
+    """The mix with its probabilities on `device`: one copy per choice, gradients flow back."""
     if device.type == "cpu":
         return mix
     edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
-    return replace(mix, probs=tuple(w.to(device) for w in mix.probs), edge_weights=edges)
+    return replace(mix, probs=tuple(p.to(device) for p in mix.probs), edge_weights=edges)
 
 
 def use_bf16(supernet: nn.Module) -> None:
@@ -55,9 +60,9 @@ def use_bf16(supernet: nn.Module) -> None:
 
 
 def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Logits (b, n_classes) of the supernet under `mix`, which may live on another device.
+    """LogitPolicy (b, n_classes) of the supernet under `mix`, which may live on another device.
 
-    tensors: stand in for the supernet's own of these names.
+    tensors: replace the supernet's parameters and buffers of these names.
     """
     mix = on_device(mix, x.device)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
@@ -71,28 +76,29 @@ def weight_pass(
     batch: Batch,
     label_smoothing: float,
     where: str,
-    labels: float = 0.0,
+    label_weight: float = 0.0,
 ) -> Pass:
-    """Add the weight gradients of all mixes on one batch; reports the first.
+    """Add the weight gradients of all mixes on one batch; returns the pass of the first.
 
-    The first mix learns from the labels; where there are others, they learn from its answers
-    (in-place distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `labels`.
+    The first mix learns from the labels. The others learn from the softmax of its logits (in-place
+    distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `label_weight`.
     """
     x, y = batch
     logits = run_mix(supernet, mixes[0], x)
     loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-    found = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
+    first = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
     loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     if len(mixes) > 1:
-        answers = F.softmax(logits.detach(), dim=1)
+        targets = F.softmax(logits.detach(), dim=1)
         for mix in mixes[1:]:
             logits = run_mix(supernet, mix, x)
-            distilled = F.cross_entropy(logits, answers)
-            if labels:
-                distilled = distilled + labels * F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+            distilled = F.cross_entropy(logits, targets)
+            if label_weight:
+                labelled = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+                distilled = distilled + label_weight * labelled
             require_finite(distilled, where)
             distilled.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
-    return found
+    return first
 
 
 @torch.no_grad()

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.core.choice import Choice
-from hwnas.gradient.parts.policy import POLICIES, Logits, log_probabilities
-from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
+from hwnas.gradient.parts.policy import POLICIES, LogitPolicy, log_probabilities
+from hwnas.gradient.parts.relax import RELAXATIONS
+from hwnas.gradient.step.protocols import RelaxContext
 from targets.errors import UsageError
 
 CHOICES = (Choice("a", ("x", "y", "z", "w")), Choice("b", ("x", "y", "z")))
 
 
-def logits_policy(values: list[float], *, keep_untouched: bool) -> Logits:
-    policy = Logits(CHOICES, torch.Generator().manual_seed(0), keep_untouched=keep_untouched).double()
+def logits_policy(values: list[float], *, keep_untouched: bool) -> LogitPolicy:
+    policy = LogitPolicy(CHOICES, torch.Generator().manual_seed(0), keep_untouched=keep_untouched).double()
     with torch.no_grad():
         for a, v in zip(policy.logits, torch.tensor(values).split([4, 3]), strict=True):
             a.copy_(v)
@@ -73,7 +74,7 @@ def test_soft_mix_is_the_softmax_with_the_joint_entropy() -> None:
 
 
 def test_a_fresh_policy_is_near_uniform_and_given_by_its_generator() -> None:
-    policies = [Logits(CHOICES, torch.Generator().manual_seed(4)) for _ in range(2)]
+    policies = [LogitPolicy(CHOICES, torch.Generator().manual_seed(4)) for _ in range(2)]
     assert torch.equal(torch.cat(list(policies[0].logits)), torch.cat(list(policies[1].logits)))
     assert 0 < float(torch.cat(list(policies[0].logits)).detach().abs().max()) < 0.01
 

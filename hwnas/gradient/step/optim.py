@@ -1,4 +1,4 @@
-"""The weight optimiser that warm-up and search share, and optimiser state as plain tensors."""
+"""The settings of the two optimisers, the optimiser of the weights, and optimiser state as plain tensors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ class DivergedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class SGDSettings:
-    """SGD with a cosine from `lr` to `min_lr` over all steps. clip: of the gradient's L2 norm, or None.
+    """SGD whose learning rate follows a cosine from `lr` to `min_lr` over all steps.
 
+    lr, min_lr: the learning rate at the first and after the last step.
+    momentum: in [0, 1).
+    nesterov: whether the momentum is Nesterov's.
+    weight_decay: the factor of the weights that is added to their gradients.
+    clip: the largest L2 norm of the gradient; None: any.
     cycles: cosines one after the other, each twice as long as the one before (SGDR, 1608.03983).
     """
 
@@ -47,7 +52,7 @@ class SGDSettings:
 
 @dataclass(frozen=True, slots=True)
 class AdamSettings:
-    """Adam on the parameters of a policy; `clip` bounds the gradient's L2 norm, 0: nothing does."""
+    """Adam on the parameters of a policy; clip: the largest L2 norm of the gradient, 0: any."""
 
     lr: float
     betas: tuple[float, float]
@@ -84,7 +89,9 @@ Rows = tuple[nn.Parameter, slice]
 class WeightOptimizer:
     """SGD whose learning rate is a function of the step alone, so that a resume needs no scheduler.
 
-    still: what no step changes.
+    parameters: the weights of the supernet.
+    own: what a hypergradient learns beside them.
+    still: rows of the weights that no step changes.
     """
 
     def __init__(
@@ -96,7 +103,7 @@ class WeightOptimizer:
         own: Iterable[nn.Parameter] = (),
         first_step: int = 0,
     ) -> None:
-        """Own: what a hypergradient learns beside the weights, clipped apart. first_step: of the cosine."""
+        """Own: clipped apart from the weights. first_step: where the cosine begins."""
         self.parameters, self.own = list(parameters), list(own)
         self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
         self.still: list[Rows] = []
@@ -119,7 +126,7 @@ class WeightOptimizer:
         return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
     def step(self, step: int) -> None:
-        """Clip, update by the gradients that are there, drop them; options that did not run stay put."""
+        """Clip, update by the gradients that are there, drop them; weights without a gradient stay."""
         held = []
         for p, rows in self.still:
             if p.grad is not None:
@@ -138,25 +145,26 @@ class WeightOptimizer:
     def ahead(self, step: int, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor], float]:
         """(weights after the step that `step` would make, -d weight / d gradient); changes nothing.
 
-        Clip, momentum and weight decay included; differentiable in the gradients. The clip's factor and
-        the momentum buffers count as constants. Where a gradient is None the weight stays.
+        The weights include clip, momentum and weight decay, and can be differentiated by the gradients. The
+        factor of the clip and the momentum buffers count as constants. Where a gradient is None the weight
+        stays.
         """
         s, scale = self.settings, 1.0
         if s.clip is not None:
             norm = nn.utils.get_total_norm([g.detach() for g in gradients if g is not None], foreach=True)
             scale = float((s.clip / (norm + 1e-6)).clamp_max(1.0))
-        lr, out = self.lr_at(step), []
+        lr, weights = self.lr_at(step), []
         for p, g in zip(self.parameters, gradients, strict=True):
             if g is None:
-                out.append(p.detach())
+                weights.append(p.detach())
                 continue
             d = scale * g + s.weight_decay * p.detach()
             if s.momentum:
                 buffer = self.sgd.state[p].get("momentum_buffer") if p in self.sgd.state else None
                 momentum = d if buffer is None else s.momentum * buffer + d
                 d = d + s.momentum * momentum if s.nesterov else momentum
-            out.append(p.detach() - lr * d)
-        return out, lr * scale * (1 + s.momentum * s.nesterov)
+            weights.append(p.detach() - lr * d)
+        return weights, lr * scale * (1 + s.momentum * s.nesterov)
 
 
 def require_finite(loss: Tensor, where: str) -> float:

@@ -9,19 +9,20 @@ import torch
 from torch.nn import functional as F
 
 from hwnas.core.registry import part
-from hwnas.gradient.methods import METHODS, Method
+from hwnas.gradient.method import Method
+from hwnas.gradient.methods import METHODS
 from hwnas.gradient.parts.hypergradient import Hypergradient
 from hwnas.gradient.parts.objective import make_objective
-from hwnas.gradient.parts.policy import Logits
-from hwnas.gradient.step_context import StepContext
-from tests.support.step_contexts import hand_scene
+from hwnas.gradient.parts.policy import LogitPolicy
+from hwnas.gradient.step.context import StepContext
+from tests.support.step_contexts import make_context
 from tests.support.toy import GAIN, ToyBatches, ToySupernet, toy_costs, toy_space
 
 
 def make_scene(method: Method, seed: int = 0) -> StepContext:
     space = toy_space()
     policy = method.make_policy(space.choices, torch.Generator().manual_seed(seed))
-    assert isinstance(policy, Logits)
+    assert isinstance(policy, LogitPolicy)
     policy.double()
     with torch.no_grad():
         for i, a in enumerate(policy.logits):
@@ -31,7 +32,7 @@ def make_scene(method: Method, seed: int = 0) -> StepContext:
         x, y = ToyBatches(1).at(0)
         return x.double(), y
 
-    return hand_scene(method, space, ToySupernet().double(), policy, toy_costs(space), batch, seed=seed)
+    return make_context(method, space, ToySupernet().double(), policy, toy_costs(space), batch, seed=seed)
 
 
 def hypergradient_of(context: StepContext, method: Method) -> Hypergradient:
@@ -62,7 +63,7 @@ def test_softmax_gradient_agrees_with_finite_differences() -> None:
 def test_full_gate_gradient_is_the_contraction_of_all_outputs_with_the_loss_gradient() -> None:
     """ProxylessNAS equation 4 with dL/dg_j = <dL/dout, o_j(x)>, each output computed here by hand."""
     context = make_scene(METHODS["proxyless-full"])
-    mix = hypergradient_of(context, METHODS["proxyless-full"]).arch_step(context).found.mix
+    mix = hypergradient_of(context, METHODS["proxyless-full"]).arch_step(context).forward.mix
     net, (x, y) = context.supernet, context.val()
     assert isinstance(net, ToySupernet) and mix.arch is not None
     state, outputs = x, []

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from hwnas.core.mix import Mix
 from hwnas.core.registry import part
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.optim import SGDSettings
-from hwnas.gradient.parts.policy import Logits
+from hwnas.gradient.parts.policy import LogitPolicy
 from hwnas.gradient.parts.response import Response, vectors_of
-from hwnas.gradient.step_context import StepContext
-from tests.support.step_contexts import hand_scene
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.optim import SGDSettings
+from tests.support.step_contexts import make_context
 from tests.support.toy import toy_costs, toy_space
 from tests.support.toy_cell import ToyCellSupernet
 
@@ -45,7 +45,7 @@ def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
     row = replace(METHODS["hyperdarts"], hypergradient=part("response", s=0.1, rank=None))
     space, generator = toy_space(1), torch.Generator().manual_seed(0)
     policy = row.make_policy(space.choices, generator)
-    assert isinstance(policy, Logits)
+    assert isinstance(policy, LogitPolicy)
     policy.double()
     made = row.make_hypergradient(net, policy, generator)
     assert isinstance(made, Response)
@@ -58,7 +58,7 @@ def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
         return Mix(tuple(a * 1 for a in logits), ((0, 1, 2),), ((),))
 
     sgd = SGDSettings(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, clip=None)
-    context = hand_scene(row, space, net, policy, toy_costs(space), batch(0.0), own=made.own, sgd=sgd)
+    context = make_context(row, space, net, policy, toy_costs(space), batch(0.0), own=made.own, sgd=sgd)
     places = replace(context.relax, weight=identity, virtual=identity, arch=identity, validation=identity)
     return replace(context, relax=places, val=batch(1.0)), made
 

@@ -10,9 +10,10 @@ import torch
 from hwnas.core.budget import Budget
 from hwnas.core.mix import Mix
 from hwnas.core.registry import part
-from hwnas.gradient.parts.objective import COST_TERMS, BudgetTerm, Objective, make_objective
-from hwnas.gradient.parts.policy import Logits
-from hwnas.gradient.parts.regularisers import Ramp, View, Weighted
+from hwnas.gradient.parts.objective import COST_TERMS, ArchObjective, BudgetTerm, make_objective
+from hwnas.gradient.parts.policy import LogitPolicy
+from hwnas.gradient.parts.regularisers import Ramp, Weighted
+from hwnas.gradient.step.protocols import PolicyView
 from targets.errors import UsageError
 from tests.support.toy import ToyCosts, all_archs, toy_costs, toy_space
 
@@ -20,7 +21,7 @@ from tests.support.toy import ToyCosts, all_archs, toy_costs, toy_space
 def test_expected_cost_has_the_closed_form_gradient() -> None:
     """E = sum_k p_k c_k, so dE/da_i = p_i (c_i - E)."""
     space = toy_space(1)
-    policy = Logits(space.choices, torch.Generator().manual_seed(0)).double()
+    policy = LogitPolicy(space.choices, torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
         policy.logits[0].copy_(torch.tensor([0.5, -1.0, 2.0]))
     toy_costs(space).expected(policy.soft_mix())["latency_ms"].backward()
@@ -58,13 +59,13 @@ WORTH = [[-1.0, -0.55, 0.0], [-0.8, -0.1, 0.0], [-0.6, -0.5, 0.1]]
 def descend(costs: ToyCosts, budgets: Sequence[Budget], steps: int = 400) -> tuple[float, Mix]:
     """Adam on logits under the budgets; returns the expected task loss and the final probabilities."""
     worth = [torch.tensor(row) for row in WORTH]
-    policy = Logits(costs.space.choices, torch.Generator().manual_seed(0))
+    policy = LogitPolicy(costs.space.choices, torch.Generator().manual_seed(0))
     objective = make_objective(costs, budgets, part("budget"))
     adam = torch.optim.Adam(list(policy.parameters()), lr=0.02, betas=(0.0, 0.999))
     for _ in range(steps):
         soft = policy.soft_mix()
         task = torch.stack([w @ row for w, row in zip(soft.probs, worth, strict=True)]).sum()
-        score = objective(task, View(soft, soft, (), costs.space.choices))
+        score = objective(task, PolicyView(drawn=soft, soft=soft, logits=(), choices=costs.space.choices))
         adam.zero_grad()
         score.total.backward()
         adam.step()
@@ -112,12 +113,15 @@ def test_multiply_log_refuses_a_target_without_a_positive_logarithm() -> None:
 
 def test_regularisers_are_added_with_their_weight_which_may_ramp() -> None:
     costs = toy_costs(toy_space(1))
-    soft = Logits(toy_space(1).choices, torch.Generator().manual_seed(0)).soft_mix()
+    soft = LogitPolicy(toy_space(1).choices, torch.Generator().manual_seed(0)).soft_mix()
     terms = [Weighted(Ramp(0.0, 4.0, after=0.25), lambda view: torch.tensor(2.0))]
-    objective = Objective(costs, BudgetTerm([]), terms)
+    objective = ArchObjective(costs, BudgetTerm([]), terms)
 
     def total(progress: float) -> float:
-        return objective(torch.tensor(1.0), View(soft, soft, (), costs.space.choices, progress)).total.item()
+        return objective(
+            torch.tensor(1.0),
+            PolicyView(drawn=soft, soft=soft, logits=(), choices=costs.space.choices, progress=progress),
+        ).total.item()
 
     assert [total(p) for p in (0.0, 0.2, 0.5, 1.0)] == [1.0, 1.0, 5.0, 9.0]
 

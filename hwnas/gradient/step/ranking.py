@@ -1,7 +1,7 @@
-"""The walk through the architectures of a policy, most probable first.
+"""Architectures in the order of their probability under a policy.
 
-A unit is what can be decided on its own: a choice, or all edges of a node together, because an
-architecture keeps exactly so many of them.
+A unit is what can be decided on its own: one choice, or all edges of a node together, because an
+architecture keeps a fixed number of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.core.choice import Arch, Choice
+from hwnas.core.node import CellNode, nodes_of, none_of
 
-from .nodes import Node, nodes, none_of, real_options
+from .nodes import real_options
 
 LogProbs = Sequence[NDArray[np.float64]]
 """log p of each option, one array (n_options,) per choice."""
@@ -24,7 +25,12 @@ LogProbs = Sequence[NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """choices: indices. options (n, n_choices): what they may be together; scores (n,): log p of each row."""
+    """Choices that are decided together.
+
+    choices: their indices.
+    options: (n, n_choices), every combination of their options, a row each.
+    scores: (n,), the sum of log p of each row.
+    """
 
     choices: tuple[int, ...]
     options: NDArray[np.int64]
@@ -32,31 +38,31 @@ class Unit:
 
 
 def scores_of(log_probs: LogProbs, choices: tuple[Choice, ...]) -> LogProbs:
-    """What an architecture is ranked by: as `log_probs`, but that an edge is not kept counts nothing.
+    """What an architecture is ranked by: `log_probs` with 0 for the option `none` of a node's edges.
 
     So the best edges of a node are those with the most probable option that is not `none` (Liu et al. 2019,
     DARTS, section 2.4).
     """
-    out = [p.copy() for p in log_probs]
-    for node in nodes(choices):
+    scores = [p.copy() for p in log_probs]
+    for node in nodes_of(choices):
         for e in node.edges:
-            out[e][none_of(choices[e])] = 0.0
-    return out
+            scores[e][none_of(choices[e])] = 0.0
+    return scores
 
 
 def units_of(scores: LogProbs, choices: tuple[Choice, ...]) -> list[Unit]:
     """The units of a space, in the order of their first choice."""
-    found = [_node_unit(scores, choices, node) for node in nodes(choices)]
-    taken = {e for unit in found for e in unit.choices}
-    alone = [
+    node_units = [_node_unit(scores, choices, node) for node in nodes_of(choices)]
+    in_nodes = {e for unit in node_units for e in unit.choices}
+    single_units = [
         Unit((c,), np.arange(len(p))[:, None], np.asarray(p, dtype=np.float64))
         for c, p in enumerate(scores)
-        if c not in taken
+        if c not in in_nodes
     ]
-    return sorted([*found, *alone], key=lambda unit: unit.choices)
+    return sorted([*node_units, *single_units], key=lambda unit: unit.choices)
 
 
-def _node_unit(scores: LogProbs, choices: tuple[Choice, ...], node: Node) -> Unit:
+def _node_unit(scores: LogProbs, choices: tuple[Choice, ...], node: CellNode) -> Unit:
     rows: list[tuple[int, ...]] = []
     for kept in itertools.combinations(range(len(node.edges)), node.keep):
         allowed = [

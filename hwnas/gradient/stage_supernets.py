@@ -1,4 +1,4 @@
-"""The supernets of a search: one per stage that begins anew."""
+"""The supernets of a search, one per stage that begins anew."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hwnas.spaces.cells import CellSpace
 from hwnas.spaces.darts import DartsSpace
 from targets.errors import UsageError
 
+from .elastic import options_of_stages
 from .method import Method
-from .restrict import limits_of
 from .stage import Stage
 
 SupernetFactory = Callable[[Stage], nn.Module]
-"""The supernet that a stage searches: its depth, the wrappers of its edges."""
+"""Gives the supernet that a stage searches, with its depth and the wrappers of its edges."""
 
 
 def stage_supernets(space: NetworkSpace, scale: Scale | None = None) -> SupernetFactory:
-    """Fresh supernets at `scale` (None: the space's search scale), as deep and as wrapped as a stage asks."""
+    """Fresh supernets at `scale` (None: the space's search scale), as deep and wrapped as each stage says."""
     scale = space.search_scale if scale is None else scale
 
     def make(stage: Stage) -> nn.Module:
@@ -75,7 +75,7 @@ def require_fit(space: Space, method: Method, scale: Scale | None = None) -> Non
 
     scale: of the network that is searched; None: `published_scale`.
     """
-    limits_of(space, method.stages, f"method {method.name}")
+    options_of_stages(space, method.stages, f"method {method.name}")
     if not needs_own(method):
         return
     if not isinstance(space, CellSpace):
