@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 @cache
 def channel_block() -> int:
-    """From so many input channels on oneDNN's kernels for this CPU are right: 8 with AVX2, 16 with AVX-512."""
+    """Input channels from which oneDNN's kernels for this CPU are right: 8 with AVX2, 16 with AVX-512."""
     return 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
 
 

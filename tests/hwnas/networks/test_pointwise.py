@@ -19,7 +19,7 @@ from hwnas.spaces import load_space
 
 
 class Overruns(TorchDispatchMode):
-    """Collects the weight gradients of 1 × 1 convolutions with a stride and fewer input channels than a block."""
+    """Collects weight gradients of 1 × 1 convolutions with a stride and less than a block of channels."""
 
     def __init__(self) -> None:
         super().__init__()
