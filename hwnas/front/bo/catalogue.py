@@ -8,35 +8,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from targets.errors import UsageError
+
 from .features import Features
 from .gp import Array, Inputs
 from .neighbours import neighbours
+from .task import Task
 
 if TYPE_CHECKING:
     from hwnas.core.mix import Arch
     from hwnas.core.space import Space
 
 Costs = Callable[[Sequence["Arch"]], Mapping[str, NDArray[np.float64]]]
-"""Architectures -> per metric their exact costs (n,), such as `CostModel.of`."""
+"""Architectures in canonical form -> per metric their exact costs (n,), such as `CostModel.of`."""
 
 Rows = NDArray[np.int64]
+"""Numbers of architectures in a catalogue."""
+
+SIZES = ("macs", "params")
+"""Costs that say how large a network is, on any device."""
 
 
 class Catalogue:
-    """Numbers architectures in the order in which they are met; the first call of `rows` sets all scales.
+    """Numbers architectures in the order in which they are met. The first ones set all scales.
 
-    costs: rows x metrics, in the order of `metrics`.
+    archs: in canonical form, by number. metrics: the columns of `costs`, those of the task first.
     """
 
-    def __init__(self, space: Space, price: Costs, metrics: Sequence[str]) -> None:
-        self.space, self.metrics = space, tuple(metrics)
+    def __init__(self, space: Space, price: Costs, task: Task) -> None:
+        self.space, self.metrics = space, task.metrics
         self.archs: list[Arch] = []
-        self._price, self._features = price, Features(space)
+        self._price, self._features, self._task = price, Features(space), task
         self._row_of: dict[Arch, int] = {}
         self._canonical: dict[Arch, Arch] = {}
         self._near: dict[int, Rows] = {}
-        self._raw: list[Growing] = []
-        self._scales: list[tuple[Array, Array]] = []
+        self._costs = Growing(0)
+        self._columns: list[ScaledColumns] = []
 
     def rows(self, archs: Iterable[Arch]) -> Rows:
         """The numbers of architectures, which are brought into canonical form first."""
@@ -56,34 +63,56 @@ class Catalogue:
         return np.array(numbers, dtype=np.int64)
 
     def _add(self, archs: list[Arch]) -> None:
-        prices = self._price(archs)
-        costs = np.stack([np.asarray(prices[m], dtype=np.float64) for m in self.metrics], axis=1) if self.metrics else np.zeros((len(archs), 0))
-        logs = np.log(np.maximum(costs, 1e-12))
-        parts = [costs, self._features.structure(archs), self._features.choices(archs), logs]
-        if not self._raw:
-            self._raw = [Growing(p.shape[1]) for p in parts]
-            self._scales = [(p.mean(axis=0), p.std(axis=0)) for p in parts]
-        for growing, part, (mean, deviation) in zip(self._raw, parts, self._scales, strict=True):
-            if growing is not self._raw[0]:
-                part = np.where(deviation > 1e-9, (part - mean) / np.where(deviation > 1e-9, deviation, 1.0), 0.0)
-            growing.extend(part)
+        priced = self._price(archs)
+        if not self.archs:
+            if missing := [m for m in self.metrics if m not in priced]:
+                raise UsageError(
+                    f"the costs lack {missing[0]}, they have {', '.join(priced) or 'nothing'}; a Bayesian search "
+                    f"needs all objectives but one, and every budget, before an evaluation"
+                )
+            self.metrics = (*self.metrics, *(m for m in SIZES if m in priced and m not in self.metrics))
+        costs = np.zeros((len(archs), len(self.metrics)))
+        for column, metric in enumerate(self.metrics):
+            costs[:, column] = priced[metric]
+        sizes = [i for i, m in enumerate(self.metrics) if m in SIZES] or list(range(len(self.metrics)))
+        trend = np.log(np.maximum(costs[:, sizes], 1e-12))
+        parts = [*self._features.groups(archs, trend), trend]
+        if not self.archs:
+            self._costs = Growing(len(self.metrics))
+            self._columns = [ScaledColumns(part) for part in parts]
+        self._costs.extend(costs)
+        for columns, part in zip(self._columns, parts, strict=True):
+            columns.extend(part)
         self.archs += archs
 
     @property
     def costs(self) -> Array:
-        """Known costs of all rows: (rows, metrics)."""
-        return self._raw[0].values
+        """Known costs of all architectures: (rows, metrics)."""
+        return self._costs.values
+
+    def known(self, rows: Rows) -> Array:
+        """The costs of rows that are to be small: (n, known metrics)."""
+        return self.costs[rows, : len(self._task.known)]
+
+    def within(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether rows keep every budget: (n,)."""
+        return np.asarray((self.costs[rows] <= self.budgets).all(axis=1), dtype=np.bool_)
+
+    @property
+    def budgets(self) -> Array:
+        """The limit per metric; inf where there is none."""
+        return np.array([self._task.limits.get(m, np.inf) for m in self.metrics])
 
     def inputs(self, rows: Rows) -> Inputs:
         """The features of rows, scaled to mean 0 and deviation 1 over what was met first."""
-        structure, choices, logs = (g.values[rows] for g in self._raw[1:])
-        return Inputs((np.hstack([structure, logs]), choices), logs)
+        *groups, trend = (columns.values[rows] for columns in self._columns)
+        return Inputs(tuple(groups), trend)
 
     def near(self, row: int) -> Rows:
-        """All neighbours of a row, itself left out, each once."""
+        """All neighbours of a row, each once and the row itself left out."""
         if row not in self._near:
-            found = np.unique(self.rows(neighbours(self.space, self.archs[row])))
-            self._near[row] = found[found != row]
+            rows = np.unique(self.rows(neighbours(self.space, self.archs[row])))
+            self._near[row] = rows[rows != row]
         return self._near[row]
 
 
@@ -104,3 +133,17 @@ class Growing:
             self._memory = np.concatenate([self._memory, np.zeros_like(self._memory)])
         self._memory[self._n : self._n + len(rows)] = rows
         self._n += len(rows)
+
+
+class ScaledColumns(Growing):
+    """Rows scaled to mean 0 and deviation 1 over the first ones; columns that those share are dropped."""
+
+    def __init__(self, first: Array) -> None:
+        deviation = first.std(axis=0)
+        self._kept = np.flatnonzero(deviation > 1e-9)
+        self._mean, self._deviation = first.mean(axis=0)[self._kept], deviation[self._kept]
+        super().__init__(len(self._kept))
+
+    def extend(self, rows: Array) -> None:
+        """Append rows in the unit of the first ones."""
+        super().extend((rows[:, self._kept] - self._mean) / self._deviation)

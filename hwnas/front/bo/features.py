@@ -55,9 +55,15 @@ class Features:
             parts.append(self._blocks.features(indices))
         return np.concatenate(parts, axis=1)
 
-    def choices(self, archs: Sequence[Arch]) -> Array:
-        """One-hot choices, of which the squared distance counts the choices that differ."""
-        return self._space.encode(archs)
+    def groups(self, archs: Sequence[Arch], sizes: Array) -> tuple[Array, Array]:
+        """The groups of the kernel: structure, and one-hot choices, whose distance counts those that differ.
+
+        sizes: log costs (n, costs), which stand in for what a space without blocks cannot say.
+        """
+        structure = self.structure(archs)
+        if self._blocks is None:
+            structure = np.concatenate([structure, sizes], axis=1)
+        return structure, self._space.encode(archs)
 
 
 def as_indices(space: Space, archs: Sequence[Arch]) -> Indices:

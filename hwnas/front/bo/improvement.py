@@ -16,16 +16,19 @@ over quasi-random t. The error is log-normal.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 N_POINTS = 2048
 """Of the quasi-random sample for three and more costs."""
-_LARGEST_GRID = 96
-"""Steps per axis for which two costs go by the exact grid: its table has the third power of them."""
+LARGEST_GRID = 128
+"""Points of the front up to which two costs go by the exact grid: its table has the third power of them."""
 
 
 def expected_improvement(log_mean: Array, log_deviation: Array, level: Array) -> Array:
@@ -50,9 +53,7 @@ class Improvement:
         self._limits, self._worst = limits, worst
         inside = (costs <= limits).all(axis=1) & (errors < worst)
         self._costs, self._errors = costs[inside], errors[inside]
-        n_costs = len(limits)
-        self._points = _quasi_random(low, limits, seed) if n_costs > 2 else np.zeros((0, n_costs))
-        self._volume = float(np.prod(limits - low))
+        self._low, self._seed = low, seed
         self._rebuild()
 
     def add(self, costs: Array, error: float) -> None:
@@ -63,19 +64,36 @@ class Improvement:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        keep = _undominated(np.column_stack([self._costs, self._errors]))
+        keep = undominated(np.column_stack([self._costs, self._errors]))
         self._costs, self._errors = self._costs[keep], self._errors[keep]
         self._levels, which = np.unique(np.append(self._errors, self._worst), return_inverse=True)
         self._level_of = which[:-1]
         n_costs = len(self._limits)
-        if n_costs == 2:
+        if n_costs < 2:
+            self._volumes = self._steps if n_costs else self._whole
+        elif n_costs == 2 and len(self._costs) <= LARGEST_GRID:
             self._build_grid()
-        elif n_costs > 2:
-            level = np.full(len(self._points), len(self._levels) - 1)
-            for row, k in zip(self._costs, self._level_of, strict=True):
-                level[(self._points >= row).all(axis=1) & (level > k)] = k
-            self._point_levels = np.zeros((len(self._points), len(self._levels)), dtype=np.float32)
-            self._point_levels[np.arange(len(level)), level] = self._volume / max(len(level), 1)
+            self._volumes = self._cells
+        else:
+            self._place_points()
+            self._volumes = self._sampled
+
+    @cached_property
+    def _points(self) -> Array:
+        """Quasi-random costs t in the box: (points, m)."""
+        from scipy.stats import qmc
+
+        unit = qmc.Sobol(len(self._low), rng=np.random.default_rng(self._seed)).random(N_POINTS)
+        points: Array = self._low + unit * (self._limits - self._low)
+        return points
+
+    def _place_points(self) -> None:
+        level = np.full(len(self._points), len(self._levels) - 1)
+        for row, k in zip(self._costs, self._level_of, strict=True):
+            level[(self._points >= row).all(axis=1) & (level > k)] = k
+        share = np.prod(self._limits - self._low) / len(level)
+        self._point_levels = np.zeros((len(level), len(self._levels)), dtype=np.float32)
+        self._point_levels[np.arange(len(level)), level] = share
 
     def _build_grid(self) -> None:
         """Suffix sums of the area per level, at the corners of the grid: (x corners, y corners, levels)."""
@@ -93,9 +111,9 @@ class Improvement:
 
     def volumes(self, costs: Array) -> Array:
         """Per candidate the volume {t >= costs} by value of e*: (n, m) -> (n, levels)."""
-        return {0: self._none, 1: self._steps, 2: self._cells}.get(len(self._limits), self._sampled)(costs)
+        return self._volumes(costs)
 
-    def _none(self, costs: Array) -> Array:
+    def _whole(self, costs: Array) -> Array:
         volumes = np.zeros((len(costs), len(self._levels)))
         volumes[:, 0] = 1.0
         return volumes
@@ -111,25 +129,14 @@ class Improvement:
         return volumes
 
     def _cells(self, costs: Array) -> Array:
-        """Bilinear between the corners: inside a cell the area of {t >= costs} is a product."""
-        below, share, before = [], [], []
-        for a, axis in enumerate(self._axes):
-            at = np.minimum(costs[:, a], axis[-1])
-            # What is below the first corner: there no architecture is known, and e* is `worst`.
-            before.append(np.maximum(axis[0] - at, 0.0))
-            at = np.maximum(at, axis[0])
-            cell = np.clip(np.searchsorted(axis, at, side="right") - 1, 0, max(len(axis) - 2, 0))
-            upper = np.minimum(cell + 1, len(axis) - 1)
-            width = axis[upper] - axis[cell]
-            below.append((cell, upper))
-            share.append(np.where(width > 0, (at - axis[cell]) / np.where(width > 0, width, 1.0), 0.0))
-        (x0, x1), (y0, y1) = below
-        u, v = share[0][:, None], share[1][:, None]
+        """Bilinear between the corners, as the area of {t >= costs} is a product inside each cell."""
+        (x0, x1, u, x_before, x_inside), (y0, y1, v, y_before, y_inside) = (
+            _place(axis, costs[:, a]) for a, axis in enumerate(self._axes)
+        )
         sums = self._sums
         volumes = (1 - u) * ((1 - v) * sums[x0, y0] + v * sums[x0, y1])
         volumes += u * ((1 - v) * sums[x1, y0] + v * sums[x1, y1])
-        wide = [axis[-1] - np.maximum(np.minimum(costs[:, a], axis[-1]), axis[0]) for a, axis in enumerate(self._axes)]
-        volumes[:, -1] += before[0] * (wide[1] + before[1]) + before[1] * wide[0]
+        volumes[:, -1] += x_before * (y_inside + y_before) + x_inside * y_before
         return volumes
 
     def _sampled(self, costs: Array) -> Array:
@@ -146,7 +153,21 @@ class Improvement:
         return np.where((costs <= self._limits).all(axis=1), values, 0.0)
 
 
-def _undominated(points: Array) -> NDArray[np.int64]:
+def _place(axis: Array, at: Array) -> tuple[Indices, Indices, Array, Array, Array]:
+    """Where values (n,) lie between corners: cell's ends, share of the cell below, length before and inside.
+
+    Before the first corner no architecture is known, so that e* is `worst` there.
+    """
+    at = np.minimum(at, axis[-1])
+    before, inside = np.maximum(axis[0] - at, 0.0), np.maximum(at, axis[0])
+    lower = np.clip(np.searchsorted(axis, inside, side="right") - 1, 0, max(len(axis) - 2, 0))
+    upper = np.minimum(lower + 1, len(axis) - 1)
+    width = axis[upper] - axis[lower]
+    share = np.where(width > 0, (inside - axis[lower]) / np.where(width > 0, width, 1.0), 0.0)
+    return lower, upper, share[:, None], before, axis[-1] - inside
+
+
+def undominated(points: Array) -> Indices:
     """Indices of points that no other dominates, of equal ones the first: (n, m) -> (k,)."""
     order = np.lexsort(points.T[::-1])
     kept: list[int] = []
@@ -154,11 +175,3 @@ def _undominated(points: Array) -> NDArray[np.int64]:
         if not kept or not (points[kept] <= points[i]).all(axis=1).any():
             kept.append(int(i))
     return np.array(sorted(kept), dtype=np.int64)
-
-
-def _quasi_random(low: Array, high: Array, seed: int) -> Array:
-    from scipy.stats import qmc
-
-    unit = qmc.Sobol(len(low), rng=np.random.default_rng(seed)).random(N_POINTS)
-    points: Array = low + unit * (high - low)
-    return points
