@@ -2,7 +2,8 @@
 
 Here: a Gaussian process on structural features (`gp`, `features`, `surrogate`), the expected hypervolume
 improvement over exactly known costs (`improvement`), what is chosen from (`candidates`, `neighbours`), the
-proposals (`search`), and the search as a strategy of the loop (`strategy`). Not here: evaluations and records.
+proposals (`search`), and the search as a strategy of the loop (`strategy`). Not here: how an architecture is
+evaluated, and what is stored of it.
 """
 
 from __future__ import annotations

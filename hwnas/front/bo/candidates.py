@@ -11,7 +11,7 @@ import numpy as np
 
 from .catalogue import SIZES, Catalogue, Rows
 from .gp import Array
-from .neighbours import random_neighbour
+from .neighbours import random_neighbours
 
 _TINY = 3_000
 """Spaces up to this size are looked at as a whole."""
@@ -20,6 +20,8 @@ _ENUMERABLE = 50_000
 _SAMPLE = 2_000
 _ENOUGH_INSIDE = 200
 _ROUNDS, _CLOSEST = 40, 20
+_SHARED_BY = 5
+"""Evaluations that share the random candidates, as drawing is dear."""
 
 Rng = Callable[..., np.random.Generator]
 """Numbers of a stream -> its generator."""
@@ -30,8 +32,8 @@ class PoolSize:
     """How many candidates are looked at: neighbours of the front at most, and others beside them."""
 
     near: int = 3_000
-    two_steps: int = 200
-    random: int = 300
+    two_steps: int = 100
+    random: int = 150
 
 
 class Candidates:
@@ -39,6 +41,7 @@ class Candidates:
 
     def __init__(self, catalogue: Catalogue, size: PoolSize, rng: Rng) -> None:
         self._catalogue, self._size, self._rng = catalogue, size, rng
+        self._drawn: dict[int, Rows] = {}
 
     @cached_property
     def sample(self) -> Rows:
@@ -51,11 +54,8 @@ class Candidates:
 
     def usable(self, rows: Rows, taken: set[int]) -> Rows:
         """Rows inside all budgets, not taken, with something to train."""
-        rows = rows[self._catalogue.within(rows)]
-        archs, reads_image = self._catalogue.archs, self._catalogue.space.reads_image
-        return np.array(
-            [r for r in rows.tolist() if r not in taken and reads_image(archs[r])], dtype=np.int64
-        )
+        rows = rows[self._catalogue.within(rows) & self._catalogue.trainable[rows]]
+        return rows[~np.isin(rows, np.fromiter(taken, dtype=np.int64))]
 
     @cached_property
     def _inside(self) -> Rows:
@@ -106,10 +106,16 @@ class Candidates:
             near = rng.choice(near, self._size.near, replace=False)
         steps = [catalogue.archs[row] for row in rng.choice(front, self._size.two_steps)]
         for _ in range(2):
-            steps = [random_neighbour(space, arch, rng) for arch in steps]
-        fresh = self._rng(2, n_observed // 10)  # drawing is dear, so the draws serve for ten evaluations
-        draws = [space.sample(fresh) for _ in range(self._size.random)]
-        return self.usable(np.union1d(near, catalogue.rows([*steps, *draws])), taken)
+            steps = random_neighbours(space, steps, rng)
+        others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
+        return self.usable(np.union1d(near, others), taken)
+
+    def _draws(self, number: int) -> Rows:
+        """Random architectures, the same for the same number."""
+        if number not in self._drawn:
+            rng, space = self._rng(2, number), self._catalogue.space
+            self._drawn = {number: self._catalogue.rows(space.sample(rng) for _ in range(self._size.random))}
+        return self._drawn[number]
 
     def anything(self, taken: set[int], n_observed: int) -> Rows:
         """What is left of the sample, or of a space that can be listed, in random order."""

@@ -42,7 +42,7 @@ class Catalogue:
         self._row_of: dict[Arch, int] = {}
         self._canonical: dict[Arch, Arch] = {}
         self._near: dict[int, Rows] = {}
-        self._costs = Growing(0)
+        self._costs, self._trainable = Growing(0), Growing(1)
         self._columns: list[ScaledColumns] = []
 
     def rows(self, archs: Iterable[Arch]) -> Rows:
@@ -67,20 +67,20 @@ class Catalogue:
         if not self.archs:
             if missing := [m for m in self.metrics if m not in priced]:
                 raise UsageError(
-                    f"the costs lack {missing[0]}, they have {', '.join(priced) or 'nothing'}; a Bayesian search "
-                    f"needs all objectives but one, and every budget, before an evaluation"
+                    f"the costs lack {missing[0]}, they have {', '.join(priced) or 'nothing'}; a Bayesian "
+                    f"search needs all objectives but one, and every budget, before an evaluation"
                 )
             self.metrics = (*self.metrics, *(m for m in SIZES if m in priced and m not in self.metrics))
         costs = np.zeros((len(archs), len(self.metrics)))
         for column, metric in enumerate(self.metrics):
             costs[:, column] = priced[metric]
         sizes = [i for i, m in enumerate(self.metrics) if m in SIZES] or list(range(len(self.metrics)))
-        trend = np.log(np.maximum(costs[:, sizes], 1e-12))
-        parts = [*self._features.groups(archs, trend), trend]
+        parts = self._features.groups(archs, np.log(np.maximum(costs[:, sizes], 1e-12)))
         if not self.archs:
             self._costs = Growing(len(self.metrics))
             self._columns = [ScaledColumns(part) for part in parts]
         self._costs.extend(costs)
+        self._trainable.extend(np.array([[self.space.reads_image(arch)] for arch in archs], dtype=np.float64))
         for columns, part in zip(self._columns, parts, strict=True):
             columns.extend(part)
         self.archs += archs
@@ -89,6 +89,11 @@ class Catalogue:
     def costs(self) -> Array:
         """Known costs of all architectures: (rows, metrics)."""
         return self._costs.values
+
+    @property
+    def trainable(self) -> NDArray[np.bool_]:
+        """Whether anything of an image reaches the classifier: (rows,)."""
+        return np.asarray(self._trainable.values[:, 0] > 0, dtype=np.bool_)
 
     def known(self, rows: Rows) -> Array:
         """The costs of rows that are to be small: (n, known metrics)."""
@@ -105,8 +110,7 @@ class Catalogue:
 
     def inputs(self, rows: Rows) -> Inputs:
         """The features of rows, scaled to mean 0 and deviation 1 over what was met first."""
-        *groups, trend = (columns.values[rows] for columns in self._columns)
-        return Inputs(tuple(groups), trend)
+        return Inputs(tuple(columns.values[rows] for columns in self._columns))
 
     def near(self, row: int) -> Rows:
         """All neighbours of a row, each once and the row itself left out."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .search import BayesianSearch, Observation
+from .search import BayesianSearch
+from .task import Observation
 
 if TYPE_CHECKING:
     from hwnas.core.mix import Arch
@@ -67,9 +68,10 @@ def pick(
 
 
 def repeats(search: BayesianSearch, observed: Sequence[Observation], n: int) -> list[Arch]:
-    """Up to `n` members of the front to evaluate again: the intervals that overlap a neighbour's, widest first.
+    """Up to `n` members of the front to evaluate again: those whose interval overlaps a neighbour's.
 
-    For evaluators that answer differently each time; an architecture comes at most once a call.
+    The widest interval comes first. For evaluators that answer differently each time; an architecture comes
+    at most once a call.
     """
     front = estimated_front(search, observed)
     crossing: dict[Arch, float] = {}

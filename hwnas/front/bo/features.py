@@ -91,11 +91,13 @@ def option_counts(space: Space, indices: Indices, stage_of: Sequence[int]) -> Ar
         for k, option in enumerate(choice.options):
             counted.setdefault(option, {}).setdefault(stage_of[c], []).append((c, k))
     for by_stage in counted.values():
-        counts = [
+        counts: list[Array] = [
             np.sum([indices[:, c] == k for c, k in places], axis=0, dtype=np.float64)
             for places in by_stage.values()
         ]
-        columns += [*counts, np.sum(counts, axis=0)] if len(counts) > 1 else counts
+        columns += counts
+        if len(counts) > 1:
+            columns.append(np.sum(counts, axis=0))
     return np.stack(columns, axis=1) if columns else np.zeros((len(indices), 0))
 
 

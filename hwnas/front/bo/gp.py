@@ -3,17 +3,17 @@
 Features come in groups; a group has one length scale, so that a space may state many features without one
 parameter for each. With d2 = sum over groups of mean squared difference / length^2 [1],
 
-    covariance = variance * (exp(-d2 / 2) + trend * (1 + mean product of the trend's features) + noise * same),
+    covariance = variance * (exp(-d2 / 2) + noise * same),
 
-where `same` is 1 between a row and itself. The variance has a closed form given the others ([1], 2.3, by
-differentiating the marginal likelihood), so a fit searches over length scales, noise and trend alone.
+where `same` is 1 between a row and itself, and the mean is that of the targets. The variance has a closed form
+given the others ([1], 2.3, by differentiating the marginal likelihood), so a fit searches over length scales
+and noise alone.
 
 [1] Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2, 2.7 and 5.4.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,55 +25,49 @@ Array = NDArray[np.float64]
 
 N_DRAWS = 24
 _SMALLEST_NOISE = 1e-6
-_PRIOR_MEAN = {"length": np.log(1.0), "noise": np.log(3e-2), "trend": np.log(0.3)}
-_PRIOR_DEVIATION = {"length": 1.0, "noise": 2.0, "trend": 2.0}
+_LENGTH, _NOISE = (np.log(2.0), 1.0), (np.log(3e-2), 2.0)
+"""Mean and deviation of the prior of a hyperparameter's logarithm. Features have deviation 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Rows as the kernel reads them. groups: per group (n, features), scaled. trend: (n, features), scaled."""
+    """Rows as the kernel reads them. groups: per group (n, features), scaled."""
 
     groups: tuple[Array, ...]
-    trend: Array
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(self.trend)
+        return len(self.groups[0])
 
     def take(self, rows: NDArray[np.int64]) -> Inputs:
         """The rows of these indices."""
-        return Inputs(tuple(g[rows] for g in self.groups), self.trend[rows])
+        return Inputs(tuple(g[rows] for g in self.groups))
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """Logarithms. lengths: one per group; noise and trend: shares of the variance."""
+    """Logarithms. lengths: one per group; noise: its share of the variance."""
 
     lengths: tuple[float, ...]
     noise: float
-    trend: float
 
     def vector(self) -> Array:
         """All of them in one row."""
-        return np.array([*self.lengths, self.noise, self.trend])
+        return np.array([*self.lengths, self.noise])
 
     @classmethod
     def of(cls, vector: Array) -> Hyperparameters:
         """The inverse of `vector`."""
-        *lengths, noise, trend = (float(v) for v in vector)
-        return cls(tuple(lengths), noise, trend)
+        *lengths, noise = (float(v) for v in vector)
+        return cls(tuple(lengths), noise)
 
 
 def squared_distances(a: Array, b: Array) -> Array:
     """Mean squared difference of the features: (n, d), (m, d) -> (n, m)."""
     width = max(a.shape[1], 1)
     products = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    return np.maximum(products, 0.0) / width
-
-
-def trend_covariance(a: Array, b: Array) -> Array:
-    """1 + mean product of the features: (n, d), (m, d) -> (n, m)."""
-    return 1 + a @ b.T / max(a.shape[1], 1)
+    mean: Array = np.maximum(products, 0.0) / width
+    return mean
 
 
 def covariance(at: Hyperparameters, a: Inputs, b: Inputs) -> Array:
@@ -83,7 +77,8 @@ def covariance(at: Hyperparameters, a: Inputs, b: Inputs) -> Array:
         for x, y, length in zip(a.groups, b.groups, at.lengths, strict=True)
     ]
     d2 = sum((squared_distances(x, y) for x, y in scaled), np.zeros((len(a), len(b))))
-    return np.exp(-d2 / 2) + np.exp(at.trend) * trend_covariance(a.trend, b.trend)
+    shares: Array = np.exp(-d2 / 2)
+    return shares
 
 
 class Likelihood:
@@ -91,17 +86,15 @@ class Likelihood:
 
     def __init__(self, inputs: Inputs, targets: Array) -> None:
         self._distances = [squared_distances(g, g) for g in inputs.groups]
-        self._trend = trend_covariance(inputs.trend, inputs.trend)
         self._targets = targets
 
     def __call__(self, vector: Array) -> tuple[float, Array]:
         """Value at the most likely variance, and the gradient in the logarithms."""
-        *lengths, noise, trend = vector
+        *lengths, noise = vector
         n = len(self._targets)
         parts = [d / np.exp(2 * length) for d, length in zip(self._distances, lengths, strict=True)]
         smooth = np.exp(-sum(parts, np.zeros((n, n))) / 2)
-        sloped = np.exp(trend) * self._trend
-        total = smooth + sloped
+        total = smooth.copy()
         total[np.diag_indices(n)] += np.exp(noise) + _SMALLEST_NOISE
         root = cholesky(total, lower=True, check_finite=False)
         inverse = cho_solve((root, True), np.eye(n), check_finite=False)
@@ -110,15 +103,13 @@ class Likelihood:
         value = -n / 2 * (np.log(2 * np.pi * variance) + 1) - float(np.log(np.diag(root)).sum())
         slope = np.outer(weights, weights) / variance - inverse
         gradient = [float((slope * smooth * p).sum()) / 2 for p in parts]
-        gradient += [np.exp(noise) * float(np.trace(slope)) / 2, float((slope * sloped).sum()) / 2]
+        gradient.append(float(np.exp(noise) * np.trace(slope)) / 2)
         return value, np.array(gradient)
 
 
 def prior(vector: Array) -> tuple[float, Array]:
     """The logarithm of the prior density up to a constant, and its gradient: normal in the logarithms."""
-    names = ["length"] * (len(vector) - 2) + ["noise", "trend"]
-    mean = np.array([_PRIOR_MEAN[n] for n in names])
-    deviation = np.array([_PRIOR_DEVIATION[n] for n in names])
+    mean, deviation = _prior_parameters(len(vector) - 1)
     score = (vector - mean) / deviation
     return float(-(score**2).sum() / 2), -score / deviation
 
@@ -126,28 +117,28 @@ def prior(vector: Array) -> tuple[float, Array]:
 def fit(
     inputs: Inputs, targets: Array, rng: np.random.Generator, start: Hyperparameters | None = None
 ) -> Hyperparameters:
-    """The most probable hyperparameters: from `start`, or else from the best of 24 draws of the prior."""
+    """The most probable hyperparameters, climbed to from the best of 24 draws and `start`."""
     likelihood = Likelihood(inputs, targets)
 
     def loss(vector: Array) -> tuple[float, Array]:
         (value, slope), (density, pull) = likelihood(vector), prior(vector)
         return -value - density, -slope - pull
 
-    if start is None:
-        draws = _draws(rng, len(inputs.groups))
-        first = min(draws, key=lambda vector: loss(vector)[0])
-    else:
-        first = start.vector()
-    bounds = [(-4.0, 4.0)] * len(inputs.groups) + [(-12.0, 3.0), (-8.0, 4.0)]
+    starts = _draws(rng, len(inputs.groups)) + ([start.vector()] if start else [])
+    first = min(starts, key=lambda vector: loss(vector)[0])
+    bounds = [(-4.0, 4.0)] * len(inputs.groups) + [(-12.0, 3.0)]
     found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30})
     return Hyperparameters.of(found.x)
 
 
 def _draws(rng: np.random.Generator, n_groups: int) -> list[Array]:
-    names = ["length"] * n_groups + ["noise", "trend"]
-    low = np.array([_PRIOR_MEAN[n] - _PRIOR_DEVIATION[n] for n in names])
-    high = np.array([_PRIOR_MEAN[n] + _PRIOR_DEVIATION[n] for n in names])
-    return [rng.uniform(low, high) for _ in range(N_DRAWS)]
+    mean, deviation = _prior_parameters(n_groups)
+    return [rng.uniform(mean - deviation, mean + deviation) for _ in range(N_DRAWS)]
+
+
+def _prior_parameters(n_groups: int) -> tuple[Array, Array]:
+    mean, deviation = np.array([_LENGTH] * n_groups + [_NOISE]).T
+    return mean, deviation
 
 
 class Posterior:
@@ -180,8 +171,7 @@ class Posterior:
         """The belief about other rows."""
         cross = covariance(self._at, self._inputs, inputs)
         reduced = solve_triangular(self._root, cross, lower=True, check_finite=False)
-        own = 1 + np.exp(self._at.trend) * (1 + (inputs.trend**2).sum(1) / max(inputs.trend.shape[1], 1))
-        left = np.maximum(own - (reduced**2).sum(0), 1e-12)
+        left = np.maximum(1 - (reduced**2).sum(0), 1e-12)
         mean = self._mean + self._deviation * (self._weights @ cross)
         return Belief(self, inputs, mean, left, reduced)
 

@@ -1,14 +1,14 @@
 """The expected hypervolume improvement where one objective is predicted and all others are known exactly.
 
 Let e*(t) be the smallest error among the architectures whose known costs are all at most t. A candidate of
-costs L and error e adds the volume between e and e*(t) over all t >= L up to the limits, so [1, with the costs
-known]
+costs L and error e adds the volume between e and e*(t) over all t >= L up to the limits, so, by [1] with the
+costs known,
 
     EHVI = integral over t >= L of EI(e*(t)),  EI(v) = E[max(v - e, 0)].
 
 e* takes as many values as the staircase has steps. With one cost the integral is a sum over the steps; with
-two it is a sum over the cells of a grid, evaluated by interpolation of its suffix sums; with more it is a mean
-over quasi-random t. The error is log-normal.
+two it is a sum over the cells of a grid, evaluated by interpolation of its suffix sums; with more it is a
+mean over quasi-random t. The error is log-normal.
 
 [1] Emmerich, Giannakoglou and Naujoks, Single- and multiobjective evolutionary optimization assisted by
     Gaussian random field metamodels, IEEE Transactions on Evolutionary Computation 10(4), 2006.
@@ -37,7 +37,8 @@ def expected_improvement(log_mean: Array, log_deviation: Array, level: Array) ->
         log_level = np.log(level)
     score = (log_level - log_mean) / log_deviation
     mean = np.exp(log_mean + log_deviation**2 / 2)
-    return np.maximum(level * ndtr(score) - mean * ndtr(score - log_deviation), 0.0)
+    gain: Array = np.maximum(level * ndtr(score) - mean * ndtr(score - log_deviation), 0.0)
+    return gain
 
 
 class Improvement:
@@ -111,7 +112,8 @@ class Improvement:
 
     def volumes(self, costs: Array) -> Array:
         """Per candidate the volume {t >= costs} by value of e*: (n, m) -> (n, levels)."""
-        return self._volumes(costs)
+        volumes: Array = self._volumes(costs)
+        return volumes
 
     def _whole(self, costs: Array) -> Array:
         volumes = np.zeros((len(costs), len(self._levels)))
@@ -134,7 +136,7 @@ class Improvement:
             _place(axis, costs[:, a]) for a, axis in enumerate(self._axes)
         )
         sums = self._sums
-        volumes = (1 - u) * ((1 - v) * sums[x0, y0] + v * sums[x0, y1])
+        volumes: Array = (1 - u) * ((1 - v) * sums[x0, y0] + v * sums[x0, y1])
         volumes += u * ((1 - v) * sums[x1, y0] + v * sums[x1, y1])
         volumes[:, -1] += x_before * (y_inside + y_before) + x_inside * y_before
         return volumes
@@ -150,7 +152,8 @@ class Improvement:
         """EHVI of candidates: costs (n, m), and mean and deviation of log error (n,) -> (n,)."""
         gains = expected_improvement(log_mean[:, None], log_deviation[:, None], self._levels[None, :])
         values = (gains * self.volumes(costs)).sum(axis=1)
-        return np.where((costs <= self._limits).all(axis=1), values, 0.0)
+        inside: Array = np.where((costs <= self._limits).all(axis=1), values, 0.0)
+        return inside
 
 
 def _place(axis: Array, at: Array) -> tuple[Indices, Indices, Array, Array, Array]:

@@ -1,14 +1,15 @@
-"""One step away: one choice changed, or one edge of a node moved where a node keeps a fixed number of edges."""
+"""One step away: one choice changed, or one edge moved where a node keeps a fixed number of edges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from hwnas.core.mix import Arch
+    from hwnas.core.node import Node
     from hwnas.core.space import Space
 
 
@@ -30,17 +31,24 @@ def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
                         yield _with(arch, {**moved, target: k})
 
 
-def random_neighbour(space: Space, arch: Arch, rng: np.random.Generator) -> Arch:
-    """One of the neighbours; first a choice is drawn, then what it becomes."""
+def random_neighbours(space: Space, archs: Sequence[Arch], rng: np.random.Generator) -> list[Arch]:
+    """For each architecture one of its neighbours; first a choice is drawn, then what it becomes."""
+    open_choices = np.flatnonzero(space.n_options > 1)
+    if not len(archs) or not len(open_choices):
+        return list(archs)
+    changed = np.array(archs, dtype=np.int64)
+    drawn = rng.choice(open_choices, len(archs))
+    n_options, rows = space.n_options[drawn], np.arange(len(archs))
+    changed[rows, drawn] = (changed[rows, drawn] + rng.integers(1, n_options)) % n_options
     node_of = {c: node for node in space.nodes for c in node.choices}
-    open_choices = [c for c in range(len(arch)) if space.n_options[c] > 1]
-    if not open_choices:
-        return arch
-    c = open_choices[int(rng.integers(len(open_choices)))]
-    node = node_of.get(c)
-    if node is None:
-        step = 1 + int(rng.integers(int(space.n_options[c]) - 1))
-        return _with(arch, {c: (arch[c] + step) % int(space.n_options[c])})
+    return [
+        _move(node_of[c], arch, c, space, rng) if c in node_of else (*free,)
+        for arch, c, free in zip(archs, drawn.tolist(), changed.tolist(), strict=True)
+    ]
+
+
+def _move(node: Node, arch: Arch, c: int, space: Space, rng: np.random.Generator) -> Arch:
+    """Another operation on the edge of choice `c`, where it is there; else this edge instead of another."""
     i = node.choices.index(c)
     others = [k for k in range(int(space.n_options[c])) if k not in (node.none[i], arch[c])]
     if not others:

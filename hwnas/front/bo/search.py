@@ -4,12 +4,14 @@ One objective is predicted (an error); all others are known exactly before an ev
 architecture is the one with the largest expected hypervolume improvement among the neighbours of the front
 and some others. The first ones are the largest networks at evenly spread costs.
 
-The same seed and the same observations give the same proposals in any process: all else that is kept is a memo.
+The same seed and the same observations give the same proposals in any process; whatever else is kept only
+saves time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +50,7 @@ class BayesianSearch:
         *,
         seed: int,
         seeds: Sequence[Arch] = (),
-        n_start: int = 5,
+        n_start: int = 7,
         pool: PoolSize | None = None,
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
@@ -69,6 +71,12 @@ class BayesianSearch:
             predicted. Fewer than `n` come where the space holds no more inside the budgets, or is too large
             to list and no more were met.
         """
+        with one_thread():
+            return self._propose(observed, n, pending)
+
+    def _propose(
+        self, observed: Sequence[Observation], n: int, pending: Sequence[Arch]
+    ) -> list[tuple[Arch, str]]:
         rows = self._rows(observed)
         waiting = self.catalogue.rows(pending)
         chosen = _Chosen(self._candidates, {*rows.tolist(), *waiting.tolist()}, n)
@@ -79,14 +87,18 @@ class BayesianSearch:
         answered = [o for o in observed if o.error is not None]
         if not chosen.full and len(set(self._rows(answered).tolist())) >= _FEWEST_ROWS:
             unanswered = np.array([*waiting, *chosen.rows], dtype=np.int64)
-            front_and_model = self.model(answered)
-            chosen.take(self._by_model(front_and_model, unanswered, chosen, len(observed)), MODEL)
+            model = self._model(answered)
+            chosen.take(self._by_model(model, unanswered, chosen, len(observed)), MODEL)
         if not chosen.full:
             chosen.take(self._candidates.anything(chosen.taken, len(observed)), RANDOM)
         return [(self.catalogue.archs[row], origin) for row, origin in chosen.rows.items()]
 
     def model(self, observed: Sequence[Observation]) -> Model:
         """What the surrogate makes of the observations that did not fail; at least one of them."""
+        with one_thread():
+            return self._model(observed)
+
+    def _model(self, observed: Sequence[Observation]) -> Model:
         answered = [(o.arch, o.error) for o in observed if o.error is not None]
         _ = self._candidates.sample
         rows = self.catalogue.rows(arch for arch, _ in answered)
@@ -141,10 +153,20 @@ def greedy(improvement: Improvement, belief: Belief, costs: Array, first: int, n
         values = improvement.of(costs[left], belief.mean[left], belief.deviation[left])
         best = int(np.argmax(values))
         picked.append(int(left[best]))
-        improvement.add(costs[picked[-1]], float(np.exp(belief.mean[picked[-1]])))
-        belief.believe(picked[-1])
         left = np.delete(left, best)
+        if len(picked) < n:
+            improvement.add(costs[picked[-1]], float(np.exp(belief.mean[picked[-1]])))
+            belief.believe(picked[-1])
     return np.array(picked, dtype=np.int64)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: faster where matrices are small, and the same for any number of cores."""
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 class _Chosen:

@@ -37,7 +37,7 @@ class BayesianStrategy(Generational):
         seed: int,
         seeds: Sequence[Arch] = (),
         max_failures: int = 10,
-        n_start: int = 5,
+        n_start: int = 7,
         pool: PoolSize | None = None,
     ) -> None:
         super().__init__(
@@ -85,8 +85,8 @@ def split_goals(goals: Goals) -> tuple[str, Task]:
     predicted = [name for name in names if name not in known]
     if len(predicted) != 1:
         raise UsageError(
-            f"a Bayesian search predicts exactly one objective, got {', '.join(predicted) or 'none'}; give one "
-            f"of val_accuracy and val_loss, and costs beside it"
+            f"a Bayesian search predicts exactly one objective, got {', '.join(predicted) or 'none'}; give "
+            f"one of val_accuracy and val_loss, and costs beside it"
         )
     limits = {b.metric: b.limit for b in goals.budgets}
     return predicted[0], Task(known=tuple(known), limits=limits, worst=dict(goals.worst))
@@ -101,13 +101,13 @@ def bo(
     seed: int,
     seeds: Sequence[Arch] = (),
     max_failures: int = 10,
-    n_start: int = 5,
+    n_start: int = 7,
 ) -> BayesianStrategy:
     """Bayesian search for the Pareto front with few evaluations.
 
     price: every objective but one, and every budget, per architecture and without an evaluation.
     population: evaluations between two looks at the results; 5 and fewer are the most frugal.
-    seeds: architectures of the first batches, such as those of a gradient search, where they keep the budgets.
+    seeds: architectures that come first where they keep the budgets, such as those of a gradient search.
     n_start: evaluations, seeds included, before the surrogate chooses.
     """
     return BayesianStrategy(

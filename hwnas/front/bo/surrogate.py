@@ -57,12 +57,13 @@ class Surrogate:
         )
 
     def _excess(self, rows: Rows, logs: Array) -> Array:
-        """How far each log error is above the smallest at no higher costs: where rows are many, the far go."""
+        """How far each log error is above the smallest at no higher costs. The farthest go first."""
         if len(rows) <= _MOST_ROWS:
             return np.zeros(len(rows))
         costs = self._catalogue.known(rows)
         smallest = [logs[(costs <= cost).all(axis=1)].min() for cost in costs]
-        return logs - np.array(smallest)
+        excess: Array = logs - np.array(smallest)
+        return excess
 
     def _hyperparameters(self, rows: Rows, logs: Array) -> Hyperparameters:
         """Fitted to the first 5, 10, 15, … rows, each time from the values before."""

@@ -1,5 +1,7 @@
 """Picks by the posterior mean, and repeats of what cannot be told apart."""
 
+import itertools
+
 import numpy as np
 
 from hwnas.front.bo import BayesianSearch, Observation, Task, estimated_front, estimates, pick, repeats
@@ -10,7 +12,9 @@ def noisy(n: int, noise: float) -> tuple[BayesianSearch, list[Observation]]:
     """A search, and what it observed with that much noise in the log error."""
     method, rng = search(), np.random.default_rng(0)
     observed = follow(method, n, 5)
-    return method, [Observation(o.arch, error(o.arch) * float(np.exp(noise * rng.normal()))) for o in observed]
+    return method, [
+        Observation(o.arch, error(o.arch) * float(np.exp(noise * rng.normal()))) for o in observed
+    ]
 
 
 def test_estimates_are_nearer_to_the_truth_than_what_was_observed() -> None:
@@ -28,7 +32,7 @@ def test_the_front_falls_in_error_and_a_pick_keeps_its_limit() -> None:
     method, observed = noisy(40, 0.0)
     front = estimated_front(method, observed)
     assert [e.costs["latency_ms"] for e in front] == sorted(e.costs["latency_ms"] for e in front)
-    assert all(a.error > b.error for a, b in zip(front, front[1:], strict=False))
+    assert all(a.error > b.error for a, b in itertools.pairwise(front))
     limit = float(np.median([METRICS[o.arch]["latency_ms"] for o in observed]))
     chosen = pick(method, observed, {"latency_ms": limit})
     assert chosen is not None and chosen.costs["latency_ms"] <= limit

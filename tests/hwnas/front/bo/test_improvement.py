@@ -19,7 +19,9 @@ def volume(costs: np.ndarray, errors: np.ndarray, worst: float) -> float:
     return float(moocore.hypervolume(points, ref=np.array([1.0] * costs.shape[1] + [worst])))
 
 
-def sampled(costs: np.ndarray, errors: np.ndarray, at: np.ndarray, drawn: np.ndarray, worst: float) -> np.ndarray:
+def sampled(
+    costs: np.ndarray, errors: np.ndarray, at: np.ndarray, drawn: np.ndarray, worst: float
+) -> np.ndarray:
     """The volume that one candidate adds, per draw of its error."""
     before = volume(costs, errors, worst)
     return np.array([volume(np.vstack([costs, at]), np.append(errors, e), worst) - before for e in drawn])
@@ -97,7 +99,11 @@ def test_expected_improvement_by_integration() -> None:
     from scipy.integrate import quad
     from scipy.stats import lognorm
 
-    for level, mean, deviation in ((0.1, np.log(0.12), 0.3), (0.3, np.log(0.1), 0.05), (0.05, np.log(0.2), 0.4)):
+    for level, mean, deviation in (
+        (0.1, np.log(0.12), 0.3),
+        (0.3, np.log(0.1), 0.05),
+        (0.05, np.log(0.2), 0.4),
+    ):
         law = lognorm(s=deviation, scale=np.exp(mean))
         exact = quad(lambda e, law=law, level=level: (level - e) * law.pdf(e), 0, level, epsabs=1e-12)[0]
         value = expected_improvement(np.array(mean), np.array(deviation), np.array(level))

@@ -134,7 +134,9 @@ def test_pending_ones_are_neither_proposed_nor_wasted() -> None:
 
 
 def test_failures_are_neither_repeated_nor_learnt_from() -> None:
-    observed = [Observation(o.arch, None if i % 3 else o.error) for i, o in enumerate(follow(search(), 24, 6))]
+    observed = [
+        Observation(o.arch, None if i % 3 else o.error) for i, o in enumerate(follow(search(), 24, 6))
+    ]
     asked = search().propose(observed, 6)
     assert {origin for _, origin in asked} == {"model"}
     assert {a for a, _ in asked}.isdisjoint(o.arch for o in observed)
