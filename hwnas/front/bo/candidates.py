@@ -31,7 +31,7 @@ Rng = Callable[..., np.random.Generator]
 class PoolSize:
     """How many candidates are looked at: neighbours of the front at most, and others beside them."""
 
-    near: int = 3_000
+    near: int = 2_000
     two_steps: int = 100
     random: int = 150
 

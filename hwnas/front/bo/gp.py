@@ -5,9 +5,9 @@ parameter for each. With d2 = sum over groups of mean squared difference / lengt
 
     covariance = variance * (exp(-d2 / 2) + noise * same),
 
-where `same` is 1 between a row and itself, and the mean is that of the targets. The variance has a closed form
-given the others ([1], 2.3, by differentiating the marginal likelihood), so a fit searches over length scales
-and noise alone.
+where `same` is 1 between a row and itself, and the mean is that of the targets. The variance has a closed
+form given the others ([1], 2.3, by differentiating the marginal likelihood), so a fit searches over length
+scales and noise alone.
 
 [1] Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, sections 2.2, 2.7 and 5.4.1.
 """
@@ -65,18 +65,17 @@ class Hyperparameters:
 def squared_distances(a: Array, b: Array) -> Array:
     """Mean squared difference of the features: (n, d), (m, d) -> (n, m)."""
     width = max(a.shape[1], 1)
-    products = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    mean: Array = np.maximum(products, 0.0) / width
-    return mean
+    sums: Array = a @ (-2 / width * b.T)
+    sums += (np.einsum("ij,ij->i", a, a) / width)[:, None]
+    sums += np.einsum("ij,ij->i", b, b) / width
+    return np.maximum(sums, 0.0, out=sums)
 
 
 def covariance(at: Hyperparameters, a: Inputs, b: Inputs) -> Array:
     """The covariance of two sets of rows, without noise and in units of the variance: (n, m)."""
-    scaled = [
-        (x / np.exp(length), y / np.exp(length))
-        for x, y, length in zip(a.groups, b.groups, at.lengths, strict=True)
-    ]
-    d2 = sum((squared_distances(x, y) for x, y in scaled), np.zeros((len(a), len(b))))
+    d2 = np.zeros((len(a), len(b)))
+    for x, y, length in zip(a.groups, b.groups, at.lengths, strict=True):
+        d2 += np.exp(-2 * length) * squared_distances(x, y)
     shares: Array = np.exp(-d2 / 2)
     return shares
 

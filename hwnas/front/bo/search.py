@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SEED, START, MODEL, RANDOM = "seed", "start", "model", "random"
 """Where a proposal comes from."""
 
+_SHORTLIST = 500
+"""Candidates that are looked at again for the others of a batch."""
 _FEWEST_ROWS = 3
 """Different architectures that a surrogate needs."""
 
@@ -50,7 +52,7 @@ class BayesianSearch:
         *,
         seed: int,
         seeds: Sequence[Arch] = (),
-        n_start: int = 7,
+        n_start: int = 5,
         pool: PoolSize | None = None,
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
@@ -145,7 +147,8 @@ class BayesianSearch:
 def greedy(improvement: Improvement, belief: Belief, costs: Array, first: int, n: int) -> Rows:
     """Up to `n` indices from `first` on, by the kriging believer: (rows, m) costs.
 
-    Each has the largest EHVI once those before it are taken for observed with their means.
+    Each has the largest EHVI once those before it are taken for observed with their means. That lowers the
+    EHVI of others, so that after the first only the `_SHORTLIST` best are looked at again.
     """
     left = np.arange(first, len(costs))
     picked: list[int] = []
@@ -153,7 +156,7 @@ def greedy(improvement: Improvement, belief: Belief, costs: Array, first: int, n
         values = improvement.of(costs[left], belief.mean[left], belief.deviation[left])
         best = int(np.argmax(values))
         picked.append(int(left[best]))
-        left = np.delete(left, best)
+        left = left[np.argsort(-values, kind="stable")[1 : _SHORTLIST + 1]]
         if len(picked) < n:
             improvement.add(costs[picked[-1]], float(np.exp(belief.mean[picked[-1]])))
             belief.believe(picked[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.core.budget import METRICS
 from hwnas.front.generational import Generational
@@ -37,7 +37,7 @@ class BayesianStrategy(Generational):
         seed: int,
         seeds: Sequence[Arch] = (),
         max_failures: int = 10,
-        n_start: int = 7,
+        n_start: int = 5,
         pool: PoolSize | None = None,
     ) -> None:
         super().__init__(
@@ -52,7 +52,12 @@ class BayesianStrategy(Generational):
         )
         self.predicted, task = split_goals(goals)
         self.search = BayesianSearch(space, price, task, seed=seed, seeds=seeds, n_start=n_start, pool=pool)
-        self._asked_at = -1
+        self._n_start, self._asked_at = n_start, -1
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What the rows answer, with the length of the start, which the proposals depend on."""
+        return {**super().question, "n_start": self._n_start}
 
     def ask(self) -> list[Arch]:
         """The next batch; repeated until `tell`, it answers the same.
@@ -101,7 +106,7 @@ def bo(
     seed: int,
     seeds: Sequence[Arch] = (),
     max_failures: int = 10,
-    n_start: int = 7,
+    n_start: int = 5,
 ) -> BayesianStrategy:
     """Bayesian search for the Pareto front with few evaluations.
 
