@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import optuna
 
-from hwnas.core.mix import Arch
-from hwnas.front import Goals, nsga2, run
+from hwnas.core.choice import Arch
+from hwnas.evaluators import Metrics
+from hwnas.front import Problem, make_strategy, run
 from hwnas.front.bo import BayesianSearch, Observation, Task, estimated_front, pick, repeats
-from hwnas.front.bo.neighbours import neighbours
+from hwnas.front.neighbours import neighbours
 from hwnas.front.pareto import non_dominated
 
 from .table import Device
@@ -102,13 +103,14 @@ def random_search(evaluations: Evaluations, seed: int) -> None:
 def hwnas_nsga2(evaluations: Evaluations, seed: int) -> None:
     """Our NSGA-II."""
     device = evaluations.device
-    goals = Goals.parse(["val_accuracy", *device.costs])
+    problem = Problem.parse(["val_accuracy", *device.costs])
 
-    def evaluate(archs: Sequence[Arch]) -> list[object]:
+    def evaluate(archs: Sequence[Arch]) -> list[Metrics]:
         rows = [evaluations.values(arch) for arch in archs]
         return [{"val_accuracy": 1 - e, **dict(zip(device.costs, c, strict=True))} for e, *c in rows]
 
-    run(nsga2(device.space, goals, population=POPULATION, seed=seed), evaluate, evaluations.n)
+    strategy = make_strategy("nsga2", device.space, problem, population=POPULATION, seed=seed)
+    run(strategy, evaluate, evaluations.n)
 
 
 def _optuna(evaluations: Evaluations, sampler: optuna.samplers.BaseSampler) -> None:
@@ -118,13 +120,11 @@ def _optuna(evaluations: Evaluations, sampler: optuna.samplers.BaseSampler) -> N
         directions=["minimize"] * (1 + len(evaluations.device.costs)), sampler=sampler
     )
 
-    def objective(trial: optuna.Trial) -> list[float]:
+    while True:
+        trial = study.ask()
         names = [trial.suggest_categorical(c.name, c.options) for c in choices]
-        return evaluations.values(
-            tuple(c.options.index(name) for c, name in zip(choices, names, strict=True))
-        )
-
-    study.optimize(objective)
+        arch = tuple(c.options.index(name) for c, name in zip(choices, names, strict=True))
+        study.tell(trial, evaluations.values(arch))
 
 
 def optuna_nsga2(evaluations: Evaluations, seed: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hwnas.core.mix import Arch
+from hwnas.core.choice import Arch
 from hwnas.front.pareto import hypervolume, non_dominated
 from hwnas.spaces import load_space
 from hwnas.spaces.nasbench201 import NasBench201Space

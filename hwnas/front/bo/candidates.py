@@ -11,7 +11,7 @@ import numpy as np
 
 from .catalogue import SIZES, Catalogue, Rows
 from .gp import Array
-from .neighbours import random_neighbours
+from .steps import random_steps
 
 _TINY = 3_000
 """Spaces up to this size are looked at as a whole."""
@@ -106,7 +106,7 @@ class Candidates:
             near = rng.choice(near, self._size.near, replace=False)
         steps = [catalogue.archs[row] for row in rng.choice(front, self._size.two_steps)]
         for _ in range(2):
-            steps = random_neighbours(space, steps, rng)
+            steps = random_steps(space, steps, rng)
         others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
         return self.usable(np.union1d(near, others), taken)
 

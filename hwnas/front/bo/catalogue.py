@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.front.neighbours import neighbours
+from hwnas.front.strategy import CostsOf
 from targets.errors import UsageError
 
 from .features import Features
 from .gp import Array, Inputs
-from .neighbours import neighbours
 from .task import Task
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
-
-Costs = Callable[[Sequence["Arch"]], Mapping[str, NDArray[np.float64]]]
-"""Architectures in canonical form -> per metric their exact costs (n,), such as `CostModel.of`."""
 
 Rows = NDArray[np.int64]
 """Numbers of architectures in a catalogue."""
@@ -35,10 +33,10 @@ class Catalogue:
     archs: in canonical form, by number. metrics: the columns of `costs`, those of the task first.
     """
 
-    def __init__(self, space: Space, price: Costs, task: Task) -> None:
+    def __init__(self, space: Space, costs_of: CostsOf, task: Task) -> None:
         self.space, self.metrics = space, task.metrics
         self.archs: list[Arch] = []
-        self._price, self._features, self._task = price, Features(space), task
+        self._costs_of, self._features, self._task = costs_of, Features(space), task
         self._row_of: dict[Arch, int] = {}
         self._canonical: dict[Arch, Arch] = {}
         self._near: dict[int, Rows] = {}
@@ -63,7 +61,7 @@ class Catalogue:
         return np.array(numbers, dtype=np.int64)
 
     def _add(self, archs: list[Arch]) -> None:
-        priced = self._price(archs)
+        priced = self._costs_of(archs)
         if not self.archs:
             if missing := [m for m in self.metrics if m not in priced]:
                 raise UsageError(

@@ -17,7 +17,7 @@ from .search import BayesianSearch
 from .task import Observation
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
 
 _DEVIATIONS = 2.0
 """Half the width of an interval, in posterior deviations of log error."""

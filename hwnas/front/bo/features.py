@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.core.mix import NONE
-from hwnas.core.space import NetworkSpace
+from hwnas.core.choice import NONE
+from hwnas.core.network_space import NetworkSpace
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
     from hwnas.spaces.cells import CellSpace
 
@@ -44,26 +44,26 @@ class Features:
         self._stages = stages(space)
         self._blocks = BlockTables(space, self._stages) if isinstance(space, NetworkSpace) else None
 
-    def structure(self, archs: Sequence[Arch]) -> Array:
-        """Structural numbers: (n,) architectures -> (n, features)."""
+    def structure(self, archs: Sequence[Arch]) -> list[Array]:
+        """Structural numbers by what they are about: (n,) architectures -> groups (n, features)."""
         indices = as_indices(self._space, archs)
         if hasattr(self._space, "wiring"):
-            parts = [cell_features(self._space, indices)]  # type: ignore[arg-type]
+            groups = cell_features(self._space, indices)  # type: ignore[arg-type]
         else:
-            parts = [option_counts(self._space, indices, self._stages)]
+            groups = [option_counts(self._space, indices, self._stages)]
         if self._blocks is not None:
-            parts.append(self._blocks.features(indices))
-        return np.concatenate(parts, axis=1)
+            groups += self._blocks.features(indices)
+        return groups
 
-    def groups(self, archs: Sequence[Arch], sizes: Array) -> tuple[Array, Array]:
+    def groups(self, archs: Sequence[Arch], sizes: Array) -> list[Array]:
         """The groups of the kernel: structure, and one-hot choices, whose distance counts those that differ.
 
         sizes: log costs (n, costs), which stand in for what a space without blocks cannot say.
         """
-        structure = self.structure(archs)
+        groups = self.structure(archs)
         if self._blocks is None:
-            structure = np.concatenate([structure, sizes], axis=1)
-        return structure, self._space.encode(archs)
+            groups[0] = np.concatenate([groups[0], sizes], axis=1)
+        return [*groups, self._space.encode(archs)]
 
 
 def as_indices(space: Space, archs: Sequence[Arch]) -> Indices:
@@ -138,29 +138,30 @@ class BlockTables:
         self._fixed = fixed
         self._tables = [(stage_of[choices[-1]], list(choices), t) for choices, t in tables.items()]
 
-    def features(self, indices: Indices) -> Array:
-        """Log MACs, log parameters; where blocks state their make: depth and means per stage."""
+    def features(self, indices: Indices) -> list[Array]:
+        """Log MACs and parameters; where blocks state their make also depth and means per stage."""
         sums = np.repeat(self._fixed[None], len(indices), axis=0)
         for stage, choices, table in self._tables:
             sums[:, stage] += table[tuple(indices[:, c] for c in choices)]
-        columns = [np.log1p(sums[:, :, :2].sum(axis=1))]
-        if self._per_stage:
-            depth = sums[:, :, 2]
-            means = sums[:, :, 3:] / np.maximum(depth, 1)[:, :, None]
-            columns += [depth, depth.sum(axis=1, keepdims=True), means.reshape(len(indices), -1)]
-            columns.append(sums[:, :, 3:].sum(axis=1) / np.maximum(depth.sum(axis=1), 1)[:, None])
-        return np.concatenate(columns, axis=1)
+        sizes = np.log1p(sums[:, :, :2].sum(axis=1))
+        if not self._per_stage:
+            return [sizes]
+        depth, in_all = sums[:, :, 2], sums[:, :, 2].sum(axis=1, keepdims=True)
+        means = sums[:, :, 3:] / np.maximum(depth, 1)[:, :, None]
+        mean_in_all = sums[:, :, 3:].sum(axis=1) / np.maximum(in_all, 1)
+        return [sizes, np.hstack([depth, in_all, means.reshape(len(indices), -1), mean_in_all])]
 
 
-def cell_features(space: CellSpace, indices: Indices) -> Array:
-    """Per kind of cell: live operations and what the live paths are made of."""
-    columns = []
+def cell_features(space: CellSpace, indices: Indices) -> list[Array]:
+    """Per kind of cell: live operations, and what the live paths are made of; two groups."""
+    counts: list[Array] = []
+    paths: list[Array] = []
     n_edges = len(space.wiring.edges)
     for kind in range(len(space.kinds)):
         edges = indices[:, kind * n_edges : (kind + 1) * n_edges]
-        columns += [np.sum(edges == k, axis=1, dtype=np.float64) for k in range(len(space.operations))]
-        columns += path_features(space, edges)
-    return np.stack(columns, axis=1)
+        counts += [np.sum(edges == k, axis=1, dtype=np.float64) for k in range(len(space.operations))]
+        paths += path_features(space, edges)
+    return [np.stack(counts, axis=1), np.stack(paths, axis=1)]
 
 
 def path_features(space: CellSpace, edges: Indices) -> list[Array]:

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .candidates import Candidates, PoolSize
-from .catalogue import Catalogue, Costs, Rows
+from .catalogue import Catalogue, Rows
 from .gp import Array, Belief
 from .improvement import Improvement, undominated
 from .surrogate import Model, Surrogate
 from .task import Observation, Task
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
     from hwnas.core.space import Space
+    from hwnas.front.strategy import CostsOf
 
 SEED, START, MODEL, RANDOM = "seed", "start", "model", "random"
 """Where a proposal comes from."""
@@ -39,7 +40,7 @@ _FEWEST_ROWS = 3
 class BayesianSearch:
     """Proposes architectures in canonical form.
 
-    price: the known costs. task: what is sought.
+    costs_of: the known costs. task: what is sought.
     seeds: architectures that come first, where they keep the budgets.
     n_start: how many, seeds included, are evaluated before the surrogate chooses.
     """
@@ -47,7 +48,7 @@ class BayesianSearch:
     def __init__(
         self,
         space: Space,
-        price: Costs,
+        costs_of: CostsOf,
         task: Task,
         *,
         seed: int,
@@ -57,7 +58,7 @@ class BayesianSearch:
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
         self._seeds = list(seeds)
-        self.catalogue = Catalogue(space, price, task)
+        self.catalogue = Catalogue(space, costs_of, task)
         self._candidates = Candidates(self.catalogue, pool or PoolSize(), self._rng)
         self._surrogate = Surrogate(self.catalogue, lambda n_rows: self._rng(4, n_rows))
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from hwnas.core.mix import Arch
+    from hwnas.core.choice import Arch
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from hwnas.core.mix import Choice
-from hwnas.core.space import NetworkSpace, Space
+from hwnas.core.choice import Choice
+from hwnas.core.network_space import NetworkSpace
+from hwnas.core.space import Space
 from hwnas.front.bo.features import Features, option_counts, path_features, stages
 from hwnas.spaces import load_space
 
@@ -54,11 +55,12 @@ def test_every_space_has_features_with_its_macs_and_parameters(name: str) -> Non
     assert isinstance(space, NetworkSpace)
     rng = np.random.default_rng(0)
     archs = [space.sample(rng) for _ in range(40)]
-    structure, choices = Features(space).groups(archs, np.zeros((40, 1)))
+    *groups, choices = Features(space).groups(archs, np.zeros((40, 1)))
+    structure = np.hstack(groups)
     assert np.isfinite(structure).all() and structure.shape[1] < 150
     blocks = space.blocks()
     for metric in ("macs", "params"):
-        exact = [math.log1p(sum(getattr(blocks[k], metric) for k in space.parts(a))) for a in archs]
+        exact = [math.log1p(sum(getattr(blocks[k], metric) for k in space.block_keys(a))) for a in archs]
         assert any(np.allclose(column, exact) for column in structure.T)
     assert (choices.sum(axis=1) == len(space.choices)).all()
 
@@ -67,7 +69,7 @@ def test_depth_and_means_of_a_stage() -> None:
     space = load_space("mobile", **SIZE)
     rng = np.random.default_rng(1)
     archs = [space.sample(rng) for _ in range(30)]
-    structure = Features(space).structure(archs)
+    structure = np.hstack(Features(space).structure(archs))
     rows = [[r for r in space.describe(a) if r["kind"] not in ("stem", "head")] for a in archs]
     depth = [float(len(r)) for r in rows]
     # the head stands at the width of the last stage and so counts to it
@@ -79,6 +81,7 @@ def test_depth_and_means_of_a_stage() -> None:
 
 def test_a_space_without_blocks_takes_its_costs_instead() -> None:
     space = Space("bare", [Choice("a", ("x", "y"))])
-    structure, _ = Features(space).groups([(0,), (1,)], np.array([[3.0], [4.0]]))
-    assert structure[:, -1].tolist() == [3.0, 4.0]
-    assert Features(space).groups([], np.zeros((0, 1)))[0].shape == structure[:0].shape
+    counts, choices = Features(space).groups([(0,), (1,)], np.array([[3.0], [4.0]]))
+    assert counts[:, -1].tolist() == [3.0, 4.0] and choices.tolist() == [[1, 0], [0, 1]]
+    nothing = Features(space).groups([], np.zeros((0, 1)))
+    assert [g.shape for g in nothing] == [counts[:0].shape, choices[:0].shape]

@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 import pytest
 
-from hwnas.core.mix import Arch, Choice
+from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from hwnas.front.bo import BayesianSearch, Observation, PoolSize, Task
 from hwnas.front.bo.candidates import coarse_to_fine
