@@ -15,7 +15,8 @@ import torch
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.warmup import make_supernet
 from hwnas.spaces import load_space
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from profilers.stats import Floats
 from targets.errors import UsageError
 
 from .networks import TableBlock
 
-Floats = NDArray[np.float64]
 HELD_OUT = 0.2
 MIN_ROWS = 10
 """Fewer measured blocks than this say nothing about the others."""

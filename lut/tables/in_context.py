@@ -160,7 +160,7 @@ def occurrences(
     found_ms: dict[str, list[float]] = {}
     for network in networks:
         profile = profiles[network.key]
-        owner = owners(profile.described, network.prefixes, network.key)
+        owner = owners(profile.kernels, network.prefixes, network.key)
         sums = np.bincount(owner, weights=profile.kernel_ms, minlength=len(network.blocks))
         counts = np.bincount(owner, minlength=len(network.blocks))
         net = overhead.slope * sums + overhead.per_kernel_ms * counts

@@ -79,7 +79,7 @@ def _kernel_times(prediction: lut.Prediction, measured: Labelled | None) -> list
     """The measured time of each predicted layer, by place where the lists agree, else by name."""
     if measured is None:
         return [None] * len(prediction.layers)
-    names = [str(one["name"]) for one in measured.described]
+    names = [kernel.name for kernel in measured.kernels]
     times = [float(ms) for ms in measured.kernel_ms]
     if [layer.name for layer in prediction.layers] == names:
         return list(times)

@@ -3,16 +3,16 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hwnas.data import files as files_module
 from hwnas.data.files import FolderFiles, ZipFiles, open_files
 from hwnas.data.folder import open_folder
 from targets.errors import DamagedFileError, UsageError
 
 
-def write_zip(path: Path, members: dict[str, bytes], **options: int) -> Path:
+def write_zip(path: Path, members: dict[str, bytes], **options: Any) -> Path:
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
@@ -68,7 +68,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
 ) -> None:
     path = write_zip(tmp_path / "a.zip", {"cat/1.jpg": bytes(2_000_000)}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(files_module, cap, 1_000_000)
+    monkeypatch.setattr(f"hwnas.data.files.{cap}", 1_000_000)
     with pytest.raises(UsageError, match="at most"):
         ZipFiles(path)
 
@@ -120,7 +120,7 @@ def test_a_fork_reads_through_its_own_handle(tmp_path: Path, monkeypatch: pytest
     files = ZipFiles(write_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"}))
     before = files._archive
     child = os.getpid() + 1
-    monkeypatch.setattr(files_module.os, "getpid", lambda: child)
+    monkeypatch.setattr("hwnas.data.files.os.getpid", lambda: child)
     assert files.read("cat/1.jpg") == b"one"
     assert files._archive is not before
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def test_a_width_outside_its_range_is_refused(width: float) -> None:
 def test_networks_are_built_from_json() -> None:
     scale = {"image_size": 32, "in_channels": 1, "n_classes": 4}
     arch = "8:mb3e3/8:mb3e3/16:mb3e3/16:mb3e3/24:mb3e3"
-    specs = [
+    specs: list[dict[str, Any]] = [
         {"baseline": "mobilenet_v3_small", "width": 0.5, **scale},
         {"space": {"name": "mobile", "width_mult": 0.25, **{**scale, "image_size": 16}}, "arch": arch},
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import hwnas.training.pixel_models
-from hwnas.training.pixel_models import linear_accuracy, svc_accuracy
+from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from targets.errors import UsageError
 
 
@@ -94,7 +95,7 @@ def test_the_linear_model_is_ridge_regression(max_train: int) -> None:
 
 
 @pytest.mark.parametrize("model", [svc_accuracy, linear_accuracy])
-def test_large_images_are_averaged_over_areas(model) -> None:  # type: ignore[no-untyped-def]
+def test_large_images_are_averaged_over_areas(model: Callable[..., PixelModel]) -> None:
     # 8 px as squares of 12 px: the means over areas of 3 x 3 are the same image as squares of 4 px.
     large, small = (model(_Blocks(factor), seed=0, max_train=200) for factor in (12, 4))
     assert large == small and large.image_side_px == 32

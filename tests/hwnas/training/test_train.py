@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.data import Data, eval_batches, load_data
-from hwnas.gradient.optim import DivergedError
+from hwnas.gradient.step.optim import DivergedError
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
@@ -23,7 +23,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return load_data("digits", 16, 0, root=tmp_path_factory.mktemp("home"))
 
 
-def _network() -> nn.Module:
+def _network() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, 2, 1, bias=False),
         nn.BatchNorm2d(8),
@@ -35,6 +35,12 @@ def _network() -> nn.Module:
         nn.Dropout(0.1),  # draws from torch's global generator
         nn.Linear(16 * 16, 10),
     )
+
+
+def _weight(network: nn.Sequential, index: int) -> torch.Tensor:
+    layer = network[index]
+    assert isinstance(layer, nn.Conv2d)
+    return layer.weight
 
 
 class _Memory:
@@ -78,10 +84,10 @@ def test_weights_come_from_the_seed_alone() -> None:
     initialise(first, 1)
     initialise(second, 1)
     initialise(other, 2)
-    assert torch.equal(first[0].weight, second[0].weight)
-    assert not torch.equal(first[0].weight, other[0].weight)
+    assert torch.equal(_weight(first, 0), _weight(second, 0))
+    assert not torch.equal(_weight(first, 0), _weight(other, 0))
     # He et al. 2015: variance 2 / fan_out, here 8 channels of 3 x 3 pixels
-    assert first[3].weight.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
+    assert _weight(first, 3).std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
 
 
 def test_digits_are_learnt_and_the_validation_figure_is_that_of_the_weights(digits: Data) -> None:
@@ -173,7 +179,11 @@ def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) ->
         net = space.build(arch, auxiliary=True)
         assert isinstance(net, CellNetwork) and net.auxiliary is not None
         recipe = Recipe(2, 512, 0.1, drop_path=0.5, auxiliary=factor, clip=1.0)
-        train(net, digits, recipe, 0, on_step=lambda done, total, net=net: seen.append(net.drop_path))
+
+        def note(done: int, total: int, net: CellNetwork = net) -> None:
+            seen.append(net.drop_path)
+
+        train(net, digits, recipe, 0, on_step=note)
         weights.append(torch.cat([p.detach().flatten() for p in net.auxiliary.parameters()]))
     assert sorted(set(seen)) == [0.0, 0.25]
     assert not torch.equal(weights[0], weights[1])  # without its loss it stays as it was
