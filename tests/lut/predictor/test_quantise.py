@@ -27,9 +27,11 @@ from targets.int8_form import INT8_SYMMETRIC, UINT8, UINT8_REDUCED
 HERE = default_form(host_facts())
 """The form in which the kernels of this CPU do not saturate."""
 
+SWITCHES = product((False, True), repeat=3)
 FORMS = [
     Int8Form(activations=activations, symmetric=symmetric, reduced_range=reduced, per_channel=per_channel)
-    for activations, symmetric, reduced, per_channel in product(("uint8", "int8"), *[(False, True)] * 3)
+    for symmetric, reduced, per_channel in SWITCHES
+    for activations in ("uint8", "int8")
 ]
 
 
