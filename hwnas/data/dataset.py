@@ -23,7 +23,8 @@ from .table import open_table
 if TYPE_CHECKING:
     import torch
 
-Indices = npt.NDArray[np.int64]
+SampleIndices = npt.NDArray[np.int64]
+"""(n,) places of samples in the listing of their source."""
 _STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
@@ -63,13 +64,13 @@ class Data:
         """Number of classes."""
         return len(self.class_names)
 
-    def split(self, name: str) -> Indices:
-        """Indices of the samples of `train`, `val` or `test`, ascending."""
+    def split(self, name: str) -> SampleIndices:
+        """SampleIndices of the samples of `train`, `val` or `test`, ascending."""
         if name not in SPLITS:
             raise UsageError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
         return self._split.indices(SPLITS.index(name))
 
-    def images(self, indices: Sequence[int] | Indices) -> torch.Tensor:
+    def images(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
         """uint8 (b, c, h, w) of the given samples."""
         import torch
 
@@ -220,7 +221,7 @@ def _limited(source: DataSource, limit: int, seed: int) -> Subset:
 
 
 def _statistics(
-    source: DataSource, pixels: Pixels | None, train: Indices, size: int
+    source: DataSource, pixels: Pixels | None, train: SampleIndices, size: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of the training images, in 0..1."""
     if pixels is None:
