@@ -25,10 +25,10 @@ from scipy import stats
 import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
-from hwnas.pipeline import Work
-from hwnas.pipeline.baselines import measured_baselines
+from hwnas.pipeline.main_job import Work
+from hwnas.pipeline.main_job.baselines import measured_baselines
+from hwnas.pipeline.main_job.training import job, train_all
 from hwnas.pipeline.networks import module_onnx
-from hwnas.pipeline.training import job, train_all
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.training.training_job import Trained

@@ -6,14 +6,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.api import (
-        ArchitectureEvaluator,
+    from .pipeline.architecture_evaluator import ArchitectureEvaluator
+    from .pipeline.searchers import (
         DARTSSearcher,
         ENASSearcher,
         PCDARTSSearcher,
         PDARTSSearcher,
         ProxylessNASSearcher,
     )
+
+_HOMES = {
+    "ArchitectureEvaluator": "hwnas.pipeline.architecture_evaluator",
+    "DARTSSearcher": "hwnas.pipeline.searchers",
+    "ENASSearcher": "hwnas.pipeline.searchers",
+    "PCDARTSSearcher": "hwnas.pipeline.searchers",
+    "PDARTSSearcher": "hwnas.pipeline.searchers",
+    "ProxylessNASSearcher": "hwnas.pipeline.searchers",
+}
+"""Public name -> the module that is loaded when the name is asked for: `import hwnas` stays light."""
 
 __all__ = [
     "ArchitectureEvaluator",
@@ -26,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The names of `hwnas.pipeline.api`, loaded when they are asked for: `import hwnas` stays light."""
-    if name in __all__:
-        return getattr(importlib.import_module("hwnas.pipeline.api"), name)
+    """Load a public name on first use."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

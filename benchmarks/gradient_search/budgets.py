@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import pipeline
 from hwnas.costs.cost_model import CostModel
-from hwnas.pipeline.api.prices import latency_table
+from hwnas.pipeline import main_job
+from hwnas.pipeline.latency_tables import latency_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
@@ -85,7 +85,7 @@ class Part:
         budget_ms = rows["budgets"]["ms"][name]
         path = self.out / "runs" / name
         with self._run(path, budget_ms) as run:
-            pipeline.search(run)
+            main_job.search(run)
         front = read_json(path / "front.json", "front")
         known = [p for p in front["points"] if p["measured"] and "test_accuracy" in p["measured"]]
         return {"budget_ms": budget_ms, "chosen": front["chosen"], "models": [_columns(p) for p in known]}

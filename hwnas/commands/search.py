@@ -137,9 +137,9 @@ def _search(
     )
     with resumable(f"hwnas search --resume {path}"), run_dir:
         log(f"run directory {path}")
-        from hwnas import pipeline
+        from hwnas.pipeline import main_job
 
-        pipeline.search(run_dir)
+        main_job.search(run_dir)
     _show_front(path, as_json)
 
 

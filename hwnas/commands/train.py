@@ -64,7 +64,7 @@ def train(
 
 
 def _train(options: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
-    from hwnas.pipeline.api.training import Training, prepare, train_architecture
+    from hwnas.pipeline.single_training import Training, prepare, train_architecture
 
     asked = Training(**options)
     if dry_run:

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import cli
-import hwnas.pipeline.api.training
+import hwnas.pipeline.single_training
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
 
@@ -67,7 +67,7 @@ def test_alphas_of_an_epoch_name_the_same_architecture(
 
 STOPPED = """
 import signal, sys
-import hwnas.pipeline.api.training as training
+import hwnas.pipeline.single_training as training
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 run_job = training.run_job
@@ -111,12 +111,12 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
     assert err.splitlines()[-1] == "stopped; go on with: the same command; what is trained stays"
 
     steps: list[int] = []
-    run_job = hwnas.pipeline.api.training.run_job
+    run_job = hwnas.pipeline.single_training.run_job
 
     def spy(job: Any, folder: Path, *, on_step: Any, log: Any) -> Any:
         return run_job(job, folder, on_step=lambda done, total: steps.append(done), log=log)
 
-    monkeypatch.setattr(hwnas.pipeline.api.training, "run_job", spy)
+    monkeypatch.setattr(hwnas.pipeline.single_training, "run_job", spy)
     found = []
     for folder in ("cut", "whole", "cut"):
         steps.clear()

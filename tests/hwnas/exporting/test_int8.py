@@ -20,7 +20,7 @@ from hwnas.data import Data, eval_batches, load_data
 from hwnas.exporting.export import Exported, export_model, onnx_accuracy, open_model
 from hwnas.exporting.int8 import CALIBRATION_IMAGES, calibration, export_int8, int8_path
 from hwnas.exporting.onnx_score import onnx_logits, open_session
-from hwnas.pipeline import Work, evaluation
+from hwnas.pipeline.main_job import Work, evaluation
 from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
 from targets import Target, load_target

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from hwnas.networks.modes import safetensors_bytes
-from hwnas.pipeline.gradient import search_gradient
-from hwnas.pipeline.plan import make_plan
-from hwnas.pipeline.splits import split_data
-from hwnas.pipeline.table import make_table
-from hwnas.pipeline.work import Work
+from hwnas.pipeline.main_job.gradient import search_gradient
+from hwnas.pipeline.main_job.plan import make_plan
+from hwnas.pipeline.main_job.run_context import Work
+from hwnas.pipeline.main_job.splits import split_data
+from hwnas.pipeline.main_job.table import make_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir

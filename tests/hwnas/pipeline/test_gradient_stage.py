@@ -12,9 +12,9 @@ import torch
 
 from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
-from hwnas.pipeline.gradient import search_gradient
-from hwnas.pipeline.splits import split_data
-from hwnas.pipeline.work import Work
+from hwnas.pipeline.main_job.gradient import search_gradient
+from hwnas.pipeline.main_job.run_context import Work
+from hwnas.pipeline.main_job.splits import split_data
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir

@@ -24,8 +24,8 @@ from hwnas.training.train import logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
+from .run_context import Outcome, Work, measured_columns
 from .training import FOLDER, job, networks_to_train
-from .work import Outcome, Work, measured_columns
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""

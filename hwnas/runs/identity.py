@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hwnas.runs.fresh import REFUSALS, FreshFolder
-from hwnas.runs.lock import LOCK_NAME, Lock
-from hwnas.runs.sealed import read_sealed, write_sealed
 from targets.errors import UsageError
 from targets.files import safe_name, sha256
+
+from .fresh import REFUSALS, FreshFolder
+from .lock import LOCK_NAME, Lock
+from .sealed import read_sealed, write_sealed
 
 QUESTION = "question.json"
 

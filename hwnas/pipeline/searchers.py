@@ -11,8 +11,8 @@ from hwnas.gradient.method import Method
 from hwnas.gradient.method_file import find_method
 from targets.errors import UsageError
 
-from .names import space_name
 from .results import SearchResult, TrainedArchitecture
+from .spellings import space_name
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Searcher:
 
     def search(self) -> SearchResult:
         """Search, or go on with the search of this very question, and return what was found."""
-        from .searching import run_search
+        from .gradient_search import run_search
 
         return run_search(self)
 
@@ -103,7 +103,7 @@ class Searcher:
         self, architecture: str | SearchResult, epochs: int = 600, batch_size: int = 96
     ) -> TrainedArchitecture:
         """Train an architecture from scratch as the papers do, export it, and test it once."""
-        from .training import Training, train_architecture
+        from .single_training import Training, train_architecture
 
         text = architecture.key if isinstance(architecture, SearchResult) else architecture
         return train_architecture(

@@ -20,7 +20,7 @@ from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import search_start
 from hwnas.gradient.warmup import make_supernet
 
-from .work import EVAL_IMAGES, Outcome, Work
+from .run_context import EVAL_IMAGES, Outcome, Work
 
 N_RANDOM = 200
 """Random architectures whose median latency is the budget where the user gives none."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import lut
 from hwnas.costs.energy import read_energy
+from hwnas.pipeline import networks
 from targets.files import write_json
 
-from . import networks
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 
 def make_table(work: Work) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Failed, Job, Progress, Trained, run_many
 
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 FOLDER = "training"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from targets.files import write_json
 
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 
 def split_data(work: Work) -> Outcome:

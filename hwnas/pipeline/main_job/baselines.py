@@ -11,10 +11,10 @@ import numpy as np
 from hwnas.core.budget import feasible
 from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
+from hwnas.pipeline import networks
 from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
 
-from . import networks
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 _SPARES = 2
 """Architectures measured per place, because the first may be measured outside."""

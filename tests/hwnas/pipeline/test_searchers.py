@@ -19,8 +19,8 @@ import torch
 import hwnas
 from hwnas.costs.cost_model import CostModel
 from hwnas.genotype import read_genotype
-from hwnas.pipeline.api.names import open_data
-from hwnas.pipeline.api.searchers import (
+from hwnas.pipeline.gradient_search import _make, space_for
+from hwnas.pipeline.searchers import (
     DARTSSearcher,
     ENASSearcher,
     PCDARTSSearcher,
@@ -28,8 +28,8 @@ from hwnas.pipeline.api.searchers import (
     ProxylessNASSearcher,
     Searcher,
 )
-from hwnas.pipeline.api.searching import _make, space_for
-from hwnas.pipeline.api.training import Training, train_architecture
+from hwnas.pipeline.single_training import Training, train_architecture
+from hwnas.pipeline.spellings import open_data
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
 from targets import Target
@@ -103,7 +103,7 @@ def test_a_search_leaves_its_traces_and_is_not_made_twice(tmp_path: Path) -> Non
 def test_a_search_that_was_stopped_goes_on_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hwnas.pipeline.api.searching.SAVE_EVERY", 2)
+    monkeypatch.setattr("hwnas.pipeline.gradient_search.SAVE_EVERY", 2)
     searcher = DARTSSearcher(**TINY, search_space="nasbench201", out=tmp_path / "whole")
     whole = searcher.search()
     from hwnas.pipeline.search_history import Recorder

@@ -10,11 +10,11 @@ import pytest
 
 from hwnas.core.registry import part
 from hwnas.genotype import read_genotype
-from hwnas.pipeline.api.alphas import decoder_of
-from hwnas.pipeline.api.folder import folder_of
-from hwnas.pipeline.api.training import Training
+from hwnas.pipeline.alphas_decoder import decoder_of
 from hwnas.pipeline.search_history import alphas_npz
+from hwnas.pipeline.single_training import Training
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.identity import folder_of
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, UsageError

@@ -12,8 +12,8 @@ from targets import Target
 from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
 
-from .names import data_spec, space_name, target_named
 from .results import Evaluation
+from .spellings import data_spec, space_name, target_named
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -59,8 +59,8 @@ class ArchitectureEvaluator:
         from hwnas.costs.cost_model import CostModel
         from hwnas.genotype import read_genotype
 
-        from .names import open_data
-        from .searching import space_for
+        from .gradient_search import space_for
+        from .spellings import open_data
 
         for metric in metrics:
             if metric not in METRICS:
@@ -88,16 +88,17 @@ class ArchitectureEvaluator:
 
     def _latency_ms(self, space: NetworkSpace, arch: Arch, target: Target) -> float:
         import lut
-        from hwnas.pipeline.networks import arch_onnx
         from hwnas.runs.log import Log
         from lut.predictor.models.quantise import as_run
+
+        from .networks import arch_onnx
 
         key, log = space.arch_id(arch), Log(quiet=self.quiet)
         files = {key: as_run(arch_onnx(space, arch), target)}
         return float(lut.measure(target, files, home=data_home(self.home), log=log)[key].p50_ms)
 
     def _accuracy(self, architecture: str, dataset: str, path: str | Path | None, name: str) -> float:
-        from .training import Training, train_architecture
+        from .single_training import Training, train_architecture
 
         trained = train_architecture(
             Training(

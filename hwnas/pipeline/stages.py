@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from hwnas.gradient.loop import LogRow, Loop, Save
+from hwnas.pipeline.main_job.run_context import Work
 from targets.files import write_atomic
 
 from .search_history import stats_csv
-from .work import Work
 
 SAVE_EVERY = 100
 """Steps between checkpoints: some seconds of work, and well under 1 % of the time to write."""

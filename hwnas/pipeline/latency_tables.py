@@ -6,10 +6,11 @@ from pathlib import Path
 
 import lut
 from hwnas.core.network_space import NetworkSpace
-from hwnas.pipeline import networks
 from hwnas.runs.log import Log
 from targets import Target
 from targets.errors import TargetError, UsageError
+
+from . import networks
 
 
 def latency_table(

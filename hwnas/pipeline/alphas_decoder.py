@@ -7,11 +7,10 @@ from pathlib import Path
 from hwnas.core.registry import Part
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.methods import METHODS
+from hwnas.runs.identity import QUESTION
 from hwnas.runs.run_dir import RESOLVED
 from hwnas.runs.sealed import read_sealed
 from targets.errors import UsageError
-
-from .folder import QUESTION
 
 
 def decoder_of(alphas: Path, method: str | None) -> Part | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from safetensors.torch import save
 
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
+from hwnas.pipeline import stages as steps
 from targets.files import write_atomic
 
-from . import steps
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 
 def train_shared_weights(work: Work) -> Outcome:

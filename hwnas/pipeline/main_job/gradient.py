@@ -5,10 +5,10 @@ from __future__ import annotations
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import search_start
+from hwnas.pipeline import stages as steps
+from hwnas.pipeline.search_history import GENOTYPES, Recorder, Traces
 
-from . import steps
-from .search_history import GENOTYPES, Recorder, Traces
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 N_SEEDS = 6
 """Decoded architectures that join the first generation of the front: the argmax and samples of the policy."""

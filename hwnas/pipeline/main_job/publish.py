@@ -15,7 +15,7 @@ from hwnas.report import write_report
 from targets.files import write_atomic, write_json
 
 from .front import OBJECTIVES
-from .work import Outcome, Work, measured_columns
+from .run_context import Outcome, Work, measured_columns
 
 SCHEMA = 1
 

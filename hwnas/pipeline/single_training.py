@@ -13,9 +13,9 @@ from hwnas.data import Data, eval_batches
 from hwnas.exporting.export import export_model, open_model
 from hwnas.genotype import read_genotype, write_genotype
 from hwnas.networks.cells import CellNetwork
-from hwnas.pipeline.preflight import check_device
 from hwnas.pipeline.search_history.alphas import arch_at, read_alphas
 from hwnas.pipeline.search_history.drawings import best_form, drawings
+from hwnas.runs.identity import folder_of
 from hwnas.runs.log import Log
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.training.recipe import Recipe
@@ -24,11 +24,11 @@ from hwnas.training.training_job import Job, Trained, read_result, run_job
 from lut.home import data_home
 from targets.errors import UsageError
 
-from .alphas import decoder_of
-from .folder import folder_of
-from .names import data_spec, open_data, space_name
+from .alphas_decoder import decoder_of
+from .gradient_search import space_for
+from .preflight import check_device
 from .results import TrainedArchitecture
-from .searching import space_for
+from .spellings import data_spec, open_data, space_name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 from hwnas.core.budget import feasible
 from hwnas.front import choose_picks
+from hwnas.pipeline import networks
 from targets.errors import InfeasibleError
 
-from . import networks
-from .work import Outcome, Work
+from .run_context import Outcome, Work
 
 N_CANDIDATES = 16
 

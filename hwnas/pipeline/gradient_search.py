@@ -17,21 +17,21 @@ from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.speed import require_speed
 from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
-from hwnas.pipeline.preflight import check_device
-from hwnas.pipeline.search_history import Recorder, Traces, check_trackers, read_alphas
 from hwnas.pipeline.search_history.alphas import write_histories
 from hwnas.pipeline.search_history.drawings import best_form
 from hwnas.runs.checkpoints import Checkpoints
+from hwnas.runs.identity import folder_of
 from hwnas.runs.log import Log
 from hwnas.runs.sealed import read_sealed, write_sealed
 from hwnas.spaces import load_space
 from lut.home import data_home
 from targets.files import sha256
 
-from .folder import folder_of
-from .names import open_data, target_named
-from .prices import latency_table
+from .latency_tables import latency_table
+from .preflight import check_device
 from .results import SearchResult
+from .search_history import Recorder, Traces, check_trackers, read_alphas
+from .spellings import open_data, target_named
 
 if TYPE_CHECKING:
     import lut
