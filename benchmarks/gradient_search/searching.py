@@ -19,7 +19,7 @@ from hwnas.gradient.supernets import stage_supernets
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.training.recipe import Recipe
-from hwnas.training.train import EVAL_BATCH, score, train
+from hwnas.training.train import eval_batch, score, train
 from targets.errors import UsageError
 
 _LOG_ROWS = 12
@@ -89,7 +89,7 @@ def trained(space: CellSpace, arch: Arch, data: Data, how: Recipe, seed: int) ->
     """Columns of a network, as deployed, trained from scratch; the test split is read once, at the end."""
     module = space.build(arch)
     result = train(module, data, how, seed)
-    accuracy, _ = score(module, eval_batches(data, "test", EVAL_BATCH))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
     costs = {metric: float(values[0]) for metric, values in CostModel(space).of([arch]).items()}
     return {
         "arch": space.to_string(arch),

@@ -66,13 +66,41 @@ def eval_batches(
     data: Data, split: str, batch_size: int, limit: int | None = None, device: str | torch.device = "cpu"
 ) -> Iterator[Batch]:
     """All samples of a split in order and unchanged, or `limit` of them spread evenly over it."""
+    normalise = _Normalise(data, torch.device(device))
+    for chosen in _chosen(data, split, batch_size, limit):
+        yield normalise(data.images(chosen).to(device)), torch.from_numpy(data.labels[chosen]).to(device)
+
+
+def _chosen(data: Data, split: str, batch_size: int, limit: int | None) -> Iterator[Indices]:
     indices = data.split(split)
     if limit is not None and limit < len(indices):
         indices = indices[np.arange(limit) * len(indices) // limit]
-    normalise = _Normalise(data, torch.device(device))
     for start in range(0, len(indices), batch_size):
-        chosen = indices[start : start + batch_size]
-        yield normalise(data.images(chosen).to(device)), torch.from_numpy(data.labels[chosen]).to(device)
+        yield indices[start : start + batch_size]
+
+
+class EvalBatches:
+    """The batches of `eval_batches`, kept as decoded and normalised anew whenever they are gone through.
+
+    One byte per channel and pixel: 301 MB for 2,000 images of 224 px in colour, a quarter of normalised ones.
+    """
+
+    def __init__(
+        self, data: Data, split: str, batch_size: int, limit: int, device: str | torch.device = "cpu"
+    ) -> None:
+        self._device = torch.device(device)
+        self._normalise = _Normalise(data, self._device)
+        self._parts = [
+            (data.images(chosen), torch.from_numpy(data.labels[chosen]).to(self._device))
+            for chosen in _chosen(data, split, batch_size, limit)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, y in self._parts:
+            yield self._normalise(x.to(self._device)), y
 
 
 class _Normalise:

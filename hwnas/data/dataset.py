@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Indices = npt.NDArray[np.int64]
 _STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
+_STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,8 +223,9 @@ def _statistics(
     if pixels is None:
         train = train[np.unique(np.linspace(0, len(train) - 1, _STATISTICS_SAMPLES).astype(int))]
     counts = np.zeros((source.listing.in_channels, 256), np.int64)  # a histogram is exact and needs no copy
-    for start in range(0, len(train), 1024):
-        chosen = train[start : start + 1024]
+    step = max(1, _STATISTICS_PIXELS // size**2)
+    for start in range(0, len(train), step):
+        chosen = train[start : start + step]
         part = np.stack([source.read(int(i), size) for i in chosen]) if pixels is None else pixels[chosen]
         for channel, count in enumerate(counts):
             count += np.bincount(part[:, channel].ravel(), minlength=256)

@@ -19,7 +19,7 @@ from hwnas.runs.identity import folder_of
 from hwnas.runs.log import Log
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.training.recipe import Recipe
-from hwnas.training.train import EVAL_BATCH, score
+from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Job, Trained, read_result, run_job
 from lut.home import data_home
 from targets.errors import UsageError
@@ -175,7 +175,7 @@ def _export(trained: Trained, space: NetworkSpace, arch: Arch, data: Data) -> fl
     module = trained.module()
     if isinstance(module, CellNetwork):
         module.auxiliary = None  # for training only
-    accuracy, _ = score(module, eval_batches(data, "test", EVAL_BATCH))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
     network = {k: v for k, v in trained.job.network.items() if k != "auxiliary"}
     export_model(
         module,

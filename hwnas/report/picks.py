@@ -190,6 +190,7 @@ def _file_link(point: Point) -> Html | None:
 def _drawing(run: RunFiles, point: Point) -> Html:
     latency_ms = point.measured.get("latency_p50_ms")
     known = f"{ms(latency_ms)} measured" if latency_ms is not None else "not measured yet"
+    failed = el("p", el("b", "Failed. "), point.failure, class_="pending") if point.failure else None
     accuracy = percent(point.measured.get("test_accuracy", point.measured.get("val_accuracy")))
     blocks = parse_blocks(point.blocks)
     facts = [
@@ -214,6 +215,7 @@ def _drawing(run: RunFiles, point: Point) -> Html:
         "div",
         el("h3", title),
         el("p", [el("span", el("b", value), f" {unit}") for value, unit in facts if value], class_="facts"),
+        failed,
         drawing,
         el("details", el("summary", "Architecture string"), el("p", el("code", point.arch or point.arch_id))),
         class_="card figure",
@@ -223,13 +225,54 @@ def _drawing(run: RunFiles, point: Point) -> Html:
 def _table(run: RunFiles) -> Html:
     best = chosen(run)
     rows = [_row(run, point, best is point) for point in trained(run)]
-    for name, key in (("SVC", "svc_test_accuracy"), ("Linear model", "linear_test_accuracy")):
-        accuracy = number(run.front.get(key))
-        if accuracy is not None:
-            cell = el("span", name, el("small", "scikit-learn, on pixels"))
-            rows.append([cell, percent(accuracy, 2), *[""] * (len(COLUMNS) - 2)])
+    rows += [_failed_row(run, point) for point in run.points if point.failure]
+    rows += _pixel_rows(run)
     note = el("p", f"Every latency: {conditions(run)}. MACs and peak memory are for one image.")
-    return el("div", note, table(COLUMNS, rows), class_="card figure")
+    return el("div", note, table(COLUMNS, rows), _failures(run), class_="card figure")
+
+
+_PIXEL_MODELS = {"svc": "SVC", "linear": "Linear model"}
+
+
+def _pixel_rows(run: RunFiles) -> list[list[Child]]:
+    """The models without convolutions: what they saw and scored, or that they failed."""
+    known = {str(model.get("name")): model for model in run.rows("pixel_models")}
+    rows: list[list[Child]] = []
+    for key, name in _PIXEL_MODELS.items():
+        model, accuracy = known.get(key, {}), number(run.front.get(f"{key}_test_accuracy"))
+        if accuracy is None and not model.get("failure"):
+            continue
+        words = ["scikit-learn, on pixels"]
+        side, n_train = number(model.get("image_side_px")), number(model.get("n_train"))
+        if side is not None and n_train is not None:
+            words.append(f"{side:g} px, {n_train:,.0f} training images")
+        cell = el("span", name, el("small", ": ".join(words)))
+        rows.append(
+            [cell, percent(accuracy, 2) if accuracy is not None else "failed", *[""] * (len(COLUMNS) - 2)]
+        )
+    return rows
+
+
+def _failed_row(run: RunFiles, point: Point) -> list[Child]:
+    """A network without a file: its latency is that of the network with fresh weights."""
+    known = point if "latency_p50_ms" in point.measured else None
+    row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(COLUMNS) - 1)]
+    return [row[0], "failed", *row[2:]]
+
+
+def _failures(run: RunFiles) -> Html | None:
+    """Why networks and baselines have no figures."""
+    reasons = [(point.label, point.failure) for point in run.points if point.failure]
+    reasons += [
+        (_PIXEL_MODELS.get(str(model.get("name")), str(model.get("name"))), str(model["failure"]))
+        for model in run.rows("pixel_models")
+        if model.get("failure")
+    ]
+    if not reasons:
+        return None
+    return el(
+        "ul", [el("li", el("b", name), f" failed: {reason}") for name, reason in reasons], class_="note"
+    )
 
 
 def _row(run: RunFiles, point: Point, best: bool) -> list[Child]:

@@ -27,7 +27,7 @@ Describe = Callable[[str], Sequence[Row]]
 class Point:
     """One network of `front.json`. `predicted` and `measured` hold the numbers that are known, with units
     in their names; `blocks` is empty where nothing describes the network. `file`: the exported one that the
-    target runs, inside the run; None where there is none.
+    target runs, inside the run; None where there is none. `failure`: why it was not trained or exported.
     """
 
     arch_id: str
@@ -41,6 +41,7 @@ class Point:
     feasible: bool
     blocks: tuple[Row, ...]
     file: str | None
+    failure: str = ""
 
     @property
     def label(self) -> str:
@@ -150,6 +151,7 @@ def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) ->
         feasible=bool(row.get("feasible", True)),
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
+        failure=str(row.get("failure") or ""),
     )
 
 

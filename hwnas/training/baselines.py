@@ -1,8 +1,9 @@
 """What a search has to beat: MobileNetV3-small at several widths, and two models without convolutions.
 
 The network is torchvision's, trained by the recipe of the picks. The support vector machine and the
-linear model see raw pixels; their penalties are chosen on the validation split, and the test split is
-read once, for the figure.
+linear model are scikit-learn's and see raw pixels; their penalties are chosen on the validation split, and
+the test split is read once, for the figure. Neither grows with the data: images above `MAX_SIDE_PX` are
+averaged down to it while they are read, and the training images are drawn down to a fixed amount of memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from targets.errors import UsageError
 
@@ -97,17 +99,34 @@ class ImageData(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PixelModel:
-    """A fitted model on raw pixels and what it scored."""
+    """A fitted model on raw pixels and what it scored. image_side_px: of the images as it saw them."""
 
     name: str
     val_accuracy: float
     test_accuracy: float
     n_train: int
     n_train_available: int
+    image_side_px: int
     options: dict[str, float]
 
 
-Predictor = Callable[[NDArray[np.float32]], NDArray[np.int64]]
+MAX_SIDE_PX = 32
+"""Side of the images that the pixel models see: at most 3,072 numbers per image, those of CIFAR."""
+
+MAX_VALUES = 160_000_000
+"""Numbers that the linear model fits: room for all 50,000 training images of CIFAR-10, 1.3 GB while it fits
+and 1.9 GB at most."""
+
+_TARGET_COPIES = 6
+"""Values of ±1 per image and class in scikit-learn, as integers and as floats, at the same time."""
+
+MAX_SVC_CLASSES = 300
+"""The SVC fits a model for every pair of classes, and asks each of them about every image."""
+
+_READ_BYTES = 16_000_000
+"""Pixels read at a time; as float32 they take four times that."""
+
+Predictor = Callable[[NDArray[Any]], NDArray[np.int64]]
 Fits = Callable[[NDArray[np.float32], NDArray[np.int64]], Iterator[tuple[float, Predictor]]]
 """(pixels (n, d), labels (n,)) -> one fitted model per penalty."""
 
@@ -116,69 +135,118 @@ def svc_accuracy(data: ImageData, *, seed: int, max_train: int = 5000) -> PixelM
     """scikit-learn's SVC with the RBF kernel and gamma 'scale', C of 1 or 10 chosen on validation.
 
     At most `max_train` training images, drawn with `seed`: fitting grows with the square of their number.
+    UsageError for more than `MAX_SVC_CLASSES` classes.
     """
+    n_classes = len(np.unique(data.labels))
+    if n_classes > MAX_SVC_CLASSES:
+        raise UsageError(
+            f"the SVC fits a model for every pair of classes; there are {n_classes} classes, at most "
+            f"{MAX_SVC_CLASSES} are tried"
+        )
     return _best("svc", data, seed, max_train, _svcs)
 
 
 def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> PixelModel:
-    """A linear classifier: ridge regression on ±1 targets, solved exactly; penalty chosen on validation."""
-    return _best("linear", data, seed, max_train, _ridges)
+    """scikit-learn's RidgeClassifier, solved exactly; the penalty is chosen on validation.
+
+    At most `max_train` training images, drawn with `seed`; fewer where many classes fill `MAX_VALUES`.
+    """
+    n_features = _pixels(data, data.split("train")[:1]).shape[1]
+    per_image = n_features + _TARGET_COPIES * len(np.unique(data.labels))
+    return _best("linear", data, seed, min(max_train, max(1, MAX_VALUES // per_image)), _ridges)
 
 
 def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
     from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC
 
-    gamma = 1 / (x.shape[1] * float(x.var()))
+    gamma = 1 / (x.shape[1] * max(float(x.var()), 1e-12))
     # The kernel by matrix products: 10 × faster than inside libsvm for images of 3,072 numbers.
     gram = rbf_kernel(x, x, gamma)
     for penalty in (1.0, 10.0):
         fitted = SVC(C=penalty, kernel="precomputed").fit(gram, y)
 
-        def predict(rows: NDArray[np.float32], fitted: Any = fitted) -> NDArray[np.int64]:
-            parts = (rows[i : i + 1000] for i in range(0, len(rows), 1000))
-            return np.concatenate([fitted.predict(rbf_kernel(part, x, gamma)) for part in parts])
-
-        yield penalty, predict
-
-
-def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
-    targets = np.where(y[:, None] == np.arange(y.max() + 1), 1.0, -1.0).astype(np.float32)
-    offset = targets.mean(axis=0)
-    gram = (x.T @ x).astype(np.float64)
-    right = (x.T @ (targets - offset)).astype(np.float64)
-    for penalty in (0.001, 0.01, 0.1, 1.0):
-        weights = np.linalg.solve(gram + penalty * len(x) * np.eye(len(gram)), right).astype(np.float32)
-
-        def predict(rows: NDArray[np.float32], weights: NDArray[np.float32] = weights) -> NDArray[np.int64]:
-            labels: NDArray[np.int64] = np.argmax(rows @ weights + offset, axis=1)
+        def predict(rows: NDArray[Any], fitted: Any = fitted) -> NDArray[np.int64]:
+            labels: NDArray[np.int64] = fitted.predict(rbf_kernel(rows, x, gamma))
             return labels
 
         yield penalty, predict
 
 
+def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
+    from sklearn.linear_model import RidgeClassifier
+
+    # In single precision the smallest penalty drowns: it is a millionth of the largest eigenvalue.
+    exact = x.astype(np.float64)
+    del x
+    for penalty in (0.001, 0.01, 0.1, 1.0):
+        # "cholesky" solves for the pixels or for the images, whichever are fewer: at most 3,072².
+        model = RidgeClassifier(alpha=penalty * len(exact), solver="cholesky", copy_X=False)
+        fitted = model.fit(exact, y)
+        yield penalty, fitted.predict
+
+
 def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> PixelModel:
-    train = np.sort(np.random.default_rng(seed).permutation(data.split("train"))[:max_train])
+    available = data.split("train")
+    train = np.sort(np.random.default_rng(seed).permutation(available)[:max_train])
     x = _pixels(data, train)
     centre, spread = x.mean(axis=0), max(float(x.std()), 1e-6)
 
-    def share(predict: Predictor, split: str) -> float:
-        indices = data.split(split)
-        return float((predict((_pixels(data, indices) - centre) / spread) == data.labels[indices]).mean())
+    def scaled(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows -= centre
+        rows /= spread
+        return rows
 
-    fitted = list(fits((x - centre) / spread, data.labels[train]))
-    scores = [share(predict, "val") for _, predict in fitted]
+    def shares(predictors: Sequence[Predictor], split: str) -> list[float]:
+        """Accuracies of all in one reading of the split."""
+        indices, right = data.split(split), np.zeros(len(predictors), np.int64)
+        for part in _parts(data, indices):
+            rows, labels = scaled(_pixels(data, part)), data.labels[part]
+            right += [int((predict(rows) == labels).sum()) for predict in predictors]
+        return [float(n) / len(indices) for n in right]
+
+    fitted, n_train = fits(scaled(x), data.labels[train]), len(train)
+    del x  # `fits` holds it as long as it needs it
+    penalties, predictors = zip(*fitted, strict=True)
+    scores = shares(predictors, "val")
     best = int(np.argmax(scores))
+    (tested,) = shares([predictors[best]], "test")
     return PixelModel(
         name,
         val_accuracy=scores[best],
-        test_accuracy=share(fitted[best][1], "test"),
-        n_train=len(train),
-        n_train_available=len(data.split("train")),
-        options={"penalty": fitted[best][0]},
+        test_accuracy=tested,
+        n_train=n_train,
+        n_train_available=len(available),
+        image_side_px=_side_px(data),
+        options={"penalty": penalties[best]},
     )
 
 
+def _side_px(data: ImageData) -> int:
+    return min(MAX_SIDE_PX, data.images(data.split("train")[:1]).shape[-1])
+
+
+def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """`indices` in pieces of at most `_READ_BYTES` of pixels and 1,000 images."""
+    step = min(1000, max(1, _READ_BYTES // data.images(indices[:1]).numel())) if len(indices) else 1
+    for start in range(0, len(indices), step):
+        yield indices[start : start + step]
+
+
 def _pixels(data: ImageData, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(n, c * h * w) in 0..1."""
-    return data.images(indices).flatten(1).numpy().astype(np.float32) / np.float32(255)
+    """(n, c * side * side) in 0..1; larger images are averaged over areas to `MAX_SIDE_PX`."""
+    side = _side_px(data)
+    rows: NDArray[np.float32] | None = None
+    done = 0
+    for part in _parts(data, indices):
+        images = data.images(part).float()
+        if images.shape[-1] > side:
+            images = functional.adaptive_avg_pool2d(images, side)
+        flat = images.flatten(1).numpy()
+        if rows is None:
+            rows = np.empty((len(indices), flat.shape[1]), np.float32)
+        np.divide(flat, np.float32(255), out=rows[done : done + len(part)])
+        done += len(part)
+    if rows is None:
+        raise UsageError("a pixel model needs at least one image in each split")
+    return rows

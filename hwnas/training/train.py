@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from hwnas.data import Data
 
 EVAL_BATCH = 256
-"""Fixed, so that an accuracy does not depend on who asks for it."""
+"""Images of up to 32 px that are scored together. Fixed, so that an accuracy does not depend on who asks."""
+
+
+def eval_batch(image_size: int) -> int:
+    """Images scored together: `EVAL_BATCH`, and above 32 px as many as make no more pixels, at least 8."""
+    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // image_size**2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,10 @@ def train(
         if saver is not None and clock() - saved >= save_every_s:
             saver.save(steps.stop, *run.state())
             saved = clock()
-    accuracy, loss = score(module, eval_batches(data, "val", EVAL_BATCH, device=device))
+    size = eval_batch(data.image_size)
+    accuracy, loss = score(module, eval_batches(data, "val", size, device=device))
+    # The last step may have broken the weights: no loss after it has said so.
+    require_finite(torch.tensor(loss), f"validation after {run.total_steps} steps with seed {seed}")
     return TrainResult(accuracy, loss, tuple(run.epochs))
 
 

@@ -2,11 +2,13 @@
 
 For a target of precision int8 the quantised file is what counts; the float file is measured beside it.
 The test split is read here and nowhere else, after all decisions: the chosen pick is the best on validation.
+What fails (a training that diverged, a file that does not answer as torch does, a baseline on pixels) stays
+in the table with its reason; the run ends only where no pick is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +21,8 @@ from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import Logits, onnx_accuracy
 from hwnas.report.drawing import dot_text
-from hwnas.training.baselines import linear_accuracy, svc_accuracy
-from hwnas.training.train import logits_of
+from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
@@ -32,9 +34,9 @@ _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 
 
 def evaluate_models(work: Work) -> Outcome:
-    """Write models/<arch_id>/; the result holds the points of the final table."""
-    rows = _trained(work)
-    exported = [_export(work, row) for row in rows]
+    """Write models/<arch_id>/; the result holds the points of the final table, apart the failed ones."""
+    rows, failed = _trained(work)
+    rows, exported = _export_all(work, rows, failed)
     files = {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}
     files |= {_int8_key(r): p for r, e in zip(rows, exported, strict=True) if (p := int8_path(e)) is not None}
     found = lut.measure(work.target, files, home=work.home, log=work.run.log)
@@ -47,28 +49,90 @@ def evaluate_models(work: Work) -> Outcome:
     if not picks:
         raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
     chosen = max(picks, key=lambda p: (p["measured"]["val_accuracy"], -p["predicted"]["latency_ms"]))
-    svc = svc_accuracy(work.data, seed=work.config.seed)
-    linear = linear_accuracy(work.data, seed=work.config.seed)
+    svc, linear = _on_pixels(work, "svc", svc_accuracy), _on_pixels(work, "linear", linear_accuracy)
     work.run.log(
         f"chosen on validation: {chosen['arch_id']} ({chosen['pick']}), test accuracy "
         f"{chosen['measured']['test_accuracy']:.4f}, {chosen['measured']['latency_p50_ms']:.3g} ms; "
-        f"SVC {svc.test_accuracy:.4f}, linear {linear.test_accuracy:.4f}"
+        f"SVC {_or_failed(svc)}, linear {_or_failed(linear)}"
     )
     result = {
         "models": points,
+        "failed": [_failed_point(row, reason) for row, reason in failed],
         "chosen": chosen["arch_id"],
-        "svc_test_accuracy": svc.test_accuracy,
-        "svc": asdict(svc),
-        "linear_test_accuracy": linear.test_accuracy,
+        "svc_test_accuracy": svc["test_accuracy"],
+        "svc": svc,
+        "linear_test_accuracy": linear["test_accuracy"],
+        "linear": linear,
     }
     return Outcome(result, tuple(f"models/{r['arch_id']}" for r in rows))
 
 
-def _trained(work: Work) -> list[dict[str, Any]]:
-    """The networks that were trained, with the shared-weight accuracy of those of the space."""
-    failed = {m["arch_id"] for m in work.result("training")["models"] if m["failure"]}
-    rows = [r for r in networks_to_train(work) if r["arch_id"] not in failed]
-    return [r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(work, r)} for r in rows]
+FailedRows = list[tuple[dict[str, Any], str]]
+"""Networks without a file that can be used, and why."""
+
+
+def _on_pixels(work: Work, name: str, fit: Callable[..., PixelModel]) -> dict[str, Any]:
+    """What the baseline came to; `failure` says why where it came to nothing."""
+    try:
+        return {**asdict(fit(work.data, seed=work.config.seed)), "failure": None}
+    except Exception as error:  # whatever happens in a baseline is no reason to lose the search
+        reason = _reason(error)
+        work.run.log.warn(f"the baseline {name} failed: {reason}")
+        return {"name": name, "val_accuracy": None, "test_accuracy": None, "failure": reason}
+
+
+def _or_failed(model: dict[str, Any]) -> str:
+    return "failed" if model["failure"] else f"{model['test_accuracy']:.4f}"
+
+
+def _reason(error: Exception) -> str:
+    """The first line: what goes into a table."""
+    text = (str(error).splitlines() or [""])[0]
+    return text if isinstance(error, HwnasError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _trained(work: Work) -> tuple[list[dict[str, Any]], FailedRows]:
+    """The networks that were trained and those that failed, with shared-weight accuracies where known."""
+    reasons = {m["arch_id"]: m["failure"] for m in work.result("training")["models"] if m["failure"]}
+    rows = [
+        r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(work, r)}
+        for r in networks_to_train(work)
+    ]
+    trained = [r for r in rows if r["arch_id"] not in reasons]
+    return trained, [(r, reasons[r["arch_id"]]) for r in rows if r["arch_id"] in reasons]
+
+
+def _export_all(
+    work: Work, rows: list[dict[str, Any]], failed: FailedRows
+) -> tuple[list[dict[str, Any]], list[Exported]]:
+    """The networks whose file is good, and their files; those whose file is not join `failed`."""
+    good, exported = [], []
+    for row in rows:
+        trained = _outcome(work, row)
+        try:
+            exported.append(_export(work, row, trained))
+        except OSError:  # the disk, which the next attempt may find in order
+            raise
+        except Exception as error:  # one network, as a baseline on pixels
+            failed.append((row, _reason(error)))
+            work.run.log.warn(f"{row['arch_id']} is not exported: {_reason(error)}")
+        else:
+            good.append(row)
+    return good, exported
+
+
+def _failed_point(row: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The row of the final table of a network without a file; its latency is that of fresh weights."""
+    return {
+        "arch_id": row["arch_id"],
+        "arch": row["arch"],
+        "origin": row["origin"],
+        "pick": row.get("pick"),
+        "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
+        "measured": measured_columns(row["measured"]),
+        "feasible": True,
+        "failure": reason,
+    }
 
 
 def _shared(work: Work, row: dict[str, Any]) -> float | None:
@@ -88,10 +152,10 @@ def _outcome(work: Work, row: dict[str, Any]) -> Trained:
     return found
 
 
-def _export(work: Work, row: dict[str, Any]) -> Exported:
+def _export(work: Work, row: dict[str, Any], trained: Trained) -> Exported:
     blocks = work.space.describe(work.space.from_string(row["arch"])) if "arch" in row["network"] else []
     model = export_model(
-        _outcome(work, row).module(),
+        trained.module(),
         work.data,
         work.path / "models" / row["arch_id"],
         arch_id=row["arch_id"],
@@ -107,7 +171,9 @@ def _point(
     work: Work, row: dict[str, Any], model: Exported, found: Mapping[str, lut.Measurement]
 ) -> dict[str, Any]:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
-    logits, _ = logits_of(_outcome(work, row).module(), eval_batches(work.data, "test", 256))
+    logits, _ = logits_of(
+        _outcome(work, row).module(), eval_batches(work.data, "test", eval_batch(work.data.image_size))
+    )
     own = _columns(work, model.onnx, found[row["arch_id"]], logits)
     model = model.noted(**_facts(work, own))
     int8, columns = int8_path(model), own
@@ -125,6 +191,7 @@ def _point(
         "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
         "measured": columns,
         "feasible": inside,
+        "failure": None,
     }
 
 

@@ -35,7 +35,8 @@ def front_document(work: Work) -> dict[str, Any]:
     front, table, plan = work.result("front"), work.table, work.result("plan")
     evaluation = work.result("evaluation")
     trained = evaluation["models"]
-    known = {m["arch_id"] for m in trained}
+    failed = evaluation["failed"]
+    known = {m["arch_id"] for m in [*trained, *failed]}
     candidates = [_candidate_point(work, c) for c in work.result("candidates")["candidates"]]
     return {
         "schema": SCHEMA,
@@ -49,12 +50,13 @@ def front_document(work: Work) -> dict[str, Any]:
         "default_budget": not work.config.budgets,
         "objectives": list(OBJECTIVES),
         "counts": plan["counts"],
-        "points": [*trained, *(c for c in candidates if c["arch_id"] not in known)],
+        "points": [*trained, *failed, *(c for c in candidates if c["arch_id"] not in known)],
         "chosen": evaluation["chosen"],
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(trained),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
+        "pixel_models": [evaluation["svc"], evaluation["linear"]],
         "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [
             {
@@ -82,6 +84,7 @@ def _candidate_point(work: Work, candidate: dict[str, Any]) -> dict[str, Any]:
         "predicted": {**candidate["predicted"], "val_accuracy_shared": candidate["val_accuracy_shared"]},
         "measured": measured_columns(candidate["measured"]),
         "feasible": candidate["inside"],
+        "failure": None,
     }
 
 
@@ -93,6 +96,7 @@ def front_csv(points: Sequence[dict[str, Any]]) -> str:
             **{f"predicted_{k}": v for k, v in p["predicted"].items()},
             **{f"measured_{k}": v for k, v in (p["measured"] or {}).items()},
             "arch": p["arch"],
+            "failure": p["failure"],
         }
         for p in points
     ]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hwnas.data import Augment, Batches, Data, eval_batches, load_data
+from hwnas.data.batches import EvalBatches
 from targets.errors import UsageError
 
 
@@ -96,6 +97,14 @@ def test_a_limited_evaluation_spreads_over_the_split(write_images, named, tmp_pa
     data = load_data(str(write_images(named(["a", "b", "c", "d"], 20))), 16, 0, root=tmp_path)
     labels = torch.cat([y for _, y in eval_batches(data, "val", 3, limit=8)])
     assert labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_kept_batches_are_those_of_the_split_every_time(digits: Data) -> None:
+    kept = EvalBatches(digits, "val", 30, 100)
+    assert len(kept) == 4
+    for _ in range(2):
+        for (x, y), (own_x, own_y) in zip(eval_batches(digits, "val", 30, 100), kept, strict=True):
+            assert torch.equal(x, own_x) and torch.equal(y, own_y)
 
 
 def test_no_global_random_state_is_read_or_changed(digits: Data) -> None:

@@ -314,3 +314,19 @@ def test_describe_draws_what_no_file_describes(
     assert "No file of the run describes this network" in Page(write_report(run)).text
     page = Page(write_report(run, describe=lambda arch: blocks if arch.startswith("mobile:") else []))
     assert [tag for tag, _ in page.tags].count("svg") == 4
+
+
+def test_what_failed_is_shown_with_its_reason(
+    document: dict[str, Any], make_run: Callable[..., Path]
+) -> None:
+    failed = next(p for p in document["points"] if p["origin"] == "mobilenet_v3")
+    failed["failure"], failed["measured"] = "training: the loss is nan", {"latency_p50_ms": 0.8}
+    document["svc_test_accuracy"] = None
+    document["pixel_models"] = [
+        {"name": "svc", "test_accuracy": None, "failure": "MemoryError: <90 GB>"},
+        {"name": "linear", "test_accuracy": 0.95, "failure": None, "image_side_px": 32, "n_train": 1079},
+    ]
+    text = write_report(make_run(document)).read_text()
+    assert "failed: training: the loss is nan" in text
+    assert "failed: MemoryError: &lt;90 GB&gt;" in text
+    assert "32 px, 1,079 training images" in text

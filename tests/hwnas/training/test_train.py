@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hwnas.data import Data, eval_batches, load_data
 from hwnas.gradient.optim import DivergedError
 from hwnas.training.recipe import Recipe
-from hwnas.training.train import initialise, logits_of, score, train
+from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
 
 
@@ -134,6 +134,20 @@ def test_divergence_names_seed_and_step(digits: Data) -> None:
 
     with pytest.raises(DivergedError, match="seed 7, step 0 of 16"):
         train(nn.Sequential(_network(), Overflow()), digits, Recipe(1, 64, 0.2), 7)
+
+
+def test_weights_that_the_last_step_broke_are_no_result(digits: Data) -> None:
+    class BrokenWhenScored(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x if self.training else x * float("nan")
+
+    with pytest.raises(DivergedError, match="validation after 16 steps with seed 7"):
+        train(nn.Sequential(_network(), BrokenWhenScored()), digits, Recipe(1, 64, 0.2), 7)
+
+
+def test_large_images_are_scored_few_at_a_time() -> None:
+    # As many pixels as 256 images of 32 px have, and 8 at least.
+    assert [eval_batch(size) for size in (16, 32, 64, 96, 224)] == [256, 256, 64, 28, 8]
 
 
 def test_the_evaluation_recipe_is_that_of_the_paper() -> None:
