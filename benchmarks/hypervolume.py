@@ -25,7 +25,7 @@ from scipy import stats
 import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
-from hwnas.pipeline.main_job import Work
+from hwnas.pipeline.main_job import RunContext
 from hwnas.pipeline.main_job.baselines import measured_baselines
 from hwnas.pipeline.main_job.training import job, train_all
 from hwnas.pipeline.networks import module_onnx
@@ -43,24 +43,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the table here")
     options = parser.parse_args()
     with RunDir.open(options.run, log=Log()) as run:
-        document = compare(Work(run), options.seeds)
+        document = compare(RunContext(run), options.seeds)
     print_table(document)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1, allow_nan=False))
 
 
-def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
+def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
-    groups = three_groups(work)
+    groups = three_groups(context)
     rows = [{**row, "group": group} for group, members in groups.items() for row in members]
-    jobs = [job(work, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run still compares
-    outcomes = iter(train_all(work, jobs))
+    jobs = [job(context, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run still compares
+    outcomes = iter(train_all(context, jobs))
     budget_ms = min(
-        (b.limit for b in work.budgets if b.metric == "latency_ms"),
+        (b.limit for b in context.budgets if b.metric == "latency_ms"),
         default=max(r["measured"]["p50_ms"] for r in rows),
     )
-    latency_ms = measure_together(work, rows)
-    floor = work.result("evaluation")["linear_test_accuracy"]
+    latency_ms = measure_together(context, rows)
+    floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
     for seed in seeds:
         for row in rows:
@@ -73,7 +73,7 @@ def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
                         "name": row["arch_id"],
                         "macs": row["predicted"]["macs"],
                         "latency_ms": latency_ms[row["arch_id"]],
-                        "test_accuracy": test_accuracy(work, outcome),
+                        "test_accuracy": test_accuracy(context, outcome),
                     }
                 )
         own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
@@ -88,15 +88,15 @@ def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
     }
 
 
-def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
+def three_groups(context: RunContext) -> dict[str, list[dict[str, Any]]]:
     """Picks, random architectures at their latencies, MobileNetV3-small: as many of each where possible."""
-    space = work.space.spec()
-    shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    picks = work.result("candidates")["picks"]
-    baselines = measured_baselines(work, len(picks), max(4, len(picks)), stream=1)
+    space = context.space.spec()
+    shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+    picks = context.result("candidates")["picks"]
+    baselines = measured_baselines(context, len(picks), max(4, len(picks)), stream=1)
     found: dict[str, list[dict[str, Any]]] = {}
     for group, members in (("picks", picks), ("random", baselines["random"])):
-        ids = [work.space.arch_id(work.space.from_string(row["arch"])) for row in members]
+        ids = [context.space.arch_id(context.space.from_string(row["arch"])) for row in members]
         found[group] = [
             {**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}}
             for row, arch_id in zip(members, ids, strict=True)
@@ -112,24 +112,24 @@ def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def measure_together(work: Work, rows: list[dict[str, Any]]) -> dict[str, float]:
+def measure_together(context: RunContext, rows: list[dict[str, Any]]) -> dict[str, float]:
     """p50 of every network, interleaved in one session, so that the machine's mood is the same for all."""
     from hwnas.training.build import build_network
 
-    files = {row["arch_id"]: module_onnx(build_network(row["network"]), work.input_shape) for row in rows}
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    files = {row["arch_id"]: module_onnx(build_network(row["network"]), context.input_shape) for row in rows}
+    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
     return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
 
 
-def test_accuracy(work: Work, outcome: Trained) -> float:
+def test_accuracy(context: RunContext, outcome: Trained) -> float:
     """Test accuracy of the exported file by onnxruntime."""
     path = outcome.folder / "model.onnx"
     if not path.exists():
         from hwnas.exporting.export import onnx_bytes
         from targets.files import write_atomic
 
-        write_atomic(path, onnx_bytes(outcome.module(), work.input_shape))
-    return onnx_accuracy(path, work.data, "test").accuracy
+        write_atomic(path, onnx_bytes(outcome.module(), context.input_shape))
+    return onnx_accuracy(path, context.data, "test").accuracy
 
 
 def volume(rows: list[dict[str, Any]], floor: float, budget_ms: float) -> float:

@@ -20,7 +20,7 @@ from hwnas.runs.log import Log
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
-from hwnas.training.training_job import Job, Trained, read_result, run_job
+from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
 from lut.home import data_home
 from targets.errors import UsageError
 
@@ -84,7 +84,7 @@ class Prepared:
     space: NetworkSpace
     arch: Arch
     data: Data
-    job: Job
+    job: TrainingJob
 
     def document(self) -> dict[str, Any]:
         """What would be trained, as JSON values."""
@@ -138,7 +138,7 @@ def train_architecture(asked: Training) -> TrainedArchitecture:
     )
 
 
-def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> Job:
+def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
     published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
     recipe = asked.recipe or published(asked.epochs, asked.batch_size)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
@@ -152,10 +152,10 @@ def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Pat
         "root": str(home),
         "limit": asked.limit,
     }
-    return Job(space.arch_id(arch), network, spec, asdict(recipe), asked.seed, asked.device)
+    return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), asked.seed, asked.device)
 
 
-def _train(job: Job, folder: Path, log: Log) -> Trained:
+def _train(job: TrainingJob, folder: Path, log: Log) -> Trained:
     with log.progress(f"training {job.job_id}", 100) as bar:
         told = [0]
 

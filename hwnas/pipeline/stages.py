@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from hwnas.gradient.loop import LogRow, Loop, Save
-from hwnas.pipeline.main_job.run_context import Work
+from hwnas.pipeline.main_job.run_context import RunContext
 from targets.files import write_atomic
 
 from .search_history import stats_csv
@@ -41,25 +41,25 @@ class Resumable(Protocol):
         ...
 
 
-def write_stats(work: Work, rows: Sequence[LogRow]) -> None:
+def write_stats(context: RunContext, rows: Sequence[LogRow]) -> None:
     """train_stats.csv: the log of all loops so far, one row per epoch."""
-    write_atomic(work.path / "train_stats.csv", stats_csv(rows))
+    write_atomic(context.path / "train_stats.csv", stats_csv(rows))
 
 
 def run(
-    work: Work,
+    context: RunContext,
     stage: str,
     job: Resumable,
     total: int,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> None:
     """Run `job` to its end, from the newest checkpoint if there is one; on_step hears of every step."""
-    found = work.run.load_checkpoint(stage)
+    found = context.run.load_checkpoint(stage)
     if found is not None:
         _, tensors, state = found
         job.load(tensors, state)
-        work.run.log(f"going on at step {job.loop.step} of {total}")
-    with work.run.progress(stage, total) as bar:
+        context.run.log(f"going on at step {job.loop.step} of {total}")
+    with context.run.progress(stage, total) as bar:
         bar.advance(job.loop.step)
 
         def after(step: int) -> None:
@@ -68,6 +68,6 @@ def run(
 
         job.run(
             on_step=after,
-            save=lambda step, tensors, state: work.run.save_checkpoint(stage, step, tensors, state),
+            save=lambda step, tensors, state: context.run.save_checkpoint(stage, step, tensors, state),
             save_every=SAVE_EVERY,
         )

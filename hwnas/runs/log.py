@@ -17,7 +17,7 @@ Clock = Callable[[], float]
 LINE_EVERY_S = 20.0
 
 
-class Progress(Protocol):
+class ProgressBar(Protocol):
     """What a long loop is given to report to."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
@@ -50,7 +50,7 @@ class Log:
         self._print(f"warning: {text}")
 
     @contextmanager
-    def progress(self, name: str, total: int) -> Iterator[Progress]:
+    def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
         """A bar with the time left on a terminal, else a line every 20 s."""
         if self._quiet:
             yield _Silent()

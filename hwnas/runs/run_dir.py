@@ -20,7 +20,7 @@ from .config import FREE_ON_RESUME, SearchConfig, dump_toml, option_name
 from .environment import environment, versions
 from .fresh import REFUSALS, FreshFolder
 from .lock import LOCK_NAME, Lock
-from .log import Log, Progress
+from .log import Log, ProgressBar
 from .sealed import read_sealed, write_sealed
 from .stages import StageRecords
 
@@ -125,7 +125,7 @@ class RunDir:
         """Frees the disk once `stage` is done and its result lies in files of its own."""
         self._checkpoints.delete(stage)
 
-    def progress(self, name: str, total: int) -> AbstractContextManager[Progress]:
+    def progress(self, name: str, total: int) -> AbstractContextManager[ProgressBar]:
         """A bar with the time left, as a context manager whose value has `advance(n, note)`."""
         return self.log.progress(name, total)
 

@@ -1,7 +1,7 @@
 """The main job: from a data set, a target and a budget to a Pareto set of checked ONNX files.
 
 One file per stage, in the order of `STAGES`; each leaves files in the run directory and a sealed
-record, and is skipped when the record is there. `Work` holds what the stages share. What a stage is
+record, and is skipped when the record is there. `RunContext` holds what the stages share. What a stage is
 made of (spaces, searches, tables, training) lives elsewhere; nothing here knows how those work.
 """
 
@@ -20,15 +20,15 @@ from .front import search_front
 from .gradient import search_gradient
 from .plan import make_plan
 from .publish import publish
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 from .shared_weights import train_shared_weights
 from .splits import split_data
 from .table import make_table
 from .training import train_models
 
-__all__ = ["STAGES", "Work", "search"]
+__all__ = ["STAGES", "RunContext", "search"]
 
-STAGES: tuple[tuple[str, str, Callable[[Work], Outcome]], ...] = (
+STAGES: tuple[tuple[str, str, Callable[[RunContext], Outcome]], ...] = (
     ("splits", "read and split the data", split_data),
     ("table", "measure the blocks of the space on the target", make_table),
     ("plan", "fix the budgets and the number of steps", make_plan),
@@ -44,15 +44,15 @@ STAGES: tuple[tuple[str, str, Callable[[Work], Outcome]], ...] = (
 """Name, what it does, and the function, in order. To add a stage, add a row."""
 
 
-def search(run: RunDir) -> Work:
+def search(run: RunDir) -> RunContext:
     """Do every stage that is not done yet; a resumed run goes on in the middle of one."""
-    work = Work(run)
-    torch.set_num_threads(work.n_threads)
+    context = RunContext(run)
+    torch.set_num_threads(context.n_threads)
     for number, (name, does, stage) in enumerate(STAGES, 1):
-        if work.done(name):
+        if context.done(name):
             continue
         run.log(f"{number}/{len(STAGES)} {does}")
-        outcome = stage(work)
+        outcome = stage(context)
         run.finish_stage(name, outcome.result, outcome.files)
         run.delete_checkpoints(name)
-    return work
+    return context

@@ -14,7 +14,7 @@ from hwnas.networks.flops import counter_macs
 from hwnas.pipeline import networks
 from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 _SPARES = 2
 """Architectures measured per place, because the first may be measured outside."""
@@ -23,29 +23,31 @@ _MOST_WORK = 3.0
 """MobileNetV3 with more MACs than this many times the largest pick's is not measured."""
 
 
-def choose_baselines(work: Work) -> Outcome:
+def choose_baselines(context: RunContext) -> Outcome:
     """Measure them on the target; the result lists those inside the budgets."""
-    n = work.config.random_baselines
+    n = context.config.random_baselines
     if n == 0:
         return Outcome({"random": [], "mobilenet_v3": []})
-    return Outcome(dict(measured_baselines(work, n, n)))
+    return Outcome(dict(measured_baselines(context, n, n)))
 
 
 def measured_baselines(
-    work: Work, n_random: int, n_widths: int, stream: int = 0
+    context: RunContext, n_random: int, n_widths: int, stream: int = 0
 ) -> dict[str, list[dict[str, Any]]]:
     """At most so many of each, all measured together. stream: other random architectures for another one."""
-    random, widths = _random(work, n_random, stream), _mobilenets(work)
+    random, widths = _random(context, n_random, stream), _mobilenets(context)
     files = {
-        key: networks.arch_onnx(work.space, arch, work.config.batch)
+        key: networks.arch_onnx(context.space, arch, context.config.batch)
         for options in random
         for key, (arch, _) in options.items()
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
-    found = {key: asdict(measured) for key, measured in work.measure(files).items()}
+    found = {key: asdict(measured) for key, measured in context.measure(files).items()}
     return {
-        "random": _inside(work, random, found),
-        "mobilenet_v3": _spread_widths(work, {w: price for w, (price, _) in widths.items()}, found, n_widths),
+        "random": _inside(context, random, found),
+        "mobilenet_v3": _spread_widths(
+            context, {w: price for w, (price, _) in widths.items()}, found, n_widths
+        ),
     }
 
 
@@ -53,69 +55,69 @@ Priced = dict[str, tuple[Arch, dict[str, float]]]
 """Architectures by key, with their predicted costs."""
 
 
-def _random(work: Work, n: int, stream: int) -> list[Priced]:
+def _random(context: RunContext, n: int, stream: int) -> list[Priced]:
     """For each of `n` places among the picks' latencies the nearest of 200 random ones, and a spare."""
-    rng = np.random.default_rng([work.config.seed, 0xBA5E, stream])
-    picks = work.result("candidates")["picks"]
+    rng = np.random.default_rng([context.config.seed, 0xBA5E, stream])
+    picks = context.result("candidates")["picks"]
     latencies_ms, taken = [p["predicted"]["latency_ms"] for p in picks], {p["arch"] for p in picks}
     out: list[Priced] = []
     for place in np.quantile(latencies_ms, np.linspace(1, 0, n) if n > 1 else [1.0]):
-        pool = [work.space.sample(rng) for _ in range(200)]
-        if place < min(work.costs.of(pool)["latency_ms"]):
-            fastest = work.costs.minimum("latency_ms")[1]
-            pool = [networks.towards(work.space, a, fastest, rng) for a in pool]
-        pool = [arch for arch in pool if work.space.reads_image(arch)]
-        prices = work.price(pool)
+        pool = [context.space.sample(rng) for _ in range(200)]
+        if place < min(context.costs.of(pool)["latency_ms"]):
+            fastest = context.costs.minimum("latency_ms")[1]
+            pool = [networks.towards(context.space, a, fastest, rng) for a in pool]
+        pool = [arch for arch in pool if context.space.reads_image(arch)]
+        prices = context.costs_of(pool)
         near = sorted(range(len(pool)), key=lambda i: abs(np.log(prices[i]["latency_ms"] / place)))
-        fits = [i for i in near if feasible(work.search_budgets, prices[i])]
-        new = [i for i in fits if work.space.key(pool[i]) not in taken]
-        out.append({work.space.key(pool[i]): (pool[i], prices[i]) for i in new[:_SPARES]})
+        fits = [i for i in near if feasible(context.search_budgets, prices[i])]
+        new = [i for i in fits if context.space.key(pool[i]) not in taken]
+        out.append({context.space.key(pool[i]): (pool[i], prices[i]) for i in new[:_SPARES]})
     return out
 
 
 def _inside(
-    work: Work, groups: Sequence[Priced], found: Mapping[str, dict[str, Any]]
+    context: RunContext, groups: Sequence[Priced], found: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The first of each group that is measured inside the budgets."""
     out: dict[str, dict[str, Any]] = {}
     for options in groups:
         for key, (_, price) in options.items():
-            if key not in out and feasible(work.budgets, {**price, "latency_ms": found[key]["p50_ms"]}):
+            if key not in out and feasible(context.budgets, {**price, "latency_ms": found[key]["p50_ms"]}):
                 out[key] = {"arch": key, "origin": "random", "predicted": price, "measured": found[key]}
                 break
     return list(out.values())
 
 
-def _mobilenets(work: Work) -> dict[float, tuple[dict[str, float], bytes]]:
+def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], bytes]]:
     """MobileNetV3-small by width: its costs and its file. Widths far above the picks' work are left out."""
-    shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    most_macs = _MOST_WORK * max(p["predicted"]["macs"] for p in work.result("candidates")["picks"])
+    shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+    most_macs = _MOST_WORK * max(p["predicted"]["macs"] for p in context.result("candidates")["picks"])
     out: dict[float, tuple[dict[str, float], bytes]] = {}
     for width in WIDTHS:
         module = mobilenet_v3_small(width, **shape)
         price = {
-            "macs": float(counter_macs(module, work.input_shape[1:])),
+            "macs": float(counter_macs(module, context.input_shape[1:])),
             "params": float(sum(p.numel() for p in module.parameters())),
         }
         if out and price["macs"] > most_macs:
             break
-        file = networks.module_onnx(module, work.input_shape)
+        file = networks.module_onnx(module, context.input_shape)
         out[width] = ({**price, "size_mb": len(file) / 1e6}, file)
     return out
 
 
 def _spread_widths(
-    work: Work, prices: Mapping[float, dict[str, float]], found: Mapping[str, dict[str, Any]], n: int
+    context: RunContext, prices: Mapping[float, dict[str, float]], found: Mapping[str, dict[str, Any]], n: int
 ) -> list[dict[str, Any]]:
     """At most `n` widths inside every budget, evenly spread in log MACs."""
-    known = [b for b in work.budgets if b.metric in {"latency_ms", *next(iter(prices.values()))}]
+    known = [b for b in context.budgets if b.metric in {"latency_ms", *next(iter(prices.values()))}]
     fits = [
         w
         for w, price in prices.items()
         if feasible(known, {**price, "latency_ms": found[f"{w:g}"]["p50_ms"]})
     ]
     if not fits:
-        work.run.log("MobileNetV3-small is outside the budgets at every width, so it is no baseline here")
+        context.run.log("MobileNetV3-small is outside the budgets at every width, so it is no baseline here")
         return []
     widths = widths_within(
         lambda ws: [prices[w]["macs"] for w in ws],

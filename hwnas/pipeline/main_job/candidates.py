@@ -14,41 +14,41 @@ from hwnas.front import choose_picks
 from hwnas.pipeline import networks
 from targets.errors import InfeasibleError
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 N_CANDIDATES = 16
 
 
-def measure_candidates(work: Work) -> Outcome:
+def measure_candidates(context: RunContext) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
-    rows = _candidates(work)
-    archs = work.archs([r["arch"] for r in rows])
+    rows = _candidates(context)
+    archs = context.archs([r["arch"] for r in rows])
     files = {
-        r["arch"]: networks.arch_onnx(work.space, a, work.config.batch)
+        r["arch"]: networks.arch_onnx(context.space, a, context.config.batch)
         for r, a in zip(rows, archs, strict=True)
     }
-    found = work.measure(files)
+    found = context.measure(files)
     candidates = []
-    for row, price in zip(rows, work.price(archs), strict=True):
+    for row, price in zip(rows, context.costs_of(archs), strict=True):
         measured = asdict(found[row["arch"]])
-        inside = feasible(work.budgets, {**price, "latency_ms": measured["p50_ms"]})
+        inside = feasible(context.budgets, {**price, "latency_ms": measured["p50_ms"]})
         candidates.append({**row, "predicted": price, "measured": measured, "inside": inside})
-    picks = _picks(work, candidates)
-    work.run.log(
+    picks = _picks(context, candidates)
+    context.run.log(
         f"measured {len(candidates)} candidates, {sum(c['inside'] for c in candidates)} inside the budgets; "
         "picks: " + ", ".join(f"{p['pick']} {p['measured']['p50_ms']:.3g} ms" for p in picks)
     )
     return Outcome({"candidates": candidates, "picks": picks})
 
 
-def _candidates(work: Work) -> list[dict[str, Any]]:
+def _candidates(context: RunContext) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
-    by_arch = {r["arch"]: r for r in work.result("front")["rows"] if "val_accuracy" in r}
-    own = work.result("gradient")["seeds"][0]["arch"]
-    front = [by_arch[a] for a in work.result("front")["front_latency"]]
+    by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
+    own = context.result("gradient")["seeds"][0]["arch"]
+    front = [by_arch[a] for a in context.result("front")["front_latency"]]
     if not front:
         raise InfeasibleError(
-            f"no evaluated architecture meets {', '.join(map(str, work.search_budgets))}; "
+            f"no evaluated architecture meets {', '.join(map(str, context.search_budgets))}; "
             f"raise the budgets or --generations"
         )
     chosen = choose_picks(
@@ -74,18 +74,19 @@ def _candidates(work: Work) -> list[dict[str, Any]]:
     ]
 
 
-def _picks(work: Work, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _picks(context: RunContext, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
     inside = [c for c in candidates if c["inside"]]
     if not inside:
         fastest = min(candidates, key=lambda c: c["measured"]["p50_ms"])
         raise InfeasibleError(
-            f"none of {len(candidates)} measured candidates is inside {', '.join(map(str, work.budgets))}; "
+            f"none of {len(candidates)} measured candidates is inside "
+            f"{', '.join(map(str, context.budgets))}; "
             f"the fastest is {fastest['arch']}, {fastest['measured']['p50_ms']:.4g} ms"
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency = [c["predicted"]["latency_ms"] for c in inside]
     accuracy = [c["val_accuracy_shared"] for c in inside]
-    chosen = choose_picks(latency, accuracy, min(work.config.picks, len(inside)))
+    chosen = choose_picks(latency, accuracy, min(context.config.picks, len(inside)))
     picks = [{**inside[p.index], "pick": p.why} for p in chosen]
     own = next((c for c in inside if c["origin"] == "gradient"), None)
     if own is not None and own["arch"] not in {p["arch"] for p in picks}:

@@ -26,31 +26,31 @@ from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
-from .run_context import Outcome, Work, measured_columns
+from .run_context import Outcome, RunContext, measured_columns
 from .training import FOLDER, job, networks_to_train
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
 
 
-def evaluate_models(work: Work) -> Outcome:
+def evaluate_models(context: RunContext) -> Outcome:
     """Write models/<arch_id>/; the result holds the points of the final table, apart the failed ones."""
-    rows, failed = _trained(work)
-    rows, exported = _export_all(work, rows, failed)
+    rows, failed = _trained(context)
+    rows, exported = _export_all(context, rows, failed)
     files = {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}
     files |= {_int8_key(r): p for r, e in zip(rows, exported, strict=True) if (p := int8_path(e)) is not None}
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
     points = []
-    with work.run.progress("evaluation", len(rows)) as bar:
+    with context.run.progress("evaluation", len(rows)) as bar:
         for row, model in zip(rows, exported, strict=True):
-            points.append(_point(work, row, model, found))
+            points.append(_point(context, row, model, found))
             bar.advance(1, row["arch_id"])
     picks = [p for p in points if p["pick"] and p["feasible"]]
     if not picks:
         raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
     chosen = max(picks, key=lambda p: (p["measured"]["val_accuracy"], -p["predicted"]["latency_ms"]))
-    svc, linear = _on_pixels(work, "svc", svc_accuracy), _on_pixels(work, "linear", linear_accuracy)
-    work.run.log(
+    svc, linear = _on_pixels(context, "svc", svc_accuracy), _on_pixels(context, "linear", linear_accuracy)
+    context.run.log(
         f"chosen on validation: {chosen['arch_id']} ({chosen['pick']}), test accuracy "
         f"{chosen['measured']['test_accuracy']:.4f}, {chosen['measured']['latency_p50_ms']:.3g} ms; "
         f"SVC {_or_failed(svc)}, linear {_or_failed(linear)}"
@@ -71,13 +71,13 @@ FailedRows = list[tuple[dict[str, Any], str]]
 """Networks without a file that can be used, and why."""
 
 
-def _on_pixels(work: Work, name: str, fit: Callable[..., PixelModel]) -> dict[str, Any]:
+def _on_pixels(context: RunContext, name: str, fit: Callable[..., PixelModel]) -> dict[str, Any]:
     """What the baseline came to; `failure` says why where it came to nothing."""
     try:
-        return {**asdict(fit(work.data, seed=work.config.seed)), "failure": None}
+        return {**asdict(fit(context.data, seed=context.config.seed)), "failure": None}
     except Exception as error:  # whatever happens in a baseline is no reason to lose the search
         reason = _reason(error)
-        work.run.log.warn(f"the baseline {name} failed: {reason}")
+        context.run.log.warn(f"the baseline {name} failed: {reason}")
         return {"name": name, "val_accuracy": None, "test_accuracy": None, "failure": reason}
 
 
@@ -91,31 +91,31 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, HwnasError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _trained(work: Work) -> tuple[list[dict[str, Any]], FailedRows]:
+def _trained(context: RunContext) -> tuple[list[dict[str, Any]], FailedRows]:
     """The networks that were trained and those that failed, with shared-weight accuracies where known."""
-    reasons = {m["arch_id"]: m["failure"] for m in work.result("training")["models"] if m["failure"]}
+    reasons = {m["arch_id"]: m["failure"] for m in context.result("training")["models"] if m["failure"]}
     rows = [
-        r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(work, r)}
-        for r in networks_to_train(work)
+        r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(context, r)}
+        for r in networks_to_train(context)
     ]
     trained = [r for r in rows if r["arch_id"] not in reasons]
     return trained, [(r, reasons[r["arch_id"]]) for r in rows if r["arch_id"] in reasons]
 
 
 def _export_all(
-    work: Work, rows: list[dict[str, Any]], failed: FailedRows
+    context: RunContext, rows: list[dict[str, Any]], failed: FailedRows
 ) -> tuple[list[dict[str, Any]], list[Exported]]:
     """The networks whose file is good, and their files; those whose file is not join `failed`."""
     good, exported = [], []
     for row in rows:
-        trained = _outcome(work, row)
+        trained = _outcome(context, row)
         try:
-            exported.append(_export(work, row, trained))
+            exported.append(_export(context, row, trained))
         except OSError:  # the disk, which the next attempt may find in order
             raise
         except Exception as error:  # one network, as a baseline on pixels
             failed.append((row, _reason(error)))
-            work.run.log.warn(f"{row['arch_id']} is not exported: {_reason(error)}")
+            context.run.log.warn(f"{row['arch_id']} is not exported: {_reason(error)}")
         else:
             good.append(row)
     return good, exported
@@ -135,54 +135,57 @@ def _failed_point(row: dict[str, Any], reason: str) -> dict[str, Any]:
     }
 
 
-def _shared(work: Work, row: dict[str, Any]) -> float | None:
+def _shared(context: RunContext, row: dict[str, Any]) -> float | None:
     if "arch" not in row["network"]:
         return None
-    evaluator: SharedWeights = work.evaluator
-    (metrics,) = evaluator(work.archs([row["arch"]]))
+    evaluator: SharedWeights = context.evaluator
+    (metrics,) = evaluator(context.archs([row["arch"]]))
     return float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
 
 
-def _outcome(work: Work, row: dict[str, Any]) -> Trained:
+def _outcome(context: RunContext, row: dict[str, Any]) -> Trained:
     from hwnas.training.training_job import read_result
 
-    found = read_result(job(work, row, work.config.seed), work.path / FOLDER)
+    found = read_result(job(context, row, context.config.seed), context.path / FOLDER)
     if found is None:
-        raise HwnasError(f"the training of {row['arch_id']} left no result in {work.path / FOLDER}")
+        raise HwnasError(f"the training of {row['arch_id']} left no result in {context.path / FOLDER}")
     return found
 
 
-def _export(work: Work, row: dict[str, Any], trained: Trained) -> Exported:
-    blocks = work.space.describe(work.space.from_string(row["arch"])) if "arch" in row["network"] else []
+def _export(context: RunContext, row: dict[str, Any], trained: Trained) -> Exported:
+    blocks = (
+        context.space.describe(context.space.from_string(row["arch"])) if "arch" in row["network"] else []
+    )
     model = export_model(
         trained.module(),
-        work.data,
-        work.path / "models" / row["arch_id"],
+        context.data,
+        context.path / "models" / row["arch_id"],
         arch_id=row["arch_id"],
         network=row["network"],
         dot=dot_text(blocks, row["arch_id"]),
-        batch=work.config.batch,
+        batch=context.config.batch,
         facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
     )
-    return export_int8(model, work.data) if work.target.precision == "int8" else model
+    return export_int8(model, context.data) if context.target.precision == "int8" else model
 
 
 def _point(
-    work: Work, row: dict[str, Any], model: Exported, found: Mapping[str, lut.Measurement]
+    context: RunContext, row: dict[str, Any], model: Exported, found: Mapping[str, lut.Measurement]
 ) -> dict[str, Any]:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
     logits, _ = logits_of(
-        _outcome(work, row).module(), eval_batches(work.data, "test", eval_batch(work.data.image_size))
+        _outcome(context, row).module(),
+        eval_batches(context.data, "test", eval_batch(context.data.image_size)),
     )
-    own = _columns(work, model.onnx, found[row["arch_id"]], logits)
-    model = model.noted(**_facts(work, own))
+    own = _columns(context, model.onnx, found[row["arch_id"]], logits)
+    model = model.noted(**_facts(context, own))
     int8, columns = int8_path(model), own
     if int8 is not None:
-        columns = _columns(work, int8, found[_int8_key(row)], logits)
-        model.noted(int8={**model.manifest["int8"], **_facts(work, columns)})
+        columns = _columns(context, int8, found[_int8_key(row)], logits)
+        model.noted(int8={**model.manifest["int8"], **_facts(context, columns)})
         columns |= {f"fp32_{name}": own[name] for name in _BESIDE}
     costs = {**row["predicted"], "latency_ms": columns["latency_p50_ms"], "size_mb": columns["size_mb"]}
-    inside = all(b.violation(costs) <= 0 for b in work.budgets if b.metric in costs)
+    inside = all(b.violation(costs) <= 0 for b in context.budgets if b.metric in costs)
     return {
         "arch_id": row["arch_id"],
         "arch": row["arch"],
@@ -195,9 +198,11 @@ def _point(
     }
 
 
-def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: Logits) -> dict[str, Any]:
+def _columns(
+    context: RunContext, file: Path, measured: lut.Measurement, torch_logits: Logits
+) -> dict[str, Any]:
     """What is known of one file."""
-    validation, test = (onnx_accuracy(file, work.data, split) for split in ("val", "test"))
+    validation, test = (onnx_accuracy(file, context.data, split) for split in ("val", "test"))
     return {
         **measured_columns(asdict(measured)),
         "val_accuracy": validation.accuracy,
@@ -208,15 +213,15 @@ def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: Lo
     }
 
 
-def _facts(work: Work, columns: dict[str, Any]) -> dict[str, Any]:
+def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
     """The same for the manifest."""
     latency = {
         **{
             k: columns[k]
             for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
         },
-        "target": work.target.described,
-        "context": work.table["context"],
+        "target": context.target.described,
+        "context": context.table["context"],
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}

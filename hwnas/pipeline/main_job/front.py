@@ -10,7 +10,7 @@ from hwnas.core.choice import Arch
 from hwnas.front import OptunaExport, Problem, Trial, load_trials, make_strategy, run, save_trials
 from hwnas.pipeline.networks import towards
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
 
@@ -19,37 +19,37 @@ N_BETWEEN = 5
 """Architectures of the first generation between the gradient search's own and the fastest."""
 
 
-def make_problem(work: Work) -> Problem:
+def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(OBJECTIVES, work.search_budgets)
+    return Problem.parse(OBJECTIVES, context.search_budgets)
 
 
-def towards_fastest(work: Work, arch: Arch) -> list[Arch]:
+def towards_fastest(context: RunContext, arch: Arch) -> list[Arch]:
     """The fastest architecture of the space, and random ones between it and `arch`.
 
     Random architectures crowd around the median latency; without these the front has no fast end.
     """
-    rng = np.random.default_rng([work.config.seed, 0xFA57])
-    fastest = work.costs.minimum("latency_ms")[1]
-    return [fastest, *(towards(work.space, arch, fastest, rng) for _ in range(N_BETWEEN))]
+    rng = np.random.default_rng([context.config.seed, 0xFA57])
+    fastest = context.costs.minimum("latency_ms")[1]
+    return [fastest, *(towards(context.space, arch, fastest, rng) for _ in range(N_BETWEEN))]
 
 
-def search_front(work: Work) -> Outcome:
+def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
-    config, problem = work.config, make_problem(work)
-    seeds = work.archs([row["arch"] for row in work.result("gradient")["seeds"]])
-    seeds += towards_fastest(work, seeds[0])
+    config, problem = context.config, make_problem(context)
+    seeds = context.archs([row["arch"] for row in context.result("gradient")["seeds"]])
+    seeds += towards_fastest(context, seeds[0])
     strategy = make_strategy(
-        "nsga2", work.space, problem, population=config.population, seed=config.seed, seeds=seeds
+        "nsga2", context.space, problem, population=config.population, seed=config.seed, seeds=seeds
     )
-    path = work.path / "evaluated.json"
+    path = context.path / "evaluated.json"
     if path.exists():
         strategy.restore(load_trials(path, strategy.identity))
-        work.run.log(f"going on after generation {strategy.history.generations}")
-    evaluator = work.evaluator
-    export = OptunaExport(work.path / "study.db", work.space, problem, work.run.log.warn)
-    generations = work.plan["generations"]
-    with work.run.progress("front", generations) as bar:
+        context.run.log(f"going on after generation {strategy.history.generations}")
+    evaluator = context.evaluator
+    export = OptunaExport(context.path / "study.db", context.space, problem, context.run.log.warn)
+    generations = context.plan["generations"]
+    with context.run.progress("front", generations) as bar:
         bar.advance(strategy.history.generations)
 
         def on_generation(_: Sequence[Trial]) -> None:
@@ -62,7 +62,7 @@ def search_front(work: Work) -> Outcome:
     history = strategy.history
     volumes = history.hypervolumes()
     front = history.front(["val_accuracy", "latency_ms"])
-    work.run.log(
+    context.run.log(
         f"front: {len(history.trials)} architectures evaluated ({ended}), "
         f"{len(history.front())} on the front, "
         f"hypervolume {volumes[0]['value']:.4f} -> {volumes[-1]['value']:.4f}"

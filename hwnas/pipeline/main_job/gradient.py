@@ -8,47 +8,49 @@ from hwnas.gradient.supernets import search_start
 from hwnas.pipeline import stages as steps
 from hwnas.pipeline.search_history import GENOTYPES, Recorder, Traces
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 N_SEEDS = 6
 """Decoded architectures that join the first generation of the front: the argmax and samples of the policy."""
 
 
-def search_gradient(work: Work) -> Outcome:
+def search_gradient(context: RunContext) -> Outcome:
     """Write the traces; the result holds the decoded architectures, the method's own first."""
-    train, val = work.batches("train", 2, augmented=True), work.batches("val", 2, augmented=True)
-    n_steps = work.plan["search_steps"]
+    train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
+    n_steps = context.plan["search_steps"]
     settings = SearchSettings(
         n_steps,
         max(1, n_steps // 12),
-        work.config.seed,
-        bf16=work.config.bf16,
-        compile=work.config.compile,
+        context.config.seed,
+        bf16=context.config.bf16,
+        compile=context.config.compile,
     )
-    method = find_method(work.config.method)
+    method = find_method(context.config.method)
     search = GradientSearch(
-        work.space,
-        search_start(work.space, work.supernet, method),
-        work.costs,
-        work.search_budgets,
+        context.space,
+        search_start(context.space, context.supernet, method),
+        context.costs,
+        context.search_budgets,
         method,
         train,
         val,
         settings,
-        device=work.config.device,
+        device=context.config.device,
     )
-    traces = Traces(histories=work.config.alpha_history, trackers=work.config.trackers)
-    before = work.result("supernet")["log"]
-    with Recorder(work.path, search, traces, before=before, facts={"data": work.config.data}) as recorder:
-        steps.run(work, "gradient", search, n_steps, on_step=recorder.on_step)
+    traces = Traces(histories=context.config.alpha_history, trackers=context.config.trackers)
+    before = context.result("supernet")["log"]
+    with Recorder(
+        context.path, search, traces, before=before, facts={"data": context.config.data}
+    ) as recorder:
+        steps.run(context, "gradient", search, n_steps, on_step=recorder.on_step)
         recorder.write()
     seeds = search.seeds(N_SEEDS)
     rows = [
-        {"arch": work.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **price}
-        for s, price in zip(seeds, work.price([s.arch for s in seeds]), strict=True)
+        {"arch": context.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **price}
+        for s, price in zip(seeds, context.costs_of([s.arch for s in seeds]), strict=True)
     ]
     best = rows[0]
-    work.run.log(
-        f"{work.config.method}: {best['arch']} ({best['origin']}), predicted {best['latency_ms']:.3g} ms"
+    context.run.log(
+        f"{context.config.method}: {best['arch']} ({best['origin']}), predicted {best['latency_ms']:.3g} ms"
     )
     return Outcome({"seeds": rows}, ("alphas.npz", "train_stats.csv", GENOTYPES))

@@ -20,7 +20,7 @@ from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import search_start
 from hwnas.gradient.warmup import make_supernet
 
-from .run_context import EVAL_IMAGES, Outcome, Work
+from .run_context import EVAL_IMAGES, Outcome, RunContext
 
 N_RANDOM = 200
 """Random architectures whose median latency is the budget where the user gives none."""
@@ -44,16 +44,16 @@ class UnitCosts:
     train_epochs: float
 
 
-def make_plan(work: Work) -> Outcome:
+def make_plan(context: RunContext) -> Outcome:
     """Fix budgets and counts; InfeasibleError when a budget is below what the space can reach."""
-    budgets = _budgets(work)
-    require_reachable(work.space, work.costs, budgets)
-    tight = [_tightened(work, b) for b in budgets]
-    config = work.config
+    budgets = _budgets(context)
+    require_reachable(context.space, context.costs, budgets)
+    tight = [_tightened(context, b) for b in budgets]
+    config = context.config
     counts = {name: int(getattr(config, name)) for name in SHARES}
     if config.minutes is not None:
-        counts = _fit(work, config.minutes * 60 - _spent_s(work) - RESERVE_S)
-    work.run.log(
+        counts = _fit(context, config.minutes * 60 - _spent_s(context) - RESERVE_S)
+    context.run.log(
         f"budgets: {', '.join(map(str, budgets))}; "
         + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
     )
@@ -62,55 +62,55 @@ def make_plan(work: Work) -> Outcome:
     )
 
 
-def _budgets(work: Work) -> list[Budget]:
-    given = [Budget.parse(b) for b in work.config.budgets]
+def _budgets(context: RunContext) -> list[Budget]:
+    given = [Budget.parse(b) for b in context.config.budgets]
     if given:
         return given
-    rng = np.random.default_rng([work.config.seed, N_RANDOM])
-    archs = [work.space.sample(rng) for _ in range(N_RANDOM)]
-    median_ms = float(np.median(work.costs.of(archs)["latency_ms"]))
+    rng = np.random.default_rng([context.config.seed, N_RANDOM])
+    archs = [context.space.sample(rng) for _ in range(N_RANDOM)]
+    median_ms = float(np.median(context.costs.of(archs)["latency_ms"]))
     budget = Budget("latency_ms", float(f"{median_ms:.3g}"))
-    work.run.log(f"no budget given: {budget}, the median of {N_RANDOM} random architectures")
+    context.run.log(f"no budget given: {budget}, the median of {N_RANDOM} random architectures")
     return [budget]
 
 
-def _tightened(work: Work, budget: Budget) -> Budget:
+def _tightened(context: RunContext, budget: Budget) -> Budget:
     """A latency budget less the table's error, so that what is predicted inside is measured inside.
 
     Never below what the space can reach: then the last step is the measurement's.
     """
     if budget.metric != "latency_ms":
         return budget
-    least = work.costs.minimum("latency_ms")[0]
+    least = context.costs.minimum("latency_ms")[0]
     return Budget(
-        budget.metric, min(budget.limit, max(budget.limit / (1 + work.table["margin"]), 1.001 * least))
+        budget.metric, min(budget.limit, max(budget.limit / (1 + context.table["margin"]), 1.001 * least))
     )
 
 
-def _spent_s(work: Work) -> float:
-    started = (work.path / "config.resolved.json").stat().st_mtime
+def _spent_s(context: RunContext) -> float:
+    started = (context.path / "config.resolved.json").stat().st_mtime
     return max(0.0, time.time() - started)
 
 
-def _fit(work: Work, left_s: float) -> dict[str, int]:
+def _fit(context: RunContext, left_s: float) -> dict[str, int]:
     """Counts that fill the time left, at least one unit of each."""
-    unit_s = _unit_costs(work)
+    unit_s = _unit_costs(context)
     counts = {
         name: max(1, int(SAFETY * share * max(left_s, 0) / getattr(unit_s, name)))
         for name, share in SHARES.items()
     }
-    work.run.log(
-        f"{max(left_s, 0):.0f} s of --minutes {work.config.minutes:g} are left for searching and training"
+    context.run.log(
+        f"{max(left_s, 0):.0f} s of --minutes {context.config.minutes:g} are left for searching and training"
     )
     return counts
 
 
-def _unit_costs(work: Work) -> UnitCosts:
+def _unit_costs(context: RunContext) -> UnitCosts:
     """Times a few real steps on a throw-away supernet."""
-    config, space = work.config, work.space
+    config, space = context.config, context.space
     rng = np.random.default_rng([config.seed, 1])
     supernet = make_supernet(space, config.seed)
-    train, val = (work.batches(s, 0, augmented=True) for s in ("train", "val"))
+    train, val = (context.batches(s, 0, augmented=True) for s in ("train", "val"))
     archs = [space.sample(rng) for _ in range(7)]
     times = []
     for i, arch in enumerate(archs):
@@ -121,21 +121,21 @@ def _unit_costs(work: Work) -> UnitCosts:
     settings = SearchSettings(steps=5, epoch_steps=5, seed=config.seed)
     method = find_method(config.method)
     start = search_start(space, supernet, method)
-    search = GradientSearch(space, start, work.costs, (), method, train, val, settings)
+    search = GradientSearch(space, start, context.costs, (), method, train, val, settings)
     began = time.monotonic()
     search.run()
     search_s = (time.monotonic() - began) / 5
     jobs = config.picks + 1 + 2 * config.random_baselines
-    workers = work.n_workers
+    workers = context.n_workers
     return UnitCosts(
         supernet_steps=step_s,
         search_steps=search_s,
-        generations=config.population * evaluation_s(work, step_s),
+        generations=config.population * evaluation_s(context, step_s),
         train_epochs=step_s * train.steps_per_epoch * -(-jobs // workers) * 1.2,
     )
 
 
-def evaluation_s(work: Work, step_s: float) -> float:
+def evaluation_s(context: RunContext, step_s: float) -> float:
     """Seconds to evaluate one architecture: forward passes only, a third of a step each."""
-    images = min(EVAL_IMAGES, len(work.data.split("val")))
-    return step_s / 3 * images / work.config.batch_size + 0.02
+    images = min(EVAL_IMAGES, len(context.data.split("val")))
+    return step_s / 3 * images / context.config.batch_size + 0.02

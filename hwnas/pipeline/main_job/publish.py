@@ -15,39 +15,39 @@ from hwnas.report import write_report
 from targets.files import write_atomic, write_json
 
 from .front import OBJECTIVES
-from .run_context import Outcome, Work, measured_columns
+from .run_context import Outcome, RunContext, measured_columns
 
 SCHEMA = 1
 
 
-def publish(work: Work) -> Outcome:
+def publish(context: RunContext) -> Outcome:
     """Write front.json, front.csv and report.html."""
-    document = front_document(work)
-    write_json(work.path / "front.json", document)
-    write_atomic(work.path / "front.csv", front_csv(document["points"]))
-    report = write_report(work.path)
-    work.run.log(f"report: {report}")
+    document = front_document(context)
+    write_json(context.path / "front.json", document)
+    write_atomic(context.path / "front.csv", front_csv(document["points"]))
+    report = write_report(context.path)
+    context.run.log(f"report: {report}")
     return Outcome({"report": report.name}, ("front.json", "front.csv", report.name))
 
 
-def front_document(work: Work) -> dict[str, Any]:
+def front_document(context: RunContext) -> dict[str, Any]:
     """All that the report shows, as JSON."""
-    front, table, plan = work.result("front"), work.table, work.result("plan")
-    evaluation = work.result("evaluation")
+    front, table, plan = context.result("front"), context.table, context.result("plan")
+    evaluation = context.result("evaluation")
     trained = evaluation["models"]
     failed = evaluation["failed"]
     known = {m["arch_id"] for m in [*trained, *failed]}
-    candidates = [_candidate_point(work, c) for c in work.result("candidates")["candidates"]]
+    candidates = [_candidate_point(context, c) for c in context.result("candidates")["candidates"]]
     return {
         "schema": SCHEMA,
         "target": {
-            **work.target.described,
+            **context.target.described,
             "context_hash": table["context"]["hash"],
             "facts": table["context"]["facts"],
         },
-        "space": work.space.spec(),
-        "budgets": [{"metric": b.metric, "limit": b.limit} for b in work.budgets],
-        "default_budget": not work.config.budgets,
+        "space": context.space.spec(),
+        "budgets": [{"metric": b.metric, "limit": b.limit} for b in context.budgets],
+        "default_budget": not context.config.budgets,
         "objectives": list(OBJECTIVES),
         "counts": plan["counts"],
         "points": [*trained, *failed, *(c for c in candidates if c["arch_id"] not in known)],
@@ -60,7 +60,7 @@ def front_document(work: Work) -> dict[str, Any]:
         "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [
             {
-                "arch_id": work.space.arch_id(work.space.from_string(r["arch"])),
+                "arch_id": context.space.arch_id(context.space.from_string(r["arch"])),
                 "arch": r["arch"],
                 "val_accuracy_shared": r.get("val_accuracy"),
                 "latency_ms": r.get("latency_ms"),
@@ -70,14 +70,14 @@ def front_document(work: Work) -> dict[str, Any]:
             }
             for r in front["rows"]
         ],
-        "option_cost": option_costs(work),
+        "option_cost": option_costs(context),
     }
 
 
-def _candidate_point(work: Work, candidate: dict[str, Any]) -> dict[str, Any]:
-    arch = work.space.from_string(candidate["arch"])
+def _candidate_point(context: RunContext, candidate: dict[str, Any]) -> dict[str, Any]:
+    arch = context.space.from_string(candidate["arch"])
     return {
-        "arch_id": work.space.arch_id(arch),
+        "arch_id": context.space.arch_id(arch),
         "arch": candidate["arch"],
         "origin": candidate["origin"],
         "pick": None,
@@ -124,14 +124,14 @@ def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def option_costs(work: Work) -> list[dict[str, Any]]:
+def option_costs(context: RunContext) -> list[dict[str, Any]]:
     """What each operation of each layer or edge costs, and its share on the front.
 
     Mean over the widths, sum over the cells that one choice rules.
     """
-    space = work.space
-    front = work.archs(work.result("front")["front"])
-    blocks_ms = work.table["blocks_ms"]
+    space = context.space
+    front = context.archs(context.result("front")["front"])
+    blocks_ms = context.table["blocks_ms"]
     widths = {c for position in space.positions for c in position.choices[:-1]}
     ruled: dict[int, list[Position]] = {}
     for position in space.positions:

@@ -63,7 +63,7 @@ class RunTable:
         return self.weights_mb[key]
 
 
-class Work:
+class RunContext:
     """A run and everything that can be derived from its configuration and finished stages."""
 
     def __init__(self, run: RunDir) -> None:
@@ -208,7 +208,7 @@ class Work:
         as_it_runs = {key: as_run(file, self.target) for key, file in files.items()}
         return lut.measure(self.target, as_it_runs, home=self.home, log=self.run.log)
 
-    def price(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
+    def costs_of(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
         """All costs of each architecture."""
         costs = self.costs.of(archs)
         return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]

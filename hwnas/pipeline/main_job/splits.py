@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from targets.files import write_json
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 
-def split_data(work: Work) -> Outcome:
+def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
-    data = work.data
-    write_json(work.path / "splits.json", data.splits_json())
+    data = context.data
+    write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
-    work.run.log(
+    context.run.log(
         f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
         + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )

@@ -11,12 +11,12 @@ from hwnas.costs.energy import read_energy
 from hwnas.pipeline import networks
 from targets.files import write_json
 
-from .run_context import Outcome, Work
+from .run_context import Outcome, RunContext
 
 
-def make_table(work: Work) -> Outcome:
+def make_table(context: RunContext) -> Outcome:
     """Write table.json: what the run will use, whatever happens to the table later."""
-    config, space = work.config, work.space
+    config, space = context.config, context.space
     given = config.energy_table
     energy = None if given is None else read_energy(Path(given), space.blocks())
     minutes = config.profile_minutes or networks.default_minutes(space)
@@ -25,11 +25,11 @@ def make_table(work: Work) -> Outcome:
     before = sum(os.times()[:4])
     table = networks.latency_table(
         space,
-        work.target,
+        context.target,
         minutes=minutes,
-        home=work.home,
+        home=context.home,
         seed=config.seed,
-        log=work.run.log,
+        log=context.run.log,
         batch=config.batch,
     )
     document = {
@@ -37,8 +37,8 @@ def make_table(work: Work) -> Outcome:
         "energy_mj": energy,
         "profile_cpu_s": sum(os.times()[:4]) - before,
     }
-    write_json(work.path / "table.json", document)
-    work.run.log(f"latency table {table.context.hash}: {describe(document['errors'])}")
+    write_json(context.path / "table.json", document)
+    context.run.log(f"latency table {table.context.hash}: {describe(document['errors'])}")
     return Outcome({"context": table.context.hash, "errors": document["errors"]}, ("table.json",))
 
 

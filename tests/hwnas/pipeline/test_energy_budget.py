@@ -14,7 +14,7 @@ import torch
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.main_job.gradient import search_gradient
 from hwnas.pipeline.main_job.plan import make_plan
-from hwnas.pipeline.main_job.run_context import Work
+from hwnas.pipeline.main_job.run_context import RunContext
 from hwnas.pipeline.main_job.splits import split_data
 from hwnas.pipeline.main_job.table import make_table
 from hwnas.runs.config import SearchConfig
@@ -48,7 +48,7 @@ def _no_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def planned(folder: Path, table: str, budget: str) -> Iterator[Work]:
+def planned(folder: Path, table: str, budget: str) -> Iterator[RunContext]:
     """A run as far as its plan."""
     file = folder / "energy.csv"
     file.write_text(table)
@@ -57,11 +57,11 @@ def planned(folder: Path, table: str, budget: str) -> Iterator[Work]:
         home=str(folder / "home"), batch_size=32, search_steps=4,
     )  # fmt: skip
     with RunDir.create(folder / "run", config, log=Log(quiet=True)) as run:
-        work = Work(run)
+        context = RunContext(run)
         for name, stage in (("splits", split_data), ("table", make_table), ("plan", make_plan)):
-            done = stage(work)
+            done = stage(context)
             run.finish_stage(name, done.result, done.files)
-        yield work
+        yield context
 
 
 def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them(tmp_path: Path) -> None:
@@ -69,11 +69,11 @@ def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them
     energy = {key: 3.0 if "e6" in key else 1.0 for key in space.blocks()}
     table = "key,energy_mj\n" + "".join(f"{key},{mj}\n" for key, mj in energy.items())
     limit = 1.2 * sum(min(energy.values()) for _ in space.block_keys(tuple(0 for _ in space.choices)))
-    with planned(tmp_path, table, f"energy_mj<={limit}") as work:
+    with planned(tmp_path, table, f"energy_mj<={limit}") as context:
         (tmp_path / "energy.csv").unlink()  # the run has what it needs
-        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(work.supernets.make(space)))
-        work.run.finish_stage("supernet", {"log": []})
-        seeds = search_gradient(work).result["seeds"]
+        (context.path / "supernet.safetensors").write_bytes(safetensors_bytes(context.supernets.make(space)))
+        context.run.finish_stage("supernet", {"log": []})
+        seeds = search_gradient(context).result["seeds"]
     assert seeds
     for seed in seeds:
         parts = space.block_keys(space.from_string(seed["arch"]))
