@@ -30,7 +30,7 @@ from hwnas.pipeline.main_job.baselines import measured_baselines
 from hwnas.pipeline.main_job.training import job, train_all
 from hwnas.pipeline.networks import module_onnx
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import open_search
 from hwnas.training.training_job import Trained
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the table here")
     options = parser.parse_args()
-    with RunDir.open(options.run, log=Log()) as run:
+    with open_search(options.run, log=Log()) as run:
         document = compare(RunContext(run), options.seeds)
     print_table(document)
     if options.json:
@@ -53,7 +53,7 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
     groups = three_groups(context)
     rows = [{**row, "group": group} for group, members in groups.items() for row in members]
-    jobs = [job(context, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run still compares
+    jobs = [job(context, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run compares
     outcomes = iter(train_all(context, jobs))
     budget_ms = min(
         (b.limit for b in context.budgets if b.metric == "latency_ms"),

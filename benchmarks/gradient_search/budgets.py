@@ -15,6 +15,7 @@ from hwnas.pipeline.latency_tables import latency_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search, open_search
 from hwnas.spaces import load_space
 from targets import load_target
 from targets.files import read_json
@@ -92,7 +93,7 @@ class Part:
 
     def _run(self, path: Path, budget_ms: float) -> RunDir:
         if (path / "config.resolved.json").exists():
-            return RunDir.open(path)
+            return open_search(path)
         s = asdict(self.sizes)
         subset = Subset((0, 10), (0, s.pop("per_class")), (0, 0), s.pop("test"))
         config = SearchConfig(
@@ -104,7 +105,7 @@ class Part:
             home=str(self.home),
             **s,
         )
-        return RunDir.create(path, config)
+        return create_search(path, config)
 
 
 def _columns(point: dict[str, Any]) -> Row:

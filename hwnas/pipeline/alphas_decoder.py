@@ -7,9 +7,7 @@ from pathlib import Path
 from hwnas.core.registry import Part
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.methods import METHODS
-from hwnas.runs.identity import QUESTION
-from hwnas.runs.run_dir import RESOLVED
-from hwnas.runs.sealed import read_sealed
+from hwnas.runs.identity import is_run, read_identity
 from targets.errors import UsageError
 
 
@@ -27,8 +25,7 @@ def decoder_of(alphas: Path, method: str | None) -> Part | None:
 
 def searched_by(folder: Path) -> str | None:
     """The method of the search whose folder this is, by name or as a TOML file; None where it is of none."""
-    for name in (RESOLVED, QUESTION):
-        if (folder / name).exists():
-            found = read_sealed(folder / name, "question of the run").get("method")
-            return found if isinstance(found, str) else None
-    return None
+    if not is_run(folder):
+        return None
+    name = read_identity(folder).values.get("method")
+    return name if isinstance(name, str) else None

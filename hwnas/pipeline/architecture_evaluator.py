@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.runs.options import Device
 from lut.home import data_home
 from targets import Target
 from targets.errors import UsageError, did_you_mean
@@ -14,6 +15,7 @@ from targets.files import safe_name
 
 from .results import Evaluation
 from .spellings import data_spec, space_name, target_named
+from .training_options import TrainedNetworkOptions, TrainingOptions
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -23,8 +25,8 @@ COSTS = ("macs", "params", "size_mb", "peak_memory_mb")
 METRICS = ("accuracy", "latency", "flops", *COSTS)
 
 
-@dataclass(frozen=True)
-class ArchitectureEvaluator:
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureEvaluator(TrainedNetworkOptions):
     """Trains for the accuracy, measures the latency, counts the rest.
 
     search_space: what the architectures are of. epochs, batch_size: of the training that an accuracy needs;
@@ -32,21 +34,7 @@ class ArchitectureEvaluator:
     per architecture and dataset. The other fields are those of `Searcher`.
     """
 
-    search_space: str = "darts"
-    target_platform: str = "host"
-    epochs: int = 600
-    batch_size: int = 96
-    cells: int | None = None
-    channels: int | None = None
-    image_size: int | None = None
-    path: str | Path | None = None
-    limit: int | None = None
-    download: bool = False
-    seed: int = 0
-    device: str = "cpu"
-    home: str | Path | None = None
-    out: str | Path | None = None
-    quiet: bool = True
+    target_platform: Device = "host"
 
     def evaluate_architecture(
         self,
@@ -59,8 +47,7 @@ class ArchitectureEvaluator:
         from hwnas.costs.cost_model import CostModel
         from hwnas.genotype import read_genotype
 
-        from .gradient_search import space_for
-        from .spellings import open_data
+        from .spellings import open_data, space_for
 
         for metric in metrics:
             if metric not in METRICS:
@@ -98,26 +85,13 @@ class ArchitectureEvaluator:
         return float(lut.measure(target, files, home=data_home(self.home), log=log)[key].p50_ms)
 
     def _accuracy(self, architecture: str, dataset: str, path: str | Path | None, name: str) -> float:
-        from .single_training import Training, train_architecture
+        from .single_training import train_architecture
 
+        shared = {field.name: getattr(self, field.name) for field in fields(TrainedNetworkOptions)}
+        out = None if self.out is None else Path(self.out) / safe_name(name)
         trained = train_architecture(
-            Training(
-                architecture=architecture,
-                search_space=self.search_space,
-                dataset=dataset,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                cells=self.cells,
-                channels=self.channels,
-                image_size=self.image_size,
-                path=path,
-                limit=self.limit,
-                download=self.download,
-                seed=self.seed,
-                device=self.device,
-                home=self.home,
-                out=None if self.out is None else Path(self.out) / safe_name(name),
-                quiet=self.quiet,
+            TrainingOptions(
+                **{**shared, "architecture": architecture, "dataset": dataset, "path": path, "out": out}
             )
         )
         return trained.test_accuracy

@@ -15,8 +15,9 @@ from hwnas.genotype import read_genotype, write_genotype
 from hwnas.networks.cells import CellNetwork
 from hwnas.pipeline.search_history.alphas import arch_at, read_alphas
 from hwnas.pipeline.search_history.drawings import best_form, drawings
-from hwnas.runs.identity import folder_of
+from hwnas.runs.identity import TRAINING, Identity
 from hwnas.runs.log import Log
+from hwnas.runs.run_dir import RunDir
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
@@ -25,56 +26,19 @@ from lut.home import data_home
 from targets.errors import UsageError
 
 from .alphas_decoder import decoder_of
-from .gradient_search import space_for
 from .preflight import check_device
 from .results import TrainedArchitecture
-from .spellings import data_spec, open_data, space_name
+from .spellings import data_spec, open_data, space_for, space_name
+from .stages import Outcome, RunStage, run_stages
+from .training_options import TrainingOptions
 
 
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What is trained, on what, how.
-
-    architecture: a genotype in any form. alphas, epoch: instead of it, alphas.npz of a search and the epoch,
-    counted from 1 (None: the last). method: whose decoding reads the alphas (None: that of the run they lie
-    in; where they lie in none, the most probable architecture counts). cells, channels: of the deployed
-    network of a cell space; None: as published. recipe: None takes `Recipe.evaluation`, above 64 px
-    `evaluation_large`. The other fields are those of `Searcher`.
-    """
-
-    architecture: str | None = None
-    alphas: str | Path | None = None
-    epoch: int | None = None
-    method: str | None = None
-    search_space: str = "darts"
-    dataset: str = "cifar10"
-    epochs: int = 600
-    batch_size: int = 96
-    recipe: Recipe | None = None
-    cells: int | None = None
-    channels: int | None = None
-    image_size: int | None = None
-    path: str | Path | None = None
-    limit: int | None = None
-    download: bool = False
-    seed: int = 0
-    device: str = "cpu"
-    home: str | Path | None = None
-    out: str | Path | None = None
-    quiet: bool = True
-
-    def __post_init__(self) -> None:
-        if (self.architecture is None) == (self.alphas is None):
-            raise UsageError("give either a genotype or the alphas of a search to train an architecture of")
-        if self.alphas is None and (self.epoch is not None or self.method is not None):
-            raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")
-
-    def read(self, space: NetworkSpace) -> Arch:
-        """The architecture, in `space`."""
-        if self.alphas is not None:
-            decode = decoder_of(Path(self.alphas), self.method)
-            return arch_at(space, read_alphas(Path(self.alphas), space), self.epoch, decode)
-        return space.canonical(read_genotype(space, self.architecture or ""))
+def read_architecture(options: TrainingOptions, space: NetworkSpace) -> Arch:
+    """The architecture that the options name, in `space`."""
+    if options.alphas is not None:
+        decode = decoder_of(Path(options.alphas), options.method)
+        return arch_at(space, read_alphas(Path(options.alphas), space), options.epoch, decode)
+    return space.canonical(read_genotype(space, options.architecture or ""))
 
 
 @dataclass(frozen=True)
@@ -100,78 +64,116 @@ class Prepared:
         return {m: float(v[0]) for m, v in CostModel(self.space).of([self.arch]).items()}
 
 
-def prepare(asked: Training) -> Prepared:
+def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
-    check_device(asked.device)
-    home = data_home(asked.home)
+    check_device(options.device)
+    home = data_home(options.home)
     data = open_data(
-        asked.dataset, asked.path, asked.image_size, asked.seed,
-        home=home, limit=asked.limit, download=asked.download,
+        options.dataset, options.path, options.image_size, options.seed,
+        home=home, limit=options.limit, download=options.download,
     )  # fmt: skip
-    space = space_for(space_name(asked.search_space), data, cells=asked.cells, channels=asked.channels)
-    arch = asked.read(space)
+    space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
+    arch = read_architecture(options, space)
     if not space.reads_image(arch):
         raise UsageError(
             f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "
             "there is nothing to train; choose another architecture"
         )
-    return Prepared(space, arch, data, _job(asked, space, arch, data, home))
+    return Prepared(space=space, arch=arch, data=data, job=_job(options, space, arch, data, home))
 
 
-def train_architecture(asked: Training) -> TrainedArchitecture:
-    """Train, export and test; what an earlier call of the same question did is not done again."""
-    found, log = prepare(asked), Log(quiet=asked.quiet)
-    space, arch, job = found.space, found.arch, found.job
-    question = {"job_sha256": job.digest(), "network": job.network, "recipe": job.recipe, "seed": job.seed}
-    with folder_of(question, f"train-{space.name}-{space.arch_id(arch)}", asked.out) as folder:
-        log(f"training in {folder}; the same command goes on there after a stop")
-        trained = read_result(job, folder) or _train(job, folder, log)
-        test_accuracy = _export(trained, space, arch, found.data)
+@dataclass(frozen=True)
+class TrainingContext:
+    """What the stages of a training share."""
+
+    run: RunDir
+    prepared: Prepared
+
+
+def train_architecture(options: TrainingOptions) -> TrainedArchitecture:
+    """Train, export and test; what an earlier call of the same training did is not done again."""
+    prepared, log = prepare(options), Log(quiet=options.quiet)
+    space, arch = prepared.space, prepared.arch
+    identity = _identity(prepared.job)
+    name = f"train-{space.name}-{space.arch_id(arch)}"
+    path = identity.default_folder(name) if options.out is None else Path(options.out)
+    with RunDir.enter(path, identity, log=log) as run:
+        log(f"training in {path}; the same command goes on there after a stop")
+        context = TrainingContext(run, prepared)
+        run_stages(STAGES, context)
+        trained = _trained(context)
     return TrainedArchitecture(
         architecture=write_genotype(space, arch, best_form(space)),
         key=space.key(arch),
         val_accuracy=trained.val_accuracy,
-        test_accuracy=test_accuracy,
-        costs=found.costs(),
+        test_accuracy=run.result("export")["test_accuracy"],
+        costs=prepared.costs(),
         epochs=len(trained.epochs),
         folder=trained.folder,
     )
 
 
-def _job(asked: Training, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
+def _identity(job: TrainingJob) -> Identity:
+    values = {
+        "job_sha256": job.digest(),
+        "network": dict(job.network),
+        "recipe": dict(job.recipe),
+        "seed": job.seed,
+    }
+    return Identity(kind=TRAINING, values=values)
+
+
+def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
     published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
-    recipe = asked.recipe or published(asked.epochs, asked.batch_size)
+    recipe = options.recipe or published(options.epochs, options.batch_size)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):
         network["auxiliary"] = True
     spec: dict[str, Any] = {
-        "spec": data_spec(asked.dataset, asked.path),
+        "spec": data_spec(options.dataset, options.path),
         "image_size": data.image_size,
-        "seed": asked.seed,
+        "seed": options.seed,
         "root": str(home),
-        "limit": asked.limit,
+        "limit": options.limit,
     }
-    return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), asked.seed, asked.device)
+    return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), options.seed, options.device)
 
 
-def _train(job: TrainingJob, folder: Path, log: Log) -> Trained:
-    with log.progress(f"training {job.job_id}", 100) as bar:
-        told = [0]
+def _train(context: TrainingContext) -> Outcome:
+    """Leave `result.json` and the weights in the folder of the job, which keeps its own checkpoints."""
+    run, job = context.run, context.prepared.job
+    trained = read_result(job, run.path)
+    if trained is None:
+        with run.progress(f"training {job.job_id}", 100) as bar:
+            percent = 0
 
-        def on_step(done: int, total: int) -> None:
-            now = 100 * done // total
-            bar.advance(now - told[0])
-            told[0] = now
+            def on_step(done: int, total: int) -> None:
+                nonlocal percent
+                bar.advance(100 * done // total - percent)
+                percent = 100 * done // total
 
-        return run_job(job, folder, on_step=on_step, log=log.warn)
+            trained = run_job(job, run.path, on_step=on_step, log=run.log.warn)
+    folder = trained.folder.name
+    return Outcome(
+        {"val_accuracy": trained.val_accuracy}, (f"{folder}/result.json", f"{folder}/weights.safetensors")
+    )
 
 
-def _export(trained: Trained, space: NetworkSpace, arch: Arch, data: Data) -> float:
-    """Write `model/` unless it is there; the accuracy on the test split, read once."""
+def _trained(context: TrainingContext) -> Trained:
+    trained = read_result(context.prepared.job, context.run.path)
+    assert trained is not None  # the stage is done, and its files are as it left them
+    return trained
+
+
+def _export(context: TrainingContext) -> Outcome:
+    """Write `model/` unless it is there, and read the test split once."""
+    trained, prepared = _trained(context), context.prepared
+    space, arch, data = prepared.space, prepared.arch, prepared.data
     folder, key = trained.folder / "model", "test_accuracy"
+    files = (f"{trained.folder.name}/{folder.name}",)
     if (folder / "manifest.json").exists():
-        return float(open_model(folder).manifest[key])
+        return Outcome({key: float(open_model(folder).manifest[key])}, files)
     module = trained.module()
     if isinstance(module, CellNetwork):
         module.auxiliary = None  # for training only
@@ -186,4 +188,11 @@ def _export(trained: Trained, space: NetworkSpace, arch: Arch, data: Data) -> fl
         dot=drawings(space, arch, space.arch_id(arch))["dot"],
         facts={"val_accuracy": trained.val_accuracy, key: accuracy, "blocks": space.describe(arch)},
     )
-    return accuracy
+    return Outcome({key: accuracy}, files)
+
+
+STAGES: tuple[RunStage[TrainingContext], ...] = (
+    RunStage(name="training", does="train the network", work=_train),
+    RunStage(name="export", does="export, check and test it", work=_export),
+)
+"""In order."""

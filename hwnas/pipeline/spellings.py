@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from hwnas.core.network_space import NetworkSpace
 from hwnas.data import Data, known_sources, load_data
-from hwnas.spaces import SPACES
+from hwnas.spaces import SPACES, load_space
 from targets import Target, load_target
 from targets.errors import UsageError
 
@@ -59,3 +61,10 @@ def open_data(
     """The images, split as (seed, limit, val_share) say."""
     spec = data_spec(dataset, path)
     return load_data(spec, image_size, seed, root=home, limit=limit, download=download, val_share=val_share)
+
+
+def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
+    """The space of that name for images and classes of `data`."""
+    return load_space(
+        name, image_size=data.image_size, in_channels=data.in_channels, n_classes=data.n_classes, **scale
+    )

@@ -1,53 +1,93 @@
-"""The folder of a question: the same question goes on there, another one is refused."""
+"""What a run is of: all that decides its result, as JSON, and the one check that a resume is of the same."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.errors import UsageError
+from targets.errors import DamagedFileError, UsageError
 from targets.files import safe_name, sha256
 
-from .fresh import REFUSALS, FreshFolder
-from .lock import LOCK_NAME, Lock
 from .sealed import read_sealed, write_sealed
 
-QUESTION = "question.json"
+IDENTITY = "config.resolved.json"
+"""The file of it; a folder with this file is a run."""
+
+FORMER = "question.json"
+"""What it was called in the folders of searchers and trainings before schema 1 was that of every run."""
+
+SCHEMA = 1
+SEARCH, GRADIENT_SEARCH, TRAINING = "search", "gradient-search", "training"
 
 
-@contextmanager
-def folder_of(question: Mapping[str, Any], name: str, out: str | Path | None) -> Iterator[Path]:
-    """A locked folder: `out`, or `runs/<name>-<hash>`; where bad input ends it at once, it is gone again."""
-    digest = sha256(json.dumps(question, sort_keys=True, allow_nan=False).encode())
-    path = Path(out) if out is not None else Path("runs") / f"{safe_name(name)}-{digest[:8]}"
-    fresh = FreshFolder(path, {QUESTION, LOCK_NAME})
-    lock = Lock(path)
-    try:
-        _check(path, question)
-        yield path
-    except REFUSALS:
-        fresh.discard()
-        raise
-    finally:
-        lock.release()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A run: which kind of run it is, and the values that decide its result.
+
+    free: names among the values that may change on resume, because they limit the run, or say where things
+    lie or what is shown.
+    """
+
+    kind: str
+    values: Mapping[str, Any]
+    free: Collection[str] = ()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the values that decide the result."""
+        deciding = {name: value for name, value in self.values.items() if name not in self.free}
+        return sha256(json.dumps(deciding, sort_keys=True, allow_nan=False).encode())
+
+    def default_folder(self, name: str) -> Path:
+        """`runs/<name>-<hash>`: the same run is found there again."""
+        return Path("runs") / f"{safe_name(name)}-{self.hash[:8]}"
+
+    def write(self, folder: Path) -> None:
+        """As `IDENTITY`, sealed."""
+        write_sealed(folder / IDENTITY, {"schema": SCHEMA, "kind": self.kind, **self.values})
+
+    def require_same(self, stored: Identity, folder: Path, spell: Callable[[str], str] = str) -> None:
+        """UsageError that names every value in which this run is not the stored one.
+
+        spell: a value's name in the words of the user.
+        """
+        if self.kind != stored.kind:
+            raise UsageError(
+                f"{folder} holds a {stored.kind}, and this is a {self.kind}; give another folder"
+            )
+        names = sorted({*self.values, *stored.values} - set(self.free))
+        differing = [n for n in names if self.values.get(n) != stored.values.get(n)]
+        if differing:
+            lines = "".join(
+                f"\n  {spell(n)}: the run has {stored.values.get(n)!r}, asked for {self.values.get(n)!r}"
+                for n in differing
+            )
+            raise UsageError(
+                f"{folder} holds another run, and going on never changes what a run is of:{lines}\nAsk for "
+                f"the same to go on there, or start a new run in another folder"
+            )
 
 
-def _check(path: Path, question: Mapping[str, Any]) -> None:
-    file = path / QUESTION
-    if not file.exists():
-        others = [p.name for p in path.iterdir() if not p.name.startswith(".")]
-        if others:
-            raise UsageError(f"{path} holds other files ({others[0]}, …); give an empty or a new folder")
-        write_sealed(file, dict(question))
-        return
-    found = read_sealed(file, "question of the folder")
-    differs = sorted(k for k in {*found, *question} if found.get(k) != question.get(k))
-    if differs:
-        first = differs[0]
-        raise UsageError(
-            f"{path} is of another question: {first} was {found.get(first)!r}, now it is "
-            f"{question.get(first)!r}; give another folder, or the same question to go on"
-        )
+def is_run(folder: Path) -> bool:
+    """Whether a run was made in the folder."""
+    return any((folder / name).exists() for name in (IDENTITY, FORMER))
+
+
+def read_identity(folder: Path) -> Identity:
+    """The identity of the run in `folder`, without locking it."""
+    if (folder / IDENTITY).exists():
+        values = read_sealed(folder / IDENTITY, "the identity of the run")
+        schema = values.pop("schema", None)
+        if schema != SCHEMA:
+            raise DamagedFileError(
+                f"{folder / IDENTITY} has schema {schema!r}, this hwnas reads {SCHEMA}; use the version that "
+                f"made it"
+            )
+        return Identity(kind=values.pop("kind", SEARCH), values=values)
+    if (folder / FORMER).exists():
+        values = read_sealed(folder / FORMER, "the identity of the run")
+        return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)
+    raise UsageError(f"{folder} is no run directory: it has no {IDENTITY}; runs are made by `hwnas search`")

@@ -38,10 +38,6 @@ class StageRecords:
         result: dict[str, Any] = document["result"]
         return result
 
-    def forget(self, name: str) -> None:
-        """Makes the stage count as not done; what it wrote stays."""
-        self._path(name).unlink(missing_ok=True)
-
     def finished(self) -> dict[str, str]:
         """Stage name -> when it finished, in that order, without checking the files."""
         records = [read_sealed(path, "a stage record") for path in sorted(self._folder.glob("*.json"))]

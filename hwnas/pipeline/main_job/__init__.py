@@ -7,10 +7,9 @@ made of (spaces, searches, tables, training) lives elsewhere; nothing here knows
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
+from hwnas.pipeline.stages import RunStage, run_stages
 from hwnas.runs.run_dir import RunDir
 
 from .baselines import choose_baselines
@@ -20,7 +19,7 @@ from .front import search_front
 from .gradient import search_gradient
 from .plan import make_plan
 from .publish import publish
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 from .shared_weights import train_shared_weights
 from .splits import split_data
 from .table import make_table
@@ -28,31 +27,25 @@ from .training import train_models
 
 __all__ = ["STAGES", "RunContext", "search"]
 
-STAGES: tuple[tuple[str, str, Callable[[RunContext], Outcome]], ...] = (
-    ("splits", "read and split the data", split_data),
-    ("table", "measure the blocks of the space on the target", make_table),
-    ("plan", "fix the budgets and the number of steps", make_plan),
-    ("supernet", "train the shared weights", train_shared_weights),
-    ("gradient", "gradient search under the budgets", search_gradient),
-    ("front", "NSGA-II front", search_front),
-    ("candidates", "measure the front on the target", measure_candidates),
-    ("baselines", "choose what the picks are compared with", choose_baselines),
-    ("training", "train picks and baselines from scratch", train_models),
-    ("evaluation", "export, check and measure every trained network", evaluate_models),
-    ("report", "write the front and the report", publish),
+STAGES: tuple[RunStage[RunContext], ...] = (
+    RunStage(name="splits", does="read and split the data", work=split_data),
+    RunStage(name="table", does="measure the blocks of the space on the target", work=make_table),
+    RunStage(name="plan", does="fix the budgets and the number of steps", work=make_plan),
+    RunStage(name="supernet", does="train the shared weights", work=train_shared_weights),
+    RunStage(name="gradient", does="gradient search under the budgets", work=search_gradient),
+    RunStage(name="front", does="NSGA-II front", work=search_front),
+    RunStage(name="candidates", does="measure the front on the target", work=measure_candidates),
+    RunStage(name="baselines", does="choose what the picks are compared with", work=choose_baselines),
+    RunStage(name="training", does="train picks and baselines from scratch", work=train_models),
+    RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
+    RunStage(name="report", does="write the front and the report", work=publish),
 )
-"""Name, what it does, and the function, in order. To add a stage, add a row."""
+"""In order. To add a stage, add a row."""
 
 
 def search(run: RunDir) -> RunContext:
-    """Do every stage that is not done yet; a resumed run goes on in the middle of one."""
+    """Do every stage of a search that is not done yet."""
     context = RunContext(run)
     torch.set_num_threads(context.n_threads)
-    for number, (name, does, stage) in enumerate(STAGES, 1):
-        if context.done(name):
-            continue
-        run.log(f"{number}/{len(STAGES)} {does}")
-        outcome = stage(context)
-        run.finish_stage(name, outcome.result, outcome.files)
-        run.delete_checkpoints(name)
+    run_stages(STAGES, context)
     return context

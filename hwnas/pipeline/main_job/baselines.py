@@ -12,9 +12,10 @@ from hwnas.core.budget import feasible
 from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
 from hwnas.pipeline import networks
+from hwnas.pipeline.stages import Outcome
 from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 _SPARES = 2
 """Architectures measured per place, because the first may be measured outside."""

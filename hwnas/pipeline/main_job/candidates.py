@@ -12,9 +12,10 @@ from typing import Any
 from hwnas.core.budget import feasible
 from hwnas.front import choose_picks
 from hwnas.pipeline import networks
+from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 N_CANDIDATES = 16
 

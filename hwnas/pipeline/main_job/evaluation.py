@@ -20,13 +20,14 @@ from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import Logits, onnx_accuracy
+from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
-from .run_context import Outcome, RunContext, measured_columns
+from .run_context import RunContext, measured_columns
 from .training import FOLDER, job, networks_to_train
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")

@@ -9,8 +9,9 @@ import numpy as np
 from hwnas.core.choice import Arch
 from hwnas.front import OptunaExport, Problem, Trial, load_trials, make_strategy, run, save_trials
 from hwnas.pipeline.networks import towards
+from hwnas.pipeline.stages import Outcome
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import search_start
-from hwnas.pipeline import stages as steps
-from hwnas.pipeline.search_history import GENOTYPES, Recorder, Traces
+from hwnas.pipeline.search_history import GENOTYPES, Recorder
+from hwnas.pipeline.stages import Outcome, run_loop
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 N_SEEDS = 6
 """Decoded architectures that join the first generation of the front: the argmax and samples of the policy."""
 
 
 def search_gradient(context: RunContext) -> Outcome:
-    """Write the traces; the result holds the decoded architectures, the method's own first."""
+    """Write the history of the search; the result holds the decoded architectures, the method's own first."""
     train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
     n_steps = context.plan["search_steps"]
     settings = SearchSettings(
@@ -37,12 +37,9 @@ def search_gradient(context: RunContext) -> Outcome:
         settings,
         device=context.config.device,
     )
-    traces = Traces(histories=context.config.alpha_history, trackers=context.config.trackers)
-    before = context.result("supernet")["log"]
-    with Recorder(
-        context.path, search, traces, before=before, facts={"data": context.config.data}
-    ) as recorder:
-        steps.run(context, "gradient", search, n_steps, on_step=recorder.on_step)
+    before, facts = context.result("supernet")["log"], {"data": context.config.data}
+    with Recorder(context.path, search, context.config, before=before, facts=facts) as recorder:
+        run_loop(context.run, "gradient", search, recorder.on_step)
         recorder.write()
     seeds = search.seeds(N_SEEDS)
     rows = [

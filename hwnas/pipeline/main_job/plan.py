@@ -19,8 +19,9 @@ from hwnas.gradient.passes import weight_pass
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.supernets import search_start
 from hwnas.gradient.warmup import make_supernet
+from hwnas.pipeline.stages import Outcome
 
-from .run_context import EVAL_IMAGES, Outcome, RunContext
+from .run_context import EVAL_IMAGES, RunContext
 
 N_RANDOM = 200
 """Random architectures whose median latency is the budget where the user gives none."""

@@ -11,11 +11,12 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from hwnas.core.network_space import Position
+from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
 from targets.files import write_atomic, write_json
 
 from .front import OBJECTIVES
-from .run_context import Outcome, RunContext, measured_columns
+from .run_context import RunContext, measured_columns
 
 SCHEMA = 1
 

@@ -23,6 +23,7 @@ from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import stored_config
 from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
 from lut.home import data_home
@@ -35,14 +36,6 @@ SMALL_PX = 48
 
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a stage answers (JSON) and the files that it left, relative to the run."""
-
-    result: dict[str, Any]
-    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +62,11 @@ class RunContext:
     def __init__(self, run: RunDir) -> None:
         """Run: locked by the caller."""
         self.run = run
-        self._results: dict[str, dict[str, Any]] = {}
 
-    @property
+    @cached_property
     def config(self) -> SearchConfig:
-        """The question."""
-        return self.run.config
+        """The options of the search."""
+        return stored_config(self.run.identity, self.run.path)
 
     @property
     def path(self) -> Path:
@@ -86,18 +78,9 @@ class RunContext:
         """Where tables and data sets live."""
         return data_home(self.config.home)
 
-    def done(self, stage: str) -> bool:
-        """Whether the stage is finished and its files are as it left them."""
-        found = self._results.get(stage) or self.run.stage_done(stage)
-        if found is not None:
-            self._results[stage] = found
-        return found is not None
-
     def result(self, stage: str) -> dict[str, Any]:
         """What a finished stage answered."""
-        if not self.done(stage):
-            raise KeyError(f"stage {stage!r} is not done yet")
-        return self._results[stage]
+        return self.run.result(stage)
 
     @cached_property
     def data(self) -> Data:
@@ -144,8 +127,8 @@ class RunContext:
 
     @cached_property
     def costs(self) -> CostModel:
-        """Prices of the space on the target."""
-        latency = RunTable(*(self.table[f.name] for f in fields(RunTable)))
+        """Costs of the space on the target."""
+        latency = RunTable(**{f.name: self.table[f.name] for f in fields(RunTable)})
         return CostModel(self.space, latency, self.table.get("energy_mj"))
 
     @cached_property

@@ -5,10 +5,11 @@ from __future__ import annotations
 from safetensors.torch import save
 
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
-from hwnas.pipeline import stages as steps
+from hwnas.pipeline.search_history import write_stats
+from hwnas.pipeline.stages import Outcome, run_loop
 from targets.files import write_atomic
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 
 def train_shared_weights(context: RunContext) -> Outcome:
@@ -23,10 +24,10 @@ def train_shared_weights(context: RunContext) -> Outcome:
         macs=lambda archs: context.costs.of(archs)["macs"],
         device=context.config.device,
     )
-    steps.run(context, "supernet", warmup, settings.steps)
+    run_loop(context.run, "supernet", warmup)
     tensors = {k: v.detach().cpu().contiguous() for k, v in warmup.supernet.state_dict().items()}
     write_atomic(context.path / "supernet.safetensors", save(tensors))
-    steps.write_stats(context, warmup.log)
+    write_stats(context.path, warmup.log)
     last = warmup.log[-1]
     context.run.log(f"shared weights: {settings.steps} steps, training accuracy {last['train_accuracy']:.3f}")
     return Outcome({"log": warmup.log}, ("supernet.safetensors",))

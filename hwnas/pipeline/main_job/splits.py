@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hwnas.pipeline.stages import Outcome
 from targets.files import write_json
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 
 def split_data(context: RunContext) -> Outcome:

@@ -9,9 +9,10 @@ from typing import Any
 import lut
 from hwnas.costs.energy import read_energy
 from hwnas.pipeline import networks
+from hwnas.pipeline.stages import Outcome
 from targets.files import write_json
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 
 def make_table(context: RunContext) -> Outcome:

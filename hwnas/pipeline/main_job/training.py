@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from hwnas.pipeline.stages import Outcome
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, TrainingProgress, run_many
 
-from .run_context import Outcome, RunContext
+from .run_context import RunContext
 
 FOLDER = "training"
 

@@ -12,10 +12,12 @@ from hwnas.core.registry import part
 from hwnas.genotype import read_genotype
 from hwnas.pipeline.alphas_decoder import decoder_of
 from hwnas.pipeline.search_history import alphas_npz
-from hwnas.pipeline.single_training import Training
+from hwnas.pipeline.single_training import read_architecture
+from hwnas.pipeline.training_options import TrainingOptions
 from hwnas.runs.config import SearchConfig
-from hwnas.runs.identity import folder_of
+from hwnas.runs.identity import GRADIENT_SEARCH, Identity
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, UsageError
 
@@ -59,7 +61,7 @@ TWO_SKIPS = genotype("skip_connect", *["sep_conv_3x3"] * 3)
 
 
 def read(space: Any, alphas: Path, method: str | None = None) -> str:
-    return space.key(Training(alphas=alphas, method=method).read(space))
+    return space.key(read_architecture(TrainingOptions(alphas=alphas, method=method), space))
 
 
 def key(space: Any, text: str) -> str:
@@ -73,14 +75,16 @@ def test_p_darts_keeps_two_skips_of_a_normal_cell(space: Any, alphas: Path) -> N
 
 def test_the_run_that_alphas_lie_in_says_how_they_are_read(space: Any, alphas: Path, tmp_path: Path) -> None:
     content = alphas.read_bytes()
-    with RunDir.create(tmp_path / "whole", SearchConfig(method="p-darts")) as run:
+    with create_search(tmp_path / "whole", SearchConfig(method="p-darts")) as run:
         beside = run.path / "alphas.npz"
     beside.write_bytes(content)
     assert read(space, beside) == key(space, TWO_SKIPS)
     assert read(space, beside, "darts") == key(space, ALL_SKIPS)
-    with folder_of({"method": "p-darts"}, "search", tmp_path / "search") as folder:
-        (folder / "alphas.npz").write_bytes(content)
-    assert read(space, folder / "alphas.npz") == key(space, TWO_SKIPS)
+    with RunDir.enter(
+        tmp_path / "search", Identity(kind=GRADIENT_SEARCH, values={"method": "p-darts"})
+    ) as run:
+        (run.path / "alphas.npz").write_bytes(content)
+    assert read(space, run.path / "alphas.npz") == key(space, TWO_SKIPS)
 
 
 def test_a_method_of_a_file_is_read_from_it(alphas: Path, tmp_path: Path) -> None:
@@ -88,10 +92,10 @@ def test_a_method_of_a_file_is_read_from_it(alphas: Path, tmp_path: Path) -> Non
     own.write_text('name = "mine"\nbase = "p-darts"\ndecode = { name = "limit_skips", n = 4 }\n')
     assert decoder_of(alphas, str(own)) == part("limit_skips", n=4)
     with (
-        folder_of({"method": "mine"}, "search", tmp_path / "search") as folder,
+        RunDir.enter(tmp_path / "search", Identity(kind=GRADIENT_SEARCH, values={"method": "mine"})) as run,
         pytest.raises(UsageError, match=r"search was by 'mine', from a file; give it with --method"),
     ):
-        decoder_of(folder / "alphas.npz", None)
+        decoder_of(run.path / "alphas.npz", None)
 
 
 @pytest.mark.parametrize("method", ["enas", "darts-pt"])
@@ -109,4 +113,4 @@ def test_faults_are_said(alphas: Path) -> None:
     with pytest.raises(DamagedFileError, match="does not match its own checksum"):
         decoder_of(alphas, None)
     with pytest.raises(UsageError, match="a method decodes them; give the alphas too"):
-        Training(architecture=ALL_SKIPS, method="p-darts")
+        TrainingOptions(architecture=ALL_SKIPS, method="p-darts")

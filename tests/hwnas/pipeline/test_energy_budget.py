@@ -19,7 +19,7 @@ from hwnas.pipeline.main_job.splits import split_data
 from hwnas.pipeline.main_job.table import make_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import InfeasibleError, UsageError
 
@@ -56,7 +56,7 @@ def planned(folder: Path, table: str, budget: str) -> Iterator[RunContext]:
         image_size=16, width_mult=WIDTH, method="darts", budgets=(budget,), energy_table=str(file),
         home=str(folder / "home"), batch_size=32, search_steps=4,
     )  # fmt: skip
-    with RunDir.create(folder / "run", config, log=Log(quiet=True)) as run:
+    with create_search(folder / "run", config, log=Log(quiet=True)) as run:
         context = RunContext(run)
         for name, stage in (("splits", split_data), ("table", make_table), ("plan", make_plan)):
             done = stage(context)

@@ -17,7 +17,7 @@ from hwnas.pipeline.main_job.run_context import RunContext
 from hwnas.pipeline.main_job.splits import split_data
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError
 from targets.files import write_json
@@ -45,7 +45,7 @@ def context(tmp_path: Path) -> Iterator[RunContext]:
         image_size=16, space=str(file), method="pc-darts", home=str(tmp_path / "home"), alpha_history=True,
         batch_size=32,
     )  # fmt: skip
-    run = RunDir.create(tmp_path / "run", config, log=Log(quiet=True))
+    run = create_search(tmp_path / "run", config, log=Log(quiet=True))
     context = RunContext(run)
     done = split_data(context)
     run.finish_stage("splits", done.result, done.files)

@@ -53,11 +53,11 @@ lut.space_table = lambda *_, **__: SimpleNamespace(
 lut.measure = lambda target, files, **_: {{
     key: lut.Measurement(1.0, 1.0, 1.0, 1.0, 1.0, "wall", "ok", 30) for key in files
 }}
-import hwnas.pipeline.baselines
-hwnas.pipeline.baselines.WIDTHS = (0.25,)  # of thirteen
+import hwnas.pipeline.main_job.baselines
+hwnas.pipeline.main_job.baselines.WIDTHS = (0.25,)  # of thirteen
 """
 BROKEN = """
-from hwnas.pipeline import evaluation
+from hwnas.pipeline.main_job import evaluation
 from targets.errors import DamagedFileError
 def out_of_memory(*_, **__):
     raise MemoryError("no 90 GB")

@@ -19,7 +19,7 @@ import torch
 import hwnas
 from hwnas.costs.cost_model import CostModel
 from hwnas.genotype import read_genotype
-from hwnas.pipeline.gradient_search import _make, space_for
+from hwnas.pipeline.gradient_search import make_search
 from hwnas.pipeline.searchers import (
     DARTSSearcher,
     ENASSearcher,
@@ -28,8 +28,9 @@ from hwnas.pipeline.searchers import (
     ProxylessNASSearcher,
     Searcher,
 )
-from hwnas.pipeline.single_training import Training, train_architecture
-from hwnas.pipeline.spellings import open_data
+from hwnas.pipeline.single_training import train_architecture
+from hwnas.pipeline.spellings import open_data, space_for
+from hwnas.pipeline.training_options import TrainingOptions
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
 from targets import Target
@@ -96,14 +97,14 @@ def test_a_search_leaves_its_traces_and_is_not_made_twice(tmp_path: Path) -> Non
     assert searcher.search() == found
     assert (found.folder / "alpha_normal_history.npy").exists()
     assert (found.folder / "alphas.npz").stat().st_mtime_ns == stamp
-    with pytest.raises(UsageError, match="another question: seed was 0, now it is 1"):
+    with pytest.raises(UsageError, match="seed: the run has 0, asked for 1"):
         replace(searcher, seed=1).search()
 
 
 def test_a_search_that_was_stopped_goes_on_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hwnas.pipeline.gradient_search.SAVE_EVERY", 2)
+    monkeypatch.setattr("hwnas.pipeline.stages.SAVE_EVERY", 2)
     searcher = DARTSSearcher(**TINY, search_space="nasbench201", out=tmp_path / "whole")
     whole = searcher.search()
     from hwnas.pipeline.search_history import Recorder
@@ -155,7 +156,7 @@ def test_a_search_of_the_published_length_has_the_published_rate(tmp_path: Path)
         data = open_data("digits", None, 16, 0, home=tmp_path, limit=120, download=False)
         space = space_for(asked.space_name, data)
         scale = replace(space.search_scale, cells=1, channels=4)
-        search = _make(asked, space, scale, data, CostModel(space))
+        search = make_search(asked, space, scale, data, CostModel(space))
         rate = search.arch_optimizer.param_groups[0]["lr"]
         assert (rate == 6e-4) == published and rate >= 6e-4
         assert search.loop.steps == (epochs or 50) * search.loop.epoch_steps
@@ -202,7 +203,7 @@ def test_weights_become_the_additive_objective() -> None:
 
 def test_a_found_cell_is_trained_exported_and_read_again(tmp_path: Path) -> None:
     recipe = Recipe.evaluation(epochs=2, batch_size=24)
-    asked = Training(
+    asked = TrainingOptions(
         architecture=GENOTYPE, dataset="digits", image_size=16, limit=120, cells=2, channels=4,
         recipe=recipe, out=tmp_path / "final",
     )  # fmt: skip
@@ -317,9 +318,12 @@ def test_two_architectures_are_evaluated_in_one_folder(tmp_path: Path) -> None:
             lambda: hwnas.ArchitectureEvaluator().evaluate_architecture(GENOTYPE, "imagenet"),
             "cannot be downloaded; give path=",
         ),
-        (lambda: Training(), "either a genotype or the alphas"),
-        (lambda: Training(architecture=GENOTYPE, epoch=3), "an epoch chooses among alphas"),
-        (lambda: Training(architecture=GENOTYPE, method="p-darts"), "a method decodes them; give the alphas"),
+        (lambda: TrainingOptions(), "either a genotype or the alphas"),
+        (lambda: TrainingOptions(architecture=GENOTYPE, epoch=3), "an epoch chooses among alphas"),
+        (
+            lambda: TrainingOptions(architecture=GENOTYPE, method="p-darts"),
+            "a method decodes them; give the alphas",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_error(make: Any, message: str) -> None:
