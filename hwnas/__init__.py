@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .pipeline.architecture_evaluator import ArchitectureEvaluator
+    from .pipeline.found_front import Front
+    from .pipeline.search import search
     from .pipeline.searchers import (
         DARTSSearcher,
         ENASSearcher,
@@ -19,9 +21,11 @@ _HOMES = {
     "ArchitectureEvaluator": "hwnas.pipeline.architecture_evaluator",
     "DARTSSearcher": "hwnas.pipeline.searchers",
     "ENASSearcher": "hwnas.pipeline.searchers",
+    "Front": "hwnas.pipeline.found_front",
     "PCDARTSSearcher": "hwnas.pipeline.searchers",
     "PDARTSSearcher": "hwnas.pipeline.searchers",
     "ProxylessNASSearcher": "hwnas.pipeline.searchers",
+    "search": "hwnas.pipeline.search",
 }
 """Public name -> the module that is loaded when the name is asked for: `import hwnas` stays light."""
 
@@ -29,9 +33,11 @@ __all__ = [
     "ArchitectureEvaluator",
     "DARTSSearcher",
     "ENASSearcher",
+    "Front",
     "PCDARTSSearcher",
     "PDARTSSearcher",
     "ProxylessNASSearcher",
+    "search",
 ]
 
 

@@ -66,7 +66,8 @@ def search(
 
 
 def _show_front(path: Path, as_json: bool) -> None:
-    from hwnas.runs.summary import HEADINGS, front_rows, read_front
+    from hwnas.runs.front_file import read_front
+    from hwnas.runs.summary import HEADINGS, front_rows
 
     front = read_front(path)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,16 +66,19 @@ FIELDS = tuple(field.name for field in dataclasses.fields(SearchConfig))
 SHORTHANDS = ("budget_ms",)
 
 
-def load_config(file: Path | None, options: Mapping[str, Any]) -> tuple[SearchConfig, dict[str, Any]]:
+def load_config(
+    file: Path | None, options: Mapping[str, Any], *, spell: Callable[[str], str] | None = None
+) -> tuple[SearchConfig, dict[str, Any]]:
     """The config of a TOML file overridden by options, and the values that were given (no defaults).
 
     options: field name -> value; None means not given. `budget_ms` stands for the budget on latency_ms.
+    spell: how an option is called in messages; None: as on the command line.
     """
     given: dict[str, Any] = dict(read_toml(file)) if file else {}
     where = dict.fromkeys(given, str(file))
     for key, value in options.items():
         if value is not None:
-            given[key], where[key] = value, option_name(key)
+            given[key], where[key] = value, (spell or option_name)(key)
     _expand_budget_ms(given, where)
     return SearchConfig.from_json(given, where), given
 

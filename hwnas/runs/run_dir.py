@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -84,15 +85,19 @@ class RunDir:
         path: Path,
         identity: Identity | None = None,
         *,
+        defaults: Mapping[str, Any] | None = None,
         spell: Callable[[str], str] = str,
         log: Log | None = None,
     ) -> RunDir:
         """The run at `path`, to go on with it.
 
-        identity: what the run shall be; UsageError where it is another. spell: see `Identity.require_same`.
+        identity: what the run shall be; UsageError where it is another.
+        defaults: values that a run has which was made before there was a choice.
+        spell: see `Identity.require_same`.
         """
         log = log or Log()
         stored = read_identity(path)
+        stored = replace(stored, values={**(defaults or {}), **stored.values})
         if identity is not None:
             identity.require_same(stored, path, spell)
         lock = Lock(path)

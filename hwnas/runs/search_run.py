@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def open_search(path: Path, *, given: Mapping[str, Any] | None = None, log: Log 
     """
     stored = stored_config(read_identity(path), path)
     config = SearchConfig.from_json({**stored.to_json(), **(given or {})}, "the options")
-    return RunDir.open(path, _identity(config), spell=option_name, log=log)
+    return _open(path, config, spell=option_name, log=log)
 
 
 def enter_search(
@@ -39,7 +39,7 @@ def enter_search(
 ) -> RunDir:
     """The search at `path`: gone on with where it is of the same options, else new."""
     if is_run(path):
-        return RunDir.open(path, _identity(config), log=log)
+        return _open(path, config, spell=str, log=log)
     return create_search(path, config, given=given, log=log)
 
 
@@ -57,6 +57,11 @@ def default_path(config: SearchConfig, runs: Path = Path("runs")) -> Path:
     while (runs / f"{stem}-{n}").exists():
         n += 1
     return runs / f"{stem}-{n}"
+
+
+def _open(path: Path, config: SearchConfig, *, spell: Callable[[str], str], log: Log | None) -> RunDir:
+    defaults = SearchConfig().to_json()
+    return RunDir.open(path, _identity(config), defaults=defaults, spell=spell, log=log)
 
 
 def _identity(config: SearchConfig) -> Identity:

@@ -22,12 +22,13 @@ from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import Logits, onnx_accuracy
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
+from hwnas.runs.front_file import latency_columns
 from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
 from targets.errors import HwnasError
 
-from .run_context import RunContext, measured_columns
+from .run_context import RunContext
 from .training import FOLDER, job, networks_to_train
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
@@ -130,7 +131,7 @@ def _failed_point(row: dict[str, Any], reason: str) -> dict[str, Any]:
         "origin": row["origin"],
         "pick": row.get("pick"),
         "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
-        "measured": measured_columns(row["measured"]),
+        "measured": latency_columns(row["measured"]),
         "feasible": True,
         "failure": reason,
     }
@@ -205,7 +206,7 @@ def _columns(
     """What is known of one file."""
     validation, test = (onnx_accuracy(file, context.data, split) for split in ("val", "test"))
     return {
-        **measured_columns(asdict(measured)),
+        **latency_columns(asdict(measured)),
         "val_accuracy": validation.accuracy,
         "test_accuracy": test.accuracy,
         "size_mb": file.stat().st_size / 1e6,

@@ -13,32 +13,38 @@ from scipy.stats import spearmanr
 from hwnas.core.network_space import Position
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
+from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint, latency_columns
 from targets.files import write_atomic, write_json
 
 from .front import OBJECTIVES
-from .run_context import RunContext, measured_columns
+from .run_context import RunContext
 
 SCHEMA = 1
 
 
 def publish(context: RunContext) -> Outcome:
     """Write front.json, front.csv and report.html."""
-    document = front_document(context)
-    write_json(context.path / "front.json", document)
-    write_atomic(context.path / "front.csv", front_csv(document["points"]))
+    points = all_points(context)
+    write_json(context.path / FRONT_JSON, front_document(context, points))
+    write_atomic(context.path / FRONT_CSV, front_csv(points))
     report = write_report(context.path)
     context.run.log(f"report: {report}")
-    return Outcome({"report": report.name}, ("front.json", "front.csv", report.name))
+    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV, report.name))
 
 
-def front_document(context: RunContext) -> dict[str, Any]:
+def all_points(context: RunContext) -> list[FrontPoint]:
+    """The trained networks, those that failed, and the candidates that were measured only."""
+    evaluation = context.result("evaluation")
+    done = [FrontPoint.from_json(entry) for entry in [*evaluation["models"], *evaluation["failed"]]]
+    known = {point.arch_id for point in done}
+    candidates = [_candidate_point(context, c) for c in context.result("candidates")["candidates"]]
+    return [*done, *(point for point in candidates if point.arch_id not in known)]
+
+
+def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
     """All that the report shows, as JSON."""
     front, table, plan = context.result("front"), context.table, context.result("plan")
     evaluation = context.result("evaluation")
-    trained = evaluation["models"]
-    failed = evaluation["failed"]
-    known = {m["arch_id"] for m in [*trained, *failed]}
-    candidates = [_candidate_point(context, c) for c in context.result("candidates")["candidates"]]
     return {
         "schema": SCHEMA,
         "target": {
@@ -51,10 +57,10 @@ def front_document(context: RunContext) -> dict[str, Any]:
         "default_budget": not context.config.budgets,
         "objectives": list(OBJECTIVES),
         "counts": plan["counts"],
-        "points": [*trained, *failed, *(c for c in candidates if c["arch_id"] not in known)],
+        "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "hypervolume": front["hypervolume"],
-        "rank_correlation": rank_correlation(trained),
+        "rank_correlation": rank_correlation(evaluation["models"]),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
         "pixel_models": [evaluation["svc"], evaluation["linear"]],
@@ -75,34 +81,23 @@ def front_document(context: RunContext) -> dict[str, Any]:
     }
 
 
-def _candidate_point(context: RunContext, candidate: dict[str, Any]) -> dict[str, Any]:
+def _candidate_point(context: RunContext, candidate: dict[str, Any]) -> FrontPoint:
     arch = context.space.from_string(candidate["arch"])
-    return {
-        "arch_id": context.space.arch_id(arch),
-        "arch": candidate["arch"],
-        "origin": candidate["origin"],
-        "pick": None,
-        "predicted": {**candidate["predicted"], "val_accuracy_shared": candidate["val_accuracy_shared"]},
-        "measured": measured_columns(candidate["measured"]),
-        "feasible": candidate["inside"],
-        "failure": None,
-    }
+    return FrontPoint(
+        arch_id=context.space.arch_id(arch),
+        arch=candidate["arch"],
+        origin=candidate["origin"],
+        pick=None,
+        predicted={**candidate["predicted"], "val_accuracy_shared": candidate["val_accuracy_shared"]},
+        measured=latency_columns(candidate["measured"]),
+        feasible=candidate["inside"],
+    )
 
 
-def front_csv(points: Sequence[dict[str, Any]]) -> str:
-    """One row per point: identity, then predicted_*, then measured_*, units in the names."""
-    rows = [
-        {
-            **{k: p[k] for k in ("arch_id", "origin", "pick", "feasible")},
-            **{f"predicted_{k}": v for k, v in p["predicted"].items()},
-            **{f"measured_{k}": v for k, v in (p["measured"] or {}).items()},
-            "arch": p["arch"],
-            "failure": p["failure"],
-        }
-        for p in points
-    ]
+def front_csv(points: Sequence[FrontPoint]) -> str:
+    """One row per point."""
     buffer = io.StringIO()
-    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
+    pd.DataFrame([point.row() for point in points]).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 

@@ -195,14 +195,3 @@ class RunContext:
         """All costs of each architecture."""
         costs = self.costs.of(archs)
         return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]
-
-
-def measured_columns(measured: dict[str, Any]) -> dict[str, Any]:
-    """A `lut.Measurement` under the names of front.csv."""
-    return {
-        "latency_p50_ms": measured["p50_ms"],
-        "latency_ci_low_ms": measured["ci_low_ms"],
-        "latency_ci_high_ms": measured["ci_high_ms"],
-        "clock": measured["clock"],
-        "flag": measured["flag"],
-    }
