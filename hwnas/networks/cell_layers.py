@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .cell_blocks import CellBlock
+from .pointwise import Conv2d
 
 
 class ReluConvNorm(nn.Sequential):
     """ReLU, convolution, norm."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, affine: bool) -> None:
-        conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False)
+        conv = Conv2d(c_in, c_out, kernel, stride)
         super().__init__(nn.ReLU(), conv, nn.BatchNorm2d(c_out, affine=affine))
 
 
@@ -50,7 +51,7 @@ class FactorizedReduce(nn.Module):
         super().__init__()
         self.relu, self.odd_size = nn.ReLU(), size % 2 == 1
         for name in ("even", "odd"):
-            conv = nn.Conv2d(c_in, c_out // 2, 1, 2, bias=False)
+            conv = Conv2d(c_in, c_out // 2, 1, 2)
             self.add_module(name, nn.Sequential(conv, nn.BatchNorm2d(c_out // 2, affine=affine)))
 
     def forward(self, x: Tensor) -> Tensor:

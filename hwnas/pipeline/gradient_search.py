@@ -17,13 +17,13 @@ from hwnas.gradient.decode import require_reachable
 from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.speed import require_speed
-from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.stage_supernets import published_scale, require_fit, stage_supernets
 from hwnas.runs.definition import free_on_resume
 from hwnas.runs.identity import GRADIENT_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
-from hwnas.runs.sealed import read_sealed, write_sealed
 from lut.home import data_home
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
 from .latency_tables import latency_table
@@ -157,7 +157,7 @@ def _search(context: GradientSearchContext) -> Outcome:
     run, options = context.run, context.options
     files = (RESULT, "alphas.npz", "train_stats.csv", GENOTYPES)
     if (run.path / RESULT).exists():
-        return Outcome(read_sealed(run.path / RESULT, "search result"), files)
+        return Outcome(read_checksummed(run.path / RESULT, "search result"), files)
     search = make_search(options, context.space, context.scale, context.data, context.costs)
     facts = {"data": options.dataset, "seed": options.seed}
     with Recorder(run.path, search, options, facts=facts) as recorder:
@@ -165,7 +165,7 @@ def _search(context: GradientSearchContext) -> Outcome:
         recorder.write()
     run.log(f"search by {search.method.name} is done after {search.loop.step} steps")
     document = _document(search)
-    write_sealed(run.path / RESULT, document)
+    write_checksummed(run.path / RESULT, document)
     return Outcome(document, files)
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, UsageError
 from targets.files import safe_name, sha256
-
-from .sealed import read_sealed, write_sealed
 
 IDENTITY = "config.resolved.json"
 """The file of it; a folder with this file is a run."""
@@ -47,7 +46,7 @@ class Identity:
 
     def write(self, folder: Path) -> None:
         """As `IDENTITY`, sealed."""
-        write_sealed(folder / IDENTITY, {"schema": SCHEMA, "kind": self.kind, **self.values})
+        write_checksummed(folder / IDENTITY, {"schema": SCHEMA, "kind": self.kind, **self.values})
 
     def require_same(self, stored: Identity, folder: Path, spell: Callable[[str], str] = str) -> None:
         """UsageError that names every value in which this run is not the stored one.
@@ -79,7 +78,7 @@ def is_run(folder: Path) -> bool:
 def read_identity(folder: Path) -> Identity:
     """The identity of the run in `folder`, without locking it."""
     if (folder / IDENTITY).exists():
-        values = read_sealed(folder / IDENTITY, "the identity of the run")
+        values = read_checksummed(folder / IDENTITY, "the identity of the run")
         schema = values.pop("schema", None)
         if schema != SCHEMA:
             raise DamagedFileError(
@@ -88,6 +87,6 @@ def read_identity(folder: Path) -> Identity:
             )
         return Identity(kind=values.pop("kind", SEARCH), values=values)
     if (folder / FORMER).exists():
-        values = read_sealed(folder / FORMER, "the identity of the run")
+        values = read_checksummed(folder / FORMER, "the identity of the run")
         return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)
     raise UsageError(f"{folder} is no run directory: it has no {IDENTITY}; runs are made by `hwnas search`")

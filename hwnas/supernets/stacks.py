@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from hwnas.networks.cell_blocks import CellOp
 from hwnas.networks.cell_layers import shifted
 from hwnas.networks.depthwise import depthwise_conv2d, splits, to_phases
+from hwnas.networks.pointwise import conv2d
 
 Targets = tuple[int, ...]
 """Which of the targets of a state: positions, ascending."""
@@ -187,7 +188,7 @@ class StackedConv(Stack):
         """See `Stack`."""
         kernel = self.conv.shape[-1]
         weight = pick(self.conv, self.n, targets)
-        y = F.conv2d(source.relu(), weight, None, source.stride, kernel // 2)
+        y = conv2d(source.relu(), weight, source.stride, kernel // 2)
         out: Tensor = self.norm(y, targets, gain)
         return out
 
@@ -203,8 +204,8 @@ class StackedReduce(Stack):
     def forward(self, source: EdgeInput, targets: Targets, gain: Tensor | None) -> Tensor:
         """See `Stack`."""
         x = source.relu()
-        even = F.conv2d(x, pick(self.even, self.n, targets), None, 2)
-        odd = F.conv2d(shifted(x, x.shape[2] % 2 == 1), pick(self.odd, self.n, targets), None, 2)
+        even = conv2d(x, pick(self.even, self.n, targets), 2)
+        odd = conv2d(shifted(x, x.shape[2] % 2 == 1), pick(self.odd, self.n, targets), 2)
         b, _, h, w = even.shape
         halves = [y.permute(0, 2, 3, 1).reshape(b, h, w, len(targets), self.c // 2) for y in (even, odd)]
         y = torch.cat(halves, dim=4).reshape(b, h, w, -1).permute(0, 3, 1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import search_start
+from hwnas.gradient.stage_supernets import search_start
 from hwnas.pipeline.search_history import GENOTYPES, Recorder
 from hwnas.pipeline.stages import Outcome, run_loop
 

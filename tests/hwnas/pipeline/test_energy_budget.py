@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.main_job.gradient import search_gradient
 from hwnas.pipeline.main_job.plan import make_plan
@@ -71,7 +72,7 @@ def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them
     limit = 1.2 * sum(min(energy.values()) for _ in space.block_keys(tuple(0 for _ in space.choices)))
     with planned(tmp_path, table, f"energy_mj<={limit}") as context:
         (tmp_path / "energy.csv").unlink()  # the run has what it needs
-        (context.path / "supernet.safetensors").write_bytes(safetensors_bytes(context.supernets.make(space)))
+        (context.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(context.space)))
         context.run.finish_stage("supernet", {"log": []})
         seeds = search_gradient(context).result["seeds"]
     assert seeds

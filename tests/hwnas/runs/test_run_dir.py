@@ -20,9 +20,9 @@ from hwnas.runs.identity import GRADIENT_SEARCH, Identity
 from hwnas.runs.lock import RunInUseError
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
-from hwnas.runs.sealed import read_sealed, write_sealed
 from hwnas.runs.search_run import create_search, default_path, open_search, stored_config
 from hwnas.runs.status import run_status
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, TargetError, UsageError
 
 CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
@@ -102,7 +102,7 @@ class TestConfig:
 
     def test_a_run_of_another_schema_is_refused(self, run: RunDir) -> None:
         run.close()
-        write_sealed(run.path / "config.resolved.json", {"schema": 99, **CONFIG.to_json()})
+        write_checksummed(run.path / "config.resolved.json", {"schema": 99, **CONFIG.to_json()})
         with pytest.raises(DamagedFileError, match="schema 99"):
             open_search(run.path)
 
@@ -165,7 +165,7 @@ class TestEnter:
             RunDir.enter(tmp_path / "b", self.SAME)
 
     def test_a_folder_of_before_goes_on(self, tmp_path: Path) -> None:
-        write_sealed(tmp_path / "question.json", dict(self.SAME.values))
+        write_checksummed(tmp_path / "question.json", dict(self.SAME.values))
         with RunDir.enter(tmp_path, self.SAME) as run:
             assert run.identity == self.SAME
         assert not (tmp_path / "config.resolved.json").exists()
@@ -212,7 +212,7 @@ class TestStages:
             for length in range(len(whole) - 1):  # the last byte is a newline
                 file.write_bytes(whole[:length])
                 with pytest.raises(DamagedFileError, match=file.name):
-                    read_sealed(file, "test")
+                    read_checksummed(file, "test")
             file.write_bytes(whole)
         with open_search(run.path) as again:
             assert again.stage_done("data") == {"n": 3}
