@@ -45,14 +45,14 @@ class FrontPoint:
         return cls(**{**entry, "failure": entry.get("failure")})
 
     def row(self) -> dict[str, Any]:
-        """A row of front.csv: the network, then predicted_*, then measured_*, units in the names."""
+        """A row of front.csv: the network, then predicted_*, then measured_*, each by name."""
         return {
             "arch_id": self.arch_id,
             "origin": self.origin,
             "pick": self.pick,
             "feasible": self.feasible,
-            **{f"predicted_{name}": value for name, value in self.predicted.items()},
-            **{f"measured_{name}": value for name, value in (self.measured or {}).items()},
+            **{f"predicted_{name}": value for name, value in sorted(self.predicted.items())},
+            **{f"measured_{name}": value for name, value in sorted((self.measured or {}).items())},
             "arch": self.arch,
             "failure": self.failure,
         }

@@ -31,7 +31,7 @@ WIDTH = 0.5
 def measured(*_: Any, **__: Any) -> SimpleNamespace:
     """A latency table in which every block costs 0.1 ms; a device is no part of these tests."""
     return SimpleNamespace(
-        context=SimpleNamespace(hash="none", facts={}),
+        context=SimpleNamespace(hash="none", facts={}, to_json=lambda: {"hash": "none", "facts": {}}),
         intercept_ms=0.0,
         slope=1.0,
         square_ms_per_mb2=0.0,
