@@ -27,7 +27,8 @@ from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
 from hwnas.pipeline.main_job import RunContext
 from hwnas.pipeline.main_job.baselines import measured_baselines
-from hwnas.pipeline.main_job.training import job, train_all
+from hwnas.pipeline.main_job.candidate import Finalist
+from hwnas.pipeline.main_job.training import finalist, train_all, training_job
 from hwnas.pipeline.networks import module_onnx
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
@@ -52,32 +53,33 @@ def main() -> None:
 def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
     groups = three_groups(context)
-    rows = [{**row, "group": group} for group, members in groups.items() for row in members]
-    jobs = [job(context, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run compares
+    members = [(group, network) for group, networks in groups.items() for network in networks]
+    # Seed by seed: a run that is cut still compares.
+    jobs = [training_job(context, network, seed) for seed in seeds for _, network in members]
     outcomes = iter(train_all(context, jobs))
     budget_ms = min(
         (b.limit for b in context.budgets if b.metric == "latency_ms"),
-        default=max(r["measured"]["p50_ms"] for r in rows),
+        default=max(network.candidate.measured["p50_ms"] for _, network in members),
     )
-    latency_ms = measure_together(context, rows)
+    latency_ms = measure_together(context, [network for _, network in members])
     floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
     for seed in seeds:
-        for row in rows:
+        for group, network in members:
             outcome = next(outcomes)
             if isinstance(outcome, Trained):
                 table.append(
                     {
                         "seed": seed,
-                        "group": row["group"],
-                        "name": row["arch_id"],
-                        "macs": row["predicted"]["macs"],
-                        "latency_ms": latency_ms[row["arch_id"]],
+                        "group": group,
+                        "name": network.arch_id,
+                        "macs": network.candidate.predicted["macs"],
+                        "latency_ms": latency_ms[network.arch_id],
                         "test_accuracy": test_accuracy(context, outcome),
                     }
                 )
         own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
-        volumes.append({g: volume(members, floor, budget_ms) for g, members in own.items()})
+        volumes.append({g: volume(trained, floor, budget_ms) for g, trained in own.items()})
     differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
     return {
         "budget_ms": budget_ms,
@@ -88,35 +90,18 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     }
 
 
-def three_groups(context: RunContext) -> dict[str, list[dict[str, Any]]]:
+def three_groups(context: RunContext) -> dict[str, list[Finalist]]:
     """Picks, random architectures at their latencies, MobileNetV3-small: as many of each where possible."""
-    space = context.space.spec()
-    shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    picks = context.result("candidates")["picks"]
-    baselines = measured_baselines(context, len(picks), max(4, len(picks)), stream=1)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for group, members in (("picks", picks), ("random", baselines["random"])):
-        ids = [context.space.arch_id(context.space.from_string(row["arch"])) for row in members]
-        found[group] = [
-            {**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}}
-            for row, arch_id in zip(members, ids, strict=True)
-        ]
-    found["mobilenet_v3"] = [
-        {
-            **row,
-            "arch_id": f"mobilenet_v3_small-{row['width']:g}",
-            "network": {"baseline": "mobilenet_v3_small", "width": row["width"], **shape},
-        }
-        for row in baselines["mobilenet_v3"]
-    ]
-    return found
+    picks = context.picks
+    groups = {"picks": picks, **measured_baselines(context, len(picks), max(4, len(picks)), stream=1)}
+    return {group: [finalist(context, c) for c in candidates] for group, candidates in groups.items()}
 
 
-def measure_together(context: RunContext, rows: list[dict[str, Any]]) -> dict[str, float]:
+def measure_together(context: RunContext, networks: list[Finalist]) -> dict[str, float]:
     """p50 of every network, interleaved in one session, so that the machine's mood is the same for all."""
     from hwnas.training.build import build_network
 
-    files = {row["arch_id"]: module_onnx(build_network(row["network"]), context.input_shape) for row in rows}
+    files = {n.arch_id: module_onnx(build_network(n.network), context.input_shape) for n in networks}
     found = lut.measure(context.target, files, home=context.home, log=context.run.log)
     return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
 

@@ -61,10 +61,10 @@ class ArchitectureEvaluator(TrainedNetworkOptions):
         )  # fmt: skip
         space = space_for(space_name(self.search_space), data, cells=self.cells, channels=self.channels)
         arch = space.canonical(read_genotype(space, architecture))
-        found = {m: float(v[0]) for m, v in CostModel(space).of([arch]).items()}
-        values: dict[str, float] = {m: found[m] for m in COSTS if m in metrics}
+        costs = {m: float(v[0]) for m, v in CostModel(space).of([arch]).items()}
+        values: dict[str, float] = {m: costs[m] for m in COSTS if m in metrics}
         if "flops" in metrics:
-            values["flops"] = 2 * found["macs"]
+            values["flops"] = 2 * costs["macs"]
         if "accuracy" in metrics:
             name = f"{data.name}-{space.arch_id(arch)}"
             values["accuracy"] = self._accuracy(architecture, dataset, place, name)

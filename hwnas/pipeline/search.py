@@ -39,13 +39,13 @@ def search(
     >>> front.onnx(front.best)  # doctest: +SKIP
     """
     given = {"data": data, "target": target, "budgets": tuple(budgets), **options}
-    config, said = load_config(
+    config, checked = load_config(
         None, {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}, spell=str
     )
     preflight(config)
     log = Log(quiet=quiet)
     path = default_path(config) if out is None else Path(out)
-    with enter_search(path, config, given=said, log=log) as run:
+    with enter_search(path, config, given=checked, log=log) as run:
         log(f"run directory {path}")
         import torch
 

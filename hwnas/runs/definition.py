@@ -58,14 +58,14 @@ def definitions(run_options: type) -> dict[str, Definition]:
     hints = get_type_hints(run_options, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(run_options)}
     names = dict.fromkeys(name for group in run_options.__mro__ for name in inspect.get_annotations(group))
-    found = {}
+    known = {}
     for name in names:
         option = _option_of(hints[name]) if name in fields else None
         if option is not None:
-            found[name] = Definition(
+            known[name] = Definition(
                 name=name, default=fields[name].default, kind=_kind_of(hints[name]), option=option
             )
-    return found
+    return known
 
 
 def free_on_resume(run_options: type) -> frozenset[str]:

@@ -176,11 +176,11 @@ def _require_fresh(path: Path) -> None:
     names = {entry.name for entry in path.iterdir()}
     if names & {IDENTITY, FORMER}:
         raise UsageError(
-            f"{path} already holds a run: go on with `hwnas search --resume {path}`, or choose another --out"
+            f"{path} already holds a run: go on with `hwnas search --resume {path}`, or choose another folder"
         )
     foreign = sorted(name for name in names - BEGINNINGS if not TORN.fullmatch(name))
     if foreign:
-        raise UsageError(f"{path} is not empty ({foreign[0]} is in it); choose another --out")
+        raise UsageError(f"{path} is not empty ({foreign[0]} is in it); choose another folder")
 
 
 def _remove_torn_files(path: Path) -> None:

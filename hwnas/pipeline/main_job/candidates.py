@@ -6,7 +6,7 @@ of it (Laube et al. 2022), so nothing is picked that was not measured inside.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from hwnas.core.budget import feasible
@@ -15,6 +15,7 @@ from hwnas.pipeline import networks
 from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
+from .candidate import Candidate
 from .run_context import RunContext
 
 N_CANDIDATES = 16
@@ -22,27 +23,28 @@ N_CANDIDATES = 16
 
 def measure_candidates(context: RunContext) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
-    rows = _candidates(context)
-    archs = context.archs([r["arch"] for r in rows])
+    rows = _rows_to_measure(context)
+    archs = context.archs([row["arch"] for row in rows])
     files = {
-        r["arch"]: networks.arch_onnx(context.space, a, context.config.batch)
-        for r, a in zip(rows, archs, strict=True)
+        row["arch"]: networks.arch_onnx(context.space, arch, context.config.batch)
+        for row, arch in zip(rows, archs, strict=True)
     }
-    found = context.measure(files)
+    measurements = context.measure(files)
     candidates = []
-    for row, price in zip(rows, context.costs_of(archs), strict=True):
-        measured = asdict(found[row["arch"]])
-        inside = feasible(context.budgets, {**price, "latency_ms": measured["p50_ms"]})
-        candidates.append({**row, "predicted": price, "measured": measured, "inside": inside})
+    for row, costs in zip(rows, context.costs_of(archs), strict=True):
+        measured = asdict(measurements[row["arch"]])
+        inside = feasible(context.budgets, {**costs, "latency_ms": measured["p50_ms"]})
+        candidates.append(Candidate(**row, predicted=costs, measured=measured, inside=inside))
     picks = _picks(context, candidates)
+    n_inside = sum(bool(candidate.inside) for candidate in candidates)
     context.run.log(
-        f"measured {len(candidates)} candidates, {sum(c['inside'] for c in candidates)} inside the budgets; "
-        "picks: " + ", ".join(f"{p['pick']} {p['measured']['p50_ms']:.3g} ms" for p in picks)
+        f"measured {len(candidates)} candidates, {n_inside} inside the budgets; "
+        "picks: " + ", ".join(f"{p.pick} {p.measured['p50_ms']:.3g} ms" for p in picks)
     )
-    return Outcome({"candidates": candidates, "picks": picks})
+    return Outcome({"candidates": [c.to_json() for c in candidates], "picks": [p.to_json() for p in picks]})
 
 
-def _candidates(context: RunContext) -> list[dict[str, Any]]:
+def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
     own = context.result("gradient")["seeds"][0]["arch"]
@@ -75,21 +77,21 @@ def _candidates(context: RunContext) -> list[dict[str, Any]]:
     ]
 
 
-def _picks(context: RunContext, candidates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    inside = [c for c in candidates if c["inside"]]
+def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
+    inside = [c for c in candidates if c.inside]
     if not inside:
-        fastest = min(candidates, key=lambda c: c["measured"]["p50_ms"])
+        fastest = min(candidates, key=lambda c: c.measured["p50_ms"])
         raise InfeasibleError(
             f"none of {len(candidates)} measured candidates is inside "
             f"{', '.join(map(str, context.budgets))}; "
-            f"the fastest is {fastest['arch']}, {fastest['measured']['p50_ms']:.4g} ms"
+            f"the fastest is {fastest.arch}, {fastest.measured['p50_ms']:.4g} ms"
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
-    latency = [c["predicted"]["latency_ms"] for c in inside]
-    accuracy = [c["val_accuracy_shared"] for c in inside]
-    chosen = choose_picks(latency, accuracy, min(context.config.picks, len(inside)))
-    picks = [{**inside[p.index], "pick": p.why} for p in chosen]
-    own = next((c for c in inside if c["origin"] == "gradient"), None)
-    if own is not None and own["arch"] not in {p["arch"] for p in picks}:
-        picks.append({**own, "pick": "gradient"})
-    return sorted(picks, key=lambda p: float(p["predicted"]["latency_ms"]))
+    latency_ms = [c.predicted["latency_ms"] for c in inside]
+    accuracy = [c.val_accuracy_shared or 0.0 for c in inside]
+    chosen = choose_picks(latency_ms, accuracy, min(context.config.picks, len(inside)))
+    picks = [replace(inside[p.index], pick=p.why) for p in chosen]
+    decoded = next((c for c in inside if c.origin == "gradient"), None)
+    if decoded is not None and decoded.arch not in {p.arch for p in picks}:
+        picks.append(replace(decoded, pick="gradient"))
+    return sorted(picks, key=lambda p: float(p.predicted["latency_ms"]))

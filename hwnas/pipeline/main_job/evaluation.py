@@ -9,27 +9,27 @@ in the table with its reason; the run ends only where no pick is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lut
 from hwnas.data import eval_batches
-from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import Logits, onnx_accuracy
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
-from hwnas.runs.front_file import latency_columns
+from hwnas.runs.front_file import FrontPoint, latency_columns
 from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
-from hwnas.training.workers import Trained
+from hwnas.training.training_job import Trained, read_result
 from targets.errors import HwnasError
 
+from .candidate import Finalist
 from .run_context import RunContext
-from .training import FOLDER, job, networks_to_train
+from .training import FOLDER, finalists, training_job
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
@@ -37,39 +37,39 @@ _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 
 def evaluate_models(context: RunContext) -> Outcome:
     """Write models/<arch_id>/; the result holds the points of the final table, apart the failed ones."""
-    rows, failed = _trained(context)
-    rows, exported = _export_all(context, rows, failed)
-    files = {r["arch_id"]: e.onnx for r, e in zip(rows, exported, strict=True)}
-    files |= {_int8_key(r): p for r, e in zip(rows, exported, strict=True) if (p := int8_path(e)) is not None}
-    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
+    trained, failed = _trained(context)
+    exported = _export_all(context, trained, failed)
+    files = {network.arch_id: model.onnx for network, model in exported}
+    files |= {_int8_key(network): p for network, model in exported if (p := int8_path(model)) is not None}
+    measurements = lut.measure(context.target, files, home=context.home, log=context.run.log)
     points = []
-    with context.run.progress("evaluation", len(rows)) as bar:
-        for row, model in zip(rows, exported, strict=True):
-            points.append(_point(context, row, model, found))
-            bar.advance(1, row["arch_id"])
-    picks = [p for p in points if p["pick"] and p["feasible"]]
+    with context.run.progress("evaluation", len(exported)) as bar:
+        for network, model in exported:
+            points.append(_point(context, network, model, measurements))
+            bar.advance(1, network.arch_id)
+    picks = [point for point in points if point.pick and point.feasible]
     if not picks:
         raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
-    chosen = max(picks, key=lambda p: (p["measured"]["val_accuracy"], -p["predicted"]["latency_ms"]))
+    chosen = max(picks, key=lambda p: (_measured(p)["val_accuracy"], -p.predicted["latency_ms"]))
     svc, linear = _on_pixels(context, "svc", svc_accuracy), _on_pixels(context, "linear", linear_accuracy)
     context.run.log(
-        f"chosen on validation: {chosen['arch_id']} ({chosen['pick']}), test accuracy "
-        f"{chosen['measured']['test_accuracy']:.4f}, {chosen['measured']['latency_p50_ms']:.3g} ms; "
+        f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test accuracy "
+        f"{_measured(chosen)['test_accuracy']:.4f}, {_measured(chosen)['latency_p50_ms']:.3g} ms; "
         f"SVC {_or_failed(svc)}, linear {_or_failed(linear)}"
     )
     result = {
-        "models": points,
-        "failed": [_failed_point(row, reason) for row, reason in failed],
-        "chosen": chosen["arch_id"],
+        "models": [point.to_json() for point in points],
+        "failed": [n.candidate.point(n.arch_id, failure=why).to_json() for n, why in failed],
+        "chosen": chosen.arch_id,
         "svc_test_accuracy": svc["test_accuracy"],
         "svc": svc,
         "linear_test_accuracy": linear["test_accuracy"],
         "linear": linear,
     }
-    return Outcome(result, tuple(f"models/{r['arch_id']}" for r in rows))
+    return Outcome(result, tuple(f"models/{network.arch_id}" for network, _ in exported))
 
 
-FailedRows = list[tuple[dict[str, Any], str]]
+Failures = list[tuple[Finalist, str]]
 """Networks without a file that can be used, and why."""
 
 
@@ -93,111 +93,88 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, HwnasError) else f"{type(error).__name__}: {text}".rstrip(": ")
 
 
-def _trained(context: RunContext) -> tuple[list[dict[str, Any]], FailedRows]:
+def _measured(point: FrontPoint) -> Mapping[str, Any]:
+    assert point.measured is not None  # of a trained network
+    return point.measured
+
+
+def _trained(context: RunContext) -> tuple[list[Finalist], Failures]:
     """The networks that were trained and those that failed, with shared-weight accuracies where known."""
     reasons = {m["arch_id"]: m["failure"] for m in context.result("training")["models"] if m["failure"]}
-    rows = [
-        r if "val_accuracy_shared" in r else {**r, "val_accuracy_shared": _shared(context, r)}
-        for r in networks_to_train(context)
-    ]
-    trained = [r for r in rows if r["arch_id"] not in reasons]
-    return trained, [(r, reasons[r["arch_id"]]) for r in rows if r["arch_id"] in reasons]
+    networks = [_with_shared_accuracy(context, network) for network in finalists(context)]
+    trained = [network for network in networks if network.arch_id not in reasons]
+    return trained, [(n, reasons[n.arch_id]) for n in networks if n.arch_id in reasons]
+
+
+def _with_shared_accuracy(context: RunContext, network: Finalist) -> Finalist:
+    """The accuracy by the shared weights is known of the picks, computed of random ones, else None."""
+    candidate = network.candidate
+    if candidate.arch is None or candidate.val_accuracy_shared is not None:
+        return network
+    (metrics,) = context.evaluator(context.archs([candidate.arch]))
+    accuracy = float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
+    return replace(network, candidate=replace(candidate, val_accuracy_shared=accuracy))
 
 
 def _export_all(
-    context: RunContext, rows: list[dict[str, Any]], failed: FailedRows
-) -> tuple[list[dict[str, Any]], list[Exported]]:
-    """The networks whose file is good, and their files; those whose file is not join `failed`."""
-    good, exported = [], []
-    for row in rows:
-        trained = _outcome(context, row)
+    context: RunContext, networks: list[Finalist], failed: Failures
+) -> list[tuple[Finalist, Exported]]:
+    """The networks whose file is good, with it; those whose file is not join `failed`."""
+    exported = []
+    for network in networks:
+        trained = _outcome(context, network)
         try:
-            exported.append(_export(context, row, trained))
+            exported.append((network, _export(context, network, trained)))
         except OSError:  # the disk, which the next attempt may find in order
             raise
         except Exception as error:  # one network, as a baseline on pixels
-            failed.append((row, _reason(error)))
-            context.run.log.warn(f"{row['arch_id']} is not exported: {_reason(error)}")
-        else:
-            good.append(row)
-    return good, exported
+            failed.append((network, _reason(error)))
+            context.run.log.warn(f"{network.arch_id} is not exported: {_reason(error)}")
+    return exported
 
 
-def _failed_point(row: dict[str, Any], reason: str) -> dict[str, Any]:
-    """The row of the final table of a network without a file; its latency is that of fresh weights."""
-    return {
-        "arch_id": row["arch_id"],
-        "arch": row["arch"],
-        "origin": row["origin"],
-        "pick": row.get("pick"),
-        "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
-        "measured": latency_columns(row["measured"]),
-        "feasible": True,
-        "failure": reason,
-    }
+def _outcome(context: RunContext, network: Finalist) -> Trained:
+    trained = read_result(training_job(context, network, context.config.seed), context.path / FOLDER)
+    if trained is None:
+        raise HwnasError(f"the training of {network.arch_id} left no result in {context.path / FOLDER}")
+    return trained
 
 
-def _shared(context: RunContext, row: dict[str, Any]) -> float | None:
-    if "arch" not in row["network"]:
-        return None
-    evaluator: SharedWeights = context.evaluator
-    (metrics,) = evaluator(context.archs([row["arch"]]))
-    return float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
-
-
-def _outcome(context: RunContext, row: dict[str, Any]) -> Trained:
-    from hwnas.training.training_job import read_result
-
-    found = read_result(job(context, row, context.config.seed), context.path / FOLDER)
-    if found is None:
-        raise HwnasError(f"the training of {row['arch_id']} left no result in {context.path / FOLDER}")
-    return found
-
-
-def _export(context: RunContext, row: dict[str, Any], trained: Trained) -> Exported:
-    blocks = (
-        context.space.describe(context.space.from_string(row["arch"])) if "arch" in row["network"] else []
-    )
+def _export(context: RunContext, network: Finalist, trained: Trained) -> Exported:
+    candidate = network.candidate
+    blocks = []
+    if candidate.arch is not None:
+        blocks = context.space.describe(context.space.from_string(candidate.arch))
     model = export_model(
         trained.module(),
         context.data,
-        context.path / "models" / row["arch_id"],
-        arch_id=row["arch_id"],
-        network=row["network"],
-        dot=dot_text(blocks, row["arch_id"]),
+        context.path / "models" / network.arch_id,
+        arch_id=network.arch_id,
+        network=network.network,
+        dot=dot_text(blocks, network.arch_id),
         batch=context.config.batch,
-        facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
+        facts={"blocks": blocks, "origin": candidate.origin, "pick": candidate.pick},
     )
     return export_int8(model, context.data) if context.target.precision == "int8" else model
 
 
 def _point(
-    context: RunContext, row: dict[str, Any], model: Exported, found: Mapping[str, lut.Measurement]
-) -> dict[str, Any]:
+    context: RunContext, network: Finalist, model: Exported, measurements: Mapping[str, lut.Measurement]
+) -> FrontPoint:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
-    logits, _ = logits_of(
-        _outcome(context, row).module(),
-        eval_batches(context.data, "test", eval_batch(context.data.image_size)),
-    )
-    own = _columns(context, model.onnx, found[row["arch_id"]], logits)
-    model = model.noted(**_facts(context, own))
-    int8, columns = int8_path(model), own
+    test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
+    logits, _ = logits_of(_outcome(context, network).module(), test_batches)
+    of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)
+    model = model.noted(**_facts(context, of_float))
+    int8, columns = int8_path(model), of_float
     if int8 is not None:
-        columns = _columns(context, int8, found[_int8_key(row)], logits)
+        columns = _columns(context, int8, measurements[_int8_key(network)], logits)
         model.noted(int8={**model.manifest["int8"], **_facts(context, columns)})
-        columns |= {f"fp32_{name}": own[name] for name in _BESIDE}
-    costs = {**row["predicted"], "latency_ms": columns["latency_p50_ms"], "size_mb": columns["size_mb"]}
+        columns |= {f"fp32_{name}": of_float[name] for name in _BESIDE}
+    predicted = network.candidate.predicted
+    costs = {**predicted, "latency_ms": columns["latency_p50_ms"], "size_mb": columns["size_mb"]}
     inside = all(b.violation(costs) <= 0 for b in context.budgets if b.metric in costs)
-    return {
-        "arch_id": row["arch_id"],
-        "arch": row["arch"],
-        "origin": row["origin"],
-        "pick": row.get("pick"),
-        "predicted": {**row["predicted"], "val_accuracy_shared": row["val_accuracy_shared"]},
-        "measured": columns,
-        "feasible": inside,
-        "failure": None,
-    }
+    return network.candidate.point(network.arch_id, measured=columns, feasible=inside)
 
 
 def _columns(
@@ -229,5 +206,5 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
     return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
 
 
-def _int8_key(row: dict[str, Any]) -> str:
-    return f"{row['arch_id']} int8"
+def _int8_key(network: Finalist) -> str:
+    return f"{network.arch_id} int8"

@@ -43,8 +43,8 @@ def search_gradient(context: RunContext) -> Outcome:
         recorder.write()
     seeds = search.seeds(N_SEEDS)
     rows = [
-        {"arch": context.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **price}
-        for s, price in zip(seeds, context.costs_of([s.arch for s in seeds]), strict=True)
+        {"arch": context.space.key(s.arch), "origin": s.origin, "log_prob": s.log_prob, **costs}
+        for s, costs in zip(seeds, context.costs_of([s.arch for s in seeds]), strict=True)
     ]
     best = rows[0]
     context.run.log(

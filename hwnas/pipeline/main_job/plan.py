@@ -64,9 +64,9 @@ def make_plan(context: RunContext) -> Outcome:
 
 
 def _budgets(context: RunContext) -> list[Budget]:
-    given = [Budget.parse(b) for b in context.config.budgets]
-    if given:
-        return given
+    budgets = [Budget.parse(b) for b in context.config.budgets]
+    if budgets:
+        return budgets
     rng = np.random.default_rng([context.config.seed, N_RANDOM])
     archs = [context.space.sample(rng) for _ in range(N_RANDOM)]
     median_ms = float(np.median(context.costs.of(archs)["latency_ms"]))

@@ -13,11 +13,13 @@ from scipy.stats import spearmanr
 from hwnas.core.network_space import Position
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
-from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint, latency_columns
+from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint
 from targets.files import write_atomic, write_json
 
+from .candidate import Candidate
 from .front import OBJECTIVES
 from .run_context import RunContext
+from .training import finalist
 
 SCHEMA = 1
 
@@ -37,8 +39,12 @@ def all_points(context: RunContext) -> list[FrontPoint]:
     evaluation = context.result("evaluation")
     done = [FrontPoint.from_json(entry) for entry in [*evaluation["models"], *evaluation["failed"]]]
     known = {point.arch_id for point in done}
-    candidates = [_candidate_point(context, c) for c in context.result("candidates")["candidates"]]
-    return [*done, *(point for point in candidates if point.arch_id not in known)]
+    for entry in context.result("candidates")["candidates"]:
+        candidate = Candidate.from_json(entry)
+        arch_id = finalist(context, candidate).arch_id
+        if arch_id not in known:
+            done.append(candidate.point(arch_id, feasible=bool(candidate.inside)))
+    return done
 
 
 def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
@@ -79,19 +85,6 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         ],
         "option_cost": option_costs(context),
     }
-
-
-def _candidate_point(context: RunContext, candidate: dict[str, Any]) -> FrontPoint:
-    arch = context.space.from_string(candidate["arch"])
-    return FrontPoint(
-        arch_id=context.space.arch_id(arch),
-        arch=candidate["arch"],
-        origin=candidate["origin"],
-        pick=None,
-        predicted={**candidate["predicted"], "val_accuracy_shared": candidate["val_accuracy_shared"]},
-        measured=latency_columns(candidate["measured"]),
-        feasible=candidate["inside"],
-    )
 
 
 def front_csv(points: Sequence[FrontPoint]) -> str:

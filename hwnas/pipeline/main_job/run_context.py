@@ -31,6 +31,8 @@ from lut.predictor.models.quantise import as_run
 from targets import Target
 from targets.files import read_json
 
+from .candidate import Candidate
+
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
 
@@ -81,6 +83,11 @@ class RunContext:
     def result(self, stage: str) -> dict[str, Any]:
         """What a finished stage answered."""
         return self.run.result(stage)
+
+    @cached_property
+    def picks(self) -> list[Candidate]:
+        """The candidates that are trained, the fastest first."""
+        return [Candidate.from_json(entry) for entry in self.result("candidates")["picks"]]
 
     @cached_property
     def data(self) -> Data:

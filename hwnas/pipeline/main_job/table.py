@@ -18,8 +18,8 @@ from .run_context import RunContext
 def make_table(context: RunContext) -> Outcome:
     """Write table.json: what the run will use, whatever happens to the table later."""
     config, space = context.config, context.space
-    given = config.energy_table
-    energy = None if given is None else read_energy(Path(given), space.blocks())
+    file = config.energy_table
+    energy = None if file is None else read_energy(Path(file), space.blocks())
     minutes = config.profile_minutes or networks.default_minutes(space)
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes)
@@ -44,7 +44,7 @@ def make_table(context: RunContext) -> Outcome:
 
 
 def snapshot(table: lut.SpaceTable, keys: list[str]) -> dict[str, Any]:
-    """The table as JSON: every block of the space priced, nothing else."""
+    """The table as JSON: every block of the space, nothing else."""
     return {
         "context": table.context.to_json(),
         "intercept_ms": table.intercept_ms,

@@ -9,6 +9,7 @@ from hwnas.pipeline.stages import Outcome
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, TrainingProgress, run_many
 
+from .candidate import Candidate, Finalist
 from .run_context import RunContext
 
 FOLDER = "training"
@@ -20,22 +21,29 @@ def recipe(context: RunContext) -> Recipe:
     return replace(base, batch_size=min(base.batch_size, len(context.data.split("train"))))
 
 
-def networks_to_train(context: RunContext) -> list[dict[str, Any]]:
-    """Picks, then random architectures, then MobileNetV3: name, network and what is known of each."""
-    space, baselines = context.space.spec(), context.result("baselines")
-    shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    rows = []
-    for row in [*context.result("candidates")["picks"], *baselines["random"]]:
-        arch_id = context.space.arch_id(context.space.from_string(row["arch"]))
-        rows.append({**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}})
-    for row in baselines["mobilenet_v3"]:
-        name = f"mobilenet_v3_small-{row['width']:g}"
-        network = {"baseline": "mobilenet_v3_small", "width": row["width"], **shape}
-        rows.append({**row, "arch_id": name, "arch": name, "network": network})
-    return rows
+def finalists(context: RunContext) -> list[Finalist]:
+    """What is trained: picks, then random architectures, then MobileNetV3."""
+    baselines = {
+        kind: [Candidate.from_json(entry) for entry in entries]
+        for kind, entries in context.result("baselines").items()
+    }
+    members = [*context.picks, *baselines["random"], *baselines["mobilenet_v3"]]
+    return [finalist(context, candidate) for candidate in members]
 
 
-def job(context: RunContext, row: dict[str, Any], seed: int) -> TrainingJob:
+def finalist(context: RunContext, candidate: Candidate) -> Finalist:
+    """The candidate with its name in the run, and the network that it becomes."""
+    if candidate.arch is not None:
+        arch_id = context.space.arch_id(context.space.from_string(candidate.arch))
+        network: dict[str, Any] = {"space": context.space.spec(), "arch": candidate.arch}
+    else:
+        shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+        arch_id = f"mobilenet_v3_small-{candidate.width:g}"
+        network = {"baseline": "mobilenet_v3_small", "width": candidate.width, **shape}
+    return Finalist(arch_id=arch_id, network=network, candidate=candidate)
+
+
+def training_job(context: RunContext, network: Finalist, seed: int) -> TrainingJob:
     """The training of one network with one seed."""
     config = context.config
     data: dict[str, Any] = {
@@ -48,7 +56,12 @@ def job(context: RunContext, row: dict[str, Any], seed: int) -> TrainingJob:
     if config.labels:
         data["labels_csv"] = config.labels
     return TrainingJob(
-        f"{row['arch_id']}-s{seed}", row["network"], data, recipe(context).to_json(), seed, config.device
+        job_id=f"{network.arch_id}-s{seed}",
+        network=network.network,
+        data=data,
+        recipe=recipe(context).to_json(),
+        seed=seed,
+        device=config.device,
     )
 
 
@@ -73,20 +86,22 @@ def train_all(context: RunContext, jobs: list[TrainingJob]) -> list[Trained | Tr
 
 def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
-    rows = networks_to_train(context)
-    outcomes = train_all(context, [job(context, row, context.config.seed) for row in rows])
+    networks = finalists(context)
+    outcomes = train_all(context, [training_job(context, n, context.config.seed) for n in networks])
     models = []
-    for row, outcome in zip(rows, outcomes, strict=True):
+    for network, outcome in zip(networks, outcomes, strict=True):
+        entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
         if isinstance(outcome, TrainingFailed):
-            context.run.log.warn(f"{row['arch_id']}: {outcome.reason}")
-            models.append({"arch_id": row["arch_id"], "failure": outcome.reason})
+            context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
+            entry["failure"] = outcome.reason
         else:
-            models.append(
-                {"arch_id": row["arch_id"], "failure": None, "val_accuracy": outcome.val_accuracy,
-                 "val_loss": outcome.val_loss, "cpu_s": outcome.cpu_s}
-            )  # fmt: skip
-            context.run.log(
-                f"{row['arch_id']} ({row.get('pick') or row['origin']}): {outcome.val_accuracy:.4f}"
-            )
+            entry |= {
+                "val_accuracy": outcome.val_accuracy,
+                "val_loss": outcome.val_loss,
+                "cpu_s": outcome.cpu_s,
+            }
+            why = network.candidate.pick or network.candidate.origin
+            context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}")
+        models.append(entry)
     files = tuple(f"{FOLDER}/{o.folder.name}" for o in outcomes if isinstance(o, Trained))
     return Outcome({"recipe": recipe(context).to_json(), "models": models}, files)

@@ -185,7 +185,7 @@ def test_a_folder_of_other_things_is_left_as_it_is(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     assert cli.run(["train", "--genotype", CELL, *SMALL, "--out", "mine"]) == 2
-    assert "mine holds other files (thesis.txt" in capsys.readouterr().err
+    assert "mine is not empty (thesis.txt is in it)" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 

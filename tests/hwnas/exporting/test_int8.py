@@ -21,6 +21,7 @@ from hwnas.exporting.export import Exported, export_model, onnx_accuracy, open_m
 from hwnas.exporting.int8 import CALIBRATION_IMAGES, calibration, export_int8, int8_path
 from hwnas.exporting.onnx_score import onnx_logits, open_session
 from hwnas.pipeline.main_job import RunContext, evaluation
+from hwnas.pipeline.main_job.candidate import Candidate, Finalist
 from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
 from targets import Target, load_target
@@ -148,8 +149,11 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     target: str, network: nn.Module, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = {"arch_id": "net", "arch": "net", "origin": "front", "pick": "accurate", "network": {}}
-    row |= {"predicted": {"latency_ms": 1.0}, "val_accuracy_shared": 0.5}
+    candidate = Candidate(
+        width=1.0, origin="front", pick="accurate", predicted={"latency_ms": 1.0}, measured={},
+        val_accuracy_shared=0.5,
+    )  # fmt: skip
+    finalist = Finalist(arch_id="net", network={}, candidate=candidate)
     context = SimpleNamespace(
         target=load_target(target),
         data=digits,
@@ -161,7 +165,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         table={"context": {"hash": "0"}},
         result=lambda stage: {"models": [{"arch_id": "net", "failure": None}]},
     )
-    monkeypatch.setattr(evaluation, "networks_to_train", lambda context: [row])
+    monkeypatch.setattr(evaluation, "finalists", lambda context: [finalist])
     monkeypatch.setattr(evaluation, "_outcome", lambda context, row: SimpleNamespace(module=lambda: network))
     outcome = evaluation.evaluate_models(context)
     measured: dict[str, Any] = outcome.result["models"][0]["measured"]

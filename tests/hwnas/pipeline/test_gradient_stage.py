@@ -1,4 +1,4 @@
-"""The gradient stage of the main job in a cell space: wrapped edges, traces, and what stays of them."""
+"""The gradient stage of the main job in a cell space: wrapped edges, the history, and what stays of it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def context(tmp_path: Path) -> Iterator[RunContext]:
         yield context
 
 
-def test_a_method_that_wraps_edges_searches_a_cell_space_and_leaves_its_traces(context: RunContext) -> None:
+def test_a_method_that_wraps_edges_searches_a_cell_space_and_leaves_its_history(context: RunContext) -> None:
     outcome = search_gradient(context)
     best = outcome.result["seeds"][0]
     assert best["latency_ms"] <= 2

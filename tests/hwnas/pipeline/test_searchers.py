@@ -71,7 +71,7 @@ def test_the_names_come_from_the_package_and_import_stays_light() -> None:
         hwnas.SNASSearcher  # noqa: B018  (the access is what raises)
 
 
-def test_a_search_leaves_its_traces_and_is_not_made_twice(tmp_path: Path) -> None:
+def test_a_search_leaves_its_history_and_is_not_made_twice(tmp_path: Path) -> None:
     searcher = DARTSSearcher(**TINY, search_space="darts_space", out=tmp_path / "run", alpha_history=True)
     found = searcher.search()
     space = load_space("darts", image_size=16, in_channels=1, n_classes=10)

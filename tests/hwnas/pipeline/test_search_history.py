@@ -1,4 +1,4 @@
-"""Traces on the toy cells: alphas there and back, drawings, trackers that are not installed or are."""
+"""Search history on the toy cells: alphas there and back, drawings, trackers installed or not."""
 
 from __future__ import annotations
 
