@@ -140,14 +140,14 @@ def make_search(
         ranked=0,  # the decoding of the paper, not the best of some samples
     )
     return GradientSearch(
-        space,
-        stage_supernets(space, scale),
-        costs,
-        options.all_budgets(),
-        method,
-        train,
-        val,
-        settings,
+        space=space,
+        supernet=stage_supernets(space, scale),
+        costs=costs,
+        budgets=options.all_budgets(),
+        method=method,
+        train=train,
+        val=val,
+        settings=settings,
         device=options.device,
     )
 

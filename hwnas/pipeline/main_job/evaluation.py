@@ -122,7 +122,7 @@ def _export_all(
     """The networks whose file is good, with it; those whose file is not join `failed`."""
     exported = []
     for network in networks:
-        trained = _outcome(context, network)
+        trained = read_trained(context, network)
         try:
             exported.append((network, _export(context, network, trained)))
         except OSError:  # the disk, which the next attempt may find in order
@@ -133,7 +133,8 @@ def _export_all(
     return exported
 
 
-def _outcome(context: RunContext, network: Finalist) -> Trained:
+def read_trained(context: RunContext, network: Finalist) -> Trained:
+    """What the training of the network left."""
     trained = read_result(training_job(context, network, context.config.seed), context.path / FOLDER)
     if trained is None:
         raise HwnasError(f"the training of {network.arch_id} left no result in {context.path / FOLDER}")
@@ -163,7 +164,7 @@ def _point(
 ) -> FrontPoint:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
     test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
-    logits, _ = logits_of(_outcome(context, network).module(), test_batches)
+    logits, _ = logits_of(read_trained(context, network).module(), test_batches)
     of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)
     model = model.noted(**_facts(context, of_float))
     int8, columns = int8_path(model), of_float

@@ -19,22 +19,22 @@ def search_gradient(context: RunContext) -> Outcome:
     train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
     n_steps = context.plan["search_steps"]
     settings = SearchSettings(
-        n_steps,
-        max(1, n_steps // 12),
-        context.config.seed,
+        steps=n_steps,
+        epoch_steps=max(1, n_steps // 12),
+        seed=context.config.seed,
         bf16=context.config.bf16,
         compile=context.config.compile,
     )
     method = find_method(context.config.method)
     search = GradientSearch(
-        context.space,
-        search_start(context.space, context.supernet, method),
-        context.costs,
-        context.search_budgets,
-        method,
-        train,
-        val,
-        settings,
+        space=context.space,
+        supernet=search_start(context.space, context.supernet, method),
+        costs=context.costs,
+        budgets=context.search_budgets,
+        method=method,
+        train=train,
+        val=val,
+        settings=settings,
         device=context.config.device,
     )
     before, facts = context.result("supernet")["log"], {"data": context.config.data}

@@ -121,8 +121,16 @@ def _unit_costs(context: RunContext) -> UnitCosts:
     step_s = float(np.median(times[1:]))
     settings = SearchSettings(steps=5, epoch_steps=5, seed=config.seed)
     method = find_method(config.method)
-    start = search_start(space, supernet, method)
-    search = GradientSearch(space, start, context.costs, (), method, train, val, settings)
+    search = GradientSearch(
+        space=space,
+        supernet=search_start(space, supernet, method),
+        costs=context.costs,
+        budgets=(),
+        method=method,
+        train=train,
+        val=val,
+        settings=settings,
+    )
     began = time.monotonic()
     search.run()
     search_s = (time.monotonic() - began) / 5

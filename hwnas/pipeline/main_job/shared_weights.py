@@ -15,12 +15,14 @@ from .run_context import RunContext
 def train_shared_weights(context: RunContext) -> Outcome:
     """Write supernet.safetensors."""
     train = context.batches("train", 1, augmented=True)
-    settings = WarmupSettings(context.plan["supernet_steps"], train.steps_per_epoch, context.config.seed)
+    settings = WarmupSettings(
+        steps=context.plan["supernet_steps"], epoch_steps=train.steps_per_epoch, seed=context.config.seed
+    )
     warmup = Warmup(
-        context.space,
-        make_supernet(context.space, context.config.seed),
-        train,
-        settings,
+        space=context.space,
+        supernet=make_supernet(context.space, context.config.seed),
+        train=train,
+        settings=settings,
         macs=lambda archs: context.costs.of(archs)["macs"],
         device=context.config.device,
     )
