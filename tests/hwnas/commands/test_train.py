@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 import cli
 import hwnas.pipeline.single_training
+import hwnas.training.training_job
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
 
@@ -111,7 +112,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
     assert err.splitlines()[-1] == "stopped; go on with: the same command; what is trained stays"
 
     steps: list[int] = []
-    run_job = hwnas.pipeline.single_training.run_job
+    run_job = hwnas.training.training_job.run_job
 
     def spy(job: Any, folder: Path, *, on_step: Any, log: Any) -> Any:
         return run_job(job, folder, on_step=lambda done, total: steps.append(done), log=log)

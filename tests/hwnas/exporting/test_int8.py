@@ -154,7 +154,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         val_accuracy_shared=0.5,
     )  # fmt: skip
     finalist = Finalist(arch_id="net", network={}, candidate=candidate)
-    context = SimpleNamespace(
+    context: Any = SimpleNamespace(
         target=load_target(target),
         data=digits,
         path=tmp_path,
@@ -203,7 +203,7 @@ def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
         return {}
 
     monkeypatch.setattr(lut, "measure", measure)
-    context = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
+    context: Any = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
     source = model.onnx.read_bytes()
     RunContext.measure(context, {"a": source})
     operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def space() -> Any:
     return load_space("nasbench201", image_size=16, in_channels=1, n_classes=10)
 
 
-def alphas_of(space: Any, archs: list[tuple[int, ...]]) -> dict[str, np.ndarray]:
+def alphas_of(space: Any, archs: Sequence[tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Alphas whose best option after each epoch is that of the architecture."""
     return {
         c.name: np.log([[0.9 if k == a[i] else 0.025 for k in range(5)] for a in archs]).astype(np.float32)

@@ -109,9 +109,8 @@ class TestConfig:
     def test_other_versions_are_told(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
         run.close()
         monkeypatch.setattr("hwnas.runs.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
-        log = Log(io.StringIO())
-        open_search(run.path, log=log).close()
-        assert "-> 1.0" in log.stream.getvalue()
+        with open_search(run.path, log=Log(io.StringIO())) as again:
+            assert "-> 1.0" in said(again)
 
     def test_torn_temporary_files_are_removed(self, run: RunDir) -> None:
         run.close()
