@@ -31,24 +31,19 @@ from .spellings import space_name
 class SearcherOptions(
     DatasetOptions, CellOptions, BudgetOptions, ProfileOptions, HistoryOptions, SpeedOptions, FolderOptions
 ):
-    """What is searched, on what, how.
+    """What is searched, on what, how. What is not said here is said where a field is defined.
 
     dataset: digits, cifar10, cifar100, mnist, fashion-mnist, imagenet (with `path`), or an image folder.
-    search_space: `darts`, `nasbench201`, `mobile`, `proxyless`, `enas-macro`, also spelled `darts_space` and
-        so on, or a TOML file.
-    epochs, batch_size: None takes the published numbers of the method. method: any row of `hwnas methods`, or
-        a TOML file. cells, channels: of the network that is searched (cell spaces); None: as published.
+    search_space: a name of `hwnas spaces`, also spelled `darts_space` and so on, or a TOML file.
+    method: any row of `hwnas methods`, or a TOML file.
+    cells, channels: of the network that is searched (cell spaces).
     target_platform: the device whose latency counts, as in `hwnas targets list`; `mobile` is `android`.
-    latency_constraint: milliseconds there. budgets: others, as `size_mb<=4`. energy_table: CSV of key and
-        energy_mj of every block, for a budget on `energy_mj`.
-    accuracy_weight, latency_weight: with both, loss + latency_weight / accuracy_weight * (latency /
-        constraint - 1) is minimised; with neither, the constraint is met by a multiplier that adapts. The
-        architecture that is returned meets the constraint either way.
-    path: of the images. limit: at most so many of them. val_share: part of the images that do not test which
-        the policy learns from, the weights from the others; None: as published (half, for DARTS). home: of
-        tables and data. out: of the run; the same search in the same folder goes on where it stopped.
-        trackers: tensorboard, mlflow.
-    bf16: convolutions in bfloat16, on CUDA only. compile: the cells through torch.compile, where edges mix.
+    accuracy_weight, latency_weight: with both, the search minimises
+        loss + latency_weight / accuracy_weight * (latency / constraint - 1).
+        With neither, a multiplier adapts until the constraint is met. The architecture that is returned meets
+        the constraint either way.
+    budgets: limits besides the latency constraint, as `size_mb<=4`.
+    out: of the run; the same search in the same folder goes on where it stopped.
     """
 
     search_space: Space = "darts"
