@@ -17,9 +17,9 @@ from hwnas.runs.options import (
     Device,
     FolderOptions,
     HistoryOptions,
-    Method,
+    MethodName,
     ProfileOptions,
-    Space,
+    SpaceName,
     SpeedOptions,
 )
 from targets.errors import UsageError
@@ -46,10 +46,10 @@ class SearcherOptions(
     out: of the run; the same search in the same folder goes on where it stopped.
     """
 
-    search_space: Space = "darts"
+    search_space: SpaceName = "darts"
     epochs: Annotated[int | None, Option("Epochs of the search; default as published")] = None
     batch_size: Annotated[int | None, Option("Images per step; default as published")] = None
-    method: Method = "darts"
+    method: MethodName = "darts"
     target_platform: Device = "host"
     latency_constraint: Annotated[float | None, Option("Milliseconds on the target")] = None
     accuracy_weight: Annotated[float | None, Option("Weight of the loss in the objective")] = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hwnas.gradient.method import Method as MethodRow
 from hwnas.gradient.method_file import find_method
-from hwnas.runs.options import Method, Space
+from hwnas.runs.options import MethodName, SpaceName
 
 from .gradient_search import run_search
 from .results import SearchResult, TrainedArchitecture
@@ -56,21 +56,21 @@ class DARTSSearcher(Searcher):
 class PCDARTSSearcher(Searcher):
     """Xu et al. 2020: partial channels, edges normalised."""
 
-    method: Method = "pc-darts"
+    method: MethodName = "pc-darts"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PDARTSSearcher(Searcher):
     """Chen et al. 2019: three stages; `cells` has no effect, each stage has its own depth."""
 
-    method: Method = "p-darts"
+    method: MethodName = "p-darts"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ENASSearcher(Searcher):
     """Pham et al. 2018: an LSTM controller; the settings of the macro space where that is searched."""
 
-    method: Method = "enas"
+    method: MethodName = "enas"
 
     def row(self) -> MethodRow:
         """The row for micro or for macro."""
@@ -82,5 +82,5 @@ class ENASSearcher(Searcher):
 class ProxylessNASSearcher(Searcher):
     """Cai et al. 2019: binary gates in the space of MobileNetV2 blocks, latency of a device in the loss."""
 
-    search_space: Space = "proxyless"
-    method: Method = "proxyless"
+    search_space: SpaceName = "proxyless"
+    method: MethodName = "proxyless"

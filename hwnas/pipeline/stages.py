@@ -15,7 +15,7 @@ SAVE_EVERY = 100
 """Steps between checkpoints: some seconds of work, and well under 1 % of the time to write."""
 
 
-class Context(Protocol):
+class StagedRun(Protocol):
     """What the stages of a run share."""
 
     @property
@@ -24,7 +24,7 @@ class Context(Protocol):
         ...
 
 
-C = TypeVar("C", bound=Context)
+C = TypeVar("C", bound=StagedRun)
 
 
 @dataclass(frozen=True, slots=True)

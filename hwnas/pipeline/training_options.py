@@ -12,7 +12,7 @@ from hwnas.runs.options import (
     DatasetPlaceOptions,
     FolderOptions,
     Place,
-    Space,
+    SpaceName,
     Text,
     TrainingDeviceOptions,
 )
@@ -24,7 +24,7 @@ from targets.errors import UsageError
 class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOptions, FolderOptions):
     """What a training and an evaluation have in common."""
 
-    search_space: Space = "darts"
+    search_space: SpaceName = "darts"
     epochs: Annotated[int, Option("Epochs to train for")] = 600
     batch_size: Annotated[int, Option("Images per training step")] = 96
 

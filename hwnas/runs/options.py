@@ -22,8 +22,8 @@ Place = Annotated[str | Path | None, ReadAs(Text | None)]
 # Options whose name or default differs between the kinds of runs.
 Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
-Space = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
-Method = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
+SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
+MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
 BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training step")]
 
 
@@ -104,7 +104,7 @@ class TargetOptions(ProfileOptions):
 class SpaceOptions:
     """What networks are chosen from."""
 
-    space: Space = "mobile"
+    space: SpaceName = "mobile"
     width_mult: Annotated[
         Annotated[float, Interval(ge=0.25, le=8)] | None,
         Option("Factor on all channels; default by image size"),
@@ -136,7 +136,7 @@ class HistoryOptions:
 class StepOptions(HistoryOptions):
     """How `hwnas search` searches: shared weights, a gradient search, a front."""
 
-    method: Method = "proxyless"
+    method: MethodName = "proxyless"
     supernet_steps: Annotated[Count, Option("Training steps of the shared weights")] = 500
     search_steps: Annotated[Count, Option("Steps of the gradient search")] = 100
     population: Annotated[int, Interval(ge=4, le=10_000), Option("Population of NSGA-II")] = 24
