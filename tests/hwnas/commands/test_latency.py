@@ -1,6 +1,7 @@
 """The commands that measure or show latencies: never a number without its context."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,3 +133,18 @@ def test_profile_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     )
     assert json.loads(capsys.readouterr().out)["image_size"] == 64
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_among_several_of_a_device(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "tables/host" / Context(FACTS).hash
+    other = replace(SpaceTable.load(folder, "toy-32px"), space_id="toy-64px")
+    other.save(folder)
+    assert cli.run(["tables", "show", "host", "--home", str(home)]) == 2
+    said = capsys.readouterr().err
+    assert f"host/{Context(FACTS).hash}/toy-32px, host/{Context(FACTS).hash}/toy-64px" in said
+    assert "'host:toy-32px'" in said
+    archive = home / "one.hwnas"
+    assert cli.run(["tables", "export", "host:toy-64px", "--out", str(archive), "--home", str(home)]) == 0
+    assert "toy-64px" in capsys.readouterr().out
+    assert cli.run(["tables", "show", "host:toy-128px", "--home", str(home)]) == 2
+    assert "known: host/" in capsys.readouterr().err
