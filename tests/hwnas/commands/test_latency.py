@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import cli
-from lut import Measurement, SpaceTable
+from lut import SpaceTable
 from lut.devices.reference_networks import reference_onnx
-from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context
+from tests.support.homes import write_space_table
 
 FACTS = {"ort_version": "1.0", "exporter": "by hand"}
 
@@ -18,22 +18,7 @@ FACTS = {"ort_version": "1.0", "exporter": "by hand"}
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with one small table in it."""
-    row = Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50)
-    table = SpaceTable(
-        space_id="toy-32px",
-        target="host",
-        context=Context(FACTS),
-        blocks=BlockCosts({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
-        calibration=Calibration(0.1, 1.2, 0.0, 0.0),
-        errors={"mape_pct": 2.5},
-        margin=0.04,
-        measured_rows={"a": row},
-        date="2026-01-02",
-        seed=0,
-    )
-    folder = tmp_path / "tables/host" / table.context.hash
-    table.save(folder)
-    (folder / "context.json").write_text(json.dumps({"hash": table.context.hash, "facts": FACTS}))
+    write_space_table(tmp_path, "host", FACTS)
     return tmp_path
 
 
