@@ -1,4 +1,4 @@
-"""What pricing a mix costs beside a search step, and pricing many architectures: least CPU time.
+"""CPU time of the cost of option probabilities, beside a search step, and of the costs of many architectures.
 
 python benchmarks/cost.py [--image-size 32] [--repeats 20]
 """
@@ -15,7 +15,8 @@ import torch
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.warmup import make_supernet
 from hwnas.spaces import load_space
 
@@ -23,7 +24,7 @@ BATCH = 64
 
 
 class Noise:
-    """Random batches: what a step costs does not depend on what is in the images."""
+    """Random batches: the time of a step does not depend on the images."""
 
     def __init__(self, channels: int, size: int) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -35,7 +36,7 @@ class Noise:
 
 
 def cpu_ms(work: Callable[[], object], repeats: int) -> float:
-    """Least CPU milliseconds of the thread."""
+    """The least CPU milliseconds of the thread over all repeats."""
     times = []
     for _ in range(repeats):
         began = time.thread_time()

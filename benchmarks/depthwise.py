@@ -1,4 +1,4 @@
-"""Backward pass of depthwise convolutions: torch's own beside `hwnas.networks.depthwise`, CPU ms, one thread.
+"""CPU time of the backward pass of depthwise convolutions: torch's own, and `hwnas.networks.depthwise`.
 
 python benchmarks/depthwise.py [--json FILE]
 """

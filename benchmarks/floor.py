@@ -1,8 +1,8 @@
-"""What a step costs at least: its arithmetic and its memory traffic at the best rates of this machine.
+"""The least time of a step: its arithmetic and its memory traffic at the best rates of this machine.
 
-Counted is what runs, forward and backward: MACs of convolutions and matrix products, those of depthwise
-convolutions apart, and the bytes that all other operations read and write. Each is divided by the best rate
-that torch reaches on a shape that suits it, measured in the same run.
+All that runs forward and backward is counted: MACs of convolutions and matrix products, those of depthwise
+convolutions separately, and the bytes that all other operations read and write. Each count is divided by the
+best rate that torch reaches on a shape that suits it, measured in the same run.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def count(step: Callable[[], object]) -> Work:
-    """The work of one call, uncompiled."""
+    """The work of one call, not compiled."""
     with torch.compiler.set_stance("force_eager"), _Count() as counter:
         step()
     return counter.work
 
 
 def measure_rates(repeats: int = 15) -> Rates:
-    """The best of some shapes per kind of work, with the threads that are set."""
+    """The best rate per kind of work over several shapes, with the present number of threads."""
 
     def rate(amount: float, run: Callable[[], object]) -> float:
         times = []

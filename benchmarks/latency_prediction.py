@@ -32,10 +32,10 @@ from profile_rows import TARGETS, Context, log, spent_s
 
 from lut.predictor import profile
 from lut.predictor.kernels import regress
-from lut.predictor.kernels.features import Kernel, kernels_of
+from lut.predictor.kernels.features import KernelFeatures, features_of
 from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary
 from lut.predictor.kernels.labels import Labelled
-from lut.predictor.kernels.network import doubt
+from lut.predictor.kernels.network import predicted_uncertainty
 from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
 from lut.predictor.transfer import transferred
 from targets.errors import HwnasError
@@ -70,13 +70,14 @@ def total(fitted: Fitted, parts: Iterable[Floats]) -> Floats:
     return np.array([fitted.overhead.latency_ms(float(p.sum()), len(p)) for p in parts])
 
 
-def predicted(fitted: Fitted, networks: Sequence[Sequence[Kernel]]) -> tuple[Floats, Floats]:
+def predicted(fitted: Fitted, networks: Sequence[Sequence[KernelFeatures]]) -> tuple[Floats, Floats]:
     """(n,) latencies of networks of these kernels, and half the widths of their intervals, in ms."""
-    times = [fitted.model.predict_ms(kernels) for kernels in networks]
+    times = [fitted.model.predict_ms(features) for features in networks]
     latency_ms = total(fitted, times)
     pairs = zip(times, networks, strict=True)
-    doubts = np.array([doubt(ms, fitted.model.log_spread(kernels)) for ms, kernels in pairs])
-    return latency_ms, fitted.factor * doubts * latency_ms
+    spreads = ((ms, fitted.model.log_spread(features)) for ms, features in pairs)
+    uncertainties = np.array([predicted_uncertainty(ms, spread) for ms, spread in spreads])
+    return latency_ms, fitted.conformal_quantile * uncertainties * latency_ms
 
 
 def peers_of(context: Context, seconds: float, seed: int) -> dict[str, tuple[Peer, float]]:
@@ -104,7 +105,7 @@ def judge(context: Context, peer_seconds: float, seed: int) -> tuple[Fitted, lis
     minutes, truth = context.minutes, context.truth
     own = [n.kernel_ms for n in context.zoo]
     table = [line_of("ceiling: own measured kernels", total(fitted, own), truth, 0.0)]
-    from_target = [n.kernels for n in context.zoo]
+    from_target = [n.features for n in context.zoo]
     for name, kernels in (("from the target", from_target), ("by layout rule", by_rule(context))):
         ours, half = predicted(fitted, kernels)
         covered = np.abs(truth - ours) <= half
@@ -114,7 +115,7 @@ def judge(context: Context, peer_seconds: float, seed: int) -> tuple[Fitted, lis
     table.append(line_of("rooflines only", straight, truth, minutes))
     for name, (peer, spent) in peers_of(context, peer_seconds, seed).items():
         unknown = sum(peer.unknown(n) for n in context.zoo)
-        log(f"{name}: {unknown} kernels without a price")
+        log(f"{name}: {unknown} kernels without an estimate")
         table.append(line_of(name, np.array([peer(n) for n in context.zoo]), truth, spent))
     return fitted, table, each_of(context, *predicted(fitted, from_target))
 
@@ -134,17 +135,17 @@ def each_of(context: Context, ours: Floats, half: Floats) -> list[Line]:
     ]
 
 
-def by_rule(context: Context) -> list[list[Kernel]]:
+def by_rule(context: Context) -> list[list[KernelFeatures]]:
     """The kernels of the networks to judge, as the layout rule of the generated ones gives them."""
     rule = learnt_rule(context)
     files = {n.key: context.judged[n.key] for n in context.zoo}
-    return [kernels_of(apply_rule(extended_kernels(data, key), rule)) for key, data in files.items()]
+    return [features_of(apply_rule(extended_kernels(data, key), rule)) for key, data in files.items()]
 
 
 def learnt_rule(context: Context) -> LayoutRule:
     """From the first generated networks, as `hwnas profile` learns it."""
     chosen = context.generated[: profile.RULE_NETWORKS]
-    return learn_rule([(extended_kernels(context.made[n.key], n.key), list(n.described)) for n in chosen])
+    return learn_rule([(extended_kernels(context.made[n.key], n.key), n.kernels) for n in chosen])
 
 
 def transfers(base: Fitted, context: Context, seed: int) -> list[Line]:
@@ -153,7 +154,7 @@ def transfers(base: Fitted, context: Context, seed: int) -> list[Line]:
     for n in TRANSFER:
         networks: Sequence[Labelled] = context.generated[:n]
         found = transferred(base.model, base.overhead, networks, seed)
-        moved = total(found, [found.model.predict_ms(one.kernels) for one in context.zoo])
+        moved = total(found, [found.model.predict_ms(n.features) for n in context.zoo])
         used = {one.key for one in networks}
         spent = sum(spent_s(row) for row in context.rows if row["key"] in used)
         table.append(line_of(f"{n} networks", moved, context.truth, spent / 60))

@@ -34,6 +34,7 @@ from lut.devices.device import run_rows
 from lut.tables.calibrate import errors, fit_calibration, fit_macs
 from lut.tables.request import IN_CONTEXT, METHODS
 from profilers import Timing
+from profilers.kernels import row_kernels
 from targets import Target, load_target
 
 PREDICTIONS = {
@@ -140,24 +141,22 @@ def isolated(
 ) -> np.ndarray:
     """Latencies of the files by a table of their operators, and a line through the fitted networks."""
     target = load_target(options.target)
-    described = kernels(target, {**fitted, **files})
-    peer = isolated_operators.measured(
-        described.values(), target, options.isolated_seconds, log, options.seed
-    )
-    log(f"kernels without a price: {sum(peer.unknown(one) for one in described.values())}")
-    a, b = fit_macs(priced(peer, [described[key] for key in fitted]), fitted_ms)
-    return a + b * priced(peer, [described[key] for key in files])
+    networks = kernels(target, {**fitted, **files})
+    peer = isolated_operators.measured(networks.values(), target, options.isolated_seconds, log, options.seed)
+    log(f"kernels without an estimate: {sum(peer.unknown(network) for network in networks.values())}")
+    a, b = fit_macs(estimated(peer, [networks[key] for key in fitted]), fitted_ms)
+    return a + b * estimated(peer, [networks[key] for key in files])
 
 
-def priced(peer: Peer, networks: list[Untimed]) -> np.ndarray:
-    return np.array([peer(one) for one in networks])
+def estimated(peer: Peer, networks: list[Untimed]) -> np.ndarray:
+    return np.array([peer(network) for network in networks])
 
 
 def kernels(target: Target, files: dict[str, bytes]) -> dict[str, Untimed]:
     """What the runtime makes of each file."""
     timing = Timing(20.0 + 2 * len(files), min_rounds=4, max_rounds=4, together=8)
     rows = run_rows(target, files, timing, log, kinds={key: ("kernels",) for key in files})
-    return {row["key"]: untimed(row["kernels"]) for row in rows}
+    return {row["key"]: untimed(row_kernels(row)) for row in rows}
 
 
 def show(result: dict[str, Any]) -> None:

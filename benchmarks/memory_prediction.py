@@ -25,15 +25,16 @@ import zoo
 from lut.predictor.footprint.memory import MemoryModel, fit_memory
 from lut.predictor.generate import generate
 from profilers import Timing, write_job
-from profilers.kernels import ProfiledRunner
+from profilers.kernels import Kernel
 from profilers.memory import memory_row
+from profilers.profiled_runner import ProfiledRunner
 from targets import Target, load_target
 
 LARGE_BYTES = 20_000_000
-Row = dict[str, Any]
+Record = dict[str, Any]
 
 
-def measured(target: Target, models: Mapping[str, bytes]) -> tuple[list[Row], dict[str, list[Row]]]:
+def measured(target: Target, models: Mapping[str, bytes]) -> tuple[list[Record], dict[str, list[Kernel]]]:
     """Memory rows, and kernels by key."""
     rows, kernels = [], {}
     for key, data in models.items():
@@ -43,7 +44,7 @@ def measured(target: Target, models: Mapping[str, bytes]) -> tuple[list[Row], di
             runner = ProfiledRunner(key, job.path(job.models[key]), target, 0)
             runner.run(1)
             runner.run(1)
-            kernels[key] = runner.finish(1)["kernels"]
+            kernels[key], _ = runner.profile(1)
     return rows, kernels
 
 
@@ -57,7 +58,7 @@ def errors(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     }
 
 
-def table(model: MemoryModel, rows: list[Row], kernels: Mapping[str, list[Row]]) -> dict[str, Row]:
+def table(model: MemoryModel, rows: list[Record], kernels: Mapping[str, list[Kernel]]) -> dict[str, Record]:
     """The errors of each method on the rows."""
     peak, base, file, untuned = (
         np.array([row[name] for row in rows], dtype=np.float64)
@@ -97,8 +98,8 @@ def main() -> None:
         if options.zoo
         else {e.name: zoo.exported(e, options.cache) for e in zoo.entries(options.which)}
     )
-    rows: list[Row] = []
-    kernels: dict[str, list[Row]] = {}
+    rows: list[Record] = []
+    kernels: dict[str, list[Kernel]] = {}
     for key, path in files.items():
         row, found = measured(target, {key: path.read_bytes()})
         rows, kernels = rows + row, {**kernels, **found}

@@ -1,4 +1,4 @@
-"""Two runs of the same networks on a machine that others keep busy half of the time: which numbers hold?
+"""Two runs of the same networks while other processes keep the machine busy half of the time: what agrees?
 
     python benchmarks/noise.py [--gap-minutes 10] [--networks 40] [--minutes 1.5] [--json FILE]
 
@@ -65,7 +65,7 @@ def models(n: int, seed: int) -> dict[str, bytes]:
 
 @contextmanager
 def load(seed: int, n_processes: int) -> Iterator[dict[str, float]]:
-    """Keep the machine busy for about half of the time; the value tells the seconds of both states."""
+    """Keep the machine busy for about half of the time; the value holds the seconds of both states."""
     over, spent = threading.Event(), {"busy": 0.0, "alone": 0.0}
 
     def come_and_go() -> None:
@@ -106,7 +106,7 @@ def run(
 
 
 def compare(first: Mapping[str, Measurement], second: Mapping[str, Measurement]) -> dict[str, Any]:
-    """What the two runs say of each other, over the networks that both have measured."""
+    """How far the two runs agree, over the networks that both have measured."""
     pairs = [(first[key], second[key]) for key in first if key in second]
     flagged = np.array([(a.flag, b.flag) != ("ok", "ok") for a, b in pairs])
     apart = np.array([max(a.ci_low_ms, b.ci_low_ms) > min(a.ci_high_ms, b.ci_high_ms) for a, b in pairs])
@@ -130,7 +130,7 @@ def compare(first: Mapping[str, Measurement], second: Mapping[str, Measurement])
 
 
 def passed(result: Mapping[str, Any]) -> bool:
-    """At least 90 % of the rows apart were flagged; the others agree within 5 % (median)."""
+    """Whether 90 % of the rows that differ were flagged, and the others agree within 5 % (median)."""
     share, median = result["not_overlapping_flagged_pct"], result["unflagged_median_pct"]
     return (share is None or share >= FLAGGED_PCT) and (median is None or median <= MEDIAN_PCT)
 

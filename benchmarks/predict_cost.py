@@ -1,11 +1,11 @@
-"""What a prediction costs: `hwnas predict` of one network, and prices of a population of a search space.
+"""Time of a prediction: `hwnas predict` of one network, and latencies of a population from a table.
 
     python benchmarks/predict_cost.py [--home DIR] [--target host] [--repeats 5] [--json FILE] [MODEL ...]
 
 A network: CPU-seconds of a process that loads the predictor and predicts, less those of a process that loads
 the network in the runtime and runs it once; and CPU- and wall-seconds of the whole command `hwnas predict
-MODEL`, from the start of the process to its end. Each is the least of --repeats. A population:
-CPU-milliseconds of 1,000 architectures of the space `mobile` priced from a table, the median. Needs a stored
+MODEL`, from the start of the process to its end. Each is the least of --repeats. A population: the median
+CPU-milliseconds of the costs of 1,000 architectures of the space `mobile`, from a table. Needs a stored
 predictor (`hwnas profile --target host`).
 """
 
@@ -46,7 +46,7 @@ AT_MOST_S, AT_MOST_MS, POPULATION = 1.0, 10.0, 1000
 
 
 class Flat:
-    """A latency table in which every block costs the same: looking up is what is timed."""
+    """A latency table in which every block costs the same: only the look-up is timed."""
 
     intercept_ms = 0.1
     square_ms_per_mb2 = 1e-4
@@ -90,7 +90,7 @@ def one_network(model: Path, target: str, home: Path, repeats: int) -> dict[str,
 
 
 def population_ms(repeats: int) -> float:
-    """The median CPU-milliseconds to price 1,000 architectures."""
+    """The median CPU-milliseconds of the costs of 1,000 architectures."""
     from hwnas.costs.cost_model import CostModel
     from hwnas.spaces import load_space
 

@@ -27,14 +27,14 @@ def log(text: str) -> None:
 
 
 def interleaved(first: Mapping[str, bytes], second: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Both in one order, spread evenly."""
+    """The two lists as one, spread evenly."""
     places = [(i / len(part), key) for part in (first, second) for i, key in enumerate(part)]
     both = {**first, **second}
     return {key: both[key] for _, key in sorted(places)}
 
 
 def in_precision(models: Mapping[str, bytes], target: Target) -> dict[str, bytes]:
-    """The models as the target runs them; what cannot be quantised is left out, and said."""
+    """The models in the precision of the target; those that cannot be quantised are left out, and logged."""
     if target.precision != "int8":
         return dict(models)
     out = {}
@@ -50,7 +50,7 @@ class Context:
     """One context of the machine: its rows, and what follows from them."""
 
     def __init__(self, part: str, judged: Mapping[str, bytes], options: argparse.Namespace) -> None:
-        """Measure, or read what is measured already."""
+        """Measure, or read the rows of an earlier run."""
         self.target = load_target(TARGETS[part])
         made = {one.key: one.onnx() for one in generate(options.networks, options.seed)}
         self.made = in_precision(made, self.target)

@@ -1,9 +1,9 @@
-"""A profile over ssh beside the local one, and one whose line is cut at five random moments.
+"""A profile over ssh beside a local one, and one whose connection is cut at five random moments.
 
 python benchmarks/remote_profile.py [--rounds 100] [--json FILE]
 
-This machine is its own far device, behind an ssh server on the loopback (needs openssh-server). Local and ssh
-runs take turns; what differs between two runs of the same kind is the noise floor.
+This machine is the device too, behind an ssh server on the loopback (needs openssh-server). Local and ssh
+runs take turns. The difference of two runs of the same kind is the noise floor.
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ def equality(board: Target, models: Mapping[str, bytes], timing: Timing) -> dict
 
 
 class KeepingDevice(PythonDevice):
-    """A device that keeps a job that is done, so that one can look at what was measured there."""
+    """A device that keeps finished jobs, so that the rows measured there can be read."""
 
     def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
         return None if command[0] == "drop" else super()._ask(*command, stdin=stdin, timeout_s=timeout_s)
 
 
 def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Path) -> dict[str, int]:
-    """A job of one model per group, its line cut five times: what lies in the files of rows on both sides.
+    """A job of one model per group, its connection cut five times: the rows on both sides.
 
-    rows_measured_twice: of the same model in the file over there, which the runner only appends to.
-    rows_different: that are not, number for number, those that were measured there.
+    rows_measured_twice: rows of the same model in the file of the device, which is only appended to.
+    rows_different: rows here that differ in any number from those of the device.
     """
     rng, line = random.Random(0), Line(server)
     pauses: list[float] = []

@@ -34,8 +34,9 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.method import Method
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import stage_supernets
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
+from hwnas.gradient.stage_supernets import stage_supernets
 from hwnas.spaces import load_space
 from targets.errors import HwnasError
 
@@ -142,7 +143,7 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
 
 def _draws(search: GradientSearch) -> bool:
     """Whether what runs differs from step to step."""
-    context = search._scene(0)
+    context = search._step_context(0)
 
     def active(seed: int) -> list[Any]:
         search.generator.manual_seed(seed)

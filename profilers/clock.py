@@ -11,7 +11,11 @@ from .neighbours import others_ns
 
 @dataclass(frozen=True)
 class Clocks:
-    """wall_ns, cpu_ns: nanoseconds, of the wall and of the calling thread. others_ns: see `neighbours`."""
+    """The clocks of a measurement, in nanoseconds.
+
+    wall_ns, cpu_ns: of the wall and of the calling thread.
+    others_ns: CPU time of all other processes, see `neighbours`.
+    """
 
     wall_ns: Callable[[], int] = time.perf_counter_ns
     cpu_ns: Callable[[], int] = time.thread_time_ns

@@ -122,13 +122,13 @@ def rapl(root: Path, wall: Wall) -> EnergyReader:
 
 def hwmon(root: Path, wall: Wall) -> EnergyReader:
     """Servers whose driver counts per socket: energy*_input with a label that names a socket."""
-    found = [
+    counters = [
         path
         for path in sorted((root / "sys/class/hwmon").glob("hwmon*/energy*_input"))
         if "socket" in _label(path.with_name(path.name.replace("_input", "_label"))).lower()
     ]
     return CounterFiles(
-        dict.fromkeys(found),
+        dict.fromkeys(counters),
         "no energy*_input of a socket in /sys/class/hwmon",
         "let it be read: sudo chmod o+r /sys/class/hwmon/hwmon*/energy*_input",
     )
@@ -197,16 +197,16 @@ class RailFiles:
 def battery(root: Path, wall: Wall) -> EnergyReader:
     """Phones and laptops on their battery: current times voltage of the gauge."""
     folders = sorted((root / "sys/class/power_supply").glob("*"))
-    found = [f for f in folders if (f / "current_now").exists() and (f / "voltage_now").exists()]
+    gauges = [f for f in folders if (f / "current_now").exists() and (f / "voltage_now").exists()]
 
     def read_mw() -> float:
         # Signs differ between drivers; a battery that is not charged is drained. uA * uV
-        return sum(abs(_number(f / "current_now")) * _number(f / "voltage_now") for f in found) / 1e9
+        return sum(abs(_number(f / "current_now")) * _number(f / "voltage_now") for f in gauges) / 1e9
 
     def why_not() -> str | None:
-        if not found:
+        if not gauges:
             return "no battery with current_now and voltage_now in /sys/class/power_supply"
-        charged = [f.name for f in found if _label(f / "status") in ("Charging", "Full")]
+        charged = [f.name for f in gauges if _label(f / "status") in ("Charging", "Full")]
         return f"{charged[0]} is on a charger, which hides what is drawn; unplug it" if charged else None
 
     return PowerSensor(read_mw, why_not, wall)
@@ -253,8 +253,14 @@ class Nvml:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A row of the table of readers. part: what the energy is of. providers: what runs there; (): all."""
+class EnergySource:
+    """A row of the table of readers.
+
+    name: of the reader.
+    part: what the energy is of.
+    make: the reader, from the root of the system's files and a clock.
+    providers: those that run on that part; (): all.
+    """
 
     name: str
     part: str
@@ -264,29 +270,29 @@ class Source:
 
 _ON_CPU = ("cpu", "xnnpack", "dnnl", "openvino")
 
-SOURCES: tuple[Source, ...] = (
-    Source("rapl", "processor and memory", rapl, _ON_CPU),
-    Source("hwmon", "processor sockets", hwmon, _ON_CPU),
-    Source("nvml", "graphics card", lambda root, wall: Nvml(), ("cuda", "tensorrt")),
-    Source("jetson", "board", jetson),
-    Source("odpm", "all rails of the phone", odpm),
-    Source("battery", "whole device", battery),
+SOURCES: tuple[EnergySource, ...] = (
+    EnergySource("rapl", "processor and memory", rapl, _ON_CPU),
+    EnergySource("hwmon", "processor sockets", hwmon, _ON_CPU),
+    EnergySource("nvml", "graphics card", lambda root, wall: Nvml(), ("cuda", "tensorrt")),
+    EnergySource("jetson", "board", jetson),
+    EnergySource("odpm", "all rails of the phone", odpm),
+    EnergySource("battery", "whole device", battery),
 )
 """In order of preference: the nearer to the part that runs the network, the earlier."""
 
 
 def energy_report(root: Path = ROOT) -> list[dict[str, Any]]:
     """Per reader: name, the part it measures, whether it is available here and if not, why."""
-    found = []
+    report = []
     for source in SOURCES:
         reason = source.make(root, time.perf_counter_ns).available()
-        found.append(
+        report.append(
             {"reader": source.name, "part": source.part, "available": reason is None, "reason": reason}
         )
-    return found
+    return report
 
 
-def readers(provider: str, root: Path, wall: Wall) -> Iterator[tuple[Source, EnergyReader]]:
+def readers(provider: str, root: Path, wall: Wall) -> Iterator[tuple[EnergySource, EnergyReader]]:
     """The readers that cover what runs on the provider, best first."""
     for source in SOURCES:
         if not source.providers or provider in source.providers:

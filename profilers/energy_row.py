@@ -11,7 +11,7 @@ from typing import Any, Callable
 from targets.errors import TargetError
 
 from .clock import Clocks
-from .energy import ROOT, EnergyReader, Source, readers
+from .energy import ROOT, EnergyReader, EnergySource, readers
 from .job import Job
 
 LOOPS = 3
@@ -21,7 +21,7 @@ LOOP_S = 2.0
 STEP_S = 0.05
 """Between two readings: sensors of power are integrated over them."""
 
-Readers = Iterable["tuple[Source, EnergyReader]"]
+Readers = Iterable["tuple[EnergySource, EnergyReader]"]
 
 
 def energy_row(
@@ -30,17 +30,21 @@ def energy_row(
     *,
     clocks: Clocks | None = None,
     sleep: Callable[[float], None] = time.sleep,
-    found: Readers | None = None,
+    candidates: Readers | None = None,
     root: Path = ROOT,
 ) -> dict[str, Any]:
-    """The row of a model's energy: `energy_mj` per run above rest, or `unavailable` with the reason of each
-    reader.
+    """The row of a model's energy: `energy_mj` per run above rest, or why it is `unavailable`.
 
-    rest_mw, load_mw: power before and while it runs. energy_spread: largest over smallest loop - 1. flag:
-    `unstable` where a loop did not draw more than rest, or loops differ by more than a quarter.
+    rest_mw, load_mw: power before and while it runs.
+    energy_spread: largest over smallest loop - 1.
+    flag: `unstable` where a loop did not draw more than rest, or loops differ by more than a quarter.
+
+    job, key: the model. clocks, sleep: the time. candidates: readers to try, best first; by default those of
+    the target's provider under `root`.
     """
     clocks = clocks or Clocks()
-    candidates = readers(job.target.provider, root, clocks.wall_ns) if found is None else found
+    if candidates is None:
+        candidates = readers(job.target.provider, root, clocks.wall_ns)
     start: dict[str, Any] = {"kind": "energy", "key": key, "pass": 0}
     reasons = []
     for source, reader in candidates:
@@ -54,7 +58,7 @@ def energy_row(
 def _measure(
     job: Job,
     key: str,
-    source: Source,
+    source: EnergySource,
     reader: EnergyReader,
     clocks: Clocks,
     sleep: Callable[[float], None],

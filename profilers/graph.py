@@ -1,6 +1,6 @@
 """The structure of an ONNX file, read without the onnx package: nodes, attributes and shapes, no weights.
 
-A device has numpy and onnxruntime only, and what it tells about an optimised graph must fit in a line of
+A device has numpy and onnxruntime only, and what it reports of an optimised graph must fit in a line of
 JSON. The reader walks the protobuf fields of onnx.proto that matter here and skips all others, so weights are
 never copied and external data is never opened. Field numbers: onnx/onnx.proto of ONNX 1.21.
 """
@@ -15,23 +15,23 @@ from typing import Any, Union
 from targets.errors import DamagedFileError
 
 Attribute = Union[int, float, str, tuple[int, ...], tuple[float, ...]]
-Shape = tuple[Union[int, str, None], ...]
+OpenShape = tuple[Union[int, str, None], ...]
 """A size per axis; a name or None where it is not fixed."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 ELEMENT_BYTES: Mapping[int, int] = {
-    **{1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2},
-}
+    1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2,
+}  # fmt: skip
 """Bytes of one element by TensorProto.DataType."""
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorInfo:
     """A weight or a graph input: its element type (TensorProto.DataType) and its shape."""
 
     kind: int
-    shape: Shape
+    shape: OpenShape
     external: bool = False
 
     @property
@@ -44,8 +44,14 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Node:
-    """One operation. attributes: numbers, texts and lists of numbers; tensors and graphs are left out."""
+class OnnxNode:
+    """One operation.
+
+    op, domain, name: the operator, and what the file calls the node.
+    inputs, outputs: names of values; empty where one is left out.
+    attributes: numbers, texts and lists of numbers; tensors and graphs are left out.
+    has_subgraph: whether an attribute is a graph.
+    """
 
     op: str
     domain: str
@@ -57,17 +63,23 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Graph:
-    """What an ONNX file computes, in the order in which the file lists it."""
+class OnnxGraph:
+    """What an ONNX file computes.
 
-    nodes: tuple[Node, ...]
-    weights: Mapping[str, Tensor]
-    inputs: Mapping[str, Tensor]
+    nodes: in the order of the file.
+    weights, inputs: by name; an input that has a value in the file is a weight.
+    outputs: names.
+    opsets: version by domain.
+    """
+
+    nodes: tuple[OnnxNode, ...]
+    weights: Mapping[str, TensorInfo]
+    inputs: Mapping[str, TensorInfo]
     outputs: tuple[str, ...]
     opsets: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_graph(data: bytes, where: str) -> Graph:
+def read_graph(data: bytes, where: str) -> OnnxGraph:
     """The graph of a serialised ModelProto; DamagedFileError when `data` is none."""
     try:
         graph, opsets = None, {}
@@ -84,10 +96,10 @@ def read_graph(data: bytes, where: str) -> Graph:
         raise DamagedFileError(f"{where} is not an ONNX model: {error}; export it again") from None
 
 
-def _graph(data: memoryview, opsets: Mapping[str, int]) -> Graph:
-    nodes: list[Node] = []
-    weights: dict[str, Tensor] = {}
-    inputs: dict[str, Tensor] = {}
+def _graph(data: memoryview, opsets: Mapping[str, int]) -> OnnxGraph:
+    nodes: list[OnnxNode] = []
+    weights: dict[str, TensorInfo] = {}
+    inputs: dict[str, TensorInfo] = {}
     outputs: list[str] = []
     for number, value in fields(data):
         if number == 1:
@@ -101,10 +113,10 @@ def _graph(data: memoryview, opsets: Mapping[str, int]) -> Graph:
         elif number == 12:
             outputs.append(_value_info(value)[0])
     fed = {name: tensor for name, tensor in inputs.items() if name not in weights}
-    return Graph(tuple(nodes), weights, fed, tuple(outputs), opsets)
+    return OnnxGraph(nodes=tuple(nodes), weights=weights, inputs=fed, outputs=tuple(outputs), opsets=opsets)
 
 
-def _node(data: memoryview) -> Node:
+def _node(data: memoryview) -> OnnxNode:
     inputs: list[str] = []
     outputs: list[str] = []
     texts = {3: "", 4: "", 7: ""}
@@ -123,7 +135,15 @@ def _node(data: memoryview) -> Node:
         elif number in texts:
             texts[number] = _text(value)
     domain = "" if texts[7] == "ai.onnx" else texts[7]
-    return Node(texts[4], domain, texts[3], tuple(inputs), tuple(outputs), attributes, has_subgraph)
+    return OnnxNode(
+        op=texts[4],
+        domain=domain,
+        name=texts[3],
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        attributes=attributes,
+        has_subgraph=has_subgraph,
+    )
 
 
 def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
@@ -160,7 +180,7 @@ def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
     return name, value, is_graph
 
 
-def read_tensor(data: memoryview) -> tuple[str, Tensor]:
+def read_tensor(data: memoryview) -> tuple[str, TensorInfo]:
     """(name, what it is) of a TensorProto, its content left alone."""
     dims: list[int] = []
     name, kind, external = "", 0, False
@@ -173,10 +193,10 @@ def read_tensor(data: memoryview) -> tuple[str, Tensor]:
             name = _text(value)
         elif number == 14:
             external = value == 1
-    return name, Tensor(kind, tuple(dims), external)
+    return name, TensorInfo(kind, tuple(dims), external)
 
 
-def _value_info(data: memoryview) -> tuple[str, Tensor]:
+def _value_info(data: memoryview) -> tuple[str, TensorInfo]:
     name, kind = "", 0
     shape: list[int | str | None] = []
     for number, value in fields(data):
@@ -191,14 +211,14 @@ def _value_info(data: memoryview) -> tuple[str, Tensor]:
                         kind = inner
                     elif part == 2:
                         shape = [_dimension(dim) for n, dim in fields(inner) if n == 1]
-    return name, Tensor(kind, tuple(shape))
+    return name, TensorInfo(kind, tuple(shape))
 
 
 def _dimension(data: memoryview) -> int | str | None:
-    found = dict(fields(data))
-    if 1 in found:
-        return _signed(found[1])
-    return _text(found[2]) if 2 in found else None
+    values = dict(fields(data))
+    if 1 in values:
+        return _signed(values[1])
+    return _text(values[2]) if 2 in values else None
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
@@ -244,11 +264,11 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed_ints(data: memoryview) -> list[int]:
-    out, at = [], 0
+    numbers, at = [], 0
     while at < len(data):
         value, at = _varint(data, at)
-        out.append(_signed(value))
-    return out
+        numbers.append(_signed(value))
+    return numbers
 
 
 def _packed_floats(data: memoryview) -> list[float]:

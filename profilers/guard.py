@@ -28,17 +28,17 @@ def guarded(action: Callable[[], int], writes: Path | None = None) -> int:
     try:
         return action()
     except HwnasError as error:
-        found = error
+        failure = error
     except ModuleNotFoundError as error:
         if error.name not in HOW_TO_GET:
             raise
-        found = missing(error.name)
+        failure = missing(error.name)
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        found = no_space(Path(str(error.filename or writes or Path.cwd())), None)
-    log(f"error: {found}")
-    return found.exit_code
+        failure = no_space(Path(str(error.filename or writes or Path.cwd())), None)
+    log(f"error: {failure}")
+    return failure.exit_code
 
 
 def missing(package: str) -> TargetError:

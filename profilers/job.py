@@ -30,11 +30,13 @@ class Timing:
     """How long and how exactly to measure.
 
     seconds: limit on wall time of the whole process, loading included.
+    seed: of the inputs and of the order of networks.
+    warmups: runs before the first sample.
     min_sample_ms: short models are repeated until a sample takes this long.
-    ci_pct: a model is done when its interval is narrower than this on either side ...
-    min_rounds: ... and it has this many samples. max_rounds: nothing is sampled more often.
-    passes: how often the whole job is gone through, with sessions made anew; each leaves rows of its own.
-    together: how many models are interleaved, loaded at the same time; 0: all.
+    min_rounds, max_rounds: samples of a model, at least and at most.
+    ci_pct: a model with enough samples is done when its interval is narrower than this on either side.
+    passes: how often the whole job is gone through, with new sessions; each leaves rows of its own.
+    together: how many models are loaded at the same time and interleaved; 0: all.
     """
 
     seconds: float
@@ -67,8 +69,12 @@ class Timing:
 class Job:
     """What to measure, on what, and how long.
 
-    models: key -> ONNX file in the folder, measured in this order of importance where time runs out.
-    reference: the file of the network that is part of every round. kinds: per key, what is measured.
+    folder: where the manifest, the models and the rows lie.
+    target: what they run on.
+    models: key -> ONNX file in the folder, the most important first, in case time runs out.
+    reference: the file of the network that is part of every round.
+    timing: how long and how exactly.
+    kinds: per key, what is measured.
     """
 
     folder: Path
@@ -117,7 +123,14 @@ def write_job(
             "timing": dataclasses.asdict(timing),
         },
     )
-    return Job(folder, target, files, "reference.onnx", timing, wanted)
+    return Job(
+        folder=folder,
+        target=target,
+        models=files,
+        reference="reference.onnx",
+        timing=timing,
+        kinds=wanted,
+    )
 
 
 def read_job(folder: Path) -> Job:
@@ -136,7 +149,7 @@ def read_job(folder: Path) -> Job:
         target = Target.from_json(document["target"], str(path))
     except (KeyError, TypeError) as error:
         raise DamagedFileError(f"profiler job: {path} is damaged ({error!r})") from None
-    return Job(folder, target, models, reference, timing, kinds)
+    return Job(folder=folder, target=target, models=models, reference=reference, timing=timing, kinds=kinds)
 
 
 def _kinds(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:

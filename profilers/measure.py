@@ -18,8 +18,8 @@ import numpy as np
 from .clock import Clocks
 from .job import Timing
 from .neighbours import Watch, alone, counted
-from .rows import Identity
-from .stats import flag_of, low_quantile, quantile_ratio, summarise, undisturbed
+from .rows import Identity, MeasuredRow
+from .stats import Floats, flag_of, low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
 REFERENCE_EVERY_MS = 20.0
@@ -35,7 +35,7 @@ CHECK_EVERY = 5
 """Rounds between two looks at the intervals, which cost 0.2 ms each."""
 
 
-class Network(Protocol):
+class TimedNetwork(Protocol):
     """Anything that can be run repeatedly."""
 
     def run(self, times: int) -> None:
@@ -49,9 +49,13 @@ class Network(Protocol):
 
 @dataclass
 class Samples:
-    """The samples of one network in the order taken: milliseconds per run, on both clocks.
+    """The samples of one network, in the order in which they were taken.
 
-    at_ns: when each ended. others_cpus: what others took meanwhile, as a `Watch` tells; empty: unknown.
+    inner: runs per sample.
+    cpu_ms, wall_ms: milliseconds per run on the two clocks.
+    ratio: time over that of the reference network just before.
+    at_ns: when each sample ended.
+    others_cpus: CPUs that others took meanwhile, as a `Watch` counts them; empty: unknown.
     """
 
     inner: int = 1
@@ -67,13 +71,13 @@ class Samples:
         self.wall_ms.append(wall_ms)
         self.at_ns.append(at_ns)
 
-    def clock(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def clock(self, name: str) -> Floats:
         """The samples (n,) of the clock named `cpu` or `wall` that count."""
         times = np.asarray(self.cpu_ms if name == "cpu" else self.wall_ms, dtype=np.float64)
         return counted(times, self.others_cpus)
 
 
-def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
+def sample(network: TimedNetwork, times: int, clocks: Clocks) -> tuple[float, float]:
     """(cpu, wall) milliseconds per run over `times` runs, after one run that refills the caches."""
     network.run(1)
     wall, cpu = clocks.wall_ns(), clocks.cpu_ns()
@@ -82,7 +86,7 @@ def sample(network: Network, times: int, clocks: Clocks) -> tuple[float, float]:
     return cpu / times / 1e6, wall / times / 1e6
 
 
-def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
+def warm_up(network: TimedNetwork, timing: Timing, clocks: Clocks) -> int:
     """Runs until caches and allocations have settled; returns the runs per sample."""
     for _ in range(timing.warmups):
         network.run(1)
@@ -95,13 +99,13 @@ def warm_up(network: Network, timing: Timing, clocks: Clocks) -> int:
 
 
 def measure(
-    networks: Mapping[Identity, Network],
-    reference: Network,
+    networks: Mapping[Identity, TimedNetwork],
+    reference: TimedNetwork,
     timing: Timing,
     clock: str,
     clocks: Clocks,
     deadline_ns: int,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[MeasuredRow]:
     """Yield a row per network as soon as it is known; under 4 samples at the deadline: left out."""
     rng = np.random.default_rng(timing.seed)
     watch = Watch(clocks.wall_ns, clocks.others_ns)
@@ -118,12 +122,12 @@ def measure(
         reference_samples.add(cpu, wall, clocks.wall_ns())
         return cpu if clock == "cpu" else wall
 
-    def finished(of: Identity, one: Samples) -> dict[str, Any]:
-        one.others_cpus = watch.cpus(one.at_ns)
+    def finished(of: Identity, samples: Samples) -> MeasuredRow:
+        samples.others_cpus = watch.cpus(samples.at_ns)
         # Like is compared with like: all samples of the one with all of the other.
-        filtered = alone(one.others_cpus) is not None
+        filtered = alone(samples.others_cpus) is not None
         reference_samples.others_cpus = watch.cpus(reference_samples.at_ns) if filtered else []
-        return {**row(of, one, reference_samples, clock), **networks[of].finish(len(one.cpu_ms))}
+        return {**row(of, samples, reference_samples, clock), **networks[of].finish(len(samples.cpu_ms))}
 
     rounds = 0
     while open_ and rounds < timing.max_rounds and clocks.wall_ns() < deadline_ns:
@@ -135,26 +139,26 @@ def measure(
                     break
                 now = take_reference()
                 due, since = i + REFERENCE_EVERY, clocks.wall_ns()
-            one = open_[key]
-            cpu, wall = sample(networks[key], one.inner, clocks)
-            one.add(cpu, wall, clocks.wall_ns())
-            one.ratio.append((cpu if clock == "cpu" else wall) / now)
+            samples = open_[key]
+            cpu, wall = sample(networks[key], samples.inner, clocks)
+            samples.add(cpu, wall, clocks.wall_ns())
+            samples.ratio.append((cpu if clock == "cpu" else wall) / now)
         rounds += 1
         if rounds >= timing.min_rounds and (rounds - timing.min_rounds) % CHECK_EVERY == 0:
             for key in keys:
-                one = open_[key]
-                one.others_cpus = watch.cpus(one.at_ns)
-                times = one.clock(clock)
+                samples = open_[key]
+                samples.others_cpus = watch.cpus(samples.at_ns)
+                times = samples.clock(clock)
                 if len(times) >= timing.min_rounds and summarise(times).ci_pct <= timing.ci_pct:
                     del open_[key]
-                    yield finished(key, one)
-    for key, one in open_.items():
-        if len(one.cpu_ms) >= 4:
-            yield finished(key, one)
+                    yield finished(key, samples)
+    for key, samples in open_.items():
+        if len(samples.cpu_ms) >= 4:
+            yield finished(key, samples)
 
 
-def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> dict[str, Any]:
-    """What is stored of one network: the summary, both clocks, what reference and others did meanwhile."""
+def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> MeasuredRow:
+    """The row of one network: its summary, both clocks, what the reference and others did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
     s = summarise(times)
     cpu_share = sum(samples.cpu_ms) / max(sum(samples.wall_ms), 1e-9)

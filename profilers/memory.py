@@ -28,7 +28,7 @@ PROCESSES = 3
 TIMEOUT_S = 300.0
 
 Stages = Mapping[str, Mapping[str, Any]]
-Child = Callable[[Sequence[str], Mapping[str, str], float], "tuple[int, str, str]"]
+RunChild = Callable[[Sequence[str], Mapping[str, str], float], "tuple[int, str, str]"]
 """(arguments, settings, seconds) -> (exit code or minus the signal, stdout, stderr) of a fresh process."""
 
 MALLOC: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
@@ -40,13 +40,16 @@ _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "MemoryError"
 _TIMED_OUT = 124
 
 
-def memory_row(job: Job, key: str, child: Child | None = None) -> dict[str, Any]:
+def memory_row(job: Job, key: str, child: RunChild | None = None) -> dict[str, Any]:
     """The row of a model's memory; medians over fresh processes.
 
-    baseline_bytes: numpy and onnxruntime imported, nothing loaded. loaded_bytes: the session made.
+    baseline_bytes: numpy and onnxruntime imported, nothing loaded.
+    loaded_bytes: the session made.
     peak_load_bytes, peak_run_bytes: highest mark while loading and while running; the second is None where
-    the system cannot reset its mark. peak_bytes: the highest mark of the process's life. *_spread: largest
-    over smallest - 1. peak_default_bytes: the mark of one process whose allocator is not frozen.
+        the system cannot reset its mark.
+    peak_bytes: the highest mark of the process's life.
+    *_spread: largest over smallest - 1.
+    peak_default_bytes: the mark of one process whose allocator is not frozen.
     """
     child = child or run_child
     path = job.path(job.models[key])
@@ -100,15 +103,15 @@ def run_child(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: floa
     return done.returncode, done.stdout, done.stderr
 
 
-def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child: Child) -> Stages:
-    """What one process told, by stage; of several steady runs the highest."""
+def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child: RunChild) -> Stages:
+    """What one process printed, by stage; of several steady runs the highest peak."""
     code, out, err = child(arguments, malloc, TIMEOUT_S)
     stages: dict[str, dict[str, Any]] = {}
     for line in out.splitlines():
         if line.startswith("{") and line.endswith("}"):
-            told = json.loads(line)
-            before = stages.get(told["stage"], told)
-            stages[told["stage"]] = {**told, "peak_bytes": max(told["peak_bytes"], before["peak_bytes"])}
+            stage = json.loads(line)
+            before = stages.get(stage["stage"], stage)
+            stages[stage["stage"]] = {**stage, "peak_bytes": max(stage["peak_bytes"], before["peak_bytes"])}
     if code != 0 or "steady" not in stages:
         raise _death(key, code, err, stages)
     return stages

@@ -1,8 +1,9 @@
-"""What else ran on the machine while samples were taken, by the kernel's own count.
+"""What else ran on the machine while samples were taken, by the operating system's own count.
 
-A busy neighbour slows a network down 1.3 times and more through the caches, and nothing in its samples tells
-a neighbour that stays from a slow device. The kernel knows: the time that all CPUs worked, this process's own
-time left out. Where a part of the samples was taken while nobody else ran, that part counts.
+A busy neighbour slows a network down 1.3 times and more through the caches. The samples alone cannot
+distinguish a neighbour that stays from a slow device, but the operating system can: it counts the time that
+all CPUs worked, and this process's own time is subtracted. If enough samples were taken while nobody else
+ran, only those count.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from .stats import Floats
 
 QUIET_CPUS = 0.1
 """CPUs that others may take around a sample taken alone; half of it is for the ticks of the count."""
@@ -46,24 +47,24 @@ def others_ns() -> int | None:
 
 
 class Watch:
-    """Looks at the count while samples are taken, and says afterwards who ran beside each."""
+    """Reads the count while samples are taken, and says afterwards how much ran beside each of them."""
 
     def __init__(self, wall_ns: Callable[[], int], others_ns: Callable[[], int | None]) -> None:
-        """The first look."""
+        """Read the count for the first time."""
         self._wall_ns, self._count_ns = wall_ns, others_ns
         self._at_ns: list[int] = []
         self._others_ns: list[int] = []
         self.look()
 
     def look(self) -> None:
-        """Read the count, unless the last look was just now."""
+        """Read the count, unless it was read just now."""
         now = self._wall_ns()
         if self._at_ns and now - self._at_ns[-1] < _LOOK_NS:
             return
-        found = self._count_ns()
-        if found is not None:
+        others_ns = self._count_ns()
+        if others_ns is not None:
             self._at_ns.append(now)
-            self._others_ns.append(found)
+            self._others_ns.append(others_ns)
 
     def cpus(self, at_ns: Sequence[int]) -> list[float]:
         """(n,) CPUs that others took around each of these times; empty where nobody counts."""

@@ -67,7 +67,7 @@ def resident() -> Resident:
 
 
 def _field(text: str, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
-    if found is None:
+    match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+    if match is None:
         raise TargetError(f"/proc/self/status has no {name}; this kernel counts no memory of processes")
-    return int(found.group(1)) * _KB
+    return int(match.group(1)) * _KB

@@ -14,6 +14,9 @@ from typing import Any
 
 from targets.errors import DamagedFileError
 
+MeasuredRow = dict[str, Any]
+"""What was measured of one model, as it stands in a line of the file."""
+
 Identity = tuple[str, str, int]
 """What a row is of: kind of measurement, key of the model, pass."""
 
@@ -38,14 +41,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], 1):  # what follows the last newline is torn
         try:
             row = json.loads(line)
-            found = identity(row)
+            row_identity = identity(row)
         except (ValueError, TypeError, KeyError):
             raise DamagedFileError(
                 f"{path}, line {number}: not a measured row; delete the file to measure again"
             ) from None
-        if found in seen:
-            raise DamagedFileError(f"{path}, line {number}: {found} occurs twice")
-        seen.add(found)
+        if row_identity in seen:
+            raise DamagedFileError(f"{path}, line {number}: {row_identity} occurs twice")
+        seen.add(row_identity)
         rows.append(row)
     return rows
 

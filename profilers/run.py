@@ -114,7 +114,7 @@ def _row_alone(job: Job, of: Identity) -> dict[str, Any]:
 
 
 def _load(job: Job, group: Sequence[Identity], clocks: Clocks, until: int) -> Mapping[Identity, Runner]:
-    from .kernels import ProfiledRunner
+    from .profiled_runner import ProfiledRunner
     from .session import Runner
 
     kinds: Mapping[str, type[Runner]] = {"time": Runner, "kernels": ProfiledRunner}

@@ -1,17 +1,17 @@
-"""The last look at the rows of a job: what counts as undisturbed, and what another session would have said.
+"""From the rows of a finished job to one row per network: which samples count, and how far sessions differ.
 
-A machine whose neighbours never rest has too few undisturbed samples for a low quantile: it falls now in
-one cluster of samples, now in the next, and repeats to 10 % only. The anchor at which the two halves of the
-samples agree best, on average over the job, is then the busy cluster. It is one anchor for all networks and
-for the reference, so that ratios stay ratios of like with like. Two sessions of one network then differed by
-3 % instead of 9 % on a machine with four jobs per core, and nothing changed on a quiet one.
+A machine whose neighbours never rest has too few undisturbed samples for a low quantile: the quantile falls
+now in one cluster of samples, now in the next, and repeats to 10 % only. The anchor at which the two halves
+of the samples agree best, on average over the job, is then the busy cluster. All networks and the reference
+share one anchor, so that ratios compare like with like. Two sessions of one network then differed by 3 %
+instead of 9 % on a machine with four jobs per core; nothing changed on a quiet one.
 
-Where a job has several passes, each network has had as many sessions. Two of them differ by where their
-memory lies, small networks on a shared machine by 10 % and more, of which the samples of one know nothing:
-the number of a row is the median of its sessions, and its interval includes the usual difference of two.
+A job of several passes has as many sessions of each network. Two sessions differ because their memory lies
+elsewhere: small networks on a shared machine by 10 % and more, which the samples of one session cannot show.
+So a row holds the median of its sessions, and its interval includes the usual difference of two.
 
-Where others came and went while a job ran (`neighbours`), the sessions that had the machine to themselves
-count, and a network without one is flagged, for its number says more of the neighbour than of the network.
+If others came and went while a job ran (`neighbours`), only the sessions that had the machine to themselves
+count. A network without such a session is flagged: its number says more about the neighbour than about it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .neighbours import LEAST, alone, counted
-from .stats import ANCHORS, Summary, flag_of, half_split, low_quantile, summarise, undisturbed
-
-Row = dict[str, Any]
-Floats = NDArray[np.float64]
+from .rows import MeasuredRow
+from .stats import ANCHORS, Floats, Summary, flag_of, half_split, low_quantile, summarise, undisturbed
 
 _GAIN = 0.8
 """A higher anchor must lower the disagreement to this share: a low one is nearer to the quiet device."""
 
 _MIN_SAMPLES = 8
 
-_TYPICAL: tuple[str, ...] = ("p20_ms", "p50_ms", "p90_ms", "ci_pct", "quiet_share", "half_split", "drift")
-_TYPICAL += ("cpu_share", "p20_ratio", "reference_p20_ms", "reference_p50_ms")
+_TYPICAL = (
+    "p20_ms", "p50_ms", "p90_ms", "ci_pct", "quiet_share", "half_split", "drift", "cpu_share", "p20_ratio",
+    "reference_p20_ms", "reference_p50_ms",
+)  # fmt: skip
 """Fields of a row of which the median of the sessions counts."""
 
 UNSTABLE_SESSIONS = 0.1
@@ -45,9 +44,9 @@ _MEDIAN = 1.25
 """How much wider a median of few sessions scatters than their mean."""
 
 
-def settle(rows: Sequence[Row]) -> list[Row]:
+def settle(rows: Sequence[MeasuredRow]) -> list[MeasuredRow]:
     """One row per network and kind, every summary at the anchor that suits the job; `anchor` says which."""
-    networks: dict[tuple[Any, Any], list[Row]] = {}
+    networks: dict[tuple[Any, Any], list[MeasuredRow]] = {}
     for row in rows:
         networks.setdefault((row.get("kind"), row["key"]), []).append(row)
     calm = {of: [row for row in sessions if _calm(row)] for of, sessions in networks.items()}
@@ -81,17 +80,17 @@ def session_scatter(times: Sequence[Sequence[float]]) -> float:
     return float(np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in logs) / freedom)) if freedom else 0.0
 
 
-def _calm(row: Row) -> bool:
+def _calm(row: MeasuredRow) -> bool:
     cpus = row.get("others_cpus", ())
     return len(cpus) > 0 and alone(cpus, min(LEAST, len(cpus))) is not None
 
 
-def _samples(row: Row) -> Floats:
+def _samples(row: MeasuredRow) -> Floats:
     times = np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)
     return counted(times, row.get("others_cpus", ()))
 
 
-def _at(row: Row, samples: Floats, anchor: float) -> Row:
+def _at(row: MeasuredRow, samples: Floats, anchor: float) -> MeasuredRow:
     s, reference = summarise(samples, anchor), np.asarray(row["reference_quantiles_ms"])
     return {
         **row,
@@ -103,7 +102,7 @@ def _at(row: Row, samples: Floats, anchor: float) -> Row:
     }
 
 
-def _summary(s: Summary) -> Row:
+def _summary(s: Summary) -> MeasuredRow:
     return {
         "p20_ms": s.p20,
         "p50_ms": s.p50,
@@ -117,11 +116,11 @@ def _summary(s: Summary) -> Row:
     }
 
 
-def _merged(sessions: Sequence[Row], scatter: float) -> Row:
+def _merged(sessions: Sequence[MeasuredRow], scatter: float) -> MeasuredRow:
     """The row of a network from its sessions that count. scatter: of the logarithm of a session's time."""
     ordered = sorted(sessions, key=lambda row: row["pass"])
-    told = [name for name in _TYPICAL if ordered[0].get(name) is not None]
-    typical = {name: float(np.median([row[name] for row in ordered])) for name in told}
+    known = [name for name in _TYPICAL if ordered[0].get(name) is not None]
+    typical = {name: float(np.median([row[name] for row in ordered])) for name in known}
     p50, n = typical["p50_ms"], len(ordered)
     times = [row["p50_ms"] for row in ordered]
     own = float(np.std(np.log(times), ddof=1)) if n > 1 else 0.0
@@ -134,17 +133,17 @@ def _merged(sessions: Sequence[Row], scatter: float) -> Row:
     n_samples = sum(row["n"] for row in ordered)
     p20 = typical["p20_ms"]
     whole = Summary(
-        n_samples,
-        p20,
-        p50,
-        max(typical["p90_ms"], p50),
-        max(p50 - low, 0.0),
-        p50 + high,
-        p20 * (1 - typical["ci_pct"] / 100),
-        p20 * (1 + typical["ci_pct"] / 100),
-        typical["half_split"],
-        typical["drift"],
-        typical["quiet_share"],
+        n=n_samples,
+        p20=p20,
+        p50=p50,
+        p90=max(typical["p90_ms"], p50),
+        ci_low=max(p50 - low, 0.0),
+        ci_high=p50 + high,
+        p20_low=p20 * (1 - typical["ci_pct"] / 100),
+        p20_high=p20 * (1 + typical["ci_pct"] / 100),
+        half_split=typical["half_split"],
+        drift=typical["drift"],
+        quiet_share=typical["quiet_share"],
     )
     apart = max(times) / min(times) - 1 > UNSTABLE_SESSIONS
     return {
@@ -158,8 +157,8 @@ def _merged(sessions: Sequence[Row], scatter: float) -> Row:
     }
 
 
-def _joined(sessions: Sequence[Row]) -> Row:
-    """The samples of all sessions; what others took is empty, unknown, where one does not tell."""
+def _joined(sessions: Sequence[MeasuredRow]) -> MeasuredRow:
+    """The samples of all sessions; `others_cpus` is empty, unknown, where one session lacks it."""
     names = ("cpu_ms", "wall_ms", "ratio", "others_cpus")
-    told = all(row.get("others_cpus") for row in sessions)
-    return {n: [x for row in sessions for x in row[n]] if told or n != "others_cpus" else [] for n in names}
+    known = all(row.get("others_cpus") for row in sessions)
+    return {n: [x for row in sessions for x in row[n]] if known or n != "others_cpus" else [] for n in names}

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+"""Any array of float64; its shape stands where it is used."""
 
 LOW = 0.2
 ANCHORS = (0.05, 0.1, 0.2, 0.35, 0.5)
@@ -40,12 +41,16 @@ _T95 = 2.571
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one network; all times in the unit of the samples.
+    """The times of one network, in the unit of the samples.
 
-    p20, p50: of the undisturbed samples; p90: of all n. ci_low, ci_high: 95 % interval of p50. p20_low,
-    p20_high: of p20. half_split: |p20 of even samples / p20 of odd samples - 1|, the noise floor of this
-    network. drift: p20 of the second half / p20 of the first - 1. quiet_share: of samples not disturbed.
-    Intervals hold the spread between stretches of time as well.
+    n: samples.
+    p20, p50: quantiles of the undisturbed samples.
+    p90: quantile of all samples.
+    ci_low, ci_high: 95 % interval of p50; it includes the spread between stretches of time.
+    p20_low, p20_high: the same of p20.
+    half_split: |p20 of even samples / p20 of odd samples - 1|, the noise floor of this network.
+    drift: p20 of the second half / p20 of the first - 1.
+    quiet_share: share of the samples that are undisturbed.
     """
 
     n: int
@@ -92,17 +97,17 @@ def summarise(samples: Floats, anchor: float = ANCHORS[0]) -> Summary:
         for (low, high), value, width in zip(by_rank, (p50, p20), widths)
     )
     return Summary(
-        len(x),
-        p20,
-        p50,
-        max(float(np.quantile(x, 0.9)), p50),
-        max(ci_low, 0.0),
-        ci_high,
-        max(p20_low, 0.0),
-        p20_high,
-        half_split(x, anchor),
-        low_quantile(x[half:], anchor) / low_quantile(x[:half], anchor) - 1,
-        len(quiet) / len(x),
+        n=len(x),
+        p20=p20,
+        p50=p50,
+        p90=max(float(np.quantile(x, 0.9)), p50),
+        ci_low=max(ci_low, 0.0),
+        ci_high=ci_high,
+        p20_low=max(p20_low, 0.0),
+        p20_high=p20_high,
+        half_split=half_split(x, anchor),
+        drift=low_quantile(x[half:], anchor) / low_quantile(x[:half], anchor) - 1,
+        quiet_share=len(quiet) / len(x),
     )
 
 
@@ -135,9 +140,9 @@ def _centre(samples: Floats, anchor: float) -> tuple[float, float]:
 
 
 def flag_of(summary: Summary, cpu_share: float | None, clock: str) -> str:
-    """The flag of a row: of its samples, and of how much of the time the process was let run at all.
+    """The flag of a row, from its samples and from the share of the time in which the process could run.
 
-    Where the wall clock counts, waiting is part of the samples. cpu_share: None where nobody tells.
+    By the wall clock, waiting is part of the samples. cpu_share: None where it is not known.
     """
     starved = clock == "cpu" and cpu_share is not None and cpu_share < UNSTABLE_CPU_SHARE
     return "unstable" if starved else summary.flag

@@ -34,20 +34,20 @@ _IN_USE_S = 600.0
 
 def wanted(manifest: Any) -> dict[str, str]:
     """File name -> SHA-256 of everything that a manifest names."""
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     nodes = [manifest]
     while nodes:
         node = nodes.pop()
         if isinstance(node, Mapping):
             if "sha256" in node and "file" in node:
-                found[str(node["file"])] = str(node["sha256"])
+                files[str(node["file"])] = str(node["sha256"])
             nodes += node.values()
         elif isinstance(node, list):
             nodes += node
-    for file, digest in found.items():
+    for file, digest in files.items():
         if Path(file).name != file or file in ("", ".", "..", MANIFEST) or not _SHA.fullmatch(digest):
             raise DamagedFileError(f"profiler job: {file!r} cannot be a file of a job")
-    return found
+    return files
 
 
 class Store:

@@ -1,8 +1,8 @@
-"""What a device *is*: its description, how to reach it, its execution context.
+"""What a device is: its description, how to reach it, the context of its measurements.
 
-Standard library only, because this folder travels to boards. The root error class and the
-atomic file helpers live here too: they are what every other layer stands on. How a device is
-measured lives in `profilers`, what was measured in `lut`.
+`target`, `reach` and `known/` describe devices; `connect` opens a transport (`ssh`, `adb`, or this machine).
+`errors` and `files` are here too, because every other layer uses them. Only the standard library is needed:
+this folder travels to boards. How a device is measured lives in `profilers`, what was measured in `lut`.
 """
 
 from .context import Context, host_facts, make_context

@@ -1,4 +1,4 @@
-"""Android devices, through the user's own adb. One device, named or the only one: never guessed."""
+"""Android devices, through the user's own adb. Where several are connected, reach.serial must name one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import LostError, TargetError
+from .errors import ConnectionLostError, TargetError
 from .reach import Reach
 from .transport import Output
 
@@ -27,7 +27,7 @@ _HOW = "switch on USB debugging in the developer options, plug it in, and see th
 
 @dataclass(frozen=True)
 class Adb:
-    """One Android device. name: of the target, for messages."""
+    """One Android device. `name` is the target's, for messages."""
 
     name: str
     serial: str
@@ -37,34 +37,36 @@ class Adb:
         return ["adb", "-s", self.serial, "shell", shlex.join(command)]
 
     def fault(self, output: Output) -> TargetError | None:
-        """What became of the device when a command failed: adb's exit code alone does not tell."""
-        said = [line for line in output.stderr.splitlines() if line.startswith(("adb:", "error:"))]
-        if output.code < 0 or (output.code != 0 and any(mark in " ".join(said) for mark in _GONE)):
-            last = said[-1] if said else f"adb was ended by signal {-output.code}"
-            return LostError(f"target {self.name}: device {self.serial} is gone ({last}); plug it in again.")
+        """Whether the device was lost when a command failed; adb's exit code alone does not say."""
+        messages = [line for line in output.stderr.splitlines() if line.startswith(("adb:", "error:"))]
+        if output.code < 0 or (output.code != 0 and any(mark in " ".join(messages) for mark in _GONE)):
+            last = messages[-1] if messages else f"adb was ended by signal {-output.code}"
+            return ConnectionLostError(
+                f"target {self.name}: device {self.serial} is gone ({last}); plug it in again."
+            )
         return None
 
     def check_present(self) -> None:
-        """LostError when the device is gone: a command that it cut off may end without a word."""
+        """ConnectionLostError when the device is gone; a command that was cut off may give no message."""
         output = client(self.name, ["-s", self.serial, "get-state"], _LIST_S)
         if output.stdout.strip() != _READY.encode():
-            raise LostError(f"target {self.name}: device {self.serial} is gone; plug it in again.")
+            raise ConnectionLostError(f"target {self.name}: device {self.serial} is gone; plug it in again.")
 
     def push(self, data: bytes, path: str, timeout_s: float = 600.0) -> None:
-        """Write a file on the device; TargetError naming path and size when its disk is full."""
+        """Write a file on the device; TargetError names path and size when its disk is full."""
         with tempfile.NamedTemporaryFile(prefix="hwnas-") as file:
             file.write(data)
             file.flush()
             output = self._client(["push", file.name, path], timeout_s)
         if output.code == 0:
             return
-        said = output.stderr + output.stdout.decode(errors="replace")
-        if any(mark in said for mark in _NO_SPACE):
+        message = output.stderr + output.stdout.decode(errors="replace")
+        if any(mark in message for mark in _NO_SPACE):
             raise TargetError(
                 f"target {self.name}: no space on the device for {path} ({len(data)} bytes); free some "
                 "there, or set reach.folder"
             )
-        raise TargetError(f"target {self.name}: adb cannot write {path}: {said.strip()}")
+        raise TargetError(f"target {self.name}: adb cannot write {path}: {message.strip()}")
 
     def _client(self, arguments: Sequence[str], timeout_s: float) -> Output:
         output = client(self.name, ["-s", self.serial, *arguments], timeout_s)
@@ -75,35 +77,35 @@ class Adb:
 
 
 def find_device(name: str, reach: Reach) -> Adb:
-    """The device of this serial, or the only one there is; TargetError says what adb sees instead.
+    """The device of this serial, or the only one; TargetError says what adb sees instead.
 
-    LostError where that may pass by itself: a device that is restarting is not there, and then offline.
+    ConnectionLostError where the state may pass: a device that restarts is absent at first, and then offline.
     """
     output = client(name, ["devices"], _LIST_S)
     rows = [
         line.split("\t", 1) for line in output.stdout.decode(errors="replace").splitlines() if "\t" in line
     ]
     states = {serial.strip(): state.strip() for serial, state in rows}
-    seen = ", ".join(f"{serial} ({state})" for serial, state in states.items()) or "none"
+    listed = ", ".join(f"{serial} ({state})" for serial, state in states.items()) or "none"
     if not states:
-        raise LostError(f"target {name}: adb sees no device; {_HOW}.")
+        raise ConnectionLostError(f"target {name}: adb sees no device; {_HOW}.")
     if not reach.serial and len(states) > 1:
         raise TargetError(
-            f"target {name}: adb sees {len(states)} devices: {seen}; set reach.serial to one of them"
+            f"target {name}: adb sees {len(states)} devices: {listed}; set reach.serial to one of them"
         )
     serial = reach.serial or next(iter(states))
     if serial not in states:
-        raise LostError(f"target {name}: adb sees no device {serial}, only: {seen}; {_HOW}.")
+        raise ConnectionLostError(f"target {name}: adb sees no device {serial}, only: {listed}; {_HOW}.")
     state = states[serial]
     if state != _READY:
         advice = next((text for mark, text in _STATES.items() if state.startswith(mark)), None)
-        kind = LostError if state in _PASSING else TargetError
+        kind = ConnectionLostError if state in _PASSING else TargetError
         raise kind(f"target {name}: device {serial} {advice or f'is in state {state}; {_HOW}'}.")
     return Adb(name, serial)
 
 
 def client(name: str, arguments: Sequence[str], timeout_s: float) -> Output:
-    """Run adb itself. LostError when it hangs, TargetError when it is not installed."""
+    """Run adb itself. ConnectionLostError when it hangs, TargetError when it is not installed."""
     try:
         done = subprocess.run(
             ["adb", *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
@@ -114,7 +116,7 @@ def client(name: str, arguments: Sequence[str], timeout_s: float) -> Output:
             "adb, or Android's platform-tools)"
         ) from None
     except subprocess.TimeoutExpired:
-        raise LostError(
+        raise ConnectionLostError(
             f"target {name}: adb {arguments[0]} gave no answer within {timeout_s:.0f} s."
         ) from None
     return Output(done.returncode, done.stdout, done.stderr.decode(errors="replace"))

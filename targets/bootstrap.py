@@ -1,6 +1,6 @@
-"""Sent to a device as `python3 -c`: writes what comes on standard input to FOLDER/NAME, whole or not at all.
+"""Run on a device as `python3 -c`: write standard input to the file FOLDER/NAME, in one step.
 
-Says so when this Python is too old for the rest, which is why nothing newer than Python 3.6 stands here.
+A Python that is too old for the rest is an error, so this file needs no more than Python 3.6.
 """
 
 import json
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 9):  # noqa: UP036  (the very question)
+    if sys.version_info < (3, 9):  # noqa: UP036  (this is what is checked)
         sys.exit(
             f"error: Python {sys.version_info[0]}.{sys.version_info[1]} is too old, 3.9 or newer is needed; "
             "install one beside it and set reach.python to its path"

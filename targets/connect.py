@@ -18,5 +18,5 @@ _MAKERS: Mapping[str, Callable[[Target], Transport]] = {
 
 
 def connect(target: Target) -> Transport:
-    """The transport of the target; only adb looks for its device already here."""
+    """The transport of the target. Nothing is contacted here, but adb looks for its device."""
     return _MAKERS[target.reach.transport](target)

@@ -1,6 +1,6 @@
-"""The execution context of a measurement: every fact that may change a latency, under one hash.
+"""The context of a measurement: every fact that may change a latency, under one hash.
 
-`latency.md` section 6: freeze and hash the context, and refuse to mix tables of different ones.
+Tables and predictors of different contexts are never mixed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ _CPU_KEYS = {
     "flags": "cpu_flags",
     "Features": "cpu_flags",
 }
-"""Line of /proc/cpuinfo: name of the fact. x86 and ARM name them differently."""
+"""Name of a line of /proc/cpuinfo, which differs between x86 and ARM: name of the fact."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Facts by name; two contexts are the same when their hashes are."""
+    """Facts by name; two contexts are the same when their hashes are.
+
+    >>> Context({"threads": 1}).explain(Context({"threads": 2}))
+    'threads: 1 here, 2 there'
+    """
 
     facts: Mapping[str, Any]
 
@@ -50,7 +54,7 @@ class Context:
         return {"hash": self.hash, "facts": dict(self.facts)}
 
     def differences(self, other: Context) -> tuple[str, ...]:
-        """Names of the facts that differ or that only one of the two has, sorted."""
+        """Names of the facts that differ, or that only one of the two has, sorted."""
         missing = object()
         names = set(self.facts) | set(other.facts)
         return tuple(sorted(n for n in names if self.facts.get(n, missing) != other.facts.get(n, missing)))
@@ -69,7 +73,7 @@ def _short(value: Any) -> str:
 
 
 def host_facts(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """Facts of the machine that this runs on, from the standard library alone."""
+    """Facts of this machine that the standard library knows."""
     facts: dict[str, Any] = {
         "system": platform.system(),
         "machine": platform.machine(),
@@ -98,5 +102,5 @@ def cpu_facts(cpuinfo: str) -> dict[str, Any]:
 
 
 def make_context(target: Target, facts: Mapping[str, Any], exporter: str) -> Context:
-    """The context of measurements on `target`: the device's own facts, the exporter, the target's options."""
+    """The context of measurements on `target`: facts of the device, the exporter, the target's options."""
     return Context({**facts, "exporter": exporter, **{f"target_{k}": v for k, v in target.options.items()}})

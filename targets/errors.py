@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 class HwnasError(Exception):
-    """Root of every error that hwnas raises on purpose."""
+    """Base class of every error that hwnas raises on purpose."""
 
     exit_code = 1
 
@@ -22,7 +22,7 @@ class UsageError(HwnasError):
 
 
 class DamagedFileError(HwnasError):
-    """A file is damaged, or does not belong to what it is used with."""
+    """A file is damaged, or belongs to something else."""
 
     exit_code = 3
 
@@ -33,8 +33,8 @@ class TargetError(HwnasError):
     exit_code = 4
 
 
-class LostError(TargetError):
-    """The connection broke or never came about; the same call may succeed in a moment."""
+class ConnectionLostError(TargetError):
+    """The connection broke or was never made; the same call may succeed in a moment."""
 
 
 class InfeasibleError(HwnasError):
@@ -44,7 +44,11 @@ class InfeasibleError(HwnasError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The choices on a miss: `known: a, b, c (did you mean 'b'?)`."""
+    """The choices, for a message on an unknown name.
+
+    >>> did_you_mean("hots", ["host", "jetson"])
+    "known: host, jetson (did you mean 'host'?)"
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""

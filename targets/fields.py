@@ -1,4 +1,4 @@
-"""The check at the door of a description: known names, exact types."""
+"""The check of a description when it is read: known names, exact types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _NAMES = {"int": "a whole number", "bool": "true or false", "str": "a text in qu
 
 
 def check_types(cls: type, values: Mapping[str, Any]) -> None:
-    """UsageError when a value is of no field of the dataclass, or not exactly of the field's type.
+    """UsageError when a value belongs to no field of the dataclass, or is not exactly of the field's type.
 
-    bool is an int to Python, and nan or 1.0 is none: the exact type is asked for. Fields of other types than
-    int, bool and str are left to their own class.
+    The type must be exact because Python counts a bool as an int. Only fields of the types int, bool and str
+    are checked.
     """
     fields = {f.name: str(f.type) for f in dataclasses.fields(cls)}
     for key, value in values.items():

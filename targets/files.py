@@ -1,6 +1,6 @@
-"""Files that are either whole or absent: temporary file, flush, fsync, rename.
+"""Write files whole or not at all: temporary file, flush, fsync, rename.
 
-`ecosystem.md` 4.3: a torn file is the commonest way to lose a run.
+A file that was cut off while it was written is the commonest way to lose a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import DamagedFileError, UsageError
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Replace `path` by `data` in one step; the old content survives any failure on the way.
 
-    Raises DamagedFileError naming the path and the bytes needed when the disk refuses (full, read-only).
+    DamagedFileError names the path and the bytes needed when the disk refuses (full, read-only).
     """
     raw = data.encode() if isinstance(data, str) else data
     try:
@@ -31,7 +31,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
-        except BaseException:  # raised again: a torn file is left behind by nothing
+        except BaseException:  # raised again: no failure leaves a torn file behind
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as error:
@@ -42,12 +42,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as JSON with sorted keys; NaN and infinity are refused (ValueError)."""
+    """Write `value` as JSON with sorted keys; ValueError for NaN and infinity."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, what: str) -> Any:
-    """The JSON in `path`; DamagedFileError naming `what` when it is missing, empty or torn."""
+    """The JSON in `path`; DamagedFileError names `what` when it is missing, empty or torn."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -69,7 +69,11 @@ def sha256(data: bytes | Path) -> str:
 
 
 def safe_name(text: str) -> str:
-    """`text` reduced to `[a-z0-9._-]`, at most 80 characters, fit to be one path component."""
+    """`text` reduced to `[a-z0-9._-]`, at most 80 characters: one path component.
+
+    >>> safe_name("Raspberry Pi 5")
+    'raspberry-pi-5'
+    """
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.")[:80]
     if not name:
         raise UsageError(f"{text!r} cannot be a name; use letters, digits, '.', '_' or '-'")

@@ -1,4 +1,4 @@
-"""How to reach a device: part of a target's description, and no part of what its latency depends on."""
+"""How to reach a device: part of a target's description, without influence on its latency."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ _MAX_PORT, _MAX_CONNECT_S = 65535, 600
 class Reach:
     """Where the device is. Empty texts and port 0 leave the choice to ssh, adb and the device.
 
-    host, user, port, identity, known_hosts: as ssh takes them; a host may be a name of ~/.ssh/config.
-    serial: of `adb devices`. runner: path of onnxruntime_perf_test on an Android device.
+    transport: `local`, `ssh` or `adb`.
+    host: address, or a name of ~/.ssh/config.
+    user, port, identity, known_hosts: as ssh takes them.
+    serial: of `adb devices`.
+    runner: path of onnxruntime_perf_test on an Android device.
     python: the interpreter that has numpy and onnxruntime; a relative path starts at the home folder.
     folder: where files go on the device.
+    connect_timeout_s: how long ssh waits for the device.
     """
 
     transport: str = "local"
@@ -45,7 +49,7 @@ class Reach:
                 f"unknown transport {self.transport!r}; {did_you_mean(self.transport, TRANSPORTS)}"
             )
         for name, value in dataclasses.asdict(self).items():
-            # A leading dash would be read as an option by ssh or adb; control characters by nobody well.
+            # ssh and adb read a leading dash as an option; quotes and line ends break command lines.
             if isinstance(value, str) and (value.startswith("-") or not value.isprintable() or '"' in value):
                 raise UsageError(f"{name} {value!r} must not begin with '-' or hold quotes or line ends")
         if any(c.isspace() for c in self.host + self.user + self.serial):
@@ -56,15 +60,15 @@ class Reach:
                 f"{self.port} and {self.connect_timeout_s}"
             )
         foreign = {"local": _SSH_ONLY + _ADB_ONLY, "ssh": _ADB_ONLY, "adb": (*_SSH_ONLY, "python")}
-        given = [name for name in foreign[self.transport] if getattr(self, name)]
-        if given:
-            raise UsageError(f"transport {self.transport!r} has no use for {', '.join(given)}; remove it")
+        unused = [name for name in foreign[self.transport] if getattr(self, name)]
+        if unused:
+            raise UsageError(f"transport {self.transport!r} has no use for {', '.join(unused)}; remove it")
         if self.transport == "ssh" and not self.host:
             raise UsageError("transport 'ssh' needs host, an address or a name of ~/.ssh/config")
 
     @property
     def address(self) -> str:
-        """Where that is, in a few words."""
+        """The address for messages."""
         if self.transport == "ssh":
             port = f":{self.port}" if self.port else ""
             return f"{self.user}@{self.host}{port}" if self.user else f"{self.host}{port}"

@@ -1,21 +1,21 @@
 """Boards and servers, through the user's own ssh.
 
-Never asks, never accepts a key: BatchMode, and known hosts only. Addresses, users and keys may all stand in
-~/.ssh/config instead of in the target file.
+It never asks for a password and never accepts a host key: BatchMode, and known hosts only. Addresses, users
+and keys may stand in ~/.ssh/config instead of in the target file.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import LostError, TargetError
+from .errors import ConnectionLostError, TargetError
 from .reach import Reach
 from .transport import NOT_FOUND, Output
 
 _SSH_FAILED = 255
-"""ssh's own exit code; whatever else it returns comes from the command."""
+"""Exit code of ssh itself; any other comes from the command."""
 
 ALIVE_EVERY_S, ALIVE_TRIES = 5, 3
 
@@ -45,18 +45,18 @@ _FAULTS = (
         "the name {host!r} is unknown. Set reach.host to its address, or add the name to ~/.ssh/config",
     ),
 )
-"""Words of ssh on standard error: what they mean and what to do. None of these passes by itself."""
+"""Messages of ssh on standard error, and what to do. None of these faults passes by itself."""
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """A device that ssh reaches. name: of the target, for messages."""
+    """A device that ssh reaches. `name` is the target's, for messages."""
 
     name: str
     reach: Reach
 
     def wrap(self, command: Sequence[str]) -> list[str]:
-        """`ssh OPTIONS -- HOST 'COMMAND'`; the far shell splits the one quoted line again."""
+        """`ssh OPTIONS -- HOST 'COMMAND'`; the shell of the device splits the quoted line again."""
         reach = self.reach
         options = {
             "BatchMode": "yes",
@@ -75,12 +75,12 @@ class Ssh:
         arguments = ["ssh", "-T"]
         for key, value in options.items():
             arguments += ["-o", f"{key}={value}"]
-        for flag, given in (("-p", str(reach.port or "")), ("-l", reach.user), ("-i", reach.identity)):
-            arguments += [flag, given] if given else []
+        for flag, value in (("-p", str(reach.port or "")), ("-l", reach.user), ("-i", reach.identity)):
+            arguments += [flag, value] if value else []
         return [*arguments, "--", reach.host, shlex.join(command)]
 
     def fault(self, output: Output) -> TargetError | None:
-        """Why ssh itself failed; LostError where another try may help."""
+        """Why ssh itself failed; ConnectionLostError where another try may help."""
         where = f"target {self.name}: {self.reach.address}"
         if output.code == NOT_FOUND and output.stderr == "ssh: not found":
             return TargetError(
@@ -92,17 +92,11 @@ class Ssh:
         lines = output.stderr.splitlines()
         for marks, advice in _FAULTS:
             if any(mark in output.stderr for mark in marks):
-                said = next(
-                    line for line in output.stderr.splitlines() if any(mark in line for mark in marks)
-                )
+                message = next(line for line in lines if any(mark in line for mark in marks))
                 advice = advice.format(address=self.reach.address, host=self.reach.host)
-                return TargetError(f"{where} cannot be used: {advice} (ssh: {said})")
-        said = _said(lines[-1:]) or f"it ended with code {output.code}"
-        return LostError(
-            f"{where} cannot be reached (ssh: {said}). Is it switched on and in the same network, "
+                return TargetError(f"{where} cannot be used: {advice} (ssh: {message})")
+        message = lines[-1].strip().removeprefix("ssh: ") if lines else f"it ended with code {output.code}"
+        return ConnectionLostError(
+            f"{where} cannot be reached (ssh: {message}). Is it switched on and in the same network, "
             "and is its ssh server running?"
         )
-
-
-def _said(lines: Iterable[str]) -> str:
-    return next((line.strip().removeprefix("ssh: ") for line in lines), "")

@@ -1,4 +1,4 @@
-"""What a device is asked to do: a frozen description, read from TOML on the host or JSON on the device."""
+"""A target describes a device and how networks run there: in TOML on the host, in JSON on the device."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-"""Name in a target file: name in onnxruntime."""
+"""Name of a provider in a target file: name in onnxruntime."""
 
 ALLOWED: Mapping[str, tuple[str, ...]] = {
     "provider": tuple(PROVIDERS),
     "graph_level": ("disable", "basic", "extended", "layout", "all"),
     "precision": ("fp32", "int8"),
 }
-"""Fields with a fixed set of values."""
+"""Fields with a fixed set of values, and these."""
 
 _MAX_THREADS = 1024
 _MAX_FILE_BYTES = 1 << 20
@@ -39,10 +39,20 @@ _MAX_FILE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Target:
-    """A device and the frozen way in which networks run on it; checked when made.
+    """A device and the one way in which networks run on it; checked when made.
 
-    precision: of the networks' weights and activations; int8 networks are QDQ files. reach: how to get there;
-    all else but the name changes a latency.
+    All fields but `name` and `reach` change a latency.
+
+    name: what it is called in tables and messages.
+    provider: execution provider of onnxruntime, a key of PROVIDERS.
+    threads: intra-op threads of a session.
+    graph_level: level of graph optimisation.
+    precision: of weights and activations; int8 networks are QDQ files.
+    spinning: whether idle threads of the pool spin.
+    reach: how to get there.
+
+    >>> load_target("host").threads
+    1
     """
 
     name: str
@@ -68,11 +78,11 @@ class Target:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What a result says about its target: all but how to reach it, which is nobody else's business."""
+        """What a result says about its target: everything but how to reach it, which stays private."""
         return {"name": self.name, **self.options}
 
     def without_address(self) -> Target:
-        """The target as the device itself knows it: what travels holds no addresses or paths of the host."""
+        """The target as it is sent to the device: without addresses and paths of the host."""
         return dataclasses.replace(self, reach=Reach())
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +91,7 @@ class Target:
 
     @classmethod
     def from_json(cls, values: Any, where: str = "target") -> Target:
-        """The target of these fields; UsageError names `where`, the field and what is allowed."""
+        """The target with these fields; UsageError names `where`, the field and what is allowed."""
         if not isinstance(values, Mapping):
             raise UsageError(f"{where}: expected a table of target fields, got {type(values).__name__}")
         fields = [f.name for f in dataclasses.fields(cls)]
@@ -111,12 +121,12 @@ _KNOWN = Path(__file__).parent / "known"
 
 
 def known_targets() -> tuple[str, ...]:
-    """Names of the targets that come with the package."""
+    """Names of the targets that come with hwnas."""
     return tuple(sorted(path.stem for path in _KNOWN.glob("*.toml")))
 
 
 def target_file(name: str | Path) -> Path:
-    """The TOML file of a known target by name, or this very path; UsageError when it is neither."""
+    """The TOML file of a known target, or the path itself; UsageError when `name` is neither."""
     if str(name) in known_targets():
         return _KNOWN / f"{name}.toml"
     if Path(name).suffix != ".toml":
@@ -130,8 +140,8 @@ def target_file(name: str | Path) -> Path:
 def load_target(name: str | Path) -> Target:
     """A known target by name, or the target described by a TOML file.
 
-    Needs Python 3.11 (tomllib): TOML is read on the host, boards get JSON. UsageError for anything
-    that is not a target.
+    UsageError for anything that is not a target. Needs Python 3.11 (tomllib): TOML is read on the host, and
+    boards get JSON.
     """
     path = target_file(name)
     import tomllib

@@ -1,7 +1,7 @@
-"""Run a command where the target is: one function for every transport, which differ in two small methods.
+"""Run a command on a device: one function for all transports, which differ in two small methods.
 
-A transport says which command on this machine runs a command over there, and what it means when that fails.
-Only argument lists are passed on; where a far shell reads a line, `shlex.join` quoted it.
+A transport says which command of this machine runs a command on the device, and what a failure means.
+Commands are argument lists; where a shell of the device reads a line, `shlex.join` quotes them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .errors import TargetError
 NOT_FOUND = 127
 """The exit code of shells and `env` for a program that does not exist; 126 for one that cannot be run."""
 
-_LAST_WORDS = 40
-_PATIENCE_S = 3.0
+_KEPT_LINES = 40
+_END_S = 3.0
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command left: its exit code, its standard output, the last lines of its standard error."""
+    """The result of a command: its exit code, its standard output, the last lines of its standard error."""
 
     code: int
     stdout: bytes
@@ -40,7 +40,7 @@ class Transport(Protocol):
         ...
 
     def fault(self, output: Output) -> TargetError | None:
-        """What went wrong with the connection, None where the command itself failed (or did not)."""
+        """What went wrong with the connection; None where the command itself failed, or nothing did."""
         ...
 
 
@@ -49,11 +49,11 @@ class Local:
     """This machine."""
 
     def wrap(self, command: Sequence[str]) -> list[str]:
-        """The command itself."""
+        """The command unchanged."""
         return list(command)
 
     def fault(self, output: Output) -> TargetError | None:
-        """There is no connection."""
+        """None: there is no connection."""
         return None
 
 
@@ -67,9 +67,12 @@ def execute(
 ) -> Output:
     """Run `command` on the device until it ends; TargetError when it does not within `timeout_s`.
 
-    on_line: called for each line of standard output as it comes. Standard input then stays open behind
-    `stdin`, so that the other side can tell a lost connection (its input ends) from a patient one, and
-    standard output is not kept.
+    transport: how to get to the device.
+    command: the argument list.
+    stdin: written to its standard input.
+    timeout_s: limit on wall time.
+    on_line: called for each line of standard output as it comes; the output is then not kept. Standard input
+        stays open after `stdin`, so that the device recognises a lost connection: its input ends.
     """
     arguments = transport.wrap(command)
     try:
@@ -80,10 +83,10 @@ def execute(
         return _checked(transport, Output(NOT_FOUND, b"", f"{arguments[0]}: not found"))
     except OSError as error:
         return _checked(transport, Output(NOT_FOUND - 1, b"", f"{arguments[0]}: {error.strerror}"))
-    words: deque[str] = deque(maxlen=_LAST_WORDS)
+    last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
     kept: list[bytes] = []
     feeder = threading.Thread(target=_feed, args=(process.stdin, stdin, on_line is None), daemon=True)
-    listener = threading.Thread(target=_listen, args=(process.stderr, words), daemon=True)
+    listener = threading.Thread(target=_listen, args=(process.stderr, last_lines), daemon=True)
     expired = threading.Event()
 
     def end() -> None:
@@ -98,12 +101,12 @@ def execute(
             (on_line or kept.append)(line)
         code = process.wait()
         listener.join()
-    finally:  # Ctrl-C too: nothing goes on alone
+    finally:  # after Ctrl-C too, nothing is left running
         guard.cancel()
         _end(process, feeder)
     if expired.is_set():
         raise TargetError(f"{' '.join(arguments[:1])}: no end within {timeout_s:.0f} s; ended it")
-    return _checked(transport, Output(code, b"".join(kept), "\n".join(words)))
+    return _checked(transport, Output(code, b"".join(kept), "\n".join(last_lines)))
 
 
 def _checked(transport: Transport, output: Output) -> Output:
@@ -114,11 +117,11 @@ def _checked(transport: Transport, output: Output) -> Output:
 
 
 def _end(process: subprocess.Popen[bytes], feeder: threading.Thread) -> None:
-    """Close its input, which ends what runs on the device, and kill it when that does not suffice."""
+    """Close the input, which ends what runs on the device; kill the process where that does not suffice."""
     if not feeder.is_alive():
         _close(process.stdin)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE_S)
+            process.wait(_END_S)
     process.kill()
     process.wait()
     feeder.join()
@@ -136,9 +139,9 @@ def _feed(pipe: IO[bytes], data: bytes, close: bool) -> None:
         _close(pipe)
 
 
-def _listen(pipe: IO[bytes], words: deque[str]) -> None:
+def _listen(pipe: IO[bytes], last_lines: deque[str]) -> None:
     with pipe:
-        words.extend(text for text in (line.decode(errors="replace").rstrip() for line in pipe) if text)
+        last_lines.extend(text for text in (line.decode(errors="replace").rstrip() for line in pipe) if text)
 
 
 def _close(pipe: IO[bytes] | None) -> None:

@@ -46,11 +46,11 @@ def jobs(options: argparse.Namespace) -> list[Job]:
     listed: list[Job] = []
     if "a" in options.parts:
         sizes = nasbench.Sizes().times(factor)
-        listed += nasbench.Part(sizes, source, options.nasbench201, out).jobs(options.seeds)
+        listed += nasbench.NasbenchJobs(sizes, source, options.nasbench201, out).jobs(options.seeds)
     if letters := [x for x in cells.CLASSES if x in options.parts]:
-        listed += cells.Part(cells.Sizes().times(factor), source, out).jobs(letters)
+        listed += cells.CellJobs(cells.Sizes().times(factor), source, out).jobs(letters)
     if "d" in options.parts:
-        listed += budgets.Part(budgets.Sizes().times(factor), source, options.target, out).jobs()
+        listed += budgets.BudgetJobs(budgets.Sizes().times(factor), source, options.target, out).jobs()
     return listed
 
 

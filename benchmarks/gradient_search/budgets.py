@@ -51,7 +51,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Part:
+class BudgetJobs:
     """One job fixes the budgets, then one job per budget; the main job resumes by itself."""
 
     sizes: Sizes

@@ -52,7 +52,7 @@ _OF_A_SEARCH = ("image_size", "per_class", "search_cells", "search_channels", "b
 
 
 @dataclass(frozen=True)
-class Part:
+class CellJobs:
     """Searches with the images of part b, then trainings with those of b or c."""
 
     sizes: Sizes

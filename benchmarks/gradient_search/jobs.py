@@ -80,24 +80,28 @@ def _parsed(line: bytes, path: Path, number: int) -> Row:
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work. question: all that decides its result. weight: its expected share of the time.
+    """One piece of work.
 
-    run: is given the rows so far and returns its own columns. Rows that it reads are those of `after`.
+    name: the key of its row.
+    identity: all that decides its result.
+    run: takes the rows so far and returns the columns of its own; it reads only the rows of `after`.
+    weight: its expected share of the time.
+    after: names of the jobs that must be done before.
     """
 
     name: str
-    question: Mapping[str, Any]
+    identity: Mapping[str, Any]
     run: Callable[[Rows], Row]
     weight: float = 1.0
     after: tuple[str, ...] = ()
 
     def done(self, rows: Rows) -> bool:
-        """Whether its row is there; UsageError when that answers another question."""
+        """Whether its row is there; UsageError when that row is of another job with its name."""
         if self.name not in rows or "failure" in rows[self.name]:
             return False
-        asked = json.loads(json.dumps(self.question))
-        if (had := rows[self.name]["question"]) != asked:
-            differs = [k for k in {*had, *asked} if had.get(k) != asked.get(k)]
+        identity = json.loads(json.dumps(self.identity))
+        if (stored := rows[self.name]["question"]) != identity:
+            differs = [k for k in {*stored, *identity} if stored.get(k) != identity.get(k)]
             raise UsageError(
                 f"{rows.path} holds {self.name} with other sizes ({', '.join(sorted(differs))}); "
                 "give the same options, or another --out"
@@ -106,16 +110,16 @@ class Job:
 
 
 @dataclass
-class Progress:
-    """Says how far the jobs are and, from the weights of those done, how long the rest takes."""
+class JobProgress:
+    """How far the jobs are and, from the weights of those done, how long the rest takes."""
 
     log: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _spent_s: float = field(default=0.0, init=False)
     _weight: float = field(default=0.0, init=False)
 
-    def told(self, job: Job, seconds: float, n: int, of: int, left: float) -> None:
-        """After job `n` of `of`; left: weight of those to come."""
+    def log_done(self, job: Job, seconds: float, n: int, of: int, left: float) -> None:
+        """Log that job `n` of `of` is done; `left` is the weight of those to come."""
         self._spent_s += seconds
         self._weight += job.weight
         rest = duration(self._spent_s / self._weight * left)
@@ -126,22 +130,22 @@ def run_jobs(jobs: Sequence[Job], rows: Rows, log: Callable[[str], None]) -> Non
     """Do what is not done. A job that fails leaves a row that says why, and is tried again the next time."""
     todo = [job for job in jobs if not job.done(rows)]
     log(f"{len(jobs) - len(todo)} of {len(jobs)} jobs are done")
-    progress = Progress(log)
+    progress = JobProgress(log)
     for n, job in enumerate(todo):
         if missing := [name for name in job.after if name not in rows or "failure" in rows[name]]:
             log(f"{job.name} waits for {', '.join(missing)}")
             continue
         began, cpu = time.monotonic(), time.process_time()
         try:
-            found = job.run(rows)
+            columns = job.run(rows)
         except HwnasError as error:
-            found = {"failure": str(error)}
+            columns = {"failure": str(error)}
             log(f"{job.name} failed: {error}")
         row = {
             "job": job.name,
-            "question": dict(job.question),
+            "question": dict(job.identity),
             "date": datetime.now(UTC).isoformat("T", "seconds"),
         }
-        rows.append(row | {"cpu_s": time.process_time() - cpu} | found)
+        rows.append(row | {"cpu_s": time.process_time() - cpu} | columns)
         left = sum(j.weight for j in todo[n + 1 :])
-        progress.told(job, time.monotonic() - began, len(jobs) - len(todo) + n + 1, len(jobs), left)
+        progress.log_done(job, time.monotonic() - began, len(jobs) - len(todo) + n + 1, len(jobs), left)

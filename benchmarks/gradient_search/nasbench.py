@@ -58,7 +58,7 @@ def method_row(name: str, cells: int) -> Method:
 
 
 @dataclass(frozen=True)
-class Part:
+class NasbenchJobs:
     """What its jobs share, made when the first of them runs."""
 
     sizes: Sizes

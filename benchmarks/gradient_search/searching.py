@@ -14,8 +14,9 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, eval_batches, load_data
 from hwnas.gradient.method import Method
 from hwnas.gradient.parts.decoders import IDENTITIES
-from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import stage_supernets
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
+from hwnas.gradient.stage_supernets import stage_supernets
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.training.recipe import Recipe

@@ -7,36 +7,38 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from lut.devices.callbacks import LogCallback
+from profilers.kernels import Kernel
 from targets import Target
 
 from . import one_operator
-from .alone import alone_ms
-from .common import Described, Network, Peer, prices
+from .common import Peer, UntimedNetwork, summed
+from .isolated_models import isolated_ms
 
 
-def models(networks: Iterable[Network]) -> dict[str, Callable[[], bytes | None]]:
+def models(networks: Iterable[UntimedNetwork]) -> dict[str, Callable[[], bytes | None]]:
     """key -> writes the file of one operator, None where there can be none; every distinct operator once."""
-    kernels = (kernel for network in networks for kernel in network.described)
-    distinct = {one_operator.key(one): one for kernel in kernels for one in one_operator.operators(kernel)}
-    return {key: partial(one_operator.onnx_bytes, one) for key, one in distinct.items()}
+    kernels = (kernel for network in networks for kernel in network.kernels)
+    operators = (operator for kernel in kernels for operator in one_operator.operators(kernel))
+    distinct = {one_operator.key(operator): operator for operator in operators}
+    return {key: partial(one_operator.onnx_bytes, operator) for key, operator in distinct.items()}
 
 
 def fit(table_ms: Mapping[str, float]) -> Peer:
     """The peer of a table; an operator that is not in it adds nothing, and its kernel counts as unknown."""
 
-    def price_ms(kernel: Described) -> float | None:
-        keys = [one_operator.key(one) for one in one_operator.operators(kernel)]
+    def latency_ms(kernel: Kernel) -> float | None:
+        keys = [one_operator.key(operator) for operator in one_operator.operators(kernel)]
         return sum(table_ms[key] for key in keys) if all(key in table_ms for key in keys) else None
 
-    return Peer(prices(price_ms))
+    return Peer(summed(latency_ms))
 
 
 def measured(
-    networks: Iterable[Network], target: Target, seconds: float, log: LogCallback, seed: int = 0
+    networks: Iterable[UntimedNetwork], target: Target, seconds: float, log: LogCallback, seed: int = 0
 ) -> Peer:
     """The peer of a table that is measured now, for the operators of these networks."""
     files = models(networks)
-    table_ms = alone_ms(target, files, seconds, log, seed)
+    table_ms = isolated_ms(target, files, seconds, log, seed)
     missing = Counter(key.rpartition("-")[0] for key in files if key not in table_ms)
     if missing:
         log("operators without a time: " + ", ".join(f"{n} {op}" for op, n in missing.most_common()))

@@ -9,7 +9,7 @@ import numpy as np
 from lut.predictor.kernels.labels import Labelled
 from lut.tables.calibrate import fit_macs
 
-from .common import Network, Peer
+from .common import Peer, UntimedNetwork
 
 
 def fit(networks: Sequence[Labelled]) -> Peer:
@@ -18,5 +18,5 @@ def fit(networks: Sequence[Labelled]) -> Peer:
     return Peer(lambda network: (a_ms + b_ms * _macs(network), 0))
 
 
-def _macs(network: Network) -> float:
-    return float(sum(kernel.macs for kernel in network.kernels))
+def _macs(network: UntimedNetwork) -> float:
+    return float(sum(kernel.macs for kernel in network.features))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from .common import Described
+from profilers.kernels import Kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Attributes:
         return tuple(map(float, _FEATURES.get(self.kind, _size)(self)))
 
 
-def attributes(one: Described) -> Attributes | None:
+def attributes(kernel: Kernel) -> Attributes | None:
     """None for kernels without a predictor."""
-    read = _READ.get(one["op"])
-    return read(one) if read and one["inputs"] and one["outputs"] else None
+    read = _READ.get(kernel.op)
+    return read(kernel) if read and kernel.inputs and kernel.outputs else None
 
 
 def _weighted(a: Attributes) -> tuple[float, ...]:
@@ -76,57 +76,57 @@ _FEATURES: Mapping[str, Callable[[Attributes], tuple[float, ...]]] = {
 }
 
 
-def _read_conv(one: Described) -> Attributes | None:
-    x, w = one["inputs"][0][2], next((a[2] for a in one["inputs"][1:] if len(a[2]) == 4), None)
+def _read_conv(kernel: Kernel) -> Attributes | None:
+    x, w = kernel.inputs[0].shape, next((a.shape for a in kernel.inputs[1:] if len(a.shape) == 4), None)
     if w is None or len(x) != 4:
         return None
-    depthwise = int(one["attributes"].get("group", 1)) == x[1] > 1
-    return Attributes("dwconv" if depthwise else "conv", x[2], (x[1],), w[0], w[2], _stride(one))
+    depthwise = int(kernel.attributes.get("group", 1)) == x[1] > 1
+    return Attributes("dwconv" if depthwise else "conv", x[2], (x[1],), w[0], w[2], _stride(kernel))
 
 
-def _read_product(one: Described) -> Attributes | None:
-    w = next((a for a in one["inputs"][1:] if len(a[2]) == 2), None)
-    if w is None or w[0] != "weight":
+def _read_product(kernel: Kernel) -> Attributes | None:
+    w = next((a for a in kernel.inputs[1:] if len(a.shape) == 2), None)
+    if w is None or w.role != "weight":
         return None
-    c_out = one["outputs"][0][2][-1]
-    return Attributes("fc", 1, (prod(w[2]) // max(c_out, 1),), c_out)
+    c_out = kernel.outputs[0].shape[-1]
+    return Attributes("fc", 1, (prod(w.shape) // max(c_out, 1),), c_out)
 
 
-def _read_pool(kind: str) -> Callable[[Described], Attributes | None]:
-    def read(one: Described) -> Attributes | None:
-        x = one["inputs"][0][2]
-        kernel = (one["attributes"].get("kernel_shape") or [0])[0]
-        return Attributes(kind, x[2], (x[1],), x[1], kernel, _stride(one)) if len(x) == 4 else None
+def _read_pool(kind: str) -> Callable[[Kernel], Attributes | None]:
+    def read(kernel: Kernel) -> Attributes | None:
+        x = kernel.inputs[0].shape
+        size = (kernel.attributes.get("kernel_shape") or [0])[0]
+        return Attributes(kind, x[2], (x[1],), x[1], size, _stride(kernel)) if len(x) == 4 else None
 
     return read
 
 
-def _read_map(kind: str) -> Callable[[Described], Attributes | None]:
-    def read(one: Described) -> Attributes | None:
-        x = one["inputs"][0][2]
+def _read_map(kind: str) -> Callable[[Kernel], Attributes | None]:
+    def read(kernel: Kernel) -> Attributes | None:
+        x = kernel.inputs[0].shape
         return Attributes(kind, x[2], (x[1],)) if len(x) == 4 else None
 
     return read
 
 
-def _read_mean(one: Described) -> Attributes | None:
+def _read_mean(kernel: Kernel) -> Attributes | None:
     """The mean over a whole map is a global pooling, as other exporters write it."""
-    x, y = one["inputs"][0][2], one["outputs"][0][2]
+    x, y = kernel.inputs[0].shape, kernel.outputs[0].shape
     return Attributes("gap", x[2], (x[1],)) if len(x) == 4 and prod(y) == x[0] * x[1] == prod(y[:2]) else None
 
 
-def _read_concat(one: Described) -> Attributes | None:
-    shapes = [a[2] for a in one["inputs"]]
+def _read_concat(kernel: Kernel) -> Attributes | None:
+    shapes = [a.shape for a in kernel.inputs]
     if len(shapes[0]) != 4:
         return None
     return Attributes("concat", shapes[0][2], tuple(s[1] for s in shapes))
 
 
-def _stride(one: Described) -> int:
-    return int(max(one["attributes"].get("strides") or [1]))
+def _stride(kernel: Kernel) -> int:
+    return int(max(kernel.attributes.get("strides") or [1]))
 
 
-_READ: Mapping[str, Callable[[Described], Attributes | None]] = {
+_READ: Mapping[str, Callable[[Kernel], Attributes | None]] = {
     **dict.fromkeys(("Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"), _read_conv),
     **dict.fromkeys(("Gemm", "FusedGemm", "MatMul", "QGemm"), _read_product),
     "MaxPool": _read_pool("maxpool"),

@@ -13,7 +13,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from .common import Described, Network
+from profilers.kernels import Argument, Kernel
+
+from .common import UntimedNetwork, lone_kernel
 from .meter_kernels import Attributes, attributes
 
 BINS = 40
@@ -31,12 +33,12 @@ _TRIES = 50
 _MOST_FREQUENT = 5
 
 
-def zoo_of(networks: Sequence[Network]) -> dict[str, list[Attributes]]:
+def zoo_of(networks: Sequence[UntimedNetwork]) -> dict[str, list[Attributes]]:
     """The kernels of the networks by type, with repetition: the table that marginals are taken from."""
     found: dict[str, list[Attributes]] = defaultdict(list)
     for network in networks:
-        for one in network.described:
-            a = attributes(one)
+        for kernel in network.kernels:
+            a = attributes(kernel)
             if a is not None and min(a.hw, *a.c_in) > 0:
                 found[a.kind].append(a)
     return dict(found)
@@ -103,12 +105,12 @@ def _snapped(values: Sequence[int], rng: np.random.Generator) -> int:
 
 
 def _cheap(a: Attributes) -> bool:
-    one = described(a)
-    weights = sum(prod(s) for role, _, s in one["inputs"] if role == "weight")
-    sizes = [prod(s) for role, _, s in (*one["inputs"], *one["outputs"]) if role == "activation"]
-    per_output = prod(one["inputs"][1][2][1:]) if a.kind in ("conv", "dwconv") else 1
-    macs = sum(prod(s) for _, _, s in one["outputs"]) * per_output
-    return bool(weights <= MOST_WEIGHTS and max(sizes) <= MOST_ELEMENTS and macs <= MOST_MACS)
+    kernel = as_kernel(a)
+    weights = sum(prod(x.shape) for x in kernel.inputs if x.role == "weight")
+    sizes = [prod(x.shape) for x in (*kernel.inputs, *kernel.outputs) if x.role == "activation"]
+    per_output = prod(kernel.inputs[1].shape[1:]) if a.kind in ("conv", "dwconv") else 1
+    macs = sum(prod(x.shape) for x in kernel.outputs) * per_output
+    return weights <= MOST_WEIGHTS and max(sizes) <= MOST_ELEMENTS and macs <= MOST_MACS
 
 
 _OPS = {
@@ -124,14 +126,14 @@ _OPS = {
 }
 
 
-def described(a: Attributes) -> Described:
+def as_kernel(a: Attributes) -> Kernel:
     """The kernel of these attributes, as if a network had run it: square, batch 1, padded by kernel // 2."""
     c = a.c_in[0]
     x = _argument("activation", (1, c, a.hw, a.hw))
     if a.kind == "fc":
         given = [_argument("activation", (1, c)), _argument("weight", (a.c_out, c))]
         bias = _argument("weight", (a.c_out,))
-        return _kernel("Gemm", [*given, bias], [_argument("activation", (1, a.c_out))], transB=1)
+        return lone_kernel("Gemm", [*given, bias], [_argument("activation", (1, a.c_out))], transB=1)
     out = (a.hw + 2 * (a.kernel // 2) - a.kernel) // max(a.stride, 1) + 1
     window = {
         "kernel_shape": [a.kernel] * 2,
@@ -143,31 +145,21 @@ def described(a: Attributes) -> Described:
         shapes = [(a.c_out, c // groups, a.kernel, a.kernel), (a.c_out,)]
         given = [x, *(_argument("weight", s) for s in shapes)]
         result = _argument("activation", (1, a.c_out, out, out))
-        return _kernel("FusedConv", given, [result], **window, group=groups, activation="Relu")
+        return lone_kernel("FusedConv", given, [result], **window, group=groups, activation="Relu")
     op = _OPS[a.kind]
     if a.kind in ("maxpool", "avgpool"):
-        return _kernel(op, [x], [_argument("activation", (1, c, out, out))], **window)
+        return lone_kernel(op, [x], [_argument("activation", (1, c, out, out))], **window)
     if a.kind == "gap":
-        return _kernel(op, [x], [_argument("activation", (1, c, 1, 1))])
+        return lone_kernel(op, [x], [_argument("activation", (1, c, 1, 1))])
     if a.kind == "concat":
         given = [_argument("activation", (1, n, a.hw, a.hw)) for n in a.c_in]
-        return _kernel(op, given, [_argument("activation", (1, sum(a.c_in), a.hw, a.hw))], axis=1)
+        return lone_kernel(op, given, [_argument("activation", (1, sum(a.c_in), a.hw, a.hw))], axis=1)
     if a.kind == "split":
         parts = [_argument("activation", (1, n, a.hw, a.hw)) for n in (c // 2, c - c // 2) if n]
-        return _kernel(op, [x, _argument("weight", (len(parts),), "int64")], parts, axis=1)
+        return lone_kernel(op, [x, _argument("weight", (len(parts),), "int64")], parts, axis=1)
     extra = {"add": [x], "bn": [_argument("weight", (c,))] * 4}.get(a.kind, [])
-    return _kernel(op, [x, *extra], [x])
+    return lone_kernel(op, [x, *extra], [x])
 
 
-def _argument(role: str, shape: Sequence[int], kind: str = "float") -> list[object]:
-    return [role, kind, list(shape)]
-
-
-def _kernel(op: str, inputs: Sequence[object], outputs: Sequence[object], **attributes: object) -> Described:
-    return {
-        "op": op,
-        "domain": "",
-        "attributes": attributes,
-        "inputs": list(inputs),
-        "outputs": list(outputs),
-    }
+def _argument(role: str, shape: tuple[int, ...], element_type: str = "float") -> Argument:
+    return Argument(role, element_type, shape)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lut.predictor.kernels.features import NAMES, Kernel
+from lut.predictor.kernels.features import KernelFeatures
 from lut.predictor.kernels.labels import Labelled
 
-from .common import Network, Peer
+from .common import Peer, UntimedNetwork
 
 _SIZES = {
     "conv": ("c_in", "c_out", "groups", "kernel_h", "kernel_w", "stride", "h_out", "w_out"),
@@ -38,10 +38,10 @@ class _Rows:
 
 def fit(networks: Sequence[Labelled]) -> Peer:
     """The table is every kernel of the networks."""
-    by_kind: dict[str, list[tuple[Kernel, float]]] = defaultdict(list)
+    by_kind: dict[str, list[tuple[KernelFeatures, float]]] = defaultdict(list)
     per_byte: dict[str, list[float]] = defaultdict(list)
     for network in networks:
-        for kernel, ms in zip(network.kernels, network.kernel_ms, strict=True):
+        for kernel, ms in zip(network.features, network.kernel_ms, strict=True):
             by_kind[kernel.kind].append((kernel, float(ms)))
             per_byte[kernel.family].append(float(ms) / _bytes(kernel))
     table = {kind: _rows(pairs) for kind, pairs in by_kind.items()}
@@ -49,9 +49,9 @@ def fit(networks: Sequence[Labelled]) -> Peer:
     # A family never profiled, as in a job of convolutions only, costs what bytes cost anywhere.
     anywhere = float(np.median([v for values in per_byte.values() for v in values]))
 
-    def price(network: Network) -> tuple[float, int]:
+    def estimate(network: UntimedNetwork) -> tuple[float, int]:
         total_ms, unknown = 0.0, 0
-        for kernel in network.kernels:
+        for kernel in network.features:
             if kernel.kind in table:
                 total_ms += _nearest_ms(table[kernel.kind], kernel)
             else:
@@ -59,10 +59,10 @@ def fit(networks: Sequence[Labelled]) -> Peer:
                 total_ms += median.get(kernel.family, anywhere) * _bytes(kernel)
         return total_ms, unknown
 
-    return Peer(price)
+    return Peer(estimate)
 
 
-def _rows(pairs: Sequence[tuple[Kernel, float]]) -> _Rows:
+def _rows(pairs: Sequence[tuple[KernelFeatures, float]]) -> _Rows:
     return _Rows(
         np.array([_place(kernel) for kernel, _ in pairs]),
         np.array([_work(kernel) for kernel, _ in pairs]),
@@ -70,20 +70,20 @@ def _rows(pairs: Sequence[tuple[Kernel, float]]) -> _Rows:
     )
 
 
-def _nearest_ms(rows: _Rows, kernel: Kernel) -> float:
+def _nearest_ms(rows: _Rows, kernel: KernelFeatures) -> float:
     i = int(np.argmin(((rows.places - _place(kernel)) ** 2).sum(axis=1)))
     return float(rows.times_ms[i] * _work(kernel) / rows.work[i])
 
 
-def _place(kernel: Kernel) -> list[float]:
-    values = dict(zip(NAMES[kernel.family], kernel.values, strict=True))
+def _place(kernel: KernelFeatures) -> list[float]:
+    values = kernel.named
     sizes = [float(np.log1p(max(values[name], 0.0))) for name in _SIZES[kernel.family]]
     return sizes + [values[name] for name in _WORK]
 
 
-def _work(kernel: Kernel) -> float:
+def _work(kernel: KernelFeatures) -> float:
     return kernel.macs or _bytes(kernel)
 
 
-def _bytes(kernel: Kernel) -> float:
+def _bytes(kernel: KernelFeatures) -> float:
     return max(kernel.read_bytes + kernel.write_bytes + kernel.weight_bytes, 1.0)

@@ -18,8 +18,8 @@ from lut.predictor.kernels.labels import Labelled
 from targets import Target
 
 from . import meter_samples, one_operator
-from .alone import alone_ms
-from .common import Network, Peer
+from .common import Peer, UntimedNetwork
+from .isolated_models import isolated_ms
 from .meter_kernels import Attributes, attributes
 
 FORESTS = {
@@ -54,14 +54,14 @@ def fit(networks: Sequence[Labelled]) -> Peer:
     samples = [
         (a, float(ms))
         for network in networks
-        for one, ms in zip(network.described, network.kernel_ms, strict=True)
-        if (a := attributes(one)) is not None
+        for kernel, ms in zip(network.kernels, network.kernel_ms, strict=True)
+        if (a := attributes(kernel)) is not None
     ]
     return _summed(forests(samples), networks)
 
 
 def as_shipped(
-    networks: Sequence[Network], target: Target, seconds: float, log: LogCallback, seed: int = 0
+    networks: Sequence[UntimedNetwork], target: Target, seconds: float, log: LogCallback, seed: int = 0
 ) -> Peer:
     """Its sampler too: marginals from these networks, kernels measured alone for at most `seconds`."""
     rng = np.random.default_rng([seed, 0x3E7E4])
@@ -118,7 +118,7 @@ def predict_ms(trained: Mapping[str, Any], kernels: Sequence[Attributes | None])
     return found
 
 
-def _summed(trained: Mapping[str, Any], networks: Sequence[Network]) -> Peer:
+def _summed(trained: Mapping[str, Any], networks: Sequence[UntimedNetwork]) -> Peer:
     """The peer of these forests. A call of all forests takes a second, so the networks are priced in one."""
     known: dict[Attributes | None, float | None] = {}
 
@@ -126,22 +126,24 @@ def _summed(trained: Mapping[str, Any], networks: Sequence[Network]) -> Peer:
         new = [a for a in dict.fromkeys(kernels) if a not in known]
         known.update(zip(new, predict_ms(trained, new), strict=True))
 
-    def price(network: Network) -> tuple[float, int]:
-        kernels = [attributes(one) for one in network.described]
-        learn(kernels)
-        found = [known[a] for a in kernels]
-        return sum(ms for ms in found if ms is not None), sum(ms is None for ms in found)
+    def estimate(network: UntimedNetwork) -> tuple[float, int]:
+        read = [attributes(kernel) for kernel in network.kernels]
+        learn(read)
+        each_ms = [known[a] for a in read]
+        return sum(ms for ms in each_ms if ms is not None), sum(ms is None for ms in each_ms)
 
-    learn(attributes(one) for network in networks for one in network.described)
-    return Peer(price)
+    learn(attributes(kernel) for network in networks for kernel in network.kernels)
+    return Peer(estimate)
 
 
 def _measured(
     drawn: Sequence[Attributes], target: Target, seconds: float, log: LogCallback, seed: int
 ) -> list[tuple[Attributes, float]]:
-    kernels = {one_operator.key(one): (a, one) for a in drawn for one in [meter_samples.described(a)]}
-    files = {key: partial(one_operator.onnx_bytes, one) for key, (_, one) in kernels.items()}
-    return [(kernels[key][0], ms) for key, ms in alone_ms(target, files, seconds, log, seed).items()]
+    drawn_by_key = {one_operator.key(meter_samples.as_kernel(a)): a for a in drawn}
+    files = {
+        key: partial(one_operator.onnx_bytes, meter_samples.as_kernel(a)) for key, a in drawn_by_key.items()
+    }
+    return [(drawn_by_key[key], ms) for key, ms in isolated_ms(target, files, seconds, log, seed).items()]
 
 
 def _by_kind(samples: Samples) -> dict[str, list[tuple[Attributes, float]]]:

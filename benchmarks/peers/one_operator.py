@@ -8,6 +8,7 @@ Numbers that only the source held, as the bounds of a Slice, are chosen such tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lut.predictor.kernels.features import FREE
+from profilers.kernels import Argument, Kernel
 from targets.files import sha256
 
-from .common import Described
+from .common import lone_kernel
 
 _NCHWC = "com.microsoft.nchwc"
 _OPSET, _IR = 17, 8
@@ -26,35 +28,37 @@ _CONVOLUTIONS = ("Conv", "FusedConv")
 _PRODUCTS = ("Gemm", "FusedGemm")
 
 
-def operators(one: Described) -> list[Described]:
+def operators(kernel: Kernel) -> list[Kernel]:
     """The operators of the source, without those that only rename or reorder."""
-    op, inputs = one["op"], list(one["inputs"])
+    op, inputs, outputs = kernel.op, kernel.inputs, kernel.outputs
     if op in FREE or op.startswith("Reorder"):
         return []
     if op in _CONVOLUTIONS and len(inputs) > _SUM_INPUT:
-        rest = inputs[:2] + [a for a in inputs[2:_SUM_INPUT] if a[0] != "none"]
-        return [{**one, "inputs": rest}, _plain("Add", [one["outputs"][0]] * 2, one["outputs"][:1])]
+        bias = tuple(a for a in inputs[2:_SUM_INPUT] if a.role != "none")
+        added = lone_kernel("Add", [outputs[0]] * 2, outputs[:1])
+        return [replace(kernel, inputs=inputs[:2] + bias), added]
     if op == "SkipLayerNormalization":
-        x, weights = inputs[0], [a for a in inputs[2:4] if a[0] == "weight"]
+        x, weights = inputs[0], [a for a in inputs[2:4] if a.role == "weight"]
         return [
-            _plain("Add", [x, x], [x]),
-            _plain("LayerNormalization", [x, *weights], [x], {"axis": -1}),
+            lone_kernel("Add", [x, x], [x]),
+            lone_kernel("LayerNormalization", [x, *weights], [x], axis=-1),
         ]
     if op == "BiasGelu":
-        return [_plain("Add", inputs, one["outputs"]), _plain("Gelu", one["outputs"], one["outputs"])]
-    return [one]
+        return [lone_kernel("Add", inputs, outputs), lone_kernel("Gelu", outputs, outputs)]
+    return [kernel]
 
 
-def key(one: Described) -> str:
+def key(kernel: Kernel) -> str:
     """Equal for equal operators, whatever their names."""
-    what = [one["op"], sorted(one["attributes"].items()), one["inputs"], one["outputs"]]
-    return f"{one['op']}-{sha256(repr(what).encode())[:16]}"
+    values = kernel.to_json()
+    what = [kernel.op, sorted(kernel.attributes.items()), values["inputs"], values["outputs"]]
+    return f"{kernel.op}-{sha256(repr(what).encode())[:16]}"
 
 
-def onnx_bytes(one: Described) -> bytes | None:
+def onnx_bytes(kernel: Kernel) -> bytes | None:
     """The operator alone in a file; None where its inputs cannot be told from the kernel."""
     writer = _Writer()
-    outputs = _WRITE.get(one["op"], _as_it_is)(writer, one)
+    outputs = _WRITE.get(kernel.op, _as_it_is)(writer, kernel)
     return writer.finished(outputs) if outputs else None
 
 
@@ -64,7 +68,7 @@ class _Writer:
         self._weights: list[Any] = []
         self._inputs: list[Any] = []
 
-    def argument(self, argument: Sequence[Any], shape: Sequence[int] | None = None) -> str:
+    def argument(self, argument: Argument, shape: Sequence[int] | None = None) -> str:
         """A weight of noise, an input of the graph, or nothing."""
         from onnx import TensorProto, helper
 
@@ -106,39 +110,27 @@ def _noise() -> NDArray[np.float32]:
     return 0.1 * np.random.default_rng(0).standard_normal(4093, dtype=np.float32)
 
 
-def _plain(
-    op: str, inputs: Sequence[Any], outputs: Sequence[Any], attributes: Mapping[str, Any] | None = None
-) -> Described:
-    return {
-        "op": op,
-        "domain": "",
-        "attributes": dict(attributes or {}),
-        "inputs": list(inputs),
-        "outputs": list(outputs),
-    }
-
-
-def _as_it_is(w: _Writer, one: Described) -> list[str]:
+def _as_it_is(w: _Writer, kernel: Kernel) -> list[str]:
     """One node with the kernel's own attributes; whole-numbered weights come from `_VALUES`."""
-    values = _VALUES.get(one["op"], _no_values)(one)
+    values = _VALUES.get(kernel.op, _no_values)(kernel)
     names = []
-    for i, argument in enumerate(one["inputs"]):
+    for i, argument in enumerate(kernel.inputs):
         if i in values:
             names.append(w.constant(values[i]))
-        elif argument[0] != "none" and argument[1] != "float":
+        elif argument.role != "none" and argument.element_type != "float":
             return []
         else:
             names.append(w.argument(argument))
-    return w.node(one["op"], names, len(one["outputs"]), **one["attributes"])
+    return w.node(kernel.op, names, len(kernel.outputs), **kernel.attributes)
 
 
-def _with_activation(w: _Writer, one: Described) -> list[str]:
+def _with_activation(w: _Writer, kernel: Kernel) -> list[str]:
     """Conv and Gemm of any name, and what was fused behind them."""
-    attributes = {k: v for k, v in one["attributes"].items() if not k.startswith("activation")}
-    op = one["op"].removeprefix("Fused")
-    y = w.node(op, [w.argument(a) for a in one["inputs"]], **attributes)
-    name = str(one["attributes"].get("activation", ""))
-    parameters = list(one["attributes"].get("activation_params", ()))
+    attributes = {k: v for k, v in kernel.attributes.items() if not k.startswith("activation")}
+    op = kernel.op.removeprefix("Fused")
+    y = w.node(op, [w.argument(a) for a in kernel.inputs], **attributes)
+    name = str(kernel.attributes.get("activation", ""))
+    parameters = list(kernel.attributes.get("activation_params", ()))
     if not name:
         return y
     if name == "Clip":
@@ -151,45 +143,45 @@ def _with_activation(w: _Writer, one: Described) -> list[str]:
     return w.node(name, y)
 
 
-def _fused_matmul(w: _Writer, one: Described) -> list[str]:
+def _fused_matmul(w: _Writer, kernel: Kernel) -> list[str]:
     names = []
-    for argument, flag in zip(one["inputs"], ("transA", "transB"), strict=False):
-        shape = list(argument[2])
-        if one["attributes"].get(flag):
+    for argument, flag in zip(kernel.inputs, ("transA", "transB"), strict=False):
+        shape = list(argument.shape)
+        if kernel.attributes.get(flag):
             shape[-2:] = shape[:-3:-1]
         names.append(w.argument(argument, shape))
     return w.node("MatMul", names)
 
 
-def _quick_gelu(w: _Writer, one: Described) -> list[str]:
-    x = w.argument(one["inputs"][0])
+def _quick_gelu(w: _Writer, kernel: Kernel) -> list[str]:
+    x = w.argument(kernel.inputs[0])
     return w.node("Mul", [x, *w.node("Sigmoid", [x])])
 
 
-def _gelu(w: _Writer, one: Described) -> list[str]:
-    x = w.argument(one["inputs"][0])
+def _gelu(w: _Writer, kernel: Kernel) -> list[str]:
+    x = w.argument(kernel.inputs[0])
     two, unit, half = (w.constant(np.float32(v)) for v in (2**0.5, 1.0, 0.5))
     erf = w.node("Erf", w.node("Div", [x, two]))
     return w.node("Mul", [*w.node("Mul", [x, *w.node("Add", [*erf, unit])]), half])
 
 
-def _upsample(w: _Writer, one: Described) -> list[str]:
-    attributes = {k: v for k, v in one["attributes"].items() if k != "scales"}
-    scales = w.constant(np.array(one["attributes"]["scales"], np.float32))
-    return w.node("Resize", [w.argument(one["inputs"][0]), "", scales], **attributes)
+def _upsample(w: _Writer, kernel: Kernel) -> list[str]:
+    attributes = {k: v for k, v in kernel.attributes.items() if k != "scales"}
+    scales = w.constant(np.array(kernel.attributes["scales"], np.float32))
+    return w.node("Resize", [w.argument(kernel.inputs[0]), "", scales], **attributes)
 
 
-def _reduce(w: _Writer, one: Described) -> list[str]:
+def _reduce(w: _Writer, kernel: Kernel) -> list[str]:
     """Axes as an attribute, as at opset 17 all but ReduceSum have them."""
-    x, y = list(one["inputs"][0][2]), list(one["outputs"][0][2])
-    attributes = {k: v for k, v in one["attributes"].items() if k in ("axes", "keepdims")}
+    x, y = list(kernel.inputs[0].shape), list(kernel.outputs[0].shape)
+    attributes = {k: v for k, v in kernel.attributes.items() if k in ("axes", "keepdims")}
     axes = list(attributes.pop("axes", ())) or _reduced(x, y)
     if not axes:
         return []
-    names = [w.argument(one["inputs"][0])]
-    if one["op"] == "ReduceSum":
+    names = [w.argument(kernel.inputs[0])]
+    if kernel.op == "ReduceSum":
         return w.node("ReduceSum", [*names, w.constant(np.array(axes, np.int64))], **attributes)
-    return w.node(one["op"], names, axes=axes, **attributes)
+    return w.node(kernel.op, names, axes=axes, **attributes)
 
 
 def _reduced(x: Sequence[int], y: Sequence[int]) -> list[int]:
@@ -205,7 +197,7 @@ def _reduced(x: Sequence[int], y: Sequence[int]) -> list[int]:
     return axes if at == len(y) else []
 
 
-_WRITE: Mapping[str, Callable[[_Writer, Described], list[str]]] = {
+_WRITE: Mapping[str, Callable[[_Writer, Kernel], list[str]]] = {
     **dict.fromkeys((*_CONVOLUTIONS, *_PRODUCTS), _with_activation),
     "FusedMatMul": _fused_matmul,
     "QuickGelu": _quick_gelu,
@@ -221,48 +213,51 @@ def _ints(values: Sequence[int]) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
-def _no_values(_: Described) -> _Values:
+def _no_values(_: Kernel) -> _Values:
     return {}
 
 
-def _slice(one: Described) -> _Values:
-    y = one["outputs"][0][2]
+def _slice(kernel: Kernel) -> _Values:
+    y = kernel.outputs[0].shape
     parts = ([0] * len(y), y, range(len(y)), [1] * len(y))
-    return {i + 1: _ints(list(part)) for i, part in enumerate(parts) if i + 1 < len(one["inputs"])}
+    return {i + 1: _ints(list(part)) for i, part in enumerate(parts) if i + 1 < len(kernel.inputs)}
 
 
-def _pad(one: Described) -> _Values:
-    x, y = one["inputs"][0][2], one["outputs"][0][2]
+def _pad(kernel: Kernel) -> _Values:
+    x, y = kernel.inputs[0].shape, kernel.outputs[0].shape
     return {1: _ints([0] * len(x) + [b - a for a, b in zip(x, y, strict=True)])}
 
 
-def _split(one: Described) -> _Values:
-    axis = int(one["attributes"].get("axis", 0))
-    return {1: _ints([y[2][axis] for y in one["outputs"]])} if len(one["inputs"]) > 1 else {}
+def _split(kernel: Kernel) -> _Values:
+    axis = int(kernel.attributes.get("axis", 0))
+    return {1: _ints([y.shape[axis] for y in kernel.outputs])} if len(kernel.inputs) > 1 else {}
 
 
-def _tile(one: Described) -> _Values:
-    return {1: _ints([b // a for a, b in zip(one["inputs"][0][2], one["outputs"][0][2], strict=True)])}
+def _tile(kernel: Kernel) -> _Values:
+    return {1: _ints([b // a for a, b in zip(kernel.inputs[0].shape, kernel.outputs[0].shape, strict=True)])}
 
 
-def _resize(one: Described) -> _Values:
-    last = len(one["inputs"]) - 1
+def _resize(kernel: Kernel) -> _Values:
+    last = len(kernel.inputs) - 1
     if last == 3:
-        return {3: _ints(one["outputs"][0][2])}
-    pairs = zip(one["inputs"][0][2], one["outputs"][0][2], strict=True)
+        return {3: _ints(kernel.outputs[0].shape)}
+    pairs = zip(kernel.inputs[0].shape, kernel.outputs[0].shape, strict=True)
     return {last: np.array([b / a for a, b in pairs], np.float32)}
 
 
-_VALUES: Mapping[str, Callable[[Described], _Values]] = {
+def _clip(kernel: Kernel) -> _Values:
+    bounds = ((1, np.float32(0)), (2, np.float32(6)))
+    return {i: v for i, v in bounds if i < len(kernel.inputs) and kernel.inputs[i].role != "none"}
+
+
+_VALUES: Mapping[str, Callable[[Kernel], _Values]] = {
     "Slice": _slice,
     "Pad": _pad,
     "Split": _split,
     "Tile": _tile,
     "Resize": _resize,
-    "Expand": lambda one: {1: _ints(one["outputs"][0][2])},
-    "Gather": lambda one: {1: np.zeros(one["inputs"][1][2], np.int64)},
-    "Clip": lambda one: {
-        i: np.float32(6 * (i - 1)) for i in (1, 2) if i < len(one["inputs"]) and one["inputs"][i][0] != "none"
-    },
+    "Expand": lambda kernel: {1: _ints(kernel.outputs[0].shape)},
+    "Gather": lambda kernel: {1: np.zeros(kernel.inputs[1].shape, np.int64)},
+    "Clip": _clip,
 }
 """op -> place of the input -> its value."""

@@ -49,7 +49,7 @@ def predict(
       hwnas predict model.onnx --target board.toml --breakdown
       hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.commands.documents.prediction import predict as predict_models
+    from hwnas.commands.documents.predict import predict_models
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
@@ -70,8 +70,8 @@ def predict(
         say(f"wrote {html}")
     if as_json:
         return print_json(document)
-    from hwnas.commands.documents.latency_rows import (
-        conditions_line,
+    from hwnas.commands.documents.bench import conditions_line
+    from hwnas.commands.documents.predict import (
         layer_table,
         prediction_table,
         prediction_warnings,
@@ -106,21 +106,21 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own."""
-    from hwnas.commands.documents.profiling import bench as measure_models
+    from hwnas.commands.documents.bench import bench_models
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target
 
     device = load_target(target)
     wants_memory = device.reach.transport != "adb" if memory is None else memory
-    alone = [kind for kind, wanted in (("memory", wants_memory), ("energy", energy)) if wanted]
+    resources = [kind for kind, wanted in (("memory", wants_memory), ("energy", energy)) if wanted]
     files = _read_models(models, shape)
-    print_bench(measure_models(device, files, home=data_home(home), log=Log(), alone=alone), as_json)
+    print_bench(bench_models(device, files, home=data_home(home), log=Log(), resources=resources), as_json)
 
 
 def print_bench(document: dict[str, Any], as_json: bool) -> None:
     """What was measured, with its conditions."""
-    from hwnas.commands.documents.latency_rows import bench_table, bench_warnings, conditions_line
+    from hwnas.commands.documents.bench import bench_table, bench_warnings, conditions_line
 
     if as_json:
         return print_json(document)

@@ -71,8 +71,8 @@ def profile(
     options |= _of_device(start_from, given) if space is None else _of_space(start_from, given)
     if dry_run:
         return print_json({"target": device.to_json(), "space": space, **options})
-    from hwnas.commands.documents.profiling import profile_device, profile_space
-    from hwnas.commands.documents.stored_tables import flat, table_facts
+    from hwnas.commands.documents.profile import profile_device, profile_space
+    from hwnas.commands.documents.tables import flat_rows, table_facts
     from hwnas.runs.log import Log
     from lut.home import data_home
 
@@ -82,7 +82,7 @@ def profile(
             facts = table_facts(profile_device(device, **options))
     else:
         facts = table_facts(profile_space(device, space, **options))
-    return print_json(facts) if as_json else print_table(("what", "value"), flat(facts))
+    return print_json(facts) if as_json else print_table(("what", "value"), flat_rows(facts))
 
 
 def _minutes(asked: float | None, space: str | None) -> float | None:

@@ -16,15 +16,15 @@ tables_app = typer.Typer(help="Latency tables measured so far.", no_args_is_help
 @tables_app.command("list")
 def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the tables and predictors under the home, with the error of each."""
-    from hwnas.commands.documents.stored_tables import listed, stored_tables
+    from hwnas.commands.documents.tables import stored_tables, table_row
     from lut.home import data_home
     from targets.errors import DamagedFileError
 
     rows = []
-    for name, found in stored_tables(data_home(home)):
-        if isinstance(found, DamagedFileError):
-            say(f"warning: {found}")
-        rows.append(listed(name, found))
+    for name, stored in stored_tables(data_home(home)):
+        if isinstance(stored, DamagedFileError):
+            say(f"warning: {stored}")
+        rows.append(table_row(name, stored))
     if as_json:
         return print_json(rows)
     if not rows:
@@ -36,11 +36,11 @@ def tables_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @tables_app.command("show")
 def tables_show(name: TableArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show what a table or predictor covers, its error on networks it has not seen, and its context."""
-    from hwnas.commands.documents.stored_tables import find_table, flat, table_facts
+    from hwnas.commands.documents.tables import find_table, flat_rows, table_facts
     from lut.home import data_home
 
     facts = table_facts(find_table(data_home(home), name).content)
-    return print_json(facts) if as_json else print_table(("what", "value"), flat(facts))
+    return print_json(facts) if as_json else print_table(("what", "value"), flat_rows(facts))
 
 
 @tables_app.command("export")
@@ -51,11 +51,11 @@ def tables_export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a table or predictor into one file, for those who have not got the device."""
-    from hwnas.commands.documents.stored_tables import export_table, flat
+    from hwnas.commands.documents.tables import export_table, flat_rows
     from lut.home import data_home
 
     document = export_table(data_home(home), name, out)
-    return print_json(document) if as_json else print_table(("what", "value"), flat(document))
+    return print_json(document) if as_json else print_table(("what", "value"), flat_rows(document))
 
 
 @tables_app.command("import")
@@ -68,8 +68,8 @@ def tables_import(
     as_json: JsonOption = False,
 ) -> None:
     """Bring an archive of a table or predictor under the home, after checking all of it."""
-    from hwnas.commands.documents.stored_tables import flat, import_table
+    from hwnas.commands.documents.tables import flat_rows, import_table
     from lut.home import data_home
 
     document = import_table(data_home(home), file, replace=replace)
-    return print_json(document) if as_json else print_table(("what", "value"), flat(document))
+    return print_json(document) if as_json else print_table(("what", "value"), flat_rows(document))

@@ -53,7 +53,7 @@ def targets_check(
 
     Can it be reached, which Python and onnxruntime has it, is there room, is it quiet enough?
     """
-    from hwnas.commands.documents.profiling import check_target
+    from hwnas.commands.documents.targets import check_target
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets import load_target

@@ -1,5 +1,6 @@
-"""Gradient search: one loop, and the parts that a row of `methods.METHODS` names.
+"""The gradient search: one loop, and the parts that a row of `methods.METHODS` names.
 
-Here: relaxations, policies, hypergradients, objectives, decoders, the loop, and the single-path training
-of the shared weights. Not here: what a mix, a space or a supernet is (`mix`, `space`, `networks`).
+`parts/` holds what a row can name, `step/` what parts and loop share; the files beside them are the loop, the
+table of methods, and the training of the evaluator's shared weights by single paths. Not here: choices and
+option probabilities (`core`), spaces, supernets.
 """

@@ -1,8 +1,8 @@
 """From a policy to architectures: the most probable ones that satisfy every budget.
 
-`most_probable` walks the architectures in the order of their probability, so the first that fits
-the budgets is the answer. Where budgets bind hard that walk may be too long; then swaps repair the
-most probable architecture, and pairs of swaps improve what came out.
+`most_probable` walks the architectures in the order of their probability, so the first that satisfies the
+budgets is the answer. Tight budgets can make that walk too long. Then swaps repair the most probable
+architecture, and pairs of swaps improve the result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,44 +20,36 @@ from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from targets.errors import InfeasibleError
 
-from .units import LogProbs, Unit, best, log_prob, most_probable, sample, scores_of, units_of
+from .step.protocols import SearchCosts
+from .step.ranking import LogProbs, Unit, best, log_prob, most_probable, sample, scores_of, units_of
 
 _WALK = 20_000
-"""Architectures looked at in the order of probability: 0.2 s; all of a small space."""
+"""The longest walk, in architectures: 0.2 s; all of a small space."""
 _BATCH = 1024
-
-
-class ExactCosts(Protocol):
-    """`cost.CostModel`, as far as decoding needs it."""
-
-    def of(self, archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
-        """Per metric (n,)."""
-        ...
-
-    def minimum(self, metric: str) -> tuple[float, Arch]:
-        """The least value in the space, and an architecture that has it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An architecture that a policy proposes. origin: argmax, repaired (for the budgets), sampled, next."""
+    """An architecture that a policy proposes.
+
+    origin: argmax, repaired (for the budgets), sampled, or next (in the order of probability).
+    """
 
     arch: Arch
     log_prob: float
     origin: str
 
 
-def excess(costs: ExactCosts, archs: Sequence[Arch], budgets: Sequence[Budget]) -> NDArray[np.float64]:
+def excess(costs: SearchCosts, archs: Sequence[Arch], budgets: Sequence[Budget]) -> NDArray[np.float64]:
     """Sum over the budgets of the relative excess of each architecture, (n,); 0 where all are met."""
-    found = costs.of(archs)
-    out = np.zeros(len(archs))
+    values = costs.of(archs)
+    total = np.zeros(len(archs))
     for b in budgets:
-        out += np.maximum(found[b.metric] / b.limit - 1, 0)
-    return out
+        total += np.maximum(values[b.metric] / b.limit - 1, 0)
+    return total
 
 
-def respect_budgets(space: Space, costs: ExactCosts, log_probs: LogProbs, budgets: Sequence[Budget]) -> Arch:
+def respect_budgets(space: Space, costs: SearchCosts, log_probs: LogProbs, budgets: Sequence[Budget]) -> Arch:
     """The most probable architecture that satisfies every budget.
 
     Exact when it is among the 20,000 most probable, which covers every space up to that size;
@@ -81,7 +72,7 @@ def respect_budgets(space: Space, costs: ExactCosts, log_probs: LogProbs, budget
     return space.canonical(_improve(space, costs, log_probs, units, fit, budgets))
 
 
-def require_reachable(space: Space, costs: ExactCosts, budgets: Sequence[Budget]) -> None:
+def require_reachable(space: Space, costs: SearchCosts, budgets: Sequence[Budget]) -> None:
     """InfeasibleError naming the least architecture of the space where one budget alone is out of reach."""
     faults = []
     for b in budgets:
@@ -97,37 +88,37 @@ def require_reachable(space: Space, costs: ExactCosts, budgets: Sequence[Budget]
 
 def decode_seeds(
     space: Space,
-    costs: ExactCosts,
+    costs: SearchCosts,
     log_probs: LogProbs,
     budgets: Sequence[Budget],
     n: int,
     rng: np.random.Generator,
     decoded: Arch | None = None,
 ) -> list[Decoded]:
-    """Up to `n` different architectures within the budgets, the decoded one (default: the mode) first.
+    """Up to `n` different architectures within the budgets.
 
-    Then some that the policy samples, then the next most probable; fewer only when the 20,000 most
-    probable hold no more.
+    First `decoded` (None: the most probable), repaired where it exceeds a budget; then samples of the
+    policy; then the next most probable. Fewer than `n` only when the 20,000 most probable hold no more.
     """
     log_probs = scores_of(log_probs, space.choices)
     units = units_of(log_probs, space.choices)
     first = space.canonical(best(units) if decoded is None else decoded)
     fits = bool(excess(costs, [first], budgets)[0] <= 0)
     arch = first if fits else respect_budgets(space, costs, log_probs, budgets)
-    found = {space.key(arch): Decoded(arch, log_prob(log_probs, arch), "argmax" if fits else "repaired")}
+    seeds = {space.key(arch): Decoded(arch, log_prob(log_probs, arch), "argmax" if fits else "repaired")}
     following = itertools.islice(most_probable(units), _WALK)
     for origin, source in (("sampled", iter(sample(units, 64 * n, rng))), ("next", following)):
         valid = (a for a in source if space.valid(a))
-        while len(found) < n and (batch := list(itertools.islice(valid, _BATCH))):
+        while len(seeds) < n and (batch := list(itertools.islice(valid, _BATCH))):
             for a, over in zip(batch, excess(costs, batch, budgets), strict=True):
-                if over <= 0 and len(found) < n:
+                if over <= 0 and len(seeds) < n:
                     a = space.canonical(a)
-                    found.setdefault(space.key(a), Decoded(a, log_prob(log_probs, a), origin))
-    return list(found.values())
+                    seeds.setdefault(space.key(a), Decoded(a, log_prob(log_probs, a), origin))
+    return list(seeds.values())
 
 
 Swap = tuple[int, int]
-"""A unit, and the row of it to put in."""
+"""A unit, and the row that it gets."""
 
 
 def _swaps(units: Sequence[Unit], arch: Arch) -> list[Swap]:
@@ -140,22 +131,22 @@ def _swaps(units: Sequence[Unit], arch: Arch) -> list[Swap]:
 
 
 def _swapped(units: Sequence[Unit], arch: Arch, *swaps: Swap) -> Arch:
-    out = list(arch)
+    swapped = list(arch)
     for u, row in swaps:
         for choice, option in zip(units[u].choices, units[u].options[row].tolist(), strict=True):
-            out[choice] = option
-    return tuple(out)
+            swapped[choice] = option
+    return tuple(swapped)
 
 
 def _repair(
     space: Space,
-    costs: ExactCosts,
+    costs: SearchCosts,
     log_probs: LogProbs,
     units: Sequence[Unit],
     arch: Arch,
     budgets: Sequence[Budget],
 ) -> Arch:
-    """Swap one unit after the other, each time the most excess removed per log-probability lost."""
+    """Swap one unit after the other: each time the swap that removes most excess per lost log-probability."""
     over = float(excess(costs, [arch], budgets)[0])
     while over > 0:
         near = [a for a in (_swapped(units, arch, s) for s in _swaps(units, arch)) if space.valid(a)]
@@ -171,13 +162,13 @@ def _repair(
 
 def _improve(
     space: Space,
-    costs: ExactCosts,
+    costs: SearchCosts,
     log_probs: LogProbs,
     units: Sequence[Unit],
     arch: Arch,
     budgets: Sequence[Budget],
 ) -> Arch:
-    """Swaps, alone and in pairs, that stay within the budgets and raise the probability, to the end."""
+    """Make swaps, alone and in pairs, that raise the probability within the budgets, until none is left."""
     while True:
         singles = _swaps(units, arch)
         gains = {s: _gain(units, log_probs, arch, s) for s in singles}
@@ -206,10 +197,10 @@ def _round_up(value: float) -> str:
 
 
 def _none_together(
-    space: Space, costs: ExactCosts, nearest: Arch, budgets: Sequence[Budget]
+    space: Space, costs: SearchCosts, nearest: Arch, budgets: Sequence[Budget]
 ) -> InfeasibleError:
-    found = costs.of([nearest])
-    fixed = ", ".join(f"{b.metric}<={_round_up(max(b.limit, float(found[b.metric][0])))}" for b in budgets)
+    values = costs.of([nearest])
+    fixed = ", ".join(f"{b.metric}<={_round_up(max(b.limit, float(values[b.metric][0])))}" for b in budgets)
     known = "holds" if space.size <= _WALK else "showed"
     return InfeasibleError(
         f"each budget can be met alone, but space {space.name} {known} no architecture that meets all of "

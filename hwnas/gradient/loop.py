@@ -1,4 +1,4 @@
-"""Counting, logging and saving around the steps of a training: warm-up and search assemble it."""
+"""The loop around the steps of a training: it counts, logs and saves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from hwnas.core.budget import METRICS
 from targets.errors import DamagedFileError, UsageError
 
-from .passes import Pass
+from .step.passes import Pass
 
 Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 """Stores (step, tensors, JSON state) of a checkpoint."""
@@ -18,19 +18,33 @@ Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 LogRow = dict[str, float | int | str | None]
 
 COLUMNS = (
-    *("stage", "epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy"),
-    *("expected_latency_ms", "entropy", "multiplier", "seconds", "skips"),
+    "stage",
+    "epoch",
+    "step",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "expected_latency_ms",
+    "entropy",
+    "multiplier",
+    "seconds",
+    "skips",
     *(f"expected_{metric}" for metric in METRICS if metric != "latency_ms"),
 )
-"""Columns of train_stats.csv. Entropy in nats, mean over the choices; the largest multiplier; skips: how many
-skip connections the architecture has that the policy stands for."""
+"""Columns of train_stats.csv. entropy: in nats, mean over the choices. multiplier: the largest.
+skips: how many skip connections the discretised policy has."""
 
 
 class Loop:
     """Runs `one_step` until the budget of steps is used; every `epoch_steps` a row of the log.
 
-    one_step: makes the step whose number (from 0) it is given. end_epoch: stage, validation and
-    policy columns of a row. identity: what must agree with a checkpoint for it to be this training's.
+    steps: how many the training has.
+    epoch_steps: steps per row of the log.
+    one_step: makes the step of a number, from 0.
+    end_epoch: gives the columns of a row about stage, validation and policy.
+    identity: what must agree with a checkpoint for it to be this training's.
+    clock: seconds.
     """
 
     def __init__(
@@ -64,9 +78,9 @@ class Loop:
         last = self.steps if until is None else min(until, self.steps)
         while self.step < last and not self.stopped:
             began = self._clock()
-            found = self._one_step(self.step)
+            result = self._one_step(self.step)
             self.step += 1
-            self._count(found)
+            self._count(result)
             self._sums["seconds"] += self._clock() - began
             if self.step % self.epoch_steps == 0 or self.step == self.steps:
                 self._add_row()
@@ -79,10 +93,10 @@ class Loop:
         """Make no further step."""
         self.stopped = True
 
-    def _count(self, found: Pass | None) -> None:
-        if found is not None:
-            self._sums["loss"] += found.loss
-            self._sums["accuracy"] += found.accuracy
+    def _count(self, result: Pass | None) -> None:
+        if result is not None:
+            self._sums["loss"] += result.loss
+            self._sums["accuracy"] += result.accuracy
             self._sums["n"] += 1
 
     def _add_row(self) -> None:
@@ -99,7 +113,7 @@ class Loop:
         self._sums = dict.fromkeys(self._sums, 0.0)
 
     def state(self) -> dict[str, Any]:
-        """JSON values from which `load` goes on."""
+        """JSON values from which `load` continues."""
         return {
             "identity": dict(self._identity),
             "step": self.step,
@@ -109,7 +123,7 @@ class Loop:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state()`; DamagedFileError when it is of another training."""
+        """Continue from `state()`; DamagedFileError when it is of another training."""
         saved = state["identity"]
         differs = [k for k in self._identity if saved.get(k) != self._identity[k]]
         if differs:

@@ -1,6 +1,6 @@
-"""What a row of the table of methods says, and how its parts are made.
+"""A row of the table of methods, and how its parts are made.
 
-Rows name their parts, so that they can be printed, compared and written in TOML. Every name and option is
+A row names its parts, so that it can be printed, compared and written in TOML. Every name and option is
 checked when a row is added.
 """
 
@@ -15,29 +15,26 @@ from torch import nn
 
 from hwnas.core.choice import Choice
 from hwnas.core.registry import Part, bound, check_part, part
-from hwnas.gradient.parts.callbacks import CALLBACKS, Callback
-from hwnas.gradient.parts.decoders import DECODERS
-from hwnas.gradient.parts.hypergradient import HYPERGRADIENTS, Hypergradient
-from hwnas.gradient.parts.objective import COST_TERMS
-from hwnas.gradient.parts.policy import POLICIES, Policy
-from hwnas.gradient.parts.regularisers import REGULARISERS, Ramp, Weighted
-from hwnas.gradient.parts.relax import RELAXATIONS
-from hwnas.gradient.parts.schedules import SCHEDULES
-from hwnas.gradient.parts.weight_rules import PASSES, WEIGHT_RULES
 from targets.errors import UsageError
 
-from .optim import AdamSettings, SGDSettings
-from .parts import controller as _controller  # noqa: F401  (fills POLICIES)
-from .parts import reinforce as _reinforce  # noqa: F401  (fills HYPERGRADIENTS, as the next two do)
-from .parts import response as _response  # noqa: F401  (see above)
-from .parts import unrolled as _unrolled  # noqa: F401  (see above)
+from .parts.callbacks import CALLBACKS, Callback
+from .parts.decoders import DECODERS
+from .parts.hypergradient import HYPERGRADIENTS, Hypergradient
+from .parts.objective import COST_TERMS
+from .parts.policy import POLICIES
+from .parts.regularisers import REGULARISERS, Ramp, Weighted
+from .parts.relax import RELAXATIONS
+from .parts.schedules import SCHEDULES
+from .parts.weight_rules import RULE_PASSES, WEIGHT_RULES
 from .stage import WRAPPERS, Stage
-from .step_context import Places, WeightRule
+from .step.context import Places, WeightRule
+from .step.optim import AdamSettings, SGDSettings
+from .step.protocols import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceParts:
-    """The relaxation of each place; virtual and validation default to that of the arch step."""
+    """The relaxation of each place; virtual step and validation default to that of the arch step."""
 
     weight: Part
     arch: Part
@@ -65,15 +62,28 @@ def relax(
     virtual: str | Part | None = None,
     validation: str | Part | None = None,
 ) -> PlaceParts:
-    """`PlaceParts` from names; the arch step as the weight step unless told."""
-    made = [p if p is None or isinstance(p, Part) else part(p) for p in (weight, arch, virtual, validation)]
-    first = made[0] or part("softmax")
-    return PlaceParts(first, made[1] or first, made[2], made[3])
+    """`PlaceParts` from names; the arch step defaults to the relaxation of the weight step."""
+    on_weight = _part_named(weight)
+    return PlaceParts(
+        weight=on_weight,
+        arch=on_weight if arch is None else _part_named(arch),
+        virtual=None if virtual is None else _part_named(virtual),
+        validation=None if validation is None else _part_named(validation),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A regulariser with its weight, which goes linearly from weight[0] to weight[1]; 0 before `after`."""
+def _part_named(name: str | Part) -> Part:
+    return name if isinstance(name, Part) else part(name)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TermSpec:
+    """A regulariser of a row.
+
+    regulariser: its name and options.
+    weight: goes linearly from weight[0] to weight[1] over the search.
+    after: the weight is 0 before this progress.
+    """
 
     regulariser: Part
     weight: tuple[float, float]
@@ -83,13 +93,19 @@ class Term:
         start, end = self.weight
         return f"{start:g} {self.regulariser}" if start == end else f"{start:g} to {end:g} {self.regulariser}"
 
+    def __repr__(self) -> str:
+        # Finished searches and checkpoints hold the digest of a row's repr, so this text must not change.
+        return f"Term(regulariser={self.regulariser!r}, weight={self.weight!r}, after={self.after!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
     """The paper's own setting on CIFAR-10, where this project has another or leaves it to the user.
 
-    cells, channels: of the network that is searched; 0 where that has no cells. val_share: part of the
-        training images that the policy learns from, the weights from the others.
+    epochs: of the search.
+    batch_size: images per weight step.
+    cells, channels: of the network that is searched; 0 cells where it has none.
+    val_share: share of the training images that the policy learns from; the weights learn from the others.
     """
 
     epochs: int = 50
@@ -108,10 +124,24 @@ class Published:
 class Method:
     """One row: the parts of a method, with the published defaults.
 
-    objective: how costs enter where the user gives budgets and names no other way. The papers either
-        have no costs (DARTS) or a target that they may miss (ProxylessNAS), so it is `budget` for all.
+    name: what users call it.
+    title: one line about it.
+    paper: authors, year, title, arXiv number.
+    relax: the relaxation of each place.
+    weights: the optimiser of the weights.
+    arch: the optimiser of the policy.
+    policy: what is learned about the choices.
+    hypergradient: how the gradient of the policy is found.
+    weight_rule: what a weight step trains.
+    stages: stretches of the search, in order.
+    objective: how costs enter where the user gives budgets and names no other way. The papers have no costs
+        (DARTS) or a target that they may miss (ProxylessNAS), so it is `budget` for all.
     objective_published: the paper's own, with its constants; None where costs were no part of it.
-    weight_rule: what a weight step trains. callbacks: what watches and may stop or freeze.
+    regularisers: terms on the policy.
+    decode: from the policy to an architecture.
+    callbacks: what watches the search and may stop it or freeze a part.
+    label_smoothing: of the training loss.
+    published: the paper's own setting.
     """
 
     name: str
@@ -126,7 +156,7 @@ class Method:
     stages: tuple[Stage, ...] = (Stage("search"),)
     objective: Part = field(default_factory=lambda: part("budget"))
     objective_published: Part | None = None
-    regularisers: tuple[Term, ...] = ()
+    regularisers: tuple[TermSpec, ...] = ()
     decode: Part = field(default_factory=lambda: part("argmax"))
     callbacks: tuple[Part, ...] = ()
     label_smoothing: float = 0.0
@@ -142,8 +172,8 @@ class Method:
     ) -> Hypergradient:
         """A fresh hypergradient, with its own tensors where it has some."""
         make = HYPERGRADIENTS[self.hypergradient.name]
-        made: Hypergradient = make(supernet, policy, generator, **self.hypergradient.keywords)
-        return made
+        hypergradient: Hypergradient = make(supernet, policy, generator, **self.hypergradient.keywords)
+        return hypergradient
 
     def make_weight_rule(self, stage: Stage) -> WeightRule:
         """What a weight step of a stage runs."""
@@ -156,7 +186,8 @@ class Method:
     def make_regularisers(self) -> list[Weighted]:
         """The regularisers with their ramps."""
         return [
-            Weighted(Ramp(*t.weight, t.after), bound(REGULARISERS, t.regulariser)) for t in self.regularisers
+            Weighted(Ramp(*t.weight, after=t.after), bound(REGULARISERS, t.regulariser))
+            for t in self.regularisers
         ]
 
     def passes(self) -> float:
@@ -166,9 +197,11 @@ class Method:
         """
         extra = HYPERGRADIENTS[self.hypergradient.name].passes(**self.hypergradient.keywords)
         rules = [(s.share, s.weight_rule or self.weight_rule) for s in self.stages]
-        own = sum(share * PASSES[r.name](**r.keywords) for share, r in rules) / self.total_share
+        weight_passes = (
+            sum(share * RULE_PASSES[r.name](**r.keywords) for share, r in rules) / self.total_share
+        )
         every = [s.arch_every for s in self.stages if s.arch_every]
-        return float(own + (extra / min(every) if every else 0.0))
+        return float(weight_passes + (extra / min(every) if every else 0.0))
 
     @property
     def total_share(self) -> float:
@@ -211,7 +244,7 @@ class Method:
 
     @property
     def summary(self) -> str:
-        """Its parts by name in one line: policy, relaxation of the arch and of the weight step, and so on."""
+        """The names of its parts in one line: policy, relaxations of arch and weight step, and so on."""
         places = self.relax.parts
         relaxed = dict.fromkeys((places["arch"].name, places["weight"].name))
         rules = dict.fromkeys((s.weight_rule or self.weight_rule).name for s in self.stages)

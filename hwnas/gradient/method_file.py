@@ -27,10 +27,10 @@ from hwnas.core.declared import declared, number, optional, pair, typed
 from hwnas.core.registry import Part, part
 from targets.errors import UsageError, did_you_mean
 
-from .method import Method, Term
+from .method import Method, TermSpec
 from .methods import METHODS
-from .optim import AdamSettings, SGDSettings
 from .stage import Stage
+from .step.optim import AdamSettings, SGDSettings
 
 _MAX_BYTES = 1_000_000
 
@@ -38,8 +38,20 @@ T = TypeVar("T", SGDSettings, AdamSettings)
 
 _PARTS = ("policy", "hypergradient", "weight_rule", "objective", "decode")
 _TEXTS = ("name", "title", "paper")
-_KEYS = (*_TEXTS, *_PARTS, "base", "relax", "stages", "regularisers", "callbacks", "weights", "arch",
-         "label_smoothing")  # fmt: skip
+_KEYS = (
+    _TEXTS
+    + _PARTS
+    + (
+        "base",
+        "relax",
+        "stages",
+        "regularisers",
+        "callbacks",
+        "weights",
+        "arch",
+        "label_smoothing",
+    )
+)
 
 
 def find_method(name: str) -> Method:
@@ -80,8 +92,8 @@ def _row(table: Mapping[str, Any], where: str) -> Method:
     if "relax" in table:
         places = typed(table["relax"], dict, f"{where}: relax")
         _only(places, tuple(base.relax.parts), f"{where}: relax")
-        given = {place: _part(p, f"{where}: relax.{place}") for place, p in places.items()}
-        changes["relax"] = dataclasses.replace(base.relax, **given)
+        parts = {place: _part(p, f"{where}: relax.{place}") for place, p in places.items()}
+        changes["relax"] = dataclasses.replace(base.relax, **parts)
     if "stages" in table:
         changes["stages"] = tuple(
             _stage(s, f"{where}: stage {i + 1}") for i, s in enumerate(_list(table, "stages", where))
@@ -131,11 +143,11 @@ def _stage(value: Any, where: str) -> Stage:
     return Stage(**table)
 
 
-def _term(value: Any, where: str) -> Term:
+def _term(value: Any, where: str) -> TermSpec:
     table = dict(typed(value, dict, where))
     weight, after = table.pop("weight", 1.0), table.pop("after", 0.0)
     ends = pair(weight, where) if isinstance(weight, list) else (number(weight, where),) * 2
-    return Term(_part(table, where), (ends[0], ends[1]), number(after, where))
+    return TermSpec(_part(table, where), weight=(ends[0], ends[1]), after=number(after, where))
 
 
 def _part(value: Any, where: str) -> Part:
@@ -151,18 +163,18 @@ def _part(value: Any, where: str) -> Part:
 
 
 def _settings(base: T, value: Any, where: str) -> T:
-    """The dataclass `base` with the values that are given, each of the type of its field."""
+    """The dataclass `base` with the values of a table, each of the type of its field."""
     table, kinds = dict(typed(value, dict, where)), get_type_hints(type(base))
     _only(table, tuple(kinds), where)
-    for key, given in table.items():
-        none = optional(kinds[key]) and type(given) is not bool and given == 0  # TOML has no null
-        table[key] = None if none else declared(given, kinds[key], f"{where}.{key}")
+    for key, raw in table.items():
+        none = optional(kinds[key]) and type(raw) is not bool and raw == 0  # TOML has no null
+        table[key] = None if none else declared(raw, kinds[key], f"{where}.{key}")
     return dataclasses.replace(base, **table)
 
 
 def _list(table: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    found: list[Any] = typed(table[key], list, f"{where}: {key}")
-    return found
+    items: list[Any] = typed(table[key], list, f"{where}: {key}")
+    return items
 
 
 def _only(table: Iterable[str], known: tuple[str, ...], where: str) -> None:

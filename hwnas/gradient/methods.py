@@ -1,8 +1,7 @@
 """Every search method is a row of one table; none has a loop or a class of its own.
 
-A row names its parts; the registries hold them. To add a method, add a row, and where a part is new,
-the part in its own file; to add a variant, `dataclasses.replace` a row, or write it in TOML
-(`method_file.py`).
+A row names its parts (`parts/`). docs/recipes/method.md says how to add one; `method_file.py` reads rows of
+the user's own from TOML.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Any
 
 from hwnas.core.registry import Registry, part
 
-from .method import Method, Published, Term, relax
-from .optim import AdamSettings, SGDSettings
+from .method import Method, Published, TermSpec, relax
 from .progressive import OFA_LR, OFA_STAGES, P_DARTS_STAGES
 from .stage import Stage
+from .step.optim import AdamSettings, SGDSettings
 
 METHODS: Registry[Method] = Registry("method")
 
@@ -103,7 +102,7 @@ variant(
 )
 
 _DADARTS_PAPER = "DADARTS: discretisation-aware DARTS, code github.com/vascofor2000/epe-darts-integration"
-_TOPK, _DAL = part("topk", linear=True, t_max=200.0), (Term(part("dal"), (1.0, 1.0)),)
+_TOPK, _DAL = part("topk", linear=True, t_max=200.0), (TermSpec(part("dal"), (1.0, 1.0)),)
 
 variant(
     DARTS_2,
@@ -209,7 +208,7 @@ variant(
     "ENAS, macro: operation and skips of each layer",
     policy=part("controller", tanh=1.5, op_reduce=1.0),
     hypergradient=part("reinforce", samples=20, decay=0.99, entropy=1e-4),
-    regularisers=(Term(part("skip_target", target=0.4), (0.8, 0.8)),),
+    regularisers=(TermSpec(part("skip_target", target=0.4), (0.8, 0.8)),),
     # One epoch of weights (350 steps of batch 128), then 50 controller steps.
     stages=(Stage("search", arch_every=7),),
     weights=SGDSettings(lr=0.05, min_lr=5e-4, weight_decay=2.5e-4, clip=5.0, cycles=5),
@@ -255,7 +254,7 @@ variant(
             edges=(("partial", part("constant", value=4)),),
         ),
     ),
-    regularisers=(Term(part("logit_norm"), (1e-3, 1e-3)),),
+    regularisers=(TermSpec(part("logit_norm"), (1e-3, 1e-3)),),
     weights=SGDSettings(lr=0.1, min_lr=0.0, nesterov=False, weight_decay=3e-4, clip=5.0),
     arch=AdamSettings(lr=6e-4, betas=(0.5, 0.999), weight_decay=0.0),
     published=Published(cells=20, channels=36),
@@ -267,7 +266,7 @@ variant(
     paper="Chu et al. 2020, Fair DARTS, arXiv 1911.12126",
     policy=part("logits", mean="sigmoid"),
     relax=relax("sigmoid"),
-    regularisers=(Term(part("zero_one"), (10.0, 10.0)),),
+    regularisers=(TermSpec(part("zero_one"), (10.0, 10.0)),),
     weights=SGDSettings(lr=0.005, min_lr=0.0, nesterov=False, weight_decay=3e-4, clip=5.0),
     published=Published(batch_size=128),
 )
@@ -288,7 +287,7 @@ variant(
     "beta-darts",
     "beta-DARTS: the logsumexp of the logits decays, with a weight from 0 to 50",
     paper="Ye et al. 2022, beta-DARTS, arXiv 2203.01665",
-    regularisers=(Term(part("beta_decay"), (0.0, 50.0)),),
+    regularisers=(TermSpec(part("beta_decay"), (0.0, 50.0)),),
 )
 _SMOOTH_PAPER = "Chen and Hsieh 2020, SmoothDARTS, arXiv 2002.05283"
 variant(

@@ -11,7 +11,8 @@ from hwnas.core.registry import part
 from .stage import Stage
 
 
-def _deeper(n: int, cells: int, options: float, p0: float) -> Stage:
+def _deeper(n: int, *, cells: int, options: float, p0: float) -> Stage:
+    """Stage n of P-DARTS; p0: dropout after skips at its beginning."""
     return Stage(
         f"stage {n}",
         frozen=0.4,
@@ -22,15 +23,25 @@ def _deeper(n: int, cells: int, options: float, p0: float) -> Stage:
     )
 
 
-P_DARTS_STAGES = (_deeper(1, 5, 1.0, 0.0), _deeper(2, 11, 5 / 8, 0.4), _deeper(3, 17, 3 / 8, 0.7))
+P_DARTS_STAGES = (
+    _deeper(1, cells=5, options=1.0, p0=0.0),
+    _deeper(2, cells=11, options=5 / 8, p0=0.4),
+    _deeper(3, cells=17, options=3 / 8, p0=0.7),
+)
 """Options per edge: 8, 5, 3. Dropout as in the paper for CIFAR-10; its code's README: 0.1, 0.4, 0.7 [1]."""
 
 OFA_LR = 2.6 / 32
-"""Of the largest network: 2.6 for 2,048 images on 32 devices, so this, as all others, is for 64 [2]."""
+"""Rate of the largest network. Published: 2.6 for 2,048 images on 32 devices; this and the rates below are
+for 64 images [2]."""
 
 
 def _shrinking(name: str, epochs: int, lr: float, n: int, start: str = "widened", **elastic: int) -> Stage:
-    """n: sub-networks per step."""
+    """A stage of Once-for-all.
+
+    epochs, lr: as published.
+    n: sub-networks that the largest network teaches per step.
+    elastic: by how many steps options may be smaller, per dimension.
+    """
     return Stage(
         name,
         share=epochs,

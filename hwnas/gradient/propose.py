@@ -1,4 +1,4 @@
-"""The end of a search: architectures that its policy proposes, within the budgets."""
+"""The end of a search: the architectures that its policy proposes, within the budgets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.registry import bound
 from hwnas.core.space import Space
-from hwnas.gradient.parts.decoders import DECODERS, Decoding
-from hwnas.gradient.parts.policy import Policy, log_probabilities
-from hwnas.gradient.parts.relax import RELAXATIONS, RelaxContext
 
-from .decode import Decoded, ExactCosts, decode_seeds
+from .decode import Decoded, decode_seeds
 from .loop import Loop
 from .method import Method
-from .optim import WeightOptimizer
-from .passes import BatchSource, validation_pass, weight_pass
+from .parts.decoders import DECODERS, Decoding
+from .parts.policy import log_probabilities
+from .parts.relax import RELAXATIONS
 from .settings import SearchSettings
-from .units import scores_of
+from .step.optim import WeightOptimizer
+from .step.passes import BatchSource, validation_pass, weight_pass
+from .step.protocols import Policy, RelaxContext, SearchCosts
+from .step.ranking import scores_of
 
 _RANK_BATCHES = 4
-"""Validation batches that rank an architecture: 25 of them cost about as much as 30 steps."""
+"""Validation batches that rank an architecture; ranking 25 architectures costs about as much as 30 steps."""
 
 
 class Searched(Protocol):
@@ -45,13 +46,13 @@ class Searched(Protocol):
     loop: Loop
 
     @property
-    def costs(self) -> ExactCosts:
-        """Exact costs of architectures."""
+    def costs(self) -> SearchCosts:
+        """What architectures cost."""
         ...
 
     @property
     def budgets(self) -> Sequence[Budget]:
-        """What they must not exceed."""
+        """The limits."""
         ...
 
 
@@ -59,30 +60,30 @@ def propose(search: Searched, n: int) -> list[Decoded]:
     """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
     ranked = search.settings.ranked
     rng = np.random.default_rng([search.settings.seed, search.loop.step])
-    view = _decoding(search, rng)
-    decoded = bound(DECODERS, search.method.decode)(view)
+    decoding = _decoding(search, rng)
+    decoded = bound(DECODERS, search.method.decode)(decoding)
     wanted = max(n, ranked + 1 if ranked else 0)
-    found = decode_seeds(search.space, search.costs, view.scores, search.budgets, wanted, rng, decoded)
+    seeds = decode_seeds(search.space, search.costs, decoding.scores, search.budgets, wanted, rng, decoded)
     if ranked:
-        losses = [validation_loss(search, Mix.one_hot(search.space.choices, d.arch)) for d in found]
-        found = [found[i] for i in np.argsort(losses, kind="stable")]
-    return found[:n]
+        losses = [validation_loss(search, Mix.one_hot(search.space.choices, d.arch)) for d in seeds]
+        seeds = [seeds[i] for i in np.argsort(losses, kind="stable")]
+    return seeds[:n]
 
 
 def validation_loss(search: Searched, mix: Mix, supernet: nn.Module | None = None) -> float:
-    """Of a mix under the shared weights, summed over a few batches."""
+    """Loss of a mix under the shared weights, summed over a few validation batches."""
     net = search.supernet if supernet is None else supernet
     return sum(validation_pass(net, mix, search.val.at(i)).loss for i in range(_RANK_BATCHES))
 
 
 def _decoding(search: Searched, rng: np.random.Generator) -> Decoding:
-    """What decoders see; they may train a copy of the supernet, which is made when they do."""
+    """What decoders see. `tune` trains a copy of the supernet, which is made at its first call."""
     choices, tuned = search.space.choices, [search.supernet]
-    relax_context = RelaxContext(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    context = RelaxContext(choices, torch.Generator().manual_seed(int(rng.integers(2**31))))
 
     def draw() -> Arch:
         with torch.no_grad():
-            mix = search.policy.draw(RELAXATIONS["sampled"], relax_context)
+            mix = search.policy.draw(RELAXATIONS["sampled"], context)
         return tuple(active[0] for active in mix.active)
 
     def tune(mix: Mix, share: float) -> None:

@@ -1,7 +1,7 @@
 """The one gradient loop: arch step, weight step, for every row of `methods.METHODS`.
 
-It starts from a copy of the shared weights and never writes back. All state is in `state()`; a
-search that is loaded from it goes on to the bit as if it had not stopped.
+It starts from a copy of the shared weights and never writes back. `state()` holds everything that the rest of
+a search depends on, so a search that is loaded from it continues to the bit.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,33 +22,31 @@ from torch import Tensor, nn
 from hwnas.core.budget import METRICS, Budget
 from hwnas.core.choice import Arch
 from hwnas.core.space import Space
-from hwnas.gradient.parts.decoders import IDENTITIES
-from hwnas.gradient.parts.hypergradient import Hypergradient
-from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
-from hwnas.gradient.parts.policy import Policy, log_probabilities
-from hwnas.gradient.parts.relax import RelaxContext
-from hwnas.gradient.parts.starts import STARTS
 
-from .decode import Decoded, ExactCosts, require_reachable
+from .decode import Decoded, require_reachable
+from .elastic import options_of_stages
 from .loop import LogRow, Loop, Save
 from .method import Method
-from .nodes import deployed, strongest
-from .optim import WeightOptimizer, pack, tensors_of, under, unpack
-from .passes import BatchSource, Pass, validation_pass
+from .parts.decoders import IDENTITIES
+from .parts.hypergradient import Hypergradient
+from .parts.objective import make_objective
+from .parts.policy import log_probabilities
+from .parts.starts import STARTS
 from .propose import propose
-from .restrict import Kept, both, everything, limits_of, shrink
+from .seeding import seeded
 from .settings import SearchSettings
 from .speed import require_speed, speed_up
-from .step_context import ArchPass, StepContext
-from .supernets import Rewrappable, SupernetFactory, copies_of
+from .stage_supernets import Rewrappable, SupernetFactory, copies_of
+from .step.active_options import ActiveOptions, all_options, intersect, keep_best
+from .step.context import ArchPass, StepContext
+from .step.nodes import discretise, with_kept_edges
+from .step.optim import WeightOptimizer, pack, tensors_of, under, unpack
+from .step.passes import BatchSource, Pass, validation_pass
+from .step.protocols import Policy, RelaxContext, SearchCosts
 from .timetable import Slot, Timetable
 from .warmup import extremes
 
-__all__ = ["Costs", "GradientSearch", "SearchSettings"]
-
-
-class Costs(ExpectedCosts, ExactCosts, Protocol):
-    """`cost.CostModel`."""
+__all__ = ["GradientSearch", "SearchSettings"]
 
 
 class GradientSearch:
@@ -64,7 +62,7 @@ class GradientSearch:
         self,
         space: Space,
         supernet: nn.Module | SupernetFactory,
-        costs: Costs,
+        costs: SearchCosts,
         budgets: Sequence[Budget],
         method: Method,
         train: BatchSource,
@@ -76,7 +74,15 @@ class GradientSearch:
     ) -> None:
         """Refuses unreachable budgets (InfeasibleError) before any step is made.
 
-        Supernet: the start, of which each stage that begins anew takes a copy, or what makes one per stage.
+        space: what is searched.
+        supernet: trained weights, which each stage that begins anew copies; or what makes one per stage.
+        costs: of architectures and of mixes.
+        budgets: limits that the decoded architectures respect.
+        method: the row of the table.
+        train, val: batches that the weights and the policy learn from.
+        settings: what the user sets.
+        device: cpu or cuda.
+        clock: seconds, for the log.
         """
         require_reachable(space, costs, budgets)
         require_speed(space, device, bf16=settings.bf16, compiled=settings.compile)
@@ -89,18 +95,23 @@ class GradientSearch:
             costs, budgets, settings.objective or method.objective, method.make_regularisers()
         )
         self._relax, self._rules = method.relax.resolve(), [method.make_weight_rule(s) for s in method.stages]
-        self._limits = limits_of(space, method.stages, f"method {method.name}")
+        self._size_options = options_of_stages(space, method.stages, f"method {method.name}")
         self.callbacks = method.make_callbacks()
         row = hashlib.sha256(repr(method).encode()).hexdigest()[:12]
         identity = {"search": method.name, "row": row, "space": space.name, "seed": settings.seed}
         self.loop = Loop(
-            settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
+            steps=settings.steps,
+            epoch_steps=settings.epoch_steps,
+            one_step=self._one_step,
+            end_epoch=self._end_epoch,
+            identity=identity,
+            clock=clock,
         )
         stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
         self.timetable = Timetable(stages, settings.steps, settings.arch_every)
         self._alphas: list[Tensor] = []
         with self._seeded(-1):
-            self._begin(0, everything(space.choices))
+            self._begin(0, all_options(space.choices))
 
     def run(
         self,
@@ -121,45 +132,49 @@ class GradientSearch:
     def _one_step(self, step: int) -> Pass | None:
         with self._seeded(step):
             self._enter(self.timetable.at(step))
-            context, made = self._scene(step), None
+            context, weight_pass = self._step_context(step), None
             if self.timetable.due(step):
-                arch = self.hypergradient.arch_step(context)
-                self._apply(arch)
-                made = arch.weight
-            if made is None:
-                made = self.hypergradient.weight_step(context)
+                arch_pass = self.hypergradient.arch_step(context)
+                self._step_policy(arch_pass)
+                weight_pass = arch_pass.weight
+            if weight_pass is None:
+                weight_pass = self.hypergradient.weight_step(context)
                 context.step_weights()
-            return made
+            return weight_pass
 
-    def _apply(self, arch: ArchPass) -> None:
+    def _step_policy(self, arch_pass: ArchPass) -> None:
+        """Change the policy by the gradients that an arch step has left."""
         if self.method.arch.clip:
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.method.arch.clip)
         self.arch_optimizer.step()
         self.arch_optimizer.zero_grad(set_to_none=True)
-        self.policy.after_step(arch.found.mix)
-        self.objective.after_step(arch.score)
+        self.policy.after_step(arch_pass.forward.mix)
+        self.objective.after_step(arch_pass.score)
 
     def _seeded(self, step: int) -> AbstractContextManager[None]:
         """Layers that draw (dropout, drop-path) do so by the seed and the step, so that a resume is exact."""
-        return _seeded(self.device, self.settings.seed, step + 1)
+        return seeded(self.device, self.settings.seed, step + 1)
 
     def _enter(self, slot: Slot) -> None:
-        """Make what the stage of this step needs, when it is its first; set the wrappers to the step."""
+        """Begin the stage of this step, when the step is its first; set the edge wrappers to the step."""
         for index in range(self._stage + 1, slot.index + 1):
             share = self.method.stages[index].options
             scores = log_probabilities(self.policy.soft_mix())
-            kept = shrink(self._kept, scores, self.space.choices, share) if share < 1 else None
-            self._begin(index, kept or self._kept)
+            best = keep_best(self._kept, scores, self.space.choices, share) if share < 1 else self._kept
+            self._begin(index, best)
         if slot.stage.edges:
             cast(Rewrappable, self.supernet).rewrap(*slot.stage.wrappers(slot.progress))
 
-    def _begin(self, index: int, kept: Kept) -> None:
-        """Make the parts of a stage: all of the first, and what a later one begins anew."""
+    def _begin(self, index: int, kept: ActiveOptions) -> None:
+        """Make the parts of a stage: all of the first, and what a later one begins anew.
+
+        kept: the options that the stages before have kept.
+        """
         stage, self._stage = self.method.stages[index], index
         fresh = index == 0 or stage.start == "fresh"
         if fresh:
             self.policy = self.method.make_policy(self.space.choices, self.generator)
-        self._leave(index, kept)
+        self._restrict(index, kept)
         if fresh:
             self.arch_optimizer = torch.optim.Adam(
                 list(self.policy.parameters()),
@@ -172,13 +187,13 @@ class GradientSearch:
             self._make_supernet(index)
 
     def _make_supernet(self, index: int) -> None:
-        """That of a stage, in the place of the one before, and all that belongs to it."""
+        """Make the supernet of a stage, and the optimiser and hypergradient that belong to it."""
         stage, (first, steps) = self.method.stages[index], self.timetable.stretch(index)
-        made = self._factory(stage).to(self.device).to(memory_format=torch.channels_last)
+        supernet = self._factory(stage).to(self.device).to(memory_format=torch.channels_last)
         if index:
-            STARTS[stage.start](self.supernet, made)
-        speed_up(made, bf16=self.settings.bf16, compiled=self.settings.compile)
-        self.supernet = made.train()
+            STARTS[stage.start](self.supernet, supernet)
+        speed_up(supernet, bf16=self.settings.bf16, compiled=self.settings.compile)
+        self.supernet = supernet.train()
         self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
         own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights, stage.lr)
         learned = self.supernet.parameters()
@@ -186,13 +201,13 @@ class GradientSearch:
         for callback in self.callbacks:
             callback.new_supernet()
 
-    def _leave(self, index: int, kept: Kept) -> None:
-        """From now on draw among what the stages before have left, as far as the stage goes."""
-        self._kept, left = kept, both(self._limits[index], kept)
-        self.policy.restrict(left)
-        self._extremes = cache(lambda: extremes(self.space, self._sizes, self.settings.seed, kept=left))
+    def _restrict(self, index: int, kept: ActiveOptions) -> None:
+        """From now on draw among the options that are kept and whose sizes the stage searches."""
+        self._kept, active = kept, intersect(self._size_options[index], kept)
+        self.policy.restrict(active)
+        self._extremes = cache(lambda: extremes(self.space, self._sizes, self.settings.seed, active=active))
 
-    def _scene(self, step: int) -> StepContext:
+    def _step_context(self, step: int) -> StepContext:
         slot = self.timetable.at(step)
         start, end = slot.stage.temperature
         return StepContext(
@@ -202,10 +217,10 @@ class GradientSearch:
             objective=self.objective,
             weights=self.weights,
             relax_context=RelaxContext(
-                self.space.choices,
-                self.generator,
-                start + (end - start) * slot.progress,
-                self.timetable.progress(step),
+                choices=self.space.choices,
+                generator=self.generator,
+                t=start + (end - start) * slot.progress,
+                progress=self.timetable.progress(step),
             ),
             step=step,
             label_smoothing=self.method.label_smoothing,
@@ -224,37 +239,37 @@ class GradientSearch:
         return max(self.method.arch.lr, self.policy.reach / max(1.0, n))
 
     def _touched_share(self) -> float:
-        """Share of the options that one arch step gives a gradient: 1, but for single paths and gates."""
-        relax_context = RelaxContext(self.space.choices, torch.Generator().manual_seed(0))
+        """Share of the options that one arch step gives a gradient: 1, or less for single paths and gates."""
+        context = RelaxContext(self.space.choices, torch.Generator().manual_seed(0))
         with torch.no_grad():
-            mix = self.policy.draw(self._relax.arch, relax_context)
+            mix = self.policy.draw(self._relax.arch, context)
         touched = sum(len(a) + len(p) for a, p in zip(mix.active, mix.probe, strict=True))
-        return touched / sum(map(len, self.policy.kept))
+        return touched / sum(map(len, self.policy.active))
 
     def _sizes(self, archs: list[Arch]) -> NDArray[np.float64]:
-        """What makes an architecture large: MACs where they are priced."""
-        found = self.costs.of(archs)
-        return found["macs" if "macs" in found else next(iter(found))]
+        """Sizes of architectures (n,): MACs, or the first metric where MACs are no cost."""
+        costs = self.costs.of(archs)
+        return costs["macs" if "macs" in costs else next(iter(costs))]
 
     def _end_epoch(self, step: int) -> LogRow:
         slot = self.timetable.at(step - 1)
         with self._seeded(self.settings.steps + step):
-            context = self._scene(step - 1)
-            # First, because one that stops the search may go back to an earlier policy: the row and the
-            # alphas of an epoch are of what it leaves.
+            context = self._step_context(step - 1)
+            # Callbacks first: one that stops the search may restore an earlier policy, and the row and the
+            # alphas of the epoch are those of the restored one.
             if any([callback.after_epoch(context) for callback in self.callbacks]):
                 self.loop.stop()
             with torch.no_grad():
-                drawn = self.policy.draw(self._relax.validation, context.relax_context)
+                drawn = context.draw(self._relax.validation)
                 soft = self.policy.soft_mix()
-                expected = self.costs.expected(deployed(soft, self.space.choices))
-                arch = strongest(soft.probs, soft.edge_weights, self.space.choices)
-            found = validation_pass(self.supernet, drawn, context.val())
+                expected = self.costs.expected(with_kept_edges(soft, self.space.choices))
+                arch = discretise(soft.probs, soft.edge_weights, self.space.choices)
+            validation = validation_pass(self.supernet, drawn, context.val())
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
         return {
             "stage": slot.stage.name,
-            "val_loss": found.loss,
-            "val_accuracy": found.accuracy,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
             **{f"expected_{m}": float(expected[m]) for m in METRICS if m in expected},
             "skips": sum(c.options[i] in IDENTITIES for c, i in zip(self.space.choices, arch, strict=True)),
             "entropy": None if soft.entropy is None else float(soft.entropy) / len(self.space.choices),
@@ -275,23 +290,25 @@ class GradientSearch:
             "objective": dict(self.objective.term.state),
             "stage": self._stage,
             "arch_lr": self.arch_optimizer.param_groups[0]["lr"],
-            "kept": [list(left) for left in self._kept],
+            "kept": [list(options) for options in self._kept],
             "callbacks": [copy.deepcopy(c.state) for c in self.callbacks],
         }
 
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on from what `state()` gave; DamagedFileError when it is of another search."""
+        """Continue from what `state()` gave; DamagedFileError when it is of another search."""
         self.loop.load(state)
         with self._seeded(-1):
             for index in range(self._stage + 1, state["stage"] + 1):
                 self._begin(index, self._kept)
-        self._leave(self._stage, tuple(tuple(left) for left in state["kept"]))
+        self._restrict(self._stage, tuple(tuple(options) for options in state["kept"]))
         self.supernet.load_state_dict(under("supernet.", tensors))
         self.policy.load_state_dict(under("policy.", tensors))
         self.hypergradient.own.load_state_dict(under("own.", tensors))
         unpack(self.weights.sgd, tensors, "weight_optimizer.")
         unpack(self.arch_optimizer, tensors, "arch_optimizer.")
-        for group in self.arch_optimizer.param_groups:  # the rate was chosen by the options left at that time
+        for (
+            group
+        ) in self.arch_optimizer.param_groups:  # the rate was chosen by the options that were active then
             group["lr"] = state["arch_lr"]
         self.generator.set_state(tensors["generator"].cpu())
         self._alphas = list(tensors["alphas"].cpu().unbind(0)) if "alphas" in tensors else []
@@ -314,18 +331,3 @@ class GradientSearch:
         """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
         with self._seeded(2 * self.settings.steps + 1):
             return propose(self, n)
-
-
-@contextmanager
-def _seeded(device: torch.device, *key: int) -> Iterator[None]:
-    generators = [torch.default_generator]
-    if device.type == "cuda":
-        generators.append(torch.cuda.default_generators[device.index or 0])
-    states = [g.get_state() for g in generators]
-    try:
-        for g in generators:
-            g.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
-        yield
-    finally:
-        for g, state in zip(generators, states, strict=True):
-            g.set_state(state)

@@ -1,4 +1,4 @@
-"""What a user may set about a gradient search."""
+"""The settings of a gradient search."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from dataclasses import dataclass, replace
 from hwnas.core.registry import Part
 from targets.errors import UsageError
 
-from .optim import SGDSettings
+from .step.optim import SGDSettings
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """What a user may set; None takes the method's own.
 
-    steps: weight steps. epoch_steps: how many make one row of the log.
-    arch_every: weight steps per arch step; None takes the published, or less (`timetable.ENOUGH`).
-    arch_lr: None takes the published rate, or what the policy's `reach` asks for where that is more.
-    ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's
-        decode); 0 leaves the method's own decode alone. Under a tight budget the mode of a policy
-        that is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss
-        of 0.26 where the best of 24 samples had 0.19.
-    bf16: convolutions in bfloat16, on CUDA. compile: cells through torch.compile (`speed`).
+    steps: weight steps.
+    epoch_steps: weight steps per row of the log.
+    seed: of the policy, of the draws and of the layers that draw.
+    weight_lr: learning rate of the weights; None: as published.
+    arch_every: weight steps per arch step; None: as published, or less (`timetable.ENOUGH`).
+    arch_lr: learning rate of the policy; None: as published, or what the policy's `reach` needs, if more.
+    objective: how costs enter; None: as the method has it.
+    ranked: sampled architectures that compete with the decoded one on validation batches (ENAS's decode);
+        0: only the method's own decode. Under a tight budget the most probable architecture of a policy that
+        is still spread lies far below the budget: 0.43 of 0.72 ms after 100 steps, with a loss of 0.26 where
+        the best of 24 samples had 0.19.
+    bf16: convolutions in bfloat16, on CUDA.
+    compile: cells through torch.compile (`speed`).
     """
 
     steps: int
@@ -42,6 +47,6 @@ class SearchSettings:
             )
 
     def sgd(self, published: SGDSettings, factor: float = 1.0) -> SGDSettings:
-        """The weight optimiser: as published, or at the user's rate; times the factor of a stage."""
+        """The optimiser of the weights at the published or the user's rate, times the factor of a stage."""
         lr = published.lr if self.weight_lr is None else self.weight_lr
         return replace(published, lr=factor * lr, min_lr=factor * min(published.min_lr, lr))

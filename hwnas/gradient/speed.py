@@ -1,4 +1,4 @@
-"""What a user may ask for to make a search faster; off by default, because it changes the last digits."""
+"""Ways to make a search faster, off by default because they change the last digits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hwnas.core.space import Space
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError
 
-from .passes import use_bf16
+from .step.passes import use_bf16
 
 if TYPE_CHECKING:
     from hwnas.supernets.cell import CellSupernet
@@ -40,7 +40,7 @@ def require_speed(space: Space, device: str, *, bf16: bool, compiled: bool) -> N
 
 
 def speed_up(supernet: nn.Module, *, bf16: bool, compiled: bool) -> None:
-    """Do it, to a fresh supernet of a space that `require_speed` let pass."""
+    """Speed up a fresh supernet of a space that `require_speed` accepts."""
     if bf16:
         use_bf16(supernet)
     if compiled:

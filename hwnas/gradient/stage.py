@@ -1,4 +1,4 @@
-"""A stretch of a search: how long, which options, how the policy, the weights and the edges behave in it."""
+"""A stage of a search: its length, its options, and what policy, weights and edges do in it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hwnas.core.registry import Part, Registry, bound
-from hwnas.gradient.parts.schedules import SCHEDULES
-from hwnas.gradient.parts.starts import STARTS
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
 from targets.errors import UsageError, did_you_mean
+
+from .parts.schedules import SCHEDULES
+from .parts.starts import STARTS
 
 WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
 WRAPPERS.add("partial")(lambda value: Partial(int(value)))
@@ -22,13 +23,17 @@ WRAPPERS.add("drop_path")(DropPath)
 class Stage:
     """A stretch of the search. Progressive methods are several of them.
 
-    share: part of all steps. frozen: part of the stage, at its beginning, in which the policy stays.
-    warmup: the same, where the search begins with untrained weights; those of the main job are trained.
-    arch_every: weight steps per arch step; None freezes the policy throughout.
+    name: what logs call it.
+    share: its share of all steps, in proportion to the other stages.
+    frozen: share of the stage, at its beginning, in which the policy does not learn.
+    warmup: the same, for a search that begins with untrained weights; those of the main job are trained.
+    arch_every: weight steps per arch step; None: the policy never learns.
     temperature: t of the relaxations at its first and last step, linear between.
-    start: the supernet goes on ("same"); is made anew, with an optimiser of its own, the policy kept and the
-        weights that fit carried over ("widened"), the most important channels first ("sorted"); or all
-        begins again but for the options that are left ("fresh").
+    start: what happens to the supernet of the stage before.
+        "same": it goes on.
+        "widened": a new one with an optimiser of its own; the policy stays, weights that fit are copied.
+        "sorted": as "widened", the most important channels first.
+        "fresh": everything begins again, except that inactive options stay inactive.
     lr: factor on the learning rates of the weights.
     cells: depth of the supernet; None: as the space has it.
     options: share of each choice's options that the stage searches, the best of the stage before.
@@ -62,8 +67,8 @@ class Stage:
                 f"stage {self.name}: lr must be above 0 and the steps of elastic at least 0, got {self.lr}, "
                 f"{dict(self.elastic or ())}"
             )
-        parts = all(0 <= part < 1 for part in (self.frozen, self.warmup))
-        if not (self.share > 0 and parts and 0 < self.options <= 1):
+        shares = all(0 <= share < 1 for share in (self.frozen, self.warmup))
+        if not (self.share > 0 and shares and 0 < self.options <= 1):
             raise UsageError(
                 f"stage {self.name}: share must be above 0, frozen and warmup in [0, 1) and options in "
                 f"(0, 1], got {self.share}, {self.frozen}, {self.warmup} and {self.options}"
@@ -77,12 +82,12 @@ class Stage:
         return replace(self, frozen=max(self.frozen, self.warmup))
 
     def wrappers(self, progress: float) -> list[Wrapper]:
-        """What the edges are wrapped in when the stage is so far."""
+        """What the edges are wrapped in at a progress of the stage, 0 to 1."""
         values = {name: bound(SCHEDULES, p)(progress, self.frozen) for name, p in self.edges}
         return [WRAPPERS[name](value) for name, value in values.items()]
 
     def describe(self, total: float) -> str:
-        """One line; total: the shares of all stages."""
+        """The stage in one line; total: the sum of the shares of all stages."""
         every = self.arch_every
         text = f"{self.name}: {self.share / total:.0%} of the steps, policy "
         text += "frozen" if every is None else "every step" if every == 1 else f"every {every} steps"

@@ -1,4 +1,4 @@
-"""Which stage a step belongs to, how far it is, and whether the policy learns in it."""
+"""The timetable of a search: the stage of each step, its progress, and whether the policy learns."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from .stage import Stage
 
 ENOUGH = 200
-"""Arch steps that a search tries to make: published intervals (every 5th step) are for 600,000 steps
-from untrained weights; a search of a few hundred from trained ones makes an arch step at each."""
+"""Arch steps that a search tries to make. Published intervals (every 5th step) are for 600,000 steps from
+untrained weights; a search of a few hundred steps from trained weights makes an arch step at each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Place of a step: number of its stage, the stage, how far it is (0 at its first step, 1 at its last)."""
+    """The place of a step.
+
+    index: number of its stage.
+    stage: the stage.
+    progress: 0 at the first step of the stage, 1 at its last.
+    """
 
     index: int
     stage: Stage
@@ -39,11 +44,11 @@ class Timetable:
         return Slot(i, self.stages[i], (step - first) / max(1, end - first - 1))
 
     def progress(self, step: int) -> float:
-        """How far the whole search is: 0 at its first step, 1 at its last."""
+        """The progress of the whole search: 0 at its first step, 1 at its last."""
         return step / max(1, self.steps - 1)
 
     def stretch(self, index: int) -> tuple[int, int]:
-        """(first step, steps) of the stretch that shares the weights of a stage: one cosine."""
+        """(first step, number of steps) of the stages that share their weights with a stage: one cosine."""
         first = next(i for i in range(index, -1, -1) if i == 0 or self.stages[i].start != "same")
         after = (i for i in range(index + 1, len(self.stages)) if self.stages[i].start != "same")
         end = next(after, len(self.stages))
@@ -62,6 +67,6 @@ class Timetable:
         return every is not None and slot.progress >= slot.stage.frozen and (step + 1) % every == 0
 
     def arch_steps(self, index: int) -> int:
-        """How many arch steps the stretch of a stage makes."""
+        """Arch steps in the stages that share their weights with a stage."""
         first, n = self.stretch(index)
         return sum(self.due(step) for step in range(first, first + n))

@@ -1,7 +1,7 @@
-"""Training of the evaluator's shared weights by single paths: shared weights rank only what was trained.
+"""Training of the evaluator's shared weights by single paths, because they rank only what was trained.
 
-Which architectures one step trains is a sampler, a function of (space, seed, step) alone, so a
-resume needs no generator state. Architectures are canonical, as the evaluator will ask for them.
+A sampler says which architectures a step trains. It is a function of (space, seed, step) alone, so a
+resume needs no generator state. Architectures are canonical, as the evaluator asks for them.
 
 [1] Guo et al. 2020, Single Path One-Shot, 1904.00420. [2] Chu et al. 2021, FairNAS, 1907.01845.
 [3] Yu et al. 2020, BigNAS, 2003.11142 (sandwich rule, in-place distillation).
@@ -22,14 +22,14 @@ from hwnas import supernets
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
+from hwnas.core.node import none_of
 from hwnas.core.registry import Registry
 from hwnas.core.space import Space
 
 from .loop import LogRow, Loop, Save
-from .nodes import none_of
-from .optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
-from .passes import BatchSource, Pass, weight_pass
-from .restrict import Kept, everything
+from .step.active_options import ActiveOptions, all_options
+from .step.optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
+from .step.passes import BatchSource, Pass, weight_pass
 
 
 class ArchSampler(Protocol):
@@ -68,7 +68,15 @@ def sandwich_paths(space: Space, seed: int, step: int, extremes: tuple[Arch, Arc
 
 @dataclass(frozen=True, slots=True)
 class WarmupSettings:
-    """steps: optimiser steps, each of one pass (sandwich: four). epoch_steps: per row of the log."""
+    """What a training of shared weights is.
+
+    steps: optimiser steps, each of one pass (sandwich: four).
+    epoch_steps: steps per row of the log.
+    seed: of the paths.
+    paths: name of the sampler (`SAMPLERS`).
+    label_smoothing: of the training loss.
+    sgd: the optimiser.
+    """
 
     steps: int
     epoch_steps: int
@@ -86,36 +94,46 @@ def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:
 
 
 def extremes(
-    space: Space, macs: Callable[[list[Arch]], Any], seed: int, n: int = 64, kept: Kept | None = None
+    space: Space,
+    macs: Callable[[list[Arch]], Any],
+    seed: int,
+    n: int = 64,
+    active: ActiveOptions | None = None,
 ) -> tuple[Arch, Arch]:
-    """(smallest, largest) architecture by MACs, climbed option by option from the ends of a sample.
+    """(smallest, largest) architecture by MACs.
 
-    kept: the options that count, per choice; None: all.
+    Hill climbing, option by option, from the smallest and the largest of `n` samples.
+
+    macs: sizes (n,) of architectures.
+    active: the options that count, per choice; None: all.
     """
     rng = np.random.default_rng([seed, 2**31])
-    kept = everything(space.choices) if kept is None else kept
-    drawn = [_of_kept(space.sample(rng), space, kept) for _ in range(n)]
+    active = all_options(space.choices) if active is None else active
+    drawn = [_with_active(space.sample(rng), space, active) for _ in range(n)]
     order = np.argsort(macs(drawn), kind="stable")
-    return _climb(space, macs, drawn[order[0]], -1, kept), _climb(space, macs, drawn[order[-1]], 1, kept)
+    return _climb(space, macs, drawn[order[0]], -1, active), _climb(space, macs, drawn[order[-1]], 1, active)
 
 
-def _of_kept(arch: Arch, space: Space, kept: Kept) -> Arch:
-    """The architecture with an option that is left, where its own is not; edges stay where they are."""
-    out = []
-    for option, choice, left in zip(arch, space.choices, kept, strict=True):
-        real = [i for i in left if not choice.keep or i != none_of(choice)]
-        stays = option in left or (choice.keep > 0 and option == none_of(choice))
-        out.append(option if stays else real[0])
-    return tuple(out)
+def _with_active(arch: Arch, space: Space, active: ActiveOptions) -> Arch:
+    """The architecture with its inactive options replaced by active ones; it keeps the same edges."""
+    replaced = []
+    for option, choice, options in zip(arch, space.choices, active, strict=True):
+        real = [i for i in options if not choice.keep or i != none_of(choice)]
+        stays = option in options or (choice.keep > 0 and option == none_of(choice))
+        replaced.append(option if stays else real[0])
+    return tuple(replaced)
 
 
-def _climb(space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: int, kept: Kept) -> Arch:
+def _climb(
+    space: Space, macs: Callable[[list[Arch]], Any], arch: Arch, sign: int, active: ActiveOptions
+) -> Arch:
+    """Change one choice after the other to what makes the architecture largest (sign 1) or smallest (-1)."""
     while True:
         before = arch
-        for choice, left in enumerate(kept):
-            near = [(*arch[:choice], o, *arch[choice + 1 :]) for o in sorted({*left, arch[choice]})]
-            near = [a for a in near if space.valid(a)]
-            arch = near[int(np.argmax(sign * np.asarray(macs(near))))]
+        for choice, options in enumerate(active):
+            neighbours = [(*arch[:choice], o, *arch[choice + 1 :]) for o in sorted({*options, arch[choice]})]
+            neighbours = [a for a in neighbours if space.valid(a)]
+            arch = neighbours[int(np.argmax(sign * np.asarray(macs(neighbours))))]
         if arch == before:
             return space.canonical(arch)
 
@@ -134,7 +152,7 @@ class Warmup:
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Macs: sizes of architectures (n,), which say what largest and smallest are."""
+        """Macs: sizes (n,) of architectures, which decide the largest and the smallest."""
         self.space, self.settings = space, settings
         self._train = train
         self._sampler = SAMPLERS[settings.paths]
@@ -144,7 +162,12 @@ class Warmup:
         self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
         identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}
         self.loop = Loop(
-            settings.steps, settings.epoch_steps, self._one_step, self._end_epoch, identity, clock
+            steps=settings.steps,
+            epoch_steps=settings.epoch_steps,
+            one_step=self._one_step,
+            end_epoch=self._end_epoch,
+            identity=identity,
+            clock=clock,
         )
 
     def run(
@@ -168,9 +191,9 @@ class Warmup:
         archs = self._sampler(self.space, s.seed, step, self._extremes)
         mixes = [Mix.one_hot(self.space.choices, arch) for arch in archs]
         where = f"training of the shared weights, step {step + 1} of {s.steps}"
-        found = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
+        trained = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
         self.weights.step(step)
-        return found
+        return trained
 
     def _end_epoch(self, step: int) -> LogRow:
         return {"stage": "supernet"}
@@ -181,7 +204,7 @@ class Warmup:
         return tensors, self.loop.state()
 
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on from what `state()` gave; DamagedFileError when it is of another training."""
+        """Continue from what `state()` gave; DamagedFileError when it is of another training."""
         self.loop.load(state)
         self.supernet.load_state_dict(under("supernet.", tensors))
         unpack(self.weights.sgd, tensors, "weight_optimizer.")

@@ -1,8 +1,8 @@
 """The main job: from a data set, a target and a budget to a Pareto set of checked ONNX files.
 
-One file per stage, in the order of `STAGES`; each leaves files in the run directory and a sealed
-record, and is skipped when the record is there. `Work` holds what the stages share. What a stage is
-made of (spaces, searches, tables, training) lives elsewhere; nothing here knows how those work.
+One file per stage, in the order of `STAGES`; each leaves files in the run directory and a
+record with a checksum, and is skipped when the record is there. `Work` holds what the stages share. What a
+stage is made of (spaces, searches, tables, training) lives elsewhere; nothing here knows how those work.
 """
 
 from __future__ import annotations

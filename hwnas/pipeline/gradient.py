@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import search_start
+from hwnas.gradient.stage_supernets import search_start
 
 from . import steps
 from .search_history import GENOTYPES, Recorder, Traces

@@ -15,9 +15,9 @@ from hwnas.core.budget import Budget
 from hwnas.core.mix import Mix
 from hwnas.gradient.decode import require_reachable
 from hwnas.gradient.method_file import find_method
-from hwnas.gradient.passes import weight_pass
 from hwnas.gradient.search import GradientSearch, SearchSettings
-from hwnas.gradient.supernets import search_start
+from hwnas.gradient.stage_supernets import search_start
+from hwnas.gradient.step.passes import weight_pass
 from hwnas.gradient.warmup import make_supernet
 
 from .work import EVAL_IMAGES, Outcome, Work

@@ -22,7 +22,7 @@ Model = Mapping[str, Any]
 
 
 def breakdown_page(document: Mapping[str, Any]) -> str:
-    """The page of what `hwnas.commands.documents.prediction.predict` returned, as text."""
+    """The page of what `hwnas.commands.documents.predict.predict_models` returned, as text."""
     target = str(document["target"]["name"])
     title = f"{', '.join(document['models'])} on {target}"
     head = el(

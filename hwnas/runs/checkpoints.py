@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
-
-from .sealed import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +40,7 @@ class Checkpoints:
         raw = save({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})
         write_atomic(json_path.with_suffix(".safetensors"), raw)
         document = {"schema": 1, "stage": stage, "step": step, "tensors_sha256": sha256(raw)}
-        write_sealed(json_path, {**document, "state": dict(state)})
+        write_checksummed(json_path, {**document, "state": dict(state)})
         for number in numbers[: -(KEPT - 1)]:
             self._delete(self._path(stage, number))
 
@@ -83,7 +82,7 @@ class Checkpoints:
         found: dict[str, int] = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
-                document = read_sealed(path, "checkpoint")
+                document = read_checksummed(path, "checkpoint")
             except DamagedFileError:
                 continue  # `load` reports it to who needs it
             found[document["stage"]] = max(document["step"], found.get(document["stage"], 0))
@@ -93,7 +92,7 @@ class Checkpoints:
         from safetensors.torch import load
 
         what = f"checkpoint of stage {stage!r}"
-        document = read_sealed(path, what)
+        document = read_checksummed(path, what)
         tensor_path = path.with_suffix(".safetensors")
         try:
             raw = tensor_path.read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, write_atomic, write_json
 
@@ -21,7 +22,6 @@ from .environment import environment, versions
 from .fresh import REFUSALS, FreshFolder
 from .lock import LOCK_NAME, Lock
 from .log import Log, Progress
-from .sealed import read_sealed, write_sealed
 from .stages import StageRecords
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class RunDir:
             write_atomic(path / AS_GIVEN, dump_toml(config.to_json() if given is None else given))
             write_json(path / ENVIRONMENT, environment(config.seed, Path.cwd()))
             # Last, because a folder with this file is a run.
-            write_sealed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
+            write_checksummed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
         except BaseException as error:  # raised again: the lock is let go whatever happened
             if isinstance(error, REFUSALS):
                 fresh.discard()
@@ -165,7 +165,7 @@ def read_config(path: Path) -> SearchConfig:
     file = path / RESOLVED
     if not file.exists():
         raise UsageError(f"{path} is no run directory: it has no {RESOLVED}; runs are made by `hwnas search`")
-    document = read_sealed(file, "the run's configuration")
+    document = read_checksummed(file, "the run's configuration")
     schema = document.pop("schema", None)
     if schema != SCHEMA:
         raise DamagedFileError(

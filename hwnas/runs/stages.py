@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256
-
-from .sealed import read_sealed, write_sealed
 
 
 class StageRecords:
@@ -25,14 +24,14 @@ class StageRecords:
         hashes = {str(path.relative_to(self._root)): sha256(path) for path in self._expand(files)}
         finished = datetime.now(UTC).isoformat(timespec="milliseconds")
         document = {"schema": 1, "stage": name, "finished": finished, "result": result, "files": hashes}
-        write_sealed(self._path(name), document)
+        write_checksummed(self._path(name), document)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The result of a finished stage, its files checked; None when it is not finished."""
         path = self._path(name)
         if not path.exists():
             return None
-        document = read_sealed(path, f"the record of stage {name!r}")
+        document = read_checksummed(path, f"the record of stage {name!r}")
         for relative, expected in document["files"].items():
             self._check(name, relative, expected)
         result: dict[str, Any] = document["result"]
@@ -44,7 +43,7 @@ class StageRecords:
 
     def finished(self) -> dict[str, str]:
         """Stage name -> when it finished, in that order, without checking the files."""
-        records = [read_sealed(path, "a stage record") for path in sorted(self._folder.glob("*.json"))]
+        records = [read_checksummed(path, "a stage record") for path in sorted(self._folder.glob("*.json"))]
         return {r["stage"]: r["finished"] for r in sorted(records, key=lambda record: record["finished"])}
 
     def _check(self, name: str, relative: str, expected: str) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.gradient.optim import pack, require_finite, unpack
+from hwnas.gradient.step.optim import pack, require_finite, unpack
 from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating

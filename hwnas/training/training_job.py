@@ -1,7 +1,7 @@
 """One training as a file in and files out, and the worker process that does many of them.
 
-A job is JSON; what it came to lies in its folder: `result.json` (sealed) and `weights.safetensors`. A
-training that was cut off goes on from the checkpoints in the same folder.
+A job is JSON; what it came to lies in its folder: `result.json`, which holds its checksum, and
+`weights.safetensors`. A training that was cut off goes on from the checkpoints in the same folder.
 
 `python -m hwnas.training.training_job` reads jobs from its standard input, one JSON line each, and
 answers in JSON lines. It ends when its standard input does, which is also what the death of its parent
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from hwnas.runs.sealed import read_sealed, write_sealed
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, safe_name, sha256, write_atomic
 
@@ -79,7 +79,7 @@ class Trained:
         """The trained state of the network; DamagedFileError when it is not what was written."""
         from safetensors.torch import load
 
-        return load(_weights(self.folder, read_sealed(self.folder / "result.json", "training result")))
+        return load(_weights(self.folder, read_checksummed(self.folder / "result.json", "training result")))
 
     def module(self) -> nn.Module:
         """The trained network, in eval mode."""
@@ -108,7 +108,7 @@ def read_result(job: Job, parent: Path) -> Trained | None:
     folder = job.folder(parent)
     if not (folder / "result.json").exists():
         return None
-    result = read_sealed(folder / "result.json", "training result")
+    result = read_checksummed(folder / "result.json", "training result")
     if result["job_sha256"] != job.digest():
         raise DamagedFileError(
             f"{folder} holds the result of another training; delete it, or use a new folder"
@@ -161,7 +161,7 @@ def run_job(
         "epochs": [asdict(e) for e in result.epochs],
         "cpu_s": cpu_s,
     }
-    write_sealed(folder / "result.json", document)
+    write_checksummed(folder / "result.json", document)
     checkpoints.delete(_STAGE)
     return Trained(job, folder, result.val_accuracy, result.val_loss, result.epochs, cpu_s)
 

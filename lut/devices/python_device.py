@@ -20,7 +20,7 @@ from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
 from targets.connect import connect
-from targets.errors import DamagedFileError, HwnasError, LostError, TargetError, UsageError
+from targets.errors import ConnectionLostError, DamagedFileError, HwnasError, TargetError, UsageError
 from targets.files import read_json, sha256
 from targets.transport import NOT_FOUND, Output, execute
 
@@ -88,7 +88,9 @@ class PythonDevice:
         )
         complete = {row for group in wanted_rows(job) for row in group} <= known
         if complete and not self._shared:
-            with suppress(LostError):  # all rows are here; what is left there is of no use and does no harm
+            with suppress(
+                ConnectionLostError
+            ):  # all rows are here; what is left there is of no use and does no harm
                 self._ask("drop", self._folder, job_id)
 
     def _measure_once(

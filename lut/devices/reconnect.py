@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from targets.errors import LostError, TargetError
+from targets.errors import ConnectionLostError, TargetError
 
 from .callbacks import LogCallback, SleepCallback
 
@@ -20,7 +20,7 @@ def retry_when_lost(
     log: LogCallback,
     sleep: SleepCallback,
 ) -> None:
-    """Run `action` until it ends without LostError, with a pause before each new try; then TargetError.
+    """Run `action` again, after a pause, each time the connection is lost; TargetError after the last try.
 
     action: what to do; it goes on where it stopped.
     n_known: number of measurements so far; whenever it has grown, the tries are counted anew.
@@ -33,7 +33,7 @@ def retry_when_lost(
         before = n_known()
         try:
             return action()
-        except LostError as error:
+        except ConnectionLostError as error:
             if n_known() > before:
                 pauses = iter(PAUSES_S)
             pause = next(pauses, None)

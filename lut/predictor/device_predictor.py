@@ -1,11 +1,9 @@
-"""`lut.load_predictor(target).predict(model)`: the kernels of a file, from the target or from its layout."""
+"""`lut.load_predictor(target).predict(model)`: an ONNX file to its cost, through the kernels it becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lut.devices.callbacks import LogCallback
 from lut.devices.device import run_rows
@@ -13,6 +11,7 @@ from lut.home import data_home
 from lut.predictor.models.model_file import read_model
 from profilers import Timing
 from profilers.graph import read_graph
+from profilers.kernels import Kernel, row_kernels
 from targets import Target, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
@@ -26,7 +25,10 @@ _ASK_S = 30.0
 
 @dataclass(frozen=True)
 class DevicePredictor:
-    """The predictor of a target, and the way to the target."""
+    """The predictor of a target with the way to it: it takes ONNX files and finds out their kernels.
+
+    `LatencyPredictor`, its part `stored`, estimates kernels that are known and never talks to the device.
+    """
 
     target: Target
     stored: LatencyPredictor
@@ -41,10 +43,14 @@ class DevicePredictor:
     ) -> Prediction:
         """What the network costs on the target.
 
-        name: of a model that is given as bytes, for messages. kernels_from: `target` runs it there once, to
-        see which kernels it becomes; `layout rule` works them out here; `auto` asks the target where it
-        answers. DamagedFileError for a file that is no network, UsageError for one without fixed shapes,
-        TargetError where the target was asked for and does not answer.
+        model: an ONNX file, or its bytes.
+        name: of a model that is given as bytes, for messages.
+        kernels_from: `target` runs it there once, to see which kernels it becomes; `layout rule` works them
+            out here; `auto` asks the target where it answers.
+        log: is told where the target was asked and did not answer.
+
+        DamagedFileError for a file that is no network, UsageError for one without fixed shapes, TargetError
+        where the target was asked for and does not answer.
         """
         if kernels_from not in SOURCES:
             raise UsageError(
@@ -53,8 +59,8 @@ class DevicePredictor:
         if not isinstance(model, bytes):
             name, model = str(model), read_model(Path(model))
         data = self.as_deployed(name, model)
-        described, source = self._kernels(name, data, kernels_from, log)
-        return self.stored.price(described, source, len(data))
+        kernels, source = self._kernels(name, data, kernels_from, log)
+        return self.stored.estimate(kernels, source, len(data))
 
     def as_deployed(self, name: str, data: bytes) -> bytes:
         """The file in the precision of the target; one that is quantised already stays as it is."""
@@ -67,7 +73,7 @@ class DevicePredictor:
 
     def _kernels(
         self, name: str, data: bytes, kernels_from: str, log: LogCallback
-    ) -> tuple[Sequence[Mapping[str, Any]], str]:
+    ) -> tuple[list[Kernel], str]:
         if kernels_from == "layout rule":
             return self._by_rule(name, data), "layout rule"
         try:
@@ -78,17 +84,16 @@ class DevicePredictor:
             log(f"{error}; its kernels are worked out here")
             return self._by_rule(name, data), "layout rule"
 
-    def _on_target(self, name: str, data: bytes, log: LogCallback) -> Sequence[Mapping[str, Any]]:
+    def _on_target(self, name: str, data: bytes, log: LogCallback) -> list[Kernel]:
         if self.target.reach.transport == "local" and not self.target.reach.python:
             return run_kernels(data, self.target, name)
         once = Timing(_ASK_S, min_rounds=4, max_rounds=4)
         rows = run_rows(self.target, {name: data}, once, log, kinds={name: ("kernels",)})
         if not rows:
             raise TargetError(f"target {self.target.name}: it did not run {name} within {_ASK_S:.0f} s")
-        kernels: list[dict[str, Any]] = rows[0]["kernels"]
-        return kernels
+        return row_kernels(rows[0])
 
-    def _by_rule(self, name: str, data: bytes) -> Sequence[Mapping[str, Any]]:
+    def _by_rule(self, name: str, data: bytes) -> list[Kernel]:
         if self.stored.rule is None:
             raise DamagedFileError(
                 f"the profile of {self.target.name} has no layout rule; ask the target for the kernels"
@@ -98,5 +103,5 @@ class DevicePredictor:
 
 def load_predictor(target: Target | str | Path, home: Path | str | None = None) -> DevicePredictor:
     """The predictor that `hwnas profile` made of the target; UsageError where there is none."""
-    described = target if isinstance(target, Target) else load_target(target)
-    return DevicePredictor(described, stored_predictor(data_home(home), described))
+    target = target if isinstance(target, Target) else load_target(target)
+    return DevicePredictor(target, stored_predictor(data_home(home), target))

@@ -1,31 +1,27 @@
-"""The predictor of one device: any ONNX file to a latency, layer by layer, with an interval.
+"""What a profile of a device knows: from the kernels of a network to its latency, layer by layer.
 
-A folder: `predictor.json` with rooflines, counts, calibration, errors and the context, sealed with its
-SHA-256, and one ONNX file of trees per kind of kernel, each hashed in it; a predictor that was transferred
-from another device has that device's as well. Nothing in it runs code on load.
+It is stored as a folder: `predictor.json` with rooflines, counts, calibration, errors, the context and its
+own checksum, and one ONNX file of trees per kind of kernel, each with its checksum in the JSON. A predictor
+that was transferred from another device has that device's trees as well. Nothing in it runs code on load.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lut.predictor.footprint.memory import MemoryModel
-from lut.predictor.kernels.features import NAMES, Kernel, kernels_of
-from lut.predictor.kernels.network import Overhead, doubt
+from lut.predictor.kernels.features import NAMES, KernelFeatures, features_of
+from lut.predictor.kernels.network import Overhead, predicted_uncertainty
 from lut.predictor.kernels.regress import FEW, KernelModel
+from profilers.kernels import Kernel
 from targets import Context
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
-from targets.files import read_json, safe_name, sha256, write_atomic, write_json
-
-Floats = NDArray[np.float64]
+from targets.files import safe_name, sha256, write_atomic
 
 VERSION = 2
 FILE = "predictor.json"
@@ -33,7 +29,13 @@ FILE = "predictor.json"
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A kernel of a predicted network. source: how it was priced, `known`, `few samples` or `unknown`."""
+    """A kernel of a predicted network.
+
+    name, op: of the node in the optimised graph.
+    kind: the unit of coverage, see `lut.predictor.kernels`.
+    macs, latency_ms: its work, and what it is predicted to take.
+    source: how well its kind is known from the profile: `known`, `few samples` or `unknown`.
+    """
 
     name: str
     op: str
@@ -47,12 +49,15 @@ class Layer:
 class Prediction:
     """What a network is expected to cost.
 
-    low_ms, high_ms: as wide as nine of ten generated networks left out of the fit need; of networks from
-    elsewhere fewer lie within (docs/benchmarks.md).
-    kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
+    low_ms, high_ms: an interval that holds nine of ten generated networks left out of the fit; of networks
+        from elsewhere fewer lie within (docs/benchmarks.md).
+    layers: its kernels, in order of execution.
+    overhead_ms: the part of the latency that belongs to no kernel.
     unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
-    overhead_ms: what is no kernel's. peak_memory_bytes: of a fresh process that loads and runs the network,
-    None where the profile has no memory model. file_bytes: of the ONNX file as it is run.
+    kernels_from: where the list of kernels comes from, `target` (one profiled run there) or `layout rule`.
+    file_bytes: of the ONNX file as it is run.
+    peak_memory_bytes: of a fresh process that loads and runs the network; None where the profile has no
+        memory model.
     """
 
     latency_ms: float
@@ -74,12 +79,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class LatencyPredictor:
-    """What a profile of a device knows about any network.
+    """The stored result of a profile: it estimates a list of kernels, and never talks to the device.
 
-    factor: multiplies a network's doubt to half the width of its interval. errors: on profiled networks
-    that the model had not seen, in percent. device_s: seconds that the profile took on the device. rule:
-    the device's layout, see `lut.predictor.layout`; memory: its model, see
-    `lut.predictor.footprint.memory`; both as JSON, None where they are not known.
+    `DevicePredictor` adds the way to the device, and so takes ONNX files.
+
+    context, target, date: where and when the profile was made.
+    model, overhead: from kernels to their latencies, and from these to that of the network.
+    conformal_quantile: times a network's predicted uncertainty, half the width of its interval.
+    errors: on profiled networks that the model had not seen, in percent.
+    device_s: seconds that the profile took on the device.
+    rule: the device's layout as JSON, see `lut.predictor.layout`; None where it is not known.
+    memory: its memory model as JSON, see `lut.predictor.footprint.memory`; None where it is not known.
     """
 
     context: Context
@@ -87,39 +97,38 @@ class LatencyPredictor:
     date: str
     model: KernelModel
     overhead: Overhead
-    factor: float
+    conformal_quantile: float
     errors: Mapping[str, Any]
     device_s: float
     rule: Mapping[str, Any] | None = None
     memory: Mapping[str, Any] | None = None
 
-    def price(self, described: Sequence[Mapping[str, Any]], kernels_from: str, file_bytes: int) -> Prediction:
-        """The prediction for kernels as `profilers.kernels.describe` tells them."""
-        kernels = kernels_of(described)
-        times = self.model.predict_ms(kernels)
-        total = self.overhead.latency_ms(float(times.sum()), len(kernels))
-        margin = self.factor * doubt(times, self.model.log_spread(kernels)) * total
-        seen = {k.kind: self.model.counts.get(k.kind, 0) for k in kernels}
+    def estimate(self, kernels: Sequence[Kernel], kernels_from: str, file_bytes: int) -> Prediction:
+        """The prediction for the kernels of a network, which come in order of execution."""
+        features = features_of(kernels)
+        times_ms = self.model.predict_ms(features)
+        latency_ms = self.overhead.latency_ms(float(times_ms.sum()), len(features))
+        uncertainty = predicted_uncertainty(times_ms, self.model.log_spread(features))
+        margin_ms = self.conformal_quantile * uncertainty * latency_ms
+        samples = {f.kind: self.model.counts.get(f.kind, 0) for f in features}
+        layers = zip(kernels, features, times_ms, strict=True)
         return Prediction(
-            total,
-            max(total - margin, 0.0),
-            total + margin,
-            tuple(
-                _layer(d, k, float(t), seen[k.kind])
-                for d, k, t in zip(described, kernels, times, strict=True)
-            ),
-            total - float(times.sum()),
-            {kind: n for kind, n in sorted(seen.items()) if n == 0},
-            {kind: n for kind, n in sorted(seen.items()) if 0 < n < FEW},
-            kernels_from,
-            file_bytes,
-            self._peak_bytes(described, file_bytes),
+            latency_ms=latency_ms,
+            low_ms=max(latency_ms - margin_ms, 0.0),
+            high_ms=latency_ms + margin_ms,
+            layers=tuple(_layer(kernel, f, float(ms), samples[f.kind]) for kernel, f, ms in layers),
+            overhead_ms=latency_ms - float(times_ms.sum()),
+            unknown={kind: n for kind, n in sorted(samples.items()) if n == 0},
+            few={kind: n for kind, n in sorted(samples.items()) if 0 < n < FEW},
+            kernels_from=kernels_from,
+            file_bytes=file_bytes,
+            peak_memory_bytes=self._peak_bytes(kernels, file_bytes),
         )
 
-    def _peak_bytes(self, described: Sequence[Mapping[str, Any]], file_bytes: int) -> int | None:
+    def _peak_bytes(self, kernels: Sequence[Kernel], file_bytes: int) -> int | None:
         if self.memory is None:
             return None
-        return MemoryModel.from_json(self.memory).predict(described, file_bytes).peak_bytes
+        return MemoryModel.from_json(self.memory).predict(kernels, file_bytes).peak_bytes
 
     def save(self, folder: Path) -> None:
         """Write the folder; what lay there is replaced file by file, the JSON last."""
@@ -131,37 +140,34 @@ class LatencyPredictor:
             "features": {family: list(names) for family, names in NAMES.items()},
             "model": _save_model(self.model, folder, ""),
             "overhead": asdict(self.overhead),
-            "factor": self.factor,
+            "factor": self.conformal_quantile,
             "errors": dict(self.errors),
             "device_s": self.device_s,
             "rule": self.rule,
             "memory": self.memory,
         }
-        write_json(folder / FILE, {**document, "sha256": _seal(document)})
+        write_checksummed(folder / FILE, document, compact=True)
 
 
 def load(folder: Path) -> LatencyPredictor:
     """The predictor in the folder; DamagedFileError names what is missing, changed or of another version."""
     path = folder / FILE
-    document = read_json(path, "latency predictor")
-    if not isinstance(document, dict) or document.get("version") != VERSION:
+    document = read_checksummed(path, "latency predictor", compact=True, advice=_ADVICE)
+    if document.get("version") != VERSION:
         raise DamagedFileError(f"latency predictor {path} is none of version {VERSION}; {_ADVICE}")
-    seal = document.pop("sha256", None)
-    if seal != _seal(document):
-        raise DamagedFileError(f"latency predictor {path}: content does not match its SHA-256; {_ADVICE}")
     if document["features"] != {family: list(names) for family, names in NAMES.items()}:
         raise DamagedFileError(f"latency predictor {path} was made with other features of kernels; {_ADVICE}")
     return LatencyPredictor(
-        Context(document["context"]["facts"]),
-        document["target"],
-        document["date"],
-        _load_model(document["model"], folder, path),
-        Overhead(**document["overhead"]),
-        document["factor"],
-        document["errors"],
-        document["device_s"],
-        document["rule"],
-        document["memory"],
+        context=Context(document["context"]["facts"]),
+        target=document["target"],
+        date=document["date"],
+        model=_load_model(document["model"], folder, path),
+        overhead=Overhead(**document["overhead"]),
+        conformal_quantile=document["factor"],
+        errors=document["errors"],
+        device_s=document["device_s"],
+        rule=document["rule"],
+        memory=document["memory"],
     )
 
 
@@ -193,20 +199,20 @@ def _load_model(document: Mapping[str, Any], folder: Path, path: Path) -> Kernel
         trees[kind] = data
     base = document["base"]
     return KernelModel(
-        {name: tuple(weights) for name, weights in document["rooflines"].items()},
-        trees,
-        document["counts"],
-        document["spread"],
-        None if base is None else _load_model(base, folder, path),
+        rooflines={name: tuple(weights) for name, weights in document["rooflines"].items()},
+        trees=trees,
+        counts=document["counts"],
+        spread=document["spread"],
+        base=None if base is None else _load_model(base, folder, path),
     )
 
 
-def _layer(described: Mapping[str, Any], kernel: Kernel, latency_ms: float, n: int) -> Layer:
-    source = "unknown" if n == 0 else "few samples" if n < FEW else "known"
-    macs = int(kernel.macs) if math.isfinite(kernel.macs) else 0
-    return Layer(described["name"], described["op"], kernel.kind, macs, latency_ms, source)
-
-
-def _seal(document: Mapping[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode())
+def _layer(kernel: Kernel, features: KernelFeatures, latency_ms: float, n_samples: int) -> Layer:
+    return Layer(
+        name=kernel.name,
+        op=kernel.op,
+        kind=features.kind,
+        macs=int(features.macs) if math.isfinite(features.macs) else 0,
+        latency_ms=latency_ms,
+        source="unknown" if n_samples == 0 else "few samples" if n_samples < FEW else "known",
+    )

@@ -61,12 +61,18 @@ def profile_device(
     progress: ProgressCallback | None = None,
     start_from: Sequence[LatencyPredictor] = (),
 ) -> LatencyPredictor:
-    """Measure the device for at most `minutes`, and write what follows beside its tables.
+    """Measure the device for at most `minutes`, and write its predictor beside its tables.
 
-    start_from: predictors of other devices or contexts; a few networks are measured then, and correct the
-    nearest of them; `errors["after_networks_pct"]` says how the error falls with their number.
-    A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed
-    to measure; nothing is written then.
+    target: the device, and how it runs networks.
+    home: the folder of tables and predictors.
+    seed: of the generated networks and of the fit.
+    log, progress: are told how far it is.
+    start_from: predictors of other devices or contexts. If given, only a few networks are measured, and they
+        correct the nearest of these; `errors["after_networks_pct"]` says how the error falls with their
+        number.
+
+    A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed to
+    measure; nothing is written then.
     """
     if not (np.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
@@ -74,33 +80,32 @@ def profile_device(
     folder = predictor_folder(home, target, context.hash)
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
     log(f"making {n} networks to measure")
-    networks = generate(n, seed)
-    models = {one.key: as_run(one.onnx(), target) for one in networks}
+    models = {network.key: as_run(network.onnx(), target) for network in generate(n, seed)}
     kinds = wanted_kinds(models)
     began = time.monotonic()
     job = folder / f"job-{n}-{seed}"
     rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
     device_s = time.monotonic() - began
-    found_networks = labelled(rows)
+    networks = labelled(rows)
     try:
-        measured = steady(found_networks, log, _clock(rows))
+        measured = steady(networks, log, _clock(rows))
     except TargetError:
-        if found_networks:  # else the next profile would go on with these very rows
+        if networks:  # else the next profile would go on with these very rows
             shutil.rmtree(job, ignore_errors=True)
         raise
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
-    found = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
+    fitted = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
     predictor = LatencyPredictor(
-        context,
-        target.name,
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        found.model,
-        found.overhead,
-        found.factor,
-        found.errors,
-        device_s,
-        _rule(target, models, measured),
-        _memory(rows, measured),
+        context=context,
+        target=target.name,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        model=fitted.model,
+        overhead=fitted.overhead,
+        conformal_quantile=fitted.conformal_quantile,
+        errors=fitted.errors,
+        device_s=device_s,
+        rule=_rule(target, models, measured),
+        memory=_memory(rows, measured),
     )
     predictor.save(folder)
     shutil.rmtree(job, ignore_errors=True)
@@ -112,9 +117,9 @@ def _moved(
 ) -> Fitted:
     base = nearest(known, networks)
     log(f"starting from {base.target} ({base.date}), the nearest of {len(known)}")
-    found = transferred(base.model, base.overhead, networks, seed)
+    fitted = transferred(base.model, base.overhead, networks, seed)
     curve = learning_curve(base, networks, seed)
-    return replace(found, errors={**found.errors, "from": base.target, "after_networks_pct": curve})
+    return replace(fitted, errors={**fitted.errors, "from": base.target, "after_networks_pct": curve})
 
 
 def predictor_folder(home: Path, target: Target, context_hash: str) -> Path:
@@ -123,9 +128,9 @@ def predictor_folder(home: Path, target: Target, context_hash: str) -> Path:
 
 
 def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
-    """The predictor of the target as it is now; UsageError when there is none of this context.
+    """The predictor of the target in its present context; UsageError when there is none.
 
-    Where the target cannot be asked what it is, the only one that is stored of it counts.
+    If the target does not answer, the predictor is taken that is the only one stored for it.
     """
     paths = sorted(tables_folder(home, target).glob(f"*/predictor/{FILE}"))
     try:
@@ -145,13 +150,8 @@ def stored_predictor(home: Path, target: Target) -> LatencyPredictor:
     )
 
 
-def stored_predictors(home: Path) -> list[LatencyPredictor]:
-    """Every predictor under the data home, of all targets and contexts."""
-    return [load(path.parent) for path in sorted((home / "tables").glob(f"*/*/predictor/{FILE}"))]
-
-
 def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
-    """Times of all; the memory of a few, from the smallest file to the largest."""
+    """What is measured: times of all networks, memory of a few, from the smallest to the largest file."""
     by_size = sorted(models, key=lambda key: len(models[key]))
     places = np.linspace(0, len(by_size) - 1, min(MEMORY_NETWORKS, len(by_size))).round().astype(int)
     memory = {by_size[i] for i in places}
@@ -183,15 +183,15 @@ def _rule(target: Target, models: Mapping[str, bytes], networks: Sequence[Labell
     """The layout of the target, from networks that it ran; None where it does not run level `all`."""
     if target.provider != "cpu" or target.graph_level not in ("all", "layout"):
         return None
-    chosen = [n for n in networks if n.described][:RULE_NETWORKS]
-    pairs = [(extended_kernels(models[n.key], n.key), list(n.described)) for n in chosen]
+    chosen = [n for n in networks if n.kernels][:RULE_NETWORKS]
+    pairs = [(extended_kernels(models[n.key], n.key), n.kernels) for n in chosen]
     return learn_rule(pairs).to_json()
 
 
 def _memory(rows: Sequence[Mapping[str, Any]], networks: Sequence[Labelled]) -> dict[str, Any] | None:
     """The memory model; None where too few networks have a row."""
-    found = [row for row in rows if row["kind"] == "memory"]
-    described = {n.key: n.described for n in networks}
-    if sum(row["key"] in described for row in found) < MIN_ROWS:
+    memory_rows = [row for row in rows if row["kind"] == "memory"]
+    kernels = {n.key: n.kernels for n in networks}
+    if sum(row["key"] in kernels for row in memory_rows) < MIN_ROWS:
         return None
-    return fit_memory(found, described).to_json()
+    return fit_memory(memory_rows, kernels).to_json()

@@ -10,17 +10,17 @@ there is only one neighbour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from profilers.kernels import Kernel
 from targets.errors import UsageError
 
 LAYOUT_OPS = ("ReorderInput", "ReorderOutput", "Transpose")
 
 
-def owners(kernels: Sequence[Mapping[str, Any]], prefixes: Sequence[str], network: str) -> list[int]:
+def owners(kernels: Sequence[Kernel], prefixes: Sequence[str], network: str) -> list[int]:
     """For each kernel, in order of execution, the index of its block in `prefixes`; none is left out."""
-    named = [_by_name(str(kernel["name"]), prefixes) for kernel in kernels]
+    named = [_by_name(kernel.name, prefixes) for kernel in kernels]
     if all(owner is None for owner in named):
         raise UsageError(
             f"whole network {network}: no kernel has a name that begins with {' or '.join(prefixes[:2])} or "
@@ -28,7 +28,7 @@ def owners(kernels: Sequence[Mapping[str, Any]], prefixes: Sequence[str], networ
         )
     before: int | None = None
     for i, kernel in enumerate(kernels):
-        if named[i] is None and kernel["op"] not in LAYOUT_OPS:
+        if named[i] is None and kernel.op not in LAYOUT_OPS:
             named[i] = before
         before = before if named[i] is None else named[i]
     for i in reversed(range(len(named) - 1)):

@@ -30,7 +30,7 @@ COLUMNS: Mapping[str, str] = {
     "clock": "str",
     "flag": "str",
 }
-"""Column: dtype. DESIGN section 5."""
+"""Name of a column: its dtype."""
 
 _WORDS = {"clock": ("cpu", "wall"), "flag": ("ok", "unstable")}
 

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from profilers.stats import Floats
 
 from .networks import TableNetwork
-
-Floats = NDArray[np.float64]
 
 MIN_CALIBRATION, MIN_CHECK = 8, 12
 

@@ -1,7 +1,7 @@
 """Estimate the blocks that were not measured: a roofline, corrected by trees on the logarithm of the rest.
 
-`latency-predictor.md`: ExtraTrees on log(time / roofline) was the best of the forms tried there. The trees
-are stored as ONNX (skl2onnx), so that a stored estimator loads in every version and executes no code.
+ExtraTrees on log(time / roofline) had the lowest error of the forms that were compared. The trees are stored
+as ONNX (skl2onnx), so that a stored estimator loads in every version and executes no code.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from profilers.stats import Floats
 from targets.errors import UsageError
 
 from .networks import TableBlock
 
-Floats = NDArray[np.float64]
 HELD_OUT = 0.2
 MIN_ROWS = 10
 """Fewer measured blocks than this say nothing about the others."""

@@ -1,10 +1,10 @@
 """The in-context method: the cost of a block comes from its kernels in the profile of whole networks.
 
 A block inside a network shares the layout changes at its borders with its neighbours and finds its data in
-the caches that they left; a block on its own does not (`latency.md`, section 2.1: ProxylessNAS's tables seem
-to be made so). The cost of an occurrence is the time of the kernels that `attribution` assigns to it, less
-the overhead of the profiler per kernel, which is fitted on the same networks measured whole. The cost of a
-block is the median over its occurrences. The networks that check the table are not profiled.
+the caches that they left; a block on its own does not. The cost of an occurrence is the time of the kernels
+that `attribution` assigns to it, less the overhead of the profiler per kernel, which is fitted on the same
+networks measured whole. The cost of a block is the median over its occurrences. The networks that check the
+table are not profiled.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def occurrences(
     found_ms: dict[str, list[float]] = {}
     for network in networks:
         profile = profiles[network.key]
-        owner = owners(profile.described, network.prefixes, network.key)
+        owner = owners(profile.kernels, network.prefixes, network.key)
         sums = np.bincount(owner, weights=profile.kernel_ms, minlength=len(network.blocks))
         counts = np.bincount(owner, minlength=len(network.blocks))
         net = overhead.slope * sums + overhead.per_kernel_ms * counts

@@ -7,7 +7,6 @@ holds the measured rows, which spaces share. The JSON holds the checksum (SHA-25
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from lut.devices.measurement import Measurement
 from targets import Context
+from targets.checksummed import is_intact, write_checksummed
 from targets.errors import DamagedFileError, UsageError
-from targets.files import read_json, safe_name, sha256, write_atomic, write_json
+from targets.files import read_json, safe_name, sha256, write_atomic
 
 from . import blocks_csv
 from .calibrate import BlockCosts, Calibration
@@ -155,7 +155,7 @@ class SpaceTable:
             "rows_sha256": _rows_sha256(self.measured_rows),
         }
         path = table_path(folder, self.space_id)
-        write_json(path, {**document, "sha256": _checksum(document)})
+        write_checksummed(path, document, compact=True)
         return path
 
     @classmethod
@@ -220,11 +220,6 @@ def _rows_sha256(rows: Mapping[str, Measurement]) -> str:
     return sha256(blocks_csv.csv_text(rows).encode())
 
 
-def _checksum(document: Mapping[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode())
-
-
 def _check(document: Any, path: Path) -> None:
     """Every field, its type and the checksum; DamagedFileError says which is wrong."""
     if not isinstance(document, dict) or document.get("version") != VERSION:
@@ -245,11 +240,7 @@ def _check(document: Any, path: Path) -> None:
         type(v) is float and math.isfinite(v) for v in line.values()
     ):
         raise DamagedFileError(f"latency table {path}: line is {line!r}, not a calibration; {_ADVICE}")
-    try:
-        checksum = _checksum({k: v for k, v in document.items() if k != "sha256"})
-    except ValueError:
-        checksum = None
-    if checksum != document.get("sha256") or not isinstance(document["context"].get("facts"), dict):
+    if not is_intact(document, compact=True) or not isinstance(document["context"].get("facts"), dict):
         raise DamagedFileError(f"latency table {path}: content does not match its SHA-256; {_ADVICE}")
 
 

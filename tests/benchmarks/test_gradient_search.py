@@ -24,12 +24,12 @@ from targets.errors import DamagedFileError, HwnasError, UsageError
 ROOT = Path(__file__).parents[2]
 
 
-def job(name, done, question=None, after=()):
+def job(name, done, identity=None, after=()):
     def run(rows):
         done.append(name)
         return {"value": len(done)}
 
-    return Job(name, question or {}, run, after=after)
+    return Job(name, identity or {}, run, after=after)
 
 
 def silent(text: str) -> None:
@@ -189,7 +189,7 @@ TINY = nasbench.Sizes(per_class=4, channels=8, batch=8, steps=3, random=2, epoch
 
 
 def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path: Path) -> None:
-    part, rows = nasbench.Part(TINY, source, table, tmp_path), Rows(tmp_path / "rows.jsonl")
+    part, rows = nasbench.NasbenchJobs(TINY, source, table, tmp_path), Rows(tmp_path / "rows.jsonl")
     wanted = ("a/table", "a/darts/0", "a/random-trained/0")
     jobs = {j.name: j for j in part.jobs(seeds=1)}
     assert len(jobs) == 1 + 8 + 2
@@ -210,7 +210,7 @@ def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path
 
 def test_cells_are_searched_once_and_trained_on_both_halves(source: Path, tmp_path: Path) -> None:
     sizes = cells.Sizes(per_class=3, search_cells=3, search_channels=4, batch=6, steps=1, cells=3, channels=4)
-    part = cells.Part(replace(sizes, epochs=1, random=1, val=1, test=2), source, tmp_path)
+    part = cells.CellJobs(replace(sizes, epochs=1, random=1, val=1, test=2), source, tmp_path)
     jobs, rows = {j.name: j for j in part.jobs("bc")}, Rows(tmp_path / "rows.jsonl")
     assert len(jobs) == 5 + 2 * (5 + 1)
     wanted = ("search/proxyless", "b/proxyless", "c/proxyless", "b/random-0", "c/random-0")
@@ -261,6 +261,6 @@ MODELS = [
 
 
 def test_the_budgets_come_before_the_searches_in_them(tmp_path: Path) -> None:
-    jobs = budgets.Part(budgets.Sizes(), tmp_path, "host", tmp_path).jobs()
+    jobs = budgets.BudgetJobs(budgets.Sizes(), tmp_path, "host", tmp_path).jobs()
     assert [j.name for j in jobs] == ["budgets", "d/tight", "d/middle", "d/loose"]
     assert all(j.after == ("budgets",) for j in jobs[1:])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.peers import (
-    alone,
+    isolated_models,
     isolated_operators,
     macs_line,
     meter_samples,
@@ -17,35 +19,25 @@ from benchmarks.peers import (
 from benchmarks.peers.common import Peer, calibrated
 from benchmarks.peers.meter_kernels import Attributes, attributes
 from lut.devices.reference_networks import EMPTY_KEY, empty_onnx
-from lut.predictor.kernels.features import kernels_of
+from lut.predictor.kernels.features import features_of
 from lut.predictor.kernels.labels import Labelled
+from profilers.kernels import ABSENT
 from targets import load_target
-
-
-def value(*shape, role="activation", kind="float"):
-    return [role, kind, list(shape)]
-
-
-def weight(*shape, kind="float"):
-    return value(*shape, role="weight", kind=kind)
-
-
-def kernel(op, inputs, outputs, domain="", **attributes):
-    return {"op": op, "domain": domain, "attributes": attributes, "inputs": inputs, "outputs": outputs}
+from tests.support.kernels import activation, kernel, weight
 
 
 def conv(c_in, c_out, hw, k=1, domain="", **attributes):
     found = {"group": 1, "strides": [1, 1], "pads": [k // 2] * 4, "kernel_shape": [k, k], **attributes}
-    given = [value(1, c_in, hw, hw), weight(c_out, c_in // found["group"], k, k), weight(c_out)]
-    return kernel("Conv", given, [value(1, c_out, hw, hw)], domain, **found)
+    given = [activation(1, c_in, hw, hw), weight(c_out, c_in // found["group"], k, k), weight(c_out)]
+    return kernel("Conv", given, [activation(1, c_out, hw, hw)], domain=domain, **found)
 
 
 def relu(c, hw):
-    return kernel("Relu", [value(1, c, hw, hw)], [value(1, c, hw, hw)])
+    return kernel("Relu", [activation(1, c, hw, hw)], [activation(1, c, hw, hw)])
 
 
-def network(described, kernel_ms, latency_ms=1.0):
-    return Labelled("n", described, kernels_of(described), np.array(kernel_ms), latency_ms, 0.0, 4)
+def network(kernels, kernel_ms, latency_ms=1.0):
+    return Labelled("n", kernels, features_of(kernels), np.array(kernel_ms), latency_ms, 0.0, 4)
 
 
 def test_macs_line() -> None:
@@ -63,7 +55,7 @@ def test_nearest_neighbour_scales_by_macs_and_prices_unknown_kinds_by_bytes() ->
     assert peer(network([conv(64, 48, 8)], [9.9])) == pytest.approx(7.5)
     # Relu of 4 x 8 x 8 floats moves 2048 bytes in 2.048 ms: 1 us per byte; the same kind, by bytes.
     assert peer(network([relu(8, 8)], [9.9])) == pytest.approx(4.096)
-    tanh = network([kernel("Tanh", [value(1, 10)], [value(1, 10)])], [9.9])
+    tanh = network([kernel("Tanh", [activation(1, 10)], [activation(1, 10)])], [9.9])
     assert (peer(tanh), peer.unknown(tanh)) == (pytest.approx(0.080), 1)
 
 
@@ -76,52 +68,75 @@ def test_the_line_behind_a_peer_is_found() -> None:
 
 
 NCHWC = "com.microsoft.nchwc"
-X = value(1, 8, 6, 6)
+X = activation(1, 8, 6, 6)
 WRITTEN = {
-    "clip": conv(8, 16, 6, 3, NCHWC, activation="Clip", activation_params=[0.0, 6.0], auto_pad="NOTSET"),
-    "depthwise": conv(8, 8, 6, 3, NCHWC, group=8, activation="HardSwish"),
+    "clip": conv(
+        8, 16, 6, 3, domain=NCHWC, activation="Clip", activation_params=[0.0, 6.0], auto_pad="NOTSET"
+    ),
+    "depthwise": conv(8, 8, 6, 3, domain=NCHWC, group=8, activation="HardSwish"),
     "leaky": kernel(
         "FusedConv",
-        conv(8, 4, 6)["inputs"],
-        [value(1, 4, 6, 6)],
+        conv(8, 4, 6).inputs,
+        [activation(1, 4, 6, 6)],
         activation="LeakyRelu",
         activation_params=[0.1],
         group=1,
     ),
     "gemm": kernel(
         "FusedGemm",
-        [value(2, 5), weight(7, 5), weight(7)],
-        [value(2, 7)],
-        "com.microsoft",
+        [activation(2, 5), weight(7, 5), weight(7)],
+        [activation(2, 7)],
+        domain="com.microsoft",
         activation="Relu",
         transB=1,
     ),
     "matmul": kernel(
-        "FusedMatMul", [value(2, 3, 5), value(2, 4, 5)], [value(2, 3, 4)], "com.microsoft", transA=0, transB=1
+        "FusedMatMul",
+        [activation(2, 3, 5), activation(2, 4, 5)],
+        [activation(2, 3, 4)],
+        domain="com.microsoft",
+        transA=0,
+        transB=1,
     ),
-    "gelu": kernel("Gelu", [X], [X], "com.microsoft"),
-    "silu": kernel("QuickGelu", [X], [X], "com.microsoft", alpha=1.0),
+    "gelu": kernel("Gelu", [X], [X], domain="com.microsoft"),
+    "silu": kernel("QuickGelu", [X], [X], domain="com.microsoft", alpha=1.0),
     "upsample": kernel(
         "Upsample",
         [X],
-        [value(1, 8, 12, 12)],
-        NCHWC,
+        [activation(1, 8, 12, 12)],
+        domain=NCHWC,
         scales=[1, 1, 2, 2],
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
     ),
-    "pool": kernel("MaxPool", [X], [value(1, 8, 3, 3)], NCHWC, kernel_shape=[2, 2], strides=[2, 2]),
-    "slice": kernel("Slice", [X, *[weight(1, kind="int64")] * 4], [value(1, 4, 6, 6)]),
-    "split": kernel("Split", [X, weight(2, kind="int64")], [value(1, 3, 6, 6), value(1, 5, 6, 6)], axis=1),
-    "pad": kernel("Pad", [X, weight(8, kind="int64"), weight()], [value(1, 8, 6, 7)], mode="constant"),
-    "sum": kernel("ReduceSum", [value(1, 2, 2, 4), weight(1, kind="int64")], [value(1, 2, 4)], keepdims=0),
-    "mean": kernel("ReduceMean", [X], [value(1, 8, 1, 1)], axes=[2, 3], keepdims=1),
-    "resize": kernel(
-        "Resize", [X, value(role="none"), value(role="none"), weight(4, kind="int64")], [value(1, 8, 9, 9)]
+    "pool": kernel(
+        "MaxPool", [X], [activation(1, 8, 3, 3)], domain=NCHWC, kernel_shape=[2, 2], strides=[2, 2]
     ),
-    "gather": kernel("Gather", [value(1, 6, 4), weight(2, kind="int64")], [value(1, 2, 4)], axis=1),
-    "expand": kernel("Expand", [value(1, 8, 1), weight(3, kind="int64")], [value(1, 8, 5)]),
-    "clip alone": kernel("Clip", [X, weight(), value(role="none")], [X]),
+    "slice": kernel("Slice", [X, *[weight(1, element_type="int64")] * 4], [activation(1, 4, 6, 6)]),
+    "split": kernel(
+        "Split",
+        [X, weight(2, element_type="int64")],
+        [activation(1, 3, 6, 6), activation(1, 5, 6, 6)],
+        axis=1,
+    ),
+    "pad": kernel(
+        "Pad", [X, weight(8, element_type="int64"), weight()], [activation(1, 8, 6, 7)], mode="constant"
+    ),
+    "sum": kernel(
+        "ReduceSum",
+        [activation(1, 2, 2, 4), weight(1, element_type="int64")],
+        [activation(1, 2, 4)],
+        keepdims=0,
+    ),
+    "mean": kernel("ReduceMean", [X], [activation(1, 8, 1, 1)], axes=[2, 3], keepdims=1),
+    "resize": kernel(
+        "Resize", [X, ABSENT, ABSENT, weight(4, element_type="int64")], [activation(1, 8, 9, 9)]
+    ),
+    "gather": kernel(
+        "Gather", [activation(1, 6, 4), weight(2, element_type="int64")], [activation(1, 2, 4)], axis=1
+    ),
+    "expand": kernel("Expand", [activation(1, 8, 1), weight(3, element_type="int64")], [activation(1, 8, 5)]),
+    "clip alone": kernel("Clip", [X, weight(), ABSENT], [X]),
     "add": kernel("Add", [X, weight(8, 1, 1)], [X]),
 }
 
@@ -135,28 +150,34 @@ def test_operators_alone_have_the_shapes_of_the_kernel(name) -> None:
     (one,) = one_operator.operators(WRITTEN[name])
     session = onnxruntime.InferenceSession(one_operator.onnx_bytes(one), providers=["CPUExecutionProvider"])
     results = session.run(None, random_feeds(name, session, 0))
-    assert [list(r.shape) for r in results] == [shape for _, _, shape in one["outputs"]]
+    assert [r.shape for r in results] == [argument.shape for argument in one.outputs]
     assert all(np.isfinite(r).all() for r in results)
 
 
 def test_what_is_fused_or_moved_by_the_runtime_is_undone() -> None:
-    summed = conv(8, 8, 6, 3, NCHWC)
-    summed["inputs"].append(value(1, 8, 6, 6))
-    assert [one["op"] for one in one_operator.operators(summed)] == ["Conv", "Add"]
-    assert one_operator.operators(kernel("ReorderInput", [X], [X], NCHWC)) == []
-    assert one_operator.operators(kernel("Reshape", [X, weight(2, kind="int64")], [value(1, 288)])) == []
-    skip = kernel("SkipLayerNormalization", [value(1, 3, 4)] * 2 + [weight(4)] * 2, [value(1, 3, 4)])
-    assert [one["op"] for one in one_operator.operators(skip)] == ["Add", "LayerNormalization"]
+    summed = conv(8, 8, 6, 3, domain=NCHWC)
+    summed = replace(summed, inputs=(*summed.inputs, activation(1, 8, 6, 6)))
+    assert [one.op for one in one_operator.operators(summed)] == ["Conv", "Add"]
+    assert one_operator.operators(kernel("ReorderInput", [X], [X], domain=NCHWC)) == []
+    assert (
+        one_operator.operators(kernel("Reshape", [X, weight(2, element_type="int64")], [activation(1, 288)]))
+        == []
+    )
+    skip = kernel(
+        "SkipLayerNormalization", [activation(1, 3, 4)] * 2 + [weight(4)] * 2, [activation(1, 3, 4)]
+    )
+    assert [one.op for one in one_operator.operators(skip)] == ["Add", "LayerNormalization"]
 
 
 def test_operators_of_which_the_source_alone_knows_the_numbers_have_no_file() -> None:
-    assert one_operator.onnx_bytes(kernel("Where", [value(4, kind="bool"), X, X], [X])) is None
+    assert one_operator.onnx_bytes(kernel("Where", [activation(4, element_type="bool"), X, X], [X])) is None
 
 
 def test_isolated_table_sums_its_operators_and_counts_what_it_lacks() -> None:
     nets = [
         network(
-            [conv(8, 8, 4), relu(8, 4), conv(8, 8, 4), kernel("ReorderOutput", [X], [X], NCHWC)], [1.0] * 4
+            [conv(8, 8, 4), relu(8, 4), conv(8, 8, 4), kernel("ReorderOutput", [X], [X], domain=NCHWC)],
+            [1.0] * 4,
         )
     ]
     files = isolated_operators.models(nets)
@@ -174,11 +195,11 @@ def test_times_alone_are_less_the_empty_run_and_end_with_the_time(monkeypatch) -
         asked.append(sorted(models))
         return [{"key": key, "p20_ms": 0.25 if key == EMPTY_KEY else 1.0} for key in models]
 
-    monkeypatch.setattr(alone, "run_rows", run_rows)
-    monkeypatch.setattr(alone, "BATCH", 3)
-    monkeypatch.setattr(alone.time, "monotonic", iter([0.0, 4.0, 4.0, 11.0]).__next__)
+    monkeypatch.setattr(isolated_models, "run_rows", run_rows)
+    monkeypatch.setattr(isolated_models, "BATCH", 3)
+    monkeypatch.setattr(isolated_models.time, "monotonic", iter([0.0, 4.0, 4.0, 11.0]).__next__)
     models = {f"k{i}": empty_onnx for i in range(7)} | {"k1": lambda: None, "k2": lambda: b"no model"}
-    found = alone.alone_ms(load_target("host"), models, 10.0, lambda text: None)
+    found = isolated_models.isolated_ms(load_target("host"), models, 10.0, lambda text: None)
     assert found == {"k0": 0.75, "k3": 0.75, "k4": 0.75, "k5": 0.75}
     assert asked == [[EMPTY_KEY, "k0"], [EMPTY_KEY, "k3", "k4", "k5"]]
 
@@ -207,7 +228,7 @@ DRAWN = [
 def test_samples_are_kernels_that_run_and_read_as_what_was_drawn(a) -> None:
     import onnxruntime
 
-    one = meter_samples.described(a)
+    one = meter_samples.as_kernel(a)
     assert attributes(one) == a
     onnxruntime.InferenceSession(one_operator.onnx_bytes(one), providers=["CPUExecutionProvider"])
 
@@ -235,7 +256,7 @@ def test_neighbours_have_half_to_a_fifth_more_channels() -> None:
 
 def test_unknown_kernels_add_zero_as_in_the_reference_tool(monkeypatch) -> None:
     monkeypatch.setattr(nn_meter, "FORESTS", dict.fromkeys(nn_meter.FORESTS, (5, 3, 2)))
-    gelu = kernel("Gelu", [X], [X], "com.microsoft")
+    gelu = kernel("Gelu", [X], [X], domain="com.microsoft")
     nets = [network([conv(8, c, 4), relu(c, 4), gelu], [2.0, 0.5, 9.0]) for c in (8, 16, 24)]
     peer = nn_meter.fit(nets)
     assert (peer(nets[0]), peer.unknown(nets[0])) == (2.5, 1)

@@ -12,9 +12,9 @@ from profilers.energy import (
     SOURCES,
     CounterFiles,
     EnergyReader,
+    EnergySource,
     Nvml,
     PowerSensor,
-    Source,
     battery,
     energy_report,
     hwmon,
@@ -264,8 +264,8 @@ class Metered:
         return self.mj
 
 
-def source(reader: EnergyReader) -> list[tuple[Source, EnergyReader]]:
-    return [(Source("meter", "board", lambda root, wall: reader), reader)]
+def source(reader: EnergyReader) -> list[tuple[EnergySource, EnergyReader]]:
+    return [(EnergySource("meter", "board", lambda root, wall: reader), reader)]
 
 
 def energy_job(folder: Path, host, net):
@@ -275,7 +275,11 @@ def energy_job(folder: Path, host, net):
 def test_energy_is_what_a_run_draws_above_rest(tmp_path, host, net, monkeypatch) -> None:
     meter = Metered(monkeypatch)
     row = energy_row(
-        energy_job(tmp_path, host, net), "net", clocks=meter.clocks, sleep=meter.sleep, found=source(meter)
+        energy_job(tmp_path, host, net),
+        "net",
+        clocks=meter.clocks,
+        sleep=meter.sleep,
+        candidates=source(meter),
     )
     assert row["energy_mj"] == pytest.approx(40.0)  # 8 W for 5 ms
     assert (row["rest_mw"], row["load_mw"]) == (pytest.approx(2000), pytest.approx(10_000))
@@ -297,7 +301,7 @@ def test_a_run_that_draws_nothing_has_no_energy(tmp_path, host, net, monkeypatch
             "net",
             clocks=meter.clocks,
             sleep=meter.sleep,
-            found=source(meter),
+            candidates=source(meter),
         )
 
 
@@ -308,7 +312,7 @@ def test_where_there_is_no_reader_the_row_says_why(tmp_path, host, net) -> None:
     assert "rapl: no /sys/class/powercap" in row["unavailable"]
     assert "battery: no battery" in row["unavailable"]
     card = replace(job, target=replace(host, provider="cuda"))
-    assert energy_row(card, "net", found=[])["unavailable"] == "no reader covers cuda"
+    assert energy_row(card, "net", candidates=[])["unavailable"] == "no reader covers cuda"
 
 
 def test_the_profiler_writes_energy_rows(tmp_path, host, net, monkeypatch) -> None:

@@ -72,7 +72,7 @@ def test_without_the_layout_the_kernels_would_be_others(rule: dict) -> None:
     data = next(iter(generate(3, 7))).onnx()
     assert rule["blocked"]
     plain, real = extended_kernels(data), run_kernels(data, HOST)
-    assert [kernel["domain"] for kernel in plain] != [kernel["domain"] for kernel in real]
+    assert [kernel.domain for kernel in plain] != [kernel.domain for kernel in real]
 
 
 def test_asked_for_by_name_the_target_must_answer(away: Target, rule: dict, tmp_path: Path) -> None:

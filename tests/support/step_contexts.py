@@ -1,4 +1,4 @@
-"""One search step by hand: the context that a hypergradient works in, in float64 and without a loop."""
+"""One search step by hand: the context that a hypergradient works in, without a loop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from hwnas.core.budget import Budget
 from hwnas.core.registry import part
 from hwnas.core.space import Space
 from hwnas.gradient.method import Method
-from hwnas.gradient.optim import SGDSettings, WeightOptimizer
-from hwnas.gradient.parts.objective import ExpectedCosts, make_objective
-from hwnas.gradient.parts.policy import Policy
-from hwnas.gradient.parts.relax import RelaxContext
-from hwnas.gradient.passes import Batch
-from hwnas.gradient.step_context import StepContext
+from hwnas.gradient.methods import METHODS
+from hwnas.gradient.parts.objective import make_objective
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.optim import SGDSettings, WeightOptimizer
+from hwnas.gradient.step.passes import Batch
+from hwnas.gradient.step.protocols import Policy, RelaxContext, SearchCosts
+from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 
 
-def hand_scene(
+def make_context(
     method: Method,
     space: Space,
     net: nn.Module,
     policy: Policy,
-    costs: ExpectedCosts,
+    costs: SearchCosts,
     batch: Callable[[], Batch],
     *,
     budgets: Sequence[Budget] = (),
@@ -50,3 +51,12 @@ def hand_scene(
         weight_rule=method.make_weight_rule(method.stages[0]),
         extremes=lambda: ((0,) * len(space.choices), (1,) * len(space.choices)),
     )
+
+
+def toy_step(name: str, budgets: tuple[Budget, ...] = (), n: int = 3) -> StepContext:
+    """Step 0 of a method on the toy of `n` choices, on one batch; a fresh policy."""
+    method, space = METHODS[name], toy_space(n)
+    policy = method.make_policy(space.choices, torch.Generator().manual_seed(0))
+    x, y = ToyBatches(1).at(0)
+    net = ToySupernet(n)
+    return make_context(method, space, net, policy, toy_costs(space), lambda: (x, y), budgets=budgets)

@@ -5,6 +5,7 @@ Small enough to enumerate a node by hand; every layer is smooth, so that derivat
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ EDGES = ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) of a cell of two inputs and two nodes."""
 KINDS = ("normal", "reduce")
 KEEP = 2
+NODE = tuple(Choice(f"normal.{s}-3", OPERATIONS, "normal.3", KEEP) for s in range(3))
+"""The three edges that enter one node, of which two are kept."""
 
 
 class ToyCellSpace(Space):
@@ -194,3 +197,8 @@ def toy_cells(stage: Stage) -> ToyCellSupernet:
     """The supernet of a stage: its cells (2, 3, 4 for P-DARTS's 5, 11, 17), its wrappers; fresh weights."""
     cells = 2 if stage.cells is None else 1 + stage.cells // 5
     return ToyCellSupernet(*stage.wrappers(0.0), cells=cells, seed=None)
+
+
+def node_archs() -> list[tuple[int, ...]]:
+    """By counting: exactly two of three edges are not none."""
+    return [a for a in itertools.product(range(4), repeat=3) if sum(i != 0 for i in a) == 2]

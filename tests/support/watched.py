@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ from hwnas.core.space import Space
 from hwnas.gradient.loop import LogRow
 from hwnas.gradient.method import Method
 from hwnas.gradient.parts.decoders import DECODERS, Decoding
-from hwnas.gradient.parts.regularisers import View
 from hwnas.gradient.parts.reinforce import Baseline
-from hwnas.gradient.parts.relax import RelaxContext
-from hwnas.gradient.passes import Pass
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.stage import Stage
-from hwnas.gradient.step_context import ArchPass
+from hwnas.gradient.step.context import ArchPass
+from hwnas.gradient.step.passes import Pass
+from hwnas.gradient.step.protocols import PolicyView, RelaxContext
 from hwnas.networks.wrappers import Wrapping
 from tests.support.toy import ToyBatches
 from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
@@ -32,7 +32,7 @@ from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, ce
 class Call:
     """One pass of the supernet. kind: train, val, forward (val without gradient) or epoch.
 
-    logits: of the policy at that relax_context.
+    logits: of the policy at that step.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Step:
     gradients: list[Tensor] = field(default_factory=list)
     moved: bool = False
     arch: ArchPass | None = None
-    view: View | None = None
+    view: PolicyView | None = None
     baseline: float = 0.0
     mean_reward: float = 0.0
 
@@ -79,7 +79,7 @@ class _Watched(GradientSearch):
             self._enter(self.timetable.at(step))
         logits = [a.detach().clone() for a in all_logits(self)]
         own = [p.detach().clone() for p in self.policy.parameters()]
-        self.steps.append(Step(self._scene(step).relax_context, logits))
+        self.steps.append(Step(self._step_context(step).relax_context, logits))
         found = super()._one_step(step)
         now = self.steps[-1]
         now.after = [a.detach().clone() for a in all_logits(self)]
@@ -88,16 +88,20 @@ class _Watched(GradientSearch):
             now.baseline = float(self.hypergradient.own.value)
         return found
 
-    def _apply(self, arch: ArchPass) -> None:
+    def _step_policy(self, arch: ArchPass) -> None:
         now = self.steps[-1]
         now.arch = arch
         now.gradients = [p.grad.clone() for p in self.policy.parameters() if p.grad is not None]
         now.mean_reward = float(np.mean([c.loss for c in now.of("forward")] or [0]))
         logits = tuple(a.detach().clone() for a in self.policy.free_logits())
-        now.view = View(
-            arch.found.mix, self.policy.soft_mix(), logits, self.space.choices, now.relax_context.progress
+        now.view = PolicyView(
+            drawn=arch.forward.mix,
+            soft=self.policy.soft_mix(),
+            logits=logits,
+            choices=self.space.choices,
+            progress=now.relax_context.progress,
         )
-        super()._apply(arch)
+        super()._step_policy(arch)
 
     def _end_epoch(self, step: int) -> LogRow:
         self.in_epoch = True
@@ -225,4 +229,4 @@ def hurtful_decoding(space: Space) -> tuple[Decoding, Arch]:
         return -sum(w * float(m[skip] > 0) for w, m in zip(worth, mix.probs, strict=True))
 
     view = craft(space)
-    return Decoding(space, view.scores, view.soft, view.sample, loss, view.tune, view.rng), wanted
+    return replace(view, loss=loss), wanted

@@ -74,11 +74,15 @@ def test_ssh_never_asks_and_never_accepts() -> None:
     [
         ("pi@board: Permission denied (publickey).", "TargetError", "ssh-copy-id pi@board:2222"),
         ("Host key verification failed.", "TargetError", "ssh-keygen -R board"),
-        ("ssh: connect to host board port 2222: Connection refused", "LostError", "Is it switched on"),
-        ("Connection to board closed by remote host.", "LostError", "cannot be reached"),
-        ("client_loop: send disconnect: Broken pipe", "LostError", "cannot be reached"),
-        ("Timeout, server board not responding.", "LostError", "cannot be reached"),
-        ("", "LostError", "it ended with code 255"),
+        (
+            "ssh: connect to host board port 2222: Connection refused",
+            "ConnectionLostError",
+            "Is it switched on",
+        ),
+        ("Connection to board closed by remote host.", "ConnectionLostError", "cannot be reached"),
+        ("client_loop: send disconnect: Broken pipe", "ConnectionLostError", "cannot be reached"),
+        ("Timeout, server board not responding.", "ConnectionLostError", "cannot be reached"),
+        ("", "ConnectionLostError", "it ended with code 255"),
     ],
 )
 def test_what_ssh_says_and_what_it_means(said: str, kind: str, advice: str) -> None:

@@ -1,6 +1,6 @@
-"""Callbacks: what watches a search and may freeze a part of it or stop it.
+"""Callbacks watch a search; they may freeze a part of it or stop it.
 
-Their state is JSON, so that a resume goes on to the bit.
+Their state is JSON, so that a resumed search does the same to the bit.
 
 [1] Zela et al. 2020, RobustDARTS, 1909.09656, section 4.3. [2] Jiang et al. 2023, OLES, NeurIPS 2023.
 """
@@ -15,33 +15,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.registry import Registry
-from hwnas.gradient.optim import Rows
-from hwnas.gradient.step_context import StepContext, arch_score, frozen, twice
+from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.gradients import arch_pass, double_backward, frozen_weights
+from hwnas.gradient.step.optim import Rows
 from targets.errors import UsageError
 
 
 class Callback(Protocol):
-    """state: all that a resume needs, as JSON."""
+    """What watches a search; `state` is all that a resume needs, as JSON."""
 
     state: dict[str, Any]
 
     def before_weights(self, context: StepContext) -> None:
-        """The gradients of a weight step are there, the step is not made yet."""
+        """Called when the gradients of a weight step are there and the step is not made yet."""
 
     def after_epoch(self, context: StepContext) -> bool:
-        """Whether the search is to stop here."""
+        """Whether the search stops here."""
         ...
 
     def new_supernet(self) -> None:
-        """A stage begins with another supernet: what was seen of the one before counts no more."""
+        """Called when a stage begins with another supernet: forget what belongs to the one before."""
 
 
 @runtime_checkable
 class HasEdges(Protocol):
-    """`networks.cell_supernet.CellSupernet`: the weights of its edges are rows of stacked tensors."""
+    """`supernets.cell.CellSupernet`, whose weights of edges are rows of stacked tensors."""
 
     def edge_rows(self) -> Iterator[Any]:
-        """Where those of every operation of every edge lie."""
+        """Per operation of every edge where its weights lie."""
         ...
 
 
@@ -52,9 +53,9 @@ CALLBACKS: Registry[Any] = Registry("callback")
 class StopOnCurvature:
     """Stops when the largest eigenvalue of the Hessian of L_val by the policy grows too fast [1].
 
-    With l the mean of the last `window` epochs and k = window: stop when l(i - k) / l(i) < ratio, and go
-    back to the policy of epoch i - k. The eigenvalue is that of `iterations` power iterations by double
-    backward on one validation batch.
+    l(i): mean of the eigenvalues of the last k = `window` epochs. Where l(i - k) / l(i) < `ratio`, the
+    search stops and returns to the policy of epoch i - k. The eigenvalue is found by `iterations` power
+    iterations with double backward on one validation batch.
     """
 
     def __init__(self, *, window: int = 5, ratio: float = 0.75, iterations: int = 20) -> None:
@@ -73,7 +74,7 @@ class StopOnCurvature:
         """Nothing."""
 
     def after_epoch(self, context: StepContext) -> bool:
-        """Measure; stop and go back when it has grown."""
+        """Add the eigenvalue of this epoch; if it grew too fast, restore the earlier policy and stop."""
         parameters = list(context.policy.parameters())
         eigenvalues, policies = self.state["eigenvalues"], self.state["policies"]
         eigenvalues.append(largest_eigenvalue(context, self.iterations))
@@ -92,12 +93,12 @@ class StopOnCurvature:
 
 
 def largest_eigenvalue(context: StepContext, iterations: int) -> float:
-    """Of the Hessian of the arch step's objective by the policy, by power iteration."""
+    """The largest eigenvalue of the Hessian of the objective by the policy, by power iteration."""
     parameters = list(context.policy.parameters())
-    drawn = context.policy.draw(context.relax.arch, context.relax_context)
-    with twice(context, "choose a method without stop_on_curvature, such as darts-2"):
-        with frozen(context.supernet):
-            total = arch_score(context, drawn, context.val()).score.total
+    drawn = context.draw(context.relax.arch)
+    with double_backward(context, "choose a method without stop_on_curvature, such as darts-2"):
+        with frozen_weights(context.supernet):
+            total = arch_pass(context, drawn, context.val()).score.total
         return _power_iteration(total, parameters, iterations)
 
 
@@ -124,11 +125,11 @@ def _power_iteration(total: Tensor, parameters: list[nn.Parameter], iterations: 
 
 @CALLBACKS.add("freeze_operations")
 class FreezeOperations:
-    """Stops training an operation's weights once their gradients on training and validation data part [2].
+    """Freezes an operation whose gradients on training and on validation data disagree [2].
 
-    Every `every`-th step: the cosine of the two gradients, mean over the weight tensors of an operation with
-    more than one dimension; one whose mean over the last `window` of them is below `threshold` is trained
-    no more. An operation that did not run, or gave a tensor no gradient, is not compared.
+    Every `every`-th step gives the cosine of the two gradients, the mean over the weight tensors of an
+    operation with more than one dimension. An operation is frozen when the mean of its last `window` cosines
+    is below `threshold`. An operation that did not run, or whose tensors got no gradient, is not compared.
     """
 
     def __init__(self, *, threshold: float = 0.4, window: int = 20, every: int = 1) -> None:
@@ -142,7 +143,7 @@ class FreezeOperations:
         self.state: dict[str, Any] = {"frozen": [], "cosines": {}}
 
     def before_weights(self, context: StepContext) -> None:
-        """Compare, decide, and keep what is frozen where it is."""
+        """Compare, decide, and keep the frozen operations unchanged."""
         operations = operations_of(context.supernet)
         if context.step % self.every == 0:
             self._compare(context, {n: o for n, o in operations.items() if n not in self.state["frozen"]})
@@ -154,22 +155,22 @@ class FreezeOperations:
 
     def _compare(self, context: StepContext, operations: Mapping[str, Sequence[Rows]]) -> None:
         with torch.no_grad():
-            drawn = context.policy.draw(context.relax.weight, context.relax_context)
+            drawn = context.draw(context.relax.weight)
         tensors = {id(p): p for parts in operations.values() for p, _ in parts if p.grad is not None}
         if not tensors:
             return
-        total = arch_score(context, drawn, context.val()).score.total
-        found = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
-        by_val = dict(zip(tensors, found, strict=True))
+        total = arch_pass(context, drawn, context.val()).score.total
+        gradients = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
+        by_val = dict(zip(tensors, gradients, strict=True))
         for name, parts in operations.items():
             cosines = [_cosine(p.grad, by_val.get(id(p)), part) for p, part in parts]
-            known = [c for c in cosines if c is not None]
-            if not known:
+            compared = [c for c in cosines if c is not None]
+            if not compared:
                 continue
-            seen = self.state["cosines"].setdefault(name, [])
-            seen.append(sum(known) / len(known))
-            del seen[: -self.window]
-            if len(seen) == self.window and sum(seen) / self.window < self.threshold:
+            history = self.state["cosines"].setdefault(name, [])
+            history.append(sum(compared) / len(compared))
+            del history[: -self.window]
+            if len(history) == self.window and sum(history) / self.window < self.threshold:
                 self.state["frozen"].append(name)
                 del self.state["cosines"][name]
 
@@ -182,16 +183,16 @@ def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
     named = {n: p for n, p in supernet.named_parameters() if p.ndim > 1}
     if not isinstance(supernet, HasEdges):
         return {name: [(p, slice(None))] for name, p in named.items()}
-    found: dict[str, list[Rows]] = {}
+    operations: dict[str, list[Rows]] = {}
     for edge in supernet.edge_rows():
         if edge.parameter in named:
             operation = f"{edge.plan}.{edge.choice}.{edge.option}"
-            found.setdefault(operation, []).append((named[edge.parameter], edge.rows))
-    return found
+            operations.setdefault(operation, []).append((named[edge.parameter], edge.rows))
+    return operations
 
 
 def _cosine(a: Tensor | None, b: Tensor | None, part: slice) -> float | None:
-    """Of parts of two gradients; None where there is none, or nothing in it."""
+    """Cosine of the same rows of two gradients; None where one is missing or 0."""
     if a is None or b is None or not (bool(a[part].any()) and bool(b[part].any())):
         return None
     return float(F.cosine_similarity(a[part].reshape(-1), b[part].reshape(-1), dim=0))

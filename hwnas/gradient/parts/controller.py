@@ -1,4 +1,4 @@
-"""The LSTM controller of ENAS: it decides choice by choice, each in the light of those before.
+"""The LSTM controller of ENAS: it decides choice by choice, each conditioned on those before.
 
 [1] Pham et al. 2018, ENAS, 1802.03268, section 2, and its code (temperatures and biases).
 """
@@ -15,24 +15,32 @@ from torch.nn import functional as F
 
 from hwnas.core.choice import NONE, Choice
 from hwnas.core.mix import Mix
-from hwnas.gradient.nodes import Node, nodes, none_of, real_options
-from hwnas.gradient.restrict import Kept, everything, narrow
+from hwnas.core.node import CellNode, nodes_of, none_of
+from hwnas.gradient.step.active_options import ActiveOptions, all_options
+from hwnas.gradient.step.nodes import real_options
+from hwnas.gradient.step.protocols import Relax, RelaxContext
 from targets.errors import UsageError
 
 from .policy import POLICIES
-from .relax import RELAXATIONS, Relax, RelaxContext, single
+from .relax import RELAXATIONS, single
 
 _INIT = 0.1
 _SOFT_SAMPLES = 32
-"""Draws whose mean stands for the probabilities, which have no closed form."""
+"""Draws whose mean estimates the option probabilities, which have no closed form."""
 
 _PRIOR = "sep_conv"
-"""The published biases favour the operations whose name begins so."""
+"""The published biases favour the operations whose names begin with this."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """choices: decided together: one operation, the edges of a node (keep), or on/off flags."""
+class _Decision:
+    """Choices that are decided together: one operation, the edges of a node, or on/off flags.
+
+    choices: their indices.
+    keep: for the edges of a node, how many of them are kept; else 0.
+    flags: whether they are on/off flags.
+    new_cell: whether they are the first of a cell.
+    """
 
     choices: tuple[int, ...]
     keep: int = 0
@@ -42,14 +50,18 @@ class _Step:
 
 @POLICIES.add("controller")
 class Controller(nn.Module):
-    """An LSTM with attention over the nodes before [1].
+    """An LSTM with attention over the nodes before; its weights stand in the place of DARTS's alphas [1].
 
-    A node's edges are drawn by attention, without replacement (published: with), then an operation for
-    each. A run of choices between `none` and one other option are flags, such as the skips of the
-    macro space: the j-th attends to the j-th step before. Any other choice is a softmax.
+    The edges of a node are drawn by attention, without replacement (published: with), then an operation for
+    each. Consecutive choices between `none` and one other option are flags, such as the skips of the macro
+    space: the j-th attends to the j-th decision before. Any other choice is a softmax.
 
-    tanh: logits are tanh * tanh(logit); for operations divided by `op_reduce`. temperature divides all.
-    bias, fixed: the published start in favour of separable convolutions, learned and constant.
+    hidden: size of the state, the embeddings and the keys.
+    tanh: a logit a becomes tanh * tanh(a).
+    op_reduce: divides the logits of operations.
+    temperature: divides all logits.
+    bias: the published start in favour of separable convolutions, which is learned.
+    fixed: the same as a constant that is added to their logits and subtracted from the others'.
     """
 
     reach = 0.0
@@ -73,42 +85,42 @@ class Controller(nn.Module):
         self.start = nn.Parameter(torch.empty(hidden))
         self.key, self.query = nn.Linear(hidden, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)
         self.attention = nn.Parameter(torch.empty(hidden))
-        lists = dict.fromkeys(c.options for c in self.choices)
-        self._head = {options: i for i, options in enumerate(lists)}
-        self.heads = nn.ParameterList(torch.empty(len(options), hidden) for options in lists)
-        self.embeddings = nn.ParameterList(torch.empty(len(options), hidden) for options in lists)
+        option_lists = dict.fromkeys(c.options for c in self.choices)
+        self._head = {options: i for i, options in enumerate(option_lists)}
+        self.heads = nn.ParameterList(torch.empty(len(options), hidden) for options in option_lists)
+        self.embeddings = nn.ParameterList(torch.empty(len(options), hidden) for options in option_lists)
         with torch.no_grad():
             for p in self.parameters():
                 p.uniform_(-_INIT, _INIT, generator=generator)
-        favoured = [torch.tensor([o.startswith(_PRIOR) for o in options]).float() for options in lists]
+        favoured = [torch.tensor([o.startswith(_PRIOR) for o in options]).float() for options in option_lists]
         self.biases = nn.ParameterList(bias * f for f in favoured)
         self._fixed = [fixed * (2 * f - 1) if bool(f.any()) else torch.zeros_like(f) for f in favoured]
         self._plan = list(_plan(self.choices))
-        self.restrict(everything(choices))
+        self.restrict(all_options(choices))
 
-    def restrict(self, kept: Kept) -> None:
+    def restrict(self, active: ActiveOptions) -> None:
         """From now on draw among these options only."""
-        self.kept, self._left = kept, narrow(self.choices, kept)
+        self.active = active
 
     def free_logits(self) -> tuple[Tensor, ...]:
-        """None: they depend on what was drawn before."""
+        """None, because the logits of a choice depend on the decisions before it."""
         return ()
 
-    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
+    def draw(self, relax: Relax, context: RelaxContext) -> Mix:
         """An architecture, every decision drawn by `relax`; with its log-probability and entropy."""
-        rollout = _Rollout(self, relax, relax_context)
+        rollout = _Rollout(self, relax, context)
         arch = rollout.run()
         mix = single([torch.zeros(len(c.options)) for c in self.choices], arch, rollout.log_prob)
         return replace(mix, entropy=rollout.entropy, draw_probs=tuple(rollout.draw_probs))
 
     @torch.no_grad()
     def soft_mix(self) -> Mix:
-        """The mean of 32 draws of a fixed seed: no gradient."""
-        relax_context = RelaxContext(self.choices, torch.Generator().manual_seed(0))
-        drawn = [self.draw(RELAXATIONS["sampled"], relax_context) for _ in range(_SOFT_SAMPLES)]
-        weights = [torch.stack(w).mean(0) for w in zip(*(m.probs for m in drawn), strict=True)]
+        """The mean of 32 draws of a fixed seed, without gradient."""
+        context = RelaxContext(self.choices, torch.Generator().manual_seed(0))
+        drawn = [self.draw(RELAXATIONS["sampled"], context) for _ in range(_SOFT_SAMPLES)]
+        probs = tuple(torch.stack(p).mean(0) for p in zip(*(m.probs for m in drawn), strict=True))
         entropy = torch.stack([m.entropy for m in drawn if m.entropy is not None]).mean()
-        return Mix(tuple(weights), self.kept, tuple(() for _ in weights), None, entropy)
+        return Mix(probs, active=self.active, probe=tuple(() for _ in probs), entropy=entropy)
 
     def after_step(self, mix: Mix) -> None:
         """Nothing."""
@@ -119,10 +131,18 @@ class Controller(nn.Module):
 
 
 class _Rollout:
-    """One pass of the controller."""
+    """One pass of the controller: the decisions in order, each fed the embedding of the one before.
 
-    def __init__(self, owner: Controller, relax: Relax, relax_context: RelaxContext) -> None:
-        self.owner, self.relax, self.relax_context = owner, relax, relax_context
+    arch: the options so far.
+    log_prob, entropy: sums over the decisions, scalars.
+    draw_probs: (n_options,) per choice, what each option was drawn with.
+    state: hidden and cell state of the LSTM, (1, hidden) each.
+    input: of the next LSTM step, (hidden,).
+    anchors: the hidden state (hidden,) of every node or layer so far, which attention looks at.
+    """
+
+    def __init__(self, owner: Controller, relax: Relax, context: RelaxContext) -> None:
+        self.owner, self.relax, self.context = owner, relax, context
         self.log_prob = torch.zeros(())
         self.entropy = torch.zeros(())
         self.arch = [0] * len(owner.choices)
@@ -133,15 +153,15 @@ class _Rollout:
         self.anchors: list[Tensor] = []
 
     def run(self) -> tuple[int, ...]:
-        for step in self.owner._plan:
-            if step.new_cell:
+        for decision in self.owner._plan:
+            if decision.new_cell:
                 self.anchors = []
-            if step.keep:
-                self._node(step)
-            elif step.flags:
-                self._flags(step)
+            if decision.keep:
+                self._node(decision)
+            elif decision.flags:
+                self._flags(decision)
             else:
-                self._operation(step.choices[0])
+                self._operation(decision.choices[0])
                 self.anchors.append(self.state[0][0])
         return tuple(self.arch)
 
@@ -154,56 +174,56 @@ class _Rollout:
         scores: Tensor = torch.tanh(keys + self.owner.query(h)) @ self.owner.attention
         return scores
 
-    def _node(self, step: _Step) -> None:
-        while len(self.anchors) < len(step.choices):  # the inputs of the cell
+    def _node(self, decision: _Decision) -> None:
+        while len(self.anchors) < len(decision.choices):  # the inputs of the cell
             self.input = self.owner.start
             self.anchors.append(self._tick())
-        free, kept = list(range(len(step.choices))), []
-        for _ in range(step.keep):
+        free, kept = list(range(len(decision.choices))), []
+        for _ in range(decision.keep):
             h = self._tick()
             scores = self._scores(h, [self.anchors[i] for i in free])
             picked = free[self._decide(self.owner._scales[0] * torch.tanh(scores))]
             free.remove(picked)
             kept.append(picked)
             self.input = self.anchors[picked]
-        for i, c in enumerate(step.choices):
+        for i, c in enumerate(decision.choices):
             self.arch[c] = none_of(self.owner.choices[c])
             if i in kept:
                 self._operation(c, real_options(self.owner.choices[c]))
         self.input = self.owner.start
         self.anchors.append(self._tick())
 
-    def _flags(self, step: _Step) -> None:
+    def _flags(self, decision: _Decision) -> None:
         h, before, zero = self._tick(), self.anchors[:-1], torch.zeros_like(self.owner.start)
-        while len(before) < len(step.choices):
+        while len(before) < len(decision.choices):
             before = [zero, *before]
-        before = before[len(before) - len(step.choices) :]
+        before = before[len(before) - len(decision.choices) :]
         logits = self.owner._scales[0] * torch.tanh(self._scores(h, before))
         on = []
-        for c, anchor, logit in zip(step.choices, before, logits, strict=True):
-            none, left = none_of(self.owner.choices[c]), self.owner.kept[c]
+        for c, anchor, logit in zip(decision.choices, before, logits, strict=True):
+            none, active = none_of(self.owner.choices[c]), self.owner.active[c]
             signed = torch.stack([logit, -logit] if none else [-logit, logit])
-            self.arch[c] = self._among(c, left, signed)
+            self.arch[c] = self._draw_from(c, active, signed)
             on += [anchor] if self.arch[c] != none else []
         self.input = torch.stack(on).mean(0) if on else self.owner.start
 
     def _operation(self, c: int, among: tuple[int, ...] | None = None) -> None:
         owner, head = self.owner, self.owner.head(c)
-        left = [i for i in owner.kept[c] if among is None or i in among]
+        options = [i for i in owner.active[c] if among is None or i in among]
         logits = owner.heads[head] @ self._tick() + owner.biases[head]
         logits = owner._scales[1] * torch.tanh(logits) + owner._fixed[head]
-        self.arch[c] = self._among(c, left, logits)
+        self.arch[c] = self._draw_from(c, options, logits)
         self.input = owner.embeddings[head][self.arch[c]]
 
-    def _among(self, c: int, left: Sequence[int], logits: Tensor) -> int:
-        """One of the options that are left of a choice, by logits (n_options,)."""
-        logits = logits[list(left)]
-        self.draw_probs[c] = self.draw_probs[c].index_put((torch.tensor(left),), logits.softmax(0))
-        return left[self._decide(logits)]
+    def _draw_from(self, c: int, options: Sequence[int], logits: Tensor) -> int:
+        """One of `options` of a choice, by logits (n_options,) of all its options."""
+        logits = logits[list(options)]
+        self.draw_probs[c] = self.draw_probs[c].index_put((torch.tensor(options),), logits.softmax(0))
+        return options[self._decide(logits)]
 
     def _decide(self, logits: Tensor) -> int:
         names = Choice("decision", tuple(str(i) for i in range(len(logits))))
-        mix = self.relax((logits,), replace(self.relax_context, choices=(names,), edge_weights=None))
+        mix = self.relax((logits,), replace(self.context, choices=(names,), edge_weights=None))
         if mix.arch is None:
             raise UsageError("the controller draws architectures; relax by 'sampled', 'hard' or 'uniform'")
         logs = F.log_softmax(logits, dim=0)
@@ -212,13 +232,13 @@ class _Rollout:
         return mix.arch[0]
 
 
-def _plan(choices: tuple[Choice, ...]) -> Iterator[_Step]:
+def _plan(choices: tuple[Choice, ...]) -> Iterator[_Decision]:
     """The decisions in order."""
-    at: dict[int, Node] = {e: node for node in nodes(choices) for e in node.edges}
+    node_of_edge: dict[int, CellNode] = {e: node for node in nodes_of(choices) for e in node.edges}
     cell = None
 
     def kind(i: int) -> str:
-        if i in at:
+        if i in node_of_edge:
             return f"node {choices[i].node}"
         flag = len(choices[i].options) == 2 and NONE in choices[i].options
         return f"flags {_cell(choices[i])}" if flag else f"choice {i}"
@@ -227,8 +247,8 @@ def _plan(choices: tuple[Choice, ...]) -> Iterator[_Step]:
         members = tuple(group)
         new = choices[members[0]].name.split(".")[0] != cell and name.startswith("node")
         cell = choices[members[0]].name.split(".")[0]
-        keep = at[members[0]].keep if members[0] in at else 0
-        yield _Step(members, keep, name.startswith("flags"), new)
+        keep = node_of_edge[members[0]].keep if members[0] in node_of_edge else 0
+        yield _Decision(members, keep=keep, flags=name.startswith("flags"), new_cell=new)
 
 
 def _cell(choice: Choice) -> str:

@@ -1,8 +1,8 @@
-"""Hypergradients: how the gradient of the policy is found.
+"""Hypergradients: the gradient of the validation loss by the policy's parameters, the alphas of DARTS.
 
-The loop calls `arch_step` when one is due, then `weight_step` unless the arch step has made that too
-(`StepContext.step_weights`); each leaves gradients behind and the loop steps the optimisers. `first_order`
-and `single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
+The loop calls `arch_step` when one is due, and then `weight_step`, unless the arch step has changed the
+weights itself (`StepContext.step_weights`). Both leave gradients behind and the loop steps the optimisers.
+`first_order` and `single_level` are here, `unrolled`, `response` and `reinforce` in files of their own.
 
 [1] Liu et al. 2019, DARTS, 1806.09055, section 2.3. [2] Xie et al. 2019, SNAS, 1812.09926, section 2.3.
 """
@@ -15,14 +15,22 @@ import torch
 from torch import nn
 
 from hwnas.core.registry import Registry
-from hwnas.gradient.passes import Pass
-from hwnas.gradient.step_context import ArchPass, StepContext, arch_score, frozen, leave, require_gradient
-
-from .policy import Policy
+from hwnas.gradient.step.context import ArchPass, StepContext
+from hwnas.gradient.step.gradients import (
+    arch_pass,
+    frozen_weights,
+    require_gradient,
+    set_policy_gradients,
+)
+from hwnas.gradient.step.passes import Pass
+from hwnas.gradient.step.protocols import Policy
 
 
 class Hypergradient(Protocol):
-    """own: tensors beside the weights, checkpointed; its parameters are learned with the weights."""
+    """How a search learns its policy.
+
+    own: tensors beside the weights, which are checkpointed; its parameters are learned with the weights.
+    """
 
     own: nn.Module
 
@@ -47,7 +55,7 @@ HYPERGRADIENTS: Registry[Any] = Registry("hypergradient")
 
 @HYPERGRADIENTS.add("first_order")
 class FirstOrder:
-    """The weights count as fixed: grad_alpha L_val(w, alpha) [1]."""
+    """The gradient grad_alpha L_val(w, alpha) with the weights w as constants [1]."""
 
     def __init__(self, supernet: nn.Module, policy: Policy, generator: torch.Generator) -> None:
         self.own = nn.Module()
@@ -64,16 +72,17 @@ class FirstOrder:
 
     def arch_step(self, context: StepContext) -> ArchPass:
         """One pass on a validation batch; gradients of weights are neither computed nor touched."""
-        drawn = context.policy.draw(context.relax.arch, context.relax_context)
-        with frozen(context.supernet):
-            out = arch_score(context, drawn, context.val())
-        require_gradient(context, out.score.total)
+        drawn = context.draw(context.relax.arch)
+        with frozen_weights(context.supernet):
+            step = arch_pass(context, drawn, context.val())
+        require_gradient(context, step.score.total)
         parameters = list(context.policy.parameters())
-        leave(context, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
-        return out
+        gradients = torch.autograd.grad(step.score.total, parameters, allow_unused=True)
+        set_policy_gradients(context, gradients)
+        return step
 
     def weight_step(self, context: StepContext) -> Pass:
-        """As the method's rule has it."""
+        """By the weight rule of the method."""
         return context.weight_rule(context)
 
 
@@ -86,7 +95,7 @@ class SingleLevel:
 
     @staticmethod
     def passes() -> float:
-        """None: it is the pass of the weight step."""
+        """0, because the pass is that of the weight step."""
         return 0.0
 
     @staticmethod
@@ -96,17 +105,17 @@ class SingleLevel:
 
     def arch_step(self, context: StepContext) -> ArchPass:
         """One pass; steps the weights itself."""
-        drawn = context.policy.draw(context.relax.arch, context.relax_context)
-        out = arch_score(context, drawn, context.train())
-        require_gradient(context, out.score.total)
+        drawn = context.draw(context.relax.arch)
+        step = arch_pass(context, drawn, context.train())
+        require_gradient(context, step.score.total)
         parameters, weights = list(context.policy.parameters()), context.weights.parameters
-        found = torch.autograd.grad(out.score.total, [*parameters, *weights], allow_unused=True)
-        leave(context, found[: len(parameters)])
-        for weight, gradient in zip(weights, found[len(parameters) :], strict=True):
+        gradients = torch.autograd.grad(step.score.total, [*parameters, *weights], allow_unused=True)
+        set_policy_gradients(context, gradients[: len(parameters)])
+        for weight, gradient in zip(weights, gradients[len(parameters) :], strict=True):
             weight.grad = gradient
         context.step_weights()
-        return ArchPass(out.found, out.score, out.found)
+        return ArchPass(step.forward, step.score, weight=step.forward)
 
     def weight_step(self, context: StepContext) -> Pass:
-        """While the policy is frozen: as the method's rule has it."""
+        """By the weight rule of the method, while the policy is frozen."""
         return context.weight_rule(context)

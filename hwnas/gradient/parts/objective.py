@@ -1,7 +1,8 @@
 """Objectives: one scalar from the task loss and the expected costs of the policy.
 
-Expected costs are those of the policy's probabilities, never of the sampled gates: a contraction
-with tables is exact there and has no sampling noise.
+A cost term says how costs enter the loss; every one is a class called with (budgets, options of the row).
+Costs are expected of the policy's probabilities and not of the sampled gates, because the contraction with
+tables is exact and has no sampling noise. E_i: the expected cost of budget i, a scalar; T_i: its limit.
 
 [1] Cai et al. 2019, ProxylessNAS, 1812.00332, and its public code (add, multiply-log).
 [2] Nocedal and Wright 2006, section 17.4: the augmented Lagrangian for inequalities.
@@ -12,36 +13,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from hwnas.core.budget import Budget
-from hwnas.core.mix import Mix
 from hwnas.core.registry import Part, Registry, check_part
-from hwnas.gradient.nodes import deployed
+from hwnas.gradient.step.nodes import with_kept_edges
+from hwnas.gradient.step.protocols import PolicyView, Score, SearchCosts
 from targets.errors import UsageError, did_you_mean
 
-from .regularisers import View, Weighted
-
-
-class ExpectedCosts(Protocol):
-    """`cost.CostModel`, as far as an objective needs it."""
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """What it prices."""
-        ...
-
-    def expected(self, mix: Mix) -> dict[str, Tensor]:
-        """Per metric a scalar, differentiable in the weights of the mix."""
-        ...
+from .regularisers import Weighted
 
 
 class CostTerm(Protocol):
-    """How the costs enter the loss; `state` is all that a resume needs."""
+    """How the costs enter the loss; `state` is all that a resume needs, as JSON."""
 
     state: dict[str, float]
 
@@ -49,7 +36,7 @@ class CostTerm(Protocol):
         """The loss with the costs in it."""
 
     def after_step(self, costs: Mapping[str, float]) -> None:
-        """Adapt to the costs that the arch step met."""
+        """Adapt to the costs of the arch step."""
 
 
 COST_TERMS: Registry[Any] = Registry("cost objective")
@@ -57,12 +44,14 @@ COST_TERMS: Registry[Any] = Registry("cost objective")
 
 @COST_TERMS.add("budget")
 class BudgetTerm:
-    """Each budget is a constraint g = log(E[cost] / limit) <= 0 with a multiplier that adapts [2].
+    """Each budget is a constraint g_i = log(E_i / T_i) <= 0 with a multiplier m_i that adapts [2].
 
-    loss + sum_i (max(0, m_i + stiffness g_i)^2 - m_i^2) / (2 stiffness);
-    after each arch step m_i <- max(0, m_i + rate g_i). The logarithm makes budgets of any unit alike.
-    The stiffness damps what the multiplier alone would make swing: at stiffness 2 the toy of
-    tests/hwnas/test_objective.py still swings by 20 % after 1,500 steps, at 10 it settles within 100.
+        loss + sum_i (max(0, m_i + stiffness g_i)^2 - m_i^2) / (2 stiffness)
+        after each arch step: m_i <- max(0, m_i + rate g_i)
+
+    The logarithm makes budgets of different units comparable. The stiffness damps the oscillation that the
+    multiplier alone would cause: at stiffness 2 the toy of test_objective.py still oscillates by 20 % after
+    1,500 steps, at 10 it settles within 100.
     """
 
     def __init__(self, budgets: Sequence[Budget], *, rate: float = 1.0, stiffness: float = 10.0) -> None:
@@ -86,7 +75,7 @@ class BudgetTerm:
 
 @COST_TERMS.add("add")
 class AddTerm:
-    """loss + weight sum_i (E_i - T_i) / T_i, T the budgets' limits [1, add#linear]."""
+    """loss + weight sum_i (E_i - T_i) / T_i [1, add#linear]."""
 
     def __init__(self, budgets: Sequence[Budget], *, weight: float = 0.1) -> None:
         self.budgets, self.weight = tuple(budgets), weight
@@ -104,7 +93,7 @@ class AddTerm:
 
 @COST_TERMS.add("multiply_log")
 class MultiplyLogTerm:
-    """a loss prod_i (log E_i / log T_i)^b, T the budgets' limits [1, mul#log]."""
+    """a loss prod_i (log E_i / log T_i)^b [1, mul#log]."""
 
     def __init__(self, budgets: Sequence[Budget], *, a: float = 0.2, b: float = 0.3) -> None:
         for budget in budgets:
@@ -117,7 +106,7 @@ class MultiplyLogTerm:
         self.state: dict[str, float] = {}
 
     def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
-        """The product. Costs at or below 1, where its power is not defined, count as just above."""
+        """The product. Costs at or below 1, where the power is not defined, count as 1.001."""
         for budget in self.budgets:
             ratio = costs[budget.metric].clamp_min(1.001).log() / math.log(budget.limit)
             loss = loss * ratio**self.b
@@ -129,7 +118,7 @@ class MultiplyLogTerm:
 
 @COST_TERMS.add("power")
 class PowerTerm:
-    """loss prod_i (E_i / T_i)^w, and for a reward, a negative loss, (T_i / E_i)^w [1, REINFORCE; 3]."""
+    """loss prod_i (E_i / T_i)^w; a negative loss is a reward and gets (T_i / E_i)^w [1, REINFORCE; 3]."""
 
     def __init__(self, budgets: Sequence[Budget], *, w: float = 0.1) -> None:
         self.budgets, self.w = tuple(budgets), w
@@ -145,42 +134,38 @@ class PowerTerm:
         """Nothing adapts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What an arch step minimises, the expected costs that went into it, and the regularisers' part of it."""
+class ArchObjective:
+    """The objective of arch steps: task loss, cost term and regularisers.
 
-    total: Tensor
-    costs: dict[str, float]
-    regularisers: Tensor
+    costs: what is expected of the policy's mean mix.
+    term: how the costs enter the loss.
+    regularisers: what is added, each with its weight over the search.
+    """
 
-
-class Objective:
-    """(task loss, what was drawn) -> Score."""
-
-    def __init__(self, costs: ExpectedCosts, term: CostTerm, regularisers: Sequence[Weighted] = ()) -> None:
+    def __init__(self, costs: SearchCosts, term: CostTerm, regularisers: Sequence[Weighted] = ()) -> None:
         self.costs, self.term, self.regularisers = costs, term, tuple(regularisers)
 
-    def __call__(self, task_loss: Tensor, view: View) -> Score:
+    def __call__(self, task_loss: Tensor, view: PolicyView) -> Score:
         """The scalar to minimise; its gradient reaches the policy through the view."""
-        expected = self.costs.expected(deployed(view.soft, view.choices))
+        expected = self.costs.expected(with_kept_edges(view.soft, view.choices))
         extra = torch.zeros(())
-        for weight, regulariser in self.regularisers:
-            if factor := weight.at(view.progress):
-                extra = extra + factor * regulariser(view)
+        for ramp, regulariser in self.regularisers:
+            if weight := ramp.at(view.progress):
+                extra = extra + weight * regulariser(view)
         costs = {name: float(value.detach()) for name, value in expected.items()}
         return Score(self.term.join(task_loss, expected) + extra, costs, extra)
 
     def after_step(self, score: Score) -> None:
-        """Let the cost term adapt, once per arch step."""
+        """Let the cost term adapt; called once per arch step."""
         self.term.after_step(score.costs)
 
 
 def make_objective(
-    costs: ExpectedCosts,
+    costs: SearchCosts,
     budgets: Sequence[Budget],
     term: Part,
     regularisers: Sequence[Weighted] = (),
-) -> Objective:
+) -> ArchObjective:
     """The objective of a method's row under the user's budgets; UsageError for a metric without costs."""
     for budget in budgets:
         if budget.metric not in costs.metrics:
@@ -189,4 +174,4 @@ def make_objective(
                 f"{did_you_mean(budget.metric, costs.metrics)}"
             )
     check_part(COST_TERMS, term, "the objective")
-    return Objective(costs, COST_TERMS[term.name](budgets, **term.keywords), regularisers)
+    return ArchObjective(costs, COST_TERMS[term.name](budgets, **term.keywords), regularisers)

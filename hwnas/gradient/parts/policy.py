@@ -1,10 +1,17 @@
-"""Policies: what is learned about the choices, and the mixes drawn from it."""
+"""Policies: what is learned about the choices, and the mixes drawn from it.
+
+A policy holds the architecture parameters, the alphas of DARTS. `LogitPolicy` is here, the LSTM of ENAS in
+`controller.py`. What every policy must provide: `step.protocols.Policy`.
+
+[1] Liu et al. 2019, DARTS, 1806.09055, section 2.2. [2] Cai et al. 2019, ProxylessNAS, 1812.00332, section
+3.2.1. [3] Xu et al. 2020, PC-DARTS, 1907.05737, section 3.3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,66 +22,29 @@ from torch.nn import functional as F
 from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
-from hwnas.gradient.nodes import edge_groups, per_node
-from hwnas.gradient.restrict import Kept, everything, narrow, widen
+from hwnas.gradient.step.active_options import ActiveOptions, all_options, restrict, scatter_mix
+from hwnas.gradient.step.nodes import edge_groups, edge_softmax
+from hwnas.gradient.step.protocols import Relax, RelaxContext
 
-from .relax import Relax, RelaxContext, concentration, dense
+from .relax import concentration, dense
 
 _INIT_STD = 1e-3
 """1e-3 N(0, 1): the start that DARTS and its successors publish; close to uniform, ties broken."""
 
 
-class Policy(Protocol):
-    """A learned distribution over architectures; `nn.Module` provides the first three methods.
-
-    reach: how far a parameter must be able to move in a search, however few its steps; 0: as published.
-    kept: per choice the options that are left.
-    """
-
-    reach: float
-    kept: Kept
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """What the arch step optimises."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """All tensors by name."""
-        ...
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """Put back what `state_dict` gave."""
-        ...
-
-    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
-        """The mix of one step."""
-
-    def soft_mix(self) -> Mix:
-        """The probabilities themselves, differentiable, with their entropy: what costs and logs see."""
-
-    def restrict(self, kept: Kept) -> None:
-        """From now on draw among these options only."""
-
-    def free_logits(self) -> tuple[Tensor, ...]:
-        """Per choice the logits of the options that are left; empty for a policy that has none."""
-
-    def after_step(self, mix: Mix) -> None:
-        """Called once the optimiser has changed the parameters by the gradient that `mix` received."""
-
-
 MEANS: Registry[Callable[[Tensor], Tensor]] = Registry("mean")
-"""What the weights of a choice are on average, from its logits (n_options,)."""
+"""The mean probabilities of a choice, (n_options,), from its logits (n_options,)."""
 
 
 @MEANS.add("softmax")
 def softmax_mean(a: Tensor) -> Tensor:
-    """Probabilities."""
+    """The softmax of the logits."""
     return F.softmax(a, dim=0)
 
 
 @MEANS.add("sigmoid")
 def sigmoid_mean(a: Tensor) -> Tensor:
-    """Options that do not compete; they do not sum to 1."""
+    """The sigmoid of each logit; the options do not compete, so the result does not sum to 1."""
     return torch.sigmoid(a)
 
 
@@ -88,20 +58,20 @@ POLICIES: Registry[Any] = Registry("policy")
 
 
 @POLICIES.add("logits")
-class Logits(nn.Module):
-    """One free vector of logits per choice, relaxed all at once.
+class LogitPolicy(nn.Module):
+    """The alphas of DARTS: one vector of logits (n_options,) per choice, relaxed all at once [1].
 
     keep_untouched: after a step that touched only some options of a choice (two-path gates), shift
-        those so that the probabilities of all others are what they were (ProxylessNAS, section 3.2.1).
-    mean: what the logits say on average, by the relaxation that the method trains them under (`MEANS`).
-    edges: also one logit per edge of a node, whose softmax scales the edge (PC-DARTS, section 3.3).
+        those so that the probabilities of all others are what they were [2].
+    mean: the mean probabilities (`MEANS`), by the relaxation that the method trains the logits under.
+    edges: also one logit per edge of a node, whose softmax scales the edge [3].
     """
 
     reach = 5.0
-    """Adam moves a logit by at most its learning rate per step that touches it, so a search with few arch
-    steps would end where it began, whatever the data say. exp(5) = 150 : 1. Two-path gates on the space
-    `mobile`, 100 steps, budget 0.7 of the median: loss of the policy's samples 0.233 at the rate without
-    the touched share, 0.204 with it."""
+    """Adam moves a logit by at most its learning rate per step that touches it, so with the published rate a
+    search with few arch steps would end where it began. exp(5) = 150 : 1. Measured with two-path gates in the
+    space `mobile`, 100 steps, budget 0.7 of the median: the loss of the policy's samples is 0.233 at a rate
+    that ignores the share of touched options, 0.204 at one that counts it."""
 
     def __init__(
         self,
@@ -122,41 +92,45 @@ class Logits(nn.Module):
         if edges and edge_groups(self.choices):
             self.edge_logits = nn.Parameter(_INIT_STD * torch.randn(len(self.choices), generator=generator))
         self._drawn: tuple[Tensor, ...] = ()
-        self.restrict(everything(choices))
+        self.restrict(all_options(choices))
 
-    def restrict(self, kept: Kept) -> None:
+    def restrict(self, active: ActiveOptions) -> None:
         """From now on draw among these options only."""
-        self.kept, self._left = kept, narrow(self.choices, kept)
+        self.active, self._active_choices = active, restrict(self.choices, active)
 
     def free_logits(self) -> tuple[Tensor, ...]:
-        """Per choice the logits of the options that are left."""
-        pairs = zip(self.logits, self.kept, strict=True)
-        return tuple(a if len(left) == len(a) else a[list(left)] for a, left in pairs)
+        """Per choice the logits of the active options."""
+        pairs = zip(self.logits, self.active, strict=True)
+        return tuple(a if len(options) == len(a) else a[list(options)] for a, options in pairs)
 
     def edge_weights(self) -> Tensor | None:
         """(n_choices,), softmax over the edges of each node; None for a policy without edge logits."""
-        return None if self.edge_logits is None else per_node(self.edge_logits, self.choices)
+        return None if self.edge_logits is None else edge_softmax(self.edge_logits, self.choices)
 
-    def draw(self, relax: Relax, relax_context: RelaxContext) -> Mix:
+    def draw(self, relax: Relax, context: RelaxContext) -> Mix:
         """The mix of one step."""
         if self.keep_untouched:
             self._drawn = tuple(a.detach().clone() for a in self.logits)
         edge_weights = self.edge_weights()
-        relax_context = replace(relax_context, choices=self._left, edge_weights=edge_weights)
-        return self._whole(replace(relax(self.free_logits(), relax_context), edge_weights=edge_weights))
+        context = replace(context, choices=self._active_choices, edge_weights=edge_weights)
+        return self._over_all_options(replace(relax(self.free_logits(), context), edge_weights=edge_weights))
 
     def soft_mix(self) -> Mix:
-        """The mean weights per choice, and the joint entropy in nats of their shares."""
-        weights = tuple(self._mean(a) for a in self.free_logits())
-        entropy = torch.stack([torch.special.entr(w / w.sum()).sum() for w in weights]).sum()
-        return self._whole(replace(dense(weights), entropy=entropy, edge_weights=self.edge_weights()))
+        """The mean probabilities per choice, with the joint entropy in nats of their shares."""
+        probs = tuple(self._mean(a) for a in self.free_logits())
+        entropy = torch.stack([torch.special.entr(p / p.sum()).sum() for p in probs]).sum()
+        return self._over_all_options(
+            replace(dense(probs), entropy=entropy, edge_weights=self.edge_weights())
+        )
 
-    def _whole(self, mix: Mix) -> Mix:
-        return mix if self._left == self.choices else widen(mix, self.choices, self.kept)
+    def _over_all_options(self, mix: Mix) -> Mix:
+        if self._active_choices == self.choices:
+            return mix
+        return scatter_mix(mix, self.choices, self.active)
 
     @torch.no_grad()
     def after_step(self, mix: Mix) -> None:
-        """Put the probability mass of the touched options back to what it was, with `keep_untouched`."""
+        """With `keep_untouched`, set the probability mass of the touched options back to what it was."""
         if not self.keep_untouched:
             return
         for now, then, active, probe in zip(self.logits, self._drawn, mix.active, mix.probe, strict=True):
@@ -167,8 +141,8 @@ class Logits(nn.Module):
 
 def log_probabilities(mix: Mix) -> list[NDArray[np.float64]]:
     """Log p of each option of a soft mix, (n_options,) per choice; plus the log of its edge's weight."""
-    found = [np.log(np.maximum(w.detach().cpu().double().numpy(), 1e-300)) for w in mix.probs]
+    log_probs = [np.log(np.maximum(p.detach().cpu().double().numpy(), 1e-300)) for p in mix.probs]
     if mix.edge_weights is None:
-        return found
+        return log_probs
     edges = mix.edge_weights.detach().cpu().double().clamp_min(1e-300).log().numpy()
-    return [p + e for p, e in zip(found, edges, strict=True)]
+    return [p + e for p, e in zip(log_probs, edges, strict=True)]

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
-from hwnas.gradient.passes import Batch, Pass, accuracy, run_mix
-from hwnas.gradient.step_context import ArchPass, StepContext, leave, score
+from hwnas.gradient.step.context import ArchPass, StepContext
+from hwnas.gradient.step.gradients import score, set_policy_gradients
+from hwnas.gradient.step.passes import Batch, Pass, accuracy, run_mix
+from hwnas.gradient.step.protocols import Policy, Score
 from targets.errors import UsageError
 
 from .hypergradient import HYPERGRADIENTS
-from .objective import Score
-from .policy import Policy
 
 REWARDS = ("accuracy", "loss")
 
@@ -44,10 +44,14 @@ class Baseline(nn.Module):
 class Reinforce:
     """-mean log p(a) (R(a) - b) over `samples` architectures on one validation batch [1, 2].
 
-    R is minus the objective of the architecture, its task loss being minus the accuracy, or the
-    cross-entropy (`reward`), and its costs being exact; plus `entropy` times the entropy of the draw.
-    Regularisers are no part of R: their gradient reaches the policy as it is.
+    The reward R(a) is minus the objective of architecture a with its exact costs, plus `entropy` times the
+    entropy of the draw. The task loss of that objective is minus the accuracy, or the cross-entropy
+    (`reward`). Regularisers are no part of R: they are differentiated by the policy directly.
+
+    samples: architectures per arch step.
     decay: of the baseline b.
+    reward: "accuracy" or "loss".
+    entropy: weight of the entropy of the draw.
     """
 
     def __init__(
@@ -86,13 +90,13 @@ class Reinforce:
         """`samples` forward passes."""
         batch, passes, scores, terms = context.val(), [], [], []
         for _ in range(self.samples):
-            drawn = context.policy.draw(context.relax.arch, context.relax_context)
+            drawn = context.draw(context.relax.arch)
             if drawn.log_prob is None or not drawn.log_prob.requires_grad:
                 raise UsageError(
                     f"{context.where}: REINFORCE needs draws with a probability; relax by 'sampled'"
                 )
             passes.append(self._run(context, drawn, batch))
-            scores.append(score(context, self._task(passes[-1]), drawn, drawn))
+            scores.append(score(context, self._task_loss(passes[-1]), drawn, drawn))
             bonus = 0.0 if drawn.entropy is None else self.entropy * float(drawn.entropy.detach())
             cost = (scores[-1].total - scores[-1].regularisers).detach()
             terms.append((drawn.log_prob, bonus - float(cost)))
@@ -104,16 +108,18 @@ class Reinforce:
         extra = torch.stack([s.regularisers for s in scores]).mean()
         total = total + extra
         self.own.update(mean)
-        leave(context, torch.autograd.grad(total, list(context.policy.parameters()), allow_unused=True))
+        set_policy_gradients(
+            context, torch.autograd.grad(total, list(context.policy.parameters()), allow_unused=True)
+        )
         costs = {m: sum(s.costs[m] for s in scores) / len(scores) for m in scores[0].costs}
         return ArchPass(passes[-1], Score(total.detach(), costs, extra.detach()))
 
     def weight_step(self, context: StepContext) -> Pass:
-        """As the method's rule has it."""
+        """By the weight rule of the method."""
         return context.weight_rule(context)
 
-    def _task(self, found: Pass) -> Tensor:
-        return torch.tensor(-found.accuracy if self.reward == "accuracy" else found.loss)
+    def _task_loss(self, forward: Pass) -> Tensor:
+        return torch.tensor(-forward.accuracy if self.reward == "accuracy" else forward.loss)
 
     @staticmethod
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The response hypergradient: a small hypernetwork knows how the weights answer to the policy.
+"""The response hypergradient: a small hypernetwork learns how the best weights depend on the policy.
 
 [1] MacKay et al. 2019, Self-Tuning Networks, 1903.03088. [2] Bae and Grosse 2020, Delta-STN, 2010.13514:
 the centred, low-rank form used here. HyperDARTS: a hypernetwork in the place of unrolling.
@@ -7,33 +7,32 @@ the centred, low-rank form used here. HyperDARTS: a hypernetwork in the place of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
-from hwnas.gradient.passes import Pass
-from hwnas.gradient.step_context import (
-    ArchPass,
-    StepContext,
-    arch_score,
-    frozen,
-    leave,
-    plus,
+from hwnas.gradient.step.context import ArchPass, StepContext
+from hwnas.gradient.step.gradients import (
+    add_scaled,
+    arch_pass,
+    frozen_weights,
     require_gradient,
+    set_policy_gradients,
+    temporary_values,
     training_loss,
 )
+from hwnas.gradient.step.passes import Pass
+from hwnas.gradient.step.protocols import Policy
 
 from .hypergradient import HYPERGRADIENTS
-from .policy import Policy
 
 
 class LowRank(nn.Module):
-    """s times the response Jacobian: (n_channels, n_alpha) as up @ down; 0 at the start.
+    """s times the response Jacobian Phi, (n_channels, n_alpha), as up @ down; 0 at the start.
 
-    In units of the perturbation's s, so that its gradient does not shrink with s. rank None: one full
+    The factor s keeps its gradient from shrinking with the size s of the perturbation. rank None: one full
     matrix.
     """
 
@@ -45,7 +44,7 @@ class LowRank(nn.Module):
         self.up = nn.Parameter(torch.zeros(n_channels, rank))
 
     def forward(self, u: Tensor) -> Tensor:
-        """U: (n_alpha,), standard normal; returns the answer of the channels (n_channels,)."""
+        """U: (n_alpha,), standard normal; returns the change of the channels (n_channels,)."""
         return self.up @ (self.down @ u)
 
     def transposed(self, v: Tensor) -> Tensor:
@@ -60,10 +59,12 @@ class Response:
         weight step:  delta ~ N(0, s^2); min over w and Phi of L_train(w + Phi delta, alpha + delta)
         arch step:    g = d_alpha + Phi^T grad_w L_val: one pass
 
-    What is modulated are the vectors of the supernet (`vectors_of`): the scales and shifts behind
-    its norms, constants where those are not learned. Scaling convolutions instead would be undone
-    by a norm without affine parameters.
-    s: size of the perturbation. rank: of Phi; None for a full matrix.
+    alpha: the parameters of the policy. w_hat: the vectors of the supernet (`vectors_of`), which are the
+    scales and shifts behind its norms, constants where those are not learned. A norm without affine
+    parameters would undo a scale of the convolution before it.
+
+    s: size of the perturbation.
+    rank: of Phi; None for a full matrix.
     """
 
     def __init__(
@@ -88,20 +89,21 @@ class Response:
 
     @staticmethod
     def takes_rule(**_: object) -> bool:
-        """No: one perturbed pass trains the weights and the response."""
+        """No: its own weight step is one perturbed pass, which trains the weights and the response."""
         return False
 
     def arch_step(self, context: StepContext) -> ArchPass:
         """One pass, differentiated by the policy and by the channels."""
         vectors = vectors_of(context.supernet)
         channels = {name: vectors[name].detach().clone().requires_grad_() for name in self._names}
-        drawn = context.policy.draw(context.relax.arch, context.relax_context)
-        with frozen(context.supernet):
-            out = arch_score(context, drawn, context.val(), channels)
-        require_gradient(context, out.score.total)
+        drawn = context.draw(context.relax.arch)
+        with frozen_weights(context.supernet):
+            step = arch_pass(context, drawn, context.val(), channels)
+        require_gradient(context, step.score.total)
         parameters = list(context.policy.parameters())
-        found = torch.autograd.grad(out.score.total, [*parameters, *channels.values()], allow_unused=True)
-        direct, by_channel = found[: len(parameters)], found[len(parameters) :]
+        inputs = [*parameters, *channels.values()]
+        by_both = torch.autograd.grad(step.score.total, inputs, allow_unused=True)
+        direct, by_channel = by_both[: len(parameters)], by_both[len(parameters) :]
         with torch.no_grad():
             v = torch.cat(
                 [
@@ -109,27 +111,32 @@ class Response:
                     for c, g in zip(channels.values(), by_channel, strict=True)
                 ]
             )
-            answer = torch.split(self.own.transposed(v) / self.s, [p.numel() for p in parameters])
-        leave(
+            indirect = torch.split(self.own.transposed(v) / self.s, [p.numel() for p in parameters])
+        set_policy_gradients(
             context,
-            [plus(d, a.reshape(p.shape).to(p)) for d, a, p in zip(direct, answer, parameters, strict=True)],
+            [
+                add_scaled(d, a.reshape(p.shape).to(p))
+                for d, a, p in zip(direct, indirect, parameters, strict=True)
+            ],
         )
-        return out
+        return step
 
     def weight_step(self, context: StepContext) -> Pass:
         """One perturbed pass trains the weights and the response."""
         parameters = list(context.policy.parameters())
         u = torch.randn(sum(p.numel() for p in parameters), generator=context.relax_context.generator)
-        with _shifted(parameters, self.s * u):
+        shifts = torch.split(self.s * u, [p.numel() for p in parameters])
+        shifted = [p.data + d.reshape(p.shape).to(p) for p, d in zip(parameters, shifts, strict=True)]
+        with temporary_values(parameters, shifted):
             drawn = _draw(context)
-        loss, found = training_loss(context, drawn, context.train(), self._modulated(context.supernet, u))
+        loss, forward = training_loss(context, drawn, context.train(), self._modulated(context.supernet, u))
         loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
-        return found
+        return forward
 
     def _modulated(self, supernet: nn.Module, u: Tensor) -> Mapping[str, Tensor]:
         vectors = vectors_of(supernet)
-        answer = torch.split(self.own(u.to(self.own.up)), list(self._names.values()))
-        return {name: vectors[name] + a for name, a in zip(self._names, answer, strict=True)}
+        changes = torch.split(self.own(u.to(self.own.up)), list(self._names.values()))
+        return {name: vectors[name] + d for name, d in zip(self._names, changes, strict=True)}
 
 
 def vectors_of(supernet: nn.Module) -> dict[str, Tensor]:
@@ -144,16 +151,4 @@ def vectors_of(supernet: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _draw(context: StepContext) -> Mix:
-    return context.policy.draw(context.relax.weight, context.relax_context)
-
-
-@contextmanager
-def _shifted(parameters: Sequence[nn.Parameter], by: Tensor) -> Iterator[None]:
-    own = [p.data for p in parameters]
-    for p, delta in zip(parameters, torch.split(by, [p.numel() for p in parameters]), strict=True):
-        p.data = p.data + delta.reshape(p.shape).to(p)
-    try:
-        yield
-    finally:
-        for p, value in zip(parameters, own, strict=True):
-            p.data = value
+    return context.draw(context.relax.weight)

@@ -1,4 +1,4 @@
-"""Schedules of what a stage turns while it runs: functions of how far the stage is.
+"""Schedules: the number of an edge wrapper as a function of how far its stage is.
 
 [1] Chen et al. 2019, P-DARTS, 1904.12760, and its code. [2] Chu et al. 2021, DARTS-, 2009.01027.
 """
@@ -18,7 +18,7 @@ SCHEDULES: Registry[Callable[..., float]] = Registry("schedule")
 
 @SCHEDULES.add("constant")
 def constant(progress: float, frozen: float, *, value: float) -> float:
-    """The value."""
+    """The same value throughout."""
     return value
 
 

@@ -1,4 +1,4 @@
-"""How the supernet of a stage begins: what it takes from that of the stage before.
+"""Starts: what the supernet of a stage takes from that of the stage before.
 
 [1] Chen et al. 2021, DrNAS, 2006.10355, section 3.3. [2] Cai et al. 2020, Once-for-all, 1908.09791,
 section 3.3: the channels of a layer are sorted before the stage in which its width shrinks.
@@ -12,14 +12,20 @@ from typing import Protocol, cast
 import torch
 from torch import nn
 
+from hwnas.core.registry import Registry
+
+STARTS: Registry[Callable[[nn.Module, nn.Module], None]] = Registry("start of a stage")
+"""Functions (old supernet, new supernet) that change the new one in place."""
+
 
 class Sortable(Protocol):
     """A supernet whose smaller options are the first channels of the larger."""
 
     def sort_channels(self) -> None:
-        """Put the channels of the largest L1 norm first; the largest network stays the same function."""
+        """Sort channels by falling L1 norm; the largest network computes the same."""
 
 
+@STARTS.add("widened")
 def carry_over(old: nn.Module, new: nn.Module) -> None:
     """Copy what tensors of a name share: the first entries along each axis [1]."""
     have = old.state_dict()
@@ -30,20 +36,14 @@ def carry_over(old: nn.Module, new: nn.Module) -> None:
                 tensor[part] = have[name][part]
 
 
+@STARTS.add("sorted")
 def carry_sorted(old: nn.Module, new: nn.Module) -> None:
     """`carry_over`, then the most important channels first [2]."""
     carry_over(old, new)
     cast(Sortable, new).sort_channels()
 
 
-def _nothing(old: nn.Module, new: nn.Module) -> None:
-    """The stage needs nothing of the one before."""
-
-
-STARTS: dict[str, Callable[[nn.Module, nn.Module], None]] = {
-    "same": _nothing,
-    "widened": carry_over,
-    "sorted": carry_sorted,
-    "fresh": _nothing,
-}
-"""From (old supernet, new supernet)."""
+@STARTS.add("same")
+@STARTS.add("fresh")
+def take_nothing(old: nn.Module, new: nn.Module) -> None:
+    """Change nothing."""

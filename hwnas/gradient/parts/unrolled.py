@@ -11,26 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
-from hwnas.gradient.passes import Batch, Pass
-from hwnas.gradient.step_context import (
-    ArchPass,
-    StepContext,
-    arch_score,
-    frozen,
-    leave,
-    leaves_of,
-    moved,
-    plus,
-    pull_back,
+from hwnas.gradient.step.context import ArchPass, StepContext
+from hwnas.gradient.step.gradients import (
+    add_scaled,
+    arch_pass,
+    backward_to_policy,
+    detach_mix,
+    double_backward,
+    frozen_weights,
     require_gradient,
     same_noise,
+    set_policy_gradients,
+    temporary_values,
     training_loss,
-    twice,
 )
+from hwnas.gradient.step.passes import Batch, Pass
+from hwnas.gradient.step.protocols import Policy
 from targets.errors import UsageError
 
 from .hypergradient import HYPERGRADIENTS
-from .policy import Policy
 
 Gradients = list[Tensor | None]
 
@@ -41,11 +40,14 @@ class Unrolled:
 
         g = d_alpha - xi H v,   v = grad_w' L_val,   H v = d/d eps grad_alpha L_train(w + eps v)
 
+    alpha: the parameters of the policy. xi: the learning rate. d_alpha: grad_alpha L_val with w' constant.
+
     r: the length of eps v in the finite difference. The published 0.01 is exact on smooth networks and
-        noise on those with ReLU and max-pooling, where 0.3 is nearer the truth.
-    one_sided: against grad_alpha L_train(w), which the virtual step gives for nothing; one pass less.
-    reuse: the virtual step is the real one; one pass less, and g is that of the step that was made.
-    exact: by double backward instead; no r.
+        measures noise on those with ReLU and max-pooling, where 0.3 comes closer.
+    one_sided: take the difference to grad_alpha L_train(w), which the virtual step gives for nothing; one
+        pass less.
+    reuse: the virtual step is the real one; one pass less, and g belongs to the step that was made.
+    exact: by double backward instead of a finite difference; `r` has no effect.
     """
 
     def __init__(
@@ -77,23 +79,23 @@ class Unrolled:
         return not reuse
 
     def arch_step(self, context: StepContext) -> ArchPass:
-        """Leaves the weights as they were, to the bit, unless `reuse`."""
+        """The weights are the same afterwards, to the bit, unless `reuse`."""
         place = context.relax.weight if self.reuse else context.relax.virtual
-        drawn, batch = context.policy.draw(place, context.relax_context), context.train()
+        drawn, batch = context.draw(place), context.train()
         if self.exact:
             return self._exact(context, drawn, batch)
-        with same_noise() as again:
-            return self._by_difference(context, drawn, batch, again)
+        with same_noise() as rewind:
+            return self._by_difference(context, drawn, batch, rewind)
 
     def weight_step(self, context: StepContext) -> Pass:
-        """As the method's rule has it."""
+        """By the weight rule of the method."""
         return context.weight_rule(context)
 
     def _by_difference(
-        self, context: StepContext, drawn: Mix, batch: Batch, again: Callable[[], None]
+        self, context: StepContext, drawn: Mix, batch: Batch, rewind: Callable[[], None]
     ) -> ArchPass:
         parameters = context.weights.parameters
-        here, gradients, trained = _train(context, drawn, batch, parameters)
+        unshifted, gradients, trained = _train(context, drawn, batch, parameters)
         before = [p.detach().clone() for p in parameters] if self.reuse else [p.data for p in parameters]
         values, slope = context.weights.ahead(context.step, gradients)
         if self.reuse:
@@ -101,56 +103,58 @@ class Unrolled:
                 p.grad = g
             context.step_weights()
             values = [p.data for p in parameters]
-        with moved(parameters, values):
-            out, direct, v = _validate(context)
+        with temporary_values(parameters, values):
+            step, direct, v = _validate(context)
 
-        def at(eps: float) -> Gradients:
-            again()
-            there = [w if d is None else w + eps * d for w, d in zip(before, v, strict=True)]
-            with moved(parameters, there), frozen(context.supernet):
+        def gradients_at(eps: float) -> Gradients:
+            rewind()
+            shifted = [w if d is None else w + eps * d for w, d in zip(before, v, strict=True)]
+            with temporary_values(parameters, shifted), frozen_weights(context.supernet):
                 return _train(context, drawn, batch, [])[0]
 
         norm = float(nn.utils.get_total_norm([d for d in v if d is not None], foreach=True))
-        if norm > 0 and any(w.requires_grad for w in drawn.probs):
+        if norm > 0 and any(p.requires_grad for p in drawn.probs):
             eps = self.r / norm
-            up, down = at(eps), here if self.one_sided else at(-eps)
+            up = gradients_at(eps)
+            down = unshifted if self.one_sided else gradients_at(-eps)
             width = eps if self.one_sided else 2 * eps
-            by_mix = [plus(a, b, -1.0) for a, b in zip(up, down, strict=True)]
-            hessian = pull_back(context, drawn, by_mix)
-            direct = [plus(d, h, -slope / width) for d, h in zip(direct, hessian, strict=True)]
-        leave(context, direct)
-        return ArchPass(out.found, out.score, trained if self.reuse else None)
+            by_mix = [add_scaled(a, b, -1.0) for a, b in zip(up, down, strict=True)]
+            hessian = backward_to_policy(context, drawn, by_mix)
+            direct = [add_scaled(d, h, -slope / width) for d, h in zip(direct, hessian, strict=True)]
+        set_policy_gradients(context, direct)
+        return ArchPass(step.forward, step.score, weight=trained if self.reuse else None)
 
     def _exact(self, context: StepContext, drawn: Mix, batch: Batch) -> ArchPass:
         names = [name for name, _ in context.supernet.named_parameters()]
         parameters = list(context.policy.parameters())
-        with twice(context, "use unrolled without exact, such as darts-2"):
+        with double_backward(context, "use unrolled without exact, such as darts-2"):
             loss, _ = training_loss(context, drawn, batch)
             gradients = torch.autograd.grad(
                 loss, context.weights.parameters, create_graph=True, allow_unused=True
             )
             values, _ = context.weights.ahead(context.step, gradients)
-            mix = context.policy.draw(context.relax.arch, context.relax_context)
-            out = arch_score(context, mix, context.val(), dict(zip(names, values, strict=True)))
-            require_gradient(context, out.score.total)
-            leave(context, torch.autograd.grad(out.score.total, parameters, allow_unused=True))
-        return out
+            mix = context.draw(context.relax.arch)
+            step = arch_pass(context, mix, context.val(), dict(zip(names, values, strict=True)))
+            require_gradient(context, step.score.total)
+            by_policy = torch.autograd.grad(step.score.total, parameters, allow_unused=True)
+            set_policy_gradients(context, by_policy)
+        return step
 
 
 def _train(
     context: StepContext, drawn: Mix, batch: Batch, parameters: Sequence[nn.Parameter]
 ) -> tuple[Gradients, Gradients, Pass]:
-    """Gradients of the training loss by the weights of the mix, and by the parameters."""
-    mix, leaves = leaves_of(drawn)
-    loss, found = training_loss(context, mix, batch)
+    """Gradients of the training loss by the leaves of the mix and by the parameters; and the pass."""
+    mix, leaves = detach_mix(drawn)
+    loss, forward = training_loss(context, mix, batch)
     gradients = torch.autograd.grad(loss, [*leaves, *parameters], allow_unused=True)
-    return list(gradients[: len(leaves)]), list(gradients[len(leaves) :]), found
+    return list(gradients[: len(leaves)]), list(gradients[len(leaves) :]), forward
 
 
 def _validate(context: StepContext) -> tuple[ArchPass, Gradients, Gradients]:
     """The objective on a validation batch; its gradients by the policy and by the weights."""
-    out = arch_score(context, context.policy.draw(context.relax.arch, context.relax_context), context.val())
-    require_gradient(context, out.score.total)
+    step = arch_pass(context, context.draw(context.relax.arch), context.val())
+    require_gradient(context, step.score.total)
     policy, weights = list(context.policy.parameters()), context.weights.parameters
-    found = torch.autograd.grad(out.score.total, [*policy, *weights], allow_unused=True)
-    return out, list(found[: len(policy)]), list(found[len(policy) :])
+    gradients = torch.autograd.grad(step.score.total, [*policy, *weights], allow_unused=True)
+    return step, list(gradients[: len(policy)]), list(gradients[len(policy) :])

@@ -8,7 +8,7 @@ from hwnas.core.registry import Part
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.methods import METHODS
 from hwnas.runs.run_dir import RESOLVED
-from hwnas.runs.sealed import read_sealed
+from targets.checksummed import read_checksummed
 from targets.errors import UsageError
 
 from .folder import QUESTION
@@ -30,6 +30,6 @@ def searched_by(folder: Path) -> str | None:
     """The method of the search whose folder this is, by name or as a TOML file; None where it is of none."""
     for name in (RESOLVED, QUESTION):
         if (folder / name).exists():
-            found = read_sealed(folder / name, "question of the run").get("method")
+            found = read_checksummed(folder / name, "question of the run").get("method")
             return found if isinstance(found, str) else None
     return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from hwnas.runs.fresh import REFUSALS, FreshFolder
 from hwnas.runs.lock import LOCK_NAME, Lock
-from hwnas.runs.sealed import read_sealed, write_sealed
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import UsageError
 from targets.files import safe_name, sha256
 
@@ -40,9 +40,9 @@ def _check(path: Path, question: Mapping[str, Any]) -> None:
         others = [p.name for p in path.iterdir() if not p.name.startswith(".")]
         if others:
             raise UsageError(f"{path} holds other files ({others[0]}, …); give an empty or a new folder")
-        write_sealed(file, dict(question))
+        write_checksummed(file, dict(question))
         return
-    found = read_sealed(file, "question of the folder")
+    found = read_checksummed(file, "question of the folder")
     differs = sorted(k for k in {*found, *question} if found.get(k) != question.get(k))
     if differs:
         first = differs[0]

@@ -16,16 +16,16 @@ from hwnas.gradient.decode import require_reachable
 from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.speed import require_speed
-from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.stage_supernets import published_scale, require_fit, stage_supernets
 from hwnas.pipeline.preflight import check_device
 from hwnas.pipeline.search_history import Recorder, Traces, check_trackers, read_alphas
 from hwnas.pipeline.search_history.alphas import write_histories
 from hwnas.pipeline.search_history.drawings import best_form
 from hwnas.runs.checkpoints import Checkpoints
 from hwnas.runs.log import Log
-from hwnas.runs.sealed import read_sealed, write_sealed
 from hwnas.spaces import load_space
 from lut.home import data_home
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
 from .folder import folder_of
@@ -80,11 +80,11 @@ def run_search(asked: Searcher) -> SearchResult:
         if (folder / RESULT).exists():
             if asked.alpha_history:
                 write_histories(folder, space, read_alphas(folder / "alphas.npz", space))
-            return _result(read_sealed(folder / RESULT, "search result"), folder)
+            return _result(read_checksummed(folder / RESULT, "search result"), folder)
         search = _make(asked, space, scale, data, costs)
         _run(asked, search, folder, log)
         document = _document(search)
-        write_sealed(folder / RESULT, document)
+        write_checksummed(folder / RESULT, document)
         return _result(document, folder)
 
 

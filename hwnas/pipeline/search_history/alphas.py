@@ -21,7 +21,7 @@ from hwnas.core.mix import Mix
 from hwnas.core.registry import Part, bound, part
 from hwnas.core.space import Space
 from hwnas.gradient.parts.decoders import DECODERS, Decoding
-from hwnas.gradient.units import scores_of
+from hwnas.gradient.step.ranking import scores_of
 from hwnas.spaces.cells import CellSpace
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_atomic

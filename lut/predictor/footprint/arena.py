@@ -79,13 +79,13 @@ class Arena:
 
 def arena_bytes(buffers: Sequence[Buffer], n_steps: int) -> tuple[int, int]:
     """(bytes written in the first run, and in all runs) for the buffers of a network of `n_steps` kernels."""
-    own = [b for b in buffers if not b.outside and b.size_bytes]
+    inside = [b for b in buffers if not b.outside and b.size_bytes]
     arena = Arena()
-    _run(arena, own, n_steps)
+    _run(arena, inside, n_steps)
     first = arena.touched_bytes
     # The pattern has room for the results too, although they get chunks of their own and outlive the block.
-    block = arena.take(pattern_bytes(own)) if own else None
-    _run(arena, [b for b in own if b.last >= n_steps], n_steps)
+    block = arena.take(pattern_bytes(inside)) if inside else None
+    _run(arena, [b for b in inside if b.last >= n_steps], n_steps)
     if block is not None:
         arena.give(block)
     return first, arena.touched_bytes

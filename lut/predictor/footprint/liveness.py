@@ -1,32 +1,30 @@
 """Which tensors a network holds at each step: liveness on the kernels of the optimised graph.
 
-`kernels` is what the profiler tells (`profilers.kernels.describe`), in order of execution. A tensor lives
-from the kernel that writes it to the last that reads it; results and inputs of the network live to the end.
-Kernels that only rename a tensor share its bytes, and kernels that may work in place do so where nobody else
-reads their input any more: the rules of onnxruntime's planner (core/framework/allocation_planner.cc,
-FindReusableInput).
+Kernels come in order of execution. A tensor lives from the kernel that writes it to the last that reads it;
+results and inputs of the network live to the end. Kernels that only rename a tensor share its bytes, and
+kernels that may work in place do so where nobody else reads their input any more: the rules of onnxruntime's
+planner (core/framework/allocation_planner.cc, FindReusableInput).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import accumulate
 
-from profilers.kernels import argument_bytes
+from profilers.kernels import Argument, Kernel
 from targets.errors import DamagedFileError
 
-Kernel = Mapping[str, Any]
-Form = tuple[str, tuple[int, ...]]
-"""Element type and shape."""
+TensorType = tuple[str, tuple[int, ...]]
+"""Element type and shape: tensors that agree in both may share a buffer."""
 
 RENAMES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"})
 """Operations whose output is their first input under another shape: kernels with Alias(0, 0)."""
 
 _ACTIVATIONS = (
-    *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu", "Selu", "Softplus", "Softsign"),
-    *("ThresholdedRelu", "Clip", "Cast", "Softmax", "LogSoftmax"),
-)
+    "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Elu", "Selu", "Softplus", "Softsign",
+    "ThresholdedRelu", "Clip", "Cast", "Softmax", "LogSoftmax",
+)  # fmt: skip
 IN_PLACE: Mapping[str, int] = {**dict.fromkeys(_ACTIVATIONS, 0), "Conv": 3, "FusedConv": 3}
 """Operation: the input whose bytes the output may take, the MayInplace of core/providers/cpu and contrib_ops.
 The fourth of a convolution is the sum fused into it. Add, Mul, Gelu and QuickGelu are not among them."""
@@ -57,11 +55,7 @@ def live_bytes(kernels: Sequence[Kernel]) -> list[int]:
     for buffer in buffers(kernels):
         change[max(buffer.first, 0)] += buffer.size_bytes
         change[min(buffer.last + 1, n)] -= buffer.size_bytes
-    held, out = 0, []
-    for step in range(n):
-        held += change[step]
-        out.append(held)
-    return out
+    return list(accumulate(change[:n]))
 
 
 def buffers(kernels: Sequence[Kernel], *, recycle: bool = False) -> list[Buffer]:
@@ -72,84 +66,82 @@ def buffers(kernels: Sequence[Kernel], *, recycle: bool = False) -> list[Buffer]
     """
     plan = _Plan(kernels)
     for step, kernel in enumerate(kernels):
-        for place, argument in enumerate(kernel["outputs"]):
-            name, form = _written(kernel, place), _form(argument)
-            index = plan.taken_over(kernel, step, name, form) if place == 0 else None
+        for place, argument in enumerate(kernel.outputs):
+            name, kind = _written(kernel, place), _type(argument)
+            index = plan.taken_over(kernel, step, name, kind) if place == 0 else None
             if index is None and recycle and name not in plan.results:
-                index = plan.recycled(form)
+                index = plan.recycled(kind)
             if index is None:
-                index = plan.make(Buffer(argument_bytes(argument), step, step), form)
+                index = plan.make(Buffer(argument.size_bytes, step, step), kind)
             plan.join(name, index, step)
         plan.end(step)
-    return plan.made
+    return plan.buffers
 
 
 class _Plan:
     """The buffers so far, who lies where, and which of them are free."""
 
     def __init__(self, kernels: Sequence[Kernel]) -> None:
-        self.made: list[Buffer] = []
-        self.results = {name for kernel in kernels for name in kernel["results"]}
+        self.buffers: list[Buffer] = []
+        self.results = {name for kernel in kernels for name in kernel.results}
         self._owner: dict[str, int] = {}
-        self._forms: list[Form] = []
+        self._types: list[TensorType] = []
         self._alive: list[int] = []
         self._free: list[int] = []
-        self._last = {name: step for step, kernel in enumerate(kernels) for name in kernel["reads"]}
+        self._last = {name: step for step, kernel in enumerate(kernels) for name in kernel.reads}
         self._last.update(dict.fromkeys(self.results, len(kernels)))
-        written = {name for kernel in kernels for name in kernel["writes"]}
+        written = {name for kernel in kernels for name in kernel.writes}
         for kernel in kernels:
-            for name, argument in zip(kernel["reads"], kernel["inputs"], strict=True):
-                if argument[0] == "activation" and name not in written and name not in self._owner:
-                    outside = Buffer(argument_bytes(argument), -1, len(kernels), outside=True)
-                    self._owner[name] = self.make(outside, _form(argument))
+            for name, argument in zip(kernel.reads, kernel.inputs, strict=True):
+                if argument.role == "activation" and name not in written and name not in self._owner:
+                    outside = Buffer(argument.size_bytes, -1, len(kernels), outside=True)
+                    self._owner[name] = self.make(outside, _type(argument))
 
-    def make(self, buffer: Buffer, form: Form) -> int:
-        self.made.append(buffer)
-        self._forms.append(form)
-        self._alive.append(len(self.made) - 1)
-        return len(self.made) - 1
+    def make(self, buffer: Buffer, kind: TensorType) -> int:
+        self.buffers.append(buffer)
+        self._types.append(kind)
+        self._alive.append(len(self.buffers) - 1)
+        return len(self.buffers) - 1
 
     def join(self, name: str, index: int, step: int) -> None:
         self._owner[name] = index
-        until = max(self.made[index].last, self._last.get(name, step))
-        self.made[index] = replace(self.made[index], last=until)
+        until = max(self.buffers[index].last, self._last.get(name, step))
+        self.buffers[index] = replace(self.buffers[index], last=until)
 
     def end(self, step: int) -> None:
         """What nobody needs after this step becomes free."""
-        self._free += [i for i in self._alive if self.made[i].last <= step]
-        self._alive = [i for i in self._alive if self.made[i].last > step]
+        self._free += [i for i in self._alive if self.buffers[i].last <= step]
+        self._alive = [i for i in self._alive if self.buffers[i].last > step]
 
-    def recycled(self, form: Form) -> int | None:
-        """The buffer that became free last of those of this form."""
-        found = next((i for i in reversed(self._free) if self._forms[i] == form), None)
-        if found is not None:
-            self._free.remove(found)
-            self._alive.append(found)
-        return found
+    def recycled(self, kind: TensorType) -> int | None:
+        """The buffer that became free last of those of this type."""
+        index = next((i for i in reversed(self._free) if self._types[i] == kind), None)
+        if index is not None:
+            self._free.remove(index)
+            self._alive.append(index)
+        return index
 
-    def taken_over(self, kernel: Kernel, step: int, name: str, form: Form) -> int | None:
+    def taken_over(self, kernel: Kernel, step: int, name: str, kind: TensorType) -> int | None:
         """The buffer of an input that the first output takes over, None where it needs its own."""
         if name in self.results:
             return None
-        owners = [self._owner.get(read) for read in kernel["reads"]]
-        if kernel["op"] in RENAMES:
+        owners = [self._owner.get(read) for read in kernel.reads]
+        if kernel.op in RENAMES:
             return owners[0]
-        at = IN_PLACE.get(kernel["op"], len(owners))
+        at = IN_PLACE.get(kernel.op, len(owners))
         index = owners[at] if at < len(owners) else None
-        if index is None or self.made[index].outside or _form(kernel["inputs"][at]) != form:
+        if index is None or self.buffers[index].outside or _type(kernel.inputs[at]) != kind:
             return None
-        return index if self.made[index].last == step and owners.count(index) == 1 else None
+        return index if self.buffers[index].last == step and owners.count(index) == 1 else None
 
 
-def _form(argument: Sequence[Any]) -> Form:
-    return argument[1], tuple(argument[2])
+def _type(argument: Argument) -> TensorType:
+    return argument.element_type, argument.shape
 
 
 def _written(kernel: Kernel, place: int) -> str:
     """The name of the output at `place` of those that exist: one that is left out has no argument."""
-    names = [name for name in kernel["writes"] if name]
+    names = [name for name in kernel.writes if name]
     if place >= len(names):
-        raise DamagedFileError(
-            f"kernel {kernel['name']}: no names for its outputs; profile the network again"
-        )
-    return str(names[place])
+        raise DamagedFileError(f"kernel {kernel.name}: no names for its outputs; profile the network again")
+    return names[place]

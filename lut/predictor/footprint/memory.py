@@ -1,8 +1,7 @@
-"""How much memory a fresh process needs for a network: what onnxruntime does with its bytes, and their price
-here.
+"""How much memory a fresh process needs for a network: its own bytes, and what a device adds to them.
 
-Three marks are predicted, each the sum of bytes that are known from the file and the kernels, and of what
-this device adds (`Term`), fitted without negative weights to the memory rows of its profile:
+Three marks are predicted. Each is the sum of bytes that are known from the file and the kernels, and of what
+this device adds (`MemoryTerm`), fitted without negative weights to the memory rows of its profile:
 
 - while loading: the file's weights, the blocked copies made so far, and the one under way in three copies
   (the filter, its message and its tensor; core/optimizer/nchwc_transformer.cc); or, if that is more, all
@@ -19,19 +18,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from profilers.kernels import argument_bytes
+from profilers.kernels import Kernel
+from profilers.stats import Floats
 from targets.errors import DamagedFileError, UsageError
 
 from .arena import arena_bytes
-from .liveness import Kernel, buffers, peak_live_bytes
-
-Floats = NDArray[np.float64]
+from .liveness import buffers, peak_live_bytes
 
 MIN_ROWS = 6
 """Fewer networks than this cannot tell two costs apart and be left out one by one as well."""
@@ -46,9 +43,10 @@ PACKED = frozenset({"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLin
 class Footprint:
     """Bytes of a network that follow from its file and its kernels alone.
 
-    loading_bytes, weight_bytes: held at most while loading, and after. activation_bytes: the most that lives
-    at one step (`liveness`). arena_bytes: what the arena hands out for that. outside_bytes: inputs, held by
-    the caller.
+    loading_bytes, weight_bytes: held at most while loading, and after.
+    activation_bytes: the most that lives at one step (`liveness`).
+    arena_bytes: what the arena hands out for that.
+    outside_bytes: inputs, held by the caller.
     """
 
     file_bytes: int
@@ -61,7 +59,7 @@ class Footprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class MemoryTerm:
     """What the device adds to known bytes: a constant, bytes per kernel, a share of the known bytes."""
 
     fixed_bytes: float
@@ -80,7 +78,13 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of one network in a fresh process, bytes. low, high: 90 % of networks lie between them."""
+    """What a network needs in a fresh process.
+
+    peak_bytes: the most that the process holds in its life.
+    low_bytes, high_bytes: between them lie the peaks of 90 % of networks.
+    peak_load_bytes, loaded_bytes, peak_run_bytes: at most while loading, loaded, at most while running.
+    footprint: the bytes that they follow from.
+    """
 
     peak_bytes: int
     low_bytes: int
@@ -93,17 +97,20 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class MemoryModel:
-    """What a process costs on a device. baseline_bytes: runtime imported, nothing loaded.
+    """What a process costs on a device.
 
-    margin: 90 % quantile of the relative error of the peak over networks that the fit had not seen, one at a
-    time; mape_pct: its mean there, in percent; increment_mape_pct: of the peak without the baseline. n:
-    networks.
+    baseline_bytes: runtime imported, nothing loaded.
+    loading, loaded, running: what the device adds to the known bytes.
+    margin: 90 % quantile of the relative error of the peak, over networks left out of the fit one by one.
+    mape_pct: mean of that error, in percent.
+    increment_mape_pct: the same of the peak without the baseline.
+    n: networks that it is fitted to.
     """
 
     baseline_bytes: float
-    loading: Term
-    loaded: Term
-    running: Term
+    loading: MemoryTerm
+    loaded: MemoryTerm
+    running: MemoryTerm
     margin: float
     mape_pct: float
     increment_mape_pct: float
@@ -111,22 +118,22 @@ class MemoryModel:
 
     def predict(self, kernels: Sequence[Kernel], file_bytes: int) -> Memory:
         """The memory of a network from its kernels and the size of its file."""
-        return self.of(footprint(kernels, file_bytes))
+        return self.predict_footprint(footprint(kernels, file_bytes))
 
-    def of(self, f: Footprint) -> Memory:
+    def predict_footprint(self, f: Footprint) -> Memory:
         """The memory of a network with this footprint."""
         load, loaded, run = (
             self.baseline_bytes + x for x in _marks(f, self.loading, self.loaded, self.running)
         )
         peak = max(load, run)
         return Memory(
-            round(peak),
-            round(peak * (1 - self.margin)),
-            round(peak * (1 + self.margin)),
-            round(load),
-            round(loaded),
-            round(run),
-            f,
+            peak_bytes=round(peak),
+            low_bytes=round(peak * (1 - self.margin)),
+            high_bytes=round(peak * (1 + self.margin)),
+            peak_load_bytes=round(load),
+            loaded_bytes=round(loaded),
+            peak_run_bytes=round(run),
+            footprint=f,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -140,7 +147,7 @@ class MemoryModel:
         if not isinstance(values, Mapping) or sorted(values) != sorted(names):
             raise DamagedFileError(f"{where}: expected the fields {', '.join(names)}; fit it again")
         try:
-            terms = {name: Term(**values[name]) for name in ("loading", "loaded", "running")}
+            terms = {name: MemoryTerm(**values[name]) for name in ("loading", "loaded", "running")}
         except TypeError as error:
             raise DamagedFileError(f"{where}: {error}; fit it again") from None
         for name in set(names) - set(terms):
@@ -157,28 +164,28 @@ def footprint(kernels: Sequence[Kernel], file_bytes: int) -> Footprint:
     blocked: dict[str, int] = {}
     packed = 0
     for kernel in kernels:
-        for at, (name, argument) in enumerate(zip(kernel["reads"], kernel["inputs"], strict=True)):
-            if argument[0] != "weight":
+        for at, (name, argument) in enumerate(zip(kernel.reads, kernel.inputs, strict=True)):
+            if argument.role != "weight":
                 continue
-            weights[name] = argument_bytes(argument)
-            if at == 1 and kernel["domain"] == BLOCKED_DOMAIN:
+            weights[name] = argument.size_bytes
+            if at == 1 and kernel.domain == BLOCKED_DOMAIN:
                 blocked[name] = weights[name]
-            elif at == 1 and kernel["op"] in PACKED:
+            elif at == 1 and kernel.op in PACKED:
                 packed = max(packed, weights[name])
     weight_bytes = sum(weights.values())
-    made = under_way = 0
+    copied = under_way = 0
     for size in blocked.values():
-        made += size
-        under_way = max(under_way, made + COPIES_UNDER_WAY * size)
+        copied += size
+        under_way = max(under_way, copied + COPIES_UNDER_WAY * size)
     held = buffers(kernels, recycle=True)
     return Footprint(
-        file_bytes,
-        len(kernels),
-        max(file_bytes + under_way, weight_bytes + packed),
-        weight_bytes,
-        peak_live_bytes(kernels),
-        arena_bytes(held, len(kernels))[1],
-        sum(b.size_bytes for b in held if b.outside),
+        file_bytes=file_bytes,
+        n_kernels=len(kernels),
+        loading_bytes=max(file_bytes + under_way, weight_bytes + packed),
+        weight_bytes=weight_bytes,
+        activation_bytes=peak_live_bytes(kernels),
+        arena_bytes=arena_bytes(held, len(kernels))[1],
+        outside_bytes=sum(b.size_bytes for b in held if b.outside),
     )
 
 
@@ -196,22 +203,20 @@ def fit_memory(rows: Sequence[Mapping[str, Any]], kernels: Mapping[str, Sequence
     for i in range(len(both)):
         rest = [j for j in range(len(both)) if j != i]
         model = _fit([both[j] for j in rest], [prints[j] for j in rest])
-        predicted[i] = model.of(prints[i]).peak_bytes
+        predicted[i] = model.predict_footprint(prints[i]).peak_bytes
     error = np.abs(predicted - measured)
     whole = _fit(both, prints)
-    return MemoryModel(
-        whole.baseline_bytes,
-        whole.loading,
-        whole.loaded,
-        whole.running,
-        float(np.quantile(error / measured, 0.9)),
-        100 * float(np.mean(error / measured)),
-        100 * float(np.mean(error / (measured - whole.baseline_bytes))),
-        len(both),
+    return replace(
+        whole,
+        margin=float(np.quantile(error / measured, 0.9)),
+        mape_pct=100 * float(np.mean(error / measured)),
+        increment_mape_pct=100 * float(np.mean(error / (measured - whole.baseline_bytes))),
     )
 
 
-def _marks(f: Footprint, loading: Term, loaded: Term, running: Term) -> tuple[float, float, float]:
+def _marks(
+    f: Footprint, loading: MemoryTerm, loaded: MemoryTerm, running: MemoryTerm
+) -> tuple[float, float, float]:
     """Bytes over the baseline: at most while loading, loaded, at most while running."""
     weights = loaded.total(f.weight_bytes, f.n_kernels)
     run = running.total(f.arena_bytes + f.outside_bytes, f.n_kernels)
@@ -223,7 +228,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], prints: Sequence[Footprint]) -> Memo
     base = float(np.median([row["baseline_bytes"] for row in rows]))
     n = np.array([f.n_kernels for f in prints], dtype=np.float64)
     scale = np.array([row["peak_bytes"] for row in rows], dtype=np.float64)
-    own = np.array([row["baseline_bytes"] for row in rows], dtype=np.float64)
+    baseline = np.array([row["baseline_bytes"] for row in rows], dtype=np.float64)
     load, loaded = (np.array([row[name] for row in rows]) for name in ("peak_load_bytes", "loaded_bytes"))
     # A system that cannot reset its mark shows the peak of the run only where it is that of the process.
     shown = [
@@ -232,30 +237,26 @@ def _fit(rows: Sequence[Mapping[str, Any]], prints: Sequence[Footprint]) -> Memo
     ]
     run = np.array(shown, dtype=np.float64)
     seen = run > 0
+    run_bytes = np.array([f.arena_bytes + f.outside_bytes for f in prints])
     return MemoryModel(
-        base,
-        _term(load - own, np.array([f.loading_bytes for f in prints]), n, scale),
-        _term(loaded - own, np.array([f.weight_bytes for f in prints]), n, scale),
-        _term(
-            (run - loaded)[seen],
-            np.array([f.arena_bytes + f.outside_bytes for f in prints])[seen],
-            n[seen],
-            scale[seen],
-        ),
-        0.0,
-        0.0,
-        0.0,
-        len(rows),
+        baseline_bytes=base,
+        loading=_term(load - baseline, np.array([f.loading_bytes for f in prints]), n, scale),
+        loaded=_term(loaded - baseline, np.array([f.weight_bytes for f in prints]), n, scale),
+        running=_term((run - loaded)[seen], run_bytes[seen], n[seen], scale[seen]),
+        margin=0.0,
+        mape_pct=0.0,
+        increment_mape_pct=0.0,
+        n=len(rows),
     )
 
 
-def _term(measured: Floats, known: Any, n_kernels: Floats, scale: Floats) -> Term:
+def _term(measured: Floats, known: Any, n_kernels: Floats, scale: Floats) -> MemoryTerm:
     """Non-negative least squares of what is measured beyond the known bytes, relative to `scale`."""
     from scipy.optimize import nnls
 
     if not len(measured):
-        return Term(0.0, 0.0, 0.0)
+        return MemoryTerm(0.0, 0.0, 0.0)
     x = np.column_stack([np.ones(len(known)), n_kernels, np.asarray(known, dtype=np.float64)])
     size = np.maximum(x.max(axis=0), 1.0)
     weights = nnls(x / size / scale[:, None], (measured - known) / scale)[0] / size
-    return Term(*(float(w) for w in weights))
+    return MemoryTerm(*(float(w) for w in weights))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import reshape, split, squeeze, transpose
 from .ops import act, add, layer_norm, linear, matmul, mul, scale, softmax
 
@@ -17,13 +17,13 @@ def heads_of(c: int, rng: Random) -> int:
     return c // rng.choice(sizes) if sizes else 1
 
 
-def mlp(g: Graph, x: Tensor, ratio: float, name: str = "gelu") -> Tensor:
+def mlp(g: GraphBuilder, x: Value, ratio: float, name: str = "gelu") -> Value:
     """Two linear layers."""
     c = x.shape[-1]
     return linear(g, act(g, linear(g, x, round(c * ratio)), name), c)
 
 
-def attend(g: Graph, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, both: bool) -> Tensor:
+def attend(g: GraphBuilder, q: Value, k: Value, v: Value, bias: Value | None, both: bool) -> Value:
     """softmax(q k^T / sqrt(d) + bias) v. q, k, v: (b, heads, n, d).
 
     both: q and k are each scaled by d ** -0.25, as scaled_dot_product_attention is exported.
@@ -37,7 +37,7 @@ def attend(g: Graph, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, both:
     return matmul(g, softmax(g, scores if bias is None else add(g, scores, bias)), v)
 
 
-def self_attention(g: Graph, x: Tensor, rng: Random, *, biased: bool = False) -> Tensor:
+def self_attention(g: GraphBuilder, x: Value, rng: Random, *, biased: bool = False) -> Value:
     """Multi-head attention of tokens (b, n, c), in one of the three ways in which it is exported."""
     b, n, c = x.shape
     heads = heads_of(c, rng)
@@ -65,7 +65,7 @@ def self_attention(g: Graph, x: Tensor, rng: Random, *, biased: bool = False) ->
     return linear(g, reshape(g, transpose(g, y, (0, 2, 1, 3)), (b, n, c)), c)
 
 
-def transformer(g: Graph, x: Tensor, rng: Random, *, biased: bool = False, name: str = "gelu") -> Tensor:
+def transformer(g: GraphBuilder, x: Value, rng: Random, *, biased: bool = False, name: str = "gelu") -> Value:
     """Pre-norm layer on tokens; some with layer scale."""
     y = self_attention(g, layer_norm(g, x), rng, biased=biased)
     scaled = rng.random() < 0.3

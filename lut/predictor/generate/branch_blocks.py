@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import concat, part, reshape, resize, split, transpose, unsqueeze
 from .ops import act, add, conv, global_pool, mul, pool, reduce_sum, softmax
 from .parts import ANY_ACT, POOL_FORMS, RELUS, conv_act, depthwise, divisor, even, shortcut, squeeze_excite
 
 
-def inception(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def inception(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """GoogLeNet, Inception V3: 1x1; 1x1 and 3x3 or 5x5; 1x7 and 7x1; pooling and 1x1."""
     unit = even(c // 4, 8)
     small = even(unit // rng.choice((1, 2)), 8)
@@ -28,19 +28,19 @@ def inception(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return concat(g, [*parts, conv_act(g, pooled, even(unit // 2, 8))])
 
 
-def fire(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def fire(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """SqueezeNet: squeeze, expand by 1x1 and 3x3, Concat; MaxPool with ceil_mode before it."""
     x = pool(g, x, "MaxPool", 3, 2, pad=0, ceil=True) if stride == 2 else x
     y = conv_act(g, x, even(c // rng.choice((4, 8)), 8))
     return concat(g, [conv_act(g, y, c // 2), conv_act(g, y, c - c // 2, 3)])
 
 
-def res2net(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def res2net(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Res2Net: Split, a chain of 3x3 convolutions with sums, Concat."""
     scales = rng.choice((4, 4, 8, 2))
     width = even(c // (2 * scales), rng.choice((2, 8)))
     pieces = split(g, conv_act(g, x, width * scales), scales)
-    done: list[Tensor] = []
+    done: list[Value] = []
     for piece in pieces[:-1]:
         chained = add(g, done[-1], piece) if done and stride == 1 else piece
         done.append(conv_act(g, chained, width, 3, stride))
@@ -49,7 +49,7 @@ def res2net(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), "relu")
 
 
-def split_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def split_attention(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ResNeSt: radix 2 grouped convolution, sums over the radix, softmax, weighted sum."""
     c = even(c, 8)
     x = pool(g, x, "AveragePool", 3, 2) if stride == 2 else x
@@ -62,7 +62,7 @@ def split_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Te
     return reduce_sum(g, mul(g, folded, reshape(g, weights, (b, 2, c, 1, 1))), 1)
 
 
-def selective_kernel(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def selective_kernel(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """SKNet: two kernels, Unsqueeze and Concat, softmax over the paths."""
     halves = split(g, x, 2) if x.c % 2 == 0 and rng.random() < 0.5 else [x, x]
     paths = [conv_act(g, p, c, 3, stride, dilation=d) for p, d in zip(halves, (1, 2), strict=True)]
@@ -73,7 +73,7 @@ def selective_kernel(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> T
     return reduce_sum(g, mul(g, stacked, weights), 1)
 
 
-def high_resolution(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def high_resolution(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """HRNet: two or three resolutions exchange by strided convolutions and nearest Resize."""
     x = conv_act(g, x, c, 3, stride) if stride == 2 or x.c != c else x
     coarse = conv_act(g, x, 2 * c, 3, 2)
@@ -86,7 +86,7 @@ def high_resolution(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Te
     return act(g, fine, "relu")
 
 
-def aggregation(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def aggregation(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """VoVNet, DLA, HarDNet: a chain of convolutions, all of them concatenated, 1x1, one-layer squeeze."""
     x = pool(g, x, "MaxPool", rng.choice((2, 3)), 2, ceil=True) if stride == 2 else x
     width, name = even(c // rng.choice((2, 3, 4)), 8), rng.choice(RELUS)
@@ -103,7 +103,7 @@ def aggregation(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor
     return add(g, y, x) if x.shape == y.shape else y
 
 
-def cross_stage(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def cross_stage(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """CSPNet, YOLO's C2f: expand, two halves by Split or Slice, one through bottlenecks, Concat."""
     name = rng.choice(("silu", "leakyrelu", "relu", "mish", "hardswish"))
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 else x
@@ -115,7 +115,7 @@ def cross_stage(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor
     return conv_act(g, concat(g, [left, right]), c, name=name)
 
 
-def pyramid(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def pyramid(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Spatial pyramid pooling and mixed depthwise kernels (MixNet): poolings or slices, Concat, 1x1."""
     name = rng.choice(ANY_ACT)
     y = conv_act(g, x, even(c, 4), 1, stride, name)

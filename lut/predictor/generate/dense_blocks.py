@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .ops import act, add, batch_norm, conv, pool, scale
 from .parts import (
     ANY_ACT,
@@ -23,7 +23,7 @@ from .parts import (
 )
 
 
-def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def plain(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """VGG, AlexNet: convolution and activation, now and then pooled instead of strided."""
     kernel = rng.choices((1, 3, 5, 7), (1, 4, 3, 1))[0]
     if stride == 2 and rng.random() < 0.5:
@@ -33,21 +33,21 @@ def plain(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return conv_act(g, x, c, kernel, stride, rng.choice(ANY_ACT))
 
 
-def darknet(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def darknet(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """1x1 down, 3x3 up, residual; with the activations of face and detection networks."""
     name = rng.choice(RARE_ACTS)
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 or x.c != c else x
     return add(g, x, conv_act(g, conv_act(g, x, max(8, c // 2), 1, 1, name), c, 3, 1, name))
 
 
-def basic(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def basic(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ResNet-18/34."""
     name = rng.choice(RELUS)
     y = conv(g, conv_act(g, x, c, 3, stride, name), c, 3)
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), name)
 
 
-def bottleneck(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def bottleneck(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ResNet-50, Wide ResNet, dilated ResNet, SE-ResNet."""
     name = rng.choice((*RELUS, "silu"))
     middle, dilation = even(c // rng.choice((2, 4, 4)), 8), rng.choice((1, 1, 1, 2))
@@ -57,7 +57,7 @@ def bottleneck(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), name)
 
 
-def grouped(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def grouped(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ResNeXt, RegNetX/Y: grouped 3x3, half of them with squeeze-and-excite."""
     name = rng.choice((*RELUS, "silu"))
     ratio = rng.choice((1.0, 1.0, 0.5, 2.0))
@@ -70,7 +70,7 @@ def grouped(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), name)
 
 
-def preact(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def preact(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Pre-activation ResNet (BatchNormalization without a convolution) and NF-ResNet (scaled activation)."""
     name = rng.choice((*RELUS, "silu", "gelu"))
     y = act(g, batch_norm(g, x), name) if rng.random() < 0.6 else scale(g, act(g, x, name), 1.7)
@@ -79,7 +79,7 @@ def preact(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return add(g, scale(g, y, 0.2) if rng.random() < 0.4 else y, skip)
 
 
-def dense(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def dense(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """DenseNet: transition (if strided) and layers that grow a concatenation."""
     name = rng.choice(("relu", "relu", "relu", "silu"))
     if stride == 2 or x.c > 2 * c:
@@ -95,7 +95,7 @@ def dense(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return joined(g, parts)
 
 
-def reparam(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def reparam(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """RepVGG and MobileOne as trained: branches of 3x3, 1x1 and BatchNormalization, added."""
     name = rng.choice(("relu", "relu", "silu", "gelu"))
     groups = x.c if x.c == c and rng.random() < 0.4 else 1
@@ -108,7 +108,7 @@ def reparam(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return act(g, y, name)
 
 
-def factored(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def factored(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """1x7 and 7x1, 1x3 and 3x1 (Inception), dilated and large kernels (SegNeXt, VAN, RepLKNet)."""
     name = rng.choice(ANY_ACT)
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 or x.c != c else x

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import concat, flatten, pad_map, part, tokens
 from .ops import act, conv, gemm, global_pool, layer_norm, layer_norm_2d, pool
 from .parts import ANY_ACT, conv_act, depthwise
@@ -63,7 +63,7 @@ STEMS: tuple[Stem, ...] = (
 )
 
 
-def build_stem(g: Graph, image: Tensor, stem: Stem, rng: Random) -> Tensor:
+def build_stem(g: GraphBuilder, image: Value, stem: Stem, rng: Random) -> Value:
     """The image after a stem; odd kernels keep the size, one in eight has TensorFlow's one-sided padding."""
     x, c = image, rng.choice(stem.channels)
     name = rng.choice(ANY_ACT)
@@ -79,7 +79,7 @@ def build_stem(g: Graph, image: Tensor, stem: Stem, rng: Random) -> Tensor:
     return pool(g, x, "MaxPool", 3, 2, ceil=rng.random() < 0.3) if stem.pool else x
 
 
-def halve(g: Graph, x: Tensor, c: int, rng: Random) -> Tensor:
+def halve(g: GraphBuilder, x: Value, c: int, rng: Random) -> Value:
     """To half the resolution and c channels, in one of the ways of real networks."""
     way = rng.choice(("conv", "conv", "patch", "max", "average", "depthwise", "multiplier"))
     if way == "patch" and min(x.hw) >= 2:
@@ -98,7 +98,7 @@ def halve(g: Graph, x: Tensor, c: int, rng: Random) -> Tensor:
     return conv_act(g, x, c, 3, 2, rng.choice(ANY_ACT))
 
 
-def build_head(g: Graph, x: Tensor, sides: list[Tensor], room: int, rng: Random) -> Tensor:
+def build_head(g: GraphBuilder, x: Value, sides: list[Value], room: int, rng: Random) -> Value:
     """Logits of a map and of the side stems' pooled outputs. room: parameters that the head may have."""
     classes = rng.choice((10, 100, 365, 1000, 1000, 1000, 512, 21))
     way = rng.choice(("pool", "pool", "wide", "mlp", "vgg", "tokens"))

@@ -25,8 +25,8 @@ _BANK = 4093
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """A value of the graph. Maps are (b, c, h, w), tokens (b, n, c)."""
+class Value:
+    """A value of the graph: the name of a tensor, and its shape. Maps are (b, c, h, w), tokens (b, n, c)."""
 
     name: str
     shape: tuple[int, ...]
@@ -66,8 +66,8 @@ class _Node:
 Mark = tuple[int, int, int, int, int, int]
 
 
-class Graph:
-    """Nodes in order of execution; macs, elements written and parameters are counted as they are added."""
+class GraphBuilder:
+    """Nodes in order of execution. macs, elements (written), parameters: of all nodes so far."""
 
     def __init__(self) -> None:
         self.macs = 0
@@ -77,29 +77,27 @@ class Graph:
         self._weights: list[_Weight] = []
         self._constants: list[tuple[str, Sequence[int] | float]] = []
 
-    def node(
-        self, op: str, inputs: Sequence[Tensor | str], shape: Sequence[int], **attributes: Any
-    ) -> Tensor:
+    def node(self, op: str, inputs: Sequence[Value | str], shape: Sequence[int], **attributes: Any) -> Value:
         """Append a node with one output of this shape."""
         return self.nodes(op, inputs, [shape], **attributes)[0]
 
     def nodes(
-        self, op: str, inputs: Sequence[Tensor | str], shapes: Sequence[Sequence[int]], **attributes: Any
-    ) -> list[Tensor]:
+        self, op: str, inputs: Sequence[Value | str], shapes: Sequence[Sequence[int]], **attributes: Any
+    ) -> list[Value]:
         """Append a node with one output per shape."""
         stem = f"{op}_{len(self._nodes)}"
-        outputs = [Tensor(f"{stem}_{i}", tuple(shape)) for i, shape in enumerate(shapes)]
+        outputs = [Value(f"{stem}_{i}", tuple(shape)) for i, shape in enumerate(shapes)]
         names = tuple(v if isinstance(v, str) else v.name for v in inputs)
         self._nodes.append(_Node(op, names, tuple(t.name for t in outputs), attributes))
         self.elements += sum(t.size for t in outputs)
         return outputs
 
-    def weight(self, shape: Sequence[int], std: float, mean: float = 0.0) -> Tensor:
+    def weight(self, shape: Sequence[int], std: float, mean: float = 0.0) -> Value:
         """A float32 weight, normally distributed when it is written."""
         name = f"w{len(self._weights)}"
         self._weights.append(_Weight(name, tuple(shape), mean, std))
         self.parameters += prod(shape)
-        return Tensor(name, tuple(shape))
+        return Value(name, tuple(shape))
 
     def constant(self, value: Sequence[int] | float) -> str:
         """An int64 vector (shapes, axes) or a float32 scalar."""
@@ -117,7 +115,7 @@ class Graph:
         nodes, weights, constants, self.macs, self.elements, self.parameters = mark
         del self._nodes[nodes:], self._weights[weights:], self._constants[constants:]
 
-    def onnx_bytes(self, image: Tensor, output: Tensor) -> bytes:
+    def onnx_bytes(self, image: Value, output: Value) -> bytes:
         """The finished file; weights come from a fixed table of noise, so equal graphs are equal bytes."""
         from onnx import TensorProto, helper
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import transpose
 from .ops import act, add, batch_norm, conv, group_norm, layer_norm, layer_norm_2d, linear, mul, pool, sub
 from .parts import conv_act, depthwise, layer_scale
 
 
-def convnext(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def convnext(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ConvNeXt: depthwise 7, LayerNorm and linear layers channels last, layer scale."""
     y = transpose(g, depthwise(g, x, rng.choice((7, 7, 5, 3, 9))), (0, 2, 3, 1))
     y = act(g, linear(g, layer_norm(g, y), c * rng.choice((2, 3, 4, 4))), "gelu")
@@ -18,7 +18,7 @@ def convnext(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return add(g, layer_scale(g, y, rng), x)
 
 
-def conv_mlp(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def conv_mlp(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ConvNeXt with 1x1 convolutions, RepMixer, ConvMixer: norms on maps, GELU or SiLU between."""
     y = depthwise(g, x, rng.choice((3, 5, 7, 9)))
     norm = rng.choice(("layer", "batch", "none"))
@@ -27,7 +27,7 @@ def conv_mlp(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return add(g, x, layer_scale(g, conv(g, hidden, c), rng))
 
 
-def poolformer(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def poolformer(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """PoolFormer: average pooling minus identity, group or batch normalisation, layer scales."""
     groups = rng.choice((1, 1, 0))
     y = group_norm(g, x, groups) if groups else batch_norm(g, x)
@@ -38,7 +38,7 @@ def poolformer(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return add(g, x, layer_scale(g, conv(g, hidden, c), rng))
 
 
-def group_normed(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def group_normed(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ResNet with group normalisation (BiT, detection heads)."""
     groups = next(n for n in (32, 16, 8, 4, 2, 1) if c % n == 0)
     name = rng.choice(("relu", "relu", "silu", "gelu"))
@@ -47,7 +47,7 @@ def group_normed(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tenso
     return act(g, add(g, y, x), name)
 
 
-def gated(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def gated(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """StarNet, MogaNet, SwiGLU on maps: two 1x1 branches multiplied."""
     y = depthwise(g, x, rng.choice((3, 7)))
     hidden = c * rng.choice((2, 3, 4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import concat, part, reshape, resize
 from .ops import act, add, conv, conv_transpose, mul, pool
 from .parts import (
@@ -29,7 +29,7 @@ def _kernel(rng: Random) -> int:
     return rng.choices(_KERNELS, _KERNEL_SHARES)[0]
 
 
-def separable(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def separable(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileNet V1, PP-LCNet, Xception: depthwise and pointwise, with or without an activation between."""
     name = rng.choice(ANY_ACT)
     y = depthwise(g, x, _kernel(rng), stride, rng.choice((name, name, "none")))
@@ -38,14 +38,14 @@ def separable(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return conv_act(g, y, c, 1, 1, name)
 
 
-def inverted(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def inverted(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileNet V2, MnasNet, FBNet: expand, depthwise, project."""
     name = rng.choice((*RELUS, "hardswish"))
     y = conv_act(g, x, even(round(x.c * rng.choice((1, 2, 3, 4, 6, 6))), 4), 1, 1, name)
     return residual(g, x, conv(g, depthwise(g, y, _kernel(rng), stride, name), c))
 
 
-def inverted_se(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def inverted_se(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileNet V3, EfficientNet, TinyNet: the same with squeeze-and-excite."""
     name = rng.choice((*SMOOTH, "relu"))
     y = conv_act(g, x, even(round(x.c * rng.choice((1, 2.5, 3, 4, 6, 6))), 4), 1, 1, name)
@@ -56,14 +56,14 @@ def inverted_se(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor
     return residual(g, x, conv(g, squeeze_excite(g, y, reduced, rng, inner, gate), c))
 
 
-def fused(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def fused(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """EfficientNet V2, EfficientNet-EdgeTPU: full 3x3 expansion, project."""
     name = rng.choice(("silu", "silu", "relu", "relu6", "hardswish"))
     y = conv_act(g, x, x.c * rng.choice((1, 2, 4, 4)), 3, stride, name)
     return residual(g, x, conv(g, y, c))
 
 
-def universal(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def universal(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileNet V4's universal inverted bottleneck: optional depthwise at the start and in the middle."""
     y = depthwise(g, x, rng.choice((3, 5))) if rng.random() < 0.5 else x
     y = conv_act(g, y, even(x.c * rng.choice((2, 3, 4, 6)), 8), 1, 1, "relu")
@@ -72,7 +72,7 @@ def universal(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return residual(g, x, conv(g, y, c))
 
 
-def ghost(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def ghost(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """GhostNet: half of the channels by a cheap depthwise convolution, Concat, Slice."""
     c = even(c)
     y = _ghost_module(g, x, even(x.c * rng.choice((2, 3, 6)), 2), "relu")
@@ -85,13 +85,13 @@ def ghost(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return add(g, y, conv(g, depthwise(g, x, 3, stride), c))
 
 
-def _ghost_module(g: Graph, x: Tensor, c: int, name: str) -> Tensor:
+def _ghost_module(g: GraphBuilder, x: Value, c: int, name: str) -> Value:
     first = conv_act(g, x, c // 2, 1, 1, name)
     both = concat(g, [first, depthwise(g, first, 3, 1, name)])
     return part(g, both, 0, c)
 
 
-def shuffle(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def shuffle(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ShuffleNet V2: halves, depthwise on one of them, Concat, channel shuffle."""
     if stride == 1 and x.c % 2:
         return conv_act(g, x, even(c), 1, 1, "relu")
@@ -104,7 +104,7 @@ def shuffle(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return channel_shuffle(g, concat(g, [left, conv_act(g, y, half)]), 2)
 
 
-def shuffle_grouped(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def shuffle_grouped(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ShuffleNet V1: grouped 1x1 convolutions around a channel shuffle."""
     groups = rng.choice((2, 3, 4, 8))
     c, middle = even(c, 4 * groups), even(c // 4, groups)
@@ -114,7 +114,7 @@ def shuffle_grouped(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Te
     return act(g, add(g, y, shortcut(g, x, y, stride, rng)), "relu")
 
 
-def large_kernel_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def large_kernel_attention(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Visual Attention Network: depthwise 5, dilated depthwise 7, pointwise, times the input."""
     x = conv(g, x, c, 3, stride) if stride == 2 or x.c != c else x
     y = conv_act(g, x, c, 1, 1, "gelu")
@@ -122,7 +122,7 @@ def large_kernel_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random
     return add(g, x, conv(g, mul(g, y, gate), c))
 
 
-def eca(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def eca(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Attention that is no squeeze-and-excite: ECA's 1-D convolution or CBAM's spatial gate, as Mul."""
     name = rng.choice(ANY_ACT)
     y = conv_act(g, x, c, 3, stride, name, groups=divisor(x.c, (1, x.c), rng) if x.c == c else 1)
@@ -141,7 +141,7 @@ def eca(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return mul(g, y, gate)
 
 
-def decoder(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def decoder(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """U-Net, FPN: strided down, back up (ConvTranspose, nearest or linear Resize), joined or added."""
     name = rng.choice(ANY_ACT)
     x = conv_act(g, x, c, 3, stride, name) if stride == 2 or x.c != c else x

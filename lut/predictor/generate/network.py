@@ -1,8 +1,8 @@
 """Networks to profile: a stem, blocks from the table at falling resolution, a head, within a budget.
 
-What a predictor of latency lacks is coverage, not volume: kinds are dealt from a shuffled deck, so that any
-prefix of the sequence has seen all of them nearly equally often, and the channels of a block follow from
-its resolution as they do in published networks, since independent draws fall where no network is.
+A latency predictor needs coverage more than volume. Kinds are dealt from a shuffled deck, so that any prefix
+of the sequence has seen all of them nearly equally often. The channels of a block follow from its resolution
+as they do in published networks; independent draws would give shapes that no network has.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TypeVar
 from targets.errors import UsageError
 
 from .ends import STEMS, Stem, build_head, build_stem, halve
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .ops import conv
-from .rows import ROWS, Row
+from .rows import ROWS, BlockRow
 
 T = TypeVar("T")
 
@@ -52,7 +52,13 @@ _UNALIGNED_SHARE = 0.12  # of the other stages: multiples of 4 or 8 off the usua
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A network to profile. onnx: writes the file's bytes, weights included, when it is called."""
+    """A network to profile.
+
+    key: its name in a job.
+    macs: multiply-accumulates.
+    rows: the kinds of blocks in it.
+    onnx: writes the file's bytes, weights included, when it is called.
+    """
 
     key: str
     macs: int
@@ -85,14 +91,14 @@ def _dealt(cards: tuple[T, ...], seed: str) -> Iterator[T]:
         yield from rng.sample(cards, len(cards))
 
 
-def _network(key: str, rows: list[Row], stems: list[Stem], rng: Random) -> Generated:
+def _network(key: str, rows: list[BlockRow], stems: list[Stem], rng: Random) -> Generated:
     cost = exp(rng.uniform(*map(log, COST_RANGE)))
     room = _weighted(_PARAMETERS, rng)
     batch = _weighted(_BATCHES, rng)
     image_hw = _image(cost / batch, rng)
     levels = sorted(((_level(row, image_hw, rng), row) for row in rows), key=lambda pair: pair[0])
-    g = Graph()
-    image = Tensor("image", (batch, 3, *image_hw))
+    g = GraphBuilder()
+    image = Value("image", (batch, 3, *image_hw))
     x, level, sides = _stems(g, image, stems, levels[0][0], cost, rng)
     # Uneven shares, so that some kernels are as large as the largest of published networks.
     shares = [exp(rng.gauss(0, 1)) for _ in levels]
@@ -104,10 +110,15 @@ def _network(key: str, rows: list[Row], stems: list[Stem], rng: Random) -> Gener
         x = _stage(g, x, row, (level, wanted), limits, rng)
         level = max(level, wanted)
     logits = build_head(g, x, sides, int(max(room - g.parameters, rng.choice((5e4, 1.4e6)))), rng)
-    return Generated(key, g.macs, tuple(row.name for _, row in levels), lambda: g.onnx_bytes(image, logits))
+    return Generated(
+        key=key,
+        macs=g.macs,
+        rows=tuple(row.name for _, row in levels),
+        onnx=lambda: g.onnx_bytes(image, logits),
+    )
 
 
-def _cost(g: Graph) -> float:
+def _cost(g: GraphBuilder) -> float:
     return g.macs + _ELEMENT_COST * g.elements
 
 
@@ -125,7 +136,7 @@ def _image(cost: float, rng: Random) -> tuple[int, int]:
     return round(unit * a / 32) * 32 or 32, round(unit * b / 32) * 32 or 32
 
 
-def _level(row: Row, image_hw: tuple[int, int], rng: Random) -> int:
+def _level(row: BlockRow, image_hw: tuple[int, int], rng: Random) -> int:
     """log2 of the reduction at which the row stands; maps are 4 pixels wide at least (2 if the row must)."""
     allowed = [i + 1 for i, share in enumerate(row.levels) if share and min(image_hw) >> (i + 1) >= 4]
     if not allowed:
@@ -134,14 +145,14 @@ def _level(row: Row, image_hw: tuple[int, int], rng: Random) -> int:
 
 
 def _stems(
-    g: Graph, image: Tensor, stems: list[Stem], first: int, cost: float, rng: Random
-) -> tuple[Tensor, int, list[Tensor]]:
+    g: GraphBuilder, image: Value, stems: list[Stem], first: int, cost: float, rng: Random
+) -> tuple[Value, int, list[Value]]:
     """The map that the first block gets, its level, and the outputs of stems beside it.
 
     A network has one stem, and single stem kernels are the hardest to predict: the dealt stems that cannot
     lead to the first block stand beside the main one and are joined in the head.
     """
-    built: list[tuple[Tensor, int]] = []
+    built: list[tuple[Value, int]] = []
     for stem in stems:
         mark = g.mark()
         y = build_stem(g, image, stem, rng)
@@ -159,8 +170,13 @@ def _stems(
 
 
 def _stage(
-    g: Graph, x: Tensor, row: Row, levels: tuple[int, int], limits: tuple[float, float], rng: Random
-) -> Tensor:
+    g: GraphBuilder,
+    x: Value,
+    row: BlockRow,
+    levels: tuple[int, int],
+    limits: tuple[float, float],
+    rng: Random,
+) -> Value:
     """One to three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
     mark, before = g.mark(), (_cost(g), g.parameters)
     best: tuple[float, int] | None = None
@@ -178,7 +194,7 @@ def _stage(
     return _blocks(g, x, row, levels, Random(best[1] if best else 0))
 
 
-def _blocks(g: Graph, x: Tensor, row: Row, levels: tuple[int, int], rng: Random) -> Tensor:
+def _blocks(g: GraphBuilder, x: Value, row: BlockRow, levels: tuple[int, int], rng: Random) -> Value:
     level, wanted = levels
     offsets: tuple[int, ...] = (0,)
     if rng.random() < _ODD_STAGES:

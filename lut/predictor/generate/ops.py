@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from math import prod, sqrt
 
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import reshape, transpose
 
-Pair = int | tuple[int, int]
+KernelSize = int | tuple[int, int]
 
 
 def conv(
-    g: Graph,
-    x: Tensor,
+    g: GraphBuilder,
+    x: Value,
     c: int,
-    kernel: Pair = 1,
+    kernel: KernelSize = 1,
     stride: int = 1,
     *,
     groups: int = 1,
     dilation: int = 1,
     pad: int | None = None,
     bias: bool = True,
-) -> Tensor:
+) -> Value:
     """Convolution; pad None keeps the size for odd kernels. x: (b, ci, h, w) -> (b, c, h', w')."""
     ks = _pair(kernel)
     pads = [dilation * (k - 1) // 2 if pad is None else pad for k in ks]
@@ -49,7 +49,7 @@ def conv(
     )
 
 
-def conv_transpose(g: Graph, x: Tensor, c: int, kernel: int = 2, stride: int = 2) -> Tensor:
+def conv_transpose(g: GraphBuilder, x: Value, c: int, kernel: int = 2, stride: int = 2) -> Value:
     """Transposed convolution that multiplies height and width by stride."""
     pad = (kernel - stride) // 2
     hw = [(n - 1) * stride - 2 * pad + kernel for n in x.hw]
@@ -67,7 +67,7 @@ def conv_transpose(g: Graph, x: Tensor, c: int, kernel: int = 2, stride: int = 2
     )
 
 
-def act(g: Graph, x: Tensor, name: str) -> Tensor:
+def act(g: GraphBuilder, x: Value, name: str) -> Value:
     """Activation by its name in torch.nn, lower case; "none" is the value itself."""
     if name == "none":
         return x
@@ -98,7 +98,7 @@ _PLAIN: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 
-def batch_norm(g: Graph, x: Tensor) -> Tensor:
+def batch_norm(g: GraphBuilder, x: Value) -> Value:
     """Inference batch normalisation that has no convolution before it to be folded into."""
     shape = (x.c,)
     mean, variance = g.weight(shape, 0.1), g.weight(shape, 0.02, 1.0)
@@ -106,13 +106,13 @@ def batch_norm(g: Graph, x: Tensor) -> Tensor:
     return g.node("BatchNormalization", inputs, x.shape, epsilon=1e-5, momentum=0.9)
 
 
-def layer_norm(g: Graph, x: Tensor) -> Tensor:
+def layer_norm(g: GraphBuilder, x: Value) -> Value:
     """Over the last axis."""
     inputs = [x, g.weight(x.shape[-1:], 0.02, 1.0), g.weight(x.shape[-1:], 0.1)]
     return g.node("LayerNormalization", inputs, x.shape, axis=-1, epsilon=1e-6)
 
 
-def group_norm(g: Graph, x: Tensor, groups: int) -> Tensor:
+def group_norm(g: GraphBuilder, x: Value, groups: int) -> Value:
     """As the exporter writes torch's GroupNorm: InstanceNormalization of (b, groups, -1), scale, shift."""
     flat = reshape(g, x, (x.shape[0], groups, x.size // x.shape[0] // groups))
     inputs = [flat, g.weight((groups,), 0.0, 1.0), g.weight((groups,), 0.0)]
@@ -121,13 +121,13 @@ def group_norm(g: Graph, x: Tensor, groups: int) -> Tensor:
     return add(g, scaled, g.weight((x.c, 1, 1), 0.1))
 
 
-def layer_norm_2d(g: Graph, x: Tensor) -> Tensor:
+def layer_norm_2d(g: GraphBuilder, x: Value) -> Value:
     """Over the channels of a map, by way of channels last."""
     last = transpose(g, x, (0, 2, 3, 1))
     return transpose(g, layer_norm(g, last), (0, 3, 1, 2))
 
 
-def linear(g: Graph, x: Tensor, c: int, *, bias: bool = True) -> Tensor:
+def linear(g: GraphBuilder, x: Value, c: int, *, bias: bool = True) -> Value:
     """Linear layer on the last axis of tokens: MatMul, and Add with the bias first."""
     fan_in, shape = x.shape[-1], (*x.shape[:-1], c)
     g.macs += x.size * c
@@ -135,7 +135,7 @@ def linear(g: Graph, x: Tensor, c: int, *, bias: bool = True) -> Tensor:
     return g.node("Add", [g.weight((c,), 0.1), y], shape) if bias else y
 
 
-def gemm(g: Graph, x: Tensor, c: int) -> Tensor:
+def gemm(g: GraphBuilder, x: Value, c: int) -> Value:
     """Linear layer on a matrix."""
     n, fan_in = x.shape
     g.macs += n * fan_in * c
@@ -143,43 +143,43 @@ def gemm(g: Graph, x: Tensor, c: int) -> Tensor:
     return g.node("Gemm", [x, *weights], (n, c), alpha=1.0, beta=1.0, transB=1)
 
 
-def matmul(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+def matmul(g: GraphBuilder, a: Value, b: Value) -> Value:
     """Batched product of two values. (..., m, k) x (..., k, n)."""
     g.macs += a.size * b.shape[-1]
     return g.node("MatMul", [a, b], (*a.shape[:-1], b.shape[-1]))
 
 
-def add(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+def add(g: GraphBuilder, a: Value, b: Value) -> Value:
     """A + b, with broadcasting."""
     return g.node("Add", [a, b], _broadcast(a, b))
 
 
-def sub(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+def sub(g: GraphBuilder, a: Value, b: Value) -> Value:
     """A - b, with broadcasting."""
     return g.node("Sub", [a, b], _broadcast(a, b))
 
 
-def mul(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+def mul(g: GraphBuilder, a: Value, b: Value) -> Value:
     """A * b, with broadcasting."""
     return g.node("Mul", [a, b], _broadcast(a, b))
 
 
-def div(g: Graph, a: Tensor, b: Tensor) -> Tensor:
+def div(g: GraphBuilder, a: Value, b: Value) -> Value:
     """A / b, with broadcasting."""
     return g.node("Div", [a, b], _broadcast(a, b))
 
 
-def scale(g: Graph, x: Tensor, factor: float) -> Tensor:
+def scale(g: GraphBuilder, x: Value, factor: float) -> Value:
     """X times a number."""
     return g.node("Mul", [x, g.constant(factor)], x.shape)
 
 
-def softmax(g: Graph, x: Tensor, axis: int = -1) -> Tensor:
+def softmax(g: GraphBuilder, x: Value, axis: int = -1) -> Value:
     """Over one axis."""
     return g.node("Softmax", [x], x.shape, axis=axis)
 
 
-def global_pool(g: Graph, x: Tensor, form: str = "GlobalAveragePool") -> Tensor:
+def global_pool(g: GraphBuilder, x: Value, form: str = "GlobalAveragePool") -> Value:
     """(b, c, h, w) -> (b, c, 1, 1): AdaptiveAvgPool2d(1) or mean((2, 3), keepdim=True)."""
     shape = (*x.shape[:2], 1, 1)
     if form == "GlobalAveragePool":
@@ -187,15 +187,22 @@ def global_pool(g: Graph, x: Tensor, form: str = "GlobalAveragePool") -> Tensor:
     return g.node("ReduceMean", [x], shape, axes=[2, 3], keepdims=1)
 
 
-def reduce_sum(g: Graph, x: Tensor, axis: int) -> Tensor:
+def reduce_sum(g: GraphBuilder, x: Value, axis: int) -> Value:
     """Sum over one axis, which disappears."""
     shape = x.shape[:axis] + x.shape[axis + 1 :]
     return g.node("ReduceSum", [x, g.constant([axis])], shape, keepdims=0)
 
 
 def pool(
-    g: Graph, x: Tensor, kind: str, kernel: int, stride: int, *, pad: int | None = None, ceil: bool = False
-) -> Tensor:
+    g: GraphBuilder,
+    x: Value,
+    kind: str,
+    kernel: int,
+    stride: int,
+    *,
+    pad: int | None = None,
+    ceil: bool = False,
+) -> Value:
     """MaxPool or AveragePool; pad None is kernel // 2 for odd kernels and 0 for even ones."""
     p = (kernel // 2 if kernel % 2 else 0) if pad is None else pad
     shape = (*x.shape[:2], *(_pooled(n, kernel, stride, p, ceil) for n in x.hw))
@@ -220,11 +227,11 @@ def _pooled(n: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
     return out - 1 if (out - 1) * stride >= n + pad else out  # no window starts in the padding
 
 
-def _pair(value: Pair) -> tuple[int, int]:
+def _pair(value: KernelSize) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
 
 
-def _broadcast(a: Tensor, b: Tensor) -> tuple[int, ...]:
+def _broadcast(a: Value, b: Value) -> tuple[int, ...]:
     rank = max(len(a.shape), len(b.shape))
     shapes = [(1,) * (rank - len(t.shape)) + t.shape for t in (a, b)]
     return tuple(max(m, n) for m, n in zip(*shapes, strict=True))

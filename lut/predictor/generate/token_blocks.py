@@ -8,13 +8,13 @@ from __future__ import annotations
 from random import Random
 
 from .attention import attend, heads_of, mlp, transformer
-from .graph import Graph, Tensor
+from .graph import GraphBuilder, Value
 from .moves import as_map, concat, pad_map, part, reshape, resize, split, squeeze, tokens, transpose
 from .ops import act, add, batch_norm, conv, div, gemm, layer_norm, linear, matmul, mul, scale, softmax
 from .parts import depthwise
 
 
-def vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def vit(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """ViT, DeiT: global attention, with or without class token and position embedding."""
     t = tokens(g, x)
     b, n, _ = t.shape
@@ -26,7 +26,7 @@ def vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return as_map(g, part(g, t, 1, n + 1) if cls else t, x.hw)
 
 
-def windowed(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def windowed(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Swin and MaxViT: attention in shifted windows or in a grid, channels last, with position bias."""
     window = next((s for s in rng.sample((7, 4, 8), 3) if all(n % s == 0 for n in x.hw)), 7)
     short = [-n % window for n in x.hw]
@@ -51,13 +51,13 @@ def windowed(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return transpose(g, y, (0, 3, 1, 2))
 
 
-def _roll(g: Graph, x: Tensor, axis: int, shift: int) -> Tensor:
+def _roll(g: GraphBuilder, x: Value, axis: int, shift: int) -> Value:
     if not shift:
         return x
     return concat(g, [part(g, x, shift, x.shape[axis], axis), part(g, x, 0, shift, axis)], axis)
 
 
-def mixer(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def mixer(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MLP-Mixer, ResMLP: linear layers across tokens and across channels."""
     t = tokens(g, x)
     y = mlp(g, transpose(g, layer_norm(g, t), (0, 2, 1)), rng.choice((0.5, 1, 2)))
@@ -66,7 +66,7 @@ def mixer(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return as_map(g, layer_norm(g, t) if rng.random() < 0.5 else t, x.hw)
 
 
-def levit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def levit(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """LeViT: linear layers with unfolded batch normalisation, HardSwish, position bias."""
     t = tokens(g, x)
     b, n, _ = t.shape
@@ -80,13 +80,13 @@ def levit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return as_map(g, add(g, t, _linear_bn(g, act(g, _linear_bn(g, t, 2 * c), "hardswish"), c)), x.hw)
 
 
-def _linear_bn(g: Graph, x: Tensor, c: int) -> Tensor:
+def _linear_bn(g: GraphBuilder, x: Value, c: int) -> Value:
     y = linear(g, x, c, bias=False)
     flat = g.node("Flatten", [y], (y.size // c, c), axis=2)
     return reshape(g, batch_norm(g, flat), y.shape)
 
 
-def cross_covariance(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def cross_covariance(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """XCiT, EdgeNeXt: attention between channels of normalised q and k."""
     t = tokens(g, x)
     b, n, _ = t.shape
@@ -100,14 +100,14 @@ def cross_covariance(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> T
     return as_map(g, add(g, t, mlp(g, layer_norm(g, t), rng.choice((2, 4)))), x.hw)
 
 
-def _unit(g: Graph, x: Tensor) -> Tensor:
+def _unit(g: GraphBuilder, x: Value) -> Value:
     """Torch's normalize(dim=-1): ReduceL2, Clip, Expand, Div."""
     norm = g.node("ReduceL2", [x], (*x.shape[:-1], 1), axes=[-1], keepdims=1)
     norm = g.node("Clip", [norm, g.constant(1e-12), ""], norm.shape)
     return div(g, x, g.node("Expand", [norm, g.constant(list(x.shape))], x.shape))
 
 
-def reduced_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def reduced_attention(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """PVT, SegFormer: keys and values from a map that a strided convolution made smaller."""
     ratio = max(1, min(8, min(x.hw) // 7))
     t = tokens(g, x)
@@ -131,7 +131,7 @@ def reduced_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> 
     return as_map(g, layer_norm(g, t) if rng.random() < 0.5 else t, x.hw)
 
 
-def mobile_vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def mobile_vit(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileViT: convolutions, 2x2 patches unfolded into tokens, transformer, folded back, joined."""
     d = rng.choice([w for w in (64, 80, 96, 120, 144, 192, 240) if w <= max(64, 2 * c)])
     y = conv(g, act(g, conv(g, x, c, 3), "silu"), d)
@@ -150,7 +150,7 @@ def mobile_vit(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
     return act(g, conv(g, concat(g, [x, y]), c, 3), "silu")
 
 
-def linear_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def linear_attention(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """EfficientViT (MIT): ReLU attention, a multi-scale map of q, k and v, Pad, Slice and Div."""
     d = rng.choice((8, 16, 32))
     c_in = max(d, c - c % d)
@@ -171,7 +171,7 @@ def linear_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> T
     return add(g, conv(g, y, c), x)
 
 
-def conv_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def conv_attention(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """MobileNet V4's multi-query attention, CoAtNet: projections by 1x1 convolutions, attention on maps."""
     b, _, h, w = x.shape
     n, d = h * w, rng.choice((32, 64))
@@ -187,7 +187,7 @@ def conv_attention(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Ten
     return add(g, conv(g, y, c), x)
 
 
-def gated_vector(g: Graph, x: Tensor, c: int, stride: int, rng: Random) -> Tensor:
+def gated_vector(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
     """Squeeze-and-excite with linear layers, as in SENet: Gemm, Relu, Gemm, Sigmoid, Unsqueeze, Mul."""
     b = x.shape[0]
     y = act(g, conv(g, x, c, 3), "relu")

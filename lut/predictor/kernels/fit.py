@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from profilers.stats import Floats
 from targets.errors import TargetError
 
 from . import regress
-from .features import Kernel
+from .features import KernelFeatures
 from .labels import Labelled
-from .network import Overhead, calibrated, doubt, fit_overhead
+from .network import Overhead, conformal_quantile, fit_overhead, predicted_uncertainty
 from .regress import KernelModel
-
-Floats = NDArray[np.float64]
 
 FOLDS = 4
 MIN_NETWORKS = 10
@@ -27,11 +25,15 @@ MIN_OF_KIND = 8
 
 @dataclass(frozen=True)
 class Fitted:
-    """model, overhead, factor: see LatencyPredictor. errors: of networks left out of the fit, in percent."""
+    """The fitted parts of a predictor.
+
+    model, overhead, conformal_quantile: see LatencyPredictor.
+    errors: of networks left out of the fit, in percent.
+    """
 
     model: KernelModel
     overhead: Overhead
-    factor: float
+    conformal_quantile: float
     errors: Mapping[str, Any]
 
 
@@ -45,10 +47,13 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
     overhead = fit_overhead(networks)
     unseen = _left_out(networks, seed)
     spread = _spread(networks, unseen)
-    kernels, times = pooled(networks)
-    forests = regress.fit(kernels, times, seed)
+    features, times = pooled(networks)
+    forests = regress.fit(features, times, seed)
     model = KernelModel(
-        forests.rooflines, regress.as_onnx(forests.trees, kernels), regress.counted(kernels), spread
+        rooflines=forests.rooflines,
+        trees=regress.as_onnx(forests.trees, features),
+        counts=regress.counted(features),
+        spread=spread,
     )
     return judged(model, overhead, networks, unseen)
 
@@ -60,25 +65,27 @@ def judged(
     predicted = np.array([overhead.latency_ms(float(p.sum()), len(p)) for p in predicted_ms])
     truth = np.array([n.latency_ms for n in networks])
     pairs = zip(networks, predicted_ms, strict=True)
-    doubts = np.array([doubt(p, model.log_spread(n.kernels)) for n, p in pairs])
-    own = np.array([overhead.latency_ms(float(n.kernel_ms.sum()), len(n.kernels)) for n in networks])
+    uncertainties = np.array([predicted_uncertainty(p, model.log_spread(n.features)) for n, p in pairs])
+    from_measured = np.array(
+        [overhead.latency_ms(float(n.kernel_ms.sum()), len(n.features)) for n in networks]
+    )
     return Fitted(
-        model,
-        overhead,
-        calibrated(predicted / truth - 1, doubts),
-        {
+        model=model,
+        overhead=overhead,
+        conformal_quantile=conformal_quantile(predicted / truth - 1, uncertainties),
+        errors={
             **summary(predicted, truth),
-            "ceiling_mape_pct": float(100 * np.abs(own / truth - 1).mean()),
+            "ceiling_mape_pct": float(100 * np.abs(from_measured / truth - 1).mean()),
             "noise_pct": float(100 * np.mean([n.half_split for n in networks])),
             "networks": len(networks),
-            "kernels": int(sum(len(n.kernels) for n in networks)),
+            "kernels": int(sum(len(n.features) for n in networks)),
         },
     )
 
 
-def pooled(networks: Sequence[Labelled]) -> tuple[list[Kernel], Floats]:
-    """(all kernels, their times)."""
-    return [k for n in networks for k in n.kernels], np.concatenate([n.kernel_ms for n in networks])
+def pooled(networks: Sequence[Labelled]) -> tuple[list[KernelFeatures], Floats]:
+    """(the features of all kernels, their times in milliseconds)."""
+    return [k for n in networks for k in n.features], np.concatenate([n.kernel_ms for n in networks])
 
 
 def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
@@ -98,23 +105,23 @@ def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
 def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
     """Kernel times of each network, by a model of other networks."""
     folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
-    out: list[Floats] = [np.empty(0)] * len(networks)
+    kernel_ms: list[Floats] = [np.empty(0)] * len(networks)
     for fold in range(FOLDS):
-        kernels, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
-        fitted = regress.fit(kernels, times, seed)
+        features, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
+        fitted = regress.fit(features, times, seed)
         for i in map(int, np.flatnonzero(folds == fold)):
-            out[i] = fitted.predict_ms(networks[i].kernels)
-    return out
+            kernel_ms[i] = fitted.predict_ms(networks[i].features)
+    return kernel_ms
 
 
 def _spread(networks: Sequence[Labelled], unseen: Sequence[Floats]) -> dict[str, float]:
     """Root mean square of log(measured / predicted) by kind, where there are enough, and by family."""
     rest: dict[str, list[float]] = defaultdict(list)
     for network, predicted in zip(networks, unseen, strict=True):
-        for kernel, log in zip(network.kernels, np.log(network.kernel_ms / predicted), strict=True):
+        for kernel, log in zip(network.features, np.log(network.kernel_ms / predicted), strict=True):
             rest[kernel.kind].append(log)
             rest[kernel.family].append(log)
-    families = {k.family for n in networks for k in n.kernels}
+    families = {k.family for n in networks for k in n.features}
     return {
         name: float(np.sqrt(np.mean(np.square(logs))))
         for name, logs in rest.items()

@@ -9,7 +9,7 @@ The runtime's quantised kernels go ways whose costs differ by a factor, and alig
 - *product*: all the rest (stems, odd channels, groups): pixels are copied into rows, group by group, for a
   matrix product on tiles, and a second pass requantises the int32 sums.
 
-These are the rules of x64; on another processor they split kinds that are one, which costs samples only.
+These are the rules of x64. On another processor they split one kind into several, which only costs samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SUM_BYTES, _POINTER_BYTES = 4, 8
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A convolution's kernel. moves: it has a stride or padding, so that pixels cannot be read in place."""
+    """The kernel of a convolution. moves: a stride or padding keeps pixels from being read in place."""
 
     height: int
     width: int
@@ -42,10 +42,13 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """Of one image. way: `fused`, `loose` or `product`. macs: on whole tiles.
+class Int8Work:
+    """What a kernel executes for one image.
 
-    gathers: pieces of memory that are looked up or copied first. scratch_bytes: written and read once more.
+    way: `fused`, `loose` or `product`.
+    macs: multiply-accumulates on whole tiles.
+    gathers: pieces of memory that are looked up or copied first.
+    scratch_bytes: written and read once more.
     """
 
     way: str
@@ -54,31 +57,36 @@ class Work:
     scratch_bytes: float
 
 
-def conv_work(pixels: int, groups: int, group_in: int, group_out: int, window: Window) -> Work:
-    """pixels: of the output; group_in, group_out: channels per group."""
+def conv_work(pixels: int, groups: int, group_in: int, group_out: int, window: Window) -> Int8Work:
+    """The work of a convolution. pixels: of the output; group_in, group_out: channels per group."""
     gathers = 0 if window.in_place else pixels * window.size
     if groups > 1 and group_in == group_out == 1:
         way = "loose" if groups % _DEPTHWISE_TILE[1] else "fused"
         macs = _padded(pixels, _DEPTHWISE_TILE[0]) * _padded(groups, _DEPTHWISE_TILE[1]) * window.size
         sums = pixels * groups * _SUM_BYTES if way == "loose" else 0
-        return Work(way, float(macs), float(gathers), float(sums + gathers * _POINTER_BYTES))
+        scratch = sums + gathers * _POINTER_BYTES
+        return Int8Work(way=way, macs=float(macs), gathers=float(gathers), scratch_bytes=float(scratch))
     unit = _FUSED_TILE[2]
     if groups == 1 and group_in % unit == group_out % unit == 0 and group_out >= _FUSED_OUT:
         macs = _tiled(pixels, group_out, group_in * window.size, _FUSED_TILE)
-        return Work("fused", float(macs), float(gathers), float(gathers * _POINTER_BYTES))
+        scratch = gathers * _POINTER_BYTES
+        return Int8Work(way="fused", macs=float(macs), gathers=float(gathers), scratch_bytes=float(scratch))
     k = group_in * window.size
     sums = pixels * groups * group_out * _SUM_BYTES
     rows = 0 if window.in_place else pixels * k
     # Rows of the window that lie in one piece are copied as one.
     copies = pixels * window.height if groups == window.dilation == 1 else groups * pixels * window.size
     macs = groups * _tiled(pixels, group_out, k, _PRODUCT_TILE)
-    return Work("product", float(macs), float(copies), float(sums + rows))
+    return Int8Work(way="product", macs=float(macs), gathers=float(copies), scratch_bytes=float(sums + rows))
 
 
-def product_work(batch: int, m: int, n: int, k: int) -> Work:
-    """Of (m, k) x (k, n), `batch` times."""
-    return Work(
-        "product", float(batch * _tiled(m, n, k, _PRODUCT_TILE)), float(batch), float(m * n * _SUM_BYTES)
+def product_work(batch: int, m: int, n: int, k: int) -> Int8Work:
+    """The work of (m, k) x (k, n), `batch` times."""
+    return Int8Work(
+        way="product",
+        macs=float(batch * _tiled(m, n, k, _PRODUCT_TILE)),
+        gathers=float(batch),
+        scratch_bytes=float(m * n * _SUM_BYTES),
     )
 
 

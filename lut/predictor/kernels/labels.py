@@ -8,20 +8,19 @@ times that repeat to 1 % (docs/benchmarks.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lut.devices.measurement import SPEED_TOLERANCE
+from profilers.kernels import Kernel, row_kernels
 from profilers.neighbours import alone
+from profilers.rows import MeasuredRow
+from profilers.stats import Floats
 
-from .features import Kernel, kernels_of
-
-Floats = NDArray[np.float64]
-Row = Mapping[str, Any]
+from .features import KernelFeatures, features_of
 
 QUANTILE = 0.35
 """Of all samples: low enough to leave disturbances out, high enough to repeat. Sums of kernels then follow
@@ -36,77 +35,91 @@ _SMALLEST_US = 0.5
 
 @dataclass(frozen=True)
 class Labelled:
-    """One profiled network: its kernels, milliseconds of each (n,), and of the whole network."""
+    """One profiled network.
+
+    key: its name in the job.
+    kernels, features: (n,) in order of execution.
+    kernel_ms: (n,) milliseconds of each kernel.
+    latency_ms: of the whole network.
+    half_split: how far the even and the odd samples of the whole network disagree, relative.
+    n_samples: of the whole network.
+    """
 
     key: str
-    described: Sequence[Mapping[str, Any]]
     kernels: Sequence[Kernel]
+    features: Sequence[KernelFeatures]
     kernel_ms: Floats
     latency_ms: float
     half_split: float
     n_samples: int
 
 
-def labelled(rows: Iterable[Row]) -> dict[str, Labelled]:
+def labelled(rows: Iterable[MeasuredRow]) -> dict[str, Labelled]:
     """Networks by key of which there are rows of both kinds, `time` and `kernels`, over all passes."""
     rows = [row for row in rows if row["kind"] in ("time", "kernels")]
     if not rows:
         return {}
     fixed_ms = reference_ms(rows)
-    times, kernels = _by_key(rows, "time"), _by_key(rows, "kernels")
-    found = {}
-    for key in sorted(times.keys() & kernels.keys()):
-        samples = _counting(times[key], _clock, fixed_ms)
-        parts = _counting(kernels[key], lambda row: np.asarray(row["kernel_us"], dtype=np.float64), fixed_ms)
+    whole, profiled = _by_key(rows, "time"), _by_key(rows, "kernels")
+    networks = {}
+    for key in sorted(whole.keys() & profiled.keys()):
+        samples = _counting(whole[key], _clock, fixed_ms)
+        kernel_us = _counting(profiled[key], _kernel_us, fixed_ms)
         halves = np.quantile(samples[::2], QUANTILE), np.quantile(samples[1::2], QUANTILE)
-        described = kernels[key][-1]["kernels"]
-        found[key] = Labelled(
-            key,
-            described,
-            kernels_of(described),
-            np.maximum(np.quantile(parts, QUANTILE, axis=0), _SMALLEST_US) / 1e3,
-            float(np.quantile(samples, QUANTILE)),
-            float(abs(halves[0] / halves[1] - 1)),
-            len(samples),
+        kernels = row_kernels(profiled[key][-1])
+        networks[key] = Labelled(
+            key=key,
+            kernels=kernels,
+            features=features_of(kernels),
+            kernel_ms=np.maximum(np.quantile(kernel_us, QUANTILE, axis=0), _SMALLEST_US) / 1e3,
+            latency_ms=float(np.quantile(samples, QUANTILE)),
+            half_split=float(abs(halves[0] / halves[1] - 1)),
+            n_samples=len(samples),
         )
-    return found
+    return networks
 
 
-def _by_key(rows: Iterable[Row], kind: str) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _by_key(rows: Iterable[MeasuredRow], kind: str) -> dict[str, list[MeasuredRow]]:
+    by_key: dict[str, list[MeasuredRow]] = {}
     for row in rows:
         if row["kind"] == kind:
-            found.setdefault(row["key"], []).append(row)
-    return found
+            by_key.setdefault(row["key"], []).append(row)
+    return by_key
 
 
-def _counting(rows: Sequence[Row], of: Callable[[Row], Floats], fixed_ms: float) -> Floats:
+def _counting(
+    rows: Sequence[MeasuredRow], samples_of: Callable[[MeasuredRow], Floats], fixed_ms: float
+) -> Floats:
     """(n, ...) samples of all passes at the usual speed; only those taken alone where they are enough.
 
-    A pass's speed is that of its samples that count. Where nobody tells who ran beside one, it was not alone.
+    The speed of a pass is that of its samples that count. A sample without a record of others was not alone.
     """
-    told = [row.get("others_cpus") or [np.inf] * len(row["cpu_ms"]) for row in rows]
-    mask = alone([cpus for of_row in told for cpus in of_row], LEAST)
-    counts = [np.ones(len(cpus), bool) for cpus in told]
+    others_cpus = [row.get("others_cpus") or [np.inf] * len(row["cpu_ms"]) for row in rows]
+    mask = alone([cpus for of_row in others_cpus for cpus in of_row], LEAST)
+    counts = [np.ones(len(cpus), bool) for cpus in others_cpus]
     if mask is not None:
-        counts = np.split(mask, np.cumsum([len(cpus) for cpus in told])[:-1])
+        counts = np.split(mask, np.cumsum([len(cpus) for cpus in others_cpus])[:-1])
     kept = [(row, counting) for row, counting in zip(rows, counts, strict=True) if counting.any()]
     return np.concatenate(
-        [of(row)[counting] * speed_factor(row, counting, fixed_ms) for row, counting in kept]
+        [samples_of(row)[counting] * speed_factor(row, counting, fixed_ms) for row, counting in kept]
     )
 
 
-def reference_ms(rows: Iterable[Row]) -> float:
+def reference_ms(rows: Iterable[MeasuredRow]) -> float:
     """The reference's usual time over all rows."""
     return float(np.median([row["reference_p50_ms"] for row in rows]))
 
 
-def speed_factor(row: Row, counting: NDArray[np.bool_], fixed_ms: float) -> float:
+def speed_factor(row: MeasuredRow, counting: NDArray[np.bool_], fixed_ms: float) -> float:
     """What a row's times are multiplied with to be those of the usual speed. counting: (n,) its samples."""
     reference = _clock(row) / np.asarray(row["ratio"], dtype=np.float64)
     ratio = fixed_ms / float(np.median(reference[counting]))
     return ratio if abs(np.log(ratio)) > np.log1p(SPEED_TOLERANCE) else 1.0
 
 
-def _clock(row: Row) -> Floats:
+def _kernel_us(row: MeasuredRow) -> Floats:
+    return np.asarray(row["kernel_us"], dtype=np.float64)
+
+
+def _clock(row: MeasuredRow) -> Floats:
     return np.asarray(row["cpu_ms"] if row["clock"] == "cpu" else row["wall_ms"], dtype=np.float64)

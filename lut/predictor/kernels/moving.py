@@ -3,74 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from .kernel import BLOCKED, FREE, Found, bytes_each, given, log1
+from profilers.kernels import Kernel
 
-MEMORY_NAMES = (
-    *("kind", "bytes_each", "rank", "n_inputs", "n_outputs", "inner", "axis_size", "axis_inner", "unit"),
-    *("broadcast", "log_elements", "pool_area", "stride", "rows", "last_in", "last_in_two", "last_out_two"),
-    "log_crowding",
-)
+from .feature_names import MemoryFeatures
+from .kernel_features import BLOCKED, FREE, KernelWork, bytes_each, log1, present
 
 _OPS = (
-    *(
-        "Add",
-        "Mul",
-        "Sub",
-        "Div",
-        "Pow",
-        "Sqrt",
-        "Erf",
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSigmoid",
-        "HardSwish",
-    ),
-    *("Tanh", "LeakyRelu", "PRelu", "Elu", "Gelu", "FastGelu", "QuickGelu", "BiasGelu", "Softmax"),
-    *(
-        "LayerNormalization",
-        "SkipLayerNormalization",
-        "SimplifiedLayerNormalization",
-        "InstanceNormalization",
-    ),
-    *("BatchNormalization", "GroupNorm", "LRN", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad"),
-    *("Expand", "Tile", "Resize", "Upsample", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"),
-    *("ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReorderInput", "ReorderOutput", "QuantizeLinear"),
-    *("DequantizeLinear", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu"),
-    *("QLinearGlobalAveragePool", "QLinearAveragePool", "Reshape", "Flatten", "Squeeze", "Unsqueeze"),
-    *("Identity", "DepthToSpace", "SpaceToDepth", "Cast", "Where", "NhwcMaxPool", "QLinearSoftmax", "Exp"),
-)
+    "Add", "Mul", "Sub", "Div", "Pow", "Sqrt", "Erf", "Relu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish",
+    "Tanh", "LeakyRelu", "PRelu", "Elu", "Gelu", "FastGelu", "QuickGelu", "BiasGelu", "Softmax",
+    "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization", "InstanceNormalization",
+    "BatchNormalization", "GroupNorm", "LRN", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad",
+    "Expand", "Tile", "Resize", "Upsample", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
+    "ReduceMean", "ReduceSum", "ReduceMax", "ReduceL2", "ReorderInput", "ReorderOutput", "QuantizeLinear",
+    "DequantizeLinear", "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu",
+    "QLinearGlobalAveragePool", "QLinearAveragePool", "Reshape", "Flatten", "Squeeze", "Unsqueeze",
+    "Identity", "DepthToSpace", "SpaceToDepth", "Cast", "Where", "NhwcMaxPool", "QLinearSoftmax", "Exp",
+)  # fmt: skip
+"""The place of an operation is its feature `kind`: new ones go to the end."""
 
 
-def moving(one: Mapping[str, Any]) -> Found:
-    """The numbers of any kernel that is neither a convolution nor a matrix product."""
-    attributes, op = one["attributes"], str(one["op"])
-    inputs = [list(a[2]) for a in given(one) if a[2] or a[0] == "activation"]
+def moving(kernel: Kernel) -> KernelWork:
+    """The work of any kernel that is neither a convolution nor a matrix product."""
+    attributes, op = kernel.attributes, kernel.op
+    inputs = [list(a.shape) for a in present(kernel) if a.shape or a.role == "activation"]
     x = inputs[0] if inputs else []
-    y = list(one["outputs"][0][2]) if one["outputs"] else []
+    y = list(kernel.outputs[0].shape) if kernel.outputs else []
     largest = max(inputs, key=math.prod, default=x)
-    axis = _axis(one, x, y, largest)
+    axis = _axis(kernel, x, y, largest)
     in_order = range(len(x))
     # A Transpose without `perm` turns the axes round (ONNX operators, Transpose).
     perm = attributes.get("perm") or list(reversed(in_order) if op == "Transpose" else in_order)
     smallest = min(map(math.prod, inputs), default=1)
     area = math.prod(attributes.get("kernel_shape") or [1])
-    crowding = _crowding(one, x, y)
-    values = (
-        *(_OPS.index(op) + 0.5 * (one["domain"] == BLOCKED) if op in _OPS else -1, bytes_each(one), len(y)),
-        *(len(inputs), len(one["outputs"]), largest[-1] if largest else 1, largest[axis] if largest else 1),
-        *(math.prod(largest[axis + 1 :]), _unit(x, perm), smallest / max(math.prod(largest), 1)),
-        *(log1(max(math.prod(x), math.prod(y))), area, max(attributes.get("strides") or [1])),
-        *(math.prod(largest[:axis]), x[-1] if x else 1, _two(x), _two(y), log1(crowding)),
+    crowding = _crowding(kernel, x, y)
+    specific = MemoryFeatures(
+        kind=_OPS.index(op) + 0.5 * (kernel.domain == BLOCKED) if op in _OPS else -1,
+        bytes_each=bytes_each(kernel),
+        rank=len(y),
+        n_inputs=len(inputs),
+        n_outputs=len(kernel.outputs),
+        inner=largest[-1] if largest else 1,
+        axis_size=largest[axis] if largest else 1,
+        axis_inner=math.prod(largest[axis + 1 :]),
+        unit=_unit(x, perm),
+        broadcast=smallest / max(math.prod(largest), 1),
+        log_elements=log1(max(math.prod(x), math.prod(y))),
+        pool_area=area,
+        stride=max(attributes.get("strides") or [1]),
+        rows=math.prod(largest[:axis]),
+        last_in=x[-1] if x else 1,
+        last_in_two=_two(x),
+        last_out_two=_two(y),
+        log_crowding=log1(crowding),
     )
     crowded = crowding > _PLACES
     units = math.prod(x) if crowded else _stretches(op.removeprefix("QLinear"), inputs, y, axis, perm)
     per_output = 4 if attributes.get("mode") == "linear" else area
     executed = math.prod(y) * per_output if op in _LOOPS else 0
-    return Found(_kind(one, x, y, perm), 0.0, float(executed), float(units), values)
+    return KernelWork(
+        kind=_kind(kernel, x, y, perm),
+        macs=0.0,
+        executed=float(executed),
+        units=float(units),
+        specific=specific,
+    )
 
 
 _LOOPS = frozenset(
@@ -79,9 +77,9 @@ _LOOPS = frozenset(
 """They visit several inputs per output."""
 
 
-def _kind(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int], perm: Sequence[int]) -> str:
-    op = str(one["op"])
-    name = ("blocked " if one["domain"] == BLOCKED and "Reorder" not in op else "") + op
+def _kind(kernel: Kernel, x: Sequence[int], y: Sequence[int], perm: Sequence[int]) -> str:
+    op = kernel.op
+    name = ("blocked " if kernel.domain == BLOCKED and "Reorder" not in op else "") + op
     if op == "Transpose":
         name += f" {_transposition(x, perm)}"
     if op.startswith("Reduce") and x:
@@ -89,7 +87,7 @@ def _kind(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int], perm: Sequ
         # Five times as long per element as along the last axis, unless there is a batch of such reductions.
         name += "" if inner == 1 else " strided" if outer == 1 else " strided, batched"
     quantises = "QLinear" in op or op in ("QuantizeLinear", "DequantizeLinear")
-    return name if quantises or op in FREE or bytes_each(one) != 1 else f"int8 {name}"
+    return name if quantises or op in FREE or bytes_each(kernel) != 1 else f"int8 {name}"
 
 
 def _transposition(x: Sequence[int], perm: Sequence[int]) -> str:
@@ -108,10 +106,10 @@ def _two(shape: Sequence[int]) -> int:
     return math.gcd(shape[-1], 1024) if shape and shape[-1] else 1
 
 
-def _axis(one: Mapping[str, Any], x: list[int], y: list[int], largest: list[int]) -> int:
+def _axis(kernel: Kernel, x: list[int], y: list[int], largest: list[int]) -> int:
     """The axis of the largest input that an operation goes along, the last where that has no such axis."""
-    reduced = _gone(x, y) if one["op"].startswith("Reduce") and x else None
-    axes = reduced or one["attributes"].get("axes") or one["attributes"].get("axis", -1)
+    reduced = _gone(x, y) if kernel.op.startswith("Reduce") and x else None
+    axes = reduced or kernel.attributes.get("axes") or kernel.attributes.get("axis", -1)
     # Of several, the first.
     axis = axes[0] if isinstance(axes, list) else int(axes)
     axis = axis if -len(largest) <= axis < len(largest) else -1
@@ -149,30 +147,30 @@ _PERIOD_BYTES, _PLACES = 65536, 32
 """Rows a multiple of this apart share a line of any cache up to 2 MB; so many of them stay in the largest."""
 
 
-def _crowding(one: Mapping[str, Any], x: Sequence[int], y: Sequence[int]) -> float:
+def _crowding(kernel: Kernel, x: Sequence[int], y: Sequence[int]) -> float:
     """Rows of a reduction of columns per place that a cache has for rows so far apart; 0 for all else.
 
     Columns of 128 floats over 75 x 75 rows take 5 ns an element, of 120 floats 0.7 ns (2 MB, 16 ways).
     """
-    if not (str(one["op"]).startswith("Reduce") and x):
+    if not (kernel.op.startswith("Reduce") and x):
         return 0.0
     outer, inner = _beside(x, _gone(x, y))
     if outer > 1 or inner == 1:
         return 0.0
-    return math.prod(x) / inner * math.gcd(inner * bytes_each(one), _PERIOD_BYTES) / _PERIOD_BYTES
+    return math.prod(x) / inner * math.gcd(inner * bytes_each(kernel), _PERIOD_BYTES) / _PERIOD_BYTES
 
 
 def _gone(x: Sequence[int], y: Sequence[int]) -> list[int]:
     """The axes of `x` that a reduction to `y` goes along, from the shapes: axes may come as an input."""
     if len(x) == len(y):
         return [i for i, size in enumerate(x) if size != y[i]] or [len(x) - 1]
-    found, at = [], 0
+    axes, at = [], 0
     for i, size in enumerate(x):
         if at < len(y) and size == y[at]:
             at += 1
         else:
-            found.append(i)
-    return found or [len(x) - 1]
+            axes.append(i)
+    return axes or [len(x) - 1]
 
 
 def _span(inputs: list[list[int]], y: list[int]) -> int:
@@ -188,12 +186,10 @@ def _span(inputs: list[list[int]], y: list[int]) -> int:
     return span
 
 
-_ROWWISE = frozenset(
-    [
-        *("Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization"),
-        *("InstanceNormalization", "GroupNorm", "LRN"),
-    ]
-)
+_ROWWISE = frozenset((
+    "Softmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization",
+    "InstanceNormalization", "GroupNorm", "LRN",
+))  # fmt: skip
 
 
 def _unit(shape: Sequence[int], perm: Sequence[int]) -> int:

@@ -1,7 +1,7 @@
 """The latency of a network from that of its kernels: a line, and an interval that networks not seen have set.
 
-The profiler's own work is in each kernel's time and the runtime's in none, so that the sum is not the
-network: `latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the
+Kernel times include profiler overhead and omit runtime overhead, so their sum differs from the network's
+latency: `latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the
 profiled networks.
 """
 
@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .features import Kernel
+from profilers.stats import Floats
+
 from .labels import Labelled
-from .regress import KernelModel
-
-Floats = NDArray[np.float64]
 
 COVERAGE = 0.9
 """Share of the networks that an interval is to hold."""
@@ -43,41 +40,39 @@ def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
     the profiler's ticks put furthest off (ceiling on a model zoo 4.7 instead of 4.5 %).
     """
     sums = np.array([n.kernel_ms.sum() for n in networks])
-    counts = np.array([len(n.kernels) for n in networks], dtype=np.float64)
+    counts = np.array([len(n.features) for n in networks], dtype=np.float64)
     truth = np.array([n.latency_ms for n in networks])
     x = np.column_stack([sums, counts, np.ones(len(sums))]) / truth[:, None]
     importance = np.ones(len(truth))
     for _ in range(_REWEIGHTED):
-        found = np.linalg.lstsq(x * importance[:, None], importance, rcond=None)[0]
-        importance = 1 / np.sqrt(np.maximum(np.abs(x @ found - 1), _EXACT))
-    return Overhead(*map(float, found))
+        weights = np.linalg.lstsq(x * importance[:, None], importance, rcond=None)[0]
+        importance = 1 / np.sqrt(np.maximum(np.abs(x @ weights - 1), _EXACT))
+    slope, per_kernel_ms, intercept_ms = map(float, weights)
+    return Overhead(slope, per_kernel_ms, intercept_ms)
 
 
 _REWEIGHTED, _EXACT = 20, 0.005
 """Rounds; a relative error below which all count the same."""
 
 
-def doubt(times_ms: Floats, log_spread: Floats) -> float:
-    """How unsure a sum of kernels is, relative, up to a factor that `calibrated` finds.
+def predicted_uncertainty(times_ms: Floats, log_spread: Floats) -> float:
+    """How uncertain a sum of kernels is, relative, up to the factor that `conformal_quantile` finds.
 
-    Errors of kernels of a network are half common (the network's caches) and half their own.
+    times_ms, log_spread: (n,) per kernel. Errors of kernels of a network are half common (the network's
+    caches) and half their own.
     """
     share = times_ms / times_ms.sum()
-    own = float(np.sqrt(np.sum((share * log_spread) ** 2)))
+    independent = float(np.sqrt(np.sum((share * log_spread) ** 2)))
     common = float(np.sum(share * log_spread))
-    return float(np.sqrt(own * common))
+    return float(np.sqrt(independent * common))
 
 
-def calibrated(errors: Floats, doubts: Floats) -> float:
-    """The factor at which |relative error| <= factor * doubt holds for COVERAGE of the networks.
+def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:
+    """The q at which |relative error| <= q * predicted uncertainty holds for COVERAGE of the networks.
 
-    Split conformal prediction (Lei et al. 2018): the rank is rounded up.
+    errors, uncertainties: (n,) per network. Split conformal prediction (Lei et al. 2018): the rank is rounded
+    up.
     """
-    ratios = np.sort(np.abs(errors) / doubts)
+    ratios = np.sort(np.abs(errors) / uncertainties)
     rank = min(len(ratios) - 1, int(np.ceil(COVERAGE * (len(ratios) + 1))) - 1)
     return float(ratios[rank])
-
-
-def coverage(kernels: Sequence[Kernel], model: KernelModel, few: int) -> dict[str, int]:
-    """Samples of each kind of kernel that occurs and of which fewer than `few` were profiled."""
-    return {kind: n for kind in sorted({k.kind for k in kernels}) if (n := model.counts.get(kind, 0)) < few}

@@ -1,11 +1,11 @@
 """Milliseconds of a kernel: a roofline per kind, corrected by trees on the logarithm of the rest.
 
 The roofline says how a kind of kernel scales (non-negative weights of a call, MACs, bytes read, written and
-of weights, inner loops; Williams et al. 2009), so that the prediction is sane beyond what was seen; the
-trees say how far this shape is from it. Each kind has trees of its own: over a whole family they take the
-neighbours of a shape from other kinds (5.4 instead of 4.8 % on networks of a model zoo). Trees are stored
-as ONNX (skl2onnx): no scikit-learn to predict, no code run on load, and only those of the kinds that a
-network has are opened.
+of weights, inner loops; Williams et al. 2009), so that predictions stay plausible beyond the shapes that were
+seen. The trees say how far a shape is from its roofline. Each kind has its own trees: trees of a whole family
+take the neighbours of a shape from other kinds (error 5.4 instead of 4.8 % on networks of a model zoo). Trees
+are stored as ONNX (skl2onnx): predicting needs no scikit-learn, loading runs no code, and only the trees of
+the kinds that a network has are opened.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import FREE, NAMES, Kernel
+from profilers.stats import Floats
 
-Floats = NDArray[np.float64]
+from .features import FREE, NAMES, KernelFeatures
+
 Roofline = tuple[float, ...]
 
 MIN_OF_KIND = 8
@@ -40,9 +41,12 @@ _OPSET = {"": 17, "ai.onnx.ml": 3}
 
 @dataclass(frozen=True)
 class KernelModel:
-    """rooflines: ms per term, by kind or family. trees: ONNX by kind. counts: samples per kind.
+    """The milliseconds of any kernel on one device.
 
-    spread: standard deviation of log(measured / predicted) per kind or family, on networks not seen.
+    rooflines: milliseconds per term, by kind or family.
+    trees: ONNX files by kind.
+    counts: samples per kind.
+    spread: standard deviation of log(measured / predicted) by kind or family, on networks not seen.
     base: the model of another device that this one corrects; rooflines are then factors on its predictions.
     """
 
@@ -52,25 +56,25 @@ class KernelModel:
     spread: Mapping[str, float]
     base: KernelModel | None = field(default=None, repr=False)
 
-    def predict_ms(self, kernels: Sequence[Kernel]) -> Floats:
+    def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """Milliseconds of each kernel in context; (n,)."""
-        out = self.first_ms(kernels)
-        for kind, rows, x in by_kind(kernels):
+        times_ms = self.first_ms(features)
+        for kind, rows, x in by_kind(features):
             if kind in self.trees:
-                out[rows] *= np.exp(_run(self.trees[kind], x))
-        return out
+                times_ms[rows] *= np.exp(_run(self.trees[kind], x))
+        return times_ms
 
-    def first_ms(self, kernels: Sequence[Kernel]) -> Floats:
+    def first_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """The prediction before the trees; (n,)."""
         if self.base is None:
-            return roof_ms(self.rooflines, kernels)
-        factors: Floats = np.array([_of(self.rooflines, k)[0] for k in kernels])
-        out: Floats = self.base.predict_ms(kernels) * factors
-        return out
+            return roof_ms(self.rooflines, features)
+        factors: Floats = np.array([_of(self.rooflines, k)[0] for k in features])
+        times_ms: Floats = self.base.predict_ms(features) * factors
+        return times_ms
 
-    def log_spread(self, kernels: Sequence[Kernel]) -> Floats:
+    def log_spread(self, features: Sequence[KernelFeatures]) -> Floats:
         """Standard deviation of the logarithm of each prediction; (n,)."""
-        return np.array([self.spread.get(k.kind, self.spread.get(k.family, 1.0)) for k in kernels])
+        return np.array([self.spread.get(k.kind, self.spread.get(k.family, 1.0)) for k in features])
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,18 @@ class Forests:
     rooflines: Mapping[str, Roofline]
     trees: Mapping[str, Any]
 
-    def predict_ms(self, kernels: Sequence[Kernel]) -> Floats:
+    def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """As KernelModel.predict_ms."""
-        return roof_ms(self.rooflines, kernels) * corrections(self.trees, kernels)
+        return roof_ms(self.rooflines, features) * corrections(self.trees, features)
 
 
-def corrections(trees: Mapping[str, Any], kernels: Sequence[Kernel]) -> Floats:
+def corrections(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> Floats:
     """What the trees multiply each kernel with; (n,)."""
-    out = np.ones(len(kernels))
-    for kind, rows, x in by_kind(kernels):
+    factors = np.ones(len(features))
+    for kind, rows, x in by_kind(features):
         if kind in trees:
-            out[rows] = np.exp(trees[kind].predict(x))
-    return out
+            factors[rows] = np.exp(trees[kind].predict(x))
+    return factors
 
 
 def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
@@ -104,40 +108,40 @@ def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0], dtype=np.float64).ravel()
 
 
-def roof_ms(rooflines: Mapping[str, Roofline], kernels: Sequence[Kernel]) -> Floats:
+def roof_ms(rooflines: Mapping[str, Roofline], features: Sequence[KernelFeatures]) -> Floats:
     """The rooflines' milliseconds; a kind without one has that of its family."""
-    return np.array([np.dot(k.terms, _of(rooflines, k)) for k in kernels], dtype=np.float64)
+    return np.array([np.dot(k.terms, _of(rooflines, k)) for k in features], dtype=np.float64)
 
 
-def _of(rooflines: Mapping[str, Roofline], kernel: Kernel) -> Roofline:
+def _of(rooflines: Mapping[str, Roofline], kernel: KernelFeatures) -> Roofline:
     """That of the kind, of the family, or of any family: a target may have profiled no kernel of it."""
     return rooflines.get(kernel.kind) or rooflines.get(kernel.family) or rooflines["memory"]
 
 
-def fit(kernels: Sequence[Kernel], times_ms: Floats, seed: int) -> Forests:
+def fit(features: Sequence[KernelFeatures], times_ms: Floats, seed: int) -> Forests:
     """The rooflines and trees of measured times (n,), each above 0."""
-    rooflines = _rooflines(kernels, times_ms)
+    rooflines = _rooflines(features, times_ms)
     return Forests(
-        rooflines, fit_trees(kernels, np.log(times_ms / roof_ms(rooflines, kernels)), times_ms, seed)
+        rooflines, fit_trees(features, np.log(times_ms / roof_ms(rooflines, features)), times_ms, seed)
     )
 
 
 def fit_trees(
-    kernels: Sequence[Kernel], rest: Floats, times_ms: Floats, seed: int, leaf: int = _LEAF
+    features: Sequence[KernelFeatures], rest: Floats, times_ms: Floats, seed: int, leaf: int = _LEAF
 ) -> dict[str, Any]:
     """Trees by kind on `rest` (n,), the logarithm of what is to be corrected; long kernels weigh more."""
     return {
         kind: _trees(seed, leaf).fit(x, rest[rows], sample_weight=np.sqrt(times_ms[rows]))
-        for kind, rows, x in by_kind(kernels)
+        for kind, rows, x in by_kind(features)
         if len(rows) >= MIN_OF_TREES and kind not in FREE
     }
 
 
-def as_onnx(trees: Mapping[str, Any], kernels: Sequence[Kernel]) -> dict[str, bytes]:
+def as_onnx(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> dict[str, bytes]:
     """The trees as ONNX files by kind."""
     from skl2onnx import to_onnx
 
-    n_features = {k.kind: len(NAMES[k.family]) for k in kernels}
+    n_features = {k.kind: len(NAMES[k.family]) for k in features}
     return {
         kind: bytes(
             to_onnx(
@@ -148,9 +152,9 @@ def as_onnx(trees: Mapping[str, Any], kernels: Sequence[Kernel]) -> dict[str, by
     }
 
 
-def counted(kernels: Sequence[Kernel]) -> dict[str, int]:
+def counted(features: Sequence[KernelFeatures]) -> dict[str, int]:
     """Samples per kind."""
-    return dict(sorted(Counter(k.kind for k in kernels).items()))
+    return dict(sorted(Counter(k.kind for k in features).items()))
 
 
 def _trees(seed: int, leaf: int) -> Any:
@@ -161,21 +165,21 @@ def _trees(seed: int, leaf: int) -> Any:
     )
 
 
-def by_kind(kernels: Sequence[Kernel]) -> list[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
+def by_kind(features: Sequence[KernelFeatures]) -> list[tuple[str, NDArray[np.int64], NDArray[np.float32]]]:
     """(kind, indices, features) for each kind that occurs."""
     rows: dict[str, list[int]] = {}
-    for i, kernel in enumerate(kernels):
+    for i, kernel in enumerate(features):
         rows.setdefault(kernel.kind, []).append(i)
     return [
-        (kind, np.array(of, dtype=np.int64), np.array([kernels[i].values for i in of], dtype=np.float32))
+        (kind, np.array(of, dtype=np.int64), np.array([features[i].values for i in of], dtype=np.float32))
         for kind, of in sorted(rows.items())
     ]
 
 
-def _rooflines(kernels: Sequence[Kernel], times_ms: Floats) -> dict[str, Roofline]:
-    terms = np.array([k.terms for k in kernels], dtype=np.float64)
+def _rooflines(features: Sequence[KernelFeatures], times_ms: Floats) -> dict[str, Roofline]:
+    terms = np.array([k.terms for k in features], dtype=np.float64)
     groups: dict[str, list[int]] = {}
-    for i, k in enumerate(kernels):
+    for i, k in enumerate(features):
         groups.setdefault(k.kind, []).append(i)
         groups.setdefault(k.family, []).append(i)
     return {

@@ -1,4 +1,4 @@
-"""Which kernels a target runs, told on another machine: the graph of level `extended`, then the layout.
+"""Which kernels a target runs, worked out on another machine: the graph of level `extended`, then the layout.
 
 `extended_kernels` makes the layout-neutral list on the host (`run_kernels`: of any level), `apply_rule`
 rewrites it as the target's onnxruntime would (`blocked`: NCHWc, `channels_last`: int8, `residual`: sums in

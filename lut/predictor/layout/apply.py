@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from profilers.kernels import Kernel
 
 from .blocked import run_in_blocks
 from .channels_last import ChannelsLastPass
 from .residual import fuse_plain_sums
 from .rule import LayoutRule
-from .steps import Steps
+from .steps import KernelGraph
 
 
-def apply_rule(kernels: Sequence[Mapping[str, Any]], rule: LayoutRule) -> list[dict[str, Any]]:
-    """The kernels, in the form of `profilers.kernels.describe` and in order of execution, under `rule`.
+def apply_rule(kernels: Sequence[Kernel], rule: LayoutRule) -> list[Kernel]:
+    """The kernels that a runtime with this rule makes of `kernels`, both in order of execution.
 
     DamagedFileError where a kernel does not say which tensors it reads and writes.
     """
-    net = Steps(kernels)
+    net = KernelGraph(kernels)
     if rule.blocked:
         run_in_blocks(net, rule)
     if rule.channels_last:

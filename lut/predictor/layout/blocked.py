@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import isclose
 
-from .blocks import Blocked, Blocks
+from .blocks import BlockedTensor, BlockedTensors
 from .rule import LayoutRule
-from .steps import NCHWC, ORT, Step, Steps
+from .steps import NCHWC, ORT, KernelGraph, KernelStep
 
 _SUM_INPUT = 3
 """Place of the summand among the inputs of a blocked convolution: image, weight, bias, sum."""
 
 
-def run_in_blocks(net: Steps, rule: LayoutRule) -> None:
+def run_in_blocks(net: KernelGraph, rule: LayoutRule) -> None:
     """Rewrite `net`."""
-    blocks = Blocks(net, rule)
+    blocks = BlockedTensors(net, rule)
     for step in list(net.steps):
         rewrite = _REWRITES.get((step.domain, step.op))
         if rewrite is not None:
@@ -29,7 +29,7 @@ def run_in_blocks(net: Steps, rule: LayoutRule) -> None:
     blocks.reorder_outputs()
 
 
-def _conv(blocks: Blocks, step: Step) -> None:
+def _conv(blocks: BlockedTensors, step: KernelStep) -> None:
     """Convolutions with fixed weights of four axes: dense, depthwise, or grouped in whole blocks."""
     net, rule, weight = blocks.net, blocks.rule, step.reads[1]
     biases = step.reads[2:]
@@ -55,7 +55,7 @@ def _conv(blocks: Blocks, step: Step) -> None:
     blocks.replace(step, "Conv", attributes, reads, c_out)
 
 
-def _pool(blocks: Blocks, step: Step) -> None:
+def _pool(blocks: BlockedTensors, step: KernelStep) -> None:
     """Poolings over whole blocks; a plain image is reordered for them."""
     _, kind, shape = blocks.net.tensors[step.reads[0]]
     if step.attributes.get("ceil_mode") and step.attributes.get("count_include_pad"):
@@ -65,55 +65,55 @@ def _pool(blocks: Blocks, step: Step) -> None:
         blocks.replace(step, step.op, step.attributes, [blocks.image(step.reads[0])], shape[1])
 
 
-def _pool_all(blocks: Blocks, step: Step) -> None:
+def _pool_all(blocks: BlockedTensors, step: KernelStep) -> None:
     """Global poolings follow their input's layout; an input of the network is reordered for them."""
     if blocks.is_given(step.reads[0]):
         _pool(blocks, step)
 
 
-def _add(blocks: Blocks, step: Step) -> None:
+def _add(blocks: BlockedTensors, step: KernelStep) -> None:
     """A sum of blocked tensors becomes part of a convolution, or stays in blocks."""
     inputs = blocks.all_of(step)
-    if len({one.channels for one in inputs}) != 1:
+    if len({tensor.channels for tensor in inputs}) != 1:
         return
     if not _same_shape(blocks, step):
         _broadcast_add(blocks, step, inputs)
         return
     if blocks.rule.fuses_sum and len(inputs) == 2:
-        for one, other in (inputs, inputs[::-1]):
-            if _is_bare(one, uses=1) and len(one.step.reads) <= _SUM_INPUT:
-                one.take()
-                one.step.reads += [""] * (_SUM_INPUT - len(one.step.reads)) + [other.take()]
-                blocks.absorb(step, one)
+        for tensor, other in (inputs, inputs[::-1]):
+            if _is_bare(tensor, uses=1) and len(tensor.step.reads) <= _SUM_INPUT:
+                tensor.take()
+                tensor.step.reads += [""] * (_SUM_INPUT - len(tensor.step.reads)) + [other.take()]
+                blocks.absorb(step, tensor)
                 return
     blocks.keep(step, inputs, inputs[0].channels)
 
 
-def _broadcast_add(blocks: Blocks, step: Step, inputs: list[Blocked]) -> None:
+def _broadcast_add(blocks: BlockedTensors, step: KernelStep, inputs: list[BlockedTensor]) -> None:
     """Sums of unequal shapes: the blocks become an axis for the time of the addition."""
     net = blocks.net
     channels, joined, original = inputs[0].channels, blocks.result(step, inputs[0].channels), step.writes[0]
-    step.reads = [_split(blocks, one.name) for one in inputs]
-    for one, split in zip(inputs, step.reads, strict=True):
-        net.add("Reshape", "", {}, [one.take(), net.shape_weight(5)], [split])
+    step.reads = [_split(blocks, tensor.name) for tensor in inputs]
+    for tensor, split in zip(inputs, step.reads, strict=True):
+        net.add("Reshape", "", {}, [tensor.take(), net.shape_weight(5)], [split])
     step.writes = [_split(blocks, joined)]
-    made = net.add("Reshape", "", {}, [*step.writes, net.shape_weight(4)], [joined])
-    blocks.register(original, made, channels)
+    last = net.add("Reshape", "", {}, [*step.writes, net.shape_weight(4)], [joined])
+    blocks.register(original, last, channels)
 
 
-def _split(blocks: Blocks, name: str) -> str:
+def _split(blocks: BlockedTensors, name: str) -> str:
     size = blocks.rule.block_size
     n, c, *hw = blocks.net.shape(name)
     return blocks.net.tensor(name, "split", [n, c // size, *hw, size])
 
 
-def _mul(blocks: Blocks, step: Step) -> None:
+def _mul(blocks: BlockedTensors, step: KernelStep) -> None:
     """Products: with a weight per channel, the second half of a HardSwish, or of two blocked tensors."""
     inputs = blocks.all_of(step)
     if not inputs:
         _scale(blocks, step)
         return
-    gate, image = sorted(inputs, key=lambda one: one.step.op != "HardSigmoid")
+    gate, image = sorted(inputs, key=lambda tensor: tensor.step.op != "HardSigmoid")
     if "HardSwish" in blocks.rule.fuses and _is_hard_swish(gate, image):
         image.take()
         image.step.attributes["activation"] = "HardSwish"
@@ -124,7 +124,7 @@ def _mul(blocks: Blocks, step: Step) -> None:
         blocks.keep(step, inputs, inputs[0].channels)
 
 
-def _is_hard_swish(gate: Blocked, image: Blocked) -> bool:
+def _is_hard_swish(gate: BlockedTensor, image: BlockedTensor) -> bool:
     return (
         gate.step.op == "HardSigmoid"
         and gate.uses == 1
@@ -136,77 +136,79 @@ def _is_hard_swish(gate: Blocked, image: Blocked) -> bool:
     )
 
 
-def _scale(blocks: Blocks, step: Step) -> None:
+def _scale(blocks: BlockedTensors, step: KernelStep) -> None:
     """A product with a weight (1, c, 1, 1) or (c, 1, 1)."""
-    one = next((found for found in map(blocks.get, step.reads) if found), None)
+    tensor = next(filter(None, map(blocks.get, step.reads)), None)
     weight = next((name for name in step.reads if blocks.net.is_weight(name)), None)
-    if not blocks.rule.scales or one is None or weight is None:
+    if not blocks.rule.scales or tensor is None or weight is None:
         return
-    if blocks.net.shape(weight) in ([1, one.channels, 1, 1], [one.channels, 1, 1]):
-        _as_conv(blocks, step, one, weight, [])
+    if blocks.net.shape(weight) in ([1, tensor.channels, 1, 1], [tensor.channels, 1, 1]):
+        _as_conv(blocks, step, tensor, weight, [])
 
 
-def _batch_norm(blocks: Blocks, step: Step) -> None:
+def _batch_norm(blocks: BlockedTensors, step: KernelStep) -> None:
     """In blocks it is a depthwise convolution of one pixel."""
-    one = blocks.get(step.reads[0])
+    tensor = blocks.get(step.reads[0])
     fixed = all(blocks.net.is_weight(name, 1) for name in step.reads[1:])
-    if one is not None and fixed and len(step.writes) == 1:
-        bias = blocks.net.tensor(step.reads[2], "bias", [blocks.rule.padded(one.channels)])
-        _as_conv(blocks, step, one, step.reads[1], [bias])
+    if tensor is not None and fixed and len(step.writes) == 1:
+        bias = blocks.net.tensor(step.reads[2], "bias", [blocks.rule.padded(tensor.channels)])
+        _as_conv(blocks, step, tensor, step.reads[1], [bias])
 
 
-def _as_conv(blocks: Blocks, step: Step, one: Blocked, weight: str, bias: list[str]) -> None:
-    padded = blocks.rule.padded(one.channels)
+def _as_conv(
+    blocks: BlockedTensors, step: KernelStep, tensor: BlockedTensor, weight: str, bias: list[str]
+) -> None:
+    padded = blocks.rule.padded(tensor.channels)
     scale = blocks.net.tensor(weight, "scale", [padded, 1, 1, 1])
-    blocks.replace(step, "Conv", {"group": padded}, [one.take(), scale, *bias], one.channels)
+    blocks.replace(step, "Conv", {"group": padded}, [tensor.take(), scale, *bias], tensor.channels)
 
 
-def _activation(blocks: Blocks, step: Step) -> None:
+def _activation(blocks: BlockedTensors, step: KernelStep) -> None:
     """Elementwise operations: part of the convolution before them, or in blocks."""
-    one = blocks.get(step.reads[0])
-    if one is None:
+    tensor = blocks.get(step.reads[0])
+    if tensor is None:
         return
-    if step.op in blocks.rule.fuses and _is_bare(one, uses=1):
-        one.take()
-        one.step.attributes["activation"] = step.op
+    if step.op in blocks.rule.fuses and _is_bare(tensor, uses=1):
+        tensor.take()
+        tensor.step.attributes["activation"] = step.op
         if step.op == "HardSigmoid":
-            one.step.attributes["activation_params"] = _parameters(step)
-        blocks.absorb(step, one)
+            tensor.step.attributes["activation_params"] = _parameters(step)
+        blocks.absorb(step, tensor)
     elif step.op in blocks.rule.keeps:
-        blocks.keep(step, [one], one.channels)
+        blocks.keep(step, [tensor], tensor.channels)
 
 
-def _concat(blocks: Blocks, step: Step) -> None:
+def _concat(blocks: BlockedTensors, step: KernelStep) -> None:
     """Channels of whole blocks are concatenated in blocks."""
     inputs = blocks.all_of(step)
-    whole = all(one.channels % blocks.rule.block_size == 0 for one in inputs)
+    whole = all(tensor.channels % blocks.rule.block_size == 0 for tensor in inputs)
     if inputs and whole and step.attributes.get("axis") == 1:
-        blocks.keep(step, inputs, sum(one.channels for one in inputs))
+        blocks.keep(step, inputs, sum(tensor.channels for tensor in inputs))
 
 
-def _transpose(blocks: Blocks, step: Step) -> None:
+def _transpose(blocks: BlockedTensors, step: KernelStep) -> None:
     """A blocked tensor is reordered into channels last at once."""
-    one = blocks.get(step.reads[0])
-    if one is not None and step.attributes.get("perm") == [0, 2, 3, 1]:
+    tensor = blocks.get(step.reads[0])
+    if tensor is not None and step.attributes.get("perm") == [0, 2, 3, 1]:
         blocks.net.remove(step)
-        attributes = {"channels": one.channels, "channels_last": 1}
-        blocks.net.add("ReorderOutput", NCHWC, attributes, [one.take()], step.writes)
+        attributes = {"channels": tensor.channels, "channels_last": 1}
+        blocks.net.add("ReorderOutput", NCHWC, attributes, [tensor.take()], step.writes)
 
 
-def _resize(blocks: Blocks, step: Step) -> None:
+def _resize(blocks: BlockedTensors, step: KernelStep) -> None:
     """Whole factors, nearest neighbours or linear."""
-    one = blocks.get(step.reads[0])
-    if one is None or not _resizes(blocks.rule, step):
+    tensor = blocks.get(step.reads[0])
+    if tensor is None or not _resizes(blocks.rule, step):
         return
     sizes = list(zip(blocks.net.shape(step.writes[0]), blocks.net.shape(step.reads[0]), strict=True))
     if all(after % before == 0 for after, before in sizes) and sizes[0][0] == sizes[0][1]:
         names = ("mode", "coordinate_transformation_mode")
         attributes = {name: step.attributes[name] for name in names if name in step.attributes}
         attributes["scales"] = [after // before for after, before in sizes]
-        blocks.replace(step, "Upsample", attributes, [one.take()], one.channels)
+        blocks.replace(step, "Upsample", attributes, [tensor.take()], tensor.channels)
 
 
-def _resizes(rule: LayoutRule, step: Step) -> bool:
+def _resizes(rule: LayoutRule, step: KernelStep) -> bool:
     mode = step.attributes.get("mode", "nearest")
     place = step.attributes.get("coordinate_transformation_mode", "half_pixel")
     if mode == "nearest":
@@ -216,22 +218,22 @@ def _resizes(rule: LayoutRule, step: Step) -> bool:
     return exact and mode in rule.resizes
 
 
-def _same_shape(blocks: Blocks, step: Step) -> bool:
+def _same_shape(blocks: BlockedTensors, step: KernelStep) -> bool:
     return len({tuple(blocks.net.shape(name)) for name in step.reads}) == 1
 
 
-def _is_bare(one: Blocked, uses: int) -> bool:
+def _is_bare(tensor: BlockedTensor, uses: int) -> bool:
     """Whether it comes from a blocked convolution without an activation, read this often."""
-    is_conv = (one.step.domain, one.step.op) == (NCHWC, "Conv")
-    return is_conv and one.uses == uses and "activation" not in one.step.attributes
+    is_conv = (tensor.step.domain, tensor.step.op) == (NCHWC, "Conv")
+    return is_conv and tensor.uses == uses and "activation" not in tensor.step.attributes
 
 
-def _parameters(step: Step) -> list[float]:
+def _parameters(step: KernelStep) -> list[float]:
     """Slope and offset of a HardSigmoid."""
     return [float(step.attributes.get("alpha", 0.2)), float(step.attributes.get("beta", 0.5))]
 
 
-_REWRITES: Mapping[tuple[str, str], Callable[[Blocks, Step], None]] = {
+_REWRITES: Mapping[tuple[str, str], Callable[[BlockedTensors, KernelStep], None]] = {
     ("", "Conv"): _conv,
     (ORT, "FusedConv"): _conv,
     **{("", op): _pool for op in ("MaxPool", "AveragePool")},

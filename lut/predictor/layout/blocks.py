@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .rule import LayoutRule
-from .steps import NCHWC, Step, Steps
+from .steps import NCHWC, KernelGraph, KernelStep
 
 
 @dataclass
-class Blocked:
-    """A tensor in blocks. uses: reads of the original; left: those that still want the original."""
+class BlockedTensor:
+    """A tensor in blocks.
 
-    step: Step
+    step, name: what writes it, and what it is called there.
+    channels: of the original, without padding.
+    uses: how often the original is read.
+    left: reads that still want the original.
+    """
+
+    step: KernelStep
     name: str
     channels: int
     uses: int
@@ -26,22 +32,22 @@ class Blocked:
         return self.name
 
 
-class Blocks:
+class BlockedTensors:
     """The blocked tensors of a network under rewriting, by the names of the originals."""
 
-    def __init__(self, net: Steps, rule: LayoutRule) -> None:
+    def __init__(self, net: KernelGraph, rule: LayoutRule) -> None:
         """`net` is changed in place."""
         self.net, self.rule = net, rule
-        self._blocked: dict[str, Blocked] = {}
+        self._blocked: dict[str, BlockedTensor] = {}
         self._reordered: dict[str, str] = {}
         self._producer = {name: step for step in net.steps for name in step.writes}
 
-    def get(self, name: str) -> Blocked | None:
-        """The blocked form of a tensor, if it has one."""
+    def get(self, name: str) -> BlockedTensor | None:
+        """The blocked form of a tensor, if it has tensor."""
         return self._blocked.get(name)
 
-    def all_of(self, step: Step) -> list[Blocked]:
-        """The blocked forms of all inputs of a step; empty unless all have one."""
+    def all_of(self, step: KernelStep) -> list[BlockedTensor]:
+        """The blocked forms of all inputs of a step; empty unless all have tensor."""
         inputs = [self._blocked[name] for name in step.reads if name in self._blocked]
         return inputs if len(inputs) == len(step.reads) else []
 
@@ -74,37 +80,39 @@ class Blocks:
         self.net.add("ReorderInput", NCHWC, {"channels_last": int(last)}, [name], [blocked])
 
     def replace(
-        self, step: Step, op: str, attributes: Mapping[str, Any], reads: Sequence[str], channels: int
+        self, step: KernelStep, op: str, attributes: Mapping[str, Any], reads: Sequence[str], channels: int
     ) -> None:
         """A blocked operation in place of `step`."""
         self.net.remove(step)
-        made = self.net.add(op, NCHWC, dict(attributes), list(reads), [self.result(step, channels)])
-        self.register(step.writes[0], made, channels)
+        blocked = self.net.add(op, NCHWC, dict(attributes), list(reads), [self.result(step, channels)])
+        self.register(step.writes[0], blocked, channels)
 
-    def keep(self, step: Step, inputs: Sequence[Blocked], channels: int) -> None:
+    def keep(self, step: KernelStep, inputs: Sequence[BlockedTensor], channels: int) -> None:
         """The same step on blocked tensors."""
-        step.reads = [one.take() for one in inputs]
+        step.reads = [tensor.take() for tensor in inputs]
         original, step.writes = step.writes[0], [self.result(step, channels)]
         self.register(original, step, channels)
 
-    def absorb(self, step: Step, one: Blocked) -> None:
-        """`step` becomes part of the step that made `one`."""
+    def absorb(self, step: KernelStep, tensor: BlockedTensor) -> None:
+        """`step` becomes part of the step that made `tensor`."""
         self.net.remove(step)
-        self.register(step.writes[0], one.step, one.channels)
+        self.register(step.writes[0], tensor.step, tensor.channels)
 
-    def register(self, original: str, made: Step, channels: int) -> None:
-        """From now on `original` exists in blocks, made by a step."""
+    def register(self, original: str, step: KernelStep, channels: int) -> None:
+        """From now on `original` exists in blocks: `step` writes it."""
         uses = self.net.uses(original)
-        self._blocked[original] = Blocked(made, made.writes[0], channels, uses, uses)
+        self._blocked[original] = BlockedTensor(
+            step=step, name=step.writes[0], channels=channels, uses=uses, left=uses
+        )
 
-    def result(self, step: Step, channels: int) -> str:
+    def result(self, step: KernelStep, channels: int) -> str:
         """The blocked form of what a step writes."""
         n, _, *size = self.net.shape(step.writes[0])
         return self.net.tensor(step.writes[0], "blocked", [n, self.rule.padded(channels), *size])
 
     def reorder_outputs(self) -> None:
         """Give back to the rest of the network what it wants in the plain layout."""
-        for original, one in self._blocked.items():
-            if one.left > 0:
-                attributes = {"channels": one.channels, "channels_last": 0}
-                self.net.add("ReorderOutput", NCHWC, attributes, [one.name], [original])
+        for original, tensor in self._blocked.items():
+            if tensor.left > 0:
+                attributes = {"channels": tensor.channels, "channels_last": 0}
+                self.net.add("ReorderOutput", NCHWC, attributes, [tensor.name], [original])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .steps import ORT, Step, Steps, ordered
+from .steps import ORT, KernelGraph, KernelStep, ordered
 
 _SPLIT_LAST = [0, 3, 4, 1, 2]
 """Where each axis of (n, a, b, h, w) stands in (n, h, w, a, b)."""
@@ -26,16 +26,13 @@ _PAIRS = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "PRelu", "
 _QUANTISED_PAIRS = frozenset({"QLinearAdd", "QLinearMul"})
 _INDIFFERENT = frozenset(
     {
-        *("Abs", "Cast", "Ceil", "Celu", "Clip", "Concat", "DequantizeLinear", "Elu", "Erf", "Exp"),
-        *("Floor", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Pad", "QLinearAveragePool"),
-        *("QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid", "QuantizeLinear", "Reciprocal"),
-        *("ReduceMean", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Slice", "Softplus", "Softsign"),
-        *("Split", "Sqrt", "Tanh", "ThresholdedRelu"),
-    }
-    | _PAIRS
-    | _QUANTISED_PAIRS
-    | _FOLLOWERS
-)
+        "Abs", "Cast", "Ceil", "Celu", "Clip", "Concat", "DequantizeLinear", "Elu", "Erf", "Exp", "Floor",
+        "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Neg", "Pad", "QLinearAveragePool", "QLinearConcat",
+        "QLinearLeakyRelu", "QLinearSigmoid", "QuantizeLinear", "Reciprocal", "ReduceMean", "Relu", "Round",
+        "Selu", "Sigmoid", "Sign", "Slice", "Softplus", "Softsign", "Split", "Sqrt", "Tanh",
+        "ThresholdedRelu",
+    } | _PAIRS | _QUANTISED_PAIRS | _FOLLOWERS
+)  # fmt: skip
 """They run in either layout; the transposition is moved behind them where that saves one."""
 
 _FLAGGED = {"QLinearAveragePool", "QLinearConv", "QLinearGlobalAveragePool"}
@@ -45,15 +42,15 @@ _CHANNEL_AXIS = {"Concat", "QLinearConcat", "Split"}
 class ChannelsLastPass:
     """The rewriting of one network; `run` once."""
 
-    def __init__(self, net: Steps) -> None:
+    def __init__(self, net: KernelGraph) -> None:
         """`net` is changed in place."""
         self._net = net
         self._last: dict[str, str] = {}
         self._plain: set[str] = set()
         self._born_last: set[str] = set()
-        self._readers: dict[str, list[Step]] = {}
+        self._readers: dict[str, list[KernelStep]] = {}
         self._wanted: dict[int, bool] = {}
-        self._maker: dict[str, Step] = {}
+        self._maker: dict[str, KernelStep] = {}
 
     def run(self) -> None:
         """Rewrite every step, then give back what leaves the network."""
@@ -78,7 +75,7 @@ class ChannelsLastPass:
             self._as_plain(name)
         self._sweep()
 
-    def _rewrite(self, step: Step) -> None:
+    def _rewrite(self, step: KernelStep) -> None:
         inputs = [name for name in step.reads if name in self._maker and self._rank(name) >= 3]
         last = sum(name in self._born_last for name in inputs)
         if self._is_anchor(step):
@@ -91,7 +88,7 @@ class ChannelsLastPass:
             for name in inputs:
                 self._as_plain(name)
 
-    def _splits_channels(self, step: Step) -> bool:
+    def _splits_channels(self, step: KernelStep) -> bool:
         """Whether it was rewritten: a Reshape that splits channels, before a transposition that does both."""
         image, result = step.reads[0], step.writes[0]
         before, after = self._net.shape(image), self._net.shape(result)
@@ -107,21 +104,21 @@ class ChannelsLastPass:
         readers[0].attributes["perm"] = [_SPLIT_LAST[axis] for axis in readers[0].attributes["perm"]]
         return True
 
-    def _gains(self, step: Step, last: int, inputs: list[str]) -> bool:
+    def _gains(self, step: KernelStep, last: int, inputs: list[str]) -> bool:
         """Whether to move the transpositions of `last` inputs behind it; those of one pixel are free."""
         behind = 0 if self._wanted[id(step)] else 1
         plain = [name for name in inputs if name not in self._born_last]
         plain = [name for name in plain if any(n > 1 for n in self._net.shape(name)[2:])]
-        if step.op == "MaxPool" and self._net.tensors[step.reads[0]][1] == "float":
+        if step.op == "MaxPool" and self._net.tensors[step.reads[0]].element_type == "float":
             return False
         keeps_axes = len({self._rank(name) for name in [*inputs, *step.writes]}) == 1
         indifferent = step.op in _INDIFFERENT and last - len(plain) > behind
         return keeps_axes and (step.op in _FOLLOWERS or indifferent)
 
-    def _is_transpose(self, step: Step) -> bool:
+    def _is_transpose(self, step: KernelStep) -> bool:
         return step.op == "Transpose" and self._rank(step.reads[0]) >= 3 and "perm" in step.attributes
 
-    def _merge(self, step: Step) -> None:
+    def _merge(self, step: KernelStep) -> None:
         """A transposition of the network's own after ours: one that does both, or none."""
         step.reads = [self._last[step.reads[0]]]
         first, result = _first(self._rank(step.writes[0])), step.writes[0]
@@ -137,14 +134,14 @@ class ChannelsLastPass:
             if step.op == "Transpose" and step.writes[0] not in read:
                 self._net.remove(step)
 
-    def _is_anchor(self, step: Step) -> bool:
+    def _is_anchor(self, step: KernelStep) -> bool:
         """A quantised convolution."""
         return (step.domain, step.op) == ("", "QLinearConv")
 
     def _rank(self, name: str) -> int:
         return len(self._net.shape(name))
 
-    def _turn(self, step: Step, inputs: list[str]) -> None:
+    def _turn(self, step: KernelStep, inputs: list[str]) -> None:
         """Run `step` with the channels of these inputs last."""
         turned, rank = {name: self._as_last(name) for name in inputs}, self._rank(inputs[0])
         step.reads = [
@@ -173,7 +170,7 @@ class ChannelsLastPass:
         operand = (op in _PAIRS and len(shape) > 0) or (op in _QUANTISED_PAIRS and place in (0, 3))
         if role != "weight" or not operand:
             return name
-        n, c, *size = [1] * (rank - len(shape)) + shape
+        n, c, *size = [1] * (rank - len(shape)) + list(shape)
         return self._net.tensor(name, "last", [n, *size, c])
 
     def _as_last(self, name: str) -> str:

@@ -26,10 +26,13 @@ _SETS = ("fuses", "keeps", "resizes")
 
 
 def learn_rule(pairs: Sequence[tuple[Kernels, Kernels]], start: LayoutRule | None = None) -> LayoutRule:
-    """The rule that makes of the first of a pair, level `extended`, most of the second, what a target ran.
+    """The rule under which the kernels of level `extended` become those that the target ran.
 
-    One value after the other is changed while that makes more kernels match; where no network tells, the
-    value of `start` stays, by default that of current x64 builds. Stops as soon as everything matches.
+    pairs: (kernels of level `extended`, kernels that the target ran) of each network.
+    start: the rule to begin with, by default that of current x64 builds. A value that no network depends on
+        stays as it is there.
+
+    One value after the other is changed as long as that makes more kernels match.
     """
     rule = start or LayoutRule()
     best, before = _share(pairs, rule), -1.0

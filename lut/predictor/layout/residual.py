@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from .steps import ORT, Step, Steps, ordered
+from .steps import ORT, KernelGraph, KernelStep, ordered
 
 _ACTIVATIONS = ("Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
 _PARAMETERS = {"HardSigmoid": (("alpha", 0.2), ("beta", 0.5)), "LeakyRelu": (("alpha", 0.01),)}
 
 
-def fuse_plain_sums(net: Steps) -> None:
+def fuse_plain_sums(net: KernelGraph) -> None:
     """Rewrite `net`: a convolution with a bias, read by one addition of its own shape and by nothing else."""
-    readers: dict[str, list[Step]] = {}
+    readers: dict[str, list[KernelStep]] = {}
     for step in net.steps:
         for name in step.reads:
             readers.setdefault(name, []).append(step)
 
-    def only_reader(name: str) -> Step | None:
-        found = readers.get(name, [])
-        return found[0] if len(found) == 1 and name not in net.results else None
+    def only_reader(name: str) -> KernelStep | None:
+        steps = readers.get(name, [])
+        return steps[0] if len(steps) == 1 and name not in net.results else None
 
     for step in reversed(ordered(net.steps)):  # of two convolutions that are added, the later one does it
         if (step.domain, step.op) != ("", "Conv") or len(step.reads) != 3:
@@ -36,12 +36,14 @@ def fuse_plain_sums(net: Steps) -> None:
         _absorb(net, step, other, absorbed)
 
 
-def _absorb(net: Steps, step: Step, other: str, absorbed: list[Step]) -> None:
-    for one in (step, *absorbed):
-        net.remove(one)
+def _absorb(net: KernelGraph, step: KernelStep, other: str, absorbed: list[KernelStep]) -> None:
+    for removed in (step, *absorbed):
+        net.remove(removed)
     net.add("FusedConv", ORT, step.attributes, [*step.reads, other], absorbed[-1].writes)
 
 
-def _parameters(step: Step) -> dict[str, list[float]]:
-    known = _PARAMETERS.get(step.op)
-    return {"activation_params": [float(step.attributes.get(k, v)) for k, v in known]} if known else {}
+def _parameters(step: KernelStep) -> dict[str, list[float]]:
+    defaults = _PARAMETERS.get(step.op)
+    if defaults is None:
+        return {}
+    return {"activation_params": [float(step.attributes.get(name, value)) for name, value in defaults]}

@@ -28,13 +28,18 @@ KEEPABLE = ("Gelu", "HardSigmoid", "QuickGelu", "Relu", "Sigmoid", "Tanh")
 class LayoutRule:
     """How a target's runtime rewrites a graph of level `extended`.
 
-    blocked: whether convolutions run on blocks of `block_size` channels (NCHWc). dense_multiple,
-    depthwise_multiple: the input channels of such convolutions must be a multiple of it and are padded to
-    whole blocks. fuses: activations that become part of a blocked convolution. keeps: elementwise operations
-    that stay in blocks. fuses_sum: an addition becomes an input of a blocked convolution. scales: a product
-    with a weight per channel becomes a convolution. resizes: modes of Resize that stay in blocks.
+    blocked: convolutions run on blocks of channels (NCHWc).
+    block_size: channels of a block.
+    dense_multiple, depthwise_multiple: the input channels of such convolutions must be a multiple of it; they
+        are padded to whole blocks.
+    fuses: activations that become part of a blocked convolution.
+    keeps: elementwise operations that stay in blocks.
+    fuses_sum: an addition becomes an input of a blocked convolution.
+    scales: a product with a weight per channel becomes a convolution.
+    resizes: modes of Resize that stay in blocks.
     fuses_plain_sum: an addition, and an activation after it, become part of a convolution that is not
-    blocked. channels_last: int8 convolutions run with the channels last.
+        blocked.
+    channels_last: int8 convolutions run with the channels last.
     """
 
     blocked: bool = True

@@ -1,27 +1,27 @@
-"""A list of kernels as a graph that can be rewritten: steps, tensors between them, the order they run in."""
+"""The kernels of a network as a graph that can be rewritten: steps, tensors between them, their order."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from profilers.kernels import ABSENT, Argument, Kernel
 from targets.errors import DamagedFileError
-
-Argument = list[Any]
-"""[role, element type, shape] as in `profilers.kernels`."""
-
-_UNKNOWN: Argument = ["none", "", []]
-"""Sequences and maps, of which the runtime tells nothing."""
 
 ORT = "com.microsoft"
 NCHWC = "com.microsoft.nchwc"
 
 
 @dataclass(eq=False)
-class Step:
-    """A kernel under rewriting. rank: the runtime runs the producer of the highest rank first."""
+class KernelStep:
+    """A kernel under rewriting.
+
+    op, domain, name, attributes, reads, writes: as of a Kernel.
+    rank: the runtime runs the producer of the highest rank first.
+    kernel: what it was before; None for a new step.
+    """
 
     op: str
     domain: str
@@ -30,36 +30,44 @@ class Step:
     reads: list[str]
     writes: list[str]
     rank: int
-    kernel: Mapping[str, Any] = field(default_factory=dict)
+    kernel: Kernel | None = None
 
 
-class Steps:
+class KernelGraph:
     """The kernels of one network. tensors: name -> argument; results: names that leave the network."""
 
-    def __init__(self, kernels: Sequence[Mapping[str, Any]]) -> None:
-        """`kernels` as `profilers.kernels.describe` tells them, in order of execution."""
-        self.tensors: dict[str, Argument] = {"": ["none", "", []]}
+    def __init__(self, kernels: Sequence[Kernel]) -> None:
+        """`kernels` come in order of execution."""
+        self.tensors: dict[str, Argument] = {"": ABSENT}
         self.results: set[str] = set()
-        self.steps: list[Step] = []
+        self.steps: list[KernelStep] = []
         for i, kernel in enumerate(kernels):
-            reads, writes = list(kernel["reads"]), list(kernel["writes"])
-            if len(reads) != len(kernel["inputs"]) or not writes:
+            if len(kernel.reads) != len(kernel.inputs) or not kernel.writes:
                 raise DamagedFileError(
-                    f"kernel {kernel['name']} ({kernel['op']}) does not say what it reads and writes; "
+                    f"kernel {kernel.name} ({kernel.op}) does not say what it reads and writes; "
                     "profile the network again"
                 )
-            for name, value in zip(reads, kernel["inputs"], strict=True):
+            for name, value in zip(kernel.reads, kernel.inputs, strict=True):
                 self.tensors.setdefault(name, value)
-            self.tensors.update((name, _UNKNOWN) for name in writes if name)
-            self.tensors.update(zip((name for name in writes if name), kernel["outputs"], strict=False))
-            self.results.update(kernel["results"])
-            attributes = dict(kernel["attributes"])
+            written = [name for name in kernel.writes if name]
+            self.tensors.update(dict.fromkeys(written, ABSENT))
+            self.tensors.update(zip(written, kernel.outputs, strict=False))
+            self.results.update(kernel.results)
             self.steps.append(
-                Step(kernel["op"], kernel["domain"], kernel["name"], attributes, reads, writes, -i, kernel)
+                KernelStep(
+                    op=kernel.op,
+                    domain=kernel.domain,
+                    name=kernel.name,
+                    attributes=dict(kernel.attributes),
+                    reads=list(kernel.reads),
+                    writes=list(kernel.writes),
+                    rank=-i,
+                    kernel=kernel,
+                )
             )
         self._uses = Counter(name for step in self.steps for name in step.reads)
         self._uses.update(self.results)
-        self._made = 0
+        self._n_new = 0
 
     def uses(self, name: str) -> int:
         """How often the network of level `extended` reads this tensor or returns it."""
@@ -67,72 +75,74 @@ class Steps:
 
     def shape(self, name: str) -> list[int]:
         """The shape of a tensor."""
-        return list(self.tensors[name][2])
+        return list(self.tensors[name].shape)
 
     def is_weight(self, name: str, rank: int | None = None) -> bool:
         """Whether it is a float weight, with this many axes if given."""
         role, kind, shape = self.tensors[name]
-        return bool(role == "weight" and kind == "float" and rank in (None, len(shape)))
+        return role == "weight" and kind == "float" and rank in (None, len(shape))
 
     def tensor(self, like: str, suffix: str, shape: Sequence[int]) -> str:
         """The name of a new tensor of the role and the type of `like`; the same one when asked again."""
-        role, kind, _ = self.tensors[like]
         name = f"{like}#{suffix}"
-        self.tensors[name] = [role, kind, list(shape)]
+        self.tensors[name] = self.tensors[like]._replace(shape=tuple(shape))
         return name
 
     def shape_weight(self, axes: int) -> str:
         """The name of a weight that holds a shape of so many axes."""
-        self.tensors[f"#shape{axes}"] = ["weight", "int64", [axes]]
+        self.tensors[f"#shape{axes}"] = Argument("weight", "int64", (axes,))
         return f"#shape{axes}"
 
     def add(
         self, op: str, domain: str, attributes: dict[str, Any], reads: list[str], writes: list[str]
-    ) -> Step:
+    ) -> KernelStep:
         """A new step."""
-        step = Step(op, domain, f"{writes[0]}/{op}", attributes, reads, writes, 0)
+        step = KernelStep(
+            op=op,
+            domain=domain,
+            name=f"{writes[0]}/{op}",
+            attributes=attributes,
+            reads=reads,
+            writes=writes,
+            rank=0,
+        )
         self.renew(step)
         self.steps.append(step)
         return step
 
-    def renew(self, step: Step) -> None:
+    def renew(self, step: KernelStep) -> None:
         """Give it the rank of a new node."""
-        self._made += 1
-        step.rank = self._made
+        self._n_new += 1
+        step.rank = self._n_new
 
-    def remove(self, step: Step) -> None:
+    def remove(self, step: KernelStep) -> None:
         """Forget a step."""
         self.steps.remove(step)
 
-    def kernels(self) -> list[dict[str, Any]]:
+    def kernels(self) -> list[Kernel]:
         """The kernels in the order in which the runtime runs them."""
         return [self._kernel(step) for step in ordered(self.steps)]
 
-    def _told(self, step: Step) -> list[str]:
-        """What the runtime would tell of what a step writes."""
-        return [name for name in step.writes if name and self.tensors[name] is not _UNKNOWN]
-
-    def _kernel(self, step: Step) -> dict[str, Any]:
-        from profilers.kernels import argument_bytes  # loads onnxruntime
-
-        inputs = [self.tensors[name] for name in step.reads]
-        weights = sum(argument_bytes(value) for value in inputs if value[0] == "weight")
-        return {
-            "op": step.op,
-            "domain": step.domain,
-            "name": step.name,
-            "provider": step.kernel.get("provider", "CPUExecutionProvider"),
-            "attributes": step.attributes,
-            "inputs": inputs,
-            "outputs": [self.tensors[name] for name in self._told(step)],
-            "parameter_bytes": step.kernel.get("parameter_bytes", weights),
-            "reads": step.reads,
-            "writes": step.writes,
-            "results": [name for name in step.writes if name in self.results],
-        }
+    def _kernel(self, step: KernelStep) -> Kernel:
+        inputs = tuple(self.tensors[name] for name in step.reads)
+        outputs = (self.tensors[name] for name in step.writes if name)
+        weight_bytes = sum(argument.size_bytes for argument in inputs if argument.role == "weight")
+        return Kernel(
+            op=step.op,
+            domain=step.domain,
+            name=step.name,
+            provider=step.kernel.provider if step.kernel else "CPUExecutionProvider",
+            attributes=step.attributes,
+            inputs=inputs,
+            outputs=tuple(argument for argument in outputs if argument != ABSENT),
+            reads=tuple(step.reads),
+            writes=tuple(step.writes),
+            results=tuple(name for name in step.writes if name in self.results),
+            parameter_bytes=step.kernel.parameter_bytes if step.kernel else weight_bytes,
+        )
 
 
-def ordered(steps: Iterable[Step]) -> list[Step]:
+def ordered(steps: Iterable[KernelStep]) -> list[KernelStep]:
     """The runtime's order: depth first from the ends, the producer of the highest rank first.
 
     onnxruntime's `Graph::ReverseDFSFrom`. Ranks of the host's steps fall along its order, so that without
@@ -144,7 +154,7 @@ def ordered(steps: Iterable[Step]) -> list[Step]:
     ends = [step for step in steps if not read.intersection(step.writes)]
     stack = [(step, False) for step in sorted(ends, key=lambda s: s.rank)]
     seen: set[int] = set()
-    order: list[Step] = []
+    order: list[KernelStep] = []
     while stack:
         step, leaving = stack.pop()
         if leaving:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from profilers.graph import ELEMENT_BYTES, Graph, Shape, Tensor, fields, read_graph, read_tensor
+from profilers.graph import ELEMENT_BYTES, OnnxGraph, OpenShape, TensorInfo, fields, read_graph, read_tensor
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 
 from .protobuf import edited, field, without
@@ -70,7 +70,7 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _fixed(data: bytes, graph: Graph, shapes: Shapes, unranked: Container[str], where: str) -> bytes:
+def _fixed(data: bytes, graph: OnnxGraph, shapes: Shapes, unranked: Container[str], where: str) -> bytes:
     """The model with these shapes on its inputs; axes that share a name share the size."""
     unknown = [name for name in shapes if name not in graph.inputs]
     if unknown:
@@ -78,10 +78,10 @@ def _fixed(data: bytes, graph: Graph, shapes: Shapes, unranked: Container[str], 
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         _bind(graph.inputs[name], name, shape, sizes, where)
-    new: dict[str, Shape] = {}
+    new: dict[str, OpenShape] = {}
     for name, tensor in graph.inputs.items():
-        given = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
-        wanted = tuple(shapes[name]) if name in shapes else given
+        bound = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
+        wanted = tuple(shapes[name]) if name in shapes else bound
         if not all(isinstance(n, int) and n > 0 for n in wanted) or (name in unranked and name not in shapes):
             axes = "any number of axes" if name in unranked else ", ".join(map(_axis, wanted))
             raise UsageError(
@@ -95,7 +95,7 @@ def _fixed(data: bytes, graph: Graph, shapes: Shapes, unranked: Container[str], 
     return edited(memoryview(data), {"input": lambda info: _shaped(info, new), "node": _unchanged}) or data
 
 
-def _bind(tensor: Tensor, name: str, shape: Sequence[int], sizes: dict[str, int], where: str) -> None:
+def _bind(tensor: TensorInfo, name: str, shape: Sequence[int], sizes: dict[str, int], where: str) -> None:
     """Check a given shape against the file's; what its named axes are goes into `sizes`."""
     if tensor.shape and len(tensor.shape) != len(shape):
         raise UsageError(
@@ -116,7 +116,7 @@ def _axis(size: int | str | None) -> str:
     return str(size) if size not in (None, "", 0, -1) else "?"
 
 
-def _example(shape: Shape) -> str:
+def _example(shape: OpenShape) -> str:
     """A batch of one; images of 224 pixels, texts of 128 words."""
     likely = [1, 3, 224, 224] if len(shape) in (0, 4) else [1, *[128] * (len(shape) - 1)]
     known = [n if isinstance(n, int) and n > 0 else likely[i] for i, n in enumerate(shape)]
@@ -127,7 +127,7 @@ def _unchanged(_: memoryview) -> None:
     return None
 
 
-def _shaped(info: memoryview, shapes: Mapping[str, Shape]) -> bytes | None:
+def _shaped(info: memoryview, shapes: Mapping[str, OpenShape]) -> bytes | None:
     """A ValueInfoProto with the shape that `shapes` has for its name."""
     values = dict(fields(info))
     name = bytes(values.get(1, b"")).decode()
@@ -162,7 +162,7 @@ def _complete(data: bytes, path: Path) -> tuple[bytes, set[str]]:
     return edited(memoryview(data), {"tensor": embed, "input": look}) or data, unranked
 
 
-def _external(message: memoryview, tensor: Tensor, path: Path, room: int) -> bytes:
+def _external(message: memoryview, tensor: TensorInfo, path: Path, room: int) -> bytes:
     """The bytes that a tensor keeps in another file, which must lie in the folder of the model."""
     entries = {}
     for number, value in fields(message):

@@ -4,13 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 import cli
-import hwnas
 from targets.errors import DamagedFileError, HwnasError, InfeasibleError, TargetError, UsageError
 
 
@@ -25,9 +23,7 @@ def pipeline_that(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
     def search(run: object) -> None:
         raise error
 
-    fake = types.SimpleNamespace(search=search)
-    monkeypatch.setitem(sys.modules, "hwnas.pipeline", fake)
-    monkeypatch.setattr(hwnas, "pipeline", fake, raising=False)
+    monkeypatch.setattr("hwnas.pipeline.search", search)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +66,12 @@ def test_the_run_is_free_again_after_an_error(monkeypatch: pytest.MonkeyPatch, t
 
 
 STOPPED = """
-import signal, sys, types, hwnas
+import signal, sys, hwnas.pipeline
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 def search(run):
     print("ready", flush=True)
     sys.stdin.read()
-hwnas.pipeline = sys.modules["hwnas.pipeline"] = types.SimpleNamespace(search=search)
+hwnas.pipeline.search = search
 import cli
 cli.main()
 """

@@ -99,7 +99,7 @@ def test_a_wrong_method_is_refused_before_any_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError("the space was made before the method was looked at")
 
-    monkeypatch.setattr("hwnas.commands.documents.profiling.profile_space", work)
+    monkeypatch.setattr("hwnas.commands.documents.profile.profile_space", work)
     line = ["profile", "--space", "mobile", "--method", "in-contxt", "--home", str(tmp_path)]
     assert cli.run([*line, *more]) == 2
     out, err = capsys.readouterr()

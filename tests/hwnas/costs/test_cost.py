@@ -13,7 +13,7 @@ from hwnas.core.budget import Budget, feasible
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.costs.eliminate import eliminate
-from hwnas.gradient.nodes import deployed
+from hwnas.gradient.step.nodes import with_kept_edges
 from hwnas.spaces import load_space
 from targets.errors import UsageError
 
@@ -48,7 +48,7 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro"])
 def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost(name: str) -> None:
-    """Also through `deployed`, which searches put in between."""
+    """Also through `with_kept_edges`, which searches put in between."""
     space = load_space(name, image_size=32, in_channels=3, n_classes=10)
     blocks = space.blocks()
     prices = dict(zip(sorted(blocks), np.random.default_rng(2).uniform(0.001, 0.1, len(blocks)), strict=True))
@@ -62,7 +62,7 @@ def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost
         assert exact["latency_ms"][0] == pytest.approx(0.05 + sum(prices[k] for k in parts))
         assert exact["macs"][0] == sum(blocks[k].macs for k in parts)
         assert exact["params"][0] == sum(blocks[k].params for k in parts)
-        expected = costs.expected(deployed(Mix.one_hot(space.choices, arch), space.choices))
+        expected = costs.expected(with_kept_edges(Mix.one_hot(space.choices, arch), space.choices))
         for metric in costs.metrics:
             assert float(expected[metric]) == pytest.approx(exact[metric][0], rel=1e-5), metric
 

@@ -16,7 +16,7 @@ from hwnas.core.space import Space
 from hwnas.gradient import decode
 from hwnas.gradient.decode import decode_seeds, respect_budgets
 from hwnas.gradient.parts.decoders import DECODERS, Decoding
-from hwnas.gradient.units import log_prob, most_probable, units_of
+from hwnas.gradient.step.ranking import log_prob, most_probable, units_of
 from targets.errors import InfeasibleError
 from tests.support.toy import ToyCosts, all_archs, toy_costs, toy_space
 

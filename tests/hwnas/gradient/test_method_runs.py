@@ -18,13 +18,14 @@ from hwnas.core.budget import Budget
 from hwnas.core.registry import Part, part
 from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.nodes import strongest
-from hwnas.gradient.optim import DivergedError
 from hwnas.gradient.parts.starts import carry_over
-from hwnas.gradient.passes import Pass, validation_pass
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.stage import Stage
-from hwnas.gradient.supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.stage_supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.step.nodes import discretise
+from hwnas.gradient.step.optim import DivergedError
+from hwnas.gradient.step.passes import Pass, validation_pass
 from hwnas.networks.wrappers import Wrapper, Wrapping
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, UsageError
@@ -83,14 +84,14 @@ def test_it_resumes_to_the_bit_and_ends_in_a_valid_architecture_within_the_budge
 def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str) -> None:
     search = cell_search(name, 18, epoch_steps=6, weight_lr=0.05)
     seen: list[bool] = []
-    apply = search._apply
+    apply = search._step_policy
 
     def watch(arch: Any) -> None:
         for p in search.policy.parameters():
             seen.append(p.grad is not None and bool(torch.isfinite(p.grad).all()))
         apply(arch)
 
-    search._apply = watch
+    search._step_policy = watch
     search.run()
     assert seen or METHODS[name].stages[0].arch_every is None
     # REINFORCE gives all of a controller but the heads of options that no draw asked for a gradient.
@@ -276,7 +277,7 @@ def test_the_log_counts_skips_and_every_cost() -> None:
     search = cell_search("pc-darts", 4, epoch_steps=4)
     search.run()
     row, soft = search.log[-1], search.policy.soft_mix()
-    arch = strongest(soft.probs, soft.edge_weights, search.space.choices)
+    arch = discretise(soft.probs, soft.edge_weights, search.space.choices)
     assert row["skips"] == sum(OPERATIONS[i] == "skip_connect" for i in arch)
     assert float(row["expected_size_mb"] or 0) > 0 and row["expected_macs"] is None
 

@@ -72,6 +72,13 @@ def test_a_row_prints_as_json_and_names_its_paper(name: str) -> None:
     assert row["passes_per_step"] >= 1
 
 
+def test_the_digest_of_a_row_stays_what_stored_searches_hold() -> None:
+    """Finished searches and checkpoints are found by a digest of repr(row)."""
+    (term,) = METHODS["beta-darts"].regularisers
+    options = "Part(name='beta_decay', options=())"
+    assert repr(term) == f"Term(regulariser={options}, weight=(0.0, 50.0), after=0.0)"
+
+
 def test_a_second_row_of_a_name_is_refused() -> None:
     with pytest.raises(UsageError, match="method 'darts' is registered already"):
         add_method(DARTS)

@@ -16,11 +16,13 @@ from hwnas.core.mix import Mix
 from hwnas.core.registry import part
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.loop import COLUMNS
-from hwnas.gradient.methods import METHODS, Stage
-from hwnas.gradient.optim import AdamSettings, DivergedError, SGDSettings
-from hwnas.gradient.passes import BatchSource, validation_pass
+from hwnas.gradient.methods import METHODS
 from hwnas.gradient.propose import validation_loss
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
+from hwnas.gradient.stage import Stage
+from hwnas.gradient.step.optim import AdamSettings, DivergedError, SGDSettings
+from hwnas.gradient.step.passes import BatchSource, validation_pass
 from hwnas.gradient.warmup import make_supernet
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, InfeasibleError, UsageError
@@ -234,7 +236,7 @@ def test_stages_share_the_steps_and_a_frozen_one_leaves_the_policy_alone() -> No
         SearchSettings(steps=10, epoch_steps=2, seed=0),
     )
     assert [search.timetable.at(s).stage.name for s in range(10)] == ["warm"] * 4 + ["search"] * 6
-    assert [search._scene(s).relax_context.t for s in (4, 9)] == [5.0, 1.0]
+    assert [search._step_context(s).relax_context.t for s in (4, 9)] == [5.0, 1.0]
     search.run()
     assert [row["stage"] for row in search.log] == ["warm"] * 2 + ["search"] * 3
     alphas = search.alphas()["layer0"]

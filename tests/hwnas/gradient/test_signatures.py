@@ -9,27 +9,40 @@ import pytest
 from hwnas.core.registry import part
 from hwnas.gradient.method import Method, relax
 from hwnas.gradient.methods import DARTS, METHODS
-from hwnas.gradient.parts.regularisers import REGULARISERS, View
+from hwnas.gradient.parts.regularisers import REGULARISERS
+from hwnas.gradient.stage import Stage
+from hwnas.gradient.step.protocols import PolicyView
 from targets.errors import UsageError
-from tests.support.signatures import SIGNATURES, swaps
+from tests.support.signatures import SIGNATURES, algorithm, signature_of, swaps
 from tests.support.toy_cell import KEEP
 from tests.support.watched import Ran
 
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_each_row_runs_its_published_algorithm(name: str) -> None:
-    SIGNATURES[name](Ran(METHODS[name]))
+    signature_of(METHODS[name])(Ran(METHODS[name]))
 
 
 @pytest.mark.parametrize(("name", "swapped"), swaps())
 def test_a_row_with_a_part_of_plain_darts_loses_its_signature(name: str, swapped: Method) -> None:
     with pytest.raises((AssertionError, UsageError, ValueError)):
-        SIGNATURES[name](Ran(swapped))
+        signature_of(METHODS[name])(Ran(swapped))
 
 
-def test_every_row_has_a_part_that_plain_darts_lacks() -> None:
+def test_every_other_algorithm_has_a_part_that_plain_darts_lacks() -> None:
     swapped = {p.values[0] for p in swaps()}
-    assert swapped == set(METHODS) - {"darts"}
+    assert swapped == {name for name in METHODS if algorithm(METHODS[name]) != algorithm(DARTS)}
+
+
+def test_a_row_that_differs_in_constants_shares_the_signature() -> None:
+    slower = dataclasses.replace(METHODS["gdas"], name="gdas-slow", weights=DARTS.weights)
+    assert signature_of(slower) is SIGNATURES["gdas"]
+
+
+def test_a_row_with_parts_of_its_own_needs_a_signature() -> None:
+    colder = dataclasses.replace(METHODS["gdas"], name="cold", stages=(Stage("s", temperature=(1.0, 0.1)),))
+    with pytest.raises(pytest.fail.Exception, match="method cold has parts of its own"):
+        signature_of(colder)
 
 
 @pytest.mark.parametrize("place", ["weight", "arch"])
@@ -43,7 +56,7 @@ def test_dal_covers_both_cells() -> None:
     """The published code sums the normal cell only."""
     ran = Ran(METHODS["dadarts-dal-on-alphas"])
     view = ran.learning[0].view
-    assert isinstance(view, View)
+    assert isinstance(view, PolicyView)
     weights = [w.detach().clone().requires_grad_() for w in view.soft.probs]
     mix = dataclasses.replace(view.soft, probs=tuple(weights))
     REGULARISERS["dal"](dataclasses.replace(view, soft=mix)).backward()

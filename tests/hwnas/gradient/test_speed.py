@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.methods import METHODS
-from hwnas.gradient.passes import run_mix, use_bf16
-from hwnas.gradient.search import GradientSearch, SearchSettings
+from hwnas.gradient.search import GradientSearch
+from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.speed import cpp_compiler, require_speed
-from hwnas.gradient.supernets import stage_supernets
+from hwnas.gradient.stage_supernets import stage_supernets
+from hwnas.gradient.step.passes import run_mix, use_bf16
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from targets.errors import UsageError

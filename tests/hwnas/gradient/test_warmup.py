@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
-from hwnas.gradient.optim import DivergedError, SGDSettings
-from hwnas.gradient.passes import weight_pass
+from hwnas.gradient.step.optim import DivergedError, SGDSettings
+from hwnas.gradient.step.passes import weight_pass
 from hwnas.gradient.warmup import SAMPLERS, Warmup, WarmupSettings, extremes, make_supernet
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, UsageError

@@ -19,8 +19,8 @@ from hwnas.runs.config import SearchConfig
 from hwnas.runs.lock import RunInUseError
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir, default_path
-from hwnas.runs.sealed import read_sealed, write_sealed
 from hwnas.runs.status import run_status
+from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, TargetError, UsageError
 
 CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
@@ -96,7 +96,7 @@ class TestConfig:
 
     def test_a_run_of_another_schema_is_refused(self, run: RunDir) -> None:
         run.close()
-        write_sealed(run.path / "config.resolved.json", {"schema": 99, **CONFIG.to_json()})
+        write_checksummed(run.path / "config.resolved.json", {"schema": 99, **CONFIG.to_json()})
         with pytest.raises(DamagedFileError, match="schema 99"):
             RunDir.open(run.path)
 
@@ -170,7 +170,7 @@ class TestStages:
             for length in range(len(whole) - 1):  # the last byte is a newline
                 file.write_bytes(whole[:length])
                 with pytest.raises(DamagedFileError, match=file.name):
-                    read_sealed(file, "test")
+                    read_checksummed(file, "test")
             file.write_bytes(whole)
         with RunDir.open(run.path) as again:
             assert again.stage_done("data") == {"n": 3}

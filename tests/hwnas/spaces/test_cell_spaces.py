@@ -188,7 +188,7 @@ def test_blocks_have_the_features_that_a_latency_predictor_needs() -> None:
 
 
 def test_peak_memory_is_an_upper_bound_by_hand() -> None:
-    """All edges are poolings: the widest relax_context is before the first reduction cell, at 32 px.
+    """All edges are poolings: the widest moment is before the first reduction cell, at 32 px.
 
     Live: the stem's output (24 channels), its ReLU (24), what is made of it (16), the last cell's output
     (32).

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.data import Data, eval_batches, load_data
-from hwnas.gradient.optim import DivergedError
+from hwnas.gradient.step.optim import DivergedError
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError

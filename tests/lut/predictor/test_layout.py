@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -350,7 +351,7 @@ def test_the_order_is_the_runtimes(rule: LayoutRule) -> None:
 
     extended, real = pair(residual, 1, 3, 8, 8)
     emulated = apply_rule(extended, rule)
-    assert [(k["op"], k["outputs"]) for k in emulated] == [(k["op"], k["outputs"]) for k in real]
+    assert [(k.op, k.outputs) for k in emulated] == [(k.op, k.outputs) for k in real]
 
 
 def test_without_rules_nothing_changes_but_defaults(rule: LayoutRule) -> None:
@@ -369,4 +370,4 @@ def test_what_is_no_network_is_refused(model: bytes, capfd: pytest.CaptureFixtur
 def test_kernels_without_names_are_refused() -> None:
     extended, _ = pair(lambda n: n.conv("x", 16, 16), 1, 16, 8, 8)
     with pytest.raises(DamagedFileError, match="profile the network again"):
-        apply_rule([{**extended[0], "reads": [], "writes": []}], LayoutRule())
+        apply_rule([replace(extended[0], reads=(), writes=())], LayoutRule())

@@ -63,8 +63,8 @@ def compare(files: dict[str, bytes], rule: LayoutRule) -> dict[str, float]:
 def test_the_level_extended_knows_no_layout(files: dict[str, bytes]) -> None:
     for data in (files["resnet18"], quantised(files["resnet18"])):
         kernels = extended_kernels(data)
-        assert "com.microsoft.nchwc" not in {kernel["domain"] for kernel in kernels}
-        assert not any(kernel["attributes"].get("channels_last") for kernel in kernels)
+        assert "com.microsoft.nchwc" not in {kernel.domain for kernel in kernels}
+        assert not any(kernel.attributes.get("channels_last") for kernel in kernels)
 
 
 def test_at_least_99_percent_of_the_kernels_of_each_network_match(

@@ -13,10 +13,10 @@ import profilers.session
 from lut.predictor.generate import generate
 from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, fidelity, learn_rule, run_kernels
 from lut.predictor.models.quantise import quantised
+from profilers.kernels import Kernel
 from targets import Target
 from targets.errors import DamagedFileError
-
-Kernel = dict[str, Any]
+from tests.support.kernels import activation, kernel, weight
 
 HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)
 
@@ -103,28 +103,21 @@ def test_a_runtime_without_one_optimiser_is_another_target(
 
 
 def conv(name: str, c_in: int, c_out: int, reads: str, group: int = 1, result: bool = False) -> Kernel:
-    """A convolution of one pixel over 6 x 6, as `profilers.kernels` describes it."""
-    return {
-        "op": "Conv",
-        "domain": "",
-        "name": name,
-        "provider": "CPUExecutionProvider",
-        "attributes": {"group": group},
-        "inputs": [
-            ["activation", "float", [1, c_in, 6, 6]],
-            ["weight", "float", [c_out, c_in // group, 1, 1]],
-            ["weight", "float", [c_out]],
-        ],
-        "outputs": [["activation", "float", [1, c_out, 6, 6]]],
-        "parameter_bytes": 4 * (c_out * c_in // group + c_out),
-        "reads": [reads, f"{name}_w", f"{name}_b"],
-        "writes": [name],
-        "results": [name] if result else [],
-    }
+    """A convolution of one pixel over 6 x 6."""
+    return kernel(
+        "Conv",
+        [activation(1, c_in, 6, 6), weight(c_out, c_in // group, 1, 1), weight(c_out)],
+        [activation(1, c_out, 6, 6)],
+        name=name,
+        reads=[reads, f"{name}_w", f"{name}_b"],
+        writes=[name],
+        results=[name] if result else [],
+        group=group,
+    )
 
 
 def shapes(kernels: list[Kernel]) -> list[tuple[str, list[list[int]]]]:
-    return [(k["op"], [shape for _, _, shape in [*k["inputs"], *k["outputs"]]]) for k in kernels]
+    return [(k.op, [list(argument.shape) for argument in (*k.inputs, *k.outputs)]) for k in kernels]
 
 
 def test_blocks_of_eight_by_hand() -> None:
@@ -152,4 +145,4 @@ def test_blocks_of_four_need_no_padding_of_multiples_of_four_by_hand() -> None:
 def test_old_builds_pad_no_inputs_by_hand() -> None:
     network = [conv("a", 16, 12, "x"), conv("b", 12, 16, "a", result=True)]
     rule = dataclasses.replace(OLD_AVX2, fuses_plain_sum=False)
-    assert [k["op"] for k in apply_rule(network, rule)] == ["ReorderInput", "Conv", "ReorderOutput", "Conv"]
+    assert [k.op for k in apply_rule(network, rule)] == ["ReorderInput", "Conv", "ReorderOutput", "Conv"]

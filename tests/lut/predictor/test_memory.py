@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from lut.predictor.footprint.arena import Arena, arena_bytes, pattern_bytes
 from lut.predictor.footprint.liveness import Buffer, buffers, live_bytes, peak_live_bytes
-from lut.predictor.footprint.memory import Footprint, MemoryModel, Term, fit_memory, footprint
+from lut.predictor.footprint.memory import Footprint, MemoryModel, MemoryTerm, fit_memory, footprint
+from profilers.kernels import Kernel
 from targets.errors import DamagedFileError, UsageError
+from tests.support.kernels import activation, weight
+from tests.support.kernels import kernel as kernel_of
 
 MIB = 1 << 20
 
@@ -25,63 +29,58 @@ def kernel(
     weights: Sequence[tuple[str, int]] = (),
     results: Sequence[str] = (),
     domain: str = "",
-) -> dict[str, Any]:
-    """A kernel as the profiler tells it; tensors are (name, floats)."""
-    return {
-        "op": op,
-        "domain": domain,
-        "name": f"{op}:{writes[0][0]}",
-        "inputs": [["activation", "float", [n]] for _, n in reads]
-        + [["weight", "float", [n]] for _, n in weights],
-        "outputs": [["activation", "float", [n]] for _, n in writes],
-        "reads": [name for name, _ in [*reads, *weights]],
-        "writes": [name for name, _ in writes],
-        "results": list(results),
-    }
+) -> Kernel:
+    """A kernel whose tensors are (name, floats)."""
+    return kernel_of(
+        op,
+        [activation(n) for _, n in reads] + [weight(n) for _, n in weights],
+        [activation(n) for _, n in writes],
+        domain=domain,
+        name=f"{op}:{writes[0][0]}",
+        reads=[name for name, _ in [*reads, *weights]],
+        writes=[name for name, _ in writes],
+        results=results,
+    )
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> list[dict[str, Any]]:
+def networks(draw: st.DrawFn) -> list[Kernel]:
     """Random acyclic graphs: each kernel reads earlier tensors and writes one or two new ones."""
     sizes: dict[str, int] = {"x": draw(st.integers(1, 9))}
-    found: list[dict[str, Any]] = []
+    found: list[Kernel] = []
     for step in range(draw(st.integers(1, 12))):
         names = draw(st.lists(st.sampled_from(sorted(sizes)), min_size=1, max_size=3, unique=True))
         new = [f"t{step}{letter}" for letter in "ab"[: draw(st.integers(1, 2))]]
         written = [(name, draw(st.integers(1, 9))) for name in new]
         found.append(kernel("Gemm", [(n, sizes[n]) for n in names], written))
         sizes.update(written)
-    for k in found:
-        k["results"] = [w for w in k["writes"] if draw(st.booleans())]
-    return found
+    return [replace(k, results=tuple(w for w in k.writes if draw(st.booleans()))) for k in found]
 
 
-def oracle_live_bytes(kernels: list[dict[str, Any]]) -> list[int]:
+def oracle_live_bytes(kernels: list[Kernel]) -> list[int]:
     """By definition: at each step, all tensors that exist and that some later step or the caller needs."""
     n_bytes: dict[str, int] = {}
     for k in kernels:
-        for name, argument in zip([*k["reads"], *k["writes"]], [*k["inputs"], *k["outputs"]], strict=True):
-            n_bytes[name] = 4 * argument[2][0]
-    written = {w for k in kernels for w in k["writes"]}
+        for name, argument in zip([*k.reads, *k.writes], [*k.inputs, *k.outputs], strict=True):
+            n_bytes[name] = 4 * argument.shape[0]
+    written = {w for k in kernels for w in k.writes}
     out = []
     for step, k in enumerate(kernels):
-        exist = {n for n in n_bytes if n not in written} | {
-            w for e in kernels[: step + 1] for w in e["writes"]
-        }
-        needed = {r for e in kernels[step:] for r in e["reads"]} | {w for e in kernels for w in e["results"]}
-        kept = (exist & needed) | set(k["writes"]) | {n for n in n_bytes if n not in written}
+        exist = {n for n in n_bytes if n not in written} | {w for e in kernels[: step + 1] for w in e.writes}
+        needed = {r for e in kernels[step:] for r in e.reads} | {w for e in kernels for w in e.results}
+        kept = (exist & needed) | set(k.writes) | {n for n in n_bytes if n not in written}
         out.append(sum(n_bytes[n] for n in kept))
     return out
 
 
 @given(networks())
-def test_liveness_is_that_of_brute_force(kernels: list[dict[str, Any]]) -> None:
+def test_liveness_is_that_of_brute_force(kernels: list[Kernel]) -> None:
     assert live_bytes(kernels) == oracle_live_bytes(kernels)
     assert peak_live_bytes(kernels) == max(oracle_live_bytes(kernels))
 
 
 @given(networks())
-def test_recycled_buffers_hold_every_tensor(kernels: list[dict[str, Any]]) -> None:
+def test_recycled_buffers_hold_every_tensor(kernels: list[Kernel]) -> None:
     plain, recycled = buffers(kernels), buffers(kernels, recycle=True)
     assert len(recycled) <= len(plain)
     assert sum(b.size_bytes for b in recycled) <= sum(b.size_bytes for b in plain)
@@ -90,7 +89,7 @@ def test_recycled_buffers_hold_every_tensor(kernels: list[dict[str, Any]]) -> No
 
 
 @given(networks())
-def test_the_arena_hands_out_at_least_what_lives(kernels: list[dict[str, Any]]) -> None:
+def test_the_arena_hands_out_at_least_what_lives(kernels: list[Kernel]) -> None:
     own = [b for b in buffers(kernels) if not b.outside]
     live = max(sum(b.size_bytes for b in own if b.first <= s <= b.last) for s in range(len(kernels)))
     first, always = arena_bytes(own, len(kernels))
@@ -168,7 +167,7 @@ def test_a_recycled_buffer_is_held_while_it_waits() -> None:
 
 
 def test_kernels_without_names_are_refused() -> None:
-    bare = {**kernel("Gemm", [("x", 1)], [("a", 1)]), "writes": [], "reads": ["x"]}
+    bare = replace(kernel("Gemm", [("x", 1)], [("a", 1)]), writes=())
     with pytest.raises(DamagedFileError, match="no names for its outputs"):
         live_bytes([bare])
 
@@ -234,9 +233,7 @@ def test_weights_while_loading_are_counted_by_hand() -> None:
     assert footprint(wide, 20_000).loading_bytes == 2 * 20_000  # the weight and its packed copy
 
 
-def made_rows(
-    rng: np.random.Generator, n: int = 12
-) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+def made_rows(rng: np.random.Generator, n: int = 12) -> tuple[list[dict[str, Any]], dict[str, list[Kernel]]]:
     """Rows of a device that adds 9 MB and 20 kB per kernel while loading, 3 MB and 5 % while running."""
     rows, kernels = [], {}
     for i in range(n):
@@ -252,7 +249,7 @@ def made_rows(
             for j in range(length)
         ]
         kernels[key] = chain
-        f = footprint(chain, sum(4 * k["inputs"][1][2][0] for k in chain))
+        f = footprint(chain, sum(4 * k.inputs[1].shape[0] for k in chain))
         base, load = 50_000_000, 9_000_000 + 20_000 * f.n_kernels + f.loading_bytes
         loaded = 10_000_000 + f.weight_bytes
         run = loaded + 3_000_000 + 1.05 * (f.arena_bytes + f.outside_bytes)
@@ -299,7 +296,7 @@ def test_too_few_networks_are_refused() -> None:
         fit_memory(rows, {})
 
 
-terms = st.builds(Term, *[st.floats(0, 1e9) for _ in range(3)])
+terms = st.builds(MemoryTerm, *[st.floats(0, 1e9) for _ in range(3)])
 sizes = st.integers(0, 10**9)
 
 
@@ -322,10 +319,10 @@ def test_a_model_survives_json(model: MemoryModel) -> None:
 
 
 @given(terms, sizes, sizes, st.integers(1, 500))
-def test_more_bytes_never_need_less(term: Term, less: int, more: int, n: int) -> None:
+def test_more_bytes_never_need_less(term: MemoryTerm, less: int, more: int, n: int) -> None:
     model = MemoryModel(5e7, term, term, term, 0.1, 1.0, 1.0, 9)
     small, big = sorted((less, more))
-    low, high = (model.of(Footprint(b, n, b, b, b, b, 0)).peak_bytes for b in (small, big))
+    low, high = (model.predict_footprint(Footprint(b, n, b, b, b, b, 0)).peak_bytes for b in (small, big))
     assert low <= high
 
 
@@ -343,7 +340,7 @@ def test_more_bytes_never_need_less(term: Term, less: int, more: int, n: int) ->
     ],
 )
 def test_damaged_models_are_refused(change: dict[str, Any], message: str) -> None:
-    zero = Term(0.0, 0.0, 0.0)
+    zero = MemoryTerm(0.0, 0.0, 0.0)
     good = MemoryModel(1.0, zero, zero, zero, 0.1, 1.0, 1.0, 9).to_json()
     with pytest.raises(DamagedFileError, match=message):
         MemoryModel.from_json({**good, **change})
@@ -355,7 +352,7 @@ def test_the_arena_of_a_real_network() -> None:
     """That which `tests/profilers/test_memory.py` measures: 54.5 MB in the first run, twice that after."""
     from onnx import TensorProto, helper, numpy_helper
 
-    from profilers.kernels import ProfiledRunner
+    from profilers.profiled_runner import ProfiledRunner
     from targets import load_target
 
     graph = helper.make_graph(
@@ -369,7 +366,7 @@ def test_the_arena_of_a_real_network() -> None:
     runner = ProfiledRunner("wide", model.SerializeToString(), load_target("host"), 0)
     runner.run(1)
     runner.run(1)
-    kernels = runner.finish(1)["kernels"]
+    kernels, _ = runner.profile(1)
     tensor_bytes = 208 * 256 * 256 * 4
     first, always = arena_bytes(buffers(kernels, recycle=True), len(kernels))
     assert first == pytest.approx(tensor_bytes, rel=1e-3)

@@ -18,27 +18,19 @@ from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import Overhead
 from lut.tables.attribution import owners
 from lut.tables.in_context import occurrences, summary
+from profilers.kernels import Kernel
 from targets import load_target
 from targets.errors import TargetError, UsageError
+from tests.support.kernels import activation
+from tests.support.kernels import kernel as kernel_of
 
 HOST = load_target("host")
 PREFIXES = ("/stem/", "/blocks.0/", "/blocks.1/", "/blocks.10/", "/head/")
 
 
-def kernel(name: str, op: str = "Conv") -> dict[str, Any]:
-    return {
-        "op": op,
-        "name": name,
-        "domain": "",
-        "provider": "CPUExecutionProvider",
-        "attributes": {},
-        "inputs": [["activation", "float", [1, 8, 4, 4]]],
-        "outputs": [["activation", "float", [1, 8, 4, 4]]],
-        "reads": ["x"],
-        "writes": ["y"],
-        "results": [],
-        "parameter_bytes": 0,
-    }
+def kernel(name: str, op: str = "Conv") -> Kernel:
+    image = activation(1, 8, 4, 4)
+    return kernel_of(op, [image], [image], name=name, reads=["x"], writes=["y"])
 
 
 def test_a_kernel_is_of_the_block_that_its_name_begins_with() -> None:
@@ -75,9 +67,9 @@ def test_prefixes_of_another_network_are_refused() -> None:
 
 def test_occurrences_sum_to_all_kernels_of_two_blocks_by_hand() -> None:
     named = {"/a/Conv": "Conv", "ReorderOutput": "ReorderOutput", "/b/Conv": "Conv", "/b/Mul": "Mul"}
-    described = [kernel(name, op) for name, op in named.items()]
+    kernels = [kernel(name, op) for name, op in named.items()]
     ms = np.array([0.100, 0.010, 0.200, 0.030])
-    measured = Labelled("net", described, [], ms, 0.3, 0.0, 9)
+    measured = Labelled("net", kernels, [], ms, 0.3, 0.0, 9)
     network = TableNetwork("net", ("A", "B"), 1, lambda: b"", ("/a/", "/b/"))
     raw = occurrences([network], {"net": measured}, Overhead(1.0, 0.0, 0.0))
     assert raw == {"A": [pytest.approx(0.100)], "B": [pytest.approx(0.240)]}
@@ -127,7 +119,8 @@ class Profile:
             kernels += [kernel("ReorderInput", "ReorderInput"), kernel(f"{prefix}Conv_nchwc")]
             us += [3 + 2, 1e3 * self.cost_ms[key] + 2]
         ms = 0.005 + sum(us) / 1e3 - 0.002 * len(us)
-        own = {"kernels": kernels, "kernel_us": [us] * n} if kind == "kernels" else {}
+        described = {"kernels": [k.to_json() for k in kernels], "kernel_us": [us] * n}
+        own = described if kind == "kernels" else {}
         return {
             "kind": kind, "key": network.key, "pass": number, "clock": "cpu", "load_s": 0.1, "flag": "ok",
             "n": n, "cpu_ms": [ms] * n, "wall_ms": [ms] * n, "ratio": [ms / 0.05] * n,

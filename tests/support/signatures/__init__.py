@@ -1,7 +1,8 @@
 """What each gradient method is seen to do that plain DARTS is not: one signature per row of the table.
 
-A signature takes a watched search (`Ran`) and fails where the row does not run its published algorithm;
-`swaps` gives every row with one part of plain DARTS in the place of its own, which must fail.
+A signature takes a watched search (`Ran`) and fails where the row does not run its published algorithm. A row
+that has the parts of another and differs in constants only shares its signature (`signature_of`). `swaps`
+gives every row with one part of plain DARTS in the place of its own, for which the signature must fail.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hwnas.gradient.method import relax
+from hwnas.gradient.method import Method, relax
 from hwnas.gradient.methods import DARTS, METHODS
 from hwnas.gradient.stage import Stage
 from tests.support.signatures.dadarts import (
@@ -56,7 +57,7 @@ from tests.support.signatures.variants import (
 )
 from tests.support.watched import Ran
 
-__all__ = ["SIGNATURES", "swaps"]
+__all__ = ["SIGNATURES", "algorithm", "signature_of", "swaps"]
 
 SIGNATURES: dict[str, Callable[[Ran], None]] = {
     "darts": darts,
@@ -96,10 +97,39 @@ SIGNATURES: dict[str, Callable[[Ran], None]] = {
 
 _PARTS = ("policy", "hypergradient", "weight_rule", "regularisers", "decode", "callbacks")
 _STAGE_PARTS = (
-    *("frozen", "warmup", "arch_every", "temperature", "start", "lr"),
-    *("cells", "options", "elastic", "edges", "weight_rule"),
+    "frozen",
+    "warmup",
+    "arch_every",
+    "temperature",
+    "start",
+    "lr",
+    "cells",
+    "options",
+    "elastic",
+    "edges",
+    "weight_rule",
 )
 """What makes an algorithm; the other fields are constants and text."""
+
+
+def algorithm(row: Method) -> tuple[Any, ...]:
+    """The fields that make a row's algorithm: parts with their options, relaxations, stages without names."""
+    parts = [getattr(row, field) for field in _PARTS]
+    stages = [tuple(getattr(s, field) for field in ("share", *_STAGE_PARTS)) for s in row.stages]
+    return (*parts, tuple(row.relax.parts.items()), tuple(stages))
+
+
+def signature_of(row: Method) -> Callable[[Ran], None]:
+    """The signature of a row: its own, or that of a row with the same algorithm."""
+    if row.name in SIGNATURES:
+        return SIGNATURES[row.name]
+    for name, signature in SIGNATURES.items():
+        if algorithm(METHODS[name]) == algorithm(row):
+            return signature
+    pytest.fail(
+        f"method {row.name} has parts of its own, so it needs a signature: write a function that claims what "
+        "the row does and plain DARTS does not (tests/support/signatures/), and add it to SIGNATURES"
+    )
 
 
 def swaps() -> list[Any]:

@@ -7,8 +7,8 @@ import torch
 
 from hwnas.core.choice import Choice
 from hwnas.gradient.parts.controller import Controller
-from hwnas.gradient.parts.regularisers import View
 from hwnas.gradient.parts.relax import dense
+from hwnas.gradient.step.protocols import PolicyView
 from tests.support.signatures.claims import ALL, close, concrete, every, is_architecture, runs, temperature
 from tests.support.watched import Ran, craft, none_first
 
@@ -90,9 +90,9 @@ def enas_macro(ran: Ran) -> None:
     skips = tuple(Choice(f"layer{n}.{i}", ("none", "skip_connect")) for n, i in ((1, 0), (2, 0), (2, 1)))
     even = dense((torch.full((2,), 0.5),) * 3)
     (term,) = ran.search.objective.regularisers
-    assert term.weight.at(0.5) * float(term.term(View(even, even, (), skips))) == pytest.approx(
-        0.8 * (0.0204110 + 2 * 0.0204110) / 2, rel=1e-4
-    )
+    assert term.weight.at(0.5) * float(
+        term.term(PolicyView(drawn=even, soft=even, logits=(), choices=skips))
+    ) == pytest.approx(0.8 * (0.0204110 + 2 * 0.0204110) / 2, rel=1e-4)
 
 
 def gdas(ran: Ran) -> None:

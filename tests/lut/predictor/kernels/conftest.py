@@ -8,28 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lut.predictor.kernels.features import kernels_of
+from lut.predictor.kernels.features import features_of
 from lut.predictor.kernels.labels import Labelled
+from profilers.kernels import Kernel
+from tests.support.kernels import activation, weight
+from tests.support.kernels import kernel as kernel_of
 
 
-def described(op: str, inputs: list[list[int]], output: list[int], **more: Any) -> dict[str, Any]:
-    """A kernel as `profilers.kernels.describe` tells it; a list in `weights` marks weights."""
-    weights = more.pop("weights", [])
-    arguments = [["activation", "float", s] for s in inputs] + [["weight", "float", s] for s in weights]
-    return {
-        "op": op,
-        "domain": more.pop("domain", ""),
-        "name": more.pop("name", op),
-        "provider": "CPUExecutionProvider",
-        "attributes": more,
-        "inputs": arguments,
-        "outputs": [["activation", "float", output]],
-        "reads": [],
-        "writes": [],
-    }
+def described(op: str, inputs: list[list[int]], output: list[int], **more: Any) -> Kernel:
+    """A kernel with inputs and output of these shapes, and weights of those in `weights`.
+
+    element_type: of the first input and of the output.
+    """
+    kind = more.pop("element_type", "float")
+    activations = [activation(*s, element_type="float" if i else kind) for i, s in enumerate(inputs)]
+    weights = [weight(*s) for s in more.pop("weights", [])]
+    return kernel_of(op, activations + weights, [activation(*output, element_type=kind)], **more)
 
 
-def conv(c_in: int, c_out: int, size: int, kernel: int) -> dict[str, Any]:
+def conv(c_in: int, c_out: int, size: int, kernel: int) -> Kernel:
     """A dense convolution with bias that keeps the size of the image."""
     return described(
         "Conv",
@@ -43,12 +40,12 @@ def conv(c_in: int, c_out: int, size: int, kernel: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make() -> Callable[..., dict[str, Any]]:
+def make() -> Callable[..., Kernel]:
     return described
 
 
 @pytest.fixture
-def make_conv() -> Callable[..., dict[str, Any]]:
+def make_conv() -> Callable[..., Kernel]:
     return conv
 
 
@@ -64,12 +61,13 @@ def world() -> Callable[..., list[Labelled]]:
             for _ in range(int(rng.integers(6, 16))):
                 size, kernel = int(rng.choice([7, 14, 28, 56])), int(rng.choice([1, 3]))
                 parts.append(conv(int(rng.integers(1, 17)) * 8, int(rng.integers(1, 17)) * 8, size, kernel))
-                parts.append(described("Relu", [parts[-1]["outputs"][0][2]], parts[-1]["outputs"][0][2]))
-            kernels = kernels_of(parts)
-            moved = np.array([k.read_bytes + k.write_bytes + k.weight_bytes for k in kernels])
-            ms = factor * (5e-3 + 1e-8 * np.array([k.macs for k in kernels]) + 1e-7 * moved)
+                shape = parts[-1].outputs[0].shape
+                parts.append(described("Relu", [shape], shape))
+            features = features_of(parts)
+            moved = np.array([k.read_bytes + k.write_bytes + k.weight_bytes for k in features])
+            ms = factor * (5e-3 + 1e-8 * np.array([k.macs for k in features]) + 1e-7 * moved)
             ms *= np.exp(noise * rng.standard_normal(len(ms)))
-            found.append(Labelled(f"n{i}", parts, kernels, ms, float(1.1 * ms.sum() + 0.02), 0.01, 12))
+            found.append(Labelled(f"n{i}", parts, features, ms, float(1.1 * ms.sum() + 0.02), 0.01, 12))
         return found
 
     return networks

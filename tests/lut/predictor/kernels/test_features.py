@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from lut.predictor.kernels.features import NAMES, kernels_of
+from lut.predictor.kernels.features import NAMES, features_of
 
 
 def one(description):
-    (kernel,) = kernels_of([description])
-    return kernel
+    (features,) = features_of([description])
+    return features
 
 
 def value(kernel, name: str) -> float:
-    return kernel.values[NAMES[kernel.family].index(name)]
+    return dict(zip(NAMES[kernel.family], kernel.values, strict=True))[name]
 
 
 def test_a_convolution_counts_its_work_by_hand(make_conv) -> None:
@@ -44,10 +45,10 @@ def test_depthwise_work_has_one_input_channel_per_output(make) -> None:
 
 
 def test_channels_last_and_int8_are_seen(make) -> None:
-    description = make("NhwcFusedConv", [[1, 8, 8, 4]], [1, 8, 8, 16], weights=[[16, 4, 1, 1]], group=1)
-    assert one(description).macs == 64 * 16 * 4
-    description["inputs"][0][1] = "uint8"
-    assert one(description).kind.startswith("int8 ")
+    form: dict[str, Any] = {"weights": [[16, 4, 1, 1]], "group": 1}
+    assert one(make("NhwcFusedConv", [[1, 8, 8, 4]], [1, 8, 8, 16], **form)).macs == 64 * 16 * 4
+    quantised = make("NhwcFusedConv", [[1, 8, 8, 4]], [1, 8, 8, 16], element_type="uint8", **form)
+    assert one(quantised).kind.startswith("int8 ")
 
 
 @pytest.mark.parametrize(
@@ -100,11 +101,10 @@ def test_what_only_renames_a_buffer_moves_nothing(make) -> None:
 
 
 def test_the_bytes_since_an_input_was_written_are_those_of_the_kernels_between(make) -> None:
-    first, second, third = (make("Relu", [[100]], [100], name=n) for n in "abc")
-    first["writes"], second["writes"], third["reads"] = ["a"], ["b"], ["a"]
-    kernels = kernels_of([first, second, third])
-    assert value(kernels[2], "log_since_written") == pytest.approx(math.log(1 + 800))
-    assert value(kernels[0], "log_since_written") == pytest.approx(math.log(1 + 3 * 800))
+    names = ({"writes": ["a"]}, {"writes": ["b"]}, {"reads": ["a"]})
+    features = features_of([make("Relu", [[100]], [100], **n) for n in names])
+    assert value(features[2], "log_since_written") == pytest.approx(math.log(1 + 800))
+    assert value(features[0], "log_since_written") == pytest.approx(math.log(1 + 3 * 800))
 
 
 def test_operations_that_nobody_has_heard_of_are_kinds_too(make) -> None:
@@ -116,7 +116,8 @@ def test_operations_that_nobody_has_heard_of_are_kinds_too(make) -> None:
 def test_every_family_has_a_name_per_value(make, make_conv) -> None:
     for description in (make_conv(8, 8, 7, 1), make("Gemm", [[1, 8]], [1, 4], weights=[[8, 4]])):
         kernel = one(description)
-        assert len(kernel.values) == len(NAMES[kernel.family])
+        assert tuple(kernel.named) == NAMES[kernel.family]
+        assert tuple(kernel.named.values()) == kernel.values
 
 
 @pytest.mark.parametrize(
@@ -160,8 +161,7 @@ def test_a_pool_visits_each_input_of_its_window(make) -> None:
 
 
 def test_int8_operations_are_told_from_float_ones(make) -> None:
-    description = make("MaxPool", [[1, 4, 8, 8]], [1, 4, 4, 4], kernel_shape=[3, 3])
-    description["inputs"][0][1] = description["outputs"][0][1] = "uint8"
+    description = make("MaxPool", [[1, 4, 8, 8]], [1, 4, 4, 4], kernel_shape=[3, 3], element_type="uint8")
     assert one(description).kind == "int8 MaxPool"
 
 

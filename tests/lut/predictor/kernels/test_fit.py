@@ -17,7 +17,14 @@ WHEN = "2026-01-01T00:00:00+00:00"
 
 def stored(fitted) -> LatencyPredictor:
     return LatencyPredictor(
-        Context({"cpu": "x"}), "host", WHEN, fitted.model, fitted.overhead, fitted.factor, fitted.errors, 1.0
+        context=Context({"cpu": "x"}),
+        target="host",
+        date=WHEN,
+        model=fitted.model,
+        overhead=fitted.overhead,
+        conformal_quantile=fitted.conformal_quantile,
+        errors=fitted.errors,
+        device_s=1.0,
     )
 
 
@@ -49,26 +56,26 @@ def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:
     fitted = fit_networks(world(40, noise=0.02), 0)
     unseen = world(20, seed=7)
     predictor = stored(fitted)
-    prices = [predictor.price(one.described, "target", 1) for one in unseen]
-    errors = [p.latency_ms / one.latency_ms - 1 for p, one in zip(prices, unseen, strict=True)]
+    predicted = [predictor.estimate(network.kernels, "target", 1) for network in unseen]
+    errors = [p.latency_ms / one.latency_ms - 1 for p, one in zip(predicted, unseen, strict=True)]
     assert np.abs(errors).mean() < 0.03
     assert fitted.errors["mape_pct"] < 4
-    inside = [p.low_ms <= one.latency_ms <= p.high_ms for p, one in zip(prices, unseen, strict=True)]
+    inside = [p.low_ms <= one.latency_ms <= p.high_ms for p, one in zip(predicted, unseen, strict=True)]
     assert np.mean(inside) >= 0.8
 
 
 def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None:
     predictor = stored(known)
-    price = predictor.price([make("Softmax", [[1, 8, 49, 49]], [1, 8, 49, 49])], "target", 1)
-    assert price.unknown == {"Softmax": 0}
-    assert price.layers[0].source == "unknown"
-    assert price.layers[0].latency_ms > 0
+    predicted = predictor.estimate([make("Softmax", [[1, 8, 49, 49]], [1, 8, 49, 49])], "target", 1)
+    assert predicted.unknown == {"Softmax": 0}
+    assert predicted.layers[0].source == "unknown"
+    assert predicted.layers[0].latency_ms > 0
 
 
 def test_a_stored_predictor_says_the_same(known, world, tmp_path) -> None:
-    predictor, one = stored(known), world(1, seed=3)[0]
+    predictor, kernels = stored(known), world(1, seed=3)[0].kernels
     predictor.save(tmp_path)
-    assert load(tmp_path).price(one.described, "target", 5) == predictor.price(one.described, "target", 5)
+    assert load(tmp_path).estimate(kernels, "target", 5) == predictor.estimate(kernels, "target", 5)
 
 
 @pytest.mark.parametrize("name", ["predictor.json", "plain-conv-1x1.onnx"])
@@ -98,7 +105,8 @@ def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) 
 
     def error(found) -> float:
         predicted = [
-            found.overhead.latency_ms(found.model.predict_ms(n.kernels).sum(), len(n.kernels)) for n in unseen
+            found.overhead.latency_ms(found.model.predict_ms(n.features).sum(), len(n.kernels))
+            for n in unseen
         ]
         return float(np.abs(np.array(predicted) / [n.latency_ms for n in unseen] - 1).mean())
 
@@ -113,8 +121,8 @@ def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) 
 def test_a_transferred_predictor_can_be_stored(known, world, tmp_path) -> None:
     moved = stored(transferred(known.model, known.overhead, world(10, seed=5, factor=2.0), 0))
     moved.save(tmp_path)
-    one = world(1, seed=9)[0]
-    assert load(tmp_path).price(one.described, "target", 1) == moved.price(one.described, "target", 1)
+    kernels = world(1, seed=9)[0].kernels
+    assert load(tmp_path).estimate(kernels, "target", 1) == moved.estimate(kernels, "target", 1)
 
 
 def test_figures_of_errors_by_hand() -> None:
@@ -126,9 +134,9 @@ def test_figures_of_errors_by_hand() -> None:
 
 def test_an_interval_holds_the_share_that_it_says() -> None:
     rng = np.random.default_rng(0)
-    doubts = rng.uniform(0.01, 0.1, 2000)
-    factor = network.calibrated(rng.standard_normal(1000) * doubts[:1000], doubts[:1000])
-    fresh = np.abs(rng.standard_normal(1000) * doubts[1000:]) <= factor * doubts[1000:]
+    uncertain = rng.uniform(0.01, 0.1, 2000)
+    quantile = network.conformal_quantile(rng.standard_normal(1000) * uncertain[:1000], uncertain[:1000])
+    fresh = np.abs(rng.standard_normal(1000) * uncertain[1000:]) <= quantile * uncertain[1000:]
     assert fresh.mean() == pytest.approx(network.COVERAGE, abs=0.03)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lut.predictor.kernels.features import kernels_of
+from lut.predictor.kernels.features import features_of
 from lut.predictor.kernels.int8 import Window, conv_work, product_work
 
 PIXELS = 100
@@ -61,9 +61,9 @@ def test_the_way_is_part_of_the_kind(make) -> None:
             group=groups,
             channels_last=1,
             pads=[1, 1, 1, 1],
+            element_type="uint8",
         )
-        one["inputs"][0][1] = one["outputs"][0][1] = "uint8"
-        return kernels_of([one])[0].kind
+        return features_of([one])[0].kind
 
     assert kind(8, 16) == "int8 QLinearConv 3x3"
     assert kind(6, 16) == "int8 QLinearConv 3x3 product"

@@ -1,0 +1,109 @@
+"""Forward and backward passes of a supernet under a mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from hwnas.core.mix import Mix
+
+from .optim import require_finite
+
+Batch = tuple[Tensor, Tensor]
+"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
+
+
+class BatchSource(Protocol):
+    """`data.Batches`: the batch of a step, the same for the same step."""
+
+    def at(self, step: int) -> Batch:
+        """The batch of step `step`, from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The result of a pass.
+
+    mix: what ran.
+    loss: its task loss.
+    accuracy: share of the batch whose label was the largest logit.
+    """
+
+    mix: Mix
+    loss: float
+    accuracy: float
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of the rows of logits (b, n_classes) whose largest entry is the label."""
+    return float((logits.detach().argmax(1) == labels).float().mean())
+
+
+def on_device(mix: Mix, device: torch.device) -> Mix:
+    """The mix with its probabilities on `device`: one copy per choice, gradients flow back."""
+    if device.type == "cpu":
+        return mix
+    edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
+    return replace(mix, probs=tuple(p.to(device) for p in mix.probs), edge_weights=edges)
+
+
+def use_bf16(supernet: nn.Module) -> None:
+    """From now on `run_mix` runs it under autocast to bfloat16; the loss stays in the type of the images."""
+    cast(Any, supernet).bf16 = True
+
+
+def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
+    """LogitPolicy (b, n_classes) of the supernet under `mix`, which may live on another device.
+
+    tensors: replace the supernet's parameters and buffers of these names.
+    """
+    mix = on_device(mix, x.device)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
+        logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
+    return logits.to(x.dtype)
+
+
+def weight_pass(
+    supernet: nn.Module,
+    mixes: Sequence[Mix],
+    batch: Batch,
+    label_smoothing: float,
+    where: str,
+    label_weight: float = 0.0,
+) -> Pass:
+    """Add the weight gradients of all mixes on one batch; returns the pass of the first.
+
+    The first mix learns from the labels. The others learn from the softmax of its logits (in-place
+    distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `label_weight`.
+    """
+    x, y = batch
+    logits = run_mix(supernet, mixes[0], x)
+    loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+    first = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
+    loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+    if len(mixes) > 1:
+        targets = F.softmax(logits.detach(), dim=1)
+        for mix in mixes[1:]:
+            logits = run_mix(supernet, mix, x)
+            distilled = F.cross_entropy(logits, targets)
+            if label_weight:
+                labelled = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
+                distilled = distilled + label_weight * labelled
+            require_finite(distilled, where)
+            distilled.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+    return first
+
+
+@torch.no_grad()
+def validation_pass(supernet: nn.Module, mix: Mix, batch: Batch) -> Pass:
+    """Loss and accuracy of a mix on one batch, with the statistics of that batch."""
+    x, y = batch
+    logits = run_mix(supernet, mix, x)
+    return Pass(mix, float(F.cross_entropy(logits, y)), accuracy(logits, y))
