@@ -1,9 +1,9 @@
-"""The fenced blocks of the documents, and what the words behind their language say.
+"""The fenced blocks of the documents, and what stands behind their language.
 
     ```sh                         every line is run
-    ```sh dry-run                 run with --dry-run added: the options and the files are checked, nothing is done
+    ```sh dry-run                 run with --dry-run added: options and files are checked
     ```sh not-run="the reason"    only checked: commands and options exist
-    ```console                    `$ ` lines are run, and what follows is their output (numbers may differ)
+    ```console                    `$ ` lines are run; what follows is their output (numbers may differ)
     ```python                     run
     ```python file=PATH           the content of a file of the checkout, as a recipe tells to write it
     ```toml file=PATH             a file beside which the next blocks run
