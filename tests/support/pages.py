@@ -1,12 +1,13 @@
 """The fenced blocks of the documents, and what stands behind their language.
 
-    ```sh                         every line is run
-    ```sh dry-run                 run with --dry-run added: options and files are checked
-    ```sh not-run="the reason"    only checked: commands and options exist
-    ```console                    `$ ` lines are run; what follows is their output (numbers may differ)
-    ```python                     run
-    ```python file=PATH           the content of a file of the checkout, as a recipe tells to write it
-    ```toml file=PATH             a file beside which the next blocks run
+```sh                         every line is run
+```sh dry-run                 run with --dry-run added: options and files are checked
+```sh not-run="the reason"    only checked: commands and options exist
+```console                    `$ ` lines are run; what follows is their output (numbers may differ)
+```python                     run
+```python part                a part of a file that is there, as a recipe changes it: only read
+```python file=PATH           the content of a file of the checkout, as a recipe tells to write it
+```toml file=PATH             a file beside which the next blocks run
 """
 
 from __future__ import annotations

@@ -1,0 +1,27 @@
+"""Every `>>>` example of a docstring runs, and prints what stands below it."""
+
+import doctest
+import importlib
+
+import pytest
+
+from tests.support.pages import ROOT
+
+PACKAGES = ("targets", "profilers", "lut", "hwnas")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name), report=True)
+    assert result.attempted
+    assert result.failed == 0
+
+
+def test_there_are_examples() -> None:
+    assert "hwnas.core.mix" in MODULES
