@@ -13,13 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace, Scale
-from hwnas.networks.pointwise import Conv2d, conv2d
+from hwnas.networks.pointwise import Conv2d, channel_block, conv2d
 from hwnas.networks.wrappers import Partial, Wrapper
 from hwnas.spaces import load_space
 
 
 class Overruns(TorchDispatchMode):
-    """Collects the weight gradients of 1 × 1 convolutions with a stride and fewer than 16 input channels."""
+    """Collects weight gradients of 1 × 1 convolutions with a stride and less than a block of channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,12 @@ class Overruns(TorchDispatchMode):
     ) -> Any:
         if func is torch.ops.aten.convolution_backward.default:
             weight, stride, mask = args[2], args[4], args[10]
-            if tuple(weight.shape[2:]) == (1, 1) and weight.shape[1] < 16 and max(stride) > 1 and mask[1]:
+            if (
+                tuple(weight.shape[2:]) == (1, 1)
+                and weight.shape[1] < channel_block()
+                and max(stride) > 1
+                and mask[1]
+            ):
                 self.shapes.append(tuple(weight.shape))
         return func(*args, **(kwargs or {}))
 
