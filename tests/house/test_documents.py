@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import ROOT, blocks_of
+from tests.support.pages import FENCE, ROOT, blocks_of
 
 HISTORY = ROOT / "CHANGELOG.md"
 """It names what is gone."""
@@ -78,7 +78,8 @@ def test_what_a_document_names_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     written = {block.attributes.get("file") for block in blocks_of(document)}
     gone = [name for name in missing(text, document) if name not in written and document != HISTORY]
-    links = [link for link in LINK.findall(text) if "://" not in link and not there(link, document)]
+    prose = FENCE.sub("", text)
+    links = [link for link in LINK.findall(prose) if "://" not in link and not there(link, document)]
     assert gone + links == []
 
 

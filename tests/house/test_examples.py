@@ -12,6 +12,7 @@ import inspect
 import io
 import re
 import shlex
+import tomllib
 import zipfile
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -36,11 +37,12 @@ from tests.support.pages import ROOT, Block, blocks_of
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 MAKE = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+OURS = ("hwnas", "lut", "targets", "profilers", "tests")
 SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
 """What installs; tests/house/test_wheel.py does the like."""
 
 NOT_RUN = {
-    "a board": 2,
+    "a board": 3,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,
@@ -174,7 +176,7 @@ def check_calls(block: Block) -> None:
     ours: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            if node.module.split(".")[0] not in ("hwnas", "lut", "targets", "profilers", "tests"):
+            if node.module.split(".")[0] not in OURS:
                 continue
             module = importlib.import_module(node.module)
             ours |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
@@ -184,14 +186,41 @@ def check_calls(block: Block) -> None:
             inspect.signature(ours[node.func.id]).bind_partial(**keywords)
 
 
+def parses(text: str) -> bool:
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return False
+    return True
+
+
+def check_imports(block: Block, file: str) -> None:
+    """What a file of a recipe imports from us is there, but for what the recipe itself adds."""
+    package = list(Path(file).parent.parts)
+    added = {b.attributes.get("file") for b in BLOCKS if b.page == block.page}
+    for node in ast.walk(ast.parse(block.text)):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        above = package[: len(package) - node.level + 1] if node.level else []
+        module = ".".join([*above, *filter(None, [node.module])])
+        if module.split(".")[0] in OURS and f"{module.replace('.', '/')}.py" not in added:
+            loaded = importlib.import_module(module)
+            absent = [alias.name for alias in node.names if not hasattr(loaded, alias.name)]
+            assert absent == [], f"{block.place}: {module} has no {absent}"
+
+
 def run_block(block: Block, names: dict[str, Any]) -> None:
     file = block.attributes.get("file")
     if "not-run" in block.attributes:
         check_marked(block)
     elif block.language == "toml" and file:
-        Path(file).write_text(block.text)
-    elif block.language == "python" and (file or "part" in block.attributes):
-        ast.parse(block.text)
+        tomllib.loads(block.text)
+        if "/" not in file:
+            Path(file).write_text(block.text)
+    elif block.language == "python" and file:
+        check_imports(block, file)
+    elif block.language == "python" and "part" in block.attributes:
+        assert any(parses(form % block.text) for form in ("%s", "f(%s)", "{%s}")), block.place
     elif block.language == "python":
         output = io.StringIO()
         with redirect_stdout(output):
