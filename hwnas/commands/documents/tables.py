@@ -38,8 +38,8 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Stored | DamagedFileError]]:
 def find_table(home: Path, name: str, suffix: str = "") -> Stored:
     """The stored table or predictor that `name` means; UsageError when none or several can be meant.
 
-    name: all of `<target>/<context>/<space or predictor>`, a part of it, or a part and the last word, as in
-        `host:mobile`.
+    name: all of `<target>/<context>/<space or predictor>`, a part of it, or a part and the beginning of the
+        last word, as in `host:mobile`.
     suffix: only names that end with it count.
     """
     tables = {full: stored for full, stored in stored_tables(home) if full.endswith(suffix)}
@@ -49,9 +49,10 @@ def find_table(home: Path, name: str, suffix: str = "") -> Stored:
     if not hits:
         raise UsageError(f"no table matches {name!r} under {home}; {did_you_mean(name, tables)}")
     if len(hits) > 1:
+        target, _, last = hits[0].split("/")
         raise UsageError(
             f"{len(hits)} tables match {name!r} under {home}: {', '.join(hits)}; give one of these names, "
-            f"or a part of it and its last word as in '{hits[0].split('/')[0]}:{hits[0].split('/')[-1]}'"
+            f"or a part of it and the beginning of its last word as in '{target}:{last}'"
         )
     stored = tables[hits[0]]
     if isinstance(stored, DamagedFileError):
@@ -62,12 +63,15 @@ def find_table(home: Path, name: str, suffix: str = "") -> Stored:
 def _matches(names: Iterable[str], wanted: str) -> list[str]:
     """The full names that `wanted` can mean, best first: the name itself, a target, a part of the name.
 
-    `PART:LAST` counts only names whose last word is LAST.
+    `PART:LAST` counts only names whose last word is LAST, or begins so where none is.
     """
     names = list(names)
     part, colon, last = wanted.partition(":")
     if colon:
-        names = [full for full in names if full.rsplit("/", 1)[-1] == last]
+        words = {full: full.rsplit("/", 1)[-1] for full in names}
+        names = [full for full in names if words[full] == last] or [
+            full for full in names if words[full].startswith(last)
+        ]
     return (
         [full for full in names if full == part]
         or [full for full in names if full.split("/")[0] == part]

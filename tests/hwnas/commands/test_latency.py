@@ -131,5 +131,7 @@ def test_a_table_among_several_of_a_device(home: Path, capsys: pytest.CaptureFix
     archive = home / "one.hwnas"
     assert cli.run(["tables", "export", "host:toy-64px", "--out", str(archive), "--home", str(home)]) == 0
     assert "toy-64px" in capsys.readouterr().out
+    assert cli.run(["tables", "show", "host:toy-64", "--home", str(home)]) == 0
+    assert cli.run(["tables", "show", "host:toy", "--home", str(home)]) == 2
     assert cli.run(["tables", "show", "host:toy-128px", "--home", str(home)]) == 2
     assert "known: host/" in capsys.readouterr().err
