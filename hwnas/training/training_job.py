@@ -39,7 +39,7 @@ STEP_EVENT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """A training, as JSON values.
 
     network: for `build_network`. data: the keywords of `load_data`, paths as text, and `splits_file`, the
@@ -68,7 +68,7 @@ class Job:
 class Trained:
     """A finished job. cpu_s: of the whole process while it trained; weights are in the folder."""
 
-    job: Job
+    job: TrainingJob
     folder: Path
     val_accuracy: float
     val_loss: float
@@ -91,14 +91,14 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TrainingFailed:
     """A job without a result, and why."""
 
-    job: Job
+    job: TrainingJob
     reason: str
 
 
-def read_result(job: Job, parent: Path) -> Trained | None:
+def read_result(job: TrainingJob, parent: Path) -> Trained | None:
     """What `run_job` wrote for this very job, or None where it did not get that far.
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
@@ -119,7 +119,7 @@ def read_result(job: Job, parent: Path) -> Trained | None:
 
 
 def run_job(
-    job: Job,
+    job: TrainingJob,
     parent: Path,
     *,
     on_step: Callable[[int, int], None] | None = None,
@@ -229,7 +229,7 @@ def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, out: Text
                 say(event="step", done=done, total=total)
 
         try:
-            run_job(Job(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
+            run_job(TrainingJob(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
             answer = {"event": "done"}
         except HwnasError as error:
             answer = {"event": "failed", "reason": str(error)}

@@ -28,7 +28,7 @@ import cli
 from hwnas.pipeline.search_history.alphas import alphas_npz
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
@@ -47,7 +47,7 @@ NOT_RUN = {
     "a loop of the shell": 1,
     "hours, and downloads": 1,
     "measures for seconds": 1,
-    "minutes to hours": 2,
+    "minutes to hours": 3,
 }
 """Reason -> how many blocks are marked with it. A new one is a line here."""
 
@@ -64,7 +64,7 @@ def write_run(path: Path, space_name: str) -> None:
     """A run that has split its data and searched for 50 epochs."""
     method = "p-darts" if space_name == "darts" else "proxyless"
     config = SearchConfig(data="photos", image_size=96, space=space_name, method=method)
-    with RunDir.create(path, config, log=Log(quiet=True)) as run:
+    with create_search(path, config, log=Log(quiet=True)) as run:
         run.finish_stage("splits", {})
     space = load_space(space_name, image_size=96, in_channels=3, n_classes=2)
     (path / "alphas.npz").write_bytes(

@@ -325,7 +325,7 @@ def test_profiles_that_end_early(
         raise error
 
     monkeypatch.setattr(lut, "profile_device", profile)
-    monkeypatch.setattr("hwnas.commands.interrupted._ways", [])
+    monkeypatch.setattr("hwnas.commands.interrupted.ways", [])
     assert cli.run(["profile", "--home", str(home)]) == code
     out, err = capsys.readouterr()
     assert (out, err.splitlines()[-1]) == ("", last)
