@@ -24,6 +24,7 @@ from hwnas.report.drawing import dot_text
 from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
+from lut.devices.device import int8_form
 from targets.errors import HwnasError
 
 from .training import FOLDER, job, networks_to_train
@@ -164,7 +165,9 @@ def _export(work: Work, row: dict[str, Any], trained: Trained) -> Exported:
         batch=work.config.batch,
         facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
     )
-    return export_int8(model, work.data) if work.target.precision == "int8" else model
+    if work.target.precision != "int8":
+        return model
+    return export_int8(model, work.data, int8_form(work.target))
 
 
 def _point(
