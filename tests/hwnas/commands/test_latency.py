@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 import cli
 import lut
-from lut import SpaceTable
+from lut import Measurement, SpaceTable
 from lut.devices.reference_networks import reference_onnx
 from lut.predictor.models.quantise import quantised
 from targets import Context, Target, default_form, host_facts
