@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from lut.predictor.models.quantise import quantised
+from targets import Int8Form
 from targets.files import sha256, write_atomic
 
 from .export import INPUT_NAME, Exported
@@ -25,11 +26,11 @@ FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 256
 
 
-def export_int8(model: Exported, data: Data) -> Exported:
-    """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash and its size."""
+def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
+    """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash, size and form."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    found = onnx.load_model_from_string(quantised(source, calibration(data, batch)))
+    found = onnx.load_model_from_string(quantised(source, form, calibration(data, batch)))
     props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
     onnx.helper.set_model_props(found, {**props, "precision": "int8"})
     content = bytes(found.SerializeToString())
@@ -37,7 +38,7 @@ def export_int8(model: Exported, data: Data) -> Exported:
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {
         "file": FILE,
-        "form": "QDQ, activations uint8, weights int8 per channel",
+        "form": f"QDQ, {form.text}",
         "size_mb": len(content) / 1e6,
         "calibration": {"split": "train", "images": images, "range": "lowest to highest value"},
     }

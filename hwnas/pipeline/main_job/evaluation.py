@@ -25,6 +25,7 @@ from hwnas.runs.front_file import FrontPoint, latency_columns
 from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.training_job import Trained, read_result
+from lut.devices.device import int8_form
 from targets.errors import HwnasError
 
 from .candidate import Finalist
@@ -156,7 +157,9 @@ def _export(context: RunContext, network: Finalist, trained: Trained) -> Exporte
         batch=context.config.batch,
         facts={"blocks": blocks, "origin": candidate.origin, "pick": candidate.pick},
     )
-    return export_int8(model, context.data) if context.target.precision == "int8" else model
+    if context.target.precision != "int8":
+        return model
+    return export_int8(model, context.data, int8_form(context.target))
 
 
 def _point(
