@@ -183,9 +183,8 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         result=lambda stage: {"models": [{"arch_id": "net", "failure": None}]},
     )
     monkeypatch.setattr(evaluation, "finalists", lambda context: [finalist])
-    monkeypatch.setattr(
-        evaluation, "read_trained", lambda context, network: SimpleNamespace(module=lambda: network)
-    )
+    trained = SimpleNamespace(module=lambda: network)
+    monkeypatch.setattr(evaluation, "read_trained", lambda context, finalist: trained)
     outcome = evaluation.evaluate_models(context)
     measured: dict[str, Any] = outcome.result["models"][0]["measured"]
     made = open_model(tmp_path / "models" / "net")
