@@ -1,7 +1,7 @@
 """The timing loop: all networks of a job, interleaved in random order, round after round.
 
 A neighbour that disturbs the machine for a second disturbs a few samples of every network instead of
-all samples of one (Google Benchmark's random interleaving; `latency.md` section 4). A fixed reference
+all samples of one (as the random interleaving of Google Benchmark). A fixed reference
 network runs several times per round, so that every time is also known as a ratio to it, from which slow
 drift cancels.
 """

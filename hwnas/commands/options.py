@@ -22,7 +22,10 @@ ShapeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
 ]
-TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")]
+TableArgument = Annotated[
+    str,
+    typer.Argument(metavar="TABLE", help="The name, a part that only one has, or PART:LAST as host:mobile."),
+]
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")]
 
 
