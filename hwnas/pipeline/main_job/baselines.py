@@ -1,4 +1,4 @@
-"""Stage 8: what picks are compared with in the same budgets: random architectures, MobileNetV3-small."""
+"""What picks are compared with in the same budgets: random architectures, MobileNetV3-small."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 7: the front measured on the target, and the picks chosen among what is measured inside the budgets.
+"""The front measured on the target, and the picks chosen among what is measured inside the budgets.
 
 Wrong predictions cost accuracy and hypervolume, and measuring only the selected networks repairs most
 of it (Laube et al. 2022), so nothing is picked that was not measured inside.

@@ -1,4 +1,4 @@
-"""Stage 10: every trained network exported, checked against torch, measured on the target, and scored.
+"""Every trained network exported, checked against torch, measured on the target, and scored.
 
 For a target of precision int8 the quantised file is what counts; the float file is measured beside it.
 The test split is read here and nowhere else, after all decisions: the chosen pick is the best on validation.

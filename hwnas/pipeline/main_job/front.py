@@ -1,4 +1,4 @@
-"""Stage 6: the Pareto front by NSGA-II over shared weights and the tables, seeded by the gradient search."""
+"""The Pareto front by NSGA-II over shared weights and the tables, seeded by the gradient search."""
 
 from __future__ import annotations
 

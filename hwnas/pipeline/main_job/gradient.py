@@ -1,4 +1,4 @@
-"""Stage 5: the gradient search from a copy of the shared weights, the expected latency in its objective."""
+"""The gradient search from a copy of the shared weights, the expected latency in its objective."""
 
 from __future__ import annotations
 

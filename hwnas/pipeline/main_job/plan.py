@@ -1,4 +1,4 @@
-"""Stage 3: the budgets, checked against the exact bounds of the space, and the number of steps.
+"""The budgets, checked against the exact bounds of the space, and the number of steps.
 
 Steps are counts, never deadlines, so that a resumed run does exactly what an uninterrupted one does.
 With `--minutes` the counts are set once, from measured unit costs, and stand in the record of this stage.

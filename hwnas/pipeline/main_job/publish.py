@@ -1,4 +1,4 @@
-"""Stage 11: front.json and front.csv, the Pareto set with predicted and measured values, and report.html."""
+"""Front.json and front.csv, the Pareto set with predicted and measured values, and report.html."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 4: the shared weights, trained by uniform single paths; searches start from a copy."""
+"""The shared weights, trained by uniform single paths; searches start from a copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 1: which sample is in train, validation and test, fixed for the whole run."""
+"""Which sample is in train, validation and test, fixed for the whole run."""
 
 from __future__ import annotations
 

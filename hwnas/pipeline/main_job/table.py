@@ -1,4 +1,4 @@
-"""Stage 2: the latency table of the space on the target: reused, topped up or made."""
+"""The latency table of the space on the target: reused, topped up or made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 9: picks and baselines trained from scratch, side by side, with one recipe."""
+"""Picks and baselines trained from scratch, side by side, with one recipe."""
 
 from __future__ import annotations
 
