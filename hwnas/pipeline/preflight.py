@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 def preflight(config: SearchConfig) -> None:
-    """Raises UsageError or TargetError for data, a target, space, method or device that there is not."""
+    """UsageError or TargetError for data, a target, space, method, strategy or device that there is not."""
     from hwnas.data import known_sources
     from hwnas.data.source import unknown_source
+    from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
     from hwnas.pipeline.search_history.trackers import check_trackers
     from hwnas.spaces import SPACES
@@ -27,6 +28,7 @@ def preflight(config: SearchConfig) -> None:
         raise unknown_source(config.data)
     load_target(config.target)
     method = find_method(config.method)
+    STRATEGIES[config.strategy].resolve({})
     check_trackers(config.trackers)
     if config.energy_table is not None:
         read_energy(Path(config.energy_table), ())  # which blocks it must have is known with the images

@@ -139,8 +139,13 @@ class StepOptions(HistoryOptions):
     method: MethodName = "proxyless"
     supernet_steps: Annotated[Count, Option("Training steps of the shared weights")] = 500
     search_steps: Annotated[Count, Option("Steps of the gradient search")] = 100
-    population: Annotated[int, Interval(ge=4, le=10_000), Option("Population of NSGA-II")] = 24
-    generations: Annotated[int, Interval(ge=1, le=10_000), Option("Generations of NSGA-II")] = 10
+    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "nsga2"
+    population: Annotated[
+        int, Interval(ge=4, le=10_000), Option("Architectures that the strategy proposes at a time")
+    ] = 24
+    generations: Annotated[
+        int, Interval(ge=1, le=10_000), Option("How often the strategy proposes and learns")
+    ] = 10
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="plan", does="fix the budgets and the number of steps", work=make_plan),
     RunStage(name="supernet", does="train the shared weights", work=train_shared_weights),
     RunStage(name="gradient", does="gradient search under the budgets", work=search_gradient),
-    RunStage(name="front", does="NSGA-II front", work=search_front),
+    RunStage(name="front", does="search the front", work=search_front),
     RunStage(name="candidates", does="measure the front on the target", work=measure_candidates),
     RunStage(name="baselines", does="choose what the picks are compared with", work=choose_baselines),
     RunStage(name="training", does="train picks and baselines from scratch", work=train_models),

@@ -1,4 +1,4 @@
-"""The Pareto front by NSGA-II over shared weights and the tables, seeded by the gradient search."""
+"""The Pareto front over shared weights and the tables, seeded by the gradient search."""
 
 from __future__ import annotations
 
@@ -41,7 +41,13 @@ def search_front(context: RunContext) -> Outcome:
     seeds = context.archs([row["arch"] for row in context.result("gradient")["seeds"]])
     seeds += towards_fastest(context, seeds[0])
     strategy = make_strategy(
-        "nsga2", context.space, problem, population=config.population, seed=config.seed, seeds=seeds
+        config.strategy,
+        context.space,
+        problem,
+        population=config.population,
+        seed=config.seed,
+        seeds=seeds,
+        costs_of=context.costs.of,
     )
     path = context.path / "evaluated.json"
     if path.exists():

@@ -232,6 +232,20 @@ def test_a_finished_run_refuses_other_options(whole: Path, place: Place) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_another_strategy_searches_the_front(whole: Path, place: Place) -> None:
+    out = place.folder / "bo"
+    small = ["--strategy", "bo", "--population", "5", "--generations", "4", "--random-baselines", "0"]
+    done = place.run([*place.new(out), *small])
+    assert done.returncode == 0, done.stderr
+    stored = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))
+    assert stored["question"]["strategy"] == "bo"
+    origins = [row["origin"] for row in stored["rows"]]
+    assert origins[0] == "seed" and len(origins) == len({row["arch"] for row in stored["rows"]})
+    assert {row["generation"] for row in stored["rows"]} == {0, 1, 2, 3}
+    # The Gaussian process is asked for what comes after the seeds of the gradient search.
+    assert set(origins[-5:]) == {"model"}, origins
+
+
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
     out = place.folder / "hopeless"
     done = place.run(place.new(out, "latency_ms<=0.0001", "macs<=10"))
