@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import isolated_operators
-from peers.common import Peer, Untimed, untimed
 
 import lut
+from benchmarks.peers import isolated_operators
+from benchmarks.peers.common import Peer, Untimed, untimed
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.devices.device import run_rows

@@ -58,11 +58,15 @@ def chain(n_layers: int, channels: int, size: int = 14) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def silent(text: str) -> None:
+    """Keep a message to itself."""
+
+
 def ratios(target: Target, models: Mapping[str, bytes], timing: Timing) -> np.ndarray[Any, Any]:
     """(n,) times as ratios to the reference network, in the order of the models."""
     rows = {
         row["key"]: row["p20_ms"] / row["reference_p20_ms"]
-        for row in settle(run_rows(target, models, timing, str))
+        for row in settle(run_rows(target, models, timing, silent))
     }
     return np.array([rows[key] for key in models])
 
@@ -106,7 +110,7 @@ def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Pat
         pauses.append(seconds)
         line.limit = rng.randrange(*MOMENTS) if len(pauses) < N_CUTS else None
 
-    device = KeepingDevice(replace(board, reach=server.reach(folder / "cut", line.port)), str, pause)
+    device = KeepingDevice(replace(board, reach=server.reach(folder / "cut", line.port)), silent, pause)
     device.facts()
     timing = Timing(60.0, min_rounds=20, max_rounds=20, together=1)
     job = write_job(folder / "job", load_target("host"), models, reference_onnx(), timing)

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from floor import Rates, Work, count, measure_rates
-from peers import pt_darts
 
+from benchmarks.floor import Rates, Work, count, measure_rates
+from benchmarks.peers import pt_darts
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.method import Method
 from hwnas.gradient.method_file import find_method

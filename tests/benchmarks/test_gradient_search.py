@@ -20,6 +20,7 @@ from benchmarks.gradient_search.jobs import Job, Rows, run_jobs
 from benchmarks.gradient_search.report import report
 from benchmarks.gradient_search.subset import Subset
 from targets.errors import DamagedFileError, HwnasError, UsageError
+from tests.support.logs import silent
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,10 +31,6 @@ def job(name, done, identity=None, after=()):
         return {"value": len(done)}
 
     return Job(name, identity or {}, run, after=after)
-
-
-def silent(text: str) -> None:
-    pass
 
 
 def test_rows_are_read_back_and_the_last_of_a_job_counts(tmp_path: Path) -> None:
@@ -76,7 +73,8 @@ def test_a_number_that_is_none_is_no_row(tmp_path: Path) -> None:
 
 
 def test_jobs_are_done_once_in_order_with_time_left(tmp_path: Path) -> None:
-    done, said = [], []
+    done: list[str] = []
+    said: list[str] = []
     jobs = [job(name, done) for name in ("one", "two", "three")]
     run_jobs(jobs[:2], Rows(tmp_path / "rows.jsonl"), silent)
     run_jobs(jobs, Rows(tmp_path / "rows.jsonl"), said.append)

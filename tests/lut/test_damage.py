@@ -17,6 +17,7 @@ from lut.tables import blocks_csv
 from targets import load_target
 from targets.errors import DamagedFileError
 from targets.files import write_json
+from tests.support.logs import silent
 
 HOST = load_target("host")
 HEADER = "key,n,p20_ms,p50_ms,p90_ms,ci_low_ms,ci_high_ms,clock,flag"
@@ -26,7 +27,7 @@ GOOD = "a,30,1.0,1.1,1.5,1.05,1.15,cpu,ok"
 @pytest.fixture
 def folder(tmp_path: Path, device, blocks, networks) -> Path:
     table = lut.space_table(
-        HOST, "toy", blocks, networks, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=str
+        HOST, "toy", blocks, networks, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=silent
     )
     return tables_folder(tmp_path, HOST) / table.context.hash
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_a_row_is_the_median_of_fresh_processes(tmp_path, host, net) -> None:
 
 def test_of_steady_runs_the_highest_counts(tmp_path, host, net) -> None:
     class Twice(FakeChild):
-        def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        def __call__(self, *arguments: Any) -> tuple[int, str, str]:
             code, out, err = super().__call__(*arguments)
             return code, out + "\n" + out.splitlines()[-1].replace("80000000", "60000000"), err
 

@@ -107,5 +107,5 @@ def test_a_real_board_behind_ssh(board: Target, lean_python, tmp_path: Path) -> 
         "ok"
     }
     lean = replace(board, reach=replace(board.reach, python=lean_python("numpy")))
-    found = {need.name: need.state for need in check_needs(lean)}
-    assert (found["numpy"], found["onnxruntime"]) == ("ok", "missing")
+    states = {need.name: need.state for need in check_needs(lean)}
+    assert (states["numpy"], states["onnxruntime"]) == ("ok", "missing")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ SLOW = replace(QUICK, min_rounds=12, max_rounds=12, min_sample_ms=10.0)
 """A quarter of a second of work per row: time to act between the first row and the last."""
 
 
-def reaching(target: Target, **change: object) -> Target:
+def reaching(target: Target, **change: Any) -> Target:
     return replace(target, reach=replace(target.reach, **change))
 
 
@@ -145,7 +146,7 @@ def test_the_job_is_removed_from_the_device_and_its_files_are_sent_once(
     device = PythonDevice(board, nothing)
     ask = device._ask
 
-    def spy(*command: str, **more: object):
+    def spy(*command: str, **more: Any) -> Any:
         if command[0] == "receive":
             sent.append(more["stdin"])
         return ask(*command, **more)

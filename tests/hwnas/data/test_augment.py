@@ -1,5 +1,7 @@
 """Augmentation: each operation against what it means pixel by pixel."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -105,7 +107,7 @@ def test_nothing_to_do_changes_nothing() -> None:
     "wrong",
     [{"shift": -0.1}, {"shift": 0.6}, {"scale": 1.0}, {"cutout": float("nan")}, {"rotate_degrees": 181}],
 )
-def test_amounts_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_amounts_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(UsageError, match=f"augmentation: {name} is .*; allowed: 0 to"):
         Augment(**wrong)

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from hwnas.data.folder import open_folder
 from targets.errors import DamagedFileError, UsageError
 
 
-def write_zip(path: Path, members: dict[str, bytes], **options: int) -> Path:
+def write_zip(path: Path, members: dict[str, bytes], **options: Any) -> Path:
     with zipfile.ZipFile(path, "w", **options) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
@@ -120,7 +121,7 @@ def test_a_fork_reads_through_its_own_handle(tmp_path: Path, monkeypatch: pytest
     files = ZipFiles(write_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"}))
     before = files._archive
     child = os.getpid() + 1
-    monkeypatch.setattr(files_module.os, "getpid", lambda: child)
+    monkeypatch.setattr(os, "getpid", lambda: child)
     assert files.read("cat/1.jpg") == b"one"
     assert files._archive is not before
 

@@ -25,6 +25,7 @@ from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
 from targets import Target, load_target
 from targets.errors import DamagedFileError
+from tests.support.logs import silent
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +149,15 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     target: str, network: nn.Module, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = {"arch_id": "net", "arch": "net", "origin": "front", "pick": "accurate", "network": {}}
+    row: dict[str, Any] = {
+        "arch_id": "net",
+        "arch": "net",
+        "origin": "front",
+        "pick": "accurate",
+        "network": {},
+    }
     row |= {"predicted": {"latency_ms": 1.0}, "val_accuracy_shared": 0.5}
-    work = SimpleNamespace(
+    work: Any = SimpleNamespace(
         target=load_target(target),
         data=digits,
         path=tmp_path,
@@ -197,7 +204,8 @@ def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
         return {}
 
     monkeypatch.setattr(lut, "measure", measure)
-    work = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
+    run = SimpleNamespace(log=silent)
+    work: Any = SimpleNamespace(target=load_target(target), home=tmp_path, run=run)
     source = model.onnx.read_bytes()
     Work.measure(work, {"a": source})
     operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}

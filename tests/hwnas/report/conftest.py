@@ -198,7 +198,7 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
         writer.writeheader()
         writer.writerows(stats())
     ramp = np.linspace(0, 2, 15)[:, None] * np.arange(len(OPTIONS))[None]
-    alphas = {layer: np.roll(ramp, n, axis=1) for n, layer in enumerate(LAYERS)}
+    alphas: dict[str, Any] = {layer: np.roll(ramp, n, axis=1) for n, layer in enumerate(LAYERS)}
     np.savez(path / "alphas.npz", **alphas, stage1=np.zeros((15, 2)))
     config = {
         "data": "digits",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -72,7 +73,7 @@ def test_empty_architecture_draws() -> None:
 
 
 @pytest.mark.parametrize("bad", [{"name": "x"}, {**BLOCK, "in": [1, 2]}, {**BLOCK, "out": [0, 1, 1]}, "text"])
-def test_what_is_no_block_is_refused_by_position(bad: object) -> None:
+def test_what_is_no_block_is_refused_by_position(bad: Any) -> None:
     with pytest.raises(UsageError, match="block 1 of an architecture"):
         svg_drawing([BLOCK, bad], "x")
 

@@ -205,7 +205,12 @@ def test_untrusted_text_stays_text(document: dict[str, Any], make_run: Callable[
     document["evaluated"][0]["arch_id"] = document["evaluated"][0]["generation"] = EVIL
     document["table"]["check"][0]["key"] = EVIL
     run = make_run(document)
-    manifest = {"input_name": EVIL, "input_shape": [1, 3, 8, 8], "mean": [0.1] * 3, "std": [1.0] * 3}
+    manifest: dict[str, Any] = {
+        "input_name": EVIL,
+        "input_shape": [1, 3, 8, 8],
+        "mean": [0.1] * 3,
+        "std": [1.0] * 3,
+    }
     manifest |= {"class_names": [EVIL], "latency": {"measured": EVIL}}
     for file in run.glob("models/*/manifest.json"):
         file.write_text(json.dumps(manifest))

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -147,7 +148,7 @@ def test_json_is_strict_and_holds_every_field() -> None:
 
 def test_question_hash_ignores_limits_and_places_only() -> None:
     base = SearchConfig()
-    changed = {"minutes": 1.0, "workers": 1, "home": "x", "download": True}
+    changed: dict[str, Any] = {"minutes": 1.0, "workers": 1, "home": "x", "download": True}
     changed |= {"alpha_history": True, "trackers": ("mlflow",)}
     assert set(changed) == FREE_ON_RESUME
     assert dataclasses.replace(base, **changed).question_hash() == base.question_hash()

@@ -103,9 +103,9 @@ class TestConfig:
     def test_other_versions_are_told(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
         run.close()
         monkeypatch.setattr("hwnas.runs.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
-        log = Log(io.StringIO())
-        RunDir.open(run.path, log=log).close()
-        assert "-> 1.0" in log.stream.getvalue()
+        stream = io.StringIO()
+        RunDir.open(run.path, log=Log(stream)).close()
+        assert "-> 1.0" in stream.getvalue()
 
     def test_torn_temporary_files_are_removed(self, run: RunDir) -> None:
         run.close()

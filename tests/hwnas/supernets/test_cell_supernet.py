@@ -14,29 +14,25 @@ from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.networks.cells import Fixed
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
-from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.supernets.cell import CellSupernet, MixedCell, shuffle
 from hwnas.supernets.cell_edges import Edges
 from targets.errors import UsageError
+from tests.support.spaces import cell_space
 
 BATCH = 4
 
 
-def space(name: str, image_size: int = 16) -> CellSpace:
-    found = load_space(name, image_size=image_size, in_channels=3, n_classes=10)
-    assert isinstance(found, CellSpace)
-    return found
-
-
-DARTS, NB201 = space("darts"), space("nasbench201")
-ODD = space("darts", 28)  # maps of 28, 14 and 7 px: the last cannot be split into phases
+DARTS, NB201 = cell_space("darts", image_size=16), cell_space("nasbench201", image_size=16)
+ODD = cell_space("darts", image_size=28)  # maps of 28, 14 and 7 px: the last cannot be split into phases
 
 
 def supernet(of: CellSpace, *wrappers: Wrapper, cells: int = 3, channels: int = 8) -> CellSupernet:
     torch.manual_seed(0)
     cells = 1 if of is NB201 else cells
-    return supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    net = supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    assert isinstance(net, CellSupernet)
+    return net
 
 
 def images(of: CellSpace, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_a_width_outside_its_range_is_refused(width: float) -> None:
 def test_networks_are_built_from_json() -> None:
     scale = {"image_size": 32, "in_channels": 1, "n_classes": 4}
     arch = "8:mb3e3/8:mb3e3/16:mb3e3/16:mb3e3/24:mb3e3"
-    specs = [
+    specs: list[dict[str, Any]] = [
         {"baseline": "mobilenet_v3_small", "width": 0.5, **scale},
         {"space": {"name": "mobile", "width_mult": 0.25, **{**scale, "image_size": 16}}, "arch": arch},
     ]
@@ -173,7 +174,7 @@ def test_the_linear_model_is_ridge_regression(max_train: int) -> None:
 
 
 @pytest.mark.parametrize("model", [svc_accuracy, linear_accuracy])
-def test_large_images_are_averaged_over_areas(model) -> None:  # type: ignore[no-untyped-def]
+def test_large_images_are_averaged_over_areas(model) -> None:
     # 8 px as squares of 12 px: the means over areas of 3 x 3 are the same image as squares of 4 px.
     large, small = (model(_Blocks(factor), seed=0, max_train=200) for factor in (12, 4))
     assert large == small and large.image_side_px == 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,11 @@ def test_weights_come_from_the_seed_alone() -> None:
     initialise(first, 1)
     initialise(second, 1)
     initialise(other, 2)
-    assert torch.equal(first[0].weight, second[0].weight)
-    assert not torch.equal(first[0].weight, other[0].weight)
+    stem, last = "0.weight", "3.weight"
+    assert torch.equal(first.get_parameter(stem), second.get_parameter(stem))
+    assert not torch.equal(first.get_parameter(stem), other.get_parameter(stem))
     # He et al. 2015: variance 2 / fan_out, here 8 channels of 3 x 3 pixels
-    assert first[3].weight.std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
+    assert first.get_parameter(last).std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
 
 
 def test_digits_are_learnt_and_the_validation_figure_is_that_of_the_weights(digits: Data) -> None:
@@ -169,11 +171,15 @@ def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) ->
     arch = space.sample(np.random.default_rng(0))
     seen: list[float] = []
     weights = []
+
+    def note_drop_path(net: CellNetwork, done: int, total: int) -> None:
+        seen.append(net.drop_path)
+
     for factor in (0.0, 0.4):
         net = space.build(arch, auxiliary=True)
         assert isinstance(net, CellNetwork) and net.auxiliary is not None
         recipe = Recipe(2, 512, 0.1, drop_path=0.5, auxiliary=factor, clip=1.0)
-        train(net, digits, recipe, 0, on_step=lambda done, total, net=net: seen.append(net.drop_path))
+        train(net, digits, recipe, 0, on_step=partial(note_drop_path, net))
         weights.append(torch.cat([p.detach().flatten() for p in net.auxiliary.parameters()]))
     assert sorted(set(seen)) == [0.0, 0.25]
     assert not torch.equal(weights[0], weights[1])  # without its loss it stays as it was

@@ -23,6 +23,7 @@ from targets import load_target
 from targets.errors import TargetError, UsageError
 from tests.support.kernels import activation
 from tests.support.kernels import kernel as kernel_of
+from tests.support.logs import silent
 
 HOST = load_target("host")
 PREFIXES = ("/stem/", "/blocks.0/", "/blocks.1/", "/blocks.10/", "/head/")
@@ -224,7 +225,7 @@ def test_a_target_of_int8_measures_quantised_files(device, blocks, networks, tmp
     monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
     table = lut.space_table(
         load_target("host-int8"), "toy", blocks[:2], [replace(w, blocks=(blocks[i % 2].key,)) for i, w in
-        enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
+        enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=silent
     )  # fmt: skip
     assert table.context.facts["target_precision"] == "int8"
     for key in (blocks[0].key, "net0"):
@@ -234,11 +235,12 @@ def test_a_target_of_int8_measures_quantised_files(device, blocks, networks, tmp
 def test_real_kernels_of_real_sessions(blocks, named, tmp_path, patiently) -> None:
     """Nodes named as an exporter names them, seconds of a real device: every kernel finds its block."""
     real = [replace(w, onnx=_named_onnx(w)) for w in named]
-    table, _ = patiently(0.8, lambda minutes: make(tmp_path, blocks, real, minutes=minutes, log=str))
+    table, _ = patiently(0.8, lambda minutes: make(tmp_path, blocks, real, minutes=minutes, log=silent))
     assert all(table.latency_ms(p.key) > 0 for p in blocks)
     assert table.latency_ms("conv5e6") > 5 * table.latency_ms("conv1e1")  # 78 times the MACs
-    logs = [np.log([row[f"{of}_ms"] for row in table.errors["check"]]) for of in ("predicted", "measured")]
-    assert np.corrcoef(*logs)[0, 1] > 0.5
+    check = table.errors["check"]
+    predicted, measured = (np.log([row[f"{of}_ms"] for row in check]) for of in ("predicted", "measured"))
+    assert np.corrcoef(predicted, measured)[0, 1] > 0.5
 
 
 def _named_onnx(network: TableNetwork) -> Any:

@@ -13,6 +13,7 @@ from optuna.trial import create_trial
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
+from hwnas.evaluators import EvaluationFailed
 from hwnas.front import Problem, make_strategy, run
 from hwnas.front.optuna_trials import GENERATION, Codec, quiet
 from targets.errors import UsageError
@@ -149,7 +150,7 @@ def test_a_generation_in_which_all_failed_is_followed_by_random_ones() -> None:
     space, problem = DepthSpace(), Problem.parse(["val_accuracy", "latency_ms"])
     strategy = make_strategy("nsga2", space, problem, population=4, seed=0)
     asked = strategy.ask()
-    strategy.tell(asked, [None] * 4)
+    strategy.tell(asked, [EvaluationFailed("out of memory")] * 4)
     again = strategy.ask()
     assert len(again) == 4 and set(again).isdisjoint(asked)
 

@@ -44,7 +44,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
         rewards.append(-float(context.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
-        -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),
+        -torch.stack([p.exp() * r for p, r in zip(log_probs, rewards, strict=True)]).sum(),
         logits,
     )
     made = Reinforce(context.supernet, policy, torch.Generator(), samples=3000, decay=0.0)

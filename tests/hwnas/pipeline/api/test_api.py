@@ -256,7 +256,7 @@ def test_two_architectures_are_evaluated_in_one_folder(tmp_path: Path) -> None:
     )
     other = GENOTYPE.replace("sep_conv_3x3", "max_pool_3x3")
     found = [evaluator.evaluate_architecture(g, "digits", ["accuracy"]) for g in (GENOTYPE, other)]
-    assert all(0 <= one.accuracy <= 1 for one in found)
+    assert all(one.accuracy is not None and 0 <= one.accuracy <= 1 for one in found)
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
