@@ -1,0 +1,1 @@
+"""How near to the true Pareto front strategies come with few evaluations; see `__main__`."""

@@ -1,0 +1,136 @@
+"""What a Bayesian search chooses from: the first architectures, and those around the front."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .catalogue import SIZES, Catalogue, Rows
+from .gp import Array
+from .steps import random_steps
+
+_TINY = 3_000
+"""Spaces up to this size are looked at as a whole."""
+_ENUMERABLE = 50_000
+"""Spaces up to this size are listed where nothing else is left."""
+_SAMPLE = 2_000
+_ENOUGH_INSIDE = 200
+_ROUNDS, _CLOSEST = 40, 20
+_SHARED_BY = 5
+"""Evaluations that share the random candidates, as drawing is dear."""
+
+Rng = Callable[..., np.random.Generator]
+"""Numbers of a stream -> its generator."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSize:
+    """How many candidates are looked at: neighbours of the front at most, and others beside them."""
+
+    near: int = 2_000
+    two_steps: int = 100
+    random: int = 150
+
+
+class Candidates:
+    """Rows of a catalogue inside all budgets. rng: by stream, so that nothing depends on what came before."""
+
+    def __init__(self, catalogue: Catalogue, size: PoolSize, rng: Rng) -> None:
+        self._catalogue, self._size, self._rng = catalogue, size, rng
+        self._drawn: dict[int, Rows] = {}
+
+    @cached_property
+    def sample(self) -> Rows:
+        """A random sample of the space, or all of it where that is not larger. The catalogue's first rows."""
+        space = self._catalogue.space
+        if space.size <= _TINY:
+            return np.unique(self._catalogue.rows(space.enumerate()))
+        rng = self._rng(0)
+        return np.unique(self._catalogue.rows([space.sample(rng) for _ in range(_SAMPLE)]))
+
+    def usable(self, rows: Rows, taken: set[int]) -> Rows:
+        """Rows inside all budgets, not taken, with something to train."""
+        rows = rows[self._catalogue.within(rows) & self._catalogue.trainable[rows]]
+        return rows[~np.isin(rows, np.fromiter(taken, dtype=np.int64))]
+
+    @cached_property
+    def _inside(self) -> Rows:
+        """The sample inside the budgets. Where that is little, a walk towards the budgets adds to it."""
+        catalogue, reached = self._catalogue, self.sample
+        inside = self.usable(reached, set())
+        for _ in range(_ROUNDS):
+            if len(inside) >= _ENOUGH_INSIDE or not len(reached):
+                break
+            over = np.maximum(catalogue.costs[reached] / catalogue.budgets - 1, 0).sum(axis=1)
+            closest = reached[np.argsort(over, kind="stable")[:_CLOSEST]]
+            near = np.unique(np.concatenate([catalogue.near(int(row)) for row in closest]))
+            if np.isin(near, reached).all():
+                break
+            reached = np.union1d(closest, near)
+            inside = np.union1d(inside, self.usable(near, set()))
+        return inside
+
+    def start(self, n: int) -> Rows:
+        """Up to `n` rows: sorted by the first known cost into `n` bins, in each the largest network.
+
+        The bins come coarse to fine, so that any first part of them is spread.
+        """
+        rows = self._inside
+        costs = self._catalogue.costs
+        if not len(rows) or n < 1:
+            return np.zeros(0, dtype=np.int64)
+        ordered = rows[np.argsort(costs[rows, 0], kind="stable")] if costs.shape[1] else rows
+        sizes = self._network_sizes(ordered)
+        bins = [b for b in np.array_split(np.arange(len(ordered)), n) if len(b)]
+        largest = np.array([ordered[b[int(np.argmax(sizes[b]))]] for b in bins], dtype=np.int64)
+        return largest[coarse_to_fine(len(largest))]
+
+    def _network_sizes(self, rows: Rows) -> Array:
+        """Log parameters + log MACs where they are known, else the sum of all log costs: (n,)."""
+        metrics = self._catalogue.metrics
+        columns = [i for i, m in enumerate(metrics) if m in SIZES] or list(range(len(metrics)))
+        logs = np.log(np.maximum(self._catalogue.costs[rows][:, columns], 1e-12))
+        return np.asarray(logs.sum(axis=1), dtype=np.float64)
+
+    def around(self, front: Sequence[int], taken: set[int], n_observed: int) -> Rows:
+        """Neighbours of the front, some two steps away, and some at random."""
+        catalogue, space, rng = self._catalogue, self._catalogue.space, self._rng(1, n_observed)
+        if space.size <= _TINY:
+            return self.usable(self.sample, taken)
+        near = np.unique(np.concatenate([catalogue.near(row) for row in front]))
+        if len(near) > self._size.near:
+            near = rng.choice(near, self._size.near, replace=False)
+        steps = [catalogue.archs[row] for row in rng.choice(front, self._size.two_steps)]
+        for _ in range(2):
+            steps = random_steps(space, steps, rng)
+        others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
+        return self.usable(np.union1d(near, others), taken)
+
+    def _draws(self, number: int) -> Rows:
+        """Random architectures, the same for the same number."""
+        if number not in self._drawn:
+            rng, space = self._rng(2, number), self._catalogue.space
+            self._drawn = {number: self._catalogue.rows(space.sample(rng) for _ in range(self._size.random))}
+        return self._drawn[number]
+
+    def anything(self, taken: set[int], n_observed: int) -> Rows:
+        """What is left of the sample, or of a space that can be listed, in random order."""
+        rows = self.usable(self._inside, taken)
+        space = self._catalogue.space
+        if space.size <= _ENUMERABLE:
+            rows = self.usable(np.unique(self._catalogue.rows(space.enumerate())), taken)
+        return self._rng(3, n_observed).permutation(rows)
+
+
+def coarse_to_fine(n: int) -> list[int]:
+    """0 … n-1 in an order of which every first part is spread: the ends, the middle, the quarters, …"""
+    order = [0, n - 1][:n]
+    while len(order) < n:
+        placed = sorted(order)
+        width, left = max(((b - a, -a) for a, b in itertools.pairwise(placed)))
+        order.append(width // 2 - left)
+    return order

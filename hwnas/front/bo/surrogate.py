@@ -1,0 +1,91 @@
+"""The surrogate of a Bayesian search: a Gaussian process on the logarithm of the error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .catalogue import Catalogue, Rows
+from .gp import Array, Hyperparameters, Posterior, fit
+
+_SMALLEST_ERROR = 1e-4
+_MOST_ROWS = 800
+_MOST_ROWS_FIT = 300
+"""Rows that hyperparameters are fitted to: evenly taken from more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """rows: the observed ones it rests on. mean, deviation: of their log error. worst: the largest error."""
+
+    rows: Rows
+    posterior: Posterior
+    mean: Array
+    deviation: Array
+    worst: float
+
+
+class Surrogate:
+    """Makes the model of observations; the hyperparameters follow from them and the seed."""
+
+    def __init__(self, catalogue: Catalogue, rng: Callable[[int], np.random.Generator]) -> None:
+        """Rng: the generator of the fit to so many rows."""
+        self._catalogue, self._rng = catalogue, rng
+        self._fits: dict[int, tuple[Rows, Array, Hyperparameters]] = {}
+
+    def model(self, rows: Sequence[int], errors: Sequence[float]) -> Model:
+        """The model of observed rows; a row that comes more than once counts with its mean and its number."""
+        logs: dict[int, list[float]] = {}
+        for row, error in zip(rows, errors, strict=True):
+            logs.setdefault(int(row), []).append(float(np.log(max(error, _SMALLEST_ERROR))))
+        different = np.array(list(logs), dtype=np.int64)
+        means = np.array([np.mean(values) for values in logs.values()])
+        counts = np.array([float(len(values)) for values in logs.values()])
+        at = self._hyperparameters(different, means)
+        keep = np.sort(np.argsort(self._excess(different, means), kind="stable")[:_MOST_ROWS])
+        inputs = self._catalogue.inputs(different[keep])
+        posterior = Posterior(at, inputs, means[keep], counts[keep])
+        belief = posterior.at(inputs)
+        return Model(
+            rows=different[keep],
+            posterior=posterior,
+            mean=belief.mean,
+            deviation=belief.deviation,
+            worst=float(np.exp(means.max())),
+        )
+
+    def _excess(self, rows: Rows, logs: Array) -> Array:
+        """How far each log error is above the smallest at no higher costs. The farthest go first."""
+        if len(rows) <= _MOST_ROWS:
+            return np.zeros(len(rows))
+        costs = self._catalogue.known(rows)
+        smallest = [logs[(costs <= cost).all(axis=1)].min() for cost in costs]
+        excess: Array = logs - np.array(smallest)
+        return excess
+
+    def _hyperparameters(self, rows: Rows, logs: Array) -> Hyperparameters:
+        """Fitted to the first 5, 10, 15, … rows, each time from the values before."""
+        at: Hyperparameters | None = None
+        for size in refits(len(rows)):
+            memo = self._fits.get(size)
+            if memo is None or not (
+                np.array_equal(memo[0], rows[:size]) and np.array_equal(memo[1], logs[:size])
+            ):
+                thin = np.unique(np.linspace(0, size - 1, min(size, _MOST_ROWS_FIT)).round().astype(np.int64))
+                values = logs[:size][thin]
+                scaled = (values - values.mean()) / (values.std() or 1.0)
+                fitted = fit(self._catalogue.inputs(rows[:size][thin]), scaled, self._rng(size), at)
+                memo = self._fits[size] = (rows[:size], logs[:size], fitted)
+            at = memo[2]
+        assert at is not None
+        return at
+
+
+def refits(n: int) -> list[int]:
+    """At how many rows hyperparameters are fitted, up to `n`: each 5, later each fifth more."""
+    sizes = [min(n, 5)]
+    while (following := sizes[-1] + max(5, sizes[-1] // 5)) <= n:
+        sizes.append(following)
+    return sizes

@@ -1,0 +1,97 @@
+"""Bayesian search: the front with tens of evaluations, where all costs are known before them.
+
+The search itself is `hwnas.front.bo`; here it reads the history of a run.
+
+[1] M. Emmerich, K. Giannakoglou, B. Naujoks. Single- and Multiobjective Evolutionary Optimization Assisted by
+    Gaussian Random Field Metamodels. IEEE Transactions on Evolutionary Computation 10(4), 2006.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwnas.core.budget import METRICS
+from hwnas.front.history import History, Trial
+from hwnas.front.novelty import Novelty
+from hwnas.front.objectives import Problem
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from targets.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwnas.core.choice import Arch
+    from hwnas.front.bo import BayesianSearch, Observation, Task
+
+
+class BayesianProposals:
+    """Proposes what the search does, given the trials of the history."""
+
+    def __init__(self, context: StrategyContext, search: BayesianSearch, predicted: str) -> None:
+        self.search, self.predicted, self._space = search, predicted, context.space
+
+    def __call__(self, history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
+        """`n` proposals; fewer where the space holds no more inside the budgets, or no more were met."""
+        observed = self.observations(history)
+        new: list[tuple[Arch, str]] = []
+        refused: list[Arch] = []  # seeds of this generation, which are asked and not answered
+        while len(new) < n:
+            pending = [*refused, *(arch for arch, _ in new)]
+            proposals = self.search.propose(observed, n - len(new), pending=pending)
+            if not proposals:
+                break
+            for arch, origin in proposals:
+                if novelty.claim(arch) is None:
+                    refused.append(arch)
+                else:
+                    new.append((arch, origin))
+        return new
+
+    def observations(self, history: History) -> list[Observation]:
+        """The trials as the search reads them."""
+        from hwnas.front.bo import Observation
+
+        return [Observation(self._space.from_string(t.arch), self._error(t)) for t in history.trials]
+
+    def _error(self, trial: Trial) -> float | None:
+        if trial.failure is not None:
+            return None
+        value = trial.metrics[self.predicted]
+        return 1 - value if "accuracy" in self.predicted else value
+
+
+def split_problem(problem: Problem) -> tuple[str, Task]:
+    """The objective that has to be predicted, and the rest, which is known."""
+    from hwnas.front.bo import Task
+
+    names = [o.metric for o in problem.objectives]
+    known = [name for name in names if name.split("@")[0] in METRICS]
+    predicted = [name for name in names if name not in known]
+    if len(predicted) != 1:
+        raise UsageError(
+            f"strategy 'bo' predicts exactly one objective, got {', '.join(predicted) or 'none'}; give one "
+            f"of val_accuracy and val_loss, and costs beside it"
+        )
+    limits = {b.metric: b.limit for b in problem.budgets}
+    return predicted[0], Task(known=tuple(known), limits=limits, worst=dict(problem.worst))
+
+
+@add_strategy(
+    "bo",
+    title="Bayesian search: a Gaussian process, and the expected hypervolume improvement over exact costs",
+    paper="Emmerich et al. 2006, Single- and Multiobjective Evolutionary Optimization Assisted by Gaussian "
+    "Random Field Metamodels, IEEE TEC 10(4)",
+)
+def bayesian_search(context: StrategyContext, *, n_start: int = 5) -> Propose:
+    """It wants small populations: 1 to 5 up to 300 evaluations.
+
+    n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
+        at evenly spread costs.
+    """
+    from hwnas.front.bo import BayesianSearch
+
+    if n_start < 1:
+        raise UsageError(f"strategy 'bo': n_start must be at least 1, got {n_start}")
+    if context.costs_of is None:
+        raise UsageError("strategy 'bo' needs the costs of architectures before an evaluation; give costs_of")
+    predicted, task = split_problem(context.problem)
+    search = BayesianSearch(context.space, context.costs_of, task, seed=context.seed, n_start=n_start)
+    return BayesianProposals(context, search, predicted)

@@ -1,0 +1,102 @@
+"""Bayesian search in the loop: the contract, and that what it is asked is what it can answer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from hwnas.core.budget import Budget
+from hwnas.core.choice import Arch
+from hwnas.core.space import Space
+from hwnas.front import CostsOf, Generational, Problem, Strategy, make_strategy, run
+from hwnas.front.strategies.bo import BayesianProposals, split_problem
+from targets.errors import UsageError
+from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_metrics
+
+PROBLEM = Problem.parse(["val_accuracy", "latency_ms"])
+
+
+def costs_of(space: Space) -> CostsOf:
+    def costs(archs: Sequence[Arch]) -> dict[str, np.ndarray]:
+        rows = [depth_metrics(space, a) for a in archs]  # type: ignore[arg-type]
+        return {m: np.array([r[m] for r in rows]) for m in ("latency_ms", "macs")}
+
+    return costs
+
+
+def make(space: Space, problem: Problem = PROBLEM, **settings: object) -> Generational:
+    settings = {"population": 4, "seed": 0, "costs_of": costs_of(space)} | settings
+    return make_strategy("bo", space, problem, **settings)  # type: ignore[arg-type]
+
+
+class TestBayesianSearch(StrategyContract):
+    name = "bo"
+
+    def make(
+        self,
+        space: Space,
+        problem: Problem,
+        *,
+        population: int = 8,
+        seed: int = 0,
+        seeds: Sequence[Arch] = (),
+    ) -> Strategy:
+        return make(space, problem, population=population, seed=seed, seeds=seeds)
+
+
+def test_budgets_are_kept_in_the_loop() -> None:
+    space = DepthSpace()
+    budgets = [Budget("latency_ms", 10.0), Budget("macs", 9e6)]
+    strategy = make(space, Problem.parse(["val_accuracy", "latency_ms"], budgets))
+    assert run(strategy, DepthEvaluator(space), 10) == "generations"
+    trials = strategy.history.trials
+    assert len(trials) == 40 and all(trial.feasible for trial in trials)
+    assert [t.origin for t in trials] == ["start"] * 5 + ["model"] * 35
+
+
+def test_what_the_budgets_exclude_is_not_missed() -> None:
+    space = DepthSpace((1, 2), 3)
+    limit = sorted(depth_metrics(space, a)["latency_ms"] for a in space.enumerate())[5]
+    strategy = make(space, Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", limit)]))
+    assert run(strategy, DepthEvaluator(space), 10) == "exhausted"
+    inside = {space.key(a) for a in space.enumerate() if depth_metrics(space, a)["latency_ms"] <= limit}
+    assert {trial.arch for trial in strategy.history.trials} == inside
+
+
+def test_a_seed_that_the_start_would_take_does_not_cost_a_place() -> None:
+    space = DepthSpace()
+    start = make(space).ask()
+    assert len(set(make(space, population=6, seeds=start[:2]).ask())) == 6
+
+
+@pytest.mark.parametrize("objectives", [["latency_ms", "macs"], ["val_accuracy", "val_loss", "latency_ms"]])
+def test_it_predicts_exactly_one_objective(objectives: list[str]) -> None:
+    with pytest.raises(UsageError, match="exactly one objective"):
+        make(DepthSpace(), Problem.parse(objectives))
+
+
+def test_it_needs_costs_and_a_start() -> None:
+    with pytest.raises(UsageError, match="give costs_of"):
+        make(DepthSpace(), costs_of=None)
+    with pytest.raises(UsageError, match="n_start must be at least 1"):
+        make(DepthSpace(), n_start=0)
+
+
+def test_costs_of_other_targets_are_known_too() -> None:
+    predicted, task = split_problem(Problem.parse(["val_loss", "latency_ms", "latency_ms@phone"]))
+    assert predicted == "val_loss" and task.known == ("latency_ms", "latency_ms@phone")
+
+
+def test_the_loss_is_an_error_as_it_is() -> None:
+    space = DepthSpace()
+    strategy = make(space, Problem.parse(["val_loss", "latency_ms"]))
+
+    def evaluate(archs: Sequence[Arch]) -> list[dict[str, float]]:
+        rows = [depth_metrics(space, a) for a in archs]
+        return [{"val_loss": -float(np.log(r["val_accuracy"])), "latency_ms": r["latency_ms"]} for r in rows]
+
+    run(strategy, evaluate, 5)
+    proposals = strategy._propose
+    assert isinstance(proposals, BayesianProposals)
+    first, trial = proposals.observations(strategy.history)[0], strategy.history.trials[0]
+    assert first.error == trial.metrics["val_loss"] and space.key(first.arch) == trial.arch
