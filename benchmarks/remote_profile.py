@@ -93,8 +93,8 @@ def equality(board: Target, models: Mapping[str, bytes], timing: Timing) -> dict
 class KeepingDevice(PythonDevice):
     """A device that keeps finished jobs, so that the rows measured there can be read."""
 
-    def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
-        return None if command[0] == "drop" else super()._ask(*command, stdin=stdin, timeout_s=timeout_s)
+    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
+        return None if command[0] == "drop" else super().ask(*command, stdin=stdin, timeout_s=timeout_s)
 
 
 def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Path) -> dict[str, int]:

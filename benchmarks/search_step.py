@@ -143,7 +143,7 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
 
 def _draws(search: GradientSearch) -> bool:
     """Whether what runs differs from step to step."""
-    context = search._step_context(0)
+    context = search.step_context(0)
 
     def active(seed: int) -> list[Any]:
         search.generator.manual_seed(seed)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -220,7 +221,7 @@ def test_a_card_that_counts_is_read(monkeypatch) -> None:
         def __getattr__(self, name: str):
             def call(*arguments) -> int:
                 if name == "nvmlDeviceGetTotalEnergyConsumption":
-                    arguments[1]._obj.value = 7654
+                    ctypes.cast(arguments[1], ctypes.POINTER(ctypes.c_ulonglong)).contents.value = 7654
                 return 0
 
             return call

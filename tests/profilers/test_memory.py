@@ -211,12 +211,11 @@ def test_the_status_of_a_process_is_read(tmp_path) -> None:
 
 
 def test_getrusage_stands_in_where_there_is_no_proc(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("profilers.resident._SELF", tmp_path)
-    memory = resident()
+    memory = resident(tmp_path)
     assert type(memory) is Resident
     now, peak = memory.read()
     assert now == peak > MB
     assert memory.reset() is False
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(TargetError, match="both missing"):
-        resident()
+        resident(tmp_path)

@@ -85,7 +85,7 @@ def test_cut_at_random_moments_it_loses_nothing_and_measures_nothing_twice(
         line.limit = rng.randrange(100, 9_000) if len(pauses) < 3 else None
 
     device = PythonDevice(reaching(board, port=line.port), nothing, pause)
-    monkeypatch.setattr(device, "_ask", keep_jobs(device._ask))
+    monkeypatch.setattr(device, "ask", keep_jobs(device.ask))
     device.facts()  # the first contact is made: from here on a lost line is tried again
     job = a_job(tmp_path / "job", net)
     line.limit = rng.randrange(100, 12_000)
@@ -144,14 +144,14 @@ def test_the_job_is_removed_from_the_device_and_its_files_are_sent_once(
 ) -> None:
     sent: list[bytes] = []
     device = PythonDevice(board, nothing)
-    ask = device._ask
+    ask = device.ask
 
     def spy(*command: str, **more: Any) -> Any:
         if command[0] == "receive":
             sent.append(more["stdin"])
         return ask(*command, **more)
 
-    monkeypatch.setattr(device, "_ask", spy)
+    monkeypatch.setattr(device, "ask", spy)
     device.measure(a_job(tmp_path / "one", net, n=2), nothing)
     device.measure(a_job(tmp_path / "two", net, n=3), nothing)
     assert list((tmp_path / "board" / "jobs").iterdir()) == []

@@ -18,6 +18,7 @@ import cli
 import hwnas.pipeline.api.training
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
+from hwnas.training.training_job import run_job
 
 SMALL = [
     *("--data", "digits", "--image-size", "16", "--limit", "120", "--space", "nasbench201", "--cells", "1"),
@@ -111,7 +112,6 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
     assert err.splitlines()[-1] == "stopped; go on with: the same command; what is trained stays"
 
     steps: list[int] = []
-    run_job = hwnas.pipeline.api.training.run_job
 
     def spy(job: Any, folder: Path, *, on_step: Any, log: Any) -> Any:
         return run_job(job, folder, on_step=lambda done, total: steps.append(done), log=log)

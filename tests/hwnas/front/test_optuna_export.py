@@ -11,7 +11,7 @@ import pytest
 from hwnas.core.budget import Budget
 from hwnas.evaluators import EvaluationFailed
 from hwnas.front import OptunaExport, Problem, Trial, make_strategy, run
-from hwnas.front.optuna_export import STUDY, _storage
+from hwnas.front.optuna_export import STUDY
 from tests.support.strategies import DepthEvaluator, DepthSpace
 
 SPACE = DepthSpace()
@@ -28,8 +28,12 @@ def trials() -> list[Trial]:
 
 def stored_trials(path: Path) -> list[optuna.trial.FrozenTrial]:
     """As any other program would read them."""
-    with _storage(path) as storage:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
         return optuna.load_study(study_name=STUDY, storage=storage).trials
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def check(path: Path, trials: list[Trial]) -> None:

@@ -1,6 +1,5 @@
 """The supernet of cell spaces against a straightforward one, edge by edge, and against the built networks."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -70,11 +69,14 @@ def part(module: nn.Module, name: str, i: int) -> Tensor:
     return stacked[i * size : (i + 1) * size]
 
 
-def oracle_operation(edges: Edges, name: str, i: int, x: Tensor, pool_norm: bool) -> Tensor:
+def oracle_operation(
+    edges: Edges, name: str, i: int, x: Tensor, pool_norm: bool, held_as: str | None = None
+) -> Tensor:
+    """The output of operation `name` on edge `i`; held_as: the name of its module, where it is another."""
     s, c = edges.stride, edges.c
     if name == "none":
         return 0 * x[:, :, ::s, ::s]
-    op = edges.get_submodule(name)
+    op = edges.get_submodule(held_as or name)
     if name == "max_pool_3x3":
         y = F.max_pool2d(x, 3, s, 1)
         return norm(y) if pool_norm else y
@@ -133,8 +135,8 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
         total = total + mix.probs[choice][o] * y
     if net.wrapping.aux_skip:
         name = "aux_skip" if edges.stride == 2 else "skip_connect"
-        held = edges if edges.stride == 1 else _renamed(edges, name)
-        total = total + net.wrapping.aux_skip * oracle_operation(held, "skip_connect", i, mixed, pool_norm)
+        skipped = oracle_operation(edges, "skip_connect", i, mixed, pool_norm, held_as=name)
+        total = total + net.wrapping.aux_skip * skipped
     assert isinstance(total, Tensor)
     if k > 1:
         passed = F.max_pool2d(passed, 2, 2) if edges.stride == 2 else passed
@@ -142,12 +144,6 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
         b, c, h, w = both.shape
         total = both.view(b, k, c // k, h, w).transpose(1, 2).reshape(b, c, h, w)
     return total if mix.edge_weights is None else mix.edge_weights[choice] * total
-
-
-def _renamed(edges: Edges, name: str) -> Edges:
-    twin = copy.copy(edges)
-    twin._modules = {"skip_connect": edges.get_submodule(name)}
-    return twin
 
 
 def compare(net: CellSupernet, mix: Mix, alphas: list[Tensor], x: Tensor, rtol: float, atol: float) -> None:

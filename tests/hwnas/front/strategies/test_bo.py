@@ -96,7 +96,7 @@ def test_the_loss_is_an_error_as_it_is() -> None:
         return [{"val_loss": -float(np.log(r["val_accuracy"])), "latency_ms": r["latency_ms"]} for r in rows]
 
     run(strategy, evaluate, 5)
-    proposals = strategy._propose
+    proposals = strategy.propose
     assert isinstance(proposals, BayesianProposals)
     first, trial = proposals.observations(strategy.history)[0], strategy.history.trials[0]
     assert first.error == trial.metrics["val_loss"] and space.key(first.arch) == trial.arch

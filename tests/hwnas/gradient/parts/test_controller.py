@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hwnas.core.choice import Choice
-from hwnas.gradient.parts.controller import Controller, _plan
+from hwnas.gradient.parts.controller import Controller, decisions_of
 from hwnas.gradient.parts.relax import RELAXATIONS
 from hwnas.gradient.step.protocols import RelaxContext
 from targets.errors import UsageError
@@ -33,7 +33,7 @@ def context(choices: tuple[Choice, ...], seed: int = 0) -> RelaxContext:
 
 
 def test_the_decisions_of_a_macro_space_are_operations_and_runs_of_flags() -> None:
-    assert [(s.choices, s.flags) for s in _plan(MACRO)] == [
+    assert [(s.choices, s.flags) for s in decisions_of(MACRO)] == [
         ((0,), False),
         ((1,), False),
         ((2,), True),
@@ -43,7 +43,7 @@ def test_the_decisions_of_a_macro_space_are_operations_and_runs_of_flags() -> No
 
 
 def test_the_decisions_of_a_cell_space_are_nodes_and_each_cell_begins_anew() -> None:
-    steps = list(_plan(ToyCellSpace().choices))
+    steps = list(decisions_of(ToyCellSpace().choices))
     assert [(s.choices, s.keep, s.new_cell) for s in steps] == [
         ((0, 1), 2, True),
         ((2, 3, 4), 2, False),
