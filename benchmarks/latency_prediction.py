@@ -1,6 +1,6 @@
 """Predict networks that the profile has never seen, beside the ceiling, the noise and the simpler ways.
 
-    python benchmarks/latency_prediction.py [--parts fp32 int8 threads transfer] [--zoo DIR]
+    python -m benchmarks.latency_prediction [--parts fp32 int8 threads transfer] [--zoo DIR]
 
 One job per context measures the generated networks of the profile and the networks to judge, interleaved,
 each whole and kernel by kernel. Judged is what `hwnas predict` says: with the kernels that the target ran,

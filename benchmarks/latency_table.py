@@ -1,6 +1,6 @@
 """How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
 
-    python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16]
+    python -m benchmarks.latency_table [--image-size 32 224] [--minutes 2] [--later 16]
         [--method block-level in-context] [--isolated-seconds 60] [--json FILE]
 
 Per image size and method (blocks measured alone, or priced by their kernels in profiles of whole networks):

@@ -1,7 +1,7 @@
 """Peak memory of a fresh process, predicted from a few generated networks and measured, on networks never
 seen.
 
-    python benchmarks/memory_prediction.py [acceptance|development] [--zoo FOLDER] [--networks 12] [--json
+    python -m benchmarks.memory_prediction [acceptance|development] [--zoo FOLDER] [--networks 12] [--json
     FILE]
 
 Beside the prediction stand file size times a constant and baseline plus file size times a constant, both with

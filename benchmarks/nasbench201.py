@@ -1,6 +1,6 @@
 """The table of NAS-Bench-201: the true accuracy of every architecture (Dong and Yang 2020, 2001.00326).
 
-python benchmarks/nasbench201.py TABLE.csv [ARCHITECTURE …]
+python -m benchmarks.nasbench201 TABLE.csv [ARCHITECTURE …]
 """
 
 from __future__ import annotations

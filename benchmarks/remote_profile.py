@@ -1,6 +1,6 @@
 """A profile over ssh beside a local one, and one whose connection is cut at five random moments.
 
-python benchmarks/remote_profile.py [--rounds 100] [--json FILE]
+python -m benchmarks.remote_profile [--rounds 100] [--json FILE]
 
 This machine is the device too, behind an ssh server on the loopback (needs openssh-server). Local and ssh
 runs take turns. The difference of two runs of the same kind is the noise floor.

@@ -1,6 +1,6 @@
 """CPU time of one search step (arch step and weight step) of every method, and of pt.darts in the same run.
 
-    python benchmarks/search_step.py [--methods NAME ...] [--reference DIR] [--compile] [--json FILE]
+    python -m benchmarks.search_step [--methods NAME ...] [--reference DIR] [--compile] [--json FILE]
         [--batch 16] [--channels 8] [--cells 5] [--threads 1] [--repeats 5] [--draws 8] [--paper]
 
 Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is meant for another space than
