@@ -23,6 +23,9 @@ from profilers.run import wanted_rows
 from targets import Target, load_target, make_context
 from targets.errors import TargetError
 
+pytestmark = pytest.mark.slow
+
+
 QUICK = Timing(3600.0, min_rounds=4, max_rounds=4, min_sample_ms=0.01, together=1)
 """A group per model, so that rows come one after the other."""
 

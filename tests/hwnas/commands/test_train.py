@@ -20,6 +20,9 @@ from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
 from hwnas.training.training_job import run_job
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = [
     *("--data", "digits", "--image-size", "16", "--limit", "120", "--space", "nasbench201", "--cells", "1"),
     *("--channels", "4", "--epochs", "1", "--batch-size", "24", "--quiet", "--json"),

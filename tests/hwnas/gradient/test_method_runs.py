@@ -35,6 +35,8 @@ from targets.errors import DamagedFileError, UsageError
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
 
+pytestmark = pytest.mark.slow
+
 
 def cell_search(
     name: str | Method, steps: int, budgets: tuple[Budget, ...] = (), **settings: Any

@@ -17,6 +17,8 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:

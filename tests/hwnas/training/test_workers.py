@@ -19,6 +19,8 @@ from hwnas.training.training_job import Failed, Job, Trained, read_result, run_j
 from hwnas.training.workers import Progress, run_many
 from targets.errors import DamagedFileError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from targets import load_target
 from targets.errors import DamagedFileError, TargetError
 from tests.support.logs import silent
 
+pytestmark = pytest.mark.slow
+
+
 HOST = load_target("host")
 
 

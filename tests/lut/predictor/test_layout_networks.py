@@ -20,6 +20,9 @@ from lut.predictor.layout import (
 from lut.predictor.models.quantise import quantised
 from targets import Target
 
+pytestmark = pytest.mark.slow
+
+
 HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)
 
 NETWORKS = (
