@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lut.devices.device import run_rows
+from lut.devices.device import int8_form, run_rows
 from lut.predictor import profile
 from lut.predictor.generate import generate
 from lut.predictor.kernels import labels
@@ -40,7 +40,7 @@ def in_precision(models: Mapping[str, bytes], target: Target) -> dict[str, bytes
     out = {}
     for key, data in models.items():
         try:
-            out[key] = quantised(data)
+            out[key] = quantised(data, int8_form(target))
         except HwnasError as error:
             log(f"left out: {key}: {error}")
     return out

@@ -6,14 +6,17 @@ this folder travels to boards. How a device is measured lives in `profilers`, wh
 """
 
 from .context import Context, host_facts, make_context
+from .int8_form import Int8Form, default_form
 from .reach import Reach
 from .target import PROVIDERS, Target, known_targets, load_target, target_file
 
 __all__ = [
     "PROVIDERS",
     "Context",
+    "Int8Form",
     "Reach",
     "Target",
+    "default_form",
     "host_facts",
     "known_targets",
     "load_target",

@@ -102,5 +102,10 @@ def cpu_facts(cpuinfo: str) -> dict[str, Any]:
 
 
 def make_context(target: Target, facts: Mapping[str, Any], exporter: str) -> Context:
-    """The context of measurements on `target`: facts of the device, the exporter, the target's options."""
-    return Context({**facts, "exporter": exporter, **{f"target_{k}": v for k, v in target.options.items()}})
+    """The context of measurements on `target`: facts of the device, the exporter, the target's options.
+
+    A target of precision int8 adds the form of its networks (`Int8Form.facts`).
+    """
+    form = target.int8_form(facts).facts if target.precision == "int8" else {}
+    options = {f"target_{k}": v for k, v in target.options.items()}
+    return Context({**facts, "exporter": exporter, **options, **form})

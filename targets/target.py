@@ -11,6 +11,7 @@ from typing import Any
 from .errors import UsageError, did_you_mean
 from .fields import check_types
 from .files import safe_name
+from .int8_form import Int8Form, check_provider, default_form
 from .reach import Reach
 
 PROVIDERS = {
@@ -49,6 +50,7 @@ class Target:
     graph_level: level of graph optimisation.
     precision: of weights and activations; int8 networks are QDQ files.
     spinning: whether idle threads of the pool spin.
+    quantisation: the form of int8 networks; None for the one that suits the device.
     reach: how to get there.
 
     >>> load_target("host").threads
@@ -61,6 +63,7 @@ class Target:
     graph_level: str
     precision: str
     spinning: bool
+    quantisation: Int8Form | None = None
     reach: Reach = dataclasses.field(default_factory=Reach)
 
     def __post_init__(self) -> None:
@@ -73,21 +76,29 @@ class Target:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The fields that change a latency, as JSON values."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if k not in ("name", "reach")}
+        """The fields that every target has and that change a latency, as JSON values."""
+        others = ("name", "quantisation", "reach")
+        return {k: v for k, v in dataclasses.asdict(self).items() if k not in others}
 
     @property
     def described(self) -> dict[str, Any]:
         """What a result says about its target: everything but how to reach it, which stays private."""
         return {"name": self.name, **self.options}
 
+    def int8_form(self, facts: Mapping[str, Any]) -> Int8Form:
+        """The form of its int8 networks. facts: of the device, as in a context."""
+        return self.quantisation or default_form(facts, self.provider)
+
     def without_address(self) -> Target:
         """The target as it is sent to the device: without addresses and paths of the host."""
         return dataclasses.replace(self, reach=Reach())
 
     def to_json(self) -> dict[str, Any]:
-        """All fields as JSON values; `Target.from_json` reads them."""
-        return dataclasses.asdict(self)
+        """The fields as JSON values, without a `quantisation` of None; `Target.from_json` reads them."""
+        values = dataclasses.asdict(self)
+        if self.quantisation is None:
+            del values["quantisation"]
+        return values
 
     @classmethod
     def from_json(cls, values: Any, where: str = "target") -> Target:
@@ -95,13 +106,15 @@ class Target:
         if not isinstance(values, Mapping):
             raise UsageError(f"{where}: expected a table of target fields, got {type(values).__name__}")
         fields = [f.name for f in dataclasses.fields(cls)]
-        missing = [n for n in fields if n != "reach" and n not in values]
+        missing = [n for n in fields if n not in ("quantisation", "reach", *values)]
         try:
             check_types(cls, values)
             if missing:
                 raise UsageError(f"missing {', '.join(missing)}; targets/known/host.toml shows every key")
-            reach = Reach.from_json(values.get("reach", {}))
-            return cls(**{**values, "reach": reach})
+            parts: dict[str, Any] = {"reach": Reach.from_json(values.get("reach", {}))}
+            if "quantisation" in values:
+                parts["quantisation"] = Int8Form.from_json(values["quantisation"])
+            return cls(**{**values, **parts})
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from None
 
@@ -115,6 +128,14 @@ def _check(target: Target) -> None:
         value = getattr(target, field)
         if value not in allowed:
             raise UsageError(f"unknown {field} {value!r}; {did_you_mean(value, allowed)}")
+    if target.quantisation is None:
+        return
+    if target.precision != "int8":
+        raise UsageError(
+            f"precision {target.precision!r} has no use for [quantisation]; "
+            "remove it, or set precision = 'int8'"
+        )
+    check_provider(target.quantisation, target.provider)
 
 
 _KNOWN = Path(__file__).parent / "known"

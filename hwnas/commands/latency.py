@@ -105,7 +105,10 @@ def bench(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own."""
+    """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own.
+
+    On a target of precision int8, float networks are quantised first.
+    """
     from hwnas.commands.documents.bench import bench_models
     from hwnas.runs.log import Log
     from lut.home import data_home
@@ -120,11 +123,13 @@ def bench(
 
 def print_bench(document: dict[str, Any], as_json: bool) -> None:
     """What was measured, with its conditions."""
-    from hwnas.commands.documents.bench import bench_table, bench_warnings, conditions_line
+    from hwnas.commands.documents.bench import bench_table, bench_warnings, conditions_line, int8_line
 
     if as_json:
         return print_json(document)
     for line in bench_warnings(document):
         say(f"warning: {line}")
     print_table(*bench_table(document))
+    if line := int8_line(document):
+        print(line)
     print(f"{document['date']}, {conditions_line(document)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from targets.errors import TargetError
@@ -9,6 +11,9 @@ from targets.errors import TargetError
 from .latency import print_bench
 from .options import DEFAULTS, HomeOption, JsonOption, TargetArgument
 from .output import print_json, print_table
+
+if TYPE_CHECKING:
+    from targets import Target
 
 targets_app = typer.Typer(help="Devices that networks are measured on.", no_args_is_help=True)
 
@@ -32,15 +37,18 @@ def targets_show(
     name: TargetArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the TOML file of a device: copy it, edit it, and give it to `--target FILE`."""
+    """Print the TOML file of a device: copy it, edit it, and give it to `--target FILE`.
+
+    For a device of precision int8 a comment at the end says the form into which networks are quantised.
+    """
     from targets import load_target, target_file
 
     target = load_target(name)
-    return (
-        print_json(target.to_json())
-        if as_json
-        else print(target_file(name).read_text(encoding="utf-8"), end="")
-    )
+    form = _described_form(target)
+    if as_json:
+        return print_json({**target.to_json(), "int8_form": form})
+    print(target_file(name).read_text(encoding="utf-8"), end="")
+    return print(f"\n# int8 form: {form}") if form else None
 
 
 @targets_app.command("check")
@@ -70,3 +78,16 @@ def targets_check(
     missing = [need for need in document["needs"] if need["state"] == "missing"]
     if missing:
         raise TargetError("; ".join(f"{need['name']}: {need['advice']}" for need in missing))
+
+
+def _described_form(target: Target) -> str | None:
+    """The form of a target's int8 networks in words; None for another precision. The device is not asked."""
+    if target.precision != "int8":
+        return None
+    if target.quantisation is not None:
+        return f"{target.quantisation.text} (set by [quantisation])"
+    if target.reach.transport == "local":
+        from targets import host_facts
+
+        return f"{target.int8_form(host_facts()).text} (the default for this CPU)"
+    return f"the default for the CPU of the device, which `hwnas targets check {target.name}` asks for"

@@ -10,10 +10,11 @@ import torch
 from targets.errors import UsageError
 
 from .augment import Augment
-from .dataset import Data, Indices
+from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
@@ -37,7 +38,7 @@ class Batches:
         self._augment = augment
         self._device = torch.device(device)
         self._normalise = _Normalise(data, self._device)
-        self._order: tuple[int, Indices] = (-1, self._indices)  # the permutation of the current epoch
+        self._order: tuple[int, SampleIndices] = (-1, self._indices)  # the permutation of the current epoch
         self.batch_size = min(batch_size, len(self._indices))
         self.steps_per_epoch = len(self._indices) // self.batch_size
 
@@ -53,7 +54,7 @@ class Batches:
             x = self._augment.apply(x, self._rng(_CHANGES, step))
         return self._normalise(x), torch.from_numpy(self._data.labels[chosen]).to(self._device)
 
-    def _permutation(self, epoch: int) -> Indices:
+    def _permutation(self, epoch: int) -> SampleIndices:
         if self._order[0] != epoch:
             self._order = (epoch, self._rng(_ORDER, epoch).permutation(self._indices))
         return self._order[1]
@@ -71,7 +72,7 @@ def eval_batches(
         yield normalise(data.images(chosen).to(device)), torch.from_numpy(data.labels[chosen]).to(device)
 
 
-def _chosen(data: Data, split: str, batch_size: int, limit: int | None) -> Iterator[Indices]:
+def _chosen(data: Data, split: str, batch_size: int, limit: int | None) -> Iterator[SampleIndices]:
     indices = data.split(split)
     if limit is not None and limit < len(indices):
         indices = indices[np.arange(limit) * len(indices) // limit]

@@ -16,14 +16,15 @@ from . import splits as splitting
 from .folder import open_folder
 from .image import MAX_SIZE, MIN_SIZE, PREPROCESSING
 from .pixels import Pixels, content_groups, load_pixels, pixel_groups
-from .source import NAMED, SPLITS, TRAIN, Request, Source, Subset, unknown_source
+from .source import NAMED, SPLITS, TRAIN, DataRequest, DataSource, Subset, unknown_source
 from .splits import Split
 from .table import open_table
 
 if TYPE_CHECKING:
     import torch
 
-Indices = npt.NDArray[np.int64]
+SampleIndices = npt.NDArray[np.int64]
+"""(n,) places of samples in the listing of their source."""
 STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
@@ -32,7 +33,15 @@ _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 class Data:
     """Labelled square images in three splits.
 
-    labels: (n,) int64. mean, std: per channel, of the training images, in 0..1.
+    name: of the data set.
+    class_names: in the order of the labels.
+    image_size: side in pixels.
+    in_channels: 1 for grey, 3 for colour.
+    mean, std: per channel, of the training images, in 0..1.
+    flip: whether a mirrored image is still one of its class.
+    labels: (n,) int64.
+    notes: what was ignored, dropped or limited.
+    preprocessing: how an image became a square.
     """
 
     name: str
@@ -45,7 +54,7 @@ class Data:
     labels: npt.NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...]
     _split: Split = field(repr=False)
-    _source: Source = field(repr=False)
+    _source: DataSource = field(repr=False)
     _pixels: torch.Tensor | None = field(repr=False)
     _limit: int | None
     preprocessing: str = PREPROCESSING
@@ -55,18 +64,13 @@ class Data:
         """Number of classes."""
         return len(self.class_names)
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether all images are decoded; otherwise `images` decodes on demand."""
-        return self._pixels is not None
-
-    def split(self, name: str) -> Indices:
-        """Indices of the samples of `train`, `val` or `test`, ascending."""
+    def split(self, name: str) -> SampleIndices:
+        """SampleIndices of the samples of `train`, `val` or `test`, ascending."""
         if name not in SPLITS:
             raise UsageError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
         return self._split.indices(SPLITS.index(name))
 
-    def images(self, indices: Sequence[int] | Indices) -> torch.Tensor:
+    def images(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
         """uint8 (b, c, h, w) of the given samples."""
         import torch
 
@@ -117,7 +121,7 @@ def load_data(
     _check_numbers(image_size, seed, limit)
     if val_share is not None and not 0 < val_share < 1:
         raise UsageError(f"val_share {val_share}; allowed: between 0 and 1")
-    source = _open(Request(spec, root, download, labels_csv))
+    source = _open(DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv))
     if limit is not None and limit < len(source.listing.names):
         source = _limited(source, limit, seed)
     listing = source.listing
@@ -158,7 +162,7 @@ def _tensor(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(pixels)
 
 
-def _open(request: Request) -> Source:
+def _open(request: DataRequest) -> DataSource:
     """The source that `request.spec` names."""
     if request.spec in NAMED:
         return NAMED[request.spec](request)
@@ -191,7 +195,7 @@ def _stored_question(splits: Mapping[str, Any], image_size: int | None) -> tuple
     return stored, limit
 
 
-def _limited(source: Source, limit: int, seed: int) -> Subset:
+def _limited(source: DataSource, limit: int, seed: int) -> Subset:
     """At most `limit` samples: the same share of every class and given split."""
     listing = source.listing
     strata = listing.given.astype(np.int64) * len(listing.class_names) + listing.labels
@@ -217,7 +221,7 @@ def _limited(source: Source, limit: int, seed: int) -> Subset:
 
 
 def _statistics(
-    source: Source, pixels: Pixels | None, train: Indices, size: int
+    source: DataSource, pixels: Pixels | None, train: SampleIndices, size: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of the training images, in 0..1."""
     if pixels is None:

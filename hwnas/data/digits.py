@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import ArraySource
-from .source import NAMED, TRAIN, Listing, Request, Source
+from .source import NAMED, TRAIN, DataRequest, DataSource, Listing
 
 
 @NAMED.add("digits")
-def open_digits(request: Request) -> Source:
+def open_digits(request: DataRequest) -> DataSource:
     """The digits; needs no file and no network."""
     from sklearn.datasets import load_digits
 

@@ -174,13 +174,13 @@ def hidden(path: str) -> bool:
 
 def ancestors(paths: Iterable[str]) -> set[str]:
     """All folders above the given files."""
-    found: set[str] = set()
+    folders: set[str] = set()
     for path in paths:
         folder = path.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
+        while folder and folder not in folders:
+            folders.add(folder)
             folder = folder.rpartition("/")[0]
-    return found
+    return folders
 
 
 def _check_file_size(size_bytes: int, where: str) -> None:

@@ -100,6 +100,6 @@ def _common_depth(images: Sequence[str]) -> int:
 def _no_images(paths: Sequence[str], where: str) -> str:
     if not paths:
         return f"{where}: is empty; {_EXPECTED}"
-    found = Counter(PurePosixPath(path).suffix.lower() or "(no suffix)" for path in paths)
-    listed = ", ".join(f"{suffix} x {count}" for suffix, count in found.most_common(5))
+    suffixes = Counter(PurePosixPath(path).suffix.lower() or "(no suffix)" for path in paths)
+    listed = ", ".join(f"{suffix} x {count}" for suffix, count in suffixes.most_common(5))
     return f"{where}: no supported image among {len(paths)} files ({listed}); supported: {' '.join(SUFFIXES)}"

@@ -15,7 +15,7 @@ import PIL
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, sha256, write_json
 
-from .source import Source
+from .source import DataSource
 
 Pixels = npt.NDArray[np.uint8]
 _MAX_BROKEN = 20  # broken images named before giving up
@@ -23,7 +23,7 @@ _KEPT = 6  # arrays in the cache folder; the oldest go
 _VERSION = 1
 
 
-def load_pixels(source: Source, image_size: int, cache: Path, log: Callable[[str], None]) -> Pixels:
+def load_pixels(source: DataSource, image_size: int, cache: Path, log: Callable[[str], None]) -> Pixels:
     """(n, c, image_size, image_size), from the cache when the very same files were decoded before."""
     content = source.listing.content
     if content is None:
@@ -38,7 +38,7 @@ def load_pixels(source: Source, image_size: int, cache: Path, log: Callable[[str
     return pixels
 
 
-def decode_all(source: Source, image_size: int) -> Pixels:
+def decode_all(source: DataSource, image_size: int) -> Pixels:
     """Every image in order; one DamagedFileError names all that are broken (the first 20)."""
     listing = source.listing
     pixels = np.empty((len(listing.names), listing.in_channels, image_size, image_size), np.uint8)
@@ -63,7 +63,7 @@ def pixel_groups(pixels: Pixels) -> npt.NDArray[np.int64]:
     )
 
 
-def content_groups(source: Source) -> npt.NDArray[np.int64]:
+def content_groups(source: DataSource) -> npt.NDArray[np.int64]:
     """(n,) group numbers by the bytes of the files; for data that does not fit in memory."""
     return group_keys([source.content_key(index) for index in range(len(source.listing.names))])
 

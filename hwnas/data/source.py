@@ -23,9 +23,16 @@ DROPPED = -1
 class Listing:
     """The n samples of a source in a fixed order, before any pixel is read.
 
-    names: unique. labels: (n,) int64, an index into class_names. given: (n,) int8, an index into SPLITS:
-    the split that the owner of the data put each sample in, train where none was given.
-    sizes_bytes: (n,) int64. content: what identifies the pixels, for the cache; None: cheap to read again.
+    name: of the data set.
+    class_names: in the order of their numbers.
+    in_channels: 1 for grey, 3 for colour.
+    flip: whether a mirrored image is still one of its class.
+    names: of the samples, unique.
+    labels: (n,) int64, an index into class_names.
+    given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
+    sizes_bytes: (n,) int64.
+    notes: what the user is told about the data.
+    content: identifies the pixels, for the cache; None where they are cheap to read again.
     """
 
     name: str
@@ -41,9 +48,9 @@ class Listing:
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
-            found = ", ".join(self.class_names) or "none"
+            names = ", ".join(self.class_names) or "none"
             raise UsageError(
-                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({found}); "
+                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({names}); "
                 f"give one folder (or label) per class, each with images"
             )
         trained = set(self.labels[self.given == TRAIN].tolist())
@@ -61,7 +68,7 @@ class Listing:
         return sha256("\n".join((*self.class_names, "", text)).encode("utf-8", "surrogateescape"))
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """Labelled images that can be read one at a time, in any order."""
 
     @property
@@ -83,8 +90,14 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
-    """What was asked for: `spec` names a set or a path; the rest says where its parts are."""
+class DataRequest:
+    """What the user asks for.
+
+    spec: the name of a data set, or a path.
+    root: the data home.
+    download: whether a named set may be fetched.
+    labels_csv: the labels of the images in the path.
+    """
 
     spec: str
     root: Path
@@ -92,7 +105,7 @@ class Request:
     labels_csv: Path | None = None
 
 
-Opener = Callable[[Request], Source]
+Opener = Callable[[DataRequest], DataSource]
 NAMED: Registry[Opener] = Registry("data set")
 
 
@@ -114,7 +127,7 @@ def unknown_source(spec: str) -> UsageError:
 class Subset:
     """Some samples of another source: what `limit` leaves."""
 
-    whole: Source
+    whole: DataSource
     chosen: npt.NDArray[np.int64]  # (k,) ascending
     listing: Listing
 

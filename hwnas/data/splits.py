@@ -41,8 +41,8 @@ def make_split(
 
     Without a given test split a fifth of each class tests and a fifth validates; with one, 15 % of the
     training images validate. At most 10,000 each; each class keeps at least one image in every new split.
-    val_share: instead, of the images that do not test, the part that validates: searches that learn from the
-    validation images too ask for half.
+    `val_share` replaces these: the share of the images outside the test split that validates. Searches that
+    learn from the validation images too ask for half.
     """
     assignment = listing.given.copy()
     _drop_copies(assignment, groups)

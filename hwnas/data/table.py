@@ -56,7 +56,7 @@ def _read(table: Path) -> list[list[str]]:
 def _columns(header: Sequence[str], table: Path) -> Mapping[str, int]:
     """Positions of the file, label and (if present) split columns."""
     lower = [cell.lower() for cell in header]
-    found = {}
+    positions = {}
     for role, names in (("file", _FILE_COLUMNS), ("label", _LABEL_COLUMNS), ("split", _SPLIT_COLUMNS)):
         here = [index for index, cell in enumerate(lower) if cell in names]
         if len(here) > 1:
@@ -67,8 +67,8 @@ def _columns(header: Sequence[str], table: Path) -> Mapping[str, int]:
                 f"{table}: no {role} column among {', '.join(header)!r}; name it one of {', '.join(names)}"
             )
         if here:
-            found[role] = here[0]
-    return found
+            positions[role] = here[0]
+    return positions
 
 
 def _place(row: Sequence[str], line: int, columns: Mapping[str, int], table: Path) -> Placed:

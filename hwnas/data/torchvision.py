@@ -15,7 +15,7 @@ import numpy as np
 from targets.errors import DamagedFileError, HwnasError, UsageError
 
 from .arrays import ArraySource
-from .source import NAMED, TEST, TRAIN, Listing, Request, Source
+from .source import NAMED, TEST, TRAIN, DataRequest, DataSource, Listing
 
 # What torchvision raises on absent, damaged or unreachable files (truncated idx files: four different types).
 _LOADER_ERRORS = (
@@ -33,24 +33,55 @@ _TIMEOUT_S = 30  # torchvision sets none: a dead network would hang for ever
 
 @dataclass(frozen=True)
 class _Set:
+    """A named data set of torchvision.
+
+    loader: its class in torchvision.datasets.
+    flip: whether a mirrored image is still one of its class.
+    wants: what must lie in the folder.
+    """
+
     name: str
-    loader: str  # class in torchvision.datasets
+    loader: str
     in_channels: int
     flip: bool
-    wants: str  # what must lie in the folder
+    wants: str
 
 
 _SETS = (
-    _Set("cifar10", "CIFAR10", 3, True, "cifar-10-batches-py/ (from cifar-10-python.tar.gz)"),
-    _Set("cifar100", "CIFAR100", 3, True, "cifar-100-python/ (from cifar-100-python.tar.gz)"),
-    _Set("mnist", "MNIST", 1, False, "MNIST/raw/ (the four *-ubyte files)"),
-    _Set("fashion-mnist", "FashionMNIST", 1, True, "FashionMNIST/raw/ (the four *-ubyte files)"),
+    _Set(
+        name="cifar10",
+        loader="CIFAR10",
+        in_channels=3,
+        flip=True,
+        wants="cifar-10-batches-py/ (from cifar-10-python.tar.gz)",
+    ),
+    _Set(
+        name="cifar100",
+        loader="CIFAR100",
+        in_channels=3,
+        flip=True,
+        wants="cifar-100-python/ (from cifar-100-python.tar.gz)",
+    ),
+    _Set(
+        name="mnist",
+        loader="MNIST",
+        in_channels=1,
+        flip=False,
+        wants="MNIST/raw/ (the four *-ubyte files)",
+    ),
+    _Set(
+        name="fashion-mnist",
+        loader="FashionMNIST",
+        in_channels=1,
+        flip=True,
+        wants="FashionMNIST/raw/ (the four *-ubyte files)",
+    ),
 )
 
 
 def _register(kind: _Set) -> None:
     @NAMED.add(kind.name)
-    def open_set(request: Request) -> Source:
+    def open_set(request: DataRequest) -> DataSource:
         return _open(kind, request.root / "datasets", request.download)
 
 
@@ -58,7 +89,7 @@ for _kind in _SETS:
     _register(_kind)
 
 
-def _open(kind: _Set, folder: Path, download: bool) -> Source:
+def _open(kind: _Set, folder: Path, download: bool) -> DataSource:
     from torchvision import datasets
 
     loader = getattr(datasets, kind.loader)

@@ -28,6 +28,7 @@ from hwnas.training.train import logits_of
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
+from .complexity import compare_with_ptflops
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def onnx_bytes(
 
 
 TOLERANCE = 1e-4
-"""Largest difference from torch's logits, as a part of the largest logit (or of 1)."""
+"""Largest difference from torch's logits, relative to the largest logit or 1, whichever is larger."""
 CHECK_IMAGES = 64
 FILES = ("model.onnx", "weights.safetensors", "arch.dot")
 _SCHEMA = 1
@@ -95,7 +96,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A model folder whose files are there and are what its manifest says."""
+    """A model folder that is complete and whose files match its manifest."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -111,7 +112,7 @@ class Exported:
         return self.folder / "weights.safetensors"
 
     def noted(self, **facts: Any) -> Exported:
-        """The same with facts added to the manifest and the file, such as latencies measured later."""
+        """A copy with `facts` added to the manifest, which is written: latencies that were measured later."""
         manifest = {**self.manifest, **facts}
         write_json(self.folder / "manifest.json", manifest)
         return Exported(self.folder, manifest)
@@ -126,14 +127,26 @@ def export_model(
     network: Mapping[str, Any],
     dot: str,
     batch: int = 1,
+    costs: Mapping[str, float] | None = None,
     facts: Mapping[str, Any] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Exported:
     """Write model.onnx, weights.safetensors, arch.dot and, when the file is proven good, manifest.json.
 
-    network: what `build_network` builds `module` from. dot: the drawing, as Graphviz text. facts: whatever
-    else the manifest shall say. The logits of real validation images must be torch's; otherwise the file is
-    kept as model.onnx.rejected and DamagedFileError tells the difference.
+    The file must give torch's logits on validation images. Where it does not, it is kept as
+    model.onnx.rejected and DamagedFileError tells the difference.
+
+    Args:
+        module: the trained network.
+        data: whose validation images are compared, and whose classes and preprocessing the manifest names.
+        folder: where the files go.
+        arch_id: what the network is called.
+        network: what `build_network` builds `module` from.
+        dot: the drawing, as Graphviz text.
+        batch: images per call of the file.
+        costs: `macs` and `params` of one image, which the manifest compares with ptflops' numbers.
+        facts: whatever else the manifest shall say.
+        now: the clock.
     """
     twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
     shape = (batch, data.in_channels, data.image_size, data.image_size)
@@ -160,6 +173,7 @@ def export_model(
         "versions": versions(),
         "created": now().isoformat(timespec="seconds"),
         "check": check,
+        **({} if costs is None else {"ptflops": compare_with_ptflops(twin, shape[1:], costs)}),
         **(facts or {}),
     }
     write_json(folder / "manifest.json", manifest)
@@ -206,13 +220,13 @@ def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) 
 
     try:
         onnx.checker.check_model(model, full_check=True)
-        ours, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
+        answered, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
         reason = ""
     except (onnx.checker.ValidationError, DamagedFileError) as error:
         reason = str(error)
     else:
-        theirs, _ = logits_of(twin, eval_batches(data, "val", batch, CHECK_IMAGES))
-        difference, largest = float(np.abs(ours - theirs).max()), float(np.abs(theirs).max())
+        expected, _ = logits_of(twin, eval_batches(data, "val", batch, CHECK_IMAGES))
+        difference, largest = float(np.abs(answered - expected).max()), float(np.abs(expected).max())
         allowed = TOLERANCE * max(1.0, largest)
         if not difference <= allowed:  # NaN is refused too
             reason = f"its logits differ from torch's by {difference:.3g}, allowed are {allowed:.3g}"
@@ -222,4 +236,9 @@ def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) 
         raise DamagedFileError(
             f"the exported model is not the trained one: {reason}; it is kept as {rejected}"
         )
-    return {"images": len(ours), "max_difference": difference, "allowed": allowed, "largest_logit": largest}
+    return {
+        "images": len(answered),
+        "max_difference": difference,
+        "allowed": allowed,
+        "largest_logit": largest,
+    }

@@ -1,7 +1,7 @@
 """The int8 file of an exported model: what a target of that precision runs.
 
-Its scales come from training images, fed as an app feeds them. It is another network than the one that was
-trained: how far is for its own accuracy to say, measured on the file like that of any other.
+Its scales come from training images, fed as an app feeds them. Quantisation changes the network, so the
+accuracy of this file is measured too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 
 from lut.predictor.models.quantise import quantised
+from targets import Int8Form
 from targets.files import sha256, write_atomic
 
 from .export import INPUT_NAME, Exported
@@ -25,19 +26,19 @@ FILE = "model.int8.onnx"
 CALIBRATION_IMAGES = 256
 
 
-def export_int8(model: Exported, data: Data) -> Exported:
-    """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash and its size."""
+def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
+    """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash, size and form."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    found = onnx.load_model_from_string(quantised(source, calibration(data, batch)))
+    int8 = onnx.load_model_from_string(quantised(source, form, calibration(data, batch)))
     props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
-    onnx.helper.set_model_props(found, {**props, "precision": "int8"})
-    content = bytes(found.SerializeToString())
+    onnx.helper.set_model_props(int8, {**props, "precision": "int8"})
+    content = bytes(int8.SerializeToString())
     write_atomic(model.folder / FILE, content)
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {
         "file": FILE,
-        "form": "QDQ, activations uint8, weights int8 per channel",
+        "form": f"QDQ, {form.text}",
         "size_mb": len(content) / 1e6,
         "calibration": {"split": "train", "images": images, "range": "lowest to highest value"},
     }

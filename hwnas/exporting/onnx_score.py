@@ -9,21 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from targets.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from hwnas.data import Data
+    from hwnas.data.batches import Batch
 
-Logits = NDArray[np.float32]
+LogitArray = NDArray[np.float32]
+"""(n, n_classes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxScore:
-    """logits: (n, n_classes) of the samples of a split in order; labels: (n,) the true ones."""
+    """The answers on the samples of a split, in order.
 
-    logits: Logits
+    logits: (n, n_classes).
+    labels: (n,), the true ones.
+    """
+
+    logits: LogitArray
     labels: NDArray[np.int64]
 
     @property
@@ -37,7 +42,7 @@ class OnnxScore:
         """Share of right answers."""
         return float((self.predicted == self.labels).mean())
 
-    def disagreements(self, other: Logits) -> int:
+    def disagreements(self, other: LogitArray) -> int:
         """Number of samples that `other` (n, n_classes), torch's logits, gives another label."""
         return int((self.predicted != other.argmax(1)).sum())
 
@@ -78,8 +83,8 @@ def batch_of(session: Any) -> int:
     return int(session.get_inputs()[0].shape[0])
 
 
-def onnx_logits(session: Any, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Logits, NDArray[np.int64]]:
-    """Logits (n, n_classes) and labels (n,). A batch that is too small is filled up, unseen from outside."""
+def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, NDArray[np.int64]]:
+    """Logits (n, n_classes) and labels (n,); a batch that is too small runs with zeros behind its images."""
     name, size = session.get_inputs()[0].name, batch_of(session)
     rows, labels = [], []
     for x, y in batches:

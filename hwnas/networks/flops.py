@@ -18,30 +18,31 @@ from torch import nn
 from targets.errors import UsageError
 
 
-def ptflops_macs(module: nn.Module, input_shape: Sequence[int]) -> int:
-    """MACs for one image of `input_shape` (c, h, w), by ptflops' aten backend (counts biases too).
+def ptflops_complexity(module: nn.Module, input_shape: Sequence[int]) -> tuple[int, int]:
+    """MACs for one image of `input_shape` (c, h, w), and parameters, by ptflops' aten backend.
 
+    It counts convolutions and matrix products, with a MAC for each value that a bias is added to.
     Raises UsageError with ptflops' own words, where ptflops would print them and return (None, None).
     """
     from ptflops import get_model_complexity_info
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), torch.no_grad():
-        macs, _ = get_model_complexity_info(
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), torch.no_grad():
+        macs, params = get_model_complexity_info(
             copy.deepcopy(module).to("meta"),
             tuple(input_shape),
             as_strings=False,
             print_per_layer_stat=False,
             verbose=False,
-            ost=said,
+            ost=printed,
             backend="aten",
         )
     if macs is None:
         raise UsageError(
             f"ptflops cannot count {type(module).__name__} for an input of shape {tuple(input_shape)}: "
-            f"{_last_line(said.getvalue())}"
+            f"{_last_line(printed.getvalue())}"
         )
-    return int(macs)
+    return int(macs), int(params)
 
 
 def counter_macs(module: nn.Module, input_shape: Sequence[int]) -> int:

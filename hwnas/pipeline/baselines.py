@@ -11,7 +11,7 @@ import numpy as np
 from hwnas.core.budget import feasible
 from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
-from hwnas.training.baselines import WIDTHS, mobilenet_v3_small, widths_within
+from hwnas.training.mobilenet import WIDTHS, mobilenet_v3_small, widths_within
 
 from . import networks
 from .work import Outcome, Work

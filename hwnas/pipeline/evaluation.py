@@ -19,11 +19,12 @@ from hwnas.data import eval_batches
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
-from hwnas.exporting.onnx_score import Logits, onnx_accuracy
+from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
 from hwnas.report.drawing import dot_text
-from hwnas.training.baselines import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.workers import Trained
+from lut.devices.device import int8_form
 from targets.errors import HwnasError
 
 from .training import FOLDER, job, networks_to_train
@@ -162,9 +163,12 @@ def _export(work: Work, row: dict[str, Any], trained: Trained) -> Exported:
         network=row["network"],
         dot=dot_text(blocks, row["arch_id"]),
         batch=work.config.batch,
+        costs=row["predicted"],
         facts={"blocks": blocks, "origin": row["origin"], "pick": row.get("pick")},
     )
-    return export_int8(model, work.data) if work.target.precision == "int8" else model
+    if work.target.precision != "int8":
+        return model
+    return export_int8(model, work.data, int8_form(work.target))
 
 
 def _point(
@@ -195,7 +199,7 @@ def _point(
     }
 
 
-def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: Logits) -> dict[str, Any]:
+def _columns(work: Work, file: Path, measured: lut.Measurement, torch_logits: LogitArray) -> dict[str, Any]:
     """What is known of one file."""
     validation, test = (onnx_accuracy(file, work.data, split) for split in ("val", "test"))
     return {

@@ -1,8 +1,13 @@
 """What a run found, shown: one offline `report.html`, written from the files of a run directory alone.
 
-`page.py` assembles the sections, `plots.py` and its neighbours make the figures, `drawing.py` and `svg.py`
-draw an architecture (DOT, Mermaid, SVG). Nothing here measures, trains or decides: every number on the page
-stands in a file of the run or follows from those in one line.
+- The page: `page`, put together from `*_section(s)`; `markup` and `theme` are its HTML and its style.
+- The figures, plotly's JSON: `*_figure(s)`; `figure` is what they share.
+- The drawings of an architecture: `drawing` (DOT, Mermaid), `svg`, `cells`; `blocks` is what they read.
+- What they all read: `run_files`, the run's files as typed values, and `facts`, the run in words.
+- `breakdown` is another page: that of `hwnas predict --html`.
+
+Nothing here measures, trains or decides: every number on the page stands in a file of the run or follows from
+those in one line.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An architecture as a list of blocks: what the drawings need to know of a network, and nothing more.
 
-A space describes an architecture as a list of plain dictionaries (they travel in JSON files); `Block` is
+A space describes an architecture as a list of plain dictionaries (they travel in JSON files); `DrawnBlock` is
 such a dictionary, checked once.
 """
 
@@ -12,14 +12,22 @@ from typing import Any
 
 from targets.errors import UsageError
 
-Shape = tuple[int, int, int]
+MapShape = tuple[int, int, int]
+"""(channels, height, width) of one image's feature map."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One block of a network. `inside` and `outside` are (channels, height, width) of one image.
+class DrawnBlock:
+    """One block of a network.
 
-    kernel and expand are None where the kind has none (a skip has no kernel, a stem no expansion).
+    name: where it stands.
+    kind: its operation.
+    kernel: side of the kernel; None where the kind has none, such as a skip.
+    expand: hidden channels per input channel; None where the kind has none, such as a stem.
+    se: whether it has squeeze-and-excitation.
+    act: the activation; empty for none.
+    inside, outside: the feature maps that it reads and writes.
+    stride: how many input pixels it moves per output pixel.
     """
 
     name: str
@@ -28,8 +36,8 @@ class Block:
     expand: float | None
     se: bool
     act: str
-    inside: Shape
-    outside: Shape
+    inside: MapShape
+    outside: MapShape
     stride: int
 
     @property
@@ -60,13 +68,13 @@ class Block:
         return f"{', '.join(facts)}; {c}×{h}×{w} → {oc}×{oh}×{ow}"
 
 
-def parse_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[Block, ...]:
+def parse_blocks(rows: Iterable[Mapping[str, Any]]) -> tuple[DrawnBlock, ...]:
     """The blocks in the order of the network; UsageError names the first row that is not one."""
     blocks = []
     for index, row in enumerate(rows):
         try:
             blocks.append(
-                Block(
+                DrawnBlock(
                     name=str(row["name"]),
                     kind=str(row["kind"]),
                     kernel=_count(row.get("kernel")),
@@ -90,7 +98,7 @@ def _count(value: Any) -> int | None:
     return int(value) if value else None
 
 
-def _shape(value: Any) -> Shape:
+def _shape(value: Any) -> MapShape:
     channels, height, width = (int(size) for size in value)
     if min(channels, height, width) < 1:
         raise ValueError(f"shape {list(value)} is not positive")

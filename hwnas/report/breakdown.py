@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .markup import Child, Html, count, el, fixed, join, ms, percent, signed_percent
+from .markup import Html, HtmlContent, count, el, fixed, join, ms, percent, signed_percent
 from .theme import BLUE, GREEN, ORANGE, STYLE
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -18,7 +18,7 @@ _BARS = """
 .name { text-align: left; max-width: 320px; overflow: hidden; text-overflow: ellipsis; }
 """
 
-Model = Mapping[str, Any]
+PredictedModel = Mapping[str, Any]
 
 
 def breakdown_page(document: Mapping[str, Any]) -> str:
@@ -38,7 +38,7 @@ def breakdown_page(document: Mapping[str, Any]) -> str:
     return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
 
 
-def _section(name: str, model: Model) -> Html:
+def _section(name: str, model: PredictedModel) -> Html:
     layers = model["layers"]
     slowest = max((max(row["latency_ms"], row["measured_ms"] or 0.0) for row in layers), default=1.0)
     return el(
@@ -73,7 +73,7 @@ def _row(row: Mapping[str, Any], slowest_ms: float, total_ms: float) -> Html:
         for time, colour in times
         if time is not None
     ]
-    cells: list[Child] = [
+    cells: list[HtmlContent] = [
         ms(row["latency_ms"], unit=False),
         ms(row["measured_ms"], unit=False),
         percent(row["latency_ms"] / total_ms),
@@ -89,7 +89,7 @@ def _row(row: Mapping[str, Any], slowest_ms: float, total_ms: float) -> Html:
     )
 
 
-def _cards(model: Model) -> list[Html]:
+def _cards(model: PredictedModel) -> list[Html]:
     memory = model["peak_memory_bytes"]
     entries: list[tuple[str, str, str]] = [
         ("Predicted latency", ms(model["latency_ms"]), f"{ms(model['low_ms'])} to {ms(model['high_ms'])}"),
@@ -112,7 +112,7 @@ def _cards(model: Model) -> list[Html]:
     ]
 
 
-def _unseen(model: Model) -> Html | None:
+def _unseen(model: PredictedModel) -> Html | None:
     """The kinds of kernels that the profile knows little of."""
     kinds = {**model["unknown"], **model["few"]}
     if not kinds:

@@ -1,6 +1,6 @@
 """Cells as drawings: Graphviz DOT and SVG, states from left to right, an arc per edge with its operation.
 
-A cell is given as {(source, target): operation}; the states before `n_inputs` are its inputs.
+The states before `n_inputs` are the inputs of a cell.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from .drawing import KERNEL_COLOURS, OTHER_COLOUR, quoted
 from .markup import Html, el
 from .theme import FONTS
 
-Cell = Mapping[tuple[int, int], str]
+LabelledEdges = Mapping[tuple[int, int], str]
+"""A cell: {(source state, target state): operation}."""
 
 HALO: dict[str, str | float] = {"stroke": "var(--card, #fff)", "stroke_width": 4.0, "paint_order": "stroke"}
 """Keeps a text legible where an arc crosses it."""
 STEP_PX, RISE_PX, TOP_PX, RADIUS_PX = 150.0, 30.0, 40.0, 20.0
 
 
-def cell_dot(cells: Mapping[str, Cell], n_inputs: int, title: str) -> str:
+def cell_dot(cells: Mapping[str, LabelledEdges], n_inputs: int, title: str) -> str:
     """Graphviz text with one cluster per kind of cell."""
     lines = [
         f"digraph {quoted(title)} {{",
@@ -40,15 +41,15 @@ def cell_dot(cells: Mapping[str, Cell], n_inputs: int, title: str) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def cell_svg(cells: Mapping[str, Cell], n_inputs: int, title: str) -> Html:
+def cell_svg(cells: Mapping[str, LabelledEdges], n_inputs: int, title: str) -> Html:
     """All kinds of cells below each other as one `<svg>` element."""
     parts, y, width = [], 0.0, 0.0
     for kind, cell in cells.items():
-        found = states(cell, n_inputs)
-        rise = TOP_PX + RISE_PX * max(len(found) - 1, 1)
-        parts.append(_one(kind, cell, n_inputs, y + rise))
+        cell_states = states(cell, n_inputs)
+        rise = TOP_PX + RISE_PX * max(len(cell_states) - 1, 1)
+        parts.append(_cell(kind, cell, n_inputs, y + rise))
         y += rise + 2 * RADIUS_PX
-        width = max(width, STEP_PX * len(found))
+        width = max(width, STEP_PX * len(cell_states))
     return el(
         "svg",
         el("title", title),
@@ -64,7 +65,7 @@ def cell_svg(cells: Mapping[str, Cell], n_inputs: int, title: str) -> Html:
     )
 
 
-def states(cell: Cell, n_inputs: int) -> range:
+def states(cell: LabelledEdges, n_inputs: int) -> range:
     """All states of a cell, nodes without an edge included."""
     return range(max([n_inputs, *(t for _, t in cell)]) + 1)
 
@@ -74,7 +75,7 @@ def state_name(state: int, n_inputs: int) -> str:
     return f"c_{{k-{n_inputs - state}}}" if state < n_inputs else str(state - n_inputs)
 
 
-def _one(kind: str, cell: Cell, n_inputs: int, y: float) -> Html:
+def _cell(kind: str, cell: LabelledEdges, n_inputs: int, y: float) -> Html:
     def x(state: int) -> float:
         return STEP_PX * (state + 0.5)
 

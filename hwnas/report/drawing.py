@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .blocks import Block, parse_blocks
+from .blocks import DrawnBlock, parse_blocks
 
 KERNEL_COLOURS = {1: "#5b6b82", 3: "#0b7c68", 5: "#2563c9", 7: "#7a3fb5"}
 """Fill by kernel size; white text on each has a contrast of at least 4.5 to 1 (tested)."""
 OTHER_COLOUR = "#525b68"
 
 
-def colour_of(block: Block) -> str:
+def colour_of(block: DrawnBlock) -> str:
     """The fill of a block; the same in every drawing."""
     return KERNEL_COLOURS.get(block.kernel or 0, OTHER_COLOUR)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .front_figures import measured_pair
 from .markup import NBSP, count
-from .plots import measured_pair
-from .run_files import Point, Row, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles, number
 
 # Metric -> (name in a sentence, unit). The unit of counts is written by `count`.
 METRICS = {
@@ -51,19 +51,19 @@ def conditions(run: RunFiles) -> str:
         return "not measured yet"
     parts = [target_name(run)]
     for label, names in CONDITIONS:
-        found = next((known[name] for name in names if known.get(name)), None)
-        if found:
-            text = label.format(found)
+        value = next((known[name] for name in names if known.get(name)), None)
+        if value:
+            text = label.format(value)
             parts.append("1 thread" if text == "1 threads" else text)
     dates = [str(latency.get("measured") or "") for latency in _latencies(run)]
     date = max(dates, default="") or str(run.env.get("created") or "")
     return " · ".join([*parts, date[:10]] if date else parts)
 
 
-def _latencies(run: RunFiles) -> list[Row]:
-    """What each manifest says of the measurement on its file."""
-    found = [manifest.get("latency") for manifest in run.manifests.values()]
-    return [latency for latency in found if isinstance(latency, Mapping)]
+def _latencies(run: RunFiles) -> list[JsonObject]:
+    """The measurements of the exported files, from their manifests."""
+    latencies = [manifest.get("latency") for manifest in run.manifests.values()]
+    return [latency for latency in latencies if isinstance(latency, Mapping)]
 
 
 def budgets(run: RunFiles) -> list[tuple[str, float]]:
@@ -114,7 +114,7 @@ def _merit(point: Point) -> tuple[float, float]:
     return point.measured.get("val_accuracy", -1.0), -point.measured["latency_p50_ms"]
 
 
-def resolved_config(run: RunFiles) -> Row:
+def resolved_config(run: RunFiles) -> JsonObject:
     """The options of the run, every default filled in."""
     inner = run.config.get("config", run.config)
     return inner if isinstance(inner, Mapping) else {}

@@ -18,7 +18,7 @@ class Html(str):
     __slots__ = ()
 
 
-Child = str | Iterable["Child"] | None
+HtmlContent = str | Iterable["HtmlContent"] | None
 
 
 def esc(text: str) -> Html:
@@ -26,7 +26,7 @@ def esc(text: str) -> Html:
     return text if isinstance(text, Html) else Html(html.escape(text, quote=True))
 
 
-def join(*children: Child) -> Html:
+def join(*children: HtmlContent) -> Html:
     """Children one after the other; strings that are not Html are escaped, None is left out."""
     parts: list[str] = []
     for child in children:
@@ -37,7 +37,7 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
-def el(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
+def el(name: str, /, *children: HtmlContent, **attributes: str | float | None) -> Html:
     """`<name attributes>children</name>`. `class_` and `data_x` become class and data-x; None leaves out."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{esc(str(value))}"'
@@ -49,7 +49,7 @@ def el(name: str, /, *children: Child, **attributes: str | float | None) -> Html
     return Html(f"<{name}{written}>{join(*children)}</{name}>")
 
 
-def table(head: Sequence[Child], rows: Iterable[Sequence[Child]]) -> Html:
+def table(head: Sequence[HtmlContent], rows: Iterable[Sequence[HtmlContent]]) -> Html:
     """A table that scrolls sideways on a narrow screen; the first column is a row header."""
     body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
     return el(

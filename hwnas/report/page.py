@@ -14,12 +14,12 @@ from pathlib import Path
 from targets.files import write_atomic
 
 from .facts import conditions
+from .figure_sections import front_section, operations_section, prediction_section, search_section
 from .markup import Html, el, join
-from .picks import headline, networks_section
+from .network_sections import headline, networks_section
 from .run_files import Describe, RunFiles, read_run
-from .sections import front_section, operations_section, prediction_section, search_section
 from .theme import SCRIPT, STYLE
-from .usage import usage_section
+from .usage_section import usage_section
 
 NAV = (
     ("front", "Front"),

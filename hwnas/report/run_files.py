@@ -1,7 +1,7 @@
 """The files of a run directory that the report shows, read once into typed values.
 
-A file that is not there yet is an empty value (a run in progress is worth a page); a file that is there and
-cannot be read is a DamagedFileError, because a page that leaves something out in silence would lie.
+A missing file is an empty value, because a run in progress is worth a page. A file that cannot be read is a
+DamagedFileError, because a page must not leave something out in silence.
 """
 
 from __future__ import annotations
@@ -18,16 +18,25 @@ from zipfile import BadZipFile
 from targets.errors import DamagedFileError
 from targets.files import read_json
 
-Row = Mapping[str, Any]
-Describe = Callable[[str], Sequence[Row]]
+JsonObject = Mapping[str, Any]
+"""An object of a JSON file, not checked yet."""
+Describe = Callable[[str], Sequence[JsonObject]]
 """The blocks of an architecture string, as `blocks.parse_blocks` reads them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One network of `front.json`. `predicted` and `measured` hold the numbers that are known, with units
-    in their names; `blocks` is empty where nothing describes the network. `file`: the exported one that the
-    target runs, inside the run; None where there is none. `failure`: why it was not trained or exported.
+    """One network of `front.json`.
+
+    arch_id, arch: its short name, and the architecture as text.
+    origin: what proposed it, or the baseline that it is.
+    pick: which of the picks it is; empty for none.
+    predicted, measured: the numbers that are known, with units in their names.
+    clock, flag: how the latency was measured, and what was odd about it.
+    feasible: whether it is within every budget.
+    blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
+    file: the exported file that the target runs, inside the run; None where there is none.
+    failure: why it was not trained or exported.
     """
 
     arch_id: str
@@ -39,7 +48,7 @@ class Point:
     clock: str
     flag: str
     feasible: bool
-    blocks: tuple[Row, ...]
+    blocks: tuple[JsonObject, ...]
     file: str | None
     failure: str = ""
 
@@ -64,20 +73,20 @@ class RunFiles:
     """Everything the page is made of."""
 
     path: Path
-    front: Row
+    front: JsonObject
     points: tuple[Point, ...]
     stats: tuple[Mapping[str, str], ...]
     alphas: Mapping[str, list[list[float]]]
-    config: Row
-    env: Row
-    manifests: Mapping[str, Row]
+    config: JsonObject
+    env: JsonObject
+    manifests: Mapping[str, JsonObject]
     stages_done: tuple[str, ...]
 
-    def rows(self, key: str) -> list[Row]:
+    def rows(self, key: str) -> list[JsonObject]:
         """The list of objects under `key` of front.json; empty when it is not there yet."""
         return _rows(self.front, key)
 
-    def part(self, key: str) -> Row:
+    def part(self, key: str) -> JsonObject:
         """The object under `key` of front.json; empty when it is not there yet."""
         value = self.front.get(key) or {}
         if not isinstance(value, Mapping):
@@ -123,16 +132,16 @@ def number(value: Any) -> float | None:
 
 def _numbers(value: Any) -> dict[str, float]:
     pairs = value.items() if isinstance(value, Mapping) else ()
-    return {str(key): found for key, entry in pairs if (found := number(entry)) is not None}
+    return {str(key): known for key, entry in pairs if (known := number(entry)) is not None}
 
 
-def deployed(manifest: Row) -> str:
+def deployed(manifest: JsonObject) -> str:
     """The name of the file that the target runs: of two forms of a network the int8 one."""
     int8 = manifest.get("int8")
     return str(int8.get("file") or "model.onnx") if isinstance(int8, Mapping) else "model.onnx"
 
 
-def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) -> Point:
+def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Describe | None) -> Point:
     arch_id, arch = str(row.get("arch_id", "")), str(row.get("arch", ""))
     measured = row.get("measured") or {}
     manifest = manifests.get(arch_id, {})
@@ -155,8 +164,8 @@ def _point(row: Row, manifests: Mapping[str, Row], describe: Describe | None) ->
     )
 
 
-def _front_so_far(path: Path) -> Row:
-    """What front.json will say, as far as the files of unfinished stages tell."""
+def _front_so_far(path: Path) -> JsonObject:
+    """The part of front.json that the files of finished stages already hold."""
     table, evaluated = _object(path / "table.json"), _object(path / "evaluated.json")
     context = table.get("context")
     facts = context if isinstance(context, Mapping) else {}
@@ -174,7 +183,7 @@ def _front_so_far(path: Path) -> Row:
     return {"target": target, "table": table.get("errors"), "evaluated": rows}
 
 
-def _rows(front: Row, key: str) -> list[Row]:
+def _rows(front: JsonObject, key: str) -> list[JsonObject]:
     value = front.get(key) or []
     if not isinstance(value, list) or not all(isinstance(row, Mapping) for row in value):
         raise DamagedFileError(f"front.json: {key!r} is not a list of objects; restore or delete the file")
@@ -185,7 +194,7 @@ def _written(path: Path) -> float:
     return path.stat().st_mtime
 
 
-def _object(path: Path) -> Row:
+def _object(path: Path) -> JsonObject:
     if not path.is_file():
         return {}
     value = read_json(path, "report")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from .blocks import Block, parse_blocks
+from .blocks import DrawnBlock, parse_blocks
 from .drawing import KERNEL_COLOURS, OTHER_COLOUR, colour_of
 from .markup import Html, el
 from .theme import FONTS
@@ -28,14 +28,14 @@ def svg_drawing(rows: Iterable[Mapping[str, Any]], title: str) -> Html:
     return draw_blocks(parse_blocks(rows), title)
 
 
-def draw_blocks(blocks: tuple[Block, ...], title: str) -> Html:
+def draw_blocks(blocks: tuple[DrawnBlock, ...], title: str) -> Html:
     """As `svg_drawing`, for blocks that were parsed before."""
     tallest = max((_height_px(block) for block in blocks), default=40.0)
     middle = TOP_PX + tallest / 2
     x, parts, places = GAP_PX, [], []
     for block in blocks:
         width = _width_px(block)
-        parts.append(_one(block, x, middle, width, TOP_PX + tallest + 16))
+        parts.append(_block(block, x, middle, width, TOP_PX + tallest + 16))
         places.append(((block.outside[1], block.outside[2]), x, x + width))
         x += width + GAP_PX
     line = el("line", x1=0, x2=_px(x), y1=_px(middle), y2=_px(middle), stroke="currentColor", opacity="0.35")
@@ -82,19 +82,19 @@ def legend() -> Html:
     )
 
 
-def _is_skip(block: Block) -> bool:
+def _is_skip(block: DrawnBlock) -> bool:
     return not block.kernel and block.inside == block.outside and block.stride == 1
 
 
-def _width_px(block: Block) -> float:
+def _width_px(block: DrawnBlock) -> float:
     return 30.0 if _is_skip(block) else min(30 + 3.0 * math.sqrt(block.channels), 92.0)
 
 
-def _height_px(block: Block) -> float:
+def _height_px(block: DrawnBlock) -> float:
     return min(46 + 15 * math.log2(max(block.outside[1], block.outside[2])), 165.0)
 
 
-def _one(block: Block, x: float, middle: float, width: float, below: float) -> Html:
+def _block(block: DrawnBlock, x: float, middle: float, width: float, below: float) -> Html:
     """One block with its texts; `below` is the y of the first text line under the blocks."""
     height, centre = _height_px(block), x + width / 2
     skip = _is_skip(block)

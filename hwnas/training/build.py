@@ -14,7 +14,7 @@ from torch import nn
 from hwnas.core.registry import Registry
 from targets.errors import UsageError
 
-from .baselines import mobilenet_v3_small
+from .mobilenet import mobilenet_v3_small
 
 BASELINES: Registry[Callable[..., nn.Module]] = Registry("baseline")
 BASELINES.add("mobilenet_v3_small")(mobilenet_v3_small)
@@ -42,13 +42,13 @@ def _from_space(space: Mapping[str, Any], arch: str, auxiliary: bool = False) ->
     from hwnas.spaces import load_space
     from hwnas.spaces.darts import DartsSpace
 
-    found = load_space(**space)
-    decoded = found.from_string(arch)
+    search_space = load_space(**space)
+    decoded = search_space.from_string(arch)
     if not auxiliary:
-        return found.build(decoded)
-    if not isinstance(found, DartsSpace):
-        raise UsageError(f"space {found.name} has no auxiliary classifier; darts has one")
-    return found.build(decoded, auxiliary=True)
+        return search_space.build(decoded)
+    if not isinstance(search_space, DartsSpace):
+        raise UsageError(f"space {search_space.name} has no auxiliary classifier; darts has one")
+    return search_space.build(decoded, auxiliary=True)
 
 
 def _baseline(baseline: str, **options: Any) -> nn.Module:

@@ -15,11 +15,20 @@ from targets.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. lr: the peak, at `warmup_share` of all steps.
+    """How to train. 0 switches off any of the last five.
 
-    cutout: side of the hole, in parts of the image. drop_path: probability at the last epoch, from 0 on a
-    line. auxiliary: weight of the loss of the second classifier. clip: largest norm of the gradient. decay:
-    factor on the learning rate per epoch, in the place of the cosine. 0: none.
+    epochs: passes over the train split.
+    batch_size: images per step.
+    lr: peak learning rate, reached after `warmup_share` of all steps.
+    momentum: of SGD, Nesterov's.
+    weight_decay: on the weights of convolutions and linear layers.
+    label_smoothing: as torch's cross-entropy has it.
+    warmup_share: share of the steps in which the learning rate rises.
+    cutout: side of the hole, as a share of the image side.
+    drop_path: probability in the last epoch; it rises from 0 on a line.
+    auxiliary: weight of the loss of the second classifier.
+    clip: largest norm of the gradient.
+    decay: factor on the learning rate per epoch, instead of the cosine.
     """
 
     epochs: int

@@ -27,6 +27,7 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     from hwnas.data import Data
+    from hwnas.data.batches import Batch
 
 EVAL_BATCH = 256
 """Images of up to 32 px that are scored together. Fixed, so that an accuracy does not depend on who asks."""
@@ -39,7 +40,13 @@ def eval_batch(image_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EpochStats:
-    """Averages over the batches of one epoch; step: steps done at its end; seconds: wall time so far."""
+    """One epoch.
+
+    epoch: its number, from 0.
+    step: steps done at its end.
+    train_loss, train_accuracy: means over its batches.
+    seconds: wall time since the training began.
+    """
 
     epoch: int
     step: int
@@ -50,7 +57,7 @@ class EpochStats:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a training came to; the weights are in the module."""
+    """The result of a training; the weights are in the module."""
 
     val_accuracy: float
     val_loss: float
@@ -58,13 +65,13 @@ class TrainResult:
 
 
 class Saver(Protocol):
-    """Where a training keeps its state: the newest (step, tensors, JSON state), or None."""
+    """Where a training keeps its state."""
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Keep a state."""
 
     def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        """The state kept last."""
+        """The state kept last, as (step, tensors, JSON state); None before the first."""
 
 
 def train(
@@ -81,9 +88,19 @@ def train(
 ) -> TrainResult:
     """Train `module` on the train split from weights drawn with `seed`; score it on the validation split.
 
-    on_step(done, total) runs after each step and may raise. With a `saver` the state is kept at the end
-    of an epoch, at most every `save_every_s`, and what it holds is where the training goes on: to the bit
-    as if it had never stopped. Raises DivergedError when the loss is no finite number.
+    A training that goes on from the state of `saver` ends with the same bits as one that never stopped.
+    Raises DivergedError when the loss is no finite number.
+
+    Args:
+        module: the network; it is trained in place.
+        data: its train split is learned from, its validation split scored.
+        recipe: how to train.
+        seed: of the weights, the batches and dropout.
+        device: where to compute.
+        on_step: called with (steps done, all steps) after each step; may raise.
+        saver: keeps the state at the end of an epoch.
+        save_every_s: seconds between two saved states, at least.
+        clock: seconds, for tests.
     """
     from hwnas.data import Augment, Batches, eval_batches
 
@@ -112,7 +129,15 @@ def train(
                 if on_step is not None:
                     on_step(step + 1, run.total_steps)
         share = hits / (len(steps) * batches.batch_size)
-        run.epochs.append(EpochStats(epoch, steps.stop, float(np.mean(losses)), share, clock() - began))
+        run.epochs.append(
+            EpochStats(
+                epoch=epoch,
+                step=steps.stop,
+                train_loss=float(np.mean(losses)),
+                train_accuracy=share,
+                seconds=clock() - began,
+            )
+        )
         if saver is not None and clock() - saved >= save_every_s:
             saver.save(steps.stop, *run.state())
             saved = clock()
@@ -144,16 +169,14 @@ def initialise(module: nn.Module, seed: int) -> None:
             nn.init.zeros_(bias)
 
 
-def score(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+def score(module: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
     """Accuracy and mean cross-entropy of `module` in eval mode."""
     logits, labels = logits_of(module, batches)
     loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
     return float((logits.argmax(1) == labels).mean()), float(loss)
 
 
-def logits_of(
-    module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits (n, n_classes) of `module` in eval mode, and the labels (n,)."""
     with evaluating(module):
         rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
@@ -227,9 +250,9 @@ class _Run:
                 f"{state.get('seed')}; asked for are {self.recipe.to_json()} and {self.seed}; delete it to "
                 f"start again"
             )
-        own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         try:
-            self.module.load_state_dict(own)
+            self.module.load_state_dict(weights)
         except RuntimeError as error:
             raise DamagedFileError(f"the checkpoint is of another network: {error}") from error
         unpack(self.sgd, tensors, "sgd.")

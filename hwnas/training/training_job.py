@@ -1,6 +1,6 @@
 """One training as a file in and files out, and the worker process that does many of them.
 
-A job is JSON; what it came to lies in its folder: `result.json`, which holds its checksum, and
+A job is JSON. Its result lies in its folder: `result.json`, which holds its checksum, and
 `weights.safetensors`. A training that was cut off goes on from the checkpoints in the same folder.
 
 `python -m hwnas.training.training_job` reads jobs from its standard input, one JSON line each, and
@@ -42,8 +42,12 @@ STEP_EVENT_EVERY_S = 0.5
 class Job:
     """A training, as JSON values.
 
-    network: for `build_network`. data: the keywords of `load_data`, paths as text, and `splits_file`, the
-    splits.json of the run. recipe: the fields of `Recipe`.
+    job_id: names its folder and does not affect the result.
+    network: what `build_network` reads.
+    data: the keywords of `load_data`, paths as text, and `splits_file`, the splits.json of the run.
+    recipe: the fields of `Recipe`.
+    seed: of the training.
+    device: where it computes, as torch spells it.
     """
 
     job_id: str
@@ -66,7 +70,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished job. cpu_s: of the whole process while it trained; weights are in the folder."""
+    """A finished job; its weights are in `folder`.
+
+    val_accuracy, val_loss: after the last epoch.
+    epochs: the course of the training.
+    cpu_s: CPU time of the whole process while it trained.
+    """
 
     job: Job
     folder: Path
@@ -99,7 +108,7 @@ class Failed:
 
 
 def read_result(job: Job, parent: Path) -> Trained | None:
-    """What `run_job` wrote for this very job, or None where it did not get that far.
+    """The result that `run_job` wrote for this very job; None where there is none yet.
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
     """
@@ -115,7 +124,14 @@ def read_result(job: Job, parent: Path) -> Trained | None:
         )
     _weights(folder, result)
     epochs = tuple(EpochStats(**e) for e in result["epochs"])
-    return Trained(job, folder, result["val_accuracy"], result["val_loss"], epochs, result["cpu_s"])
+    return Trained(
+        job=job,
+        folder=folder,
+        val_accuracy=result["val_accuracy"],
+        val_loss=result["val_loss"],
+        epochs=epochs,
+        cpu_s=result["cpu_s"],
+    )
 
 
 def run_job(
@@ -163,7 +179,14 @@ def run_job(
     }
     write_checksummed(folder / "result.json", document)
     checkpoints.delete(_STAGE)
-    return Trained(job, folder, result.val_accuracy, result.val_loss, result.epochs, cpu_s)
+    return Trained(
+        job=job,
+        folder=folder,
+        val_accuracy=result.val_accuracy,
+        val_loss=result.val_loss,
+        epochs=result.epochs,
+        cpu_s=cpu_s,
+    )
 
 
 _STAGE = "train"
@@ -212,20 +235,20 @@ def _weights(folder: Path, result: Mapping[str, Any]) -> bytes:
     return raw
 
 
-def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, out: TextIO) -> None:
+def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, answers: TextIO) -> None:
     def say(**event: Any) -> None:
-        print(json.dumps(event), file=out, flush=True)
+        print(json.dumps(event), file=answers, flush=True)
 
     while (line := jobs.get()) is not None:
         import torch  # not before there is work
 
         torch.set_num_threads(1)
         order = json.loads(line)
-        said = [float("-inf")]
+        last_step_s = [float("-inf")]
 
-        def on_step(done: int, total: int, said: list[float] = said) -> None:
-            if time.monotonic() - said[0] >= STEP_EVENT_EVERY_S or done == total:
-                said[0] = time.monotonic()
+        def on_step(done: int, total: int, last_step_s: list[float] = last_step_s) -> None:
+            if time.monotonic() - last_step_s[0] >= STEP_EVENT_EVERY_S or done == total:
+                last_step_s[0] = time.monotonic()
                 say(event="step", done=done, total=total)
 
         try:
@@ -255,13 +278,13 @@ def _listen(jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
 
 def main() -> None:
     """The worker process. Its own prints go to stderr, so that they cannot be taken for answers."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     # Before torch is imported: a parent may die that early.
     threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
-    _serve(jobs, busy, out)
+    _serve(jobs, busy, answers)
 
 
 if __name__ == "__main__":

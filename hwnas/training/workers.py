@@ -1,7 +1,7 @@
 """Many trainings side by side: one thread of computation per process, each process takes many jobs.
 
-Which process trains a job changes nothing in its result. Every result lies in the job's folder as soon as
-it is there, so that a kill costs the jobs in flight no more than the time since their last checkpoint.
+The result of a job does not depend on the process that trains it. Each result is written to the job's folder
+at once, so a kill costs the jobs in flight only the time since their last checkpoint.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from typing import IO, Any
 
 from targets.errors import DamagedFileError, UsageError
 
+from .memory import affordable_workers, available_bytes
 from .training_job import Failed, Job, Trained, read_result
 
 __all__ = ["Failed", "Job", "Progress", "Trained", "run_many"]
 
 ATTEMPTS = 2
-"""A worker may die of another's hunger for memory; one that dies twice on a job dies of the job."""
+"""A worker may be killed because another took the memory; one that dies twice on a job dies of the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ def run_many(
     on_done: Callable[[Trained | Failed], None] = lambda outcome: None,
     log: Callable[[str], None] = lambda text: None,
 ) -> list[Trained | Failed]:
-    """What each job came to, in the order of `jobs`; those done earlier are read from `folder`.
+    """The outcome of each job, in the order of `jobs`; those done earlier are read from `folder`.
 
     Callbacks are called one at a time, from other threads; an exception in one ends all workers and is
-    raised here, like Ctrl-C.
+    raised here, like Ctrl-C. There are fewer workers than `n_workers` where the memory is short (`memory`).
     """
     if n_workers < 1:
         raise UsageError(f"{n_workers} training processes; allowed: 1 or more")
@@ -60,17 +61,19 @@ def run_many(
         raise UsageError(f"two training jobs share a name: {', '.join(sorted(names))}")
     outcomes: dict[int, Trained | Failed] = {}
     for i, job in enumerate(jobs):
-        found = _found(job, folder, log)
-        if found is not None:
-            outcomes[i] = found
+        trained = _earlier_result(job, folder, log)
+        if trained is not None:
+            outcomes[i] = trained
     open_jobs = [i for i in range(len(jobs)) if i not in outcomes]
     if open_jobs:
         shift = _Shift(jobs, folder, open_jobs, on_progress, on_done, log)
-        outcomes.update(shift.work(min(n_workers, len(open_jobs))))
+        wanted = min(n_workers, len(open_jobs))
+        n_affordable = affordable_workers([jobs[i] for i in open_jobs], wanted, available_bytes(), log)
+        outcomes.update(shift.work(n_affordable))
     return [outcomes[i] for i in range(len(jobs))]
 
 
-def _found(job: Job, folder: Path, log: Callable[[str], None]) -> Trained | None:
+def _earlier_result(job: Job, folder: Path, log: Callable[[str], None]) -> Trained | None:
     try:
         return read_result(job, folder)
     except DamagedFileError as error:

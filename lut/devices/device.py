@@ -12,7 +12,7 @@ from typing import Any
 from profilers import Timing, read_rows, write_job
 from profilers.run import wanted_rows
 from profilers.settle import settle
-from targets import Context, Target, make_context
+from targets import Context, Int8Form, Target, make_context
 
 from .android import AndroidDevice
 from .callbacks import LogCallback, ProgressCallback
@@ -35,6 +35,11 @@ def device_facts(target: Target) -> Mapping[str, Any]:
 
         return local_facts()  # what a new process of this interpreter would answer
     return open_device(target, _nothing).facts()
+
+
+def int8_form(target: Target) -> Int8Form:
+    """The form of the target's int8 networks; the device is asked where its description leaves it open."""
+    return target.quantisation or target.int8_form(device_facts(target))
 
 
 def open_device(target: Target, log: LogCallback) -> PythonDevice | AndroidDevice:

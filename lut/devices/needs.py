@@ -9,6 +9,7 @@ from typing import Any, Literal
 from profilers.guard import HOW_TO_GET
 from targets import PROVIDERS, Target
 from targets.errors import HwnasError
+from targets.int8_form import form_warning
 
 from .device import open_device
 
@@ -48,6 +49,8 @@ def check_needs(target: Target) -> list[Need]:
     except HwnasError as error:
         return [*needs, Need("program", "missing", "", str(error))]
     needs += _android(inventory) if target.reach.transport == "adb" else _python(target, inventory)
+    if target.precision == "int8" and all(need.state != "missing" for need in needs):
+        needs.append(_int8_form(target, device.facts()))
     return [*needs, _space(inventory), _steady(inventory["conditions"]), _energy(inventory["energy"])]
 
 
@@ -74,6 +77,13 @@ def _python(target: Target, inventory: Mapping[str, Any]) -> list[Need]:
         )
         needs.append(Need("provider", "ok" if usable else "missing", providers, advice))
     return needs
+
+
+def _int8_form(target: Target, facts: Mapping[str, Any]) -> Need:
+    """The form of int8 networks, and what is wrong with it on the CPU of these facts."""
+    form = target.int8_form(facts)
+    by = "the default for this CPU" if target.quantisation is None else "set by [quantisation]"
+    return Need("int8 form", "ok", f"{form.text} ({by})", form_warning(form, facts))
 
 
 def _space(inventory: Mapping[str, Any]) -> Need:

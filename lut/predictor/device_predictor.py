@@ -9,10 +9,11 @@ from lut.devices.callbacks import LogCallback
 from lut.devices.device import run_rows
 from lut.home import data_home
 from lut.predictor.models.model_file import read_model
+from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from profilers.graph import read_graph
 from profilers.kernels import Kernel, row_kernels
-from targets import Target, load_target
+from targets import Int8Form, Target, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
 from .latency_predictor import LatencyPredictor, Prediction
@@ -63,13 +64,9 @@ class DevicePredictor:
         return self.stored.estimate(kernels, source, len(data))
 
     def as_deployed(self, name: str, data: bytes) -> bytes:
-        """The file in the precision of the target; one that is quantised already stays as it is."""
-        graph = read_graph(data, name)
-        if self.target.precision != "int8" or any(node.op == "QuantizeLinear" for node in graph.nodes):
-            return data
-        from lut.predictor.models.quantise import quantised
-
-        return quantised(data)
+        """The file in the precision of the target, quantised in the form of the profile; int8 files stay."""
+        read_graph(data, name)  # refuses what is no network
+        return as_run(data, self.target, name=name, form=Int8Form.from_facts(self.stored.context.facts))
 
     def _kernels(
         self, name: str, data: bytes, kernels_from: str, log: LogCallback

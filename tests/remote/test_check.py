@@ -11,8 +11,9 @@ import pytest
 
 import lut.devices.needs
 from lut.devices.needs import Need, check_needs
-from targets import Target, load_target
+from targets import Int8Form, Target, load_target
 from targets.errors import TargetError
+from targets.int8_form import UINT8
 
 ALL = {
     "python": "3.9.2",
@@ -39,6 +40,9 @@ class Board:
         if isinstance(self.found, TargetError):
             raise self.found
         return self.found
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"machine": "x86_64", "cpu_flags": "avx2 sse2"}
 
 
 def needs(board: Board, monkeypatch: pytest.MonkeyPatch, target: Target | None = None) -> dict[str, Need]:
@@ -87,6 +91,22 @@ def test_what_is_missing_comes_with_how_to_get_it(
     need = needs(Board({**ALL, **change}), monkeypatch)[name]
     assert need.state == state
     assert advice in need.advice
+
+
+@pytest.mark.parametrize(
+    ("form", "found", "advice"),
+    [
+        (None, "activations uint8, weights int8 in 7 bits per channel (the default for this CPU)", ""),
+        (UINT8, "activations uint8, weights int8 per channel (set by [quantisation])", "no VNNI"),
+    ],
+)
+def test_an_int8_target_says_its_form_and_what_is_wrong_with_it(
+    form: Int8Form | None, found: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = replace(load_target("host-int8"), quantisation=form)
+    need = needs(Board(ALL), monkeypatch, target)["int8 form"]
+    assert (need.state, need.found) == ("ok", found)
+    assert advice in need.advice and bool(advice) == bool(need.advice)
 
 
 def test_needs_behind_one_that_is_missing_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

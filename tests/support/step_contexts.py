@@ -10,12 +10,12 @@ from torch import nn
 from hwnas.core.budget import Budget
 from hwnas.core.registry import part
 from hwnas.core.space import Space
+from hwnas.data.batches import Batch
 from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.parts.objective import make_objective
 from hwnas.gradient.step.context import StepContext
 from hwnas.gradient.step.optim import SGDSettings, WeightOptimizer
-from hwnas.gradient.step.passes import Batch
 from hwnas.gradient.step.protocols import Policy, RelaxContext, SearchCosts
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import lut
 from hwnas.runs.log import Log
-from lut.devices.device import device_context
+from lut.devices.device import device_context, int8_form
+from lut.predictor.models.quantise import as_run
 from targets import Target
 
 Document = Mapping[str, Any]
@@ -25,19 +26,23 @@ def bench_models(
 ) -> dict[str, Any]:
     """The measured latencies of the models, with the context of the measurement.
 
-    target: the device.
+    target: the device; where its precision is int8, float models are quantised first, and `int8` names them.
     models: ONNX bytes by name.
     home: the data home, with the reference's speed.
     log: told what is measured.
     resources: what else to measure of each model, `memory` and `energy`.
     """
-    others = lut.measure_resources(target, models, resources, log=log) if resources else {}
-    measured = lut.measure(target, models, home=home, log=log)
+    deployed = {name: as_run(data, target, name=name) for name, data in models.items()}
+    others = lut.measure_resources(target, deployed, resources, log=log) if resources else {}
+    measured = lut.measure(target, deployed, home=home, log=log)
     context = device_context(target, "")
+    quantised = [name for name, data in models.items() if deployed[name] is not data]
+    int8 = {"form": int8_form(target).text, "quantised": quantised} if target.precision == "int8" else None
     return {
         "target": target.described,
         "context": context.to_json(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "int8": int8,
         "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
     }
 
@@ -62,6 +67,14 @@ def bench_warnings(document: Document) -> list[str]:
         for name, row in document["models"].items()
         if "unavailable" in row.get("energy", {})
     ]
+
+
+def int8_line(document: Document) -> str:
+    """Which networks were quantised before they were measured, and into which form; '' where none was."""
+    int8 = document["int8"]
+    if not int8 or not int8["quantised"]:
+        return ""
+    return f"quantised first: {', '.join(int8['quantised'])} ({int8['form']})"
 
 
 def conditions_line(document: Document) -> str:

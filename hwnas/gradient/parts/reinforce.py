@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 from hwnas.gradient.step.context import ArchPass, StepContext
 from hwnas.gradient.step.gradients import score, set_policy_gradients
-from hwnas.gradient.step.passes import Batch, Pass, accuracy, run_mix
+from hwnas.gradient.step.passes import Pass, accuracy, run_mix
 from hwnas.gradient.step.protocols import Policy, Score
 from targets.errors import UsageError
 

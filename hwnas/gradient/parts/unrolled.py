@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 from hwnas.gradient.step.context import ArchPass, StepContext
 from hwnas.gradient.step.gradients import (
     add_scaled,
@@ -25,7 +26,7 @@ from hwnas.gradient.step.gradients import (
     temporary_values,
     training_loss,
 )
-from hwnas.gradient.step.passes import Batch, Pass
+from hwnas.gradient.step.passes import Pass
 from hwnas.gradient.step.protocols import Policy
 from targets.errors import UsageError
 

@@ -9,9 +9,10 @@ from torch import nn
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 
 from .optim import WeightOptimizer
-from .passes import Batch, Pass
+from .passes import Pass
 from .protocols import Policy, Relax, RelaxContext, Score, ScoreFunction
 
 

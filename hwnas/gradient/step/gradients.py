@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 from targets.errors import UsageError
 
 from .context import ArchPass, StepContext
 from .optim import require_finite
-from .passes import Batch, Pass, accuracy, run_mix
+from .passes import Pass, accuracy, run_mix
 from .protocols import PolicyView, Score
 
 

@@ -12,11 +12,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
+from hwnas.data.batches import Batch
 
 from .optim import require_finite
-
-Batch = tuple[Tensor, Tensor]
-"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
 
 
 class BatchSource(Protocol):

@@ -184,6 +184,7 @@ def _export(trained: Trained, space: NetworkSpace, arch: Arch, data: Data) -> fl
         arch_id=space.arch_id(arch),
         network=network,
         dot=drawings(space, arch, space.arch_id(arch))["dot"],
+        costs={name: float(values[0]) for name, values in CostModel(space).of([arch]).items()},
         facts={"val_accuracy": trained.val_accuracy, key: accuracy, "blocks": space.describe(arch)},
     )
     return accuracy

@@ -1,10 +1,10 @@
 """Static int8 quantisation of an ONNX file, in the QDQ form.
 
-Activations QUInt8: with QInt8 the runtime's x64 kernels exist for fewer operators, and EfficientNet-like
-networks (Sigmoid, Mul) run three times slower than with QUInt8. Weights QInt8, symmetric, per channel: as
-fast as per tensor and nearer to the float network. All 8 bits are used: on x64 without VNNI that can
-saturate, which costs accuracy and no time. The file is first optimised as at the runtime's level `basic`
-(Conv and BatchNormalization folded), as its makers advise. Scales come from the samples given, else from one
+The form belongs to the target (`targets/int8_form.py`). On x64 activations are uint8: with int8 the runtime's
+kernels exist for fewer operators, and EfficientNet-like networks (Sigmoid, Mul) run three times slower.
+Weights are int8, symmetric; per channel they are as fast as per tensor and nearer to the float network. The
+file is first optimised as at the runtime's level `basic` (Conv and BatchNormalization folded), as its makers
+advise. Scales come from the samples given, else from one
 batch of noise: good for latency, which they do not touch; a model to ship needs real samples.
 """
 
@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from targets import Target
+from lut.devices.device import int8_form
+from profilers.graph import read_graph
+from targets import Int8Form, Target
 from targets.errors import DamagedFileError
 
 _SEED = 0
@@ -28,14 +30,29 @@ Sample = Mapping[str, Any]
 """One batch: an array of floats for each input, by its name."""
 
 
-def as_run(model: bytes, target: Target) -> bytes:
-    """A float network as the target runs it, for measuring: quantised where its precision is int8."""
-    return quantised(model) if target.precision == "int8" else model
+_QUANTISERS = frozenset(("QuantizeLinear", "DynamicQuantizeLinear"))
 
 
-def quantised(model: bytes, samples: Iterable[Sample] = ()) -> bytes:
-    """The int8 network of a float network with fixed shapes; the same bytes for the same bytes and samples.
+def as_run(model: bytes, target: Target, *, name: str = "the network", form: Int8Form | None = None) -> bytes:
+    """The network as the target runs it, for measuring: a float one is quantised where its precision is int8.
 
+    model: the ONNX file; one that is quantised already stays as it is.
+    name: of the model, for messages.
+    form: into which it is quantised; None for that of the target.
+    """
+    if target.precision != "int8" or any(node.op in _QUANTISERS for node in read_graph(model, name).nodes):
+        return model
+    form = form or int8_form(target)
+    try:
+        return quantised(model, form)
+    except DamagedFileError as error:
+        raise DamagedFileError(f"{name}: {error}") from error
+
+
+def quantised(model: bytes, form: Int8Form, samples: Iterable[Sample] = ()) -> bytes:
+    """The int8 network of a float network with fixed shapes; the same bytes for the same arguments.
+
+    form: types and ranges of activations and weights.
     samples: what the ranges of the tensors are taken from, lowest to highest value; none: noise. It takes 0.3
     to 3 s of one core, by the number of nodes, and a run of the network per sample. DamagedFileError for what
     is no ONNX network, has a shape that is not fixed, or holds what the quantiser does not know.
@@ -43,7 +60,7 @@ def quantised(model: bytes, samples: Iterable[Sample] = ()) -> bytes:
     with _quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
         prepared, finished = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         noise = _prepare(model, prepared)
-        _quantise(prepared, finished, list(samples) or [noise])
+        _quantise(prepared, finished, form, list(samples) or [noise])
         return finished.read_bytes()
 
 
@@ -73,7 +90,7 @@ def _prepare(model: bytes, path: Path) -> dict[str, Any]:
     return noise
 
 
-def _quantise(source: Path, destination: Path, samples: Iterable[Sample]) -> None:
+def _quantise(source: Path, destination: Path, form: Int8Form, samples: Iterable[Sample]) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the package has no type information
@@ -89,10 +106,11 @@ def _quantise(source: Path, destination: Path, samples: Iterable[Sample]) -> Non
             destination,
             Reader(),
             quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QUInt8 if form.activations == "uint8" else QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=False,
+            per_channel=form.per_channel,
+            reduce_range=form.reduced_range,
+            extra_options={"ActivationSymmetric": form.symmetric},
         )
     except Exception as error:  # the quantiser raises whatever its parts raise
         raise DamagedFileError(f"cannot quantise: {type(error).__name__}: {error}") from error

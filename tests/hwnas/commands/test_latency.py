@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 import cli
+import lut
 from lut import Measurement, SpaceTable
 from lut.devices.reference_networks import reference_onnx
+from lut.predictor.models.quantise import quantised
 from lut.tables.calibrate import BlockCosts, Calibration
-from targets import Context
+from targets import Context, Target, default_form, host_facts
 
 FACTS = {"ort_version": "1.0", "exporter": "by hand"}
 
@@ -81,6 +84,56 @@ def test_bench_states_the_context_beside_the_number(
     assert document["target"]["threads"] == 1
     assert {"ort_version", "cpu_count", "target_precision"} <= document["context"]["facts"].keys()
     assert document["date"].startswith("20")
+
+
+def test_bench_on_an_int8_target_quantises_float_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    form = default_form(host_facts())
+    int8 = quantised(reference_onnx(), form)
+    paths = [tmp_path / "float.onnx", tmp_path / "int8.onnx"]
+    for path, content in zip(paths, (reference_onnx(), int8), strict=True):
+        path.write_bytes(content)
+    line = ["bench", *map(str, paths), "--home", str(tmp_path / "home"), "--target", "host-int8"]
+    assert cli.run([*line, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["int8"] == {"form": form.text, "quantised": [str(paths[0])]}
+    rows = [document["models"][str(path)] for path in paths]
+    assert [row["memory"]["file_bytes"] for row in rows] == [len(int8)] * 2
+    assert all(row["p50_ms"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("target", ["host", "host-int8"])
+def test_bench_says_what_it_quantised(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, bytes] = {}
+
+    def measure(of: Target, files: dict[str, bytes], **_: object) -> dict[str, Measurement]:
+        asked.update(files)
+        return dict.fromkeys(files, Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50))
+
+    monkeypatch.setattr(lut, "measure", measure)
+    model = tmp_path / "m.onnx"
+    model.write_bytes(reference_onnx())
+    line = ["bench", str(model), "--no-memory", "--home", str(tmp_path), "--target", target]
+    assert cli.run(line) == 0
+    text = default_form(host_facts()).text
+    is_int8 = target == "host-int8"
+    assert (f"quantised first: {model} ({text})" in capsys.readouterr().out) == is_int8
+    assert (asked[str(model)] == reference_onnx()) == (not is_int8)
+
+
+def test_bench_of_what_cannot_be_quantised_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [helper.make_tensor_value_info(name, TensorProto.INT64, [4]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", values[:1], values[1:])
+    opset = [helper.make_opsetid("", 17)]
+    model = tmp_path / "m.onnx"
+    model.write_bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
+    assert cli.run(["bench", str(model), "--home", str(tmp_path), "--target", "host-int8"]) == 3
+    assert "m.onnx: cannot quantise: input 'x' is tensor(int64)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 100, b"\x80\x04K*.", "truncated"], ids=str)

@@ -31,7 +31,8 @@ def parts(data: Data) -> list[list[int]]:
 def test_a_folder_loads(photos: Path, tmp_path: Path) -> None:
     data = load_data(str(photos), None, 0, root=tmp_path / "home")
     assert (data.name, data.class_names, data.n_classes) == ("photos", ("cat", "dog", "owl"), 3)
-    assert (data.image_size, data.in_channels, data.flip, data.in_memory) == (48, 3, True, True)
+    assert (data.image_size, data.in_channels, data.flip) == (48, 3, True)
+    assert not any("decoded on demand" in note for note in data.notes)
     assert [len(part) for part in parts(data)] == [18, 6, 6]
     images = data.images(data.split("val"))
     assert images.shape == (6, 3, 48, 48)
@@ -145,7 +146,7 @@ class TestOnDemand:
     def test_images_are_the_same_as_in_memory(self, photos: Path, tmp_path: Path) -> None:
         memory = load_data(str(photos), 32, 0, root=tmp_path)
         demand = load_data(str(photos), 32, 0, root=tmp_path / "b", memory_cap_mb=0.01)
-        assert not demand.in_memory
+        assert "decoded on demand" in demand.notes[-1]
         assert not (tmp_path / "b").exists()
         assert torch.equal(memory.images([3, 1, 29]), demand.images([3, 1, 29]))
         assert parts(memory) == parts(demand)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from hwnas.data import files as files_module
 from hwnas.data.files import FolderFiles, ZipFiles, open_files
 from hwnas.data.folder import open_folder
 from targets.errors import DamagedFileError, UsageError
@@ -69,7 +68,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(
 ) -> None:
     path = write_zip(tmp_path / "a.zip", {"cat/1.jpg": bytes(2_000_000)}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(files_module, cap, 1_000_000)
+    monkeypatch.setattr(f"hwnas.data.files.{cap}", 1_000_000)
     with pytest.raises(UsageError, match="at most"):
         ZipFiles(path)
 

@@ -8,24 +8,24 @@ import pytest
 from hwnas.data import known_sources
 from hwnas.data.digits import open_digits
 from hwnas.data.folder import open_folder
-from hwnas.data.source import NAMED, Request, Source
+from hwnas.data.source import NAMED, DataRequest, DataSource
 from hwnas.data.table import open_table
 from tests.support.sources import SourceContract
 
 
 class TestDigits(SourceContract):
     @pytest.fixture
-    def source(self, tmp_path: Path) -> Source:
-        return open_digits(Request("digits", tmp_path))
+    def source(self, tmp_path: Path) -> DataSource:
+        return open_digits(DataRequest("digits", tmp_path))
 
-    def test_is_the_set_of_1797_digits(self, source: Source) -> None:
+    def test_is_the_set_of_1797_digits(self, source: DataSource) -> None:
         # UCI optdigits test set: 1797 samples; per class as in the description that scikit-learn ships.
         counts = np.bincount(source.listing.labels).tolist()
         assert counts == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
         assert not source.listing.flip
         assert source.natural_size() == 32
 
-    def test_enlarging_keeps_the_drawing(self, source: Source) -> None:
+    def test_enlarging_keeps_the_drawing(self, source: DataSource) -> None:
         from sklearn.datasets import load_digits
 
         small = load_digits().images[7] * 255 / 16
@@ -36,16 +36,16 @@ class TestDigits(SourceContract):
 
 class TestFolder(SourceContract):
     @pytest.fixture
-    def source(self, write_images, named) -> Source:
+    def source(self, write_images, named) -> DataSource:
         return open_folder(write_images(named(["cat", "dog"], 3)))
 
 
 class TestZip(SourceContract):
     @pytest.fixture
-    def source(self, write_images, named, pack) -> Source:
+    def source(self, write_images, named, pack) -> DataSource:
         return open_folder(pack(write_images(named(["cat", "dog"], 3)), "photos/"))
 
-    def test_holds_the_same_images_as_the_folder(self, source: Source, write_images, named) -> None:
+    def test_holds_the_same_images_as_the_folder(self, source: DataSource, write_images, named) -> None:
         folder = open_folder(write_images(named(["cat", "dog"], 3)))
         assert source.listing.class_names == folder.listing.class_names
         assert (source.listing.labels == folder.listing.labels).all()
@@ -55,7 +55,7 @@ class TestZip(SourceContract):
 
 class TestTable(SourceContract):
     @pytest.fixture
-    def source(self, write_images, tmp_path: Path) -> Source:
+    def source(self, write_images, tmp_path: Path) -> DataSource:
         images = write_images([f"{index}.png" for index in range(6)])
         rows = "\n".join(f"{index}.png,{'odd' if index % 2 else 'even'}" for index in range(6))
         (tmp_path / "labels.csv").write_text(f"file,label\n{rows}\n")

@@ -11,7 +11,7 @@ from torchvision import datasets
 from torchvision.datasets import utils
 
 from hwnas.data import load_data
-from hwnas.data.source import NAMED, Request, Source
+from hwnas.data.source import NAMED, DataRequest, DataSource
 from targets.errors import DamagedFileError, UsageError
 from tests.support.sources import SourceContract
 
@@ -64,10 +64,12 @@ class TestCifar10(SourceContract):
         return write_cifar10(tmp_path, monkeypatch)
 
     @pytest.fixture
-    def source(self, tmp_path: Path, rows: np.ndarray) -> Source:
-        return NAMED["cifar10"](Request("cifar10", tmp_path))
+    def source(self, tmp_path: Path, rows: np.ndarray) -> DataSource:
+        return NAMED["cifar10"](DataRequest("cifar10", tmp_path))
 
-    def test_pixels_labels_and_splits_are_those_of_the_files(self, source: Source, rows: np.ndarray) -> None:
+    def test_pixels_labels_and_splits_are_those_of_the_files(
+        self, source: DataSource, rows: np.ndarray
+    ) -> None:
         assert len(source.listing.names) == 120
         assert (source.read(23, 32) == rows[1, 3].reshape(3, 32, 32)).all()
         assert source.listing.labels[23] == 3
@@ -82,11 +84,11 @@ class TestMnist(SourceContract):
         return write_mnist(tmp_path)
 
     @pytest.fixture
-    def source(self, tmp_path: Path, images: np.ndarray) -> Source:
-        return NAMED["mnist"](Request("mnist", tmp_path))
+    def source(self, tmp_path: Path, images: np.ndarray) -> DataSource:
+        return NAMED["mnist"](DataRequest("mnist", tmp_path))
 
     def test_pixels_labels_and_splits_are_those_of_the_files(
-        self, source: Source, images: np.ndarray
+        self, source: DataSource, images: np.ndarray
     ) -> None:
         assert (source.read(31, 28) == images[1, 1]).all()
         assert source.listing.labels[31] == 1

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from hwnas.data import Data, eval_batches, load_data
+from hwnas.exporting.complexity import compare_with_ptflops
 from hwnas.exporting.export import export_model, onnx_accuracy, onnx_bytes, open_model
 from hwnas.training.train import logits_of
 from targets.errors import DamagedFileError
@@ -153,6 +155,32 @@ def test_a_model_folder_says_everything_and_scores_as_torch(digits: Data, tmp_pa
     np.testing.assert_allclose(score.logits, logits, atol=1e-4)
     stored = safetensors.torch.load_file(exported.weights)
     assert all(torch.equal(v, stored[k]) for k, v in module.state_dict().items())
+
+
+def test_the_manifest_compares_the_costs_with_ptflops(digits: Data, tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    module.append(nn.Linear(4, 10))
+    # On paper: 3*3*4 per pixel of 16 x 16 and 4*10; the weights and 10 biases, which ptflops' MACs count too.
+    on_paper = {"macs": 16 * 16 * 36 + 40, "params": 36 + 40 + 10}
+
+    def noted(**costs: float) -> dict[str, Any]:
+        options: dict[str, Any] = {"arch_id": "a", "network": {}, "dot": "", "costs": costs}
+        manifest = export_model(module.train(), digits, tmp_path, **options).manifest
+        assert module.training and open_model(tmp_path).manifest == manifest
+        return dict(manifest["ptflops"])
+
+    counted = {"macs": on_paper["macs"] + 10, "params": on_paper["params"]}
+    expected = {"expected_macs": on_paper["macs"], "expected_params": on_paper["params"]}
+    assert noted(**on_paper, latency_ms=1.0) == {**counted, **expected, "differs": False}
+    assert noted(**{**on_paper, "params": on_paper["params"] + 1})["differs"] is True
+    assert noted(**{**on_paper, "macs": 1.02 * on_paper["macs"]})["differs"] is True
+
+
+def test_what_ptflops_cannot_count_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    counted = compare_with_ptflops(nn.Conv2d(3, 4, 1), (1, 8, 8), {"macs": 1.0, "params": 2.0})
+    assert counted["differs"] is None and counted["macs"] is None
+    assert "ptflops cannot count Conv2d" in counted["reason"] and "channel" in counted["reason"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_facts_can_be_noted_later(digits: Data, tmp_path: Path) -> None:

@@ -23,9 +23,12 @@ from hwnas.exporting.onnx_score import onnx_logits, open_session
 from hwnas.pipeline import Work, evaluation
 from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
-from targets import Target, load_target
+from targets import Target, default_form, host_facts, load_target
 from targets.errors import DamagedFileError
+from targets.int8_form import INT8_SYMMETRIC, UINT8, UINT8_REDUCED, Int8Form
 from tests.support.logs import silent
+
+HERE = default_form(host_facts())
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,9 @@ def network(digits: Data) -> nn.Module:
     return net.eval()
 
 
-def export(network: nn.Module, data: Data, folder: Path, batch: int = 1) -> Exported:
+def export(network: nn.Module, data: Data, folder: Path, batch: int = 1, form: Int8Form = HERE) -> Exported:
     model = export_model(network, data, folder, arch_id="a", network={}, dot="", batch=batch)
-    return export_int8(model, data)
+    return export_int8(model, data, form)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +98,7 @@ def test_it_is_int8_and_nearly_as_right(model: Exported, digits: Data, tmp_path:
 def test_scales_of_training_images_beat_those_of_noise(model: Exported, digits: Data) -> None:
     source, path = model.onnx.read_bytes(), int8_path(model)
     assert path is not None
-    right, ours, noise = (logits(file, digits) for file in (source, path, quantised(source)))
+    right, ours, noise = (logits(file, digits) for file in (source, path, quantised(source, HERE)))
     assert np.abs(ours - right).mean() < 0.7 * np.abs(noise - right).mean()
 
 
@@ -115,6 +118,20 @@ def test_the_manifest_vouches_for_it(network: nn.Module, digits: Data, tmp_path:
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(DamagedFileError, match=r"model\.int8\.onnx is not the file that was exported"):
         open_model(tmp_path)
+
+
+@pytest.mark.parametrize("form", [UINT8, UINT8_REDUCED, INT8_SYMMETRIC], ids=lambda form: form.text)
+def test_the_file_has_the_form_that_the_manifest_says(
+    form: Int8Form, network: nn.Module, digits: Data, tmp_path: Path
+) -> None:
+    model = export(network, digits, tmp_path, form=form)
+    assert model.manifest["int8"]["form"] == f"QDQ, {form.text}"
+    graph = onnx.load(model.folder / "model.int8.onnx").graph
+    held = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
+    zero_points = [held[n.input[2]] for n in graph.node if n.op_type == "QuantizeLinear"]
+    assert {str(z.dtype) for z in zero_points} == {form.activations}
+    largest = max(np.abs(w.astype(int)).max() for w in held.values() if w.dtype == np.int8 and w.ndim == 4)
+    assert largest == (64 if form.reduced_range else 127)
 
 
 def test_the_same_images_give_the_same_file(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.networks.flops import counter_macs, ptflops_macs
+from hwnas.networks.flops import counter_macs, ptflops_complexity
 from targets.errors import UsageError
 
 
@@ -25,11 +25,13 @@ def network() -> nn.Module:
 
 # 32 x 32 images: 3*3*3*8 per pixel on 16 x 16, then depthwise 5*5*8 on 16 x 16, then 8*10.
 MACS = 16 * 16 * (216 + 200) + 80
+# The two convolutions, scale and shift of the norm, the linear layer.
+PARAMS = 216 + 200 + 2 * 8 + 80
 
 
 def test_both_counters_agree_with_the_calculation_by_hand(network: nn.Module) -> None:
     assert counter_macs(network, (3, 32, 32)) == MACS
-    assert ptflops_macs(network, (3, 32, 32)) == MACS
+    assert ptflops_complexity(network, (3, 32, 32)) == (MACS, PARAMS)
 
 
 def n_hooks(network: nn.Module) -> list[dict[str, int]]:
@@ -41,7 +43,7 @@ def test_the_module_stays_as_it_was(network: nn.Module) -> None:
     network.train()
     network.get_submodule("1").eval()
     before, hooks = [m.training for m in network.modules()], n_hooks(network)
-    ptflops_macs(network, (3, 32, 32))
+    ptflops_complexity(network, (3, 32, 32))
     counter_macs(network, (3, 32, 32))
     assert [m.training for m in network.modules()] == before
     assert n_hooks(network) == hooks
@@ -52,5 +54,5 @@ def test_a_failure_inside_ptflops_is_an_error_and_prints_nothing(
     network: nn.Module, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UsageError, match=r"ptflops cannot count Sequential .*channel"):
-        ptflops_macs(network, (4, 32, 32))
+        ptflops_complexity(network, (4, 32, 32))
     assert capsys.readouterr() == ("", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return load_data("digits", 16, 0, root=tmp_path_factory.mktemp("home"))
 
 
-def _network() -> nn.Module:
+def _network() -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, 2, 1, bias=False),
         nn.BatchNorm2d(8),
@@ -38,6 +37,12 @@ def _network() -> nn.Module:
         nn.Dropout(0.1),  # draws from torch's global generator
         nn.Linear(16 * 16, 10),
     )
+
+
+def _weight(network: nn.Sequential, index: int) -> torch.Tensor:
+    layer = network[index]
+    assert isinstance(layer, nn.Conv2d)
+    return layer.weight
 
 
 class _Memory:
@@ -81,11 +86,10 @@ def test_weights_come_from_the_seed_alone() -> None:
     initialise(first, 1)
     initialise(second, 1)
     initialise(other, 2)
-    stem, last = "0.weight", "3.weight"
-    assert torch.equal(first.get_parameter(stem), second.get_parameter(stem))
-    assert not torch.equal(first.get_parameter(stem), other.get_parameter(stem))
+    assert torch.equal(_weight(first, 0), _weight(second, 0))
+    assert not torch.equal(_weight(first, 0), _weight(other, 0))
     # He et al. 2015: variance 2 / fan_out, here 8 channels of 3 x 3 pixels
-    assert first.get_parameter(last).std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
+    assert _weight(first, 3).std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
 
 
 def test_digits_are_learnt_and_the_validation_figure_is_that_of_the_weights(digits: Data) -> None:
@@ -174,14 +178,15 @@ def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) ->
     seen: list[float] = []
     weights = []
 
-    def note_drop_path(net: CellNetwork, done: int, total: int) -> None:
-        seen.append(net.drop_path)
-
     for factor in (0.0, 0.4):
         net = space.build(arch, auxiliary=True)
         assert isinstance(net, CellNetwork) and net.auxiliary is not None
         recipe = Recipe(2, 512, 0.1, drop_path=0.5, auxiliary=factor, clip=1.0)
-        train(net, digits, recipe, 0, on_step=partial(note_drop_path, net))
+
+        def note(done: int, total: int, net: CellNetwork = net) -> None:
+            seen.append(net.drop_path)
+
+        train(net, digits, recipe, 0, on_step=note)
         weights.append(torch.cat([p.detach().flatten() for p in net.auxiliary.parameters()]))
     assert sorted(set(seen)) == [0.0, 0.25]
     assert not torch.equal(weights[0], weights[1])  # without its loss it stays as it was

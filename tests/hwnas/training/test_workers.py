@@ -139,6 +139,19 @@ def test_foreign_and_damaged_results_are_refused(data: dict[str, Any], tmp_path:
         read_result(job, tmp_path)
 
 
+def test_short_memory_leaves_one_worker(
+    data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.training.workers.available_bytes", lambda: 10**9)
+    recipe = {"epochs": 1, "batch_size": 512, "lr": 0.1}
+    pids: set[int] = set()
+    told: list[str] = []
+    jobs = [_job(data, str(seed), seed=seed, recipe=recipe) for seed in range(2)]
+    outcomes = run_many(jobs, tmp_path, 2, on_progress=lambda p: pids.add(p.pid), log=told.append)
+    assert all(isinstance(outcome, Trained) for outcome in outcomes)
+    assert len(pids) == 1 and "1 instead of 2 trainings" in told[0]
+
+
 def test_two_jobs_cannot_share_a_folder(data: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="share a name"):
         run_many([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)

@@ -19,6 +19,7 @@ from lut.predictor.layout import (
 )
 from lut.predictor.models.quantise import quantised
 from targets import Target
+from targets.int8_form import UINT8
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +65,7 @@ def compare(files: dict[str, bytes], rule: LayoutRule) -> dict[str, float]:
 
 
 def test_the_level_extended_knows_no_layout(files: dict[str, bytes]) -> None:
-    for data in (files["resnet18"], quantised(files["resnet18"])):
+    for data in (files["resnet18"], quantised(files["resnet18"], UINT8)):
         kernels = extended_kernels(data)
         assert "com.microsoft.nchwc" not in {kernel.domain for kernel in kernels}
         assert not any(kernel.attributes.get("channels_last") for kernel in kernels)
@@ -80,5 +81,5 @@ def test_at_least_99_percent_of_the_kernels_of_each_network_match(
 def test_at_least_99_percent_of_the_kernels_of_each_int8_network_match(
     files: dict[str, bytes], rule: LayoutRule
 ) -> None:
-    shares = compare({name: quantised(files[name]) for name in INT8}, rule)
+    shares = compare({name: quantised(files[name], UINT8) for name in INT8}, rule)
     assert min(shares.values()) >= 0.99, shares

@@ -16,6 +16,7 @@ from lut.predictor.models.quantise import quantised
 from profilers.kernels import Kernel
 from targets import Target
 from targets.errors import DamagedFileError
+from targets.int8_form import UINT8
 from tests.support.kernels import activation, kernel, weight
 
 HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)
@@ -36,7 +37,7 @@ PLAIN = LayoutRule(blocked=False)
 @pytest.fixture(scope="module")
 def files() -> list[bytes]:
     float_files = [network.onnx() for network in generate(4, 0)]
-    return [*float_files, quantised(float_files[1])]
+    return [*float_files, quantised(float_files[1], UINT8)]
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,13 @@ import lut.tables.in_context
 from lut import SpaceTable, TableNetwork
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import Overhead
+from lut.predictor.models.quantise import quantised
 from lut.tables.attribution import owners
 from lut.tables.in_context import occurrences, summary
 from profilers.kernels import Kernel
-from targets import load_target
+from targets import Int8Form, default_form, host_facts, load_target
 from targets.errors import TargetError, UsageError
+from targets.int8_form import INT8_SYMMETRIC
 from tests.support.kernels import activation
 from tests.support.kernels import kernel as kernel_of
 from tests.support.logs import silent
@@ -212,7 +214,10 @@ def test_what_cannot_be_done_says_so(profile, blocks, named, networks, tmp_path)
     assert not list(tmp_path.rglob("toy*.json"))
 
 
-def test_a_target_of_int8_measures_quantised_files(device, blocks, networks, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("form", [None, INT8_SYMMETRIC], ids=["default", "int8"])
+def test_a_target_of_int8_measures_quantised_files(
+    form, device, blocks, networks, tmp_path, monkeypatch
+) -> None:
     import lut.tables.block_level
 
     files: dict[str, bytes] = {}
@@ -223,13 +228,17 @@ def test_a_target_of_int8_measures_quantised_files(device, blocks, networks, tmp
         return plain(target, models, *rest, **more)
 
     monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
+    target = replace(load_target("host-int8"), quantisation=form)
     table = lut.space_table(
-        load_target("host-int8"), "toy", blocks[:2], [replace(w, blocks=(blocks[i % 2].key,)) for i, w in
+        target, "toy", blocks[:2], [replace(w, blocks=(blocks[i % 2].key,)) for i, w in
         enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=silent
     )  # fmt: skip
     assert table.context.facts["target_precision"] == "int8"
-    for key in (blocks[0].key, "net0"):
-        assert "QuantizeLinear" in {node.op_type for node in onnx.load_from_string(files[key]).graph.node}
+    wanted = form or default_form(host_facts())
+    assert Int8Form.from_facts(table.context.facts) == wanted
+    sources = {blocks[0].key: blocks[0].onnx, "net0": networks[0].onnx}
+    for key, export in sources.items():
+        assert files[key] == quantised(export(), wanted)
 
 
 def test_real_kernels_of_real_sessions(blocks, named, tmp_path, patiently) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from .figure import Figure, Trace, budget_line, figure, hover, scatter, wrapped
 from .markup import esc, ms, percent
-from .run_files import Point, Row, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles, number
 from .theme import BLUE, GREY, ORIGIN_STYLES, PICK_SYMBOLS
 
-Pair = tuple[float, float]
+LatencyAccuracy = tuple[float, float]
+"""Latency in ms, accuracy in 0..1."""
+KnownPoint = tuple[Point, LatencyAccuracy]
 HOVER_LIMIT = 3000  # beyond, evaluated points show numbers without their names: the page stays small
 
 
@@ -24,15 +26,15 @@ def accuracy_of(point: Point) -> float | None:
     return point.measured.get("test_accuracy", point.measured.get("val_accuracy"))
 
 
-def measured_pair(point: Point) -> Pair | None:
+def measured_pair(point: Point) -> LatencyAccuracy | None:
     """(measured p50 in ms, accuracy) of a network that was trained and measured."""
     latency_ms, accuracy = point.measured.get("latency_p50_ms"), accuracy_of(point)
     return None if latency_ms is None or accuracy is None else (latency_ms, accuracy)
 
 
-def non_dominated(pairs: Iterable[Pair]) -> list[Pair]:
+def non_dominated(pairs: Iterable[LatencyAccuracy]) -> list[LatencyAccuracy]:
     """The pairs that no other beats in both (less latency, more accuracy), by rising latency."""
-    kept: list[Pair] = []
+    kept: list[LatencyAccuracy] = []
     for latency_ms, accuracy in sorted(set(pairs), key=lambda pair: (pair[0], -pair[1])):
         if not kept or accuracy > kept[-1][1]:
             kept.append((latency_ms, accuracy))
@@ -122,7 +124,7 @@ def searched_front(run: RunFiles, where: str) -> Figure | None:
     )
 
 
-def _axes(pairs: Sequence[Pair]) -> tuple[list[float | None], list[float | None]]:
+def _axes(pairs: Sequence[LatencyAccuracy]) -> tuple[list[float | None], list[float | None]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
@@ -134,13 +136,13 @@ def _picks(run: RunFiles) -> list[str]:
     return list(dict.fromkeys(point.pick for point in run.points if point.pick))
 
 
-def _predicted_pair(point: Point) -> Pair | None:
+def _predicted_pair(point: Point) -> LatencyAccuracy | None:
     latency_ms = point.predicted.get("latency_ms")
     accuracy = point.predicted.get("val_accuracy_shared")
     return None if latency_ms is None or accuracy is None else (latency_ms, accuracy)
 
 
-def _marked(known: Sequence[tuple[Point, Pair]], name: str, colour: str, symbol: str, *, size: int) -> Trace:
+def _marked(known: Sequence[KnownPoint], name: str, colour: str, symbol: str, *, size: int) -> Trace:
     return scatter(
         *_axes([pair for _, pair in known]),
         esc(name),
@@ -149,7 +151,7 @@ def _marked(known: Sequence[tuple[Point, Pair]], name: str, colour: str, symbol:
     )
 
 
-def _with_interval(trace: Trace, known: Sequence[tuple[Point, Pair]]) -> Trace:
+def _with_interval(trace: Trace, known: Sequence[KnownPoint]) -> Trace:
     """The trace with the measured confidence interval as horizontal error bars."""
     high = [max(0.0, p.measured.get("latency_ci_high_ms", x) - x) for p, (x, _) in known]
     low = [max(0.0, x - p.measured.get("latency_ci_low_ms", x)) for p, (x, _) in known]
@@ -157,22 +159,22 @@ def _with_interval(trace: Trace, known: Sequence[tuple[Point, Pair]]) -> Trace:
     return trace | {"error_x": bars | {"thickness": 1.2, "width": 4}}
 
 
-def _group(pick: str, known: Sequence[tuple[Point, Pair]]) -> Trace:
+def _group(pick: str, known: Sequence[KnownPoint]) -> Trace:
     name = f"Pick: {pick}" if pick else "Other networks of the search"
     trace = _marked(known, name, BLUE, _symbol(pick), size=15 if pick else 10)
     return _with_interval(trace, known)
 
 
-def _baseline(origin: str, known: Sequence[tuple[Point, Pair]]) -> Trace:
+def _baseline(origin: str, known: Sequence[KnownPoint]) -> Trace:
     name, colour, symbol = ORIGIN_STYLES[origin]
     return _with_interval(_marked(known, name, colour, symbol, size=10), known)
 
 
-def _over_budget(known: Sequence[tuple[Point, Pair]]) -> Trace:
+def _over_budget(known: Sequence[KnownPoint]) -> Trace:
     return _with_interval(_marked(known, "Over the budget", GREY, "x-thin-open", size=9), known)
 
 
-def _shift(known: Sequence[tuple[Point, Pair]]) -> Trace:
+def _shift(known: Sequence[KnownPoint]) -> Trace:
     """A hollow marker at the predicted latency, joined to the measured one."""
     x: list[float | None] = []
     y: list[float | None] = []
@@ -193,7 +195,7 @@ def _shift(known: Sequence[tuple[Point, Pair]]) -> Trace:
     )
 
 
-def _cloud(rows: Sequence[Row], name: str, symbol: str, named: bool) -> Trace:
+def _cloud(rows: Sequence[JsonObject], name: str, symbol: str, named: bool) -> Trace:
     x, y, text = [], [], []
     for row in rows:
         latency_ms, accuracy = number(row.get("latency_ms")), number(row.get("val_accuracy_shared"))

@@ -1,4 +1,4 @@
-"""The figures of the search's course: losses, accuracies, expected latency, entropy, hypervolume."""
+"""The figures of the search over time: losses, accuracies, expected latency, entropy, hypervolume."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from .figure import Figure, Trace, budget_line, figure, scatter
+from .front_figures import latency_budget_ms
 from .markup import Html, esc
-from .plots import latency_budget_ms
 from .run_files import RunFiles, number
 from .theme import BLUE, GREEN, GREY, ORANGE
 
@@ -29,7 +29,7 @@ CURVES = (
 
 def search_curves(run: RunFiles) -> list[tuple[str, str, Figure]]:
     """(title, one sentence, figure) of each curve that the run has numbers for."""
-    made = []
+    curves = []
     for title, says, columns, y_title in CURVES:
         lines = [_line(run, column, name, dash) for column, name, dash in columns]
         lines = [line for line in lines if any(value is not None for value in line["y"])]
@@ -45,12 +45,12 @@ def search_curves(run: RunFiles) -> list[tuple[str, str, Figure]]:
                 xaxis={"range": [0.5, len(run.stats) + 0.5]}, yaxis=axis, showlegend=len(lines) > 1,
                 margin={"l": 8, "r": 14, "t": 30, "b": 8},
             )  # fmt: skip
-            made.append((title, says, drawn))
+            curves.append((title, says, drawn))
     volume = _hypervolume(run)
     if volume:
         says = "The space that the front dominates, by generation: flat means the search has converged."
-        made.append(("Hypervolume", says, volume))
-    return made
+        curves.append(("Hypervolume", says, volume))
+    return curves
 
 
 def _line(run: RunFiles, column: str, name: str, dash: str) -> Trace:

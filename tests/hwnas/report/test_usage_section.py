@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from hwnas.report.run_files import read_run
-from hwnas.report.usage import model_code, repeat_command
+from hwnas.report.usage_section import model_code, repeat_command
 
 
 def write_colour_model(path: Path, shape: list[int]) -> None:

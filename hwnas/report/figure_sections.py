@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from .curves import search_curves
+from .curve_figures import search_curves
 from .facts import budget_text, conditions, target_name, trained
 from .figure import Figure
-from .markup import Child, Html, count, el, fixed, join, percent, table
-from .operations import belief_maps, cost_map, option_bars, option_grids, share_map
-from .plots import measured_pair, non_dominated, searched_front, trained_front
-from .prediction import prediction
-from .run_files import Row, RunFiles, number
+from .front_figures import measured_pair, non_dominated, searched_front, trained_front
+from .markup import Html, HtmlContent, count, el, fixed, join, percent, table
+from .operation_figures import belief_maps, cost_map, option_bars, option_grids, share_map
+from .prediction_figure import prediction
+from .run_files import JsonObject, RunFiles, number
 
 # label, key in the table's errors, decimals, unit
 ERRORS = (
@@ -45,7 +45,7 @@ def plot(name: str, figure: Figure, title: str) -> Html:
     return join(place, el("script", Html(text), type="application/json", id=name))
 
 
-def card(name: str, title: str, says: Child, figure: Figure | None) -> Html | None:
+def card(name: str, title: str, says: HtmlContent, figure: Figure | None) -> Html | None:
     """A figure with its title and one sentence; None where there is no figure."""
     if figure is None:
         return None
@@ -57,7 +57,7 @@ def pending(text: str) -> Html:
     return el("p", el("b", "Not yet. "), text, class_="pending")
 
 
-def section(anchor: str, title: str, *children: Child) -> Html:
+def section(anchor: str, title: str, *children: HtmlContent) -> Html:
     """One section of the page."""
     return el("section", el("h2", title), *children, id=anchor)
 
@@ -171,7 +171,7 @@ def prediction_section(run: RunFiles) -> Html:
     )
 
 
-def _errors(errors: Row, prefix: str) -> list[str]:
+def _errors(errors: JsonObject, prefix: str) -> list[str]:
     return [fixed(number(errors.get(prefix + key)), digits, unit) for _, key, digits, unit in ERRORS]
 
 

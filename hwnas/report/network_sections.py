@@ -18,9 +18,9 @@ from .facts import (
     trained,
     with_unit,
 )
-from .markup import Child, Html, count, el, fixed, ms, percent, percent_interval, signed_percent, table
+from .figure_sections import pending, section
+from .markup import Html, HtmlContent, count, el, fixed, ms, percent, percent_interval, signed_percent, table
 from .run_files import Point, RunFiles, number
-from .sections import pending, section
 from .svg import draw_blocks, legend
 
 COLUMNS = (
@@ -33,7 +33,7 @@ COLUMNS = (
 def headline(run: RunFiles) -> Html:
     """The answer in one screen: the network to take, its figures, its file."""
     best = chosen(run)
-    children: list[Child] = [el("p", _eyebrow(run), class_="eyebrow")]
+    children: list[HtmlContent] = [el("p", _eyebrow(run), class_="eyebrow")]
     if best is None:
         children += _no_result(run)
     else:
@@ -89,7 +89,7 @@ def _eyebrow(run: RunFiles) -> str:
     return " · ".join(part for part in ("hwnas search", run.path.resolve().name, created) if part)
 
 
-def _no_result(run: RunFiles) -> list[Child]:
+def _no_result(run: RunFiles) -> list[HtmlContent]:
     known = trained(run)
     if not known:
         done = (
@@ -234,10 +234,10 @@ def _table(run: RunFiles) -> Html:
 _PIXEL_MODELS = {"svc": "SVC", "linear": "Linear model"}
 
 
-def _pixel_rows(run: RunFiles) -> list[list[Child]]:
+def _pixel_rows(run: RunFiles) -> list[list[HtmlContent]]:
     """The models without convolutions: what they saw and scored, or that they failed."""
     known = {str(model.get("name")): model for model in run.rows("pixel_models")}
-    rows: list[list[Child]] = []
+    rows: list[list[HtmlContent]] = []
     for key, name in _PIXEL_MODELS.items():
         model, accuracy = known.get(key, {}), number(run.front.get(f"{key}_test_accuracy"))
         if accuracy is None and not model.get("failure"):
@@ -253,7 +253,7 @@ def _pixel_rows(run: RunFiles) -> list[list[Child]]:
     return rows
 
 
-def _failed_row(run: RunFiles, point: Point) -> list[Child]:
+def _failed_row(run: RunFiles, point: Point) -> list[HtmlContent]:
     """A network without a file: its latency is that of the network with fresh weights."""
     known = point if "latency_p50_ms" in point.measured else None
     row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(COLUMNS) - 1)]
@@ -275,7 +275,7 @@ def _failures(run: RunFiles) -> Html | None:
     )
 
 
-def _row(run: RunFiles, point: Point, best: bool) -> list[Child]:
+def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
     measured, predicted = point.measured, point.predicted
     p50_ms, guess_ms = measured["latency_p50_ms"], predicted.get("latency_ms")
     low, high = measured.get("latency_ci_low_ms"), measured.get("latency_ci_high_ms")

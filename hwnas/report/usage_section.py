@@ -6,9 +6,9 @@ import shlex
 from typing import Any
 
 from .facts import budgets, chosen, resolved_config
-from .markup import Child, Html, el
-from .run_files import Row, RunFiles
-from .sections import pending, section
+from .figure_sections import pending, section
+from .markup import Html, HtmlContent, el
+from .run_files import JsonObject, RunFiles
 
 SHOWN_CLASSES = range(1, 21)  # longer lists stand in the manifest only
 
@@ -19,7 +19,7 @@ def usage_section(run: RunFiles) -> Html:
     code = model_code(best.file, run.manifests[best.arch_id]) if best and best.file else None
     resume = f"hwnas search --resume {shlex.quote(str(run.path))}"
     repeat = repeat_command(run)
-    children: list[Child] = [
+    children: list[HtmlContent] = [
         el("h3", "Run it in Python"),
         el(
             "p",
@@ -45,7 +45,7 @@ def usage_section(run: RunFiles) -> Html:
     return section("use", "Use it", *children)
 
 
-def model_code(file: str, manifest: Row) -> str:
+def model_code(file: str, manifest: JsonObject) -> str:
     """Five lines that load the exported file, prepare an image as in training, and print the class.
 
     Where the margins of a photo are an odd number of pixels, the crop is off by half a pixel.
@@ -115,7 +115,7 @@ def _block(text: str, kind: str = "program") -> Html:
     return el("pre", el("code", text), class_=kind, tabindex="0")
 
 
-def _link(name: str, run: RunFiles) -> Child:
+def _link(name: str, run: RunFiles) -> HtmlContent:
     return (
         [el("a", name, href=f"./{name}"), ". " if name.startswith("config") else ", "]
         if (run.path / name).is_file()

@@ -1,100 +1,21 @@
-"""The baselines: shapes and strides of MobileNetV3-small, the choice of widths, pixel models."""
+"""Models on raw pixels: their scores, their limits, their memory."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
 
-import hwnas.training.baselines
-from hwnas.networks.flops import counter_macs
-from hwnas.training.baselines import linear_accuracy, mobilenet_v3_small, svc_accuracy, widths_within
-from hwnas.training.build import build_network
+import hwnas.training.pixel_models
+from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from targets.errors import UsageError
-
-
-@pytest.mark.parametrize(("image_size", "last_map"), [(16, 4), (32, 4), (64, 4), (96, 6), (128, 4), (224, 7)])
-def test_the_last_map_is_4_to_7_pixels_wide(image_size: int, last_map: int) -> None:
-    module = mobilenet_v3_small(0.25, image_size, 1, 7).eval()
-    seen: list[torch.Size] = []
-    pool = next(m for m in module.children() if isinstance(m, nn.AdaptiveAvgPool2d))
-    pool.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape))
-    with torch.no_grad():
-        assert module(torch.zeros(2, 1, image_size, image_size)).shape == (2, 7)
-    assert seen[0][2:] == (last_map, last_map)
-
-
-def test_at_224_px_it_is_the_network_of_the_paper() -> None:
-    # Howard et al. 2019, table 3 (MobileNetV3-small 1.0): 56 M MACs, 2.5 M parameters.
-    module = mobilenet_v3_small(1.0, 224, 3, 1000)
-    assert counter_macs(module, (3, 224, 224)) == pytest.approx(56e6, rel=0.02)
-    assert sum(p.numel() for p in module.parameters()) == pytest.approx(2.5e6, rel=0.02)
-
-
-@pytest.mark.parametrize("width", [float("nan"), 0.0, -1.0, 100.0])
-def test_a_width_outside_its_range_is_refused(width: float) -> None:
-    with pytest.raises(UsageError, match="width"):
-        mobilenet_v3_small(width, 32, 3, 10)
-
-
-def test_networks_are_built_from_json() -> None:
-    scale = {"image_size": 32, "in_channels": 1, "n_classes": 4}
-    arch = "8:mb3e3/8:mb3e3/16:mb3e3/16:mb3e3/24:mb3e3"
-    specs: list[dict[str, Any]] = [
-        {"baseline": "mobilenet_v3_small", "width": 0.5, **scale},
-        {"space": {"name": "mobile", "width_mult": 0.25, **{**scale, "image_size": 16}}, "arch": arch},
-    ]
-    for spec in specs:
-        size = 32 if "baseline" in spec else 16
-        with torch.no_grad():
-            assert build_network(spec).eval()(torch.zeros(1, 1, size, size)).shape == (1, 4)
-
-
-@pytest.mark.parametrize(
-    ("spec", "said"),
-    [
-        ({}, "none of the keys 'space', 'baseline'"),
-        ({"baseline": "mobilenet_v2"}, "did you mean 'mobilenet_v3_small'"),
-        ({"baseline": "mobilenet_v3_small", "depth": 3}, "depth"),
-        ({"space": {"name": "mobile"}}, "arch"),
-    ],
-)
-def test_a_spec_that_describes_nothing_is_refused(spec: dict[str, object], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        build_network(spec)
-
-
-def _square_ms(widths: Sequence[float]) -> list[float]:
-    return [width**2 for width in widths]
-
-
-def test_widths_spread_over_the_budget() -> None:
-    grid = (0.25, 0.5, 0.7, 1.0, 2.0, 4.0)
-    # inside 4 ms: 0.0625, 0.25, 0.49, 1, 4 ms; evenly spread in log latency: 4, 0.5, 0.0625
-    assert widths_within(_square_ms, 4.0, 3, grid=grid) == [0.25, 0.7, 2.0]
-    assert widths_within(_square_ms, 4.0, 1, grid=grid) == [2.0]
-    assert widths_within(_square_ms, 0.3, 3, grid=grid) == [0.25, 0.5]
-    assert widths_within(_square_ms, 0.01, 3, grid=grid) == []
-
-
-def test_widths_that_are_one_network_are_measured_once() -> None:
-    measured: list[float] = []
-
-    def latency_ms(widths: Sequence[float]) -> list[float]:
-        measured.extend(widths)
-        return _square_ms(widths)
-
-    assert widths_within(latency_ms, 9.0, 5, grid=(1.1, 1.0, 2.0), distinct=int) == [1.0, 2.0]
-    assert measured == [1.0, 2.0]
 
 
 class _Digits:
@@ -174,7 +95,7 @@ def test_the_linear_model_is_ridge_regression(max_train: int) -> None:
 
 
 @pytest.mark.parametrize("model", [svc_accuracy, linear_accuracy])
-def test_large_images_are_averaged_over_areas(model) -> None:
+def test_large_images_are_averaged_over_areas(model: Callable[..., PixelModel]) -> None:
     # 8 px as squares of 12 px: the means over areas of 3 x 3 are the same image as squares of 4 px.
     large, small = (model(_Blocks(factor), seed=0, max_train=200) for factor in (12, 4))
     assert large == small and large.image_side_px == 32
@@ -182,12 +103,12 @@ def test_large_images_are_averaged_over_areas(model) -> None:
 
 def test_what_is_read_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = linear_accuracy(_Digits(), seed=0)
-    monkeypatch.setattr(hwnas.training.baselines, "_READ_BYTES", 64 * 7)
+    monkeypatch.setattr(hwnas.training.pixel_models, "READ_BYTES", 64 * 7)
     assert linear_accuracy(_Digits(), seed=0) == whole
 
 
 def test_many_classes_leave_room_for_fewer_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hwnas.training.baselines, "MAX_VALUES", 100 * (64 + 6 * 10))
+    monkeypatch.setattr(hwnas.training.pixel_models, "MAX_VALUES", 100 * (64 + 6 * 10))
     found = linear_accuracy(_Digits(), seed=0)
     assert (found.n_train, found.n_train_available) == (100, 1000)
 
@@ -204,7 +125,7 @@ def test_the_svc_refuses_a_model_for_each_of_too_many_pairs() -> None:
 _PHOTOS = """
 import resource
 import numpy as np, torch, sklearn.svm, sklearn.linear_model, sklearn.metrics.pairwise
-from hwnas.training.baselines import linear_accuracy, svc_accuracy
+from hwnas.training.pixel_models import linear_accuracy, svc_accuracy
 class Photos:
     labels = np.arange(1200) % 3
     def split(self, name):

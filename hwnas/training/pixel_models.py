@@ -1,14 +1,12 @@
-"""What a search has to beat: MobileNetV3-small at several widths, and two models without convolutions.
+"""What convolutions have to beat: a support vector machine and a linear model on raw pixels.
 
-The network is torchvision's, trained by the recipe of the picks. The support vector machine and the
-linear model are scikit-learn's and see raw pixels; their penalties are chosen on the validation split, and
-the test split is read once, for the figure. Neither grows with the data: images above `MAX_SIDE_PX` are
-averaged down to it while they are read, and the training images are drawn down to a fixed amount of memory.
+Both are scikit-learn's. Their penalties are chosen on the validation split; the test split is read once, for
+the figure. Memory does not grow with the data: images above `MAX_SIDE_PX` are averaged down to it while they
+are read, and the training images are drawn down to a fixed amount of memory.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,71 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional
 
 from targets.errors import UsageError
-
-WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
-
-
-def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classes: int) -> nn.Module:
-    """MobileNetV3-small [1] × `width`, adapted to small images: (b, c, h, w) -> (b, n_classes).
-
-    Of the five strides of 2 in torchvision's network the first `n_down(image_size)` are kept, which is the
-    rule of the `mobile` space: the last map is 4 to 7 pixels wide. Its batch normalisation uses torch's
-    momentum of 0.1 in place of 0.01: in a short training the slow averages never arrive at the statistics
-    of the final weights.
-
-    [1] Howard et al. 2019, Searching for MobileNetV3, table 2.
-    """
-    from torchvision.models import mobilenet_v3_small as torchvision_mobilenet
-
-    from hwnas.spaces.mobile import n_down
-
-    if not (math.isfinite(width) and 0.05 <= width <= 8):
-        raise UsageError(f"mobilenet_v3_small: width {width} is outside 0.05 to 8")
-    module: nn.Module = torchvision_mobilenet(
-        weights=None, width_mult=width, num_classes=n_classes, norm_layer=nn.BatchNorm2d
-    )
-    convs = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
-    strided = [conv for conv in convs if conv.stride == (2, 2)]
-    for conv in strided[n_down(image_size) :]:
-        conv.stride = (1, 1)
-    if in_channels != convs[0].in_channels:
-        old = convs[0]
-        new = nn.Conv2d(in_channels, old.out_channels, 3, old.stride[0], 1, bias=False)
-        module.get_submodule("features.0").register_module("0", new)
-    return module
-
-
-def widths_within(
-    latency_ms: Callable[[Sequence[float]], Sequence[float]],
-    budget_ms: float,
-    n: int,
-    *,
-    distinct: Callable[[float], object] = lambda width: width,
-    grid: Sequence[float] = WIDTHS,
-) -> list[float]:
-    """At most `n` widths whose latency is inside the budget, evenly spread in log latency.
-
-    latency_ms: widths -> latencies, measured together. distinct: what two widths share that are the same
-    network (channels are rounded to 8). Fewer than `n`, down to none, where the grid has no more.
-    """
-    first: dict[object, float] = {}
-    for width in sorted(grid):
-        first.setdefault(distinct(width), width)
-    widths = list(first.values())
-    measured = zip(widths, latency_ms(widths), strict=True)
-    inside = sorted((latency, width) for width, latency in measured if latency <= budget_ms)
-    if len(inside) <= n:
-        return sorted(width for _, width in inside)
-    logs = np.log([latency for latency, _ in inside])
-    chosen: set[int] = {len(inside) - 1}
-    for wanted in np.linspace(logs[-1], logs[0], n)[1:]:
-        free = [i for i in range(len(inside)) if i not in chosen]
-        chosen.add(min(free, key=lambda i: abs(logs[i] - wanted)))
-    return sorted(inside[i][1] for i in chosen)
 
 
 class ImageData(Protocol):
@@ -99,7 +35,12 @@ class ImageData(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PixelModel:
-    """A fitted model on raw pixels and what it scored. image_side_px: of the images as it saw them."""
+    """A fitted model on raw pixels and what it scored.
+
+    n_train: training images it was fitted to, of n_train_available.
+    image_side_px: side of the images as it saw them.
+    options: its hyperparameters, the penalty that was chosen.
+    """
 
     name: str
     val_accuracy: float
@@ -118,16 +59,17 @@ MAX_VALUES = 160_000_000
 and 1.9 GB at most."""
 
 _TARGET_COPIES = 6
-"""Values of ±1 per image and class in scikit-learn, as integers and as floats, at the same time."""
+"""Copies of the ±1 targets, per image and class, that scikit-learn holds at once (integers and floats)."""
 
 MAX_SVC_CLASSES = 300
 """The SVC fits a model for every pair of classes, and asks each of them about every image."""
 
-_READ_BYTES = 16_000_000
+READ_BYTES = 16_000_000
 """Pixels read at a time; as float32 they take four times that."""
 
-Predictor = Callable[[NDArray[Any]], NDArray[np.int64]]
-Fits = Callable[[NDArray[np.float32], NDArray[np.int64]], Iterator[tuple[float, Predictor]]]
+Classifier = Callable[[NDArray[Any]], NDArray[np.int64]]
+"""Pixels (n, d) -> predicted labels (n,)."""
+Fits = Callable[[NDArray[np.float32], NDArray[np.int64]], Iterator[tuple[float, Classifier]]]
 """(pixels (n, d), labels (n,)) -> one fitted model per penalty."""
 
 
@@ -156,7 +98,7 @@ def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> P
     return _best("linear", data, seed, min(max_train, max(1, MAX_VALUES // per_image)), _ridges)
 
 
-def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
+def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Classifier]]:
     from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC
 
@@ -173,7 +115,7 @@ def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float,
         yield penalty, predict
 
 
-def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Predictor]]:
+def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Classifier]]:
     from sklearn.linear_model import RidgeClassifier
 
     # In single precision the smallest penalty drowns: it is a millionth of the largest eigenvalue.
@@ -197,7 +139,7 @@ def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> 
         rows /= spread
         return rows
 
-    def shares(predictors: Sequence[Predictor], split: str) -> list[float]:
+    def shares(predictors: Sequence[Classifier], split: str) -> list[float]:
         """Accuracies of all in one reading of the split."""
         indices, right = data.split(split), np.zeros(len(predictors), np.int64)
         for part in _parts(data, indices):
@@ -212,7 +154,7 @@ def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> 
     best = int(np.argmax(scores))
     (tested,) = shares([predictors[best]], "test")
     return PixelModel(
-        name,
+        name=name,
         val_accuracy=scores[best],
         test_accuracy=tested,
         n_train=n_train,
@@ -227,8 +169,8 @@ def _side_px(data: ImageData) -> int:
 
 
 def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """`indices` in pieces of at most `_READ_BYTES` of pixels and 1,000 images."""
-    step = min(1000, max(1, _READ_BYTES // data.images(indices[:1]).numel())) if len(indices) else 1
+    """`indices` in pieces of at most `READ_BYTES` of pixels and 1,000 images."""
+    step = min(1000, max(1, READ_BYTES // data.images(indices[:1]).numel())) if len(indices) else 1
     for start in range(0, len(indices), step):
         yield indices[start : start + step]
 

@@ -1,4 +1,4 @@
-"""The figure of the latency table's honesty: what it predicted, and what the device then took."""
+"""The figure of the latency table: what it predicted against what the device took."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .theme import BLUE, GREY, PURPLE
 
 def prediction(run: RunFiles) -> Figure | None:
     """Measured against predicted latency of whole networks, with the ±5 % band."""
-    found = [
+    checked = [
         (predicted_ms, measured_ms, str(row.get("key", "")))
         for row in run.part("table").get("check") or []
         if (predicted_ms := number(row.get("predicted_ms"))) is not None
@@ -23,7 +23,7 @@ def prediction(run: RunFiles) -> Figure | None:
         for p in run.points
         if p.origin != "mobilenet_v3" and "latency_ms" in p.predicted and "latency_p50_ms" in p.measured
     ]
-    everything = [value for p, m, _ in [*found, *shipped] for value in (p, m)]
+    everything = [value for p, m, _ in [*checked, *shipped] for value in (p, m)]
     if not everything:
         return None
     low, high = 0.9 * min(everything), 1.06 * max(everything)
@@ -48,7 +48,7 @@ def prediction(run: RunFiles) -> Figure | None:
                 hoverinfo="skip",
                 line={"color": GREY, "width": 1, "dash": "dot"},
             ),
-            _checked(found, "Check networks", BLUE, "circle"),
+            _checked(checked, "Check networks", BLUE, "circle"),
             _checked(shipped, "Networks of this run", PURPLE, "diamond"),
         ],
         "Predicted, ms",

@@ -1,0 +1,75 @@
+"""What a search has to beat: MobileNetV3-small at several widths.
+
+The network is torchvision's, trained by the recipe of the picks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from torch import nn
+
+from targets.errors import UsageError
+
+WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+
+
+def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classes: int) -> nn.Module:
+    """MobileNetV3-small [1] × `width`, adapted to small images: (b, c, h, w) -> (b, n_classes).
+
+    Of the five strides of 2 in torchvision's network the first `n_down(image_size)` are kept, which is the
+    rule of the `mobile` space: the last map is 4 to 7 pixels wide. Its batch normalisation uses torch's
+    momentum of 0.1 in place of 0.01: in a short training the slow averages never arrive at the statistics
+    of the final weights.
+
+    [1] Howard et al. 2019, Searching for MobileNetV3, table 2.
+    """
+    from torchvision.models import mobilenet_v3_small as torchvision_mobilenet
+
+    from hwnas.spaces.mobile import n_down
+
+    if not (math.isfinite(width) and 0.05 <= width <= 8):
+        raise UsageError(f"mobilenet_v3_small: width {width} is outside 0.05 to 8")
+    module: nn.Module = torchvision_mobilenet(
+        weights=None, width_mult=width, num_classes=n_classes, norm_layer=nn.BatchNorm2d
+    )
+    convs = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    strided = [conv for conv in convs if conv.stride == (2, 2)]
+    for conv in strided[n_down(image_size) :]:
+        conv.stride = (1, 1)
+    if in_channels != convs[0].in_channels:
+        old = convs[0]
+        new = nn.Conv2d(in_channels, old.out_channels, 3, old.stride[0], 1, bias=False)
+        module.get_submodule("features.0").register_module("0", new)
+    return module
+
+
+def widths_within(
+    latency_ms: Callable[[Sequence[float]], Sequence[float]],
+    budget_ms: float,
+    n: int,
+    *,
+    distinct: Callable[[float], object] = lambda width: width,
+    grid: Sequence[float] = WIDTHS,
+) -> list[float]:
+    """At most `n` widths whose latency is inside the budget, evenly spread in log latency.
+
+    latency_ms: widths -> latencies, measured together. distinct: what two widths share that are the same
+    network (channels are rounded to 8). Fewer than `n`, down to none, where the grid has no more.
+    """
+    first: dict[object, float] = {}
+    for width in sorted(grid):
+        first.setdefault(distinct(width), width)
+    widths = list(first.values())
+    measured = zip(widths, latency_ms(widths), strict=True)
+    inside = sorted((latency, width) for width, latency in measured if latency <= budget_ms)
+    if len(inside) <= n:
+        return sorted(width for _, width in inside)
+    logs = np.log([latency for latency, _ in inside])
+    chosen: set[int] = {len(inside) - 1}
+    for wanted in np.linspace(logs[-1], logs[0], n)[1:]:
+        free = [i for i in range(len(inside)) if i not in chosen]
+        chosen.add(min(free, key=lambda i: abs(logs[i] - wanted)))
+    return sorted(inside[i][1] for i in chosen)
