@@ -186,6 +186,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TINY = nasbench.Sizes(per_class=4, channels=8, batch=8, steps=3, random=2, epochs=1)
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path: Path) -> None:
     part, rows = nasbench.NasbenchJobs(TINY, source, table, tmp_path), Rows(tmp_path / "rows.jsonl")
     wanted = ("a/table", "a/darts/0", "a/random-trained/0")
@@ -206,6 +207,7 @@ def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path
     assert "| optimum of each data set |  | 60.00 | 60.00 | 60.00 |" in text
 
 
+@pytest.mark.slow
 def test_cells_are_searched_once_and_trained_on_both_halves(source: Path, tmp_path: Path) -> None:
     sizes = cells.Sizes(per_class=3, search_cells=3, search_channels=4, batch=6, steps=1, cells=3, channels=4)
     part = cells.CellJobs(replace(sizes, epochs=1, random=1, val=1, test=2), source, tmp_path)

@@ -259,6 +259,7 @@ def test_neighbours_have_half_to_a_fifth_more_channels() -> None:
     assert all(50 <= a.c_in[0] < 120 and 100 <= a.c_out < 240 for a in found)
 
 
+@pytest.mark.slow
 def test_unknown_kernels_add_zero_as_in_the_reference_tool(monkeypatch) -> None:
     monkeypatch.setattr(nn_meter, "FORESTS", dict.fromkeys(nn_meter.FORESTS, (5, 3, 2)))
     gelu = kernel("Gelu", [X], [X], domain="com.microsoft")

@@ -32,6 +32,7 @@ def folder(tmp_path: Path, device, blocks, networks) -> Path:
     return tables_folder(tmp_path, HOST) / table.context.hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy.json", "blocks.csv", "toy.predictor.onnx"])
 def test_a_flipped_bit_anywhere_is_found(folder: Path, name: str) -> None:
     path = folder / name
@@ -46,6 +47,7 @@ def test_a_flipped_bit_anywhere_is_found(folder: Path, name: str) -> None:
     SpaceTable.load(folder, "toy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy.json", "blocks.csv", "blocks.sha256.json", "toy.predictor.onnx"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "torn"])
 def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> None:
@@ -58,6 +60,7 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
         SpaceTable.load(folder, "toy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -137,6 +140,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
 keys = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(keys, measurements(), max_size=6))
 def test_rows_survive_the_csv_to_the_bit(rows: dict[str, Measurement]) -> None:

@@ -92,6 +92,7 @@ main([sys.argv[1]])
 """
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_measures_only_what_is_missing(make_job) -> None:
     """Killed from within, in the middle of a row: from outside, a busy machine may come too late for that."""
     job = make_job(8)

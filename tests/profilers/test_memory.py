@@ -134,6 +134,7 @@ def test_a_process_that_dies_is_explained(tmp_path, host, net, child, error, mes
         memory_row(job_of(tmp_path, host, net(8)), "net", child)
 
 
+@pytest.mark.slow
 def test_a_big_tensor_is_seen_by_a_fresh_process(tmp_path, host) -> None:
     # 208 channels of 256 x 256 floats are 54.5 MB. The first run puts them in a region of 64 MiB and the
     # pooled values in the next; the block for all of them, from the second run on, takes the lower: the next.
@@ -148,6 +149,7 @@ def test_a_big_tensor_is_seen_by_a_fresh_process(tmp_path, host) -> None:
     assert row["source"] == "/proc/self/status"
 
 
+@pytest.mark.slow
 def test_the_profiler_writes_memory_rows(tmp_path, host, net) -> None:
     job = job_of(tmp_path, host, net(8))
     done = subprocess.run(

@@ -76,6 +76,7 @@ def test_the_count_is_what_all_worked_without_own_work_and_idle_time(
     assert others_ns(path) == int(636 / os.sysconf("SC_CLK_TCK") * 1e9) - 2_000_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(others_ns() is None, reason="this system does not count")
 def test_the_work_of_others_is_counted() -> None:
     def children_ns() -> float:

@@ -71,6 +71,7 @@ def test_tables_that_there_are_not(
     assert "hwnas profile" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bench_states_the_context_beside_the_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

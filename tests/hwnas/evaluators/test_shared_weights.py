@@ -134,6 +134,7 @@ def test_accuracy_and_loss_are_those_over_all_images_together() -> None:
     assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(supernet: Supernet) -> None:
     """The supernet normalises by the batch: calibrated on the validation batch, both agree."""
     x, y = batches(1, 200, 5)[0]
@@ -157,6 +158,7 @@ def test_all_costs_of_the_model_are_there(supernet: Supernet) -> None:
         assert 0 <= metrics["val_accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_another_evaluator_answers_the_same_and_the_weights_are_left_alone(supernet: Supernet) -> None:
     """The answer depends on neither order nor the state of the global generator."""
     weights = {k: v.clone() for k, v in supernet.state_dict().items()}

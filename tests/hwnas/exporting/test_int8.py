@@ -81,6 +81,7 @@ def logits(file: Path | bytes, data: Data) -> np.ndarray:
     return onnx_logits(open_session(file), eval_batches(data, "val", 1))[0]
 
 
+@pytest.mark.slow
 def test_it_is_int8_and_nearly_as_right(model: Exported, digits: Data, tmp_path: Path) -> None:
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -162,6 +163,7 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
     assert int8_path(made) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["host", "host-int8"])
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     target: str, network: nn.Module, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -88,6 +88,7 @@ CONVOLUTIONAL = ("darts", "darts-2-fast", "hyperdarts", "proxyless", "proxyless-
 BASIC = ("darts", "proxyless", "proxyless-full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 @pytest.mark.parametrize("stop", [1, 2])
 def test_resume_is_bit_identical_on_convolutions(name: str, stop: int) -> None:
@@ -106,6 +107,7 @@ def test_resume_is_bit_identical_on_convolutions(name: str, stop: int) -> None:
     assert whole.seeds(4) == second.seeds(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASIC)
 def test_the_loss_falls_and_the_best_architecture_of_brute_force_is_found(name: str) -> None:
     search = toy_search(name, steps=150, epoch_steps=30)
@@ -122,6 +124,7 @@ def test_the_loss_falls_and_the_best_architecture_of_brute_force_is_found(name: 
     assert ranked.index(search.seeds(1)[0].arch) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASIC)
 @pytest.mark.parametrize("limit", [4.0, 6.0, 9.0])
 def test_seeds_and_expected_costs_respect_the_budgets(name: str, limit: float) -> None:

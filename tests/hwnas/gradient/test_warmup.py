@@ -55,6 +55,7 @@ def warmup(
     return Warmup(space, net, train, settings, macs=lambda a: costs.of(a)["macs"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", list(SAMPLERS))
 def test_resume_is_bit_identical(paths: str) -> None:
     whole, first, second = (warmup(paths=paths) for _ in range(3))
@@ -73,6 +74,7 @@ def test_resume_is_bit_identical(paths: str) -> None:
     assert [row["step"] for row in whole.log] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_the_loss_falls() -> None:
     training = warmup(40)
     training.run()

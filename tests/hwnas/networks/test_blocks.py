@@ -29,6 +29,7 @@ def test_a_block_counts_like_the_module_it_stands_for(spec: MobileBlock) -> None
     assert out.shape[-1] in (spec.size_out, spec.n_classes)
 
 
+@pytest.mark.slow
 def test_a_network_counts_like_the_built_one_and_its_exported_file() -> None:
     archs = [SPACE.sample(RNG) for _ in range(3)]
     costs = CostModel(SPACE).of(archs)
@@ -43,6 +44,7 @@ def test_a_network_counts_like_the_built_one_and_its_exported_file() -> None:
         assert costs["size_mb"][i] == pytest.approx(len(exported) / 1e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_liveness_of_the_exported_graph() -> None:
     """Oracle: the exported graph run through in order, element-wise nodes in place, weights not counted."""
     archs = [SPACE.sample(RNG) for _ in range(4)]

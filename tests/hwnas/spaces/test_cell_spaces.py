@@ -92,6 +92,7 @@ def test_bad_nodes_get_one_clear_error(choices: list[Choice], says: str) -> None
         Space("toy", choices)
 
 
+@pytest.mark.slow
 @SPACES
 def test_the_cost_of_a_one_hot_mix_is_that_of_the_built_network(space: NetworkSpace) -> None:
     rng = np.random.default_rng(0)

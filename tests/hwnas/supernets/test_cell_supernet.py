@@ -159,6 +159,7 @@ def compare(net: CellSupernet, mix: Mix, alphas: list[Tensor], x: Tensor, rtol: 
         torch.testing.assert_close(*torch.broadcast_tensors(a, b), rtol=rtol, atol=atol * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [DARTS, NB201, ODD], ids=["darts", "nasbench201", "odd maps"])
 @pytest.mark.parametrize("batched", [True, False])
 def test_loss_and_gradients_are_those_of_the_oracle_in_float64(of: CellSpace, batched: bool) -> None:
@@ -184,6 +185,7 @@ def test_loss_and_alpha_gradients_are_those_of_the_oracle_in_float32() -> None:
 WRAPPERS: list[tuple[Wrapper, ...]] = [(Partial(2),), (Partial(4), AuxSkip(0.7)), (AuxSkip(0.3),)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrappers", WRAPPERS, ids=str)
 def test_wrapped_edges_are_those_of_the_oracle(wrappers: tuple[Wrapper, ...]) -> None:
     net = supernet(DARTS, *wrappers, channels=4).double()
@@ -193,6 +195,7 @@ def test_wrapped_edges_are_those_of_the_oracle(wrappers: tuple[Wrapper, ...]) ->
     compare(net, replace(mix, edge_weights=betas), [*alphas, betas], images(DARTS, torch.float64), 1e-9, 1e-9)
 
 
+@pytest.mark.slow
 def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
     """Progressive methods leave each edge its own options; what is not active gets no gradient."""
     rng = np.random.default_rng(0)
@@ -208,6 +211,7 @@ def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
         assert set(torch.nonzero(gradient).flatten().tolist()) <= set(options) - {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [DARTS, NB201, ODD], ids=["darts", "nasbench201", "odd maps"])
 @pytest.mark.parametrize("seed", range(3))
 def test_restricted_to_an_architecture_it_is_the_built_network(of: CellSpace, seed: int) -> None:
@@ -257,6 +261,7 @@ def test_a_probe_changes_nothing_but_its_weight_receives_the_gate_gradient() -> 
     assert [g is None for g in weights] == [g is None for g in plain]
 
 
+@pytest.mark.slow
 def test_it_runs_under_functional_call_and_can_be_differentiated_twice() -> None:
     """The Hessian-vector product d/da <d loss/d w, v> by double backward against central differences."""
     net = supernet(DARTS, channels=4).double()

@@ -121,6 +121,7 @@ def test_mixed_widths_mask_the_channels_by_the_weights_that_own_them() -> None:
     assert weights.grad is not None and bool(torch.isfinite(weights.grad).all())
 
 
+@pytest.mark.slow
 def test_every_weight_learns_from_some_architecture() -> None:
     net = supernet()
     rng = np.random.default_rng(0)

@@ -221,6 +221,7 @@ def test_shapes_as_they_are_written() -> None:
         parse_shapes(["x=1", "x=1"])
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_damage_anywhere_ends_in_a_message(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:

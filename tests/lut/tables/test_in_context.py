@@ -174,6 +174,7 @@ def test_the_table_finds_the_formula_and_checks_on_networks_that_it_did_not_prof
     assert row.n >= 1
 
 
+@pytest.mark.slow
 def test_it_lies_beside_the_block_level_table_and_both_say_what_they_are(
     profile, device, blocks, named, tmp_path
 ) -> None:
@@ -214,6 +215,7 @@ def test_what_cannot_be_done_says_so(profile, blocks, named, networks, tmp_path)
     assert not list(tmp_path.rglob("toy*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [None, INT8_SYMMETRIC], ids=["default", "int8"])
 def test_a_target_of_int8_measures_quantised_files(
     form, device, blocks, networks, tmp_path, monkeypatch
@@ -241,6 +243,7 @@ def test_a_target_of_int8_measures_quantised_files(
         assert files[key] == quantised(export(), wanted)
 
 
+@pytest.mark.slow
 def test_real_kernels_of_real_sessions(blocks, named, tmp_path, patiently) -> None:
     """Nodes named as an exporter names them, seconds of a real device: every kernel finds its block."""
     real = [replace(w, onnx=_named_onnx(w)) for w in named]

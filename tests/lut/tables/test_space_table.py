@@ -70,6 +70,7 @@ def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device
     assert table.square_ms_per_mb2 > 0
 
 
+@pytest.mark.slow
 def test_a_table_that_a_line_in_macs_beats_says_so(make, device, networks) -> None:
     said: list[str] = []
     make(log=said.append)
@@ -136,6 +137,7 @@ def test_reused_in_the_same_context_and_equal_when_loaded(make, device, tmp_path
     assert SpaceTable.load(folder, "toy", device_context(HOST, "helper")) == first
 
 
+@pytest.mark.slow
 def test_another_context_measures_again_and_says_which_facts_differ(make, device) -> None:
     make()
     messages = list[str]()
@@ -154,6 +156,7 @@ def test_a_table_of_another_context_is_refused_by_name_of_the_facts(make, device
         SpaceTable.load(folder, "toy", other)
 
 
+@pytest.mark.slow
 def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(
     make, device, blocks, networks
 ) -> None:

@@ -38,6 +38,7 @@ def true_front(space: DepthSpace, limit_ms: float) -> set[str]:
     return {space.key(a) for a, k in zip(archs, keep, strict=True) if k}
 
 
+@pytest.mark.slow
 def test_with_enough_evaluations_it_finds_the_true_front_under_a_budget() -> None:
     space = DepthSpace()
     problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
@@ -48,6 +49,7 @@ def test_with_enough_evaluations_it_finds_the_true_front_under_a_budget() -> Non
     assert {r.arch for r in strategy.history.front()} == truth
 
 
+@pytest.mark.slow
 def test_its_hypervolume_beats_random_search() -> None:
     space = DepthSpace((5, 6, 7), 5)
     problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 30.0)])
@@ -185,6 +187,7 @@ print(json.dumps([r.to_json() for r in strategy.history.trials]))
 """
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_gives_the_same_rows() -> None:
     env = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONOPTIMIZE": "1"}
     out = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)

@@ -71,6 +71,7 @@ def test_a_fresh_controller_is_near_uniform_and_says_so() -> None:
     assert float(mix.entropy.detach()) == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.slow
 def test_it_learns_what_is_rewarded() -> None:
     policy, target = controller(MACRO, tanh=2.5, op_reduce=1.0), 1
     adam, draws = torch.optim.Adam(policy.parameters(), lr=0.02), context(MACRO, 1)

@@ -30,6 +30,7 @@ def test_the_baseline_decays_as_named() -> None:
     assert b.value.item() == pytest.approx(0.99**2)
 
 
+@pytest.mark.slow
 def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
     """d/da sum_a p(a) R(a) by enumeration of 9 architectures, against the mean of 3,000 samples."""
     context = toy_step("proxyless-rl", (Budget("latency_ms", 4.0),), n=2)

@@ -91,6 +91,7 @@ def test_hard_takes_the_largest_logit() -> None:
     assert mix.arch == (2, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sampled", "binary_full"])
 def test_draws_follow_the_softmax(name: str) -> None:
     logits = [torch.tensor([0.0, 1.0, 2.0, 3.0])]

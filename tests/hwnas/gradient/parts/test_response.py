@@ -63,6 +63,7 @@ def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
     return replace(context, relax=places, val=batch(1.0)), made
 
 
+@pytest.mark.slow
 def test_it_converges_to_the_response_of_a_quadratic() -> None:
     """argmin_w w'Hw/2 + w'Ba is -H^-1 B a: Phi must become -H^-1 B, and the gradient d - (H^-1 B)' c."""
     net = Quadratic()

@@ -51,6 +51,7 @@ def test_single_paths_through_a_node_are_architectures(name: str) -> None:
         assert mix.arch in node_archs()
 
 
+@pytest.mark.slow
 def test_draws_from_a_node_have_the_probability_they_say() -> None:
     """Frequencies of ordered draws are not visible; log_prob must match them in expectation of its score.
 
