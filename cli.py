@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,10 @@ for command in (search, train, catalogue.strategies, status, report, predict, be
     app.command()(command)
 
 
+READER_GONE = 141
+"""Exit code when the reader of stdout has left (`hwnas methods | head -1`), as a shell gives for SIGPIPE."""
+
+
 class Terminated(BaseException):
     """SIGTERM arrived; not an Exception, so that no handler on the way swallows it."""
 
@@ -47,7 +52,13 @@ class Terminated(BaseException):
 def main() -> None:
     """The console script `hwnas`."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # what was left in the buffer has no reader; the interpreter would flush it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_GONE
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -56,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app([a for a in arguments if a != "--debug"], prog_name="hwnas")
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer's answer to it is 1, the code of a bug
+            return READER_GONE
         code = stop.code if isinstance(stop.code, int) else 1
         return _stopped(code) if code == 130 else code
     except KeyboardInterrupt:

@@ -25,12 +25,13 @@ from scipy import stats
 import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
-from hwnas.pipeline import Work
-from hwnas.pipeline.baselines import measured_baselines
+from hwnas.pipeline.main_job import RunContext
+from hwnas.pipeline.main_job.baselines import measured_baselines
+from hwnas.pipeline.main_job.candidate import Finalist
+from hwnas.pipeline.main_job.training import finalist, train_all, training_job
 from hwnas.pipeline.networks import module_onnx
-from hwnas.pipeline.training import job, train_all
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import open_search
 from hwnas.training.training_job import Trained
 
 
@@ -42,42 +43,43 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the table here")
     options = parser.parse_args()
-    with RunDir.open(options.run, log=Log()) as run:
-        document = compare(Work(run), options.seeds)
+    with open_search(options.run, log=Log()) as run:
+        document = compare(RunContext(run), options.seeds)
     print_table(document)
     if options.json:
         options.json.write_text(json.dumps(document, indent=1, allow_nan=False))
 
 
-def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
+def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
-    groups = three_groups(work)
-    rows = [{**row, "group": group} for group, members in groups.items() for row in members]
-    jobs = [job(work, row, seed) for seed in seeds for row in rows]  # seed by seed: a cut run still compares
-    outcomes = iter(train_all(work, jobs))
+    groups = three_groups(context)
+    members = [(group, network) for group, networks in groups.items() for network in networks]
+    # Seed by seed: a run that is cut still compares.
+    jobs = [training_job(context, network, seed) for seed in seeds for _, network in members]
+    outcomes = iter(train_all(context, jobs))
     budget_ms = min(
-        (b.limit for b in work.budgets if b.metric == "latency_ms"),
-        default=max(r["measured"]["p50_ms"] for r in rows),
+        (b.limit for b in context.budgets if b.metric == "latency_ms"),
+        default=max(network.candidate.measured["p50_ms"] for _, network in members),
     )
-    latency_ms = measure_together(work, rows)
-    floor = work.result("evaluation")["linear_test_accuracy"]
+    latency_ms = measure_together(context, [network for _, network in members])
+    floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
     for seed in seeds:
-        for row in rows:
+        for group, network in members:
             outcome = next(outcomes)
             if isinstance(outcome, Trained):
                 table.append(
                     {
                         "seed": seed,
-                        "group": row["group"],
-                        "name": row["arch_id"],
-                        "macs": row["predicted"]["macs"],
-                        "latency_ms": latency_ms[row["arch_id"]],
-                        "test_accuracy": test_accuracy(work, outcome),
+                        "group": group,
+                        "name": network.arch_id,
+                        "macs": network.candidate.predicted["macs"],
+                        "latency_ms": latency_ms[network.arch_id],
+                        "test_accuracy": test_accuracy(context, outcome),
                     }
                 )
         own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
-        volumes.append({g: volume(members, floor, budget_ms) for g, members in own.items()})
+        volumes.append({g: volume(trained, floor, budget_ms) for g, trained in own.items()})
     differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
     return {
         "budget_ms": budget_ms,
@@ -88,48 +90,31 @@ def compare(work: Work, seeds: list[int]) -> dict[str, Any]:
     }
 
 
-def three_groups(work: Work) -> dict[str, list[dict[str, Any]]]:
+def three_groups(context: RunContext) -> dict[str, list[Finalist]]:
     """Picks, random architectures at their latencies, MobileNetV3-small: as many of each where possible."""
-    space = work.space.spec()
-    shape = {k: work.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
-    picks = work.result("candidates")["picks"]
-    baselines = measured_baselines(work, len(picks), max(4, len(picks)), stream=1)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for group, members in (("picks", picks), ("random", baselines["random"])):
-        ids = [work.space.arch_id(work.space.from_string(row["arch"])) for row in members]
-        found[group] = [
-            {**row, "arch_id": arch_id, "network": {"space": space, "arch": row["arch"]}}
-            for row, arch_id in zip(members, ids, strict=True)
-        ]
-    found["mobilenet_v3"] = [
-        {
-            **row,
-            "arch_id": f"mobilenet_v3_small-{row['width']:g}",
-            "network": {"baseline": "mobilenet_v3_small", "width": row["width"], **shape},
-        }
-        for row in baselines["mobilenet_v3"]
-    ]
-    return found
+    picks = context.picks
+    groups = {"picks": picks, **measured_baselines(context, len(picks), max(4, len(picks)), stream=1)}
+    return {group: [finalist(context, c) for c in candidates] for group, candidates in groups.items()}
 
 
-def measure_together(work: Work, rows: list[dict[str, Any]]) -> dict[str, float]:
+def measure_together(context: RunContext, networks: list[Finalist]) -> dict[str, float]:
     """p50 of every network, interleaved in one session, so that the machine's mood is the same for all."""
     from hwnas.training.build import build_network
 
-    files = {row["arch_id"]: module_onnx(build_network(row["network"]), work.input_shape) for row in rows}
-    found = lut.measure(work.target, files, home=work.home, log=work.run.log)
+    files = {n.arch_id: module_onnx(build_network(n.network), context.input_shape) for n in networks}
+    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
     return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
 
 
-def test_accuracy(work: Work, outcome: Trained) -> float:
+def test_accuracy(context: RunContext, outcome: Trained) -> float:
     """Test accuracy of the exported file by onnxruntime."""
     path = outcome.folder / "model.onnx"
     if not path.exists():
         from hwnas.exporting.export import onnx_bytes
         from targets.files import write_atomic
 
-        write_atomic(path, onnx_bytes(outcome.module(), work.input_shape))
-    return onnx_accuracy(path, work.data, "test").accuracy
+        write_atomic(path, onnx_bytes(outcome.module(), context.input_shape))
+    return onnx_accuracy(path, context.data, "test").accuracy
 
 
 def volume(rows: list[dict[str, Any]], floor: float, budget_ms: float) -> float:

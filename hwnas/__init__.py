@@ -6,8 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.api import (
-        ArchitectureEvaluator,
+    from .pipeline.architecture_evaluator import ArchitectureEvaluator
+    from .pipeline.found_front import Front
+    from .pipeline.search import search
+    from .pipeline.searchers import (
         DARTSSearcher,
         ENASSearcher,
         PCDARTSSearcher,
@@ -15,18 +17,32 @@ if TYPE_CHECKING:
         ProxylessNASSearcher,
     )
 
+_HOMES = {
+    "ArchitectureEvaluator": "hwnas.pipeline.architecture_evaluator",
+    "DARTSSearcher": "hwnas.pipeline.searchers",
+    "ENASSearcher": "hwnas.pipeline.searchers",
+    "Front": "hwnas.pipeline.found_front",
+    "PCDARTSSearcher": "hwnas.pipeline.searchers",
+    "PDARTSSearcher": "hwnas.pipeline.searchers",
+    "ProxylessNASSearcher": "hwnas.pipeline.searchers",
+    "search": "hwnas.pipeline.search",
+}
+"""Public name -> the module that is loaded when the name is asked for: `import hwnas` stays light."""
+
 __all__ = [
     "ArchitectureEvaluator",
     "DARTSSearcher",
     "ENASSearcher",
+    "Front",
     "PCDARTSSearcher",
     "PDARTSSearcher",
     "ProxylessNASSearcher",
+    "search",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The names of `hwnas.pipeline.api`, loaded when they are asked for: `import hwnas` stays light."""
-    if name in __all__:
-        return getattr(importlib.import_module("hwnas.pipeline.api"), name)
+    """Load a public name on first use."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

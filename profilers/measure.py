@@ -1,7 +1,7 @@
 """The timing loop: all networks of a job, interleaved in random order, round after round.
 
 A neighbour that disturbs the machine for a second disturbs a few samples of every network instead of
-all samples of one (Google Benchmark's random interleaving; `latency.md` section 4). A fixed reference
+all samples of one (as the random interleaving of Google Benchmark). A fixed reference
 network runs several times per round, so that every time is also known as a ratio to it, from which slow
 drift cancels.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from .clock import Clocks
 from .job import Timing
 from .neighbours import Watch, alone, counted
-from .rows import Identity, MeasuredRow
+from .rows import MeasuredRow, RowIdentity
 from .stats import Floats, flag_of, low_quantile, quantile_ratio, summarise, undisturbed
 
 REFERENCE_EVERY = 16
@@ -99,7 +99,7 @@ def warm_up(network: TimedNetwork, timing: Timing, clocks: Clocks) -> int:
 
 
 def measure(
-    networks: Mapping[Identity, TimedNetwork],
+    networks: Mapping[RowIdentity, TimedNetwork],
     reference: TimedNetwork,
     timing: Timing,
     clock: str,
@@ -110,7 +110,7 @@ def measure(
     rng = np.random.default_rng(timing.seed)
     watch = Watch(clocks.wall_ns, clocks.others_ns)
     reference_samples = Samples(warm_up(reference, timing, clocks))
-    open_: dict[Identity, Samples] = {}
+    open_: dict[RowIdentity, Samples] = {}
     for key, network in networks.items():
         if clocks.wall_ns() > deadline_ns:
             break
@@ -122,7 +122,7 @@ def measure(
         reference_samples.add(cpu, wall, clocks.wall_ns())
         return cpu if clock == "cpu" else wall
 
-    def finished(of: Identity, samples: Samples) -> MeasuredRow:
+    def finished(of: RowIdentity, samples: Samples) -> MeasuredRow:
         samples.others_cpus = watch.cpus(samples.at_ns)
         # Like is compared with like: all samples of the one with all of the other.
         filtered = alone(samples.others_cpus) is not None
@@ -157,7 +157,7 @@ def measure(
             yield finished(key, samples)
 
 
-def row(of: Identity, samples: Samples, reference: Samples, clock: str) -> MeasuredRow:
+def row(of: RowIdentity, samples: Samples, reference: Samples, clock: str) -> MeasuredRow:
     """The row of one network: its summary, both clocks, what the reference and others did meanwhile."""
     times, other = samples.clock(clock), reference.clock(clock)
     s = summarise(times)

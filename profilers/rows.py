@@ -17,11 +17,11 @@ from targets.errors import DamagedFileError
 MeasuredRow = dict[str, Any]
 """What was measured of one model, as it stands in a line of the file."""
 
-Identity = tuple[str, str, int]
+RowIdentity = tuple[str, str, int]
 """What a row is of: kind of measurement, key of the model, pass."""
 
 
-def identity(row: Mapping[str, Any]) -> Identity:
+def identity(row: Mapping[str, Any]) -> RowIdentity:
     """The row's identity; TypeError or KeyError when it has none."""
     kind, key, number = row["kind"], row["key"], row["pass"]
     if not (isinstance(kind, str) and isinstance(key, str) and isinstance(number, int)):

@@ -12,7 +12,7 @@ from targets.errors import DamagedFileError
 from .clock import Clocks
 from .job import ALONE, Job, read_job
 from .measure import measure
-from .rows import Identity, append_rows, cut_torn_line, identity, read_rows
+from .rows import RowIdentity, append_rows, cut_torn_line, identity, read_rows
 
 if TYPE_CHECKING:
     from .session import Runner
@@ -29,7 +29,7 @@ def clock_of(job: Job) -> str:
     return "cpu" if job.target.provider == "cpu" and job.target.threads == 1 else "wall"
 
 
-def wanted_rows(job: Job) -> list[list[Identity]]:
+def wanted_rows(job: Job) -> list[list[RowIdentity]]:
     """Groups of rows that are measured together, in order: a killed process loses one group at most.
 
     What is measured alone comes last, in the time that is left: it takes long, and few models need it.
@@ -93,7 +93,7 @@ def _reference(job: Job) -> Runner:
 
 
 def _measure_group(
-    job: Job, group: Sequence[Identity], reference: Callable[[], Runner], clocks: Clocks, until: int
+    job: Job, group: Sequence[RowIdentity], reference: Callable[[], Runner], clocks: Clocks, until: int
 ) -> Any:
     """The rows of a group, as they are known."""
     if group[0][0] in ALONE:
@@ -104,7 +104,7 @@ def _measure_group(
     return measure(networks, reference(), job.timing, clock_of(job), clocks, until)
 
 
-def _row_alone(job: Job, of: Identity) -> dict[str, Any]:
+def _row_alone(job: Job, of: RowIdentity) -> dict[str, Any]:
     from .energy_row import energy_row
     from .memory import memory_row
 
@@ -113,12 +113,12 @@ def _row_alone(job: Job, of: Identity) -> dict[str, Any]:
     return rows[kind](job, key)
 
 
-def _load(job: Job, group: Sequence[Identity], clocks: Clocks, until: int) -> Mapping[Identity, Runner]:
+def _load(job: Job, group: Sequence[RowIdentity], clocks: Clocks, until: int) -> Mapping[RowIdentity, Runner]:
     from .profiled_runner import ProfiledRunner
     from .session import Runner
 
     kinds: Mapping[str, type[Runner]] = {"time": Runner, "kernels": ProfiledRunner}
-    networks: dict[Identity, Runner] = {}
+    networks: dict[RowIdentity, Runner] = {}
     for of in group:
         if clocks.wall_ns() > until:
             break

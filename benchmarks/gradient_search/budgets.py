@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import pipeline
 from hwnas.costs.cost_model import CostModel
-from hwnas.pipeline.api.prices import latency_table
+from hwnas.pipeline import main_job
+from hwnas.pipeline.latency_tables import latency_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search, open_search
 from hwnas.spaces import load_space
 from targets import load_target
 from targets.files import read_json
@@ -85,14 +86,14 @@ class BudgetJobs:
         budget_ms = rows["budgets"]["ms"][name]
         path = self.out / "runs" / name
         with self._run(path, budget_ms) as run:
-            pipeline.search(run)
+            main_job.search(run)
         front = read_json(path / "front.json", "front")
         known = [p for p in front["points"] if p["measured"] and "test_accuracy" in p["measured"]]
         return {"budget_ms": budget_ms, "chosen": front["chosen"], "models": [_columns(p) for p in known]}
 
     def _run(self, path: Path, budget_ms: float) -> RunDir:
         if (path / "config.resolved.json").exists():
-            return RunDir.open(path)
+            return open_search(path)
         s = asdict(self.sizes)
         subset = Subset((0, 10), (0, s.pop("per_class")), (0, 0), s.pop("test"))
         config = SearchConfig(
@@ -104,7 +105,7 @@ class BudgetJobs:
             home=str(self.home),
             **s,
         )
-        return RunDir.create(path, config)
+        return create_search(path, config)
 
 
 def _columns(point: dict[str, Any]) -> Row:

@@ -8,20 +8,24 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.definition import definitions
+
+from .derived import help_of
 
 DEFAULTS = SearchConfig()
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
-HomeOption = Annotated[
-    str | None, typer.Option(help="Folder of tables and data; default HWNAS_HOME, else the user data folder.")
-]
+HomeOption = Annotated[str | None, typer.Option(help=help_of(definitions(SearchConfig)["home"]))]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
 ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
 ShapeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
 ]
-TableArgument = Annotated[str, typer.Argument(metavar="TABLE", help="The name, or a part that only one has.")]
+TableArgument = Annotated[
+    str,
+    typer.Argument(metavar="TABLE", help="The name, a part that only one has, or PART:LAST as host:mobile."),
+]
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,11 +20,26 @@ def print_json(document: Any) -> None:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns aligned with spaces; numbers to the right."""
-    cells = [list(headings), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
-    for row in cells:
-        print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+    """Columns aligned with spaces; those that hold numbers only to the right, with their heading."""
+    values = [list(row) for row in rows]
+    columns = [_column(heading, [row[i] for row in values]) for i, heading in enumerate(headings)]
+    for line in zip(*columns, strict=True):
+        print("  ".join(line).rstrip())
+
+
+def _column(heading: str, values: Sequence[object]) -> list[str]:
+    """The heading and the values as text of one width."""
+    cells = [heading, *map(_cell, values)]
+    width = max(map(len, cells))
+    present = [value for value in values if value is not None]
+    numeric = bool(present) and all(map(_is_number, present))
+    return [cell.rjust(width) if numeric else cell.ljust(width) for cell in cells]
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"[\d.]+( %)?", value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def lines(row: dict[str, Any]) -> list[tuple[str, object]]:

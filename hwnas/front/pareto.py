@@ -16,9 +16,8 @@ import moocore
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwnas.core.arrays import Array
 from targets.errors import UsageError
-
-Array = NDArray[np.float64]
 
 
 def as_points(values: ArrayLike) -> Array:

@@ -60,7 +60,7 @@ def check_device(name: str) -> None:
 
 
 def _check_space(config: SearchConfig, method: Method) -> None:
-    """UsageError for a space that cannot be made, or that the method or the traces do not fit."""
+    """UsageError for a space that cannot be made, or that the method or --alpha-history does not fit."""
     from hwnas.gradient.stage_supernets import require_fit
     from hwnas.pipeline.search_history.alphas import require_cells
     from hwnas.spaces import load_space

@@ -56,7 +56,7 @@ def git_facts(folder: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
 
 
-def environment(seed: int, folder: Path) -> dict[str, Any]:
+def environment(seed: int | None, folder: Path) -> dict[str, Any]:
     """Everything `env.json` holds. folder: where the user stands, whose git state is recorded."""
     return {
         "schema": 1,

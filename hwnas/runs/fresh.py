@@ -1,4 +1,4 @@
-"""The folder of a question that has just been asked: it goes again when the question is refused."""
+"""The folder of a run that has just been asked for: it goes again when the run is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FreshFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
-                f"cannot create the folder {path}: {error.strerror}; give another --out"
+                f"cannot create the folder {path}: {error.strerror}; give another folder"
             ) from None
         self._before = {entry.name for entry in path.iterdir()}
 

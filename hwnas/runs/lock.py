@@ -41,7 +41,7 @@ class Lock:
             holder = describe(_read(file))
             file.close()
             raise RunInUseError(
-                f"{folder} is in use by {holder}; wait for it, stop it, or give this search another --out"
+                f"{folder} is in use by {holder}; wait for it, stop it, or give another folder"
             ) from None
         facts = {
             "pid": os.getpid(),

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: lines and progress bars, all of it on stderr.
+"""What a person sees while a run works: lines and progress bars, on stderr or in the notebook.
 
 Data goes to stdout, so that `hwnas ... --json | jq` works whatever is logged here.
 """
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Protocol, TextIO
 
 Clock = Callable[[], float]
@@ -17,7 +18,7 @@ Clock = Callable[[], float]
 LINE_EVERY_S = 20.0
 
 
-class Progress(Protocol):
+class ProgressBar(Protocol):
     """What a long loop is given to report to."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
@@ -50,11 +51,11 @@ class Log:
         self._print(f"warning: {text}")
 
     @contextmanager
-    def progress(self, name: str, total: int) -> Iterator[Progress]:
-        """A bar with the time left on a terminal, else a line every 20 s."""
+    def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
+        """A bar with the time left on a terminal or in a notebook, else a line every 20 s."""
         if self._quiet:
             yield _Silent()
-        elif self.stream.isatty() and not self._bars:
+        elif (self.stream.isatty() or shows_widgets()) and not self._bars:
             with _Bar(self.stream, name, total) as bar:
                 self._bars.append(bar)
                 try:
@@ -70,6 +71,15 @@ class Log:
             self._bars[-1].print(line)
         else:
             print(line, file=self.stream, flush=True)
+
+
+def shows_widgets() -> bool:
+    """Whether this is a notebook that draws bars; rich draws them through ipywidgets."""
+    if "IPython" not in sys.modules or find_spec("ipywidgets") is None:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The run directory: one folder that holds a search, can be opened with any tool, and survives `kill -9`.
+"""The run directory: one folder per run of any kind, which any tool opens and which survives `kill -9`.
 
 What lies where stands in DESIGN section 5 and in docs/architecture.md. Nothing in it executes on load.
 """
@@ -6,30 +6,29 @@ What lies where stands in DESIGN section 5 and in docs/architecture.md. Nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, UsageError
-from targets.files import read_json, safe_name, write_atomic, write_json
+from targets.files import read_json, write_atomic, write_json
 
 from .checkpoints import Checkpoints, Loaded
-from .config import FREE_ON_RESUME, SearchConfig, dump_toml, option_name
 from .environment import environment, versions
 from .fresh import REFUSALS, FreshFolder
+from .identity import FORMER, IDENTITY, Identity, is_run, read_identity
 from .lock import LOCK_NAME, Lock
-from .log import Log, Progress
+from .log import Log, ProgressBar
 from .stages import StageRecords
+from .toml_text import dump_toml
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1
 AS_GIVEN = "config.toml"
-RESOLVED = "config.resolved.json"
 ENVIRONMENT = "env.json"
 # All that a run killed while it was being created can have left.
 BEGINNINGS = {LOCK_NAME, AS_GIVEN, ENVIRONMENT}
@@ -38,23 +37,24 @@ TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|npy|onnx|html|db|dot|sv
 
 
 class RunDir:
-    """A locked run. Get one from `create` or `open`; use it as a context manager, or `close` it."""
+    """A locked run. Get one from `create`, `open` or `enter`; use it as a context manager, or `close` it."""
 
     def __init__(
-        self, path: Path, config: SearchConfig, log: Log, lock: Lock, fresh: FreshFolder | None = None
+        self, path: Path, identity: Identity, log: Log, lock: Lock, fresh: FreshFolder | None = None
     ):
         self.path = path
-        self.config = config
+        self.identity = identity
         self.log = log
         self._lock, self._fresh = lock, fresh
         self._stages = StageRecords(path)
         self._checkpoints = Checkpoints(path / "checkpoints", log.warn)
+        self._results: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def create(
         cls,
         path: Path,
-        config: SearchConfig,
+        identity: Identity,
         *,
         given: Mapping[str, Any] | None = None,
         log: Log | None = None,
@@ -64,41 +64,71 @@ class RunDir:
         given: what the user set, for config.toml. As a context manager it leaves nothing behind where bad
         input ends it before anything is done.
         """
-        fresh = FreshFolder(path, {*BEGINNINGS, RESOLVED})
+        fresh = FreshFolder(path, {*BEGINNINGS, IDENTITY})
         lock = Lock(path)
         try:
             _require_fresh(path)
-            write_atomic(path / AS_GIVEN, dump_toml(config.to_json() if given is None else given))
-            write_json(path / ENVIRONMENT, environment(config.seed, Path.cwd()))
-            # Last, because a folder with this file is a run.
-            write_checksummed(path / RESOLVED, {"schema": SCHEMA, **config.to_json()})
+            if given is not None:
+                write_atomic(path / AS_GIVEN, dump_toml(given))
+            write_json(path / ENVIRONMENT, environment(identity.values.get("seed"), Path.cwd()))
+            identity.write(path)  # last, because a folder with this file is a run
         except BaseException as error:  # raised again: the lock is let go whatever happened
             if isinstance(error, REFUSALS):
                 fresh.discard()
             lock.release()
             raise
-        return cls(path, config, log or Log(), lock, fresh)
+        return cls(path, identity, log or Log(), lock, fresh)
 
     @classmethod
-    def open(cls, path: Path, *, given: Mapping[str, Any] | None = None, log: Log | None = None) -> RunDir:
+    def open(
+        cls,
+        path: Path,
+        identity: Identity | None = None,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        spell: Callable[[str], str] = str,
+        log: Log | None = None,
+    ) -> RunDir:
         """The run at `path`, to go on with it.
 
-        given: options set again on resume. Those of `FREE_ON_RESUME` take effect; any other that differs
-        from the run's is a UsageError, because a resume never changes the question.
+        identity: what the run shall be; UsageError where it is another.
+        defaults: values that a run has which was made before there was a choice.
+        spell: see `Identity.require_same`.
         """
         log = log or Log()
-        config = _same_question(path, read_config(path), given or {})
+        stored = read_identity(path)
+        stored = replace(stored, values={**(defaults or {}), **stored.values})
+        if identity is not None:
+            identity.require_same(stored, path, spell)
         lock = Lock(path)
         _remove_torn_files(path)
         _warn_of_other_versions(path, log)
-        return cls(path, config, log, lock)
+        return cls(path, identity or stored, log, lock)
+
+    @classmethod
+    def enter(
+        cls, path: Path, identity: Identity, *, spell: Callable[[str], str] = str, log: Log | None = None
+    ) -> RunDir:
+        """The run at `path`: gone on with where there is one, else new."""
+        if is_run(path):
+            return cls.open(path, identity, spell=spell, log=log)
+        return cls.create(path, identity, log=log)
 
     def stage_done(self, name: str) -> dict[str, Any] | None:
         """The result of stage `name` if it is finished and its files are as it left them, else None.
 
         A missing or changed file raises DamagedFileError, which names it and what to do.
         """
-        return self._stages.read(name)
+        result = self._stages.read(name)
+        if result is not None:
+            self._results[name] = result
+        return result
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage answered; its files are checked once."""
+        if stage not in self._results and self.stage_done(stage) is None:
+            raise KeyError(f"stage {stage!r} is not done yet")
+        return self._results[stage]
 
     def finish_stage(self, name: str, result: dict[str, Any], files: Iterable[Path | str] = ()) -> None:
         """Records stage `name` as done.
@@ -106,10 +136,7 @@ class RunDir:
         files: what it wrote, relative to the run; a folder stands for all that is in it.
         """
         self._stages.write(name, result, files)
-
-    def forget_stage(self, name: str) -> None:
-        """Makes stage `name` count as not done."""
-        self._stages.forget(name)
+        self._results[name] = result
 
     def save_checkpoint(
         self, stage: str, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
@@ -125,7 +152,7 @@ class RunDir:
         """Frees the disk once `stage` is done and its result lies in files of its own."""
         self._checkpoints.delete(stage)
 
-    def progress(self, name: str, total: int) -> AbstractContextManager[Progress]:
+    def progress(self, name: str, total: int) -> AbstractContextManager[ProgressBar]:
         """A bar with the time left, as a context manager whose value has `advance(n, note)`."""
         return self.log.progress(name, total)
 
@@ -144,61 +171,16 @@ class RunDir:
         self.close()
 
 
-def default_path(config: SearchConfig, runs: Path = Path("runs")) -> Path:
-    """The first free `runs/<data>-<target>-<n>`."""
-    stem = f"{_stem(config.data)}-{_stem(config.target)}"
-    n = 1
-    while (runs / f"{stem}-{n}").exists():
-        n += 1
-    return runs / f"{stem}-{n}"
-
-
-def _stem(name_or_path: str) -> str:
-    try:
-        return safe_name(Path(name_or_path).expanduser().absolute().stem)[:40]
-    except UsageError:
-        return "unnamed"  # letters that no folder name should be made of
-
-
-def read_config(path: Path) -> SearchConfig:
-    """The config of the run at `path`, without locking it."""
-    file = path / RESOLVED
-    if not file.exists():
-        raise UsageError(f"{path} is no run directory: it has no {RESOLVED}; runs are made by `hwnas search`")
-    document = read_checksummed(file, "the run's configuration")
-    schema = document.pop("schema", None)
-    if schema != SCHEMA:
-        raise DamagedFileError(
-            f"{file} has schema {schema!r}, this hwnas reads {SCHEMA}; use the version that made it"
-        )
-    return SearchConfig.from_json(document, str(file))
-
-
-def _same_question(path: Path, config: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
-    stored = config.to_json()
-    asked = SearchConfig.from_json({**stored, **given}, "the options").to_json()
-    differing = [key for key in stored if asked[key] != stored[key] and key not in FREE_ON_RESUME]
-    if differing:
-        lines = "".join(
-            f"\n  {option_name(k)}: the run has {stored[k]!r}, asked for {asked[k]!r}" for k in differing
-        )
-        raise UsageError(
-            f"{path} answers another question, and a resume never changes it:{lines}\nLeave these options "
-            f"out, or start a new run without --resume"
-        )
-    return SearchConfig.from_json(asked, "the options")
-
-
 def _require_fresh(path: Path) -> None:
     """Raises UsageError unless the folder is empty or holds what a killed `create` left."""
     names = {entry.name for entry in path.iterdir()}
-    if RESOLVED in names:
+    if names & {IDENTITY, FORMER}:
         raise UsageError(
-            f"{path} already holds a run: go on with `hwnas search --resume {path}`, or choose another --out"
+            f"{path} already holds a run: go on with `hwnas search --resume {path}`, or choose another folder"
         )
     foreign = sorted(name for name in names - BEGINNINGS if not TORN.fullmatch(name))
     if foreign:
-        raise UsageError(f"{path} is not empty ({foreign[0]} is in it); choose another --out")
+        raise UsageError(f"{path} is not empty ({foreign[0]} is in it); choose another folder")
 
 
 def _remove_torn_files(path: Path) -> None:
@@ -210,6 +192,8 @@ def _remove_torn_files(path: Path) -> None:
 
 
 def _warn_of_other_versions(path: Path, log: Log) -> None:
+    if not (path / IDENTITY).exists():
+        return  # a run of before, which recorded no versions
     try:
         then = read_json(path / ENVIRONMENT, "the run's environment")["versions"]
     except (DamagedFileError, KeyError, TypeError):

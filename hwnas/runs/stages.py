@@ -37,10 +37,6 @@ class StageRecords:
         result: dict[str, Any] = document["result"]
         return result
 
-    def forget(self, name: str) -> None:
-        """Makes the stage count as not done; what it wrote stays."""
-        self._path(name).unlink(missing_ok=True)
-
     def finished(self) -> dict[str, str]:
         """Stage name -> when it finished, in that order, without checking the files."""
         records = [read_checksummed(path, "a stage record") for path in sorted(self._folder.glob("*.json"))]
@@ -55,13 +51,13 @@ class StageRecords:
             raise DamagedFileError(f"{path} is not as stage {name!r} left it; {advice}")
 
     def _expand(self, files: Iterable[Path | str]) -> list[Path]:
-        found: list[Path] = []
+        expanded: list[Path] = []
         for file in files:
             path = self._root / file  # an absolute path stays what it is
             if not path.resolve().is_relative_to(self._root.resolve()):
                 raise ValueError(f"{path} is outside the run {self._root}")
-            found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        return found
+            expanded += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        return expanded
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{safe_name(name)}.json"

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoints
+from .identity import read_identity
 from .lock import holder_of
-from .run_dir import read_config
 from .stages import StageRecords
 
 
 def run_status(path: Path) -> dict[str, Any]:
     """What `hwnas status` prints: stages done, steps of those under way, who works in the run now."""
-    config = read_config(path)
+    identity = read_identity(path)
     done = StageRecords(path).finished()
     steps = Checkpoints(path / "checkpoints", lambda text: None).steps()
     return {
         "run": str(path),
-        "config": config.to_json(),
+        "config": dict(identity.values),
         "in_use_by": holder_of(path),
         "stages_done": done,
         "checkpoint_steps": {stage: step for stage, step in steps.items() if stage not in done},

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from .training_job import Job
+    from .training_job import TrainingJob
 
 PROCESS_BYTES = 600_000_000
 """A worker's own memory besides what grows with the batch.
@@ -41,7 +41,7 @@ _PROBE_IMAGES = 2  # batch normalisation of maps of one pixel needs two
 
 
 def affordable_workers(
-    jobs: Sequence[Job], n_workers: int, available: int | None, log: Callable[[str], None]
+    jobs: Sequence[TrainingJob], n_workers: int, available: int | None, log: Callable[[str], None]
 ) -> int:
     """As many workers as the largest of `jobs` fit beside each other, at least 1 and at most `n_workers`.
 
@@ -91,7 +91,7 @@ _CONTROL_GROUPS = (
 )
 
 
-def training_bytes(job: Job) -> int:
+def training_bytes(job: TrainingJob) -> int:
     """Estimated peak memory of the process that trains `job`.
 
     A network on another device leaves its activations there; that device's memory is not bounded.
@@ -136,7 +136,7 @@ def saved_bytes(module: nn.Module, images: torch.Tensor, *, auxiliary: bool = Fa
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def _estimates(jobs: Sequence[Job]) -> list[int]:
+def _estimates(jobs: Sequence[TrainingJob]) -> list[int]:
     """Peak bytes per job. A job that cannot be built counts as an empty process: its worker says why."""
     sizes: list[int] = []
     for job in jobs:

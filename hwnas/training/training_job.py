@@ -39,7 +39,7 @@ STEP_EVENT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """A training, as JSON values.
 
     job_id: names its folder and does not affect the result.
@@ -77,7 +77,7 @@ class Trained:
     cpu_s: CPU time of the whole process while it trained.
     """
 
-    job: Job
+    job: TrainingJob
     folder: Path
     val_accuracy: float
     val_loss: float
@@ -100,14 +100,14 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class TrainingFailed:
     """A job without a result, and why."""
 
-    job: Job
+    job: TrainingJob
     reason: str
 
 
-def read_result(job: Job, parent: Path) -> Trained | None:
+def read_result(job: TrainingJob, parent: Path) -> Trained | None:
     """The result that `run_job` wrote for this very job; None where there is none yet.
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
@@ -135,7 +135,7 @@ def read_result(job: Job, parent: Path) -> Trained | None:
 
 
 def run_job(
-    job: Job,
+    job: TrainingJob,
     parent: Path,
     *,
     on_step: Callable[[int, int], None] | None = None,
@@ -252,7 +252,7 @@ def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, answers: 
                 say(event="step", done=done, total=total)
 
         try:
-            run_job(Job(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
+            run_job(TrainingJob(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
             answer = {"event": "done"}
         except HwnasError as error:
             answer = {"event": "failed", "reason": str(error)}

@@ -23,16 +23,16 @@ from typing import IO, Any
 from targets.errors import DamagedFileError, UsageError
 
 from .memory import affordable_workers, available_bytes
-from .training_job import Failed, Job, Trained, read_result
+from .training_job import Trained, TrainingFailed, TrainingJob, read_result
 
-__all__ = ["Failed", "Job", "Progress", "Trained", "run_many"]
+__all__ = ["Trained", "TrainingFailed", "TrainingJob", "TrainingProgress", "run_many"]
 
 ATTEMPTS = 2
 """A worker may be killed because another took the memory; one that dies twice on a job dies of the job."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """What a worker is at. share: 0..1 of the job; pid: of the worker."""
 
     job_id: str
@@ -41,14 +41,14 @@ class Progress:
 
 
 def run_many(
-    jobs: Sequence[Job],
+    jobs: Sequence[TrainingJob],
     folder: Path,
     n_workers: int,
     *,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    on_done: Callable[[Trained | Failed], None] = lambda outcome: None,
+    on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
+    on_done: Callable[[Trained | TrainingFailed], None] = lambda outcome: None,
     log: Callable[[str], None] = lambda text: None,
-) -> list[Trained | Failed]:
+) -> list[Trained | TrainingFailed]:
     """The outcome of each job, in the order of `jobs`; those done earlier are read from `folder`.
 
     Callbacks are called one at a time, from other threads; an exception in one ends all workers and is
@@ -59,7 +59,7 @@ def run_many(
     names = [job.folder(folder).name for job in jobs]
     if len(set(names)) < len(names):
         raise UsageError(f"two training jobs share a name: {', '.join(sorted(names))}")
-    outcomes: dict[int, Trained | Failed] = {}
+    outcomes: dict[int, Trained | TrainingFailed] = {}
     for i, job in enumerate(jobs):
         trained = _earlier_result(job, folder, log)
         if trained is not None:
@@ -73,7 +73,7 @@ def run_many(
     return [outcomes[i] for i in range(len(jobs))]
 
 
-def _earlier_result(job: Job, folder: Path, log: Callable[[str], None]) -> Trained | None:
+def _earlier_result(job: TrainingJob, folder: Path, log: Callable[[str], None]) -> Trained | None:
     try:
         return read_result(job, folder)
     except DamagedFileError as error:
@@ -87,11 +87,11 @@ class _Shift:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[TrainingJob],
         folder: Path,
         numbers: Sequence[int],
-        on_progress: Callable[[Progress], None],
-        on_done: Callable[[Trained | Failed], None],
+        on_progress: Callable[[TrainingProgress], None],
+        on_done: Callable[[Trained | TrainingFailed], None],
         log: Callable[[str], None],
     ) -> None:
         self.jobs, self.folder, self.log = jobs, folder, log
@@ -99,13 +99,13 @@ class _Shift:
         self.waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in numbers:
             self.waiting.put(number)
-        self.outcomes: dict[int, Trained | Failed] = {}
+        self.outcomes: dict[int, Trained | TrainingFailed] = {}
         self.children: set[subprocess.Popen[str]] = set()
         self.error: BaseException | None = None
         self.stopped = threading.Event()
         self.lock = threading.Lock()
 
-    def work(self, n_workers: int) -> dict[int, Trained | Failed]:
+    def work(self, n_workers: int) -> dict[int, Trained | TrainingFailed]:
         threads = [threading.Thread(target=self._guarded, daemon=True) for _ in range(n_workers)]
         try:
             for thread in threads:
@@ -150,7 +150,7 @@ class _Shift:
                     how = worker.how_it_died()
                     worker = None
                     self.log(f"{self.jobs[number].job_id}: {how} (attempt {attempt} of {ATTEMPTS})")
-                    outcome = Failed(self.jobs[number], f"{how}, {ATTEMPTS} times")
+                    outcome = TrainingFailed(self.jobs[number], f"{how}, {ATTEMPTS} times")
                 if self.stopped.is_set():
                     return
                 assert outcome is not None
@@ -158,7 +158,7 @@ class _Shift:
                 with self.lock:
                     self.on_done(outcome)
 
-    def _say(self, progress: Progress) -> None:
+    def _say(self, progress: TrainingProgress) -> None:
         with self.lock:
             self.on_progress(progress)
 
@@ -204,7 +204,9 @@ class _Worker:
         self.process.stdout.close()
         self.process.wait()
 
-    def train(self, job: Job, parent: Path, say: Callable[[Progress], None]) -> Trained | Failed | None:
+    def train(
+        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
+    ) -> Trained | TrainingFailed | None:
         """The outcome of the job; None when the process died on it."""
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
@@ -216,9 +218,9 @@ class _Worker:
         for line in self.process.stdout:
             event: dict[str, Any] = json.loads(line)
             if event["event"] == "step":
-                say(Progress(job.job_id, event["done"] / event["total"], self.process.pid))
+                say(TrainingProgress(job.job_id, event["done"] / event["total"], self.process.pid))
             elif event["event"] == "failed":
-                return Failed(job, event["reason"])
+                return TrainingFailed(job, event["reason"])
             elif event["event"] == "done":
                 return read_result(job, parent)
         return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from profilers import Job
 from profilers.measure import Samples, row
-from profilers.rows import Identity, append_rows, cut_torn_line, identity, read_rows
+from profilers.rows import RowIdentity, append_rows, cut_torn_line, identity, read_rows
 from profilers.run import wanted_rows
 
 from .perf_test import PerfTestResult
@@ -27,7 +27,7 @@ CALLS_FILE = "native.jsonl"
 REFERENCE = ""
 """The key of the reference network, beside the keys of models."""
 
-Call = tuple[Identity, int]
+Call = tuple[RowIdentity, int]
 """(kind, key of the network, pass), and the number of the call in its pass."""
 
 
@@ -102,7 +102,7 @@ class Calls:
                 n_written += 1
         return n_written
 
-    def _row(self, row_id: Identity, numbers: list[int]) -> dict[str, Any]:
+    def _row(self, row_id: RowIdentity, numbers: list[int]) -> dict[str, Any]:
         """A row as profilers.measure writes it; what the runner does not tell (thread time) stays empty."""
         entries = [self._done[row_id, number] for number in numbers]
         reference_id = ("time", REFERENCE, row_id[2])

@@ -15,7 +15,7 @@ import targets
 from profilers import Job, read_rows
 from profilers.job import MANIFEST
 from profilers.remote import ANSWER, CONDITIONS
-from profilers.rows import Identity, append_rows, cut_torn_line, identity
+from profilers.rows import RowIdentity, append_rows, cut_torn_line, identity
 from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
 from targets import Target
@@ -94,7 +94,7 @@ class PythonDevice:
                 self.ask("drop", self._folder, job_id)
 
     def _measure_once(
-        self, job: Job, job_id: str, known: set[Identity], until: float, advance: Callable[[], None]
+        self, job: Job, job_id: str, known: set[RowIdentity], until: float, advance: Callable[[], None]
     ) -> None:
         left = max(until - time.monotonic(), 1.0)
         remote_folder = str(job.folder) if self._shared else self._place(job, job_id, left)
@@ -203,7 +203,7 @@ def _parse(line: bytes) -> Any:
         raise DamagedFileError(f"an answer of the device is damaged: {line[:80]!r}") from None
 
 
-def _identity(row: Any, target: Target) -> Identity:
+def _identity(row: Any, target: Target) -> RowIdentity:
     try:
         return identity(row)
     except (TypeError, KeyError):

@@ -123,6 +123,7 @@ FOREIGN = {
     "_urlretrieve": "what torchvision downloads with, so that a test has no network",
     "_dynamo": "the counters of torch.compile are documented under this name",
     "_python_dispatch": "torch's documented way to see every operation",
+    "_repr_html_": "what a notebook calls to show an object",
 }
 
 

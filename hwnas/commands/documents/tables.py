@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +36,47 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Stored | DamagedFileError]]:
 
 
 def find_table(home: Path, name: str, suffix: str = "") -> Stored:
-    """The stored table or predictor whose name contains `name`; UsageError when none or several do.
+    """The stored table or predictor that `name` means; UsageError when none or several can be meant.
 
+    name: all of `<target>/<context>/<space or predictor>`, a part of it, or a part and the beginning of the
+        last word, as in `host:mobile`.
     suffix: only names that end with it count.
     """
     tables = {full: stored for full, stored in stored_tables(home) if full.endswith(suffix)}
     if not tables:
         raise UsageError(f"there are no latency tables under {home}; `hwnas profile` makes one")
-    hits = [full for full in tables if name == full] or [full for full in tables if name in full]
-    if len(hits) != 1:
-        problem = f"{len(hits)} tables match" if hits else "no table matches"
-        raise UsageError(f"{problem} {name!r} under {home}; {did_you_mean(name, hits or tables)}")
+    hits = _matches(tables, name)
+    if not hits:
+        raise UsageError(f"no table matches {name!r} under {home}; {did_you_mean(name, tables)}")
+    if len(hits) > 1:
+        target, _, last = hits[0].split("/")
+        raise UsageError(
+            f"{len(hits)} tables match {name!r} under {home}: {', '.join(hits)}; give one of these names, "
+            f"or a part of it and the beginning of its last word as in '{target}:{last}'"
+        )
     stored = tables[hits[0]]
     if isinstance(stored, DamagedFileError):
         raise stored
     return stored
+
+
+def _matches(names: Iterable[str], wanted: str) -> list[str]:
+    """The full names that `wanted` can mean, best first: the name itself, a target, a part of the name.
+
+    `PART:LAST` counts only names whose last word is LAST, or begins so where none is.
+    """
+    names = list(names)
+    part, colon, last = wanted.partition(":")
+    if colon:
+        words = {full: full.rsplit("/", 1)[-1] for full in names}
+        names = [full for full in names if words[full] == last] or [
+            full for full in names if words[full].startswith(last)
+        ]
+    return (
+        [full for full in names if full == part]
+        or [full for full in names if full.split("/")[0] == part]
+        or [full for full in names if part in full]
+    )
 
 
 def table_row(name: str, stored: Stored | DamagedFileError) -> dict[str, Any]:

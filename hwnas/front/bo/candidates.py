@@ -9,8 +9,9 @@ from functools import cached_property
 
 import numpy as np
 
+from hwnas.core.arrays import Array
+
 from .catalogue import SIZES, Catalogue, Rows
-from .gp import Array
 from .steps import random_steps
 
 _TINY = 3_000

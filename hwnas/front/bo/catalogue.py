@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.core.arrays import Array
 from hwnas.front.neighbours import neighbours
 from hwnas.front.strategy import CostsOf
 from targets.errors import UsageError
 
 from .features import Features
-from .gp import Array, Inputs
+from .gp import Inputs
 from .task import Task
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hwnas.core.arrays import Array, Indices
 from hwnas.core.choice import NONE
 from hwnas.core.network_space import NetworkSpace
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hwnas.core.space import Space
     from hwnas.spaces.cells import CellSpace
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 _MOST_STAGES = 6
 _MEANS = ("kernel", "mid", "c_out", "se")

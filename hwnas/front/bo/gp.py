@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
-Array = NDArray[np.float64]
+from hwnas.core.arrays import Array
 
 N_DRAWS = 24
 _SMALLEST_NOISE = 1e-6

@@ -19,11 +19,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from hwnas.core.arrays import Array, Indices
 
 N_POINTS = 2048
 """Of the quasi-random sample for three and more costs."""

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas.core.arrays import Array
+
 from .candidates import Candidates, PoolSize
 from .catalogue import Catalogue, Rows
-from .gp import Array, Belief
+from .gp import Belief
 from .improvement import Improvement, undominated
 from .surrogate import Model, Surrogate
 from .task import Observation, Task

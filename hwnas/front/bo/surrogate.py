@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.core.arrays import Array
+
 from .catalogue import Catalogue, Rows
-from .gp import Array, Hyperparameters, Posterior, fit
+from .gp import Hyperparameters, Posterior, fit
 
 _SMALLEST_ERROR = 1e-4
 _MOST_ROWS = 800

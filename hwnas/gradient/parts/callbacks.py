@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from hwnas.core.registry import Registry
 from hwnas.gradient.step.context import StepContext
 from hwnas.gradient.step.gradients import arch_pass, double_backward, frozen_weights
-from hwnas.gradient.step.optim import Rows
+from hwnas.gradient.step.optim import TensorRows
 from targets.errors import UsageError
 
 
@@ -153,7 +153,7 @@ class FreezeOperations:
         """Never stops."""
         return False
 
-    def _compare(self, context: StepContext, operations: Mapping[str, Sequence[Rows]]) -> None:
+    def _compare(self, context: StepContext, operations: Mapping[str, Sequence[TensorRows]]) -> None:
         with torch.no_grad():
             drawn = context.draw(context.relax.weight)
         tensors = {id(p): p for parts in operations.values() for p, _ in parts if p.grad is not None}
@@ -175,7 +175,7 @@ class FreezeOperations:
                 del self.state["cosines"][name]
 
 
-def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
+def operations_of(supernet: nn.Module) -> dict[str, list[TensorRows]]:
     """Per operation of every edge the parts of its weight tensors, where a supernet has edges.
 
     Elsewhere every weight tensor is an operation of its own.
@@ -183,7 +183,7 @@ def operations_of(supernet: nn.Module) -> dict[str, list[Rows]]:
     named = {n: p for n, p in supernet.named_parameters() if p.ndim > 1}
     if not isinstance(supernet, HasEdges):
         return {name: [(p, slice(None))] for name, p in named.items()}
-    operations: dict[str, list[Rows]] = {}
+    operations: dict[str, list[TensorRows]] = {}
     for edge in supernet.edge_rows():
         if edge.parameter in named:
             operation = f"{edge.plan}.{edge.choice}.{edge.option}"

@@ -82,7 +82,7 @@ def _require_from_0(name: str, value: float) -> None:
         raise UsageError(f"{name} must be finite and at least 0, got {value!r}")
 
 
-Rows = tuple[nn.Parameter, slice]
+TensorRows = tuple[nn.Parameter, slice]
 """Some rows of a tensor."""
 
 
@@ -106,7 +106,7 @@ class WeightOptimizer:
         """Own: clipped apart from the weights. first_step: where the cosine begins."""
         self.parameters, self.own = list(parameters), list(own)
         self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
-        self.still: list[Rows] = []
+        self.still: list[TensorRows] = []
         # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
         self.sgd = torch.optim.SGD(
             [*self.parameters, *self.own],

@@ -5,18 +5,18 @@ of any epoch can be trained later. Nothing here decides anything in a search.
 """
 
 from .alphas import alphas_npz, arch_at, read_alphas
-from .recorder import GENOTYPES, Recorder, Traces
-from .stats import stats_csv
+from .recorder import GENOTYPES, Recorder
+from .stats import stats_csv, write_stats
 from .trackers import TRACKERS, check_trackers
 
 __all__ = [
     "GENOTYPES",
     "TRACKERS",
     "Recorder",
-    "Traces",
     "alphas_npz",
     "arch_at",
     "check_trackers",
     "read_alphas",
     "stats_csv",
+    "write_stats",
 ]

@@ -1,19 +1,19 @@
-"""Writes the traces of a search after each of its epochs."""
+"""Writes the history of a search after each of its epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.genotype import write_genotype
 from hwnas.gradient.loop import LogRow
+from hwnas.runs.options import HistoryOptions
 from targets.files import write_atomic
 
 from .alphas import alphas_npz, arch_at, require_cells, write_histories
 from .drawings import best_form, drawings
-from .stats import stats_csv
+from .stats import write_stats
 from .trackers import Tracker, open_trackers
 
 if TYPE_CHECKING:
@@ -24,17 +24,6 @@ if TYPE_CHECKING:
 GENOTYPES = "genotypes"
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
-    """What a search shall leave besides train_stats.csv, alphas.npz and the drawings of every epoch.
-
-    histories: `alpha_<kind>_history.npy`. trackers: by name.
-    """
-
-    histories: bool = False
-    trackers: tuple[str, ...] = ()
-
-
 class Recorder:
     """A context manager; call `on_step` after every step of the search."""
 
@@ -42,18 +31,18 @@ class Recorder:
         self,
         folder: Path,
         search: GradientSearch,
-        traces: Traces,
+        options: HistoryOptions,
         *,
         before: Sequence[LogRow] = (),
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         """Before: rows of train_stats.csv from stages before the search. Refuses what cannot be written."""
-        self._folder, self._search, self._traces, self._before = folder, search, traces, tuple(before)
-        if traces.histories:
+        self._folder, self._search, self._options, self._before = folder, search, options, tuple(before)
+        if options.alpha_history:
             require_cells(search.space)
         self._told = len(search.log)
         facts = {"method": search.method.name, "space": search.space.name, **(facts or {})}
-        self._trackers: list[Tracker] = open_trackers(traces.trackers, folder, folder.name, facts)
+        self._trackers: list[Tracker] = open_trackers(options.trackers, folder, folder.name, facts)
 
     def on_step(self, step: int) -> None:
         """Write, when an epoch has ended."""
@@ -63,9 +52,9 @@ class Recorder:
     def write(self) -> None:
         """All files as of now; drawings that are there stay as they are."""
         log, alphas = self._search.log, self._search.alphas()
-        write_atomic(self._folder / "train_stats.csv", stats_csv([*self._before, *log]))
+        write_stats(self._folder, [*self._before, *log])
         write_atomic(self._folder / "alphas.npz", alphas_npz(alphas))
-        if self._traces.histories and alphas:
+        if self._options.alpha_history and alphas:
             write_histories(self._folder, self._search.space, alphas)
         self._draw(alphas)
         for row in log[self._told :]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 from hwnas.gradient.loop import COLUMNS, LogRow
+from targets.files import write_atomic
+
+STATS = "train_stats.csv"
 
 
 def stats_csv(rows: Sequence[LogRow]) -> str:
@@ -16,3 +20,8 @@ def stats_csv(rows: Sequence[LogRow]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def write_stats(folder: Path, rows: Sequence[LogRow]) -> None:
+    """The log of all loops so far."""
+    write_atomic(folder / STATS, stats_csv(rows))

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ def pipeline_that(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None
     def search(run: object) -> None:
         raise error
 
-    monkeypatch.setattr("hwnas.pipeline.search", search)
+    monkeypatch.setattr("hwnas.pipeline.main_job.search", search)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +66,12 @@ def test_the_run_is_free_again_after_an_error(monkeypatch: pytest.MonkeyPatch, t
 
 
 STOPPED = """
-import signal, sys, hwnas.pipeline
+import signal, sys, hwnas.pipeline.main_job
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 def search(run):
     print("ready", flush=True)
     sys.stdin.read()
-hwnas.pipeline.search = search
+hwnas.pipeline.main_job.search = search
 import cli
 cli.main()
 """
@@ -82,9 +81,10 @@ cli.main()
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_tell_how_to_go_on(signum: signal.Signals, code: int) -> None:
     command = [sys.executable, "-c", STOPPED, "search", "--quiet", "--out", "mine"]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **pipes) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
         process.send_signal(signum)
         _, err = process.communicate()
     assert process.returncode == code

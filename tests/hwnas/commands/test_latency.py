@@ -1,6 +1,7 @@
 """The commands that measure or show latencies: never a number without its context."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ import lut
 from lut import Measurement, SpaceTable
 from lut.devices.reference_networks import reference_onnx
 from lut.predictor.models.quantise import quantised
-from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context, Target, default_form, host_facts
+from tests.support.homes import write_space_table
 
 FACTS = {"ort_version": "1.0", "exporter": "by hand"}
 
@@ -20,22 +21,7 @@ FACTS = {"ort_version": "1.0", "exporter": "by hand"}
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with one small table in it."""
-    row = Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50)
-    table = SpaceTable(
-        space_id="toy-32px",
-        target="host",
-        context=Context(FACTS),
-        blocks=BlockCosts({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
-        calibration=Calibration(0.1, 1.2, 0.0, 0.0),
-        errors={"mape_pct": 2.5},
-        margin=0.04,
-        measured_rows={"a": row},
-        date="2026-01-02",
-        seed=0,
-    )
-    folder = tmp_path / "tables/host" / table.context.hash
-    table.save(folder)
-    (folder / "context.json").write_text(json.dumps({"hash": table.context.hash, "facts": FACTS}))
+    write_space_table(tmp_path, "host", FACTS)
     return tmp_path
 
 
@@ -186,3 +172,20 @@ def test_profile_dry_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     )
     assert json.loads(capsys.readouterr().out)["image_size"] == 64
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_among_several_of_a_device(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home / "tables/host" / Context(FACTS).hash
+    other = replace(SpaceTable.load(folder, "toy-32px"), space_id="toy-64px")
+    other.save(folder)
+    assert cli.run(["tables", "show", "host", "--home", str(home)]) == 2
+    said = capsys.readouterr().err
+    assert f"host/{Context(FACTS).hash}/toy-32px, host/{Context(FACTS).hash}/toy-64px" in said
+    assert "'host:toy-32px'" in said
+    archive = home / "one.hwnas"
+    assert cli.run(["tables", "export", "host:toy-64px", "--out", str(archive), "--home", str(home)]) == 0
+    assert "toy-64px" in capsys.readouterr().out
+    assert cli.run(["tables", "show", "host:toy-64", "--home", str(home)]) == 0
+    assert cli.run(["tables", "show", "host:toy", "--home", str(home)]) == 2
+    assert cli.run(["tables", "show", "host:toy-128px", "--home", str(home)]) == 2
+    assert "known: host/" in capsys.readouterr().err

@@ -16,51 +16,24 @@ from onnx import TensorProto, helper, numpy_helper
 import cli
 import lut
 from lut.devices.device import device_context
-from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
-from lut.predictor.latency_predictor import LatencyPredictor
-from lut.predictor.profile import predictor_folder
 from targets import load_target
 from targets.errors import TargetError
+from tests.support.homes import chain_of_products, write_predictor
 
 HOST = load_target("host")
 EVIL = "<script>alert(1)</script>"
 
 
 def chain(n: int, shape: list[Any], op: str = "Gelu", domain: str = "") -> bytes:
-    """`n` matrix products and an operation."""
-    weights = [numpy_helper.from_array(np.eye(32, dtype=np.float32), f"w{i}") for i in range(n)]
-    names = ["x", *(f"y{i}" for i in range(n)), "z"]
-    nodes = [
-        helper.make_node("MatMul", [names[i], f"w{i}"], [names[i + 1]], name=f"{EVIL}{i}") for i in range(n)
-    ]
-    nodes.append(helper.make_node(op, [names[n]], ["z"], name="last", domain=domain))
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "z")]
-    graph = helper.make_graph(nodes, "chain", values[:1], values[1:], weights)
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.acme", 1)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString())
+    """`n` matrix products and an operation, with names that a page must escape."""
+    return chain_of_products(n, shape, op=op, domain=domain, name=EVIL)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with a predictor of this machine: 0.1 ms a matrix product, 0.05 ms anything else."""
-    model = KernelModel(
-        rooflines={
-            "matmul": (0.1, 0, 0, 0, 0, 0, 0),
-            "memory": (0.05, 0, 0, 0, 0, 0, 0),
-            "conv": (1.0, 0, 0, 0, 0, 0, 0),
-        },
-        trees={},
-        counts={"matmul weights": 70},
-        spread={"matmul": 0.1, "memory": 0.2, "conv": 0.1},
-    )
-    context = device_context(HOST, "")
-    home = tmp_path / "home"
-    predictor = LatencyPredictor(
-        context, "host", "2026-01-02", model, Overhead(1.0, 0.0, 0.02), 1.0, {"mape_pct": 4.5}, 300.0
-    )
-    predictor.save(predictor_folder(home, HOST, context.hash))
-    return home
+    write_predictor(tmp_path / "home", HOST)
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -357,7 +330,7 @@ def test_profiles_that_end_early(
         raise error
 
     monkeypatch.setattr(lut, "profile_device", profile)
-    monkeypatch.setattr("hwnas.commands.interrupted._ways", [])
+    monkeypatch.setattr("hwnas.commands.interrupted.ways", [])
     assert cli.run(["profile", "--home", str(home)]) == code
     out, err = capsys.readouterr()
     assert (out, err.splitlines()[-1]) == ("", last)

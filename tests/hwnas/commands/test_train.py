@@ -15,10 +15,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import cli
-import hwnas.pipeline.api.training
+import hwnas.pipeline.single_training
+import hwnas.training.training_job
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
-from hwnas.training.training_job import run_job
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_alphas_of_an_epoch_name_the_same_architecture(
 
 STOPPED = """
 import signal, sys
-import hwnas.pipeline.api.training as training
+import hwnas.pipeline.single_training as training
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
 run_job = training.run_job
@@ -115,11 +115,12 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
     assert err.splitlines()[-1] == "stopped; go on with: the same command; what is trained stays"
 
     steps: list[int] = []
+    run_job = hwnas.training.training_job.run_job
 
     def spy(job: Any, folder: Path, *, on_step: Any, log: Any) -> Any:
         return run_job(job, folder, on_step=lambda done, total: steps.append(done), log=log)
 
-    monkeypatch.setattr(hwnas.pipeline.api.training, "run_job", spy)
+    monkeypatch.setattr(hwnas.pipeline.single_training, "run_job", spy)
     found = []
     for folder in ("cut", "whole", "cut"):
         steps.clear()
@@ -188,7 +189,7 @@ def test_a_folder_of_other_things_is_left_as_it_is(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("all of it")
     assert cli.run(["train", "--genotype", CELL, *SMALL, "--out", "mine"]) == 2
-    assert "mine holds other files (thesis.txt" in capsys.readouterr().err
+    assert "mine is not empty (thesis.txt is in it)" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 

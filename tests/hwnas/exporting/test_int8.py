@@ -20,13 +20,13 @@ from hwnas.data import Data, eval_batches, load_data
 from hwnas.exporting.export import Exported, export_model, onnx_accuracy, open_model
 from hwnas.exporting.int8 import CALIBRATION_IMAGES, calibration, export_int8, int8_path
 from hwnas.exporting.onnx_score import onnx_logits, open_session
-from hwnas.pipeline import Work, evaluation
+from hwnas.pipeline.main_job import RunContext, evaluation
+from hwnas.pipeline.main_job.candidate import Candidate, Finalist
 from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
 from targets import Target, default_form, host_facts, load_target
 from targets.errors import DamagedFileError
 from targets.int8_form import INT8_SYMMETRIC, UINT8, UINT8_REDUCED, Int8Form
-from tests.support.logs import silent
 
 HERE = default_form(host_facts())
 
@@ -168,15 +168,12 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     target: str, network: nn.Module, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row: dict[str, Any] = {
-        "arch_id": "net",
-        "arch": "net",
-        "origin": "front",
-        "pick": "accurate",
-        "network": {},
-    }
-    row |= {"predicted": {"latency_ms": 1.0}, "val_accuracy_shared": 0.5}
-    work: Any = SimpleNamespace(
+    candidate = Candidate(
+        width=1.0, origin="front", pick="accurate", predicted={"latency_ms": 1.0}, measured={},
+        val_accuracy_shared=0.5,
+    )  # fmt: skip
+    finalist = Finalist(arch_id="net", network={}, candidate=candidate)
+    context: Any = SimpleNamespace(
         target=load_target(target),
         data=digits,
         path=tmp_path,
@@ -187,9 +184,10 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         table={"context": {"hash": "0"}},
         result=lambda stage: {"models": [{"arch_id": "net", "failure": None}]},
     )
-    monkeypatch.setattr(evaluation, "networks_to_train", lambda work: [row])
-    monkeypatch.setattr(evaluation, "_outcome", lambda work, row: SimpleNamespace(module=lambda: network))
-    outcome = evaluation.evaluate_models(work)
+    monkeypatch.setattr(evaluation, "finalists", lambda context: [finalist])
+    trained = SimpleNamespace(module=lambda: network)
+    monkeypatch.setattr(evaluation, "read_trained", lambda context, finalist: trained)
+    outcome = evaluation.evaluate_models(context)
     measured: dict[str, Any] = outcome.result["models"][0]["measured"]
     made = open_model(tmp_path / "models" / "net")
     runs = int8_path(made) or made.onnx
@@ -223,10 +221,9 @@ def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
         return {}
 
     monkeypatch.setattr(lut, "measure", measure)
-    run = SimpleNamespace(log=silent)
-    work: Any = SimpleNamespace(target=load_target(target), home=tmp_path, run=run)
+    context: Any = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
     source = model.onnx.read_bytes()
-    Work.measure(work, {"a": source})
+    RunContext.measure(context, {"a": source})
     operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}
     assert ("QuantizeLinear" in operators) == (target == "host-int8")
     assert (asked["a"] == source) == (target == "host")

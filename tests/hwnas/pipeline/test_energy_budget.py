@@ -13,14 +13,14 @@ import torch
 
 from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
-from hwnas.pipeline.gradient import search_gradient
-from hwnas.pipeline.plan import make_plan
-from hwnas.pipeline.splits import split_data
-from hwnas.pipeline.table import make_table
-from hwnas.pipeline.work import Work
+from hwnas.pipeline.main_job.gradient import search_gradient
+from hwnas.pipeline.main_job.plan import make_plan
+from hwnas.pipeline.main_job.run_context import RunContext
+from hwnas.pipeline.main_job.splits import split_data
+from hwnas.pipeline.main_job.table import make_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import InfeasibleError, UsageError
 
@@ -34,7 +34,7 @@ WIDTH = 0.5
 def measured(*_: Any, **__: Any) -> SimpleNamespace:
     """A latency table in which every block costs 0.1 ms; a device is no part of these tests."""
     return SimpleNamespace(
-        context=SimpleNamespace(hash="none", facts={}),
+        context=SimpleNamespace(hash="none", facts={}, to_json=lambda: {"hash": "none", "facts": {}}),
         intercept_ms=0.0,
         slope=1.0,
         square_ms_per_mb2=0.0,
@@ -52,7 +52,7 @@ def _no_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def planned(folder: Path, table: str, budget: str) -> Iterator[Work]:
+def planned(folder: Path, table: str, budget: str) -> Iterator[RunContext]:
     """A run as far as its plan."""
     file = folder / "energy.csv"
     file.write_text(table)
@@ -60,12 +60,12 @@ def planned(folder: Path, table: str, budget: str) -> Iterator[Work]:
         image_size=16, width_mult=WIDTH, method="darts", budgets=(budget,), energy_table=str(file),
         home=str(folder / "home"), batch_size=32, search_steps=4,
     )  # fmt: skip
-    with RunDir.create(folder / "run", config, log=Log(quiet=True)) as run:
-        work = Work(run)
+    with create_search(folder / "run", config, log=Log(quiet=True)) as run:
+        context = RunContext(run)
         for name, stage in (("splits", split_data), ("table", make_table), ("plan", make_plan)):
-            done = stage(work)
+            done = stage(context)
             run.finish_stage(name, done.result, done.files)
-        yield work
+        yield context
 
 
 def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_the_search_returns_networks_within_the_energy_that_the_table_gives_them
     energy = {key: 3.0 if "e6" in key else 1.0 for key in space.blocks()}
     table = "key,energy_mj\n" + "".join(f"{key},{mj}\n" for key, mj in energy.items())
     limit = 1.2 * sum(min(energy.values()) for _ in space.block_keys(tuple(0 for _ in space.choices)))
-    with planned(tmp_path, table, f"energy_mj<={limit}") as work:
+    with planned(tmp_path, table, f"energy_mj<={limit}") as context:
         (tmp_path / "energy.csv").unlink()  # the run has what it needs
-        (work.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(work.space)))
-        work.run.finish_stage("supernet", {"log": []})
-        seeds = search_gradient(work).result["seeds"]
+        (context.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(context.space)))
+        context.run.finish_stage("supernet", {"log": []})
+        seeds = search_gradient(context).result["seeds"]
     assert seeds
     for seed in seeds:
         parts = space.block_keys(space.from_string(seed["arch"]))

@@ -1,4 +1,4 @@
-"""The gradient stage of the main job in a cell space: wrapped edges, traces, and what stays of them."""
+"""The gradient stage of the main job in a cell space: wrapped edges, the history, and what stays of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
-from hwnas.pipeline.gradient import search_gradient
-from hwnas.pipeline.splits import split_data
-from hwnas.pipeline.work import Work
+from hwnas.pipeline.main_job.gradient import search_gradient
+from hwnas.pipeline.main_job.run_context import RunContext
+from hwnas.pipeline.main_job.splits import split_data
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError
 from targets.files import write_json
@@ -39,7 +39,7 @@ channels = 8
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Iterator[Work]:
+def context(tmp_path: Path) -> Iterator[RunContext]:
     """A run whose stages before the search are done; every block costs 0.1 ms."""
     torch.set_num_threads(1)
     file = tmp_path / "small.toml"
@@ -48,9 +48,9 @@ def work(tmp_path: Path) -> Iterator[Work]:
         image_size=16, space=str(file), method="pc-darts", home=str(tmp_path / "home"), alpha_history=True,
         batch_size=32,
     )  # fmt: skip
-    run = RunDir.create(tmp_path / "run", config, log=Log(quiet=True))
-    work = Work(run)
-    done = split_data(work)
+    run = create_search(tmp_path / "run", config, log=Log(quiet=True))
+    context = RunContext(run)
+    done = split_data(context)
     run.finish_stage("splits", done.result, done.files)
     space = load_space(str(file), image_size=16, in_channels=1, n_classes=10)
     keys = space.blocks()
@@ -61,22 +61,22 @@ def work(tmp_path: Path) -> Iterator[Work]:
     run.finish_stage("plan", {**budgets, "counts": {"search_steps": 4}})
     run.finish_stage("supernet", {"log": []})
     with run:
-        yield work
+        yield context
 
 
-def test_a_method_that_wraps_edges_searches_a_cell_space_and_leaves_its_traces(work: Work) -> None:
-    outcome = search_gradient(work)
+def test_a_method_that_wraps_edges_searches_a_cell_space_and_leaves_its_history(context: RunContext) -> None:
+    outcome = search_gradient(context)
     best = outcome.result["seeds"][0]
     assert best["latency_ms"] <= 2
-    assert work.space.key(work.space.from_string(best["arch"])) == best["arch"]
-    with np.load(work.path / "alphas.npz", allow_pickle=False) as alphas:
+    assert context.space.key(context.space.from_string(best["arch"])) == best["arch"]
+    with np.load(context.path / "alphas.npz", allow_pickle=False) as alphas:
         assert alphas["cell.0-1"].shape == (4, 5)
-    assert np.load(work.path / "alpha_cell_history.npy", allow_pickle=False).shape == (4, 6, 5)
-    genotypes = sorted(p.name for p in (work.path / "genotypes").glob("*.txt"))
+    assert np.load(context.path / "alpha_cell_history.npy", allow_pickle=False).shape == (4, 6, 5)
+    genotypes = sorted(p.name for p in (context.path / "genotypes").glob("*.txt"))
     assert genotypes == [f"epoch-000{n}.txt" for n in (1, 2, 3, 4)]
-    work.run.finish_stage("gradient", outcome.result, outcome.files)
-    assert json.loads((work.path / "stages" / "gradient.json").read_text())
-    assert work.run.stage_done("gradient") is not None
-    (work.path / "genotypes" / "epoch-0001.txt").write_text("another")
+    context.run.finish_stage("gradient", outcome.result, outcome.files)
+    assert json.loads((context.path / "stages" / "gradient.json").read_text())
+    assert context.run.stage_done("gradient") is not None
+    (context.path / "genotypes" / "epoch-0001.txt").write_text("another")
     with pytest.raises(DamagedFileError, match="epoch-0001"):
-        work.run.stage_done("gradient")
+        context.run.stage_done("gradient")

@@ -228,7 +228,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, 
         assert found[name] == expected[name], f"{name} differs; killed after {killed_at}"
 
 
-def test_a_finished_run_refuses_another_question(whole: Path, place: Place) -> None:
+def test_a_finished_run_refuses_other_options(whole: Path, place: Place) -> None:
     done = place.run(place.command("--resume", str(whole), "--picks", "4"))
     assert done.returncode == 2
     assert "--picks: the run has 2, asked for 4" in done.stderr

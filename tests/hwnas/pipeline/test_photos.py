@@ -50,17 +50,18 @@ resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT_BYTES}, {LIMIT_BYTES}))
 import lut
 errors = dict.fromkeys(("mape_pct", "within_5_pct", "noise_floor_pct", "macs_line_mape_pct"), 0.0)
 lut.space_table = lambda *_, **__: SimpleNamespace(
-    context=SimpleNamespace(hash="none", facts={{}}), intercept_ms=0.0, slope=1.0, square_ms_per_mb2=0.0,
+    context=SimpleNamespace(hash="none", facts={{}}, to_json=lambda: {{"hash": "none", "facts": {{}}}}),
+    intercept_ms=0.0, slope=1.0, square_ms_per_mb2=0.0,
     latency_ms=lambda key: 0.1, weight_mb=lambda key: 0.0, errors=errors, margin=0.05,
 )
 lut.measure = lambda target, files, **_: {{
     key: lut.Measurement(1.0, 1.0, 1.0, 1.0, 1.0, "wall", "ok", 30) for key in files
 }}
-import hwnas.pipeline.baselines
-hwnas.pipeline.baselines.WIDTHS = (0.25,)  # of thirteen
+import hwnas.pipeline.main_job.baselines
+hwnas.pipeline.main_job.baselines.WIDTHS = (0.25,)  # of thirteen
 """
 BROKEN = """
-from hwnas.pipeline import evaluation
+from hwnas.pipeline.main_job import evaluation
 from targets.errors import DamagedFileError
 def out_of_memory(*_, **__):
     raise MemoryError("no 90 GB")

@@ -4,13 +4,16 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwnas.runs.config import FREE_ON_RESUME, SearchConfig, dump_toml, load_config
+from hwnas.pipeline.searcher_options import SearcherOptions
+from hwnas.pipeline.training_options import TrainingOptions
+from hwnas.runs.config import SearchConfig, load_config
+from hwnas.runs.definition import definitions, free_on_resume
+from hwnas.runs.toml_text import dump_toml
 from targets.errors import UsageError
 
 
@@ -146,10 +149,17 @@ def test_json_is_strict_and_holds_every_field() -> None:
     assert list(values) == [field.name for field in dataclasses.fields(SearchConfig)]
 
 
-def test_question_hash_ignores_limits_and_places_only() -> None:
-    base = SearchConfig()
-    changed: dict[str, Any] = {"minutes": 1.0, "workers": 1, "home": "x", "download": True}
-    changed |= {"alpha_history": True, "trackers": ("mlflow",)}
-    assert set(changed) == FREE_ON_RESUME
-    assert dataclasses.replace(base, **changed).question_hash() == base.question_hash()
-    assert dataclasses.replace(base, seed=1).question_hash() != base.question_hash()
+def test_limits_and_places_only_may_change_on_resume() -> None:
+    free = {"minutes", "workers", "home", "download", "alpha_history", "trackers"}
+    assert free_on_resume(SearchConfig) == free
+    assert free_on_resume(SearcherOptions) == (free - {"minutes", "workers"}) | {
+        "out", "path", "quiet", "profile_minutes",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind_of_run", [SearchConfig, SearcherOptions, TrainingOptions])
+def test_every_field_is_defined_with_a_help(kind_of_run: type) -> None:
+    names = {field.name for field in dataclasses.fields(kind_of_run)} - {"recipe"}
+    known = definitions(kind_of_run)
+    assert known.keys() == names
+    assert all(d.option.help and not d.option.help.endswith(".") for d in known.values())

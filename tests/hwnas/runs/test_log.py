@@ -1,10 +1,13 @@
 """What a person sees: lines on stderr, bars on a terminal only, the time left without one."""
 
+import builtins
 import io
+import sys
+import types
 
 import pytest
 
-from hwnas.runs.log import Log, duration
+from hwnas.runs.log import Log, duration, shows_widgets
 
 
 class Terminal(io.StringIO):
@@ -91,3 +94,17 @@ def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch)
     assert "said [in between]" in shown
     assert "train" in shown
     assert "2/2" in shown
+
+
+class ZMQInteractiveShell:
+    """What IPython calls the shell of a notebook, by which rich knows one."""
+
+
+def test_a_notebook_with_widgets_draws_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not shows_widgets()
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setattr("hwnas.runs.log.find_spec", lambda name: None)
+    monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
+    assert not shows_widgets()  # rich would warn that it lacks ipywidgets
+    monkeypatch.setattr("hwnas.runs.log.find_spec", lambda name: name)
+    assert shows_widgets()

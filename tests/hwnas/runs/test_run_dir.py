@@ -16,9 +16,11 @@ import torch
 from hwnas.runs import environment
 from hwnas.runs.checkpoints import Checkpoints
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.identity import GRADIENT_SEARCH, Identity
 from hwnas.runs.lock import RunInUseError
 from hwnas.runs.log import Log
-from hwnas.runs.run_dir import RunDir, default_path
+from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import create_search, default_path, open_search, stored_config
 from hwnas.runs.status import run_status
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, TargetError, UsageError
@@ -28,12 +30,16 @@ CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[RunDir]:
-    with RunDir.create(tmp_path / "run", CONFIG, log=Log(io.StringIO())) as run:
+    with create_search(tmp_path / "run", CONFIG, log=Log(io.StringIO())) as run:
         yield run
 
 
 def save(run: RunDir, step: int) -> None:
     run.save_checkpoint("search", step, {"w": torch.full((3, 2), float(step))}, {"rng": [step, 2**100]})
+
+
+def config_of(run: RunDir) -> SearchConfig:
+    return stored_config(run.identity, run.path)
 
 
 def said(run: RunDir) -> str:
@@ -58,13 +64,13 @@ class TestConfig:
 
     def test_opens_with_the_same_config(self, run: RunDir) -> None:
         run.close()
-        with RunDir.open(run.path) as again:
-            assert again.config == CONFIG
+        with open_search(run.path) as again:
+            assert config_of(again) == CONFIG
 
-    def test_resume_never_changes_the_question(self, run: RunDir) -> None:
+    def test_resume_never_changes_the_identity(self, run: RunDir) -> None:
         run.close()
         with pytest.raises(UsageError) as caught:
-            RunDir.open(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "picks": 5})
+            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "picks": 5})
         text = str(caught.value)
         assert "--seed: the run has 7, asked for 8" in text
         assert "--budget: " in text
@@ -72,18 +78,18 @@ class TestConfig:
 
     def test_limits_may_change(self, run: RunDir) -> None:
         run.close()
-        with RunDir.open(run.path, given={"minutes": 3.0, "workers": 1}) as again:
-            assert (again.config.minutes, again.config.workers) == (3.0, 1)
+        with open_search(run.path, given={"minutes": 3.0, "workers": 1}) as again:
+            assert (config_of(again).minutes, config_of(again).workers) == (3.0, 1)
 
     def test_a_run_is_not_overwritten(self, run: RunDir) -> None:
         run.close()
         with pytest.raises(UsageError, match="--resume"):
-            RunDir.create(run.path, CONFIG)
+            create_search(run.path, CONFIG)
 
     def test_a_foreign_folder_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.tex").write_text("x")
         with pytest.raises(UsageError, match=r"thesis\.tex"):
-            RunDir.create(tmp_path, CONFIG)
+            create_search(tmp_path, CONFIG)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
     def test_creation_that_was_killed_is_taken_up(self, run: RunDir) -> None:
@@ -91,21 +97,20 @@ class TestConfig:
         (run.path / "config.resolved.json").unlink()
         (run.path / ".env.json.ab12cd34").write_text("{")
         with pytest.raises(UsageError, match="no run directory"):
-            RunDir.open(run.path)
-        RunDir.create(run.path, CONFIG).close()
+            open_search(run.path)
+        create_search(run.path, CONFIG).close()
 
     def test_a_run_of_another_schema_is_refused(self, run: RunDir) -> None:
         run.close()
         write_checksummed(run.path / "config.resolved.json", {"schema": 99, **CONFIG.to_json()})
         with pytest.raises(DamagedFileError, match="schema 99"):
-            RunDir.open(run.path)
+            open_search(run.path)
 
     def test_other_versions_are_told(self, run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
         run.close()
         monkeypatch.setattr("hwnas.runs.run_dir.versions", lambda: {**environment.versions(), "torch": "1.0"})
-        stream = io.StringIO()
-        RunDir.open(run.path, log=Log(stream)).close()
-        assert "-> 1.0" in stream.getvalue()
+        with open_search(run.path, log=Log(io.StringIO())) as again:
+            assert "-> 1.0" in said(again)
 
     def test_torn_temporary_files_are_removed(self, run: RunDir) -> None:
         run.close()
@@ -113,7 +118,7 @@ class TestConfig:
         torn.write_text("{")
         mine = run.path / ".editorconfig"
         mine.write_text("")
-        RunDir.open(run.path).close()
+        open_search(run.path).close()
         assert not torn.exists()
         assert mine.exists()
 
@@ -130,13 +135,49 @@ def test_default_path_takes_the_first_free_number(tmp_path: Path) -> None:
     assert default_path(SearchConfig(data="/data/cifar10.zip"), tmp_path) == tmp_path / "cifar10-host-2"
 
 
+class TestEnter:
+    """A run of any kind: new, gone on with, or refused."""
+
+    SAME = Identity(kind=GRADIENT_SEARCH, values={"method": "darts", "seed": 0})
+
+    def test_the_same_identity_goes_on(self, tmp_path: Path) -> None:
+        with RunDir.enter(tmp_path / "a", self.SAME) as run:
+            run.finish_stage("search", {"n": 1})
+        with RunDir.enter(tmp_path / "a", self.SAME) as again:
+            assert again.result("search") == {"n": 1}
+        assert run_status(tmp_path / "a")["config"] == self.SAME.values
+
+    def test_another_one_is_refused_with_every_difference(self, tmp_path: Path) -> None:
+        RunDir.enter(tmp_path / "a", self.SAME).close()
+        other = Identity(kind=GRADIENT_SEARCH, values={"method": "enas", "seed": 1})
+        with pytest.raises(UsageError, match="holds another run") as caught:
+            RunDir.enter(tmp_path / "a", other)
+        assert "method: the run has 'darts', asked for 'enas'" in str(caught.value)
+        assert "seed: the run has 0, asked for 1" in str(caught.value)
+
+    def test_another_kind_of_run_is_refused(self, tmp_path: Path) -> None:
+        RunDir.enter(tmp_path / "a", self.SAME).close()
+        with pytest.raises(UsageError, match="holds a gradient-search"):
+            open_search(tmp_path / "a")
+        create_search(tmp_path / "b", CONFIG).close()
+        with pytest.raises(UsageError, match="holds a search, and this is a gradient-search"):
+            RunDir.enter(tmp_path / "b", self.SAME)
+
+    def test_a_folder_of_before_goes_on(self, tmp_path: Path) -> None:
+        write_checksummed(tmp_path / "question.json", dict(self.SAME.values))
+        with RunDir.enter(tmp_path, self.SAME) as run:
+            assert run.identity == self.SAME
+        assert not (tmp_path / "config.resolved.json").exists()
+
+
 class TestStages:
     def test_result_comes_back(self, run: RunDir) -> None:
         assert run.stage_done("data") is None
         run.finish_stage("data", {"n": 3})
         assert run.stage_done("data") == {"n": 3}
-        run.forget_stage("data")
-        assert run.stage_done("data") is None
+        assert run.result("data") == {"n": 3}
+        with pytest.raises(KeyError, match="'gradient' is not done yet"):
+            run.result("gradient")
 
     def test_nan_is_refused(self, run: RunDir) -> None:
         with pytest.raises(ValueError, match="not JSON compliant"):
@@ -172,7 +213,7 @@ class TestStages:
                 with pytest.raises(DamagedFileError, match=file.name):
                     read_checksummed(file, "test")
             file.write_bytes(whole)
-        with RunDir.open(run.path) as again:
+        with open_search(run.path) as again:
             assert again.stage_done("data") == {"n": 3}
 
     def test_every_changed_digit_is_noticed(self, run: RunDir) -> None:
@@ -285,32 +326,32 @@ class TestRefused:
 
     @pytest.mark.parametrize("error", [UsageError("no such data"), DamagedFileError("a torn zip")])
     def test_the_folders_that_were_made_are_gone(self, error: Exception, tmp_path: Path) -> None:
-        with pytest.raises(type(error)), RunDir.create(tmp_path / "a" / "b", CONFIG):
+        with pytest.raises(type(error)), create_search(tmp_path / "a" / "b", CONFIG):
             raise error
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.slow
     def test_folders_that_were_there_stay(self, tmp_path: Path) -> None:
         (tmp_path / "a" / "b").mkdir(parents=True)
-        with RunDir.create(tmp_path / "a" / "other", CONFIG):
+        with create_search(tmp_path / "a" / "other", CONFIG):
             pass
         for name in ("b", "c"):
-            with pytest.raises(UsageError), RunDir.create(tmp_path / "a" / name, CONFIG):
+            with pytest.raises(UsageError), create_search(tmp_path / "a" / name, CONFIG):
                 raise UsageError("no such data")
         assert {p.name for p in (tmp_path / "a").iterdir()} == {"b", "other"}
         assert list((tmp_path / "a" / "b").iterdir()) == []
 
     def test_what_was_done_stays(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError), RunDir.create(tmp_path / "a", CONFIG) as run:
+        with pytest.raises(UsageError), create_search(tmp_path / "a", CONFIG) as run:
             run.finish_stage("splits", {})
             raise UsageError("a budget that no network meets")
-        with RunDir.open(tmp_path / "a") as again:
+        with open_search(tmp_path / "a") as again:
             assert again.stage_done("splits") == {}
 
     def test_other_errors_keep_the_run(self, tmp_path: Path) -> None:
-        with pytest.raises(TargetError), RunDir.create(tmp_path / "a", CONFIG):
+        with pytest.raises(TargetError), create_search(tmp_path / "a", CONFIG):
             raise TargetError("the board is switched off")
-        with pytest.raises(UsageError), RunDir.open(tmp_path / "a") as again:
+        with pytest.raises(UsageError), open_search(tmp_path / "a") as again:
             raise UsageError("a run that is gone on with is not new")
         assert again.path.exists()
 
@@ -343,7 +384,7 @@ class TestDiskFull:
         ).returncode:
             pytest.skip("mounting a tmpfs needs root")
         try:
-            with RunDir.create(small / "run", CONFIG, log=Log(io.StringIO())) as run:
+            with create_search(small / "run", CONFIG, log=Log(io.StringIO())) as run:
                 save(run, 1)
                 self.check(run)
                 save(run, 2)
@@ -353,8 +394,8 @@ class TestDiskFull:
 
 HOLDER = """
 import sys, pathlib
-from hwnas.runs.run_dir import RunDir
-run = RunDir.open(pathlib.Path(sys.argv[1]))
+from hwnas.runs.search_run import open_search
+run = open_search(pathlib.Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -367,24 +408,24 @@ def test_two_processes_on_one_run(run: RunDir) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n"
         with pytest.raises(RunInUseError, match=rf"in use by pid {holder.pid} on host .+ since ") as caught:
-            RunDir.open(run.path)
+            open_search(run.path)
         assert caught.value.exit_code == 3
         holder.send_signal(signal.SIGKILL)
-    with RunDir.open(run.path) as again:
-        assert again.config == CONFIG
+    with open_search(run.path) as again:
+        assert config_of(again) == CONFIG
 
 
 KILLED = """
 import os, pathlib, random, signal, sys, time
 import torch
-from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import open_search
 path, done = pathlib.Path(sys.argv[1]), 0
 rng = random.Random(1)
 for attempt in range(20):
     ready, tell = os.pipe()
     child = os.fork()
     if not child:
-        with RunDir.open(path) as run:
+        with open_search(path) as run:
             loaded = run.load_checkpoint("search")
             step = loaded[0] if loaded else 0
             while True:
@@ -399,7 +440,7 @@ for attempt in range(20):
         pass
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    with RunDir.open(path) as run:
+    with open_search(path) as run:
         step, tensors, state = run.load_checkpoint("search")
         assert step > done and state["step"] == step and bool((tensors["w"] == step).all())
         for i in range(3):

@@ -20,12 +20,12 @@ from hwnas.training.memory import (
     saved_bytes,
     training_bytes,
 )
-from hwnas.training.training_job import Job
+from hwnas.training.training_job import TrainingJob
 
 SIDE_PX = 64
 
 
-def _job(job_id: str = "a", **changes: Any) -> Job:
+def _job(job_id: str = "a", **changes: Any) -> TrainingJob:
     network = {
         "baseline": "mobilenet_v3_small",
         "width": 0.5,
@@ -34,7 +34,7 @@ def _job(job_id: str = "a", **changes: Any) -> Job:
         "n_classes": 10,
     }
     fields = {"network": network, "data": {}, "recipe": {"epochs": 1, "batch_size": 64, "lr": 0.1}, "seed": 0}
-    return Job(job_id=job_id, **{**fields, **changes})
+    return TrainingJob(job_id=job_id, **{**fields, **changes})
 
 
 def test_saved_bytes_of_a_network_on_paper() -> None:

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import hwnas
-from hwnas.training.training_job import Failed, Job, Trained, read_result, run_job
-from hwnas.training.workers import Progress, run_many
+from hwnas.training.training_job import Trained, TrainingFailed, TrainingJob, read_result, run_job
+from hwnas.training.workers import TrainingProgress, run_many
 from targets.errors import DamagedFileError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -28,11 +28,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"spec": "digits", "image_size": 16, "seed": 0, "root": str(tmp_path_factory.mktemp("home"))}
 
 
-def _job(data: dict[str, Any], job_id: str, **changes: Any) -> Job:
+def _job(data: dict[str, Any], job_id: str, **changes: Any) -> TrainingJob:
     space = {"name": "mobile", "image_size": 16, "in_channels": 1, "n_classes": 10, "width_mult": 0.25}
     network = {"space": space, "arch": "8:mb3e3/8:mb3e3/8:mb3e3/16:mb3e3/24:mb3e3"}
     recipe = {"epochs": 2, "batch_size": 128, "lr": 0.1}
-    return Job(**{"job_id": job_id, "network": network, "data": data, "recipe": recipe, "seed": 1, **changes})
+    return TrainingJob(
+        **{"job_id": job_id, "network": network, "data": data, "recipe": recipe, "seed": 1, **changes}
+    )
 
 
 LONG = {"epochs": 500, "batch_size": 128, "lr": 0.1}
@@ -51,7 +53,7 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], t
     killed: list[int] = []
     told: list[str] = []
 
-    def kill_first(progress: Progress) -> None:
+    def kill_first(progress: TrainingProgress) -> None:
         if progress.job_id == "one" and not killed:
             killed.append(progress.pid)
             os.kill(progress.pid, signal.SIGKILL)
@@ -60,10 +62,10 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], t
     assert isinstance(one, Trained) and isinstance(two, Trained)
     assert killed and "one: the training process was ended by SIGKILL" in told[0]
     assert _same(one, run_job(jobs[0], tmp_path / "here"))
-    assert isinstance(bad, Failed) and "batch_size" in bad.reason
+    assert isinstance(bad, TrainingFailed) and "batch_size" in bad.reason
     assert not (one.folder / "checkpoints").exists() or not list((one.folder / "checkpoints").iterdir())
 
-    def no_more(progress: Progress) -> None:
+    def no_more(progress: TrainingProgress) -> None:
         raise AssertionError("a finished job was trained again")
 
     again = run_many(jobs[:2], tmp_path / "a", 1, on_progress=no_more)
@@ -72,18 +74,18 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], t
 
 
 def test_a_job_that_kills_two_workers_has_failed(data: dict[str, Any], tmp_path: Path) -> None:
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         os.kill(progress.pid, signal.SIGKILL)
 
     (outcome,) = run_many([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=kill)
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, TrainingFailed)
     assert "SIGKILL (out of memory?), 2 times" in outcome.reason
 
 
 def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> None:
     pids: list[int] = []
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: TrainingProgress) -> None:
         pids.append(progress.pid)
         raise KeyboardInterrupt
 

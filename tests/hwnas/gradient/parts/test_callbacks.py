@@ -15,7 +15,7 @@ from hwnas.gradient.parts.callbacks import FreezeOperations, largest_eigenvalue,
 from hwnas.gradient.parts.policy import LogitPolicy
 from hwnas.gradient.parts.relax import dense
 from hwnas.gradient.parts.weight_rules import WEIGHT_RULES
-from hwnas.gradient.step.optim import Rows
+from hwnas.gradient.step.optim import TensorRows
 from hwnas.spaces import load_space
 from tests.support.step_contexts import make_context, toy_step
 
@@ -80,5 +80,5 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     assert set(callback.state["cosines"]) == set(operations) - {first}
 
 
-def operations_at(operations: dict[str, list[Rows]]) -> dict[str, torch.Tensor]:
+def operations_at(operations: dict[str, list[TensorRows]]) -> dict[str, torch.Tensor]:
     return {name: parts[0][0].detach()[parts[0][1]] for name, parts in operations.items()}

@@ -1,0 +1,51 @@
+"""The main job: from a data set, a target and a budget to a Pareto set of checked ONNX files.
+
+One file per stage, in the order of `STAGES`; each leaves files in the run directory and a sealed
+record, and is skipped when the record is there. `RunContext` holds what the stages share. What a stage is
+made of (spaces, searches, tables, training) lives elsewhere; nothing here knows how those work.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from hwnas.pipeline.stages import RunStage, run_stages
+from hwnas.runs.run_dir import RunDir
+
+from .baselines import choose_baselines
+from .candidates import measure_candidates
+from .evaluation import evaluate_models
+from .front import search_front
+from .gradient import search_gradient
+from .plan import make_plan
+from .publish import publish
+from .run_context import RunContext
+from .shared_weights import train_shared_weights
+from .splits import split_data
+from .table import make_table
+from .training import train_models
+
+__all__ = ["STAGES", "RunContext", "search"]
+
+STAGES: tuple[RunStage[RunContext], ...] = (
+    RunStage(name="splits", does="read and split the data", work=split_data),
+    RunStage(name="table", does="measure the blocks of the space on the target", work=make_table),
+    RunStage(name="plan", does="fix the budgets and the number of steps", work=make_plan),
+    RunStage(name="supernet", does="train the shared weights", work=train_shared_weights),
+    RunStage(name="gradient", does="gradient search under the budgets", work=search_gradient),
+    RunStage(name="front", does="NSGA-II front", work=search_front),
+    RunStage(name="candidates", does="measure the front on the target", work=measure_candidates),
+    RunStage(name="baselines", does="choose what the picks are compared with", work=choose_baselines),
+    RunStage(name="training", does="train picks and baselines from scratch", work=train_models),
+    RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
+    RunStage(name="report", does="write the front and the report", work=publish),
+)
+"""In order. To add a stage, add a row."""
+
+
+def search(run: RunDir) -> RunContext:
+    """Do every stage of a search that is not done yet."""
+    context = RunContext(run)
+    torch.set_num_threads(context.n_threads)
+    run_stages(STAGES, context)
+    return context

@@ -1,0 +1,215 @@
+"""Every trained network exported, checked against torch, measured on the target, and scored.
+
+For a target of precision int8 the quantised file is what counts; the float file is measured beside it.
+The test split is read here and nowhere else, after all decisions: the chosen pick is the best on validation.
+What fails (a training that diverged, a file that does not answer as torch does, a baseline on pixels) stays
+in the table with its reason; the run ends only where no pick is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lut
+from hwnas.data import eval_batches
+from hwnas.exporting.export import Exported, export_model
+from hwnas.exporting.int8 import export_int8, int8_path
+from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
+from hwnas.pipeline.stages import Outcome
+from hwnas.report.drawing import dot_text
+from hwnas.runs.front_file import FrontPoint, latency_columns
+from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.training.train import eval_batch, logits_of
+from hwnas.training.training_job import Trained, read_result
+from lut.devices.device import int8_form
+from targets.errors import HwnasError
+
+from .candidate import Finalist
+from .run_context import RunContext
+from .training import FOLDER, finalists, training_job
+
+_BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
+"""What the final table says of the float file too, where the target runs another."""
+
+
+def evaluate_models(context: RunContext) -> Outcome:
+    """Write models/<arch_id>/; the result holds the points of the final table, apart the failed ones."""
+    trained, failed = _trained(context)
+    exported = _export_all(context, trained, failed)
+    files = {network.arch_id: model.onnx for network, model in exported}
+    files |= {_int8_key(network): p for network, model in exported if (p := int8_path(model)) is not None}
+    measurements = lut.measure(context.target, files, home=context.home, log=context.run.log)
+    points = []
+    with context.run.progress("evaluation", len(exported)) as bar:
+        for network, model in exported:
+            points.append(_point(context, network, model, measurements))
+            bar.advance(1, network.arch_id)
+    picks = [point for point in points if point.pick and point.feasible]
+    if not picks:
+        raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
+    chosen = max(picks, key=lambda p: (_measured(p)["val_accuracy"], -p.predicted["latency_ms"]))
+    svc, linear = _on_pixels(context, "svc", svc_accuracy), _on_pixels(context, "linear", linear_accuracy)
+    context.run.log(
+        f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test accuracy "
+        f"{_measured(chosen)['test_accuracy']:.4f}, {_measured(chosen)['latency_p50_ms']:.3g} ms; "
+        f"SVC {_or_failed(svc)}, linear {_or_failed(linear)}"
+    )
+    result = {
+        "models": [point.to_json() for point in points],
+        "failed": [n.candidate.point(n.arch_id, failure=why).to_json() for n, why in failed],
+        "chosen": chosen.arch_id,
+        "svc_test_accuracy": svc["test_accuracy"],
+        "svc": svc,
+        "linear_test_accuracy": linear["test_accuracy"],
+        "linear": linear,
+    }
+    return Outcome(result, tuple(f"models/{network.arch_id}" for network, _ in exported))
+
+
+Failures = list[tuple[Finalist, str]]
+"""Networks without a file that can be used, and why."""
+
+
+def _on_pixels(context: RunContext, name: str, fit: Callable[..., PixelModel]) -> dict[str, Any]:
+    """What the baseline came to; `failure` says why where it came to nothing."""
+    try:
+        return {**asdict(fit(context.data, seed=context.config.seed)), "failure": None}
+    except Exception as error:  # whatever happens in a baseline is no reason to lose the search
+        reason = _reason(error)
+        context.run.log.warn(f"the baseline {name} failed: {reason}")
+        return {"name": name, "val_accuracy": None, "test_accuracy": None, "failure": reason}
+
+
+def _or_failed(model: dict[str, Any]) -> str:
+    return "failed" if model["failure"] else f"{model['test_accuracy']:.4f}"
+
+
+def _reason(error: Exception) -> str:
+    """The first line: what goes into a table."""
+    text = (str(error).splitlines() or [""])[0]
+    return text if isinstance(error, HwnasError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def _measured(point: FrontPoint) -> Mapping[str, Any]:
+    assert point.measured is not None  # of a trained network
+    return point.measured
+
+
+def _trained(context: RunContext) -> tuple[list[Finalist], Failures]:
+    """The networks that were trained and those that failed, with shared-weight accuracies where known."""
+    reasons = {m["arch_id"]: m["failure"] for m in context.result("training")["models"] if m["failure"]}
+    networks = [_with_shared_accuracy(context, network) for network in finalists(context)]
+    trained = [network for network in networks if network.arch_id not in reasons]
+    return trained, [(n, reasons[n.arch_id]) for n in networks if n.arch_id in reasons]
+
+
+def _with_shared_accuracy(context: RunContext, network: Finalist) -> Finalist:
+    """The accuracy by the shared weights is known of the picks, computed of random ones, else None."""
+    candidate = network.candidate
+    if candidate.arch is None or candidate.val_accuracy_shared is not None:
+        return network
+    (metrics,) = context.evaluator(context.archs([candidate.arch]))
+    accuracy = float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
+    return replace(network, candidate=replace(candidate, val_accuracy_shared=accuracy))
+
+
+def _export_all(
+    context: RunContext, networks: list[Finalist], failed: Failures
+) -> list[tuple[Finalist, Exported]]:
+    """The networks whose file is good, with it; those whose file is not join `failed`."""
+    exported = []
+    for network in networks:
+        trained = read_trained(context, network)
+        try:
+            exported.append((network, _export(context, network, trained)))
+        except OSError:  # the disk, which the next attempt may find in order
+            raise
+        except Exception as error:  # one network, as a baseline on pixels
+            failed.append((network, _reason(error)))
+            context.run.log.warn(f"{network.arch_id} is not exported: {_reason(error)}")
+    return exported
+
+
+def read_trained(context: RunContext, network: Finalist) -> Trained:
+    """What the training of the network left."""
+    trained = read_result(training_job(context, network, context.config.seed), context.path / FOLDER)
+    if trained is None:
+        raise HwnasError(f"the training of {network.arch_id} left no result in {context.path / FOLDER}")
+    return trained
+
+
+def _export(context: RunContext, network: Finalist, trained: Trained) -> Exported:
+    candidate = network.candidate
+    blocks = []
+    if candidate.arch is not None:
+        blocks = context.space.describe(context.space.from_string(candidate.arch))
+    model = export_model(
+        trained.module(),
+        context.data,
+        context.path / "models" / network.arch_id,
+        arch_id=network.arch_id,
+        network=network.network,
+        dot=dot_text(blocks, network.arch_id),
+        batch=context.config.batch,
+        costs=candidate.predicted,
+        facts={"blocks": blocks, "origin": candidate.origin, "pick": candidate.pick},
+    )
+    if context.target.precision != "int8":
+        return model
+    return export_int8(model, context.data, int8_form(context.target))
+
+
+def _point(
+    context: RunContext, network: Finalist, model: Exported, measurements: Mapping[str, lut.Measurement]
+) -> FrontPoint:
+    """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
+    test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
+    logits, _ = logits_of(read_trained(context, network).module(), test_batches)
+    of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)
+    model = model.noted(**_facts(context, of_float))
+    int8, columns = int8_path(model), of_float
+    if int8 is not None:
+        columns = _columns(context, int8, measurements[_int8_key(network)], logits)
+        model.noted(int8={**model.manifest["int8"], **_facts(context, columns)})
+        columns |= {f"fp32_{name}": of_float[name] for name in _BESIDE}
+    predicted = network.candidate.predicted
+    costs = {**predicted, "latency_ms": columns["latency_p50_ms"], "size_mb": columns["size_mb"]}
+    inside = all(b.violation(costs) <= 0 for b in context.budgets if b.metric in costs)
+    return network.candidate.point(network.arch_id, measured=columns, feasible=inside)
+
+
+def _columns(
+    context: RunContext, file: Path, measured: lut.Measurement, torch_logits: LogitArray
+) -> dict[str, Any]:
+    """What is known of one file."""
+    validation, test = (onnx_accuracy(file, context.data, split) for split in ("val", "test"))
+    return {
+        **latency_columns(asdict(measured)),
+        "val_accuracy": validation.accuracy,
+        "test_accuracy": test.accuracy,
+        "size_mb": file.stat().st_size / 1e6,
+        "label_disagreements": test.disagreements(torch_logits),
+        "test_images": len(test.labels),
+    }
+
+
+def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
+    """The same for the manifest."""
+    latency = {
+        **{
+            k: columns[k]
+            for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
+        },
+        "target": context.target.described,
+        "context": context.table["context"],
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
+
+
+def _int8_key(network: Finalist) -> str:
+    return f"{network.arch_id} int8"

@@ -1,0 +1,146 @@
+"""Front.json and front.csv, the Pareto set with predicted and measured values, and report.html."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from hwnas.core.network_space import Position
+from hwnas.pipeline.stages import Outcome
+from hwnas.report import write_report
+from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint
+from targets.files import write_atomic, write_json
+
+from .candidate import Candidate
+from .front import OBJECTIVES
+from .run_context import RunContext
+from .training import finalist
+
+SCHEMA = 1
+
+
+def publish(context: RunContext) -> Outcome:
+    """Write front.json, front.csv and report.html."""
+    points = all_points(context)
+    write_json(context.path / FRONT_JSON, front_document(context, points))
+    write_atomic(context.path / FRONT_CSV, front_csv(points))
+    report = write_report(context.path)
+    context.run.log(f"report: {report}")
+    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV, report.name))
+
+
+def all_points(context: RunContext) -> list[FrontPoint]:
+    """The trained networks, those that failed, and the candidates that were measured only."""
+    evaluation = context.result("evaluation")
+    done = [FrontPoint.from_json(entry) for entry in [*evaluation["models"], *evaluation["failed"]]]
+    known = {point.arch_id for point in done}
+    for entry in context.result("candidates")["candidates"]:
+        candidate = Candidate.from_json(entry)
+        arch_id = finalist(context, candidate).arch_id
+        if arch_id not in known:
+            done.append(candidate.point(arch_id, feasible=bool(candidate.inside)))
+    return done
+
+
+def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
+    """All that the report shows, as JSON."""
+    front, table, plan = context.result("front"), context.table, context.result("plan")
+    evaluation = context.result("evaluation")
+    return {
+        "schema": SCHEMA,
+        "target": {
+            **context.target.described,
+            "context_hash": table["context"]["hash"],
+            "facts": table["context"]["facts"],
+        },
+        "space": context.space.spec(),
+        "budgets": [{"metric": b.metric, "limit": b.limit} for b in context.budgets],
+        "default_budget": not context.config.budgets,
+        "objectives": list(OBJECTIVES),
+        "counts": plan["counts"],
+        "points": [point.to_json() for point in points],
+        "chosen": evaluation["chosen"],
+        "hypervolume": front["hypervolume"],
+        "rank_correlation": rank_correlation(evaluation["models"]),
+        "svc_test_accuracy": evaluation["svc_test_accuracy"],
+        "linear_test_accuracy": evaluation["linear_test_accuracy"],
+        "pixel_models": [evaluation["svc"], evaluation["linear"]],
+        "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
+        "evaluated": [
+            {
+                "arch_id": context.space.arch_id(context.space.from_string(r["arch"])),
+                "arch": r["arch"],
+                "val_accuracy_shared": r.get("val_accuracy"),
+                "latency_ms": r.get("latency_ms"),
+                "generation": r["generation"],
+                "origin": r["origin"],
+                "feasible": r["feasible"],
+            }
+            for r in front["rows"]
+        ],
+        "option_cost": option_costs(context),
+    }
+
+
+def front_csv(points: Sequence[FrontPoint]) -> str:
+    """One row per point."""
+    buffer = io.StringIO()
+    pd.DataFrame([point.row() for point in points]).to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Spearman of shared-weight accuracy, and of #params, with the validation accuracy after training."""
+    rows = [m for m in models if m["predicted"].get("val_accuracy_shared") is not None]
+    if len(rows) < 3:
+        return {"shared_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
+    trained = [m["measured"]["val_accuracy"] for m in rows]
+
+    def rho(values: list[float]) -> float | None:
+        if len(set(values)) < 2 or len(set(trained)) < 2:
+            return None
+        return float(spearmanr(values, trained).statistic)
+
+    return {
+        "shared_vs_trained": rho([m["predicted"]["val_accuracy_shared"] for m in rows]),
+        "params_vs_trained": rho([m["predicted"]["params"] for m in rows]),
+        "n": len(rows),
+    }
+
+
+def option_costs(context: RunContext) -> list[dict[str, Any]]:
+    """What each operation of each layer or edge costs, and its share on the front.
+
+    Mean over the widths, sum over the cells that one choice rules.
+    """
+    space = context.space
+    front = context.archs(context.result("front")["front"])
+    blocks_ms = context.table["blocks_ms"]
+    widths = {c for position in space.positions for c in position.choices[:-1]}
+    ruled: dict[int, list[Position]] = {}
+    for position in space.positions:
+        if position.choices and position.choices[-1] not in widths:
+            ruled.setdefault(position.choices[-1], []).append(position)
+    out = []
+    for choice, positions in ruled.items():
+        for k, option in enumerate(space.choices[choice].options):
+            share = sum(a[choice] == k for a in front) / max(1, len(front))
+            out.append(
+                {
+                    "layer": space.choices[choice].name,
+                    "option": option,
+                    "latency_ms": sum(_mean_ms(p, k, blocks_ms) for p in positions),
+                    "chosen_share": share,
+                }
+            )
+    return out
+
+
+def _mean_ms(position: Position, option: int, blocks_ms: dict[str, float]) -> float:
+    keys = [key for key in np.atleast_1d(position.keys[..., option]).ravel() if key is not None]
+    return float(np.mean([blocks_ms[key] for key in keys])) if keys else 0.0

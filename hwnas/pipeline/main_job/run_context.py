@@ -1,0 +1,204 @@
+"""What the stages of a run share, read lazily from the files that earlier stages left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+import lut
+import targets
+from hwnas import supernets
+from hwnas.core.budget import Budget
+from hwnas.core.choice import Arch
+from hwnas.core.network_space import NetworkSpace
+from hwnas.costs.cost_model import CostModel
+from hwnas.data import Augment, Batches, Data, load_data
+from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.run_dir import RunDir
+from hwnas.runs.search_run import stored_config
+from hwnas.spaces import load_space
+from hwnas.supernets import Supernet
+from lut.home import data_home
+from lut.predictor.models.quantise import as_run
+from targets import Target
+from targets.files import read_json
+
+from .candidate import Candidate
+
+SMALL_PX = 48
+"""Up to this image side a second thread costs more CPU time than it saves wall time."""
+
+EVAL_IMAGES = 2000
+"""Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTable:
+    """The latencies that the run works with: a snapshot, so that a later profile cannot change them."""
+
+    intercept_ms: float
+    blocks_ms: Mapping[str, float]
+    square_ms_per_mb2: float
+    weights_mb: Mapping[str, float]
+
+    def latency_ms(self, key: str) -> float:
+        """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
+        return self.blocks_ms[key]
+
+    def weight_mb(self, key: str) -> float:
+        """10^6 bytes of weights of a block."""
+        return self.weights_mb[key]
+
+
+class RunContext:
+    """A run and everything that can be derived from its configuration and finished stages."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Run: locked by the caller."""
+        self.run = run
+
+    @cached_property
+    def config(self) -> SearchConfig:
+        """The options of the search."""
+        return stored_config(self.run.identity, self.run.path)
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.run.path
+
+    @cached_property
+    def home(self) -> Path:
+        """Where tables and data sets live."""
+        return data_home(self.config.home)
+
+    def result(self, stage: str) -> dict[str, Any]:
+        """What a finished stage answered."""
+        return self.run.result(stage)
+
+    @cached_property
+    def picks(self) -> list[Candidate]:
+        """The candidates that are trained, the fastest first."""
+        return [Candidate.from_json(entry) for entry in self.result("candidates")["picks"]]
+
+    @cached_property
+    def data(self) -> Data:
+        """The images, split as splits.json says."""
+        stored = self.path / "splits.json"
+        config = self.config
+        return load_data(
+            config.data,
+            config.image_size,
+            config.seed,
+            root=self.home,
+            labels_csv=Path(config.labels) if config.labels else None,
+            download=config.download,
+            splits=read_json(stored, "the splits of the run") if stored.exists() else None,
+            log=self.run.log,
+        )
+
+    @cached_property
+    def target(self) -> Target:
+        """The device."""
+        return targets.load_target(self.config.target)
+
+    @cached_property
+    def space(self) -> NetworkSpace:
+        """The search space at the scale of the data."""
+        return load_space(
+            self.config.space,
+            image_size=self.data.image_size,
+            in_channels=self.data.in_channels,
+            n_classes=self.data.n_classes,
+            width_mult=self.config.width_mult,
+        )
+
+    @cached_property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """(batch, c, h, w) of the exported networks."""
+        return (self.config.batch, self.data.in_channels, self.data.image_size, self.data.image_size)
+
+    @cached_property
+    def table(self) -> dict[str, Any]:
+        """table.json of the run: blocks, intercept, errors, context."""
+        document: dict[str, Any] = read_json(self.path / "table.json", "the latency table of the run")
+        return document
+
+    @cached_property
+    def costs(self) -> CostModel:
+        """Costs of the space on the target."""
+        latency = RunTable(**{f.name: self.table[f.name] for f in fields(RunTable)})
+        return CostModel(self.space, latency, self.table.get("energy_mj"))
+
+    @cached_property
+    def budgets(self) -> tuple[Budget, ...]:
+        """What the user asked for, or the default."""
+        return tuple(Budget.parse(b) for b in self.result("plan")["budgets"])
+
+    @cached_property
+    def search_budgets(self) -> tuple[Budget, ...]:
+        """The same, with the latency tightened by the error of the table."""
+        return tuple(Budget.parse(b) for b in self.result("plan")["search_budgets"])
+
+    @property
+    def plan(self) -> dict[str, int]:
+        """Numbers of steps, epochs and generations."""
+        counts: dict[str, int] = self.result("plan")["counts"]
+        return counts
+
+    def batches(self, split: str, stream: int, *, augmented: bool) -> Batches:
+        """Training batches; stream keeps the stages apart."""
+        augment = Augment.for_data(self.data) if augmented else None
+        seed = self.config.seed * 16 + stream
+        return Batches(self.data, split, self.config.batch_size, seed, augment, self.config.device)
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The trained shared weights."""
+        net = supernets.make(self.space)
+        net.load_state_dict(load_file(self.path / "supernet.safetensors"))
+        return net.to(self.config.device).to(memory_format=torch.channels_last)
+
+    @cached_property
+    def evaluator(self) -> SharedWeights:
+        """Accuracy by the shared weights, costs by the tables."""
+        return SharedWeights.on(
+            self.data,
+            self.supernet,
+            self.costs,
+            seed=self.config.seed,
+            validation_images=EVAL_IMAGES,
+            device=self.config.device,
+        )
+
+    @property
+    def n_threads(self) -> int:
+        """Torch's threads in the searches: small images keep one core busy, and two wait for each other."""
+        return 1 if self.data.image_size <= SMALL_PX else os.cpu_count() or 1
+
+    @property
+    def n_workers(self) -> int:
+        """Training processes: as many as the machine has cores, unless told."""
+        return self.config.workers or os.cpu_count() or 1
+
+    def archs(self, keys: Sequence[str]) -> list[Arch]:
+        """Architectures from their strings."""
+        return [self.space.from_string(k) for k in keys]
+
+    def measure(self, files: Mapping[str, bytes]) -> dict[str, lut.Measurement]:
+        """Latencies of networks whose weights do not matter, each as the target runs it."""
+        as_it_runs = {key: as_run(file, self.target) for key, file in files.items()}
+        return lut.measure(self.target, as_it_runs, home=self.home, log=self.run.log)
+
+    def costs_of(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
+        """All costs of each architecture."""
+        costs = self.costs.of(archs)
+        return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]

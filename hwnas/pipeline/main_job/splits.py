@@ -1,0 +1,21 @@
+"""Which sample is in train, validation and test, fixed for the whole run."""
+
+from __future__ import annotations
+
+from hwnas.pipeline.stages import Outcome
+from targets.files import write_json
+
+from .run_context import RunContext
+
+
+def split_data(context: RunContext) -> Outcome:
+    """Write splits.json."""
+    data = context.data
+    write_json(context.path / "splits.json", data.splits_json())
+    sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
+    context.run.log(
+        f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
+        + ", ".join(f"{n} {name}" for name, n in sizes.items())
+    )
+    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
+    return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))

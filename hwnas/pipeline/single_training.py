@@ -1,0 +1,199 @@
+"""One architecture trained from scratch as the papers do: resumable, tested once, exported."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.core.choice import Arch
+from hwnas.core.network_space import NetworkSpace
+from hwnas.costs.cost_model import CostModel
+from hwnas.data import Data, eval_batches
+from hwnas.exporting.export import export_model, open_model
+from hwnas.genotype import read_genotype, write_genotype
+from hwnas.networks.cells import CellNetwork
+from hwnas.pipeline.search_history.alphas import arch_at, read_alphas
+from hwnas.pipeline.search_history.drawings import best_form, drawings
+from hwnas.runs.identity import TRAINING, Identity
+from hwnas.runs.log import Log
+from hwnas.runs.run_dir import RunDir
+from hwnas.spaces.darts import DartsSpace, is_large
+from hwnas.training.recipe import Recipe
+from hwnas.training.train import eval_batch, score
+from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
+from lut.home import data_home
+from targets.errors import UsageError
+
+from .alphas_decoder import decoder_of
+from .preflight import check_device
+from .results import TrainedArchitecture
+from .spellings import data_spec, open_data, space_for, space_name
+from .stages import Outcome, RunStage, run_stages
+from .training_options import TrainingOptions
+
+
+def read_architecture(options: TrainingOptions, space: NetworkSpace) -> Arch:
+    """The architecture that the options name, in `space`."""
+    if options.alphas is not None:
+        decode = decoder_of(Path(options.alphas), options.method)
+        return arch_at(space, read_alphas(Path(options.alphas), space), options.epoch, decode)
+    return space.canonical(read_genotype(space, options.architecture or ""))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training whose architecture, images and recipe are known to fit."""
+
+    space: NetworkSpace
+    arch: Arch
+    data: Data
+    job: TrainingJob
+
+    def document(self) -> dict[str, Any]:
+        """What would be trained, as JSON values."""
+        return {
+            "architecture": write_genotype(self.space, self.arch, best_form(self.space)),
+            "key": self.space.key(self.arch),
+            "costs": self.costs(),
+            "job": asdict(self.job),
+        }
+
+    def costs(self) -> dict[str, float]:
+        """Of the deployed network, but for the latency."""
+        return {m: float(v[0]) for m, v in CostModel(self.space).of([self.arch]).items()}
+
+
+def prepare(options: TrainingOptions) -> Prepared:
+    """Check everything that can be wrong before a folder is made."""
+    check_device(options.device)
+    home = data_home(options.home)
+    data = open_data(
+        options.dataset, options.path, options.image_size, options.seed,
+        home=home, limit=options.limit, download=options.download,
+    )  # fmt: skip
+    space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
+    arch = read_architecture(options, space)
+    if not space.reads_image(arch):
+        raise UsageError(
+            f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "
+            "there is nothing to train; choose another architecture"
+        )
+    return Prepared(space=space, arch=arch, data=data, job=_job(options, space, arch, data, home))
+
+
+@dataclass(frozen=True)
+class TrainingContext:
+    """What the stages of a training share."""
+
+    run: RunDir
+    prepared: Prepared
+
+
+def train_architecture(options: TrainingOptions) -> TrainedArchitecture:
+    """Train, export and test; what an earlier call of the same training did is not done again."""
+    prepared, log = prepare(options), Log(quiet=options.quiet)
+    space, arch = prepared.space, prepared.arch
+    identity = _identity(prepared.job)
+    name = f"train-{space.name}-{space.arch_id(arch)}"
+    path = identity.default_folder(name) if options.out is None else Path(options.out)
+    with RunDir.enter(path, identity, log=log) as run:
+        log(f"training in {path}; the same command goes on there after a stop")
+        context = TrainingContext(run, prepared)
+        run_stages(STAGES, context)
+        trained = _trained(context)
+    return TrainedArchitecture(
+        architecture=write_genotype(space, arch, best_form(space)),
+        key=space.key(arch),
+        val_accuracy=trained.val_accuracy,
+        test_accuracy=run.result("export")["test_accuracy"],
+        costs=prepared.costs(),
+        epochs=len(trained.epochs),
+        folder=trained.folder,
+    )
+
+
+def _identity(job: TrainingJob) -> Identity:
+    values = {
+        "job_sha256": job.digest(),
+        "network": dict(job.network),
+        "recipe": dict(job.recipe),
+        "seed": job.seed,
+    }
+    return Identity(kind=TRAINING, values=values)
+
+
+def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
+    published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
+    recipe = options.recipe or published(options.epochs, options.batch_size)
+    recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
+    network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
+    if recipe.auxiliary and isinstance(space, DartsSpace):
+        network["auxiliary"] = True
+    spec: dict[str, Any] = {
+        "spec": data_spec(options.dataset, options.path),
+        "image_size": data.image_size,
+        "seed": options.seed,
+        "root": str(home),
+        "limit": options.limit,
+    }
+    return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), options.seed, options.device)
+
+
+def _train(context: TrainingContext) -> Outcome:
+    """Leave `result.json` and the weights in the folder of the job, which keeps its own checkpoints."""
+    run, job = context.run, context.prepared.job
+    trained = read_result(job, run.path)
+    if trained is None:
+        with run.progress(f"training {job.job_id}", 100) as bar:
+            percent = 0
+
+            def on_step(done: int, total: int) -> None:
+                nonlocal percent
+                bar.advance(100 * done // total - percent)
+                percent = 100 * done // total
+
+            trained = run_job(job, run.path, on_step=on_step, log=run.log.warn)
+    folder = trained.folder.name
+    return Outcome(
+        {"val_accuracy": trained.val_accuracy}, (f"{folder}/result.json", f"{folder}/weights.safetensors")
+    )
+
+
+def _trained(context: TrainingContext) -> Trained:
+    trained = read_result(context.prepared.job, context.run.path)
+    assert trained is not None  # the stage is done, and its files are as it left them
+    return trained
+
+
+def _export(context: TrainingContext) -> Outcome:
+    """Write `model/` unless it is there, and read the test split once."""
+    trained, prepared = _trained(context), context.prepared
+    space, arch, data = prepared.space, prepared.arch, prepared.data
+    folder, key = trained.folder / "model", "test_accuracy"
+    files = (f"{trained.folder.name}/{folder.name}",)
+    if (folder / "manifest.json").exists():
+        return Outcome({key: float(open_model(folder).manifest[key])}, files)
+    module = trained.module()
+    if isinstance(module, CellNetwork):
+        module.auxiliary = None  # for training only
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
+    network = {k: v for k, v in trained.job.network.items() if k != "auxiliary"}
+    export_model(
+        module,
+        data,
+        folder,
+        arch_id=space.arch_id(arch),
+        network=network,
+        dot=drawings(space, arch, space.arch_id(arch))["dot"],
+        costs=prepared.costs(),
+        facts={"val_accuracy": trained.val_accuracy, key: accuracy, "blocks": space.describe(arch)},
+    )
+    return Outcome({key: accuracy}, files)
+
+
+STAGES: tuple[RunStage[TrainingContext], ...] = (
+    RunStage(name="training", does="train the network", work=_train),
+    RunStage(name="export", does="export, check and test it", work=_export),
+)
+"""In order."""

@@ -1,0 +1,70 @@
+"""Spellings that users know, and where the images of a name come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hwnas.core.network_space import NetworkSpace
+from hwnas.data import Data, known_sources, load_data
+from hwnas.spaces import SPACES, load_space
+from targets import Target, load_target
+from targets.errors import UsageError
+
+TARGETS = {"mobile": "android"}
+"""Other names of targets. `mobile` is an Android phone over adb, one thread of its CPU."""
+
+NEED_A_PATH = ("imagenet",)
+"""Data sets that nobody may hand out: the user has them in a folder."""
+
+
+def space_name(text: str) -> str:
+    """`darts_space` and `darts` are `darts`, `enas_macro_space` is `enas-macro`; else as it is."""
+    name = text.removesuffix("_space").replace("_", "-")
+    return name if name in SPACES else text
+
+
+def target_named(text: str) -> Target:
+    """The device of a name, of one of `TARGETS`, or of a TOML file."""
+    return load_target(TARGETS.get(text, text))
+
+
+def data_spec(dataset: str, path: str | Path | None) -> str:
+    """What `load_data` is asked for; UsageError for a data set that needs a path and has none."""
+    if path is not None:
+        if not Path(path).expanduser().exists():
+            raise UsageError(f"dataset {dataset!r}: path {str(path)!r} does not exist; {_wanted(dataset)}")
+        return str(path)
+    if dataset in NEED_A_PATH:
+        raise UsageError(f"dataset {dataset!r} cannot be downloaded; {_wanted(dataset)}")
+    return dataset
+
+
+def _wanted(dataset: str) -> str:
+    return (
+        f"give path= a folder with train/ and val/ in it, one sub-folder of images per class; without a path "
+        f"dataset= is one of {', '.join(known_sources())}"
+    )
+
+
+def open_data(
+    dataset: str,
+    path: str | Path | None,
+    image_size: int | None,
+    seed: int,
+    *,
+    home: Path,
+    limit: int | None,
+    download: bool,
+    val_share: float | None = None,
+) -> Data:
+    """The images, split as (seed, limit, val_share) say."""
+    spec = data_spec(dataset, path)
+    return load_data(spec, image_size, seed, root=home, limit=limit, download=download, val_share=val_share)
+
+
+def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
+    """The space of that name for images and classes of `data`."""
+    return load_space(
+        name, image_size=data.image_size, in_channels=data.in_channels, n_classes=data.n_classes, **scale
+    )

@@ -1,0 +1,55 @@
+"""The options of the training of one architecture: `hwnas train`, `train_final_architecture`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hwnas.runs.definition import Option
+from hwnas.runs.options import (
+    CellOptions,
+    DatasetOptions,
+    DatasetPlaceOptions,
+    FolderOptions,
+    Place,
+    SpaceName,
+    Text,
+    TrainingDeviceOptions,
+)
+from hwnas.training.recipe import Recipe
+from targets.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOptions, FolderOptions):
+    """What a training and an evaluation have in common."""
+
+    search_space: SpaceName = "darts"
+    epochs: Annotated[int, Option("Epochs to train for")] = 600
+    batch_size: Annotated[int, Option("Images per training step")] = 96
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
+    """What is trained, on what, how.
+
+    Either `architecture` or `alphas` says what. recipe: None takes `Recipe.evaluation`, above 64 px
+    `evaluation_large`.
+    """
+
+    architecture: Annotated[
+        Text | None, Option("The architecture: Genotype(...), a string of NAS-Bench-201, JSON or a key")
+    ] = None
+    alphas: Annotated[Place, Option("Instead of it, alphas.npz of a search")] = None
+    epoch: Annotated[int | None, Option("Epoch of the alphas, from 1; default the last")] = None
+    method: Annotated[
+        Text | None,
+        Option("Method that decodes the alphas; default that of the run they lie in"),
+    ] = None
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        if (self.architecture is None) == (self.alphas is None):
+            raise UsageError("give either a genotype or the alphas of a search to train an architecture of")
+        if self.alphas is None and (self.epoch is not None or self.method is not None):
+            raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")

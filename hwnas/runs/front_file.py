@@ -1,0 +1,85 @@
+"""front.json and front.csv: the networks of a finished search, and the one home of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from targets.files import read_json
+
+FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoint:
+    """One network: found by the search, or a baseline beside it.
+
+    arch_id: its name in the run; a trained network lies in `models/<arch_id>/`.
+    arch: the architecture, as every command reads it.
+    origin: front, gradient, random or mobilenet_v3.
+    pick: why it was chosen to be trained (fastest, knee, accurate, gradient, ...); None where it was not.
+    predicted: costs by the tables, accuracy by the shared weights.
+    measured: latency on the target; accuracies and size of the file where it was trained.
+    feasible: whether it is inside the budgets.
+    failure: why it was not trained or exported; None where nothing failed.
+    """
+
+    arch_id: str
+    arch: str
+    origin: str
+    pick: str | None
+    predicted: Mapping[str, Any]
+    measured: Mapping[str, Any] | None
+    feasible: bool
+    failure: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of `points` in front.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> FrontPoint:
+        """The inverse of `to_json`."""
+        return cls(**{**entry, "failure": entry.get("failure")})
+
+    def row(self) -> dict[str, Any]:
+        """A row of front.csv: the network, then predicted_*, then measured_*, each by name."""
+        return {
+            "arch_id": self.arch_id,
+            "origin": self.origin,
+            "pick": self.pick,
+            "feasible": self.feasible,
+            **{f"predicted_{name}": value for name, value in sorted(self.predicted.items())},
+            **{f"measured_{name}": value for name, value in sorted((self.measured or {}).items())},
+            "arch": self.arch,
+            "failure": self.failure,
+        }
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it was trained, exported and tested."""
+        return (self.measured or {}).get("test_accuracy") is not None
+
+
+def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `lut.Measurement` as a point's `measured` calls them."""
+    return {
+        "latency_p50_ms": measurement["p50_ms"],
+        "latency_ci_low_ms": measurement["ci_low_ms"],
+        "latency_ci_high_ms": measurement["ci_high_ms"],
+        "clock": measurement["clock"],
+        "flag": measurement["flag"],
+    }
+
+
+def read_front(run_path: Path) -> dict[str, Any]:
+    """front.json of a finished run; DamagedFileError when it is missing or torn."""
+    document: dict[str, Any] = read_json(run_path / FRONT_JSON, "the front of the run")
+    return document
+
+
+def front_points(front: Mapping[str, Any]) -> list[FrontPoint]:
+    """The points of front.json."""
+    return [FrontPoint.from_json(entry) for entry in front["points"]]

@@ -1,0 +1,209 @@
+"""The options of every run, each defined once: type, range, help, and whether a resume may change it.
+
+A group is a frozen dataclass; a kind of run inherits the groups that it has (`SearchConfig`, the searchers,
+`Training`) and sets its own defaults. The command line is made of the same definitions
+(`hwnas.commands.derived`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Interval, Len
+
+from .definition import Option, ReadAs
+
+Text = Annotated[str, Len(1, 4096)]
+Count = Annotated[int, Interval(ge=1, le=10_000_000)]
+Place = Annotated[str | Path | None, ReadAs(Text | None)]
+
+# Options whose name or default differs between the kinds of runs.
+Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
+Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
+SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
+MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
+BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training step")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """How images are read."""
+
+    image_size: Annotated[
+        Annotated[int, Interval(ge=16, le=224)] | None,
+        Option("Side in pixels, 16 to 224; default as the data suggest"),
+    ] = None
+    download: Annotated[bool, Option("Allow fetching cifar10 and the like", free=True)] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImageOptions(ImageOptions):
+    """Images of `hwnas search`: by the name of a data set, or a folder of them."""
+
+    data: Images = "digits"
+    labels: Annotated[
+        Text | None, Option("CSV of file names and labels, where --data has no class folders")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlaceOptions(ImageOptions):
+    """Where the images of a data set lie, and how many of them count."""
+
+    path: Annotated[Place, Option("Folder of the images", free=True)] = None
+    limit: Annotated[Count | None, Option("Use at most so many images; default all")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetOptions(DatasetPlaceOptions):
+    """Images of the Python API: a data set by name, or a folder of them."""
+
+    dataset: Images = "cifar10"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetOptions:
+    """What a network may cost."""
+
+    budgets: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
+            "peak_memory_mb, energy_mj; default the median latency of 200 random architectures",
+            repeated="budget",
+        ),
+    ] = ()
+    energy_table: Annotated[
+        Place, Option("CSV of key and energy_mj of every block, for a budget on energy_mj")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions:
+    """How a device is measured where no table fits."""
+
+    profile_minutes: Annotated[
+        Annotated[float, Interval(gt=0, le=1440)] | None,
+        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions(ProfileOptions):
+    """The device that networks are for."""
+
+    target: Device = "host"
+    batch: Annotated[
+        int, Interval(ge=1, le=1024), Option("Images per inference of the exported networks")
+    ] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceOptions:
+    """What networks are chosen from."""
+
+    space: SpaceName = "mobile"
+    width_mult: Annotated[
+        Annotated[float, Interval(ge=0.25, le=8)] | None,
+        Option("Factor on all channels; default by image size"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellOptions:
+    """The scale of a network of cells."""
+
+    cells: Annotated[Count | None, Option("Cells of the network; default as published")] = None
+    channels: Annotated[Count | None, Option("Channels of its first cells; default as published")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryOptions:
+    """What a search leaves besides train_stats.csv, alphas.npz and the drawings of every epoch."""
+
+    alpha_history: Annotated[bool, Option("Write alpha_<kind>_history.npy of the cells too", free=True)] = (
+        False
+    )
+    trackers: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 8)],
+        Option("Also log to tensorboard or mlflow, repeatable; default none", free=True, repeated="tracker"),
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions(HistoryOptions):
+    """How `hwnas search` searches: shared weights, a gradient search, a front."""
+
+    method: MethodName = "proxyless"
+    supernet_steps: Annotated[Count, Option("Training steps of the shared weights")] = 500
+    search_steps: Annotated[Count, Option("Steps of the gradient search")] = 100
+    population: Annotated[int, Interval(ge=4, le=10_000), Option("Population of NSGA-II")] = 24
+    generations: Annotated[int, Interval(ge=1, le=10_000), Option("Generations of NSGA-II")] = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalTrainingOptions:
+    """What `hwnas search` trains at the end."""
+
+    picks: Annotated[
+        int, Interval(ge=1, le=50), Option("Networks of the front to train, export and measure")
+    ] = 5
+    random_baselines: Annotated[
+        int, Interval(ge=0, le=50), Option("Random networks trained beside the picks")
+    ] = 2
+    train_epochs: Annotated[
+        int, Interval(ge=1, le=10_000), Option("Epochs that each network is trained for")
+    ] = 12
+    batch_size: BatchSize = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """How much time and how many processes a run takes."""
+
+    workers: Annotated[
+        Annotated[int, Interval(ge=1, le=256)] | None,
+        Option("Training processes; default one per core", free=True),
+    ] = None
+    minutes: Annotated[
+        Annotated[float, Interval(gt=0, le=100_000)] | None,
+        Option("Overall limit that the stages share; default none", free=True),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDeviceOptions:
+    """Where networks are trained, and from which seed."""
+
+    seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of everything random")] = 0
+    device: Annotated[str, ReadAs(Literal["cpu", "cuda"]), Option("Where to train, cpu or cuda")] = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions(TrainingDeviceOptions):
+    """The same, and how a gradient search computes."""
+
+    bf16: Annotated[bool, Option("Gradient search in bfloat16, with --device cuda")] = False
+    compile: Annotated[bool, Option("Gradient search with compiled cells (torch.compile)")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HomeOptions:
+    """Where tables and data lie."""
+
+    home: Annotated[
+        Place,
+        Option("Folder of tables and data; default HWNAS_HOME, else the user data folder", free=True),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOptions(HomeOptions):
+    """Where a run of the Python API lies, and what it says."""
+
+    out: Annotated[
+        Place, Option("Folder of the run; default runs/<what>-<hash of its identity>", free=True)
+    ] = None
+    quiet: Annotated[bool, Option("Show warnings and errors only", free=True)] = True

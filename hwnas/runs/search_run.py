@@ -1,0 +1,75 @@
+"""The run directory of `hwnas search`: its identity are the options, of which some are free on resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from targets.errors import UsageError
+from targets.files import safe_name
+
+from .config import SearchConfig, option_name
+from .definition import free_on_resume
+from .identity import IDENTITY, SEARCH, Identity, is_run, read_identity
+from .log import Log
+from .run_dir import RunDir
+
+
+def create_search(
+    path: Path, config: SearchConfig, *, given: Mapping[str, Any] | None = None, log: Log | None = None
+) -> RunDir:
+    """A new search at `path`. given: what the user set, for config.toml; else all options stand there."""
+    return RunDir.create(path, _identity(config), given=config.to_json() if given is None else given, log=log)
+
+
+def open_search(path: Path, *, given: Mapping[str, Any] | None = None, log: Log | None = None) -> RunDir:
+    """The search at `path`, to go on with it.
+
+    given: options set again on resume. Those that are free on resume take effect; any other that differs from
+    the run's is a UsageError.
+    """
+    stored = stored_config(read_identity(path), path)
+    config = SearchConfig.from_json({**stored.to_json(), **(given or {})}, "the options")
+    return _open(path, config, spell=option_name, log=log)
+
+
+def enter_search(
+    path: Path, config: SearchConfig, *, given: Mapping[str, Any], log: Log | None = None
+) -> RunDir:
+    """The search at `path`: gone on with where it is of the same options, else new."""
+    if is_run(path):
+        return _open(path, config, spell=str, log=log)
+    return create_search(path, config, given=given, log=log)
+
+
+def stored_config(identity: Identity, path: Path) -> SearchConfig:
+    """The options of the run at `path`; UsageError where it is no search."""
+    if identity.kind != SEARCH:
+        raise UsageError(f"{path} holds a {identity.kind}; the call that made it goes on with it")
+    return SearchConfig.from_json(identity.values, str(path / IDENTITY))
+
+
+def default_path(config: SearchConfig, runs: Path = Path("runs")) -> Path:
+    """The first free `runs/<data>-<target>-<n>`."""
+    stem = f"{_stem(config.data)}-{_stem(config.target)}"
+    n = 1
+    while (runs / f"{stem}-{n}").exists():
+        n += 1
+    return runs / f"{stem}-{n}"
+
+
+def _open(path: Path, config: SearchConfig, *, spell: Callable[[str], str], log: Log | None) -> RunDir:
+    defaults = SearchConfig().to_json()
+    return RunDir.open(path, _identity(config), defaults=defaults, spell=spell, log=log)
+
+
+def _identity(config: SearchConfig) -> Identity:
+    return Identity(kind=SEARCH, values=config.to_json(), free=free_on_resume(SearchConfig))
+
+
+def _stem(name_or_path: str) -> str:
+    try:
+        return safe_name(Path(name_or_path).expanduser().absolute().stem)[:40]
+    except UsageError:
+        return "unnamed"  # letters that no folder name should be made of

@@ -1,0 +1,52 @@
+"""The fenced blocks of the documents, and what stands behind their language.
+
+```sh                         every line is run
+```sh dry-run                 run with --dry-run added: options and files are checked
+```sh not-run="the reason"    only checked: commands and options exist
+```console                    `$ ` lines are run; what follows is their output (numbers may differ)
+```python                     run
+```python part                a part of a file that is there, as a recipe changes it: only read
+```python file=PATH           the content of a file of the checkout, as a recipe tells to write it
+```toml file=PATH             a file beside which the next blocks run
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w+)([^\n`]*)\n(.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    attributes: dict[str, str]
+    text: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        return f"{self.page}:{self.line}"
+
+    def lines(self) -> list[str]:
+        """The commands of a shell block, continued lines joined."""
+        joined = self.text.replace("\\\n", " ")
+        return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """Every block with a language, in order."""
+    text = page.read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        attributes = dict(word.partition("=")[::2] for word in shlex.split(match[2]))
+        line = text.count("\n", 0, match.start()) + 1
+        yield Block(str(page.relative_to(ROOT)), line, match[1], attributes, match[3])
