@@ -29,6 +29,7 @@ MACS = 16 * 16 * (216 + 200) + 80
 PARAMS = 216 + 200 + 2 * 8 + 80
 
 
+@pytest.mark.slow
 def test_both_counters_agree_with_the_calculation_by_hand(network: nn.Module) -> None:
     assert counter_macs(network, (3, 32, 32)) == MACS
     assert ptflops_complexity(network, (3, 32, 32)) == (MACS, PARAMS)

@@ -143,6 +143,7 @@ for model in (svc_accuracy, linear_accuracy):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_1000_photos_of_224_px_take_little_memory() -> None:
     # Their pixels as float32 are 0.6 GB, held three times; the system of the linear model had 181 GB.

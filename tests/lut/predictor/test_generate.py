@@ -45,6 +45,7 @@ def test_a_longer_list_begins_with_the_shorter_one(profile: list[Generated], fil
     assert len({n.key for n in profile}) == len(profile)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_list(networks: list[Generated]) -> None:
     assert {n.macs for n in generate(3, SEED + 1)}.isdisjoint(n.macs for n in networks)
 

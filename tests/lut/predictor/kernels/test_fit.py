@@ -75,6 +75,7 @@ def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None
     assert predicted.layers[0].latency_ms > 0
 
 
+@pytest.mark.slow
 def test_a_stored_predictor_says_the_same(known, world, tmp_path) -> None:
     predictor, kernels = stored(known), world(1, seed=3)[0].kernels
     predictor.save(tmp_path)
