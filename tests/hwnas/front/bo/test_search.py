@@ -1,6 +1,7 @@
 """Proposals: budgets, duplicates, batches, determinism, small spaces, and how good they are."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import moocore
 import numpy as np
@@ -27,8 +28,8 @@ def error(arch: Arch) -> float:
     return 1 - METRICS[arch]["val_accuracy"]
 
 
-def search(task: Task = LATENCY, seed: int = 0, **settings: object) -> BayesianSearch:
-    return BayesianSearch(SPACE, price, task, seed=seed, **settings)  # type: ignore[arg-type]
+def search(task: Task = LATENCY, seed: int = 0, **settings: Any) -> BayesianSearch:
+    return BayesianSearch(SPACE, price, task, seed=seed, **settings)
 
 
 def follow(method: BayesianSearch, n: int, batch: int, seen: Sequence[Observation] = ()) -> list[Observation]:
