@@ -1,6 +1,6 @@
 """CPU time of the cost of option probabilities, beside a search step, and of the costs of many architectures.
 
-python benchmarks/cost.py [--image-size 32] [--repeats 20]
+python -m benchmarks.cost [--image-size 32] [--repeats 20]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The demo's bars: `make demo` (the main job with every default) over three seeds, in fresh folders.
 
-    python benchmarks/demo.py [--seeds 0 1 2] [--out DIR] [--json FILE]
+    python -m benchmarks.demo [--seeds 0 1 2] [--out DIR] [--json FILE]
 
 The first seed starts with an empty data home, so its figures include profiling; the others reuse the
 latency table. CPU seconds are those of the process and all its children; memory is the largest sum of

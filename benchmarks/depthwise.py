@@ -1,6 +1,6 @@
 """CPU time of the backward pass of depthwise convolutions: torch's own, and `hwnas.networks.depthwise`.
 
-python benchmarks/depthwise.py [--json FILE]
+python -m benchmarks.depthwise [--json FILE]
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -102,16 +103,16 @@ def measure_rates(repeats: int = 15) -> Rates:
         dense = []
         for n in (256, 512):
             a, b = torch.randn(n, n), torch.randn(n, n)
-            dense.append(rate(n**3, lambda a=a, b=b: a @ b))
+            dense.append(rate(n**3, partial(torch.matmul, a, b)))
         for c in (64, 128):
             x, weight = images(c), torch.randn(c, c, 3, 3)
-            dense.append(rate(x.numel() * 9 * c, lambda x=x, weight=weight: F.conv2d(x, weight, None, 1, 1)))
+            dense.append(rate(x.numel() * 9 * c, partial(F.conv2d, x, weight, None, 1, 1)))
         depthwise = []
         for c in (32, 64):
             x, weight = images(c), torch.randn(c, 1, 3, 3)
-            depthwise.append(rate(x.numel() * 9, lambda x=x, w=weight, c=c: F.conv2d(x, w, None, 1, 1, 1, c)))
+            depthwise.append(rate(x.numel() * 9, partial(F.conv2d, x, weight, None, 1, 1, 1, c)))
         moved = []
         for n in (1 << 16, 1 << 18):
             x, y = torch.randn(n), torch.empty(n)
-            moved.append(rate(8 * n, lambda x=x, y=y: torch.clamp_min(x, 0, out=y)))
+            moved.append(rate(8 * n, partial(torch.clamp_min, x, 0, out=y)))
     return Rates(max(dense), max(depthwise), max(moved))

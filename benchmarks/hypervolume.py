@@ -2,7 +2,7 @@
 
     hwnas search --data cifar10.zip --width-mult 1 --budget 'macs<=5.5e6' --picks 3 --random-baselines 0 \\
         --minutes 30 --out runs/cifar
-    python benchmarks/hypervolume.py runs/cifar [--seeds 0 1 2] [--json FILE]
+    python -m benchmarks.hypervolume runs/cifar [--seeds 0 1 2] [--json FILE]
 
 Takes a finished run. Trains its picks, as many random architectures at the picks' latencies, and
 MobileNetV3-small at as many widths, each with every seed; measures all on the target together; and

@@ -1,6 +1,6 @@
 """Predict networks that the profile has never seen, beside the ceiling, the noise and the simpler ways.
 
-    python benchmarks/latency_prediction.py [--parts fp32 int8 threads transfer] [--zoo DIR]
+    python -m benchmarks.latency_prediction [--parts fp32 int8 threads transfer] [--zoo DIR]
 
 One job per context measures the generated networks of the profile and the networks to judge, interleaved,
 each whole and kernel by kernel. Judged is what `hwnas predict` says: with the kernels that the target ran,
@@ -16,20 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import zoo
-from peers import isolated_operators, macs_line, nearest_neighbour, nn_meter
-from peers.common import Peer, calibrated
-from profile_rows import TARGETS, Context, log, spent_s
-
+from benchmarks import zoo
+from benchmarks.peers import isolated_operators, macs_line, nearest_neighbour, nn_meter
+from benchmarks.peers.common import Peer, calibrated
+from benchmarks.profile_rows import TARGETS, Context, log, spent_s
 from lut.predictor import profile
 from lut.predictor.kernels import regress
 from lut.predictor.kernels.features import KernelFeatures, features_of

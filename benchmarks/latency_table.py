@@ -1,6 +1,6 @@
 """How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
 
-    python benchmarks/latency_table.py [--image-size 32 224] [--minutes 2] [--later 16]
+    python -m benchmarks.latency_table [--image-size 32 224] [--minutes 2] [--later 16]
         [--method block-level in-context] [--isolated-seconds 60] [--json FILE]
 
 Per image size and method (blocks measured alone, or priced by their kernels in profiles of whole networks):
@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from peers import isolated_operators
-from peers.common import Peer, Untimed, untimed
 
 import lut
+from benchmarks.peers import isolated_operators
+from benchmarks.peers.common import Peer, Untimed, untimed
 from hwnas.pipeline import networks
 from hwnas.spaces import load_space
 from lut.devices.device import run_rows

@@ -1,7 +1,7 @@
 """Peak memory of a fresh process, predicted from a few generated networks and measured, on networks never
 seen.
 
-    python benchmarks/memory_prediction.py [acceptance|development] [--zoo FOLDER] [--networks 12] [--json
+    python -m benchmarks.memory_prediction [acceptance|development] [--zoo FOLDER] [--networks 12] [--json
     FILE]
 
 Beside the prediction stand file size times a constant and baseline plus file size times a constant, both with
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zoo
 
+from benchmarks import zoo
 from lut.predictor.footprint.memory import MemoryModel, fit_memory
 from lut.predictor.generate import generate
 from profilers import Timing, write_job
@@ -101,8 +101,8 @@ def main() -> None:
     rows: list[Record] = []
     kernels: dict[str, list[Kernel]] = {}
     for key, path in files.items():
-        row, found = measured(target, {key: path.read_bytes()})
-        rows, kernels = rows + row, {**kernels, **found}
+        row, of_network = measured(target, {key: path.read_bytes()})
+        rows, kernels = rows + row, {**kernels, **of_network}
         shown = model.predict(kernels[key], row[0]["file_bytes"]).peak_bytes / 1e6
         print(
             f"{key:32} file {row[0]['file_bytes'] / 1e6:7.1f} MB  peak {row[0]['peak_bytes'] / 1e6:7.1f}  "
@@ -111,9 +111,9 @@ def main() -> None:
         )
     large = [row for row in rows if row["file_bytes"] > LARGE_BYTES]
     result = {"all": table(model, rows, kernels), "above 20 MB": table(model, large, kernels)}
-    for name, found in result.items():
+    for name, errors in result.items():
         print(f"\n{name} ({len(rows if name == 'all' else large)} networks)      MAPE   largest  within 10 %")
-        for method, e in found.items():
+        for method, e in errors.items():
             print(f"{method:42} {e['mape_pct']:6.2f} {e['largest_pct']:8.1f} {e['within_10_pct']:8.0f}")
     if options.json:
         rows = [

@@ -1,6 +1,6 @@
 """The table of NAS-Bench-201: the true accuracy of every architecture (Dong and Yang 2020, 2001.00326).
 
-python benchmarks/nasbench201.py TABLE.csv [ARCHITECTURE …]
+python -m benchmarks.nasbench201 TABLE.csv [ARCHITECTURE …]
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Table:
             raise UsageError(f"no accuracies of {data_set} {split}; there are {', '.join(COLUMNS[1:])}")
         if text not in self.rows.index:
             raise UsageError(f"{text[:100]!r} is not in the table of NAS-Bench-201")
-        return float(self.rows.at[text, column])
+        return float(self.rows[column][text])
 
     def best(self, data_set: str = "c10", split: str = "test") -> tuple[str, float]:
         """The architecture with the highest accuracy, and that."""

@@ -1,6 +1,6 @@
 """Two runs of the same networks while other processes keep the machine busy half of the time: what agrees?
 
-    python benchmarks/noise.py [--gap-minutes 10] [--networks 40] [--minutes 1.5] [--json FILE]
+    python -m benchmarks.noise [--gap-minutes 10] [--networks 40] [--minutes 1.5] [--json FILE]
 
 While a run measures, as many busy processes as there are cores come and go in stretches of 5 to 20 s. The
 networks are the smallest of those that devices are profiled with, and blocks of the space `mobile`, measured

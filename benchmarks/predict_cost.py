@@ -1,6 +1,6 @@
 """Time of a prediction: `hwnas predict` of one network, and latencies of a population from a table.
 
-    python benchmarks/predict_cost.py [--home DIR] [--target host] [--repeats 5] [--json FILE] [MODEL ...]
+    python -m benchmarks.predict_cost [--home DIR] [--target host] [--repeats 5] [--json FILE] [MODEL ...]
 
 A network: CPU-seconds of a process that loads the predictor and predicts, less those of a process that loads
 the network in the runtime and runs it once; and CPU- and wall-seconds of the whole command `hwnas predict

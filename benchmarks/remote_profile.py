@@ -1,6 +1,6 @@
 """A profile over ssh beside a local one, and one whose connection is cut at five random moments.
 
-python benchmarks/remote_profile.py [--rounds 100] [--json FILE]
+python -m benchmarks.remote_profile [--rounds 100] [--json FILE]
 
 This machine is the device too, behind an ssh server on the loopback (needs openssh-server). Local and ssh
 runs take turns. The difference of two runs of the same kind is the noise floor.
@@ -58,11 +58,15 @@ def chain(n_layers: int, channels: int, size: int = 14) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def silent(text: str) -> None:
+    """Keep a message to itself."""
+
+
 def ratios(target: Target, models: Mapping[str, bytes], timing: Timing) -> np.ndarray[Any, Any]:
     """(n,) times as ratios to the reference network, in the order of the models."""
     rows = {
         row["key"]: row["p20_ms"] / row["reference_p20_ms"]
-        for row in settle(run_rows(target, models, timing, str))
+        for row in settle(run_rows(target, models, timing, silent))
     }
     return np.array([rows[key] for key in models])
 
@@ -89,8 +93,8 @@ def equality(board: Target, models: Mapping[str, bytes], timing: Timing) -> dict
 class KeepingDevice(PythonDevice):
     """A device that keeps finished jobs, so that the rows measured there can be read."""
 
-    def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
-        return None if command[0] == "drop" else super()._ask(*command, stdin=stdin, timeout_s=timeout_s)
+    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
+        return None if command[0] == "drop" else super().ask(*command, stdin=stdin, timeout_s=timeout_s)
 
 
 def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Path) -> dict[str, int]:
@@ -106,7 +110,7 @@ def cuts(server: Server, board: Target, models: Mapping[str, bytes], folder: Pat
         pauses.append(seconds)
         line.limit = rng.randrange(*MOMENTS) if len(pauses) < N_CUTS else None
 
-    device = KeepingDevice(replace(board, reach=server.reach(folder / "cut", line.port)), str, pause)
+    device = KeepingDevice(replace(board, reach=server.reach(folder / "cut", line.port)), silent, pause)
     device.facts()
     timing = Timing(60.0, min_rounds=20, max_rounds=20, together=1)
     job = write_job(folder / "job", load_target("host"), models, reference_onnx(), timing)

@@ -1,6 +1,6 @@
 """CPU time of one search step (arch step and weight step) of every method, and of pt.darts in the same run.
 
-    python benchmarks/search_step.py [--methods NAME ...] [--reference DIR] [--compile] [--json FILE]
+    python -m benchmarks.search_step [--methods NAME ...] [--reference DIR] [--compile] [--json FILE]
         [--batch 16] [--channels 8] [--cells 5] [--threads 1] [--repeats 5] [--draws 8] [--paper]
 
 Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is meant for another space than
@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from floor import Rates, Work, count, measure_rates
-from peers import pt_darts
 
+from benchmarks.floor import Rates, Work, count, measure_rates
+from benchmarks.peers import pt_darts
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.method import Method
 from hwnas.gradient.method_file import find_method
@@ -143,7 +143,7 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
 
 def _draws(search: GradientSearch) -> bool:
     """Whether what runs differs from step to step."""
-    context = search._step_context(0)
+    context = search.step_context(0)
 
     def active(seed: int) -> list[Any]:
         search.generator.manual_seed(seed)

@@ -1,6 +1,6 @@
 """Networks of torchvision and timm as ONNX, with random weights, and any folder of ONNX files.
 
-    python benchmarks/zoo.py acceptance|development [--cache DIR] [--only NAME ...]
+    python -m benchmarks.zoo acceptance|development [--cache DIR] [--only NAME ...]
 
 exports the networks of `zoo_acceptance.toml` into the cache and runs each once. Nothing is downloaded.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import sys
 import tempfile
 import tomllib
 import warnings
@@ -122,5 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent.parent))
     main()

@@ -35,10 +35,13 @@ _WORKING = (0, 1, 2, 5, 6, 7)
 """user, nice, system, irq, softirq, steal; guests are part of user and nice (proc_stat(5))."""
 
 
-def others_ns() -> int | None:
-    """Nanoseconds that the CPUs worked for others than this process so far; None where nobody counts them."""
+def others_ns(stat: Path = _STAT) -> int | None:
+    """Nanoseconds that the CPUs worked for others than this process so far; None where nobody counts them.
+
+    stat: the count of the operating system.
+    """
     try:
-        with _STAT.open("rb") as file:
+        with stat.open("rb") as file:
             ticks = [int(word) for word in file.readline().split()[1:]]
         worked = sum(ticks[i] for i in _WORKING) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):

@@ -52,10 +52,13 @@ class ProcResident(Resident):
         return True
 
 
-def resident() -> Resident:
-    """The reader that suits this system; TargetError where there is none."""
-    if (_SELF / "status").is_file():
-        return ProcResident()
+def resident(folder: Path = _SELF) -> Resident:
+    """The reader that suits this system; TargetError where there is none.
+
+    folder: what Linux says of this process.
+    """
+    if (folder / "status").is_file():
+        return ProcResident(folder)
     try:
         import resource  # noqa: F401  (whether there is one is the question)
     except ImportError:

@@ -149,7 +149,7 @@ def pymoo_nsga2(evaluations: Evaluations, seed: int) -> None:
 
     space = evaluations.device.space
 
-    class Problem(ElementwiseProblem):  # type: ignore[misc]
+    class Problem(ElementwiseProblem):  # type: ignore[misc]  # pymoo has no types
         def __init__(self) -> None:
             super().__init__(
                 n_var=len(space.choices),

@@ -113,7 +113,7 @@ class Device:
         points = self.points[self.networks]
         return hypervolume(points[non_dominated(points)], np.ones(points.shape[1]))
 
-    def gap(self, rows: Sequence[int]) -> float:
+    def gap(self, rows: Sequence[int] | NDArray[np.int64]) -> float:
         """How much of the hypervolume of the true front is missing from that of the rows."""
         if not len(rows):
             return 1.0

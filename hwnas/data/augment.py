@@ -53,15 +53,15 @@ class Augment:
         if self.rotate_degrees or self.scale:
             angle = np.deg2rad(rng.uniform(-self.rotate_degrees, self.rotate_degrees, n))
             zoom = rng.uniform(1 - self.scale, 1 + self.scale, n)
-            x = _affine(x, angle, zoom, shift, mirrored)
+            x = affine(x, angle, zoom, shift, mirrored)
         elif self.shift or self.flip:
-            x = _move(x, np.rint(shift).astype(np.int64), mirrored)
+            x = move(x, np.rint(shift).astype(np.int64), mirrored)
         if self.cutout:
-            x = _cut_out(x, rng.integers(0, size, (n, 2)), max(1, round(self.cutout * size)))
+            x = cut_out(x, rng.integers(0, size, (n, 2)), max(1, round(self.cutout * size)))
         return x
 
 
-def _move(x: torch.Tensor, shift: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_]) -> torch.Tensor:
+def move(x: torch.Tensor, shift: npt.NDArray[np.int64], mirrored: npt.NDArray[np.bool_]) -> torch.Tensor:
     """Shift by whole pixels and mirror, as one gather, twice as fast as pad and crop."""
     import torch
 
@@ -76,7 +76,7 @@ def _move(x: torch.Tensor, shift: npt.NDArray[np.int64], mirrored: npt.NDArray[n
     return x.reshape(n, channels, -1).gather(2, index).view(x.shape)
 
 
-def _affine(
+def affine(
     x: torch.Tensor,
     angle: npt.NDArray[np.float64],
     zoom: npt.NDArray[np.float64],
@@ -96,7 +96,7 @@ def _affine(
     return f.grid_sample(x.float(), grid, align_corners=False)
 
 
-def _cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int) -> torch.Tensor:
+def cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int) -> torch.Tensor:
     """A square of `side` pixels around each centre (n, 2) becomes the mean of its image.
 
     DeVries and Taylor 2017, arXiv 1708.04552: the centre lies anywhere, so the border may cut the square.

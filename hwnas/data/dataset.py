@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
-_STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
+STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
 
@@ -225,7 +225,7 @@ def _statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of the training images, in 0..1."""
     if pixels is None:
-        train = train[np.unique(np.linspace(0, len(train) - 1, _STATISTICS_SAMPLES).astype(int))]
+        train = train[np.unique(np.linspace(0, len(train) - 1, STATISTICS_SAMPLES).astype(int))]
     counts = np.zeros((source.listing.in_channels, 256), np.int64)  # a histogram is exact and needs no copy
     step = max(1, _STATISTICS_PIXELS // size**2)
     for start in range(0, len(train), step):

@@ -49,7 +49,7 @@ class Generational:
         self.options = dict(options or {})
         self.history = History(context.space, context.problem, max_failures=max_failures)
         self.exhausted = False
-        self._propose = propose
+        self.propose = propose
         self._asked: list[tuple[Arch, str]] = []
 
     @property
@@ -80,7 +80,7 @@ class Generational:
         seeds = self.seeds if generation == 0 else ()
         asked = [(arch, "seed") for arch in map(novelty.claim, seeds) if arch is not None]
         if len(asked) < population:
-            asked += self._propose(self.history, population - len(asked), novelty)
+            asked += self.propose(self.history, population - len(asked), novelty)
         self._asked = asked
         self.exhausted = len(self._asked) < population
         return [arch for arch, _ in self._asked]

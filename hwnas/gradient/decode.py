@@ -23,8 +23,8 @@ from targets.errors import InfeasibleError
 from .step.protocols import SearchCosts
 from .step.ranking import LogProbs, Unit, best, log_prob, most_probable, sample, scores_of, units_of
 
-_WALK = 20_000
-"""The longest walk, in architectures: 0.2 s; all of a small space."""
+LONGEST_WALK = 20_000
+"""Of the most probable architectures, in their number: 0.2 s; all of a small space."""
 _BATCH = 1024
 
 
@@ -58,7 +58,7 @@ def respect_budgets(space: Space, costs: SearchCosts, log_probs: LogProbs, budge
     require_reachable(space, costs, budgets)
     log_probs = scores_of(log_probs, space.choices)
     units = units_of(log_probs, space.choices)
-    walk = (a for a in itertools.islice(most_probable(units), _WALK) if space.valid(a))
+    walk = (a for a in itertools.islice(most_probable(units), LONGEST_WALK) if space.valid(a))
     while batch := list(itertools.islice(walk, _BATCH)):
         fits = excess(costs, batch, budgets) <= 0
         if fits.any():
@@ -66,7 +66,7 @@ def respect_budgets(space: Space, costs: SearchCosts, log_probs: LogProbs, budge
     starts = [best(units), *(costs.minimum(b.metric)[1] for b in budgets)]
     ends = [_repair(space, costs, log_probs, units, start, budgets) for start in starts]
     left = excess(costs, ends, budgets)
-    if space.size <= _WALK or (left > 0).all():
+    if space.size <= LONGEST_WALK or (left > 0).all():
         raise _none_together(space, costs, ends[int(left.argmin())], budgets)
     fit = max((a for a, x in zip(ends, left, strict=True) if x <= 0), key=lambda a: log_prob(log_probs, a))
     return space.canonical(_improve(space, costs, log_probs, units, fit, budgets))
@@ -106,7 +106,7 @@ def decode_seeds(
     fits = bool(excess(costs, [first], budgets)[0] <= 0)
     arch = first if fits else respect_budgets(space, costs, log_probs, budgets)
     seeds = {space.key(arch): Decoded(arch, log_prob(log_probs, arch), "argmax" if fits else "repaired")}
-    following = itertools.islice(most_probable(units), _WALK)
+    following = itertools.islice(most_probable(units), LONGEST_WALK)
     for origin, source in (("sampled", iter(sample(units, 64 * n, rng))), ("next", following)):
         valid = (a for a in source if space.valid(a))
         while len(seeds) < n and (batch := list(itertools.islice(valid, _BATCH))):
@@ -201,7 +201,7 @@ def _none_together(
 ) -> InfeasibleError:
     values = costs.of([nearest])
     fixed = ", ".join(f"{b.metric}<={_round_up(max(b.limit, float(values[b.metric][0])))}" for b in budgets)
-    known = "holds" if space.size <= _WALK else "showed"
+    known = "holds" if space.size <= LONGEST_WALK else "showed"
     return InfeasibleError(
         f"each budget can be met alone, but space {space.name} {known} no architecture that meets all of "
         f"{', '.join(map(str, budgets))}; the nearest is {space.key(nearest)}, feasible from {fixed}"

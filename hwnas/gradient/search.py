@@ -102,8 +102,8 @@ class GradientSearch:
         self.loop = Loop(
             steps=settings.steps,
             epoch_steps=settings.epoch_steps,
-            one_step=self._one_step,
-            end_epoch=self._end_epoch,
+            one_step=self.one_step,
+            end_epoch=self.end_epoch,
             identity=identity,
             clock=clock,
         )
@@ -129,20 +129,21 @@ class GradientSearch:
         """The rows of train_stats.csv so far."""
         return self.loop.log
 
-    def _one_step(self, step: int) -> Pass | None:
+    def one_step(self, step: int) -> Pass | None:
+        """Arch step where one is due, and weight step; the pass that trained the weights."""
         with self._seeded(step):
-            self._enter(self.timetable.at(step))
-            context, weight_pass = self._step_context(step), None
+            self.enter(self.timetable.at(step))
+            context, weight_pass = self.step_context(step), None
             if self.timetable.due(step):
                 arch_pass = self.hypergradient.arch_step(context)
-                self._step_policy(arch_pass)
+                self.step_policy(arch_pass)
                 weight_pass = arch_pass.weight
             if weight_pass is None:
                 weight_pass = self.hypergradient.weight_step(context)
                 context.step_weights()
             return weight_pass
 
-    def _step_policy(self, arch_pass: ArchPass) -> None:
+    def step_policy(self, arch_pass: ArchPass) -> None:
         """Change the policy by the gradients that an arch step has left."""
         if self.method.arch.clip:
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.method.arch.clip)
@@ -155,7 +156,7 @@ class GradientSearch:
         """Layers that draw (dropout, drop-path) do so by the seed and the step, so that a resume is exact."""
         return seeded(self.device, self.settings.seed, step + 1)
 
-    def _enter(self, slot: Slot) -> None:
+    def enter(self, slot: Slot) -> None:
         """Begin the stage of this step, when the step is its first; set the edge wrappers to the step."""
         for index in range(self._stage + 1, slot.index + 1):
             share = self.method.stages[index].options
@@ -207,7 +208,8 @@ class GradientSearch:
         self.policy.restrict(active)
         self._extremes = cache(lambda: extremes(self.space, self._sizes, self.settings.seed, active=active))
 
-    def _step_context(self, step: int) -> StepContext:
+    def step_context(self, step: int) -> StepContext:
+        """What the step of this number works with."""
         slot = self.timetable.at(step)
         start, end = slot.stage.temperature
         return StepContext(
@@ -251,10 +253,11 @@ class GradientSearch:
         costs = self.costs.of(archs)
         return costs["macs" if "macs" in costs else next(iter(costs))]
 
-    def _end_epoch(self, step: int) -> LogRow:
+    def end_epoch(self, step: int) -> LogRow:
+        """The columns of a row of the log about stage, validation and policy, after `step` steps."""
         slot = self.timetable.at(step - 1)
         with self._seeded(self.settings.steps + step):
-            context = self._step_context(step - 1)
+            context = self.step_context(step - 1)
             # Callbacks first: one that stops the search may restore an earlier policy, and the row and the
             # alphas of the epoch are those of the restored one.
             if any([callback.after_epoch(context) for callback in self.callbacks]):
@@ -316,7 +319,7 @@ class GradientSearch:
         for callback, saved in zip(self.callbacks, state["callbacks"], strict=True):
             callback.state = copy.deepcopy(saved)
         if self.loop.step:
-            self._enter(self.timetable.at(self.loop.step - 1))
+            self.enter(self.timetable.at(self.loop.step - 1))
 
     def alphas(self) -> dict[str, NDArray[np.float32]]:
         """Per choice the log-probabilities of its options after every epoch, (epochs, n_options)."""

@@ -64,7 +64,7 @@ _TARGET_COPIES = 6
 MAX_SVC_CLASSES = 300
 """The SVC fits a model for every pair of classes, and asks each of them about every image."""
 
-_READ_BYTES = 16_000_000
+READ_BYTES = 16_000_000
 """Pixels read at a time; as float32 they take four times that."""
 
 Classifier = Callable[[NDArray[Any]], NDArray[np.int64]]
@@ -169,8 +169,8 @@ def _side_px(data: ImageData) -> int:
 
 
 def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """`indices` in pieces of at most `_READ_BYTES` of pixels and 1,000 images."""
-    step = min(1000, max(1, _READ_BYTES // data.images(indices[:1]).numel())) if len(indices) else 1
+    """`indices` in pieces of at most `READ_BYTES` of pixels and 1,000 images."""
+    step = min(1000, max(1, READ_BYTES // data.images(indices[:1]).numel())) if len(indices) else 1
     for start in range(0, len(indices), step):
         yield indices[start : start + step]
 

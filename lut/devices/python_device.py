@@ -60,11 +60,11 @@ class PythonDevice:
 
     def facts(self) -> Mapping[str, Any]:
         """Facts of the device, its system and its runtime, for the context."""
-        return dict(self._ask("facts"))
+        return dict(self.ask("facts"))
 
     def inventory(self) -> Mapping[str, Any]:
         """What is there of all that measuring needs (`profilers.facts.inventory`)."""
-        return dict(self._ask("inventory", self._folder))
+        return dict(self.ask("inventory", self._folder))
 
     def measure(self, job: Job, advance: Callable[[], None], facts: Mapping[str, Any] = _NO_FACTS) -> None:
         """Complete the rows in the job's file; rows that have arrived are not measured twice.
@@ -91,7 +91,7 @@ class PythonDevice:
             with suppress(
                 ConnectionLostError
             ):  # all rows are here; what is left there is of no use and does no harm
-                self._ask("drop", self._folder, job_id)
+                self.ask("drop", self._folder, job_id)
 
     def _measure_once(
         self, job: Job, job_id: str, known: set[RowIdentity], until: float, advance: Callable[[], None]
@@ -132,12 +132,12 @@ class PythonDevice:
         manifest = json.dumps(document).encode()
         paths = {digest: job.folder / file for file, digest in wanted(document).items()}
         for _ in range(2):
-            answer = self._ask("place", self._folder, job_id, stdin=manifest)
+            answer = self.ask("place", self._folder, job_id, stdin=manifest)
             if "job" in answer:
                 return str(answer["job"])
             for batch in _batches([paths[digest] for digest in answer["missing"]]):
                 data = b"".join(b"%s %d\n%s" % (sha256(raw).encode(), len(raw), raw) for raw in batch)
-                self._ask("receive", self._folder, stdin=data, timeout_s=_SEND_S)
+                self.ask("receive", self._folder, stdin=data, timeout_s=_SEND_S)
         raise TargetError(
             f"target {self._target.name}: files that were sent are not on the device; try again"
         )
@@ -156,7 +156,8 @@ class PythonDevice:
         self._start()
         return [self._python, self._code]
 
-    def _ask(self, *command: str, stdin: bytes = b"", timeout_s: float = _ASK_S) -> Any:
+    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float = _ASK_S) -> Any:
+        """The answer of the program on the device to a command, as JSON values."""
         return self._answer(self._run([*self._agent(), *command], stdin, timeout_s))
 
     def _run(self, command: Sequence[str], stdin: bytes, timeout_s: float = _ASK_S) -> Output:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from benchmarks.floor import Rates, Work, count
 
 
+@pytest.mark.slow
 def test_a_dense_convolution_and_its_two_gradients() -> None:
     x = torch.randn(2, 3, 8, 8, requires_grad=True)
     weight = torch.randn(5, 3, 3, 3, requires_grad=True)

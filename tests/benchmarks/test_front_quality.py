@@ -76,6 +76,7 @@ def test_a_network_is_charged_once_and_the_last_one_ends_the_run(table: Table) -
     assert len(evaluations.rows) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "nsga2", "optuna-nsga2", "optuna-tpe", "local-search", "bo"])
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_every_method_spends_what_it_is_given(table: Table, method: str, noise: float) -> None:

@@ -20,6 +20,7 @@ from benchmarks.gradient_search.jobs import Job, Rows, run_jobs
 from benchmarks.gradient_search.report import report
 from benchmarks.gradient_search.subset import Subset
 from targets.errors import DamagedFileError, HwnasError, UsageError
+from tests.support.logs import silent
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,10 +31,6 @@ def job(name, done, identity=None, after=()):
         return {"value": len(done)}
 
     return Job(name, identity or {}, run, after=after)
-
-
-def silent(text: str) -> None:
-    pass
 
 
 def test_rows_are_read_back_and_the_last_of_a_job_counts(tmp_path: Path) -> None:
@@ -76,7 +73,8 @@ def test_a_number_that_is_none_is_no_row(tmp_path: Path) -> None:
 
 
 def test_jobs_are_done_once_in_order_with_time_left(tmp_path: Path) -> None:
-    done, said = [], []
+    done: list[str] = []
+    said: list[str] = []
     jobs = [job(name, done) for name in ("one", "two", "three")]
     run_jobs(jobs[:2], Rows(tmp_path / "rows.jsonl"), silent)
     run_jobs(jobs, Rows(tmp_path / "rows.jsonl"), said.append)
@@ -188,6 +186,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TINY = nasbench.Sizes(per_class=4, channels=8, batch=8, steps=3, random=2, epochs=1)
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path: Path) -> None:
     part, rows = nasbench.NasbenchJobs(TINY, source, table, tmp_path), Rows(tmp_path / "rows.jsonl")
     wanted = ("a/table", "a/darts/0", "a/random-trained/0")
@@ -208,6 +207,7 @@ def test_a_search_ends_in_a_row_of_the_table(source: Path, table: Path, tmp_path
     assert "| optimum of each data set |  | 60.00 | 60.00 | 60.00 |" in text
 
 
+@pytest.mark.slow
 def test_cells_are_searched_once_and_trained_on_both_halves(source: Path, tmp_path: Path) -> None:
     sizes = cells.Sizes(per_class=3, search_cells=3, search_channels=4, batch=6, steps=1, cells=3, channels=4)
     part = cells.CellJobs(replace(sizes, epochs=1, random=1, val=1, test=2), source, tmp_path)

@@ -233,6 +233,7 @@ def run_block(block: Block, names: dict[str, Any]) -> None:
             run(line, block.place, *more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_run(page: Path, world: Path) -> None:
     names: dict[str, Any] = {"__name__": "example"}

@@ -114,3 +114,52 @@ def test_layers_hold() -> None:
 def test_folders_say_what_lives_in_them() -> None:
     packages = [p for p in SOURCES if p.name == "__init__.py"]
     assert [p for p in packages if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))] == []
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+# Names of other libraries that have no public door.
+FOREIGN = {
+    "_get_generation_key": "where Optuna's NSGA-II keeps the generation of a trial, which ours writes too",
+    "_urlretrieve": "what torchvision downloads with, so that a test has no network",
+    "_dynamo": "the counters of torch.compile are documented under this name",
+    "_python_dispatch": "torch's documented way to see every operation",
+    "_repr_html_": "what a notebook calls to show an object",
+}
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """Names with a leading underscore that are imported, read off another object or patched as text."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and name_of(node.value) not in ("self", "cls"):
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and name_of(node.func).split(".")[-1] in ("setattr", "getattr"):
+            arguments = (a.value for a in node.args[:2] if isinstance(a, ast.Constant))
+            names = [value for value in arguments if isinstance(value, str)]
+        for part in ".".join(names).split("."):
+            if part.startswith("_") and not part.startswith("__"):
+                yield part
+
+
+def test_the_walk_finds_private_names() -> None:
+    bad = """
+from hwnas._a import b
+from hwnas.a import _c
+import torch._d.utils
+x._e.f = super()._g()
+patch.setattr(x, "_h", 1)
+monkeypatch.setattr("hwnas.a._i", 1)
+"""
+    assert sorted(private_names(ast.parse(bad))) == ["_a", "_c", "_d", "_e", "_g", "_h", "_i"]
+    good = "from __future__ import annotations\nself._a = cls._b = x.__path__\ngetattr(x, name)"
+    assert list(private_names(ast.parse(good))) == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_read_public_names_only(path: Path) -> None:
+    used = set(private_names(ast.parse(path.read_text(encoding="utf-8"))))
+    assert used - set(FOREIGN) == set(), "test it through a public name, or make the name public"

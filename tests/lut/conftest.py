@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def blocks() -> list[TableBlock]:
                 "weight_bytes": 4.0 * CHANNELS**2 * e * (k * k + 1),
             },
             macs(k, e),
-            lambda k=k, e=e: chain_onnx(((k, e),)),
+            partial(chain_onnx, ((k, e),)),
         )
         for k, e in KINDS
     ]
@@ -86,7 +87,7 @@ def networks() -> list[TableNetwork]:
                 f"net{i}",
                 tuple(key(*kind) for kind in kinds),
                 sum(macs(*kind) for kind in kinds),
-                lambda kinds=kinds: chain_onnx(kinds),
+                partial(chain_onnx, kinds),
             )
         )
     return out

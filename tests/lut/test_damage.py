@@ -17,6 +17,7 @@ from lut.tables import blocks_csv
 from targets import load_target
 from targets.errors import DamagedFileError
 from targets.files import write_json
+from tests.support.logs import silent
 
 HOST = load_target("host")
 HEADER = "key,n,p20_ms,p50_ms,p90_ms,ci_low_ms,ci_high_ms,clock,flag"
@@ -26,11 +27,12 @@ GOOD = "a,30,1.0,1.1,1.5,1.05,1.15,cpu,ok"
 @pytest.fixture
 def folder(tmp_path: Path, device, blocks, networks) -> Path:
     table = lut.space_table(
-        HOST, "toy", blocks, networks, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=str
+        HOST, "toy", blocks, networks, minutes=0.5, home=tmp_path, exporter="helper", seed=0, log=silent
     )
     return tables_folder(tmp_path, HOST) / table.context.hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy.json", "blocks.csv", "toy.predictor.onnx"])
 def test_a_flipped_bit_anywhere_is_found(folder: Path, name: str) -> None:
     path = folder / name
@@ -45,6 +47,7 @@ def test_a_flipped_bit_anywhere_is_found(folder: Path, name: str) -> None:
     SpaceTable.load(folder, "toy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["toy.json", "blocks.csv", "blocks.sha256.json", "toy.predictor.onnx"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "torn"])
 def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> None:
@@ -57,6 +60,7 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
         SpaceTable.load(folder, "toy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -136,6 +140,7 @@ def measurements(draw: st.DrawFn) -> Measurement:
 keys = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(keys, measurements(), max_size=6))
 def test_rows_survive_the_csv_to_the_bit(rows: dict[str, Measurement]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,10 +41,10 @@ def net() -> Callable[..., bytes]:
 
 @pytest.fixture
 def make_job(tmp_path: Path, host: Target) -> Callable[..., Job]:
-    def make(n: int = 3, target: Target = host, **timing: object) -> Job:
+    def make(n: int = 3, target: Target = host, **timing: Any) -> Job:
         models = {f"conv {i}": conv_net(4 + 4 * (i % 8)) for i in range(n)}
-        settings = {"seconds": 3600.0, "min_rounds": 4, "ci_pct": 1000.0, "min_sample_ms": 0.05, **timing}
-        return write_job(tmp_path / "job", target, models, conv_net(8), Timing(**settings))
+        settings = replace(Timing(3600.0, min_rounds=4, ci_pct=1000.0, min_sample_ms=0.05), **timing)
+        return write_job(tmp_path / "job", target, models, conv_net(8), settings)
 
     return make
 

@@ -14,8 +14,7 @@ from profilers.clock import Clocks
 from profilers.rows import append_rows
 from profilers.run import MEASURED, clock_of, run_job
 from targets.errors import DamagedFileError, TargetError
-
-QUIET = str
+from tests.support.logs import silent
 
 
 def profile(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -93,6 +92,7 @@ main([sys.argv[1]])
 """
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_measures_only_what_is_missing(make_job) -> None:
     """Killed from within, in the middle of a row: from outside, a busy machine may come too late for that."""
     job = make_job(8)
@@ -109,12 +109,12 @@ def test_killed_and_started_again_measures_only_what_is_missing(make_job) -> Non
 
 def test_a_torn_last_line_is_cut_and_measured_again(make_job) -> None:
     job = make_job(2)
-    run_job(job.folder, Clocks(), QUIET)
+    run_job(job.folder, Clocks(), silent)
     whole = job.rows_path.read_bytes()
     first = whole.index(b"\n") + 1
     job.rows_path.write_bytes(whole[: first + 40])
     assert [r["key"] for r in read_rows(job.rows_path)] == [json.loads(whole[:first])["key"]]
-    assert run_job(job.folder, Clocks(), QUIET) == 0
+    assert run_job(job.folder, Clocks(), silent) == 0
     assert sorted(r["key"] for r in read_rows(job.rows_path)) == sorted(job.models)
 
 
@@ -132,7 +132,7 @@ def test_rows_of_another_job_are_refused(make_job) -> None:
     job = make_job()
     append_rows(job.rows_path, [{"kind": "time", "key": "foreign", "pass": 0}])
     with pytest.raises(DamagedFileError, match=r"'foreign', 0\) is of no model"):
-        run_job(job.folder, Clocks(), QUIET)
+        run_job(job.folder, Clocks(), silent)
 
 
 def test_a_provider_that_is_missing_ends_with_exit_code_4(make_job, host) -> None:

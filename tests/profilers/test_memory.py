@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_a_row_is_the_median_of_fresh_processes(tmp_path, host, net) -> None:
 
 def test_of_steady_runs_the_highest_counts(tmp_path, host, net) -> None:
     class Twice(FakeChild):
-        def __call__(self, *arguments: object) -> tuple[int, str, str]:
+        def __call__(self, *arguments: Any) -> tuple[int, str, str]:
             code, out, err = super().__call__(*arguments)
             return code, out + "\n" + out.splitlines()[-1].replace("80000000", "60000000"), err
 
@@ -133,6 +134,7 @@ def test_a_process_that_dies_is_explained(tmp_path, host, net, child, error, mes
         memory_row(job_of(tmp_path, host, net(8)), "net", child)
 
 
+@pytest.mark.slow
 def test_a_big_tensor_is_seen_by_a_fresh_process(tmp_path, host) -> None:
     # 208 channels of 256 x 256 floats are 54.5 MB. The first run puts them in a region of 64 MiB and the
     # pooled values in the next; the block for all of them, from the second run on, takes the lower: the next.
@@ -147,6 +149,7 @@ def test_a_big_tensor_is_seen_by_a_fresh_process(tmp_path, host) -> None:
     assert row["source"] == "/proc/self/status"
 
 
+@pytest.mark.slow
 def test_the_profiler_writes_memory_rows(tmp_path, host, net) -> None:
     job = job_of(tmp_path, host, net(8))
     done = subprocess.run(
@@ -210,12 +213,11 @@ def test_the_status_of_a_process_is_read(tmp_path) -> None:
 
 
 def test_getrusage_stands_in_where_there_is_no_proc(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("profilers.resident._SELF", tmp_path)
-    memory = resident()
+    memory = resident(tmp_path)
     assert type(memory) is Resident
     now, peak = memory.read()
     assert now == peak > MB
     assert memory.reset() is False
     monkeypatch.setitem(sys.modules, "resource", None)
     with pytest.raises(TargetError, match="both missing"):
-        resident()
+        resident(tmp_path)

@@ -20,6 +20,9 @@ import targets
 from lut.devices.archive import code_archive
 from profilers import Job, read_rows
 
+pytestmark = pytest.mark.slow
+
+
 FILES = sorted(p for m in (profilers, targets) for p in Path(m.__file__ or "").parent.glob("*.py"))
 
 

@@ -73,6 +73,7 @@ def test_the_scatter_of_sessions_by_hand() -> None:
     assert session_scatter([[1.0]]) == 0.0
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_another_job_would_find() -> None:
     def job(seed: int) -> dict[str, dict]:
         rng = np.random.default_rng(seed)

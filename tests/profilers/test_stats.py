@@ -72,6 +72,7 @@ def visited(n: int, length: float, slower: float, seed: int) -> np.ndarray:
     return np.where(slow, slower, 1.0) * np.exp(0.01 * rng.standard_normal(n))
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, derandomize=True)
 @given(correlation=st.floats(0, 0.8, allow_subnormal=False), n=st.integers(100, 200))
 def test_intervals_hold_the_median_though_samples_are_alike(correlation: float, n: int) -> None:

@@ -16,6 +16,9 @@ from profilers import Timing, read_rows, write_job
 from targets import Reach, Target, load_target
 from targets.errors import DamagedFileError, TargetError
 
+pytestmark = pytest.mark.slow
+
+
 TIMING = Timing(3600.0, min_rounds=4)
 RUNNER = "/data/local/tmp/hwnas/onnxruntime_perf_test"
 HERE = Path(__file__).parent

@@ -121,11 +121,12 @@ def test_needs_behind_one_that_is_missing_are_left_out(monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.slow
 def test_a_real_board_behind_ssh(board: Target, lean_python, tmp_path: Path) -> None:
     found = {need.name: need for need in check_needs(board)}
     assert {found[name].state for name in ("reachable", "program", "numpy", "onnxruntime", "provider")} == {
         "ok"
     }
     lean = replace(board, reach=replace(board.reach, python=lean_python("numpy")))
-    found = {need.name: need.state for need in check_needs(lean)}
-    assert (found["numpy"], found["onnxruntime"]) == ("ok", "missing")
+    states = {need.name: need.state for need in check_needs(lean)}
+    assert (states["numpy"], states["onnxruntime"]) == ("ok", "missing")

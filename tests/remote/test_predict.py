@@ -19,6 +19,9 @@ from targets import Reach, Target, load_target
 from targets.errors import DamagedFileError, TargetError
 from tests.support.loopback import free_port
 
+pytestmark = pytest.mark.slow
+
+
 HOST = load_target("host")
 DATE = "2026-01-02"
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,9 @@ from profilers.run import wanted_rows
 from targets import Target, load_target, make_context
 from targets.errors import TargetError
 
+pytestmark = pytest.mark.slow
+
+
 QUICK = Timing(3600.0, min_rounds=4, max_rounds=4, min_sample_ms=0.01, together=1)
 """A group per model, so that rows come one after the other."""
 
@@ -29,7 +33,7 @@ SLOW = replace(QUICK, min_rounds=12, max_rounds=12, min_sample_ms=10.0)
 """A quarter of a second of work per row: time to act between the first row and the last."""
 
 
-def reaching(target: Target, **change: object) -> Target:
+def reaching(target: Target, **change: Any) -> Target:
     return replace(target, reach=replace(target.reach, **change))
 
 
@@ -84,7 +88,7 @@ def test_cut_at_random_moments_it_loses_nothing_and_measures_nothing_twice(
         line.limit = rng.randrange(100, 9_000) if len(pauses) < 3 else None
 
     device = PythonDevice(reaching(board, port=line.port), nothing, pause)
-    monkeypatch.setattr(device, "_ask", keep_jobs(device._ask))
+    monkeypatch.setattr(device, "ask", keep_jobs(device.ask))
     device.facts()  # the first contact is made: from here on a lost line is tried again
     job = a_job(tmp_path / "job", net)
     line.limit = rng.randrange(100, 12_000)
@@ -143,14 +147,14 @@ def test_the_job_is_removed_from_the_device_and_its_files_are_sent_once(
 ) -> None:
     sent: list[bytes] = []
     device = PythonDevice(board, nothing)
-    ask = device._ask
+    ask = device.ask
 
-    def spy(*command: str, **more: object):
+    def spy(*command: str, **more: Any) -> Any:
         if command[0] == "receive":
             sent.append(more["stdin"])
         return ask(*command, **more)
 
-    monkeypatch.setattr(device, "_ask", spy)
+    monkeypatch.setattr(device, "ask", spy)
     device.measure(a_job(tmp_path / "one", net, n=2), nothing)
     device.measure(a_job(tmp_path / "two", net, n=3), nothing)
     assert list((tmp_path / "board" / "jobs").iterdir()) == []

@@ -161,7 +161,7 @@ class StrategyContract:
         strategy = self.make(space, problem)
         asked = strategy.ask()
         good = depth_metrics(space, asked[0])
-        wrong: list[tuple[object, str]] = [
+        wrong: list[tuple[Any, str]] = [
             ({**good, "latency_ms": float("nan")}, "nan"),
             ({**good, "latency_ms": float("inf")}, "inf"),
             ({**good, "latency_ms": -1.5}, "-1.5"),

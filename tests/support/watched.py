@@ -74,13 +74,13 @@ class _Watched(GradientSearch):
     steps: list[Step]
     in_epoch = False
 
-    def _one_step(self, step: int) -> Pass | None:
+    def one_step(self, step: int) -> Pass | None:
         with self._seeded(step):
-            self._enter(self.timetable.at(step))
+            self.enter(self.timetable.at(step))
         logits = [a.detach().clone() for a in all_logits(self)]
         own = [p.detach().clone() for p in self.policy.parameters()]
-        self.steps.append(Step(self._step_context(step).relax_context, logits))
-        found = super()._one_step(step)
+        self.steps.append(Step(self.step_context(step).relax_context, logits))
+        found = super().one_step(step)
         now = self.steps[-1]
         now.after = [a.detach().clone() for a in all_logits(self)]
         now.moved = any(not torch.equal(a, b) for a, b in zip(own, self.policy.parameters(), strict=True))
@@ -88,7 +88,7 @@ class _Watched(GradientSearch):
             now.baseline = float(self.hypergradient.own.value)
         return found
 
-    def _step_policy(self, arch: ArchPass) -> None:
+    def step_policy(self, arch: ArchPass) -> None:
         now = self.steps[-1]
         now.arch = arch
         now.gradients = [p.grad.clone() for p in self.policy.parameters() if p.grad is not None]
@@ -101,11 +101,11 @@ class _Watched(GradientSearch):
             choices=self.space.choices,
             progress=now.relax_context.progress,
         )
-        super()._step_policy(arch)
+        super().step_policy(arch)
 
-    def _end_epoch(self, step: int) -> LogRow:
+    def end_epoch(self, step: int) -> LogRow:
         self.in_epoch = True
-        row = super()._end_epoch(step)
+        row = super().end_epoch(step)
         self.in_epoch = False
         return row
 

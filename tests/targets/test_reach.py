@@ -44,6 +44,7 @@ def test_reach_must_be_a_table() -> None:
         Target.from_json({**HOST, "reach": "ssh"}, "my.toml")
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         lambda host, user, port: Reach(transport="ssh", host=host, user=user, port=port),

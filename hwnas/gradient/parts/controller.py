@@ -33,7 +33,7 @@ _PRIOR = "sep_conv"
 
 
 @dataclass(frozen=True, slots=True)
-class _Decision:
+class Decision:
     """Choices that are decided together: one operation, the edges of a node, or on/off flags.
 
     choices: their indices.
@@ -80,7 +80,7 @@ class Controller(nn.Module):
     ) -> None:
         super().__init__()
         self.choices = tuple(choices)
-        self._scales = (tanh / temperature, tanh / op_reduce / temperature)
+        self.scales = (tanh / temperature, tanh / op_reduce / temperature)
         self.cell = nn.LSTMCell(hidden, hidden)
         self.start = nn.Parameter(torch.empty(hidden))
         self.key, self.query = nn.Linear(hidden, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)
@@ -95,7 +95,7 @@ class Controller(nn.Module):
         favoured = [torch.tensor([o.startswith(_PRIOR) for o in options]).float() for options in option_lists]
         self.biases = nn.ParameterList(bias * f for f in favoured)
         self._fixed = [fixed * (2 * f - 1) if bool(f.any()) else torch.zeros_like(f) for f in favoured]
-        self._plan = list(_plan(self.choices))
+        self._plan = list(decisions_of(self.choices))
         self.restrict(all_options(choices))
 
     def restrict(self, active: ActiveOptions) -> None:
@@ -174,7 +174,7 @@ class _Rollout:
         scores: Tensor = torch.tanh(keys + self.owner.query(h)) @ self.owner.attention
         return scores
 
-    def _node(self, decision: _Decision) -> None:
+    def _node(self, decision: Decision) -> None:
         while len(self.anchors) < len(decision.choices):  # the inputs of the cell
             self.input = self.owner.start
             self.anchors.append(self._tick())
@@ -182,7 +182,7 @@ class _Rollout:
         for _ in range(decision.keep):
             h = self._tick()
             scores = self._scores(h, [self.anchors[i] for i in free])
-            picked = free[self._decide(self.owner._scales[0] * torch.tanh(scores))]
+            picked = free[self._decide(self.owner.scales[0] * torch.tanh(scores))]
             free.remove(picked)
             kept.append(picked)
             self.input = self.anchors[picked]
@@ -193,12 +193,12 @@ class _Rollout:
         self.input = self.owner.start
         self.anchors.append(self._tick())
 
-    def _flags(self, decision: _Decision) -> None:
+    def _flags(self, decision: Decision) -> None:
         h, before, zero = self._tick(), self.anchors[:-1], torch.zeros_like(self.owner.start)
         while len(before) < len(decision.choices):
             before = [zero, *before]
         before = before[len(before) - len(decision.choices) :]
-        logits = self.owner._scales[0] * torch.tanh(self._scores(h, before))
+        logits = self.owner.scales[0] * torch.tanh(self._scores(h, before))
         on = []
         for c, anchor, logit in zip(decision.choices, before, logits, strict=True):
             none, active = none_of(self.owner.choices[c]), self.owner.active[c]
@@ -211,7 +211,7 @@ class _Rollout:
         owner, head = self.owner, self.owner.head(c)
         options = [i for i in owner.active[c] if among is None or i in among]
         logits = owner.heads[head] @ self._tick() + owner.biases[head]
-        logits = owner._scales[1] * torch.tanh(logits) + owner._fixed[head]
+        logits = owner.scales[1] * torch.tanh(logits) + owner._fixed[head]
         self.arch[c] = self._draw_from(c, options, logits)
         self.input = owner.embeddings[head][self.arch[c]]
 
@@ -232,7 +232,7 @@ class _Rollout:
         return mix.arch[0]
 
 
-def _plan(choices: tuple[Choice, ...]) -> Iterator[_Decision]:
+def decisions_of(choices: tuple[Choice, ...]) -> Iterator[Decision]:
     """The decisions in order."""
     node_of_edge: dict[int, CellNode] = {e: node for node in nodes_of(choices) for e in node.edges}
     cell = None
@@ -248,7 +248,7 @@ def _plan(choices: tuple[Choice, ...]) -> Iterator[_Decision]:
         new = choices[members[0]].name.split(".")[0] != cell and name.startswith("node")
         cell = choices[members[0]].name.split(".")[0]
         keep = node_of_edge[members[0]].keep if members[0] in node_of_edge else 0
-        yield _Decision(members, keep=keep, flags=name.startswith("flags"), new_cell=new)
+        yield Decision(members, keep=keep, flags=name.startswith("flags"), new_cell=new)
 
 
 def _cell(choice: Choice) -> str:

@@ -57,6 +57,7 @@ def test_tables_that_there_are_not(
     assert "hwnas profile" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bench_states_the_context_beside_the_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +73,7 @@ def test_bench_states_the_context_beside_the_number(
     assert document["date"].startswith("20")
 
 
+@pytest.mark.slow
 def test_bench_on_an_int8_target_quantises_float_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

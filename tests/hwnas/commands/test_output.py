@@ -29,6 +29,7 @@ def test_words_and_numbers_in_one_column_stand_on_the_left(capsys: pytest.Captur
     assert capsys.readouterr().out == "what    value\nepochs  600\nfolder  runs/a\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["methods", "spaces", "methods --json", "search --help"])
 def test_a_reader_that_leaves_ends_the_command_in_silence(line: str) -> None:
     """`true` reads nothing at all: the output that fits in the buffer, and the one that does not."""

@@ -74,6 +74,7 @@ def test_the_breakdown_and_what_was_never_profiled(
     assert lines.index("last") > lines.index(f"{EVIL}0"), "the costliest first"
 
 
+@pytest.mark.slow
 def test_the_page_escapes_and_loads_nothing(home: Path, model: Path, tmp_path: Path) -> None:
     page = tmp_path / "out.html"
     assert cli.run(["predict", str(model), "--home", str(home), "--html", str(page), "--measure"]) == 0
@@ -87,6 +88,7 @@ def test_the_page_escapes_and_loads_nothing(home: Path, model: Path, tmp_path: P
     assert "default-src &#x27;none&#x27;" in text
 
 
+@pytest.mark.slow
 def test_measured_beside_predicted(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["predict", str(model), "--home", str(home), "--measure", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"].values()
@@ -159,6 +161,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["predict", "bench"])
 @pytest.mark.parametrize("case", BAD)
 def test_bad_models_get_one_message(
@@ -237,6 +240,7 @@ def test_predictors_are_listed_shown_and_travel(
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "onnx", "skl2onnx", "plotly", "optuna"]
 
 
+@pytest.mark.slow
 def test_predicting_loads_nothing_heavy(home: Path, model: Path) -> None:
     code = (
         "import cli, json, sys; code = cli.run(sys.argv[1:]); "
@@ -278,6 +282,7 @@ def test_bench_tells_memory_and_why_there_is_no_energy(
     assert asked == [("memory", "energy")]
 
 
+@pytest.mark.slow
 def test_memory_is_measured_in_processes_of_their_own(
     home: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_show_says_the_form_of_int8_networks(tmp_path: Path, capsys: pytest.Capt
     assert "int8 form" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_check_of_an_int8_target_says_the_form_and_measures_in_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_check_of_an_int8_target_says_the_form_and_measures_in_it(
     assert document["measured"]["int8"] == {"form": here, "quantised": ["reference"]}
 
 
+@pytest.mark.slow
 def test_check_measures_where_nothing_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["targets", "check", "host", "--home", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -20,6 +20,9 @@ import hwnas.training.training_job
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
 
+pytestmark = pytest.mark.slow
+
+
 SMALL = [
     *("--data", "digits", "--image-size", "16", "--limit", "120", "--space", "nasbench201", "--cells", "1"),
     *("--channels", "4", "--epochs", "1", "--batch-size", "24", "--quiet", "--json"),

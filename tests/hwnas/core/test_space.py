@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.core.space import Space
 from hwnas.spaces import load_space
 from targets.errors import UsageError
+from tests.support.spaces import mobile_space
 
-MOBILE = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
+MOBILE = mobile_space()
 TOY = Space("toy", [Choice("a", ("x", "y", "z")), Choice("b.0", ("p", "q")), Choice("b.1", ("p", "q"))])
 archs = st.integers(0, 2**32 - 1).map(lambda seed: MOBILE.sample(np.random.default_rng(seed)))
 
@@ -64,7 +66,7 @@ def test_enumeration_of_a_toy_space_is_its_product() -> None:
     ("size", "last"), [(16, 4), (32, 4), (48, 6), (64, 4), (96, 6), (128, 4), (160, 5), (224, 7)]
 )
 def test_the_last_map_is_4_to_7_pixels(size: int, last: int) -> None:
-    space = load_space("mobile", image_size=size, in_channels=3, n_classes=10)
+    space = mobile_space(image_size=size)
     heads = [b for b in space.blocks().values() if b.kind == "head"]
     assert {b.size for b in heads} == {last}
 
@@ -123,8 +125,8 @@ def test_a_string_of_another_space_is_refused(text: str, says: str) -> None:
         ({"name": "/nowhere/x.toml"}, "does not exist"),
     ],
 )
-def test_bad_arguments_get_one_clear_error(arguments: dict[str, object], says: str) -> None:
-    good: dict[str, object] = {"name": "mobile", "image_size": 32, "in_channels": 3, "n_classes": 10}
+def test_bad_arguments_get_one_clear_error(arguments: dict[str, Any], says: str) -> None:
+    good: dict[str, Any] = {"name": "mobile", "image_size": 32, "in_channels": 3, "n_classes": 10}
     with pytest.raises(UsageError, match=says):
         load_space(**{**good, **arguments})
 

@@ -108,6 +108,7 @@ def test_the_minimum_is_reached_and_never_undercut(metric: str) -> None:
     assert COSTS.of([SPACE.sample(rng) for _ in range(2000)])[metric].min() >= value - 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("square", [0.01, 0.3, 10.0])
 def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: float) -> None:
     weights = {k: b.params * 4 / 1e6 for k, b in SPACE.blocks().items()}

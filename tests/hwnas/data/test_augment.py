@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwnas.data import Augment
-from hwnas.data.augment import _affine, _cut_out, _move
+from hwnas.data.augment import affine, cut_out, move
 from targets.errors import UsageError
 
 
@@ -33,7 +33,7 @@ def test_move_is_pad_by_reflection_then_crop_then_mirror(moves: list[tuple[int, 
     x = noise(len(moves))
     shift = np.array([move[:2] for move in moves], np.int64)
     mirrored = np.array([move[2] for move in moves])
-    got = _move(x, shift, mirrored)
+    got = move(x, shift, mirrored)
     for image, moved, (dy, dx, mirror) in zip(x.numpy(), got.numpy(), moves, strict=True):
         padded = np.pad(image, ((0, 0), (8, 8), (8, 8)), mode="reflect")
         expected = padded[:, 8 + dy : 24 + dy, 8 + dx : 24 + dx]
@@ -42,26 +42,26 @@ def test_move_is_pad_by_reflection_then_crop_then_mirror(moves: list[tuple[int, 
 
 def test_affine_without_change_is_the_image() -> None:
     x = noise()
-    assert torch.allclose(_affine(x, **still(4)), x.float(), atol=1e-2)
+    assert torch.allclose(affine(x, **still(4)), x.float(), atol=1e-2)
 
 
 def test_affine_by_a_quarter_turn_is_rot90() -> None:
     x = noise()
-    got = _affine(x, **still(4, angle=np.full(4, np.pi / 2)))
+    got = affine(x, **still(4, angle=np.full(4, np.pi / 2)))
     turned = [torch.rot90(x.float(), k, (2, 3)) for k in (1, 3)]
     assert any(torch.allclose(got, each, atol=1e-2) for each in turned)
 
 
 def test_affine_shifts_by_pixels_and_fills_with_black() -> None:
     x = noise()
-    got = _affine(x, **still(4, shift=np.tile([2.0, -3.0], (4, 1))))
+    got = affine(x, **still(4, shift=np.tile([2.0, -3.0], (4, 1))))
     assert torch.allclose(got[:, :, :-2, 3:], x.float()[:, :, 2:, :-3], atol=1e-2)
     assert got[:, :, -2:].abs().max() < 1e-2 and got[:, :, :, :3].abs().max() < 1e-2
 
 
 def test_affine_mirrors() -> None:
     x = noise()
-    got = _affine(x, **still(4, mirrored=np.array([True, False, True, False])))
+    got = affine(x, **still(4, mirrored=np.array([True, False, True, False])))
     assert torch.allclose(got[0::2], x.float()[0::2].flip(3), atol=1e-2)
     assert torch.allclose(got[1::2], x.float()[1::2], atol=1e-2)
 
@@ -69,13 +69,13 @@ def test_affine_mirrors() -> None:
 def test_affine_zoom_enlarges() -> None:
     x = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
     x[:, :, 6:10, 6:10] = 255  # a square of 4 x 4
-    got = _affine(x, **still(1, zoom=np.array([2.0])))
+    got = affine(x, **still(1, zoom=np.array([2.0])))
     assert got.sum().item() == pytest.approx(255 * 8 * 8, rel=0.1)
 
 
 def test_cut_out_greys_one_square() -> None:
     x = noise(2)
-    got = _cut_out(x, np.array([[8, 8], [0, 15]]), 4)
+    got = cut_out(x, np.array([[8, 8], [0, 15]]), 4)
     changed = (got != x.float()).any(1)
     assert changed[0].sum() == 16 and changed[0, 6:10, 6:10].all()
     assert changed[1].sum() == 6 and changed[1, :2, 13:].all()  # cut by the border

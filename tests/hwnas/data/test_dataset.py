@@ -11,7 +11,10 @@ from PIL import Image
 
 from hwnas.data import Data, load_data
 from hwnas.data import dataset as dataset_module
+from hwnas.data.folder import open_folder
+from hwnas.data.pixels import load_pixels
 from targets.errors import DamagedFileError, HwnasError, UsageError
+from tests.support.logs import silent
 
 CLASSES = ["cat", "dog", "owl"]
 
@@ -117,12 +120,11 @@ class TestCache:
         assert file.read_bytes() == good
 
     def test_the_cached_array_cannot_be_changed_by_a_run(self, photos: Path, tmp_path: Path) -> None:
-        load_data(str(photos), 32, 0, root=tmp_path)
-        (file,) = (tmp_path / "cache/data").glob("*.npy")
+        source = open_folder(photos)
+        load_pixels(source, 32, tmp_path / "cache", silent)
+        (file,) = (tmp_path / "cache").glob("*.npy")
         before = file.read_bytes()
-        data = load_data(str(photos), 32, 0, root=tmp_path)
-        assert data._pixels is not None
-        data._pixels.zero_()
+        load_pixels(source, 32, tmp_path / "cache", silent)[:] = 0
         assert file.read_bytes() == before
 
     def test_an_unwritable_cache_only_costs_time(self, photos: Path, tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ class TestOnDemand:
     def test_statistics_come_from_a_sample(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dataset_module, "_STATISTICS_SAMPLES", 5)
+        monkeypatch.setattr(dataset_module, "STATISTICS_SAMPLES", 5)
         data = load_data(str(photos), 32, 0, root=tmp_path, memory_cap_mb=0.01)
         assert data.mean == pytest.approx((0.5, 0.5, 0.5), abs=0.02)  # uniform noise
 

@@ -117,12 +117,19 @@ def test_an_encrypted_zip_asks_for_a_plain_one(tmp_path: Path) -> None:
 
 
 def test_a_fork_reads_through_its_own_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = ZipFiles(write_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"}))
-    before = files._archive
-    child = os.getpid() + 1
-    monkeypatch.setattr("hwnas.data.files.os.getpid", lambda: child)
+    path, opened = write_zip(tmp_path / "a.zip", {"cat/1.jpg": b"one"}), []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments: Any) -> None:
+            opened.append(os.getpid())
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    files, parent = ZipFiles(path), os.getpid()
     assert files.read("cat/1.jpg") == b"one"
-    assert files._archive is not before
+    monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+    assert files.read("cat/1.jpg") == b"one"
+    assert opened == [parent, parent + 1]
 
 
 def test_linked_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:

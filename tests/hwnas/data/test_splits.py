@@ -45,6 +45,7 @@ def collections(draw: st.DrawFn) -> tuple[Listing, np.ndarray]:
     return listing(labels, given_split), groups
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(collections(), st.integers(0, 2**32 - 1))
 def test_no_image_is_in_two_splits_and_nothing_is_lost(case: tuple[Listing, np.ndarray], seed: int) -> None:

@@ -11,12 +11,17 @@ from torchvision import datasets
 from torchvision.datasets import utils
 
 from hwnas.data import load_data
-from hwnas.data.source import DataSource
-from hwnas.data.torchvision import _SETS, _open
+from hwnas.data.source import NAMED, DataRequest, DataSource
 from targets.errors import DamagedFileError, UsageError
 from tests.support.sources import SourceContract
 
-KINDS = {kind.name: kind for kind in _SETS}
+FOLDERS = {
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "mnist": "MNIST/raw",
+    "fashion-mnist": "FashionMNIST/raw",
+}
+"""Where the files of a set lie below `datasets`."""
 
 
 def write_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch, n: int = 20) -> np.ndarray:
@@ -60,7 +65,7 @@ class TestCifar10(SourceContract):
 
     @pytest.fixture
     def source(self, tmp_path: Path, rows: np.ndarray) -> DataSource:
-        return _open(KINDS["cifar10"], tmp_path / "datasets", download=False)
+        return NAMED["cifar10"](DataRequest("cifar10", tmp_path))
 
     def test_pixels_labels_and_splits_are_those_of_the_files(
         self, source: DataSource, rows: np.ndarray
@@ -80,7 +85,7 @@ class TestMnist(SourceContract):
 
     @pytest.fixture
     def source(self, tmp_path: Path, images: np.ndarray) -> DataSource:
-        return _open(KINDS["mnist"], tmp_path / "datasets", download=False)
+        return NAMED["mnist"](DataRequest("mnist", tmp_path))
 
     def test_pixels_labels_and_splits_are_those_of_the_files(
         self, source: DataSource, images: np.ndarray
@@ -99,12 +104,12 @@ def test_fashion_mnist_loads_through_load_data(tmp_path: Path) -> None:
     assert len(data.split("test")) == 40  # the test split of the files is kept
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", FOLDERS)
 def test_an_absent_set_says_where_it_belongs(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no download was asked for") as caught:
         load_data(name, None, 0, root=tmp_path)
     assert str(tmp_path / "datasets") in str(caught.value)
-    assert KINDS[name].wants in str(caught.value)
+    assert f"{FOLDERS[name]}/ (" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])

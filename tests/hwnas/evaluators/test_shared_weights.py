@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
 from targets.errors import UsageError
 from tests.support.evaluators import EvaluatorContract
+from tests.support.spaces import cell_space
 
 SPACE = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
 COSTS = CostModel(SPACE)
@@ -56,8 +58,8 @@ def supernet() -> Supernet:
     return net
 
 
-def evaluator(supernet: Supernet, **more: object) -> SharedWeights:
-    options: dict[str, object] = {"calibration": batches(3, 16, 1), "validation": batches(2, 40, 2)}
+def evaluator(supernet: Supernet, **more: Any) -> SharedWeights:
+    options: dict[str, Any] = {"calibration": batches(3, 16, 1), "validation": batches(2, 40, 2)}
     return SharedWeights(supernet, COSTS, **(options | more))
 
 
@@ -132,6 +134,7 @@ def test_accuracy_and_loss_are_those_over_all_images_together() -> None:
     assert loss == pytest.approx(float(nn.functional.cross_entropy(logits, y)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_gives_the_accuracy_of_the_supernet_itself_on_one_large_batch(supernet: Supernet) -> None:
     """The supernet normalises by the batch: calibrated on the validation batch, both agree."""
     x, y = batches(1, 200, 5)[0]
@@ -155,6 +158,7 @@ def test_all_costs_of_the_model_are_there(supernet: Supernet) -> None:
         assert 0 <= metrics["val_accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_another_evaluator_answers_the_same_and_the_weights_are_left_alone(supernet: Supernet) -> None:
     """The answer depends on neither order nor the state of the global generator."""
     weights = {k: v.clone() for k, v in supernet.state_dict().items()}
@@ -184,7 +188,7 @@ class FakeSupernet(Supernet):
 
 def test_each_network_is_evaluated_once_whatever_its_dead_parts_say() -> None:
     """In a cell of NAS-Bench-201 an edge is dead where nothing enters the node that it leaves."""
-    space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
+    space = cell_space("nasbench201", cells=1, channels=4)
     by_key: dict[str, list[Arch]] = {}
     for arch in itertools.product(range(len(space.operations)), repeat=6):
         if space.reads_image(arch):
@@ -260,7 +264,7 @@ def test_on_a_data_set_it_never_reads_the_test_split(monkeypatch: pytest.MonkeyP
 
 def test_a_network_that_ignores_its_image_is_not_evaluated() -> None:
     """It would have no input when it is exported."""
-    space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10, cells=1, channels=4)
+    space = cell_space("nasbench201", cells=1, channels=4)
     weights = supernets.make(space, space.scale)
     asked = SharedWeights(
         weights, CostModel(space), calibration=batches(1, 8, 1), validation=batches(1, 8, 2)

@@ -81,6 +81,7 @@ def _run(model: bytes, x: torch.Tensor) -> np.ndarray:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_agrees_with_torch_and_with_the_dynamo_exporter(name: str, tmp_path: Path) -> None:
     module, x = _network(name), torch.randn(1, 3, 16, 16)

@@ -81,6 +81,7 @@ def logits(file: Path | bytes, data: Data) -> np.ndarray:
     return onnx_logits(open_session(file), eval_batches(data, "val", 1))[0]
 
 
+@pytest.mark.slow
 def test_it_is_int8_and_nearly_as_right(model: Exported, digits: Data, tmp_path: Path) -> None:
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -95,6 +96,7 @@ def test_it_is_int8_and_nearly_as_right(model: Exported, digits: Data, tmp_path:
     assert score.accuracy > float_score.accuracy - 0.03
 
 
+@pytest.mark.slow
 def test_scales_of_training_images_beat_those_of_noise(model: Exported, digits: Data) -> None:
     source, path = model.onnx.read_bytes(), int8_path(model)
     assert path is not None
@@ -120,6 +122,7 @@ def test_the_manifest_vouches_for_it(network: nn.Module, digits: Data, tmp_path:
         open_model(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [UINT8, UINT8_REDUCED, INT8_SYMMETRIC], ids=lambda form: form.text)
 def test_the_file_has_the_form_that_the_manifest_says(
     form: Int8Form, network: nn.Module, digits: Data, tmp_path: Path
@@ -162,6 +165,7 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
     assert int8_path(made) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["host", "host-int8"])
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     target: str, network: nn.Module, digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ import pytest
 from hwnas.core.budget import Budget
 from hwnas.evaluators import EvaluationFailed
 from hwnas.front import OptunaExport, Problem, Trial, make_strategy, run
-from hwnas.front.optuna_export import STUDY, _storage
+from hwnas.front.optuna_export import STUDY
 from tests.support.strategies import DepthEvaluator, DepthSpace
 
 SPACE = DepthSpace()
@@ -28,8 +28,12 @@ def trials() -> list[Trial]:
 
 def stored_trials(path: Path) -> list[optuna.trial.FrozenTrial]:
     """As any other program would read them."""
-    with _storage(path) as storage:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    try:
         return optuna.load_study(study_name=STUDY, storage=storage).trials
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def check(path: Path, trials: list[Trial]) -> None:
@@ -46,6 +50,7 @@ def check(path: Path, trials: list[Trial]) -> None:
             assert optuna_trial.user_attrs["failure"] == "oom"
 
 
+@pytest.mark.slow
 def test_it_grows_with_the_generations_and_says_nothing(
     tmp_path: Path, trials: list[Trial], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +64,7 @@ def test_it_grows_with_the_generations_and_says_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
 
 
+@pytest.mark.slow
 def test_a_torn_generation_is_completed(tmp_path: Path, trials: list[Trial]) -> None:
     """Killed while the trials of a generation were added: some of them are there."""
     path, warnings = tmp_path / "study.db", list[str]()
@@ -110,6 +116,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, trials: list[Trial]) -> by
     return path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [emptied, halved, zeroed, scrambled, foreign, reordered, redirected])
 def test_a_damaged_file_is_kept_aside_and_rebuilt_with_a_warning(
     tmp_path: Path, trials: list[Trial], written: bytes, damage: Callable[[Path], None]

@@ -40,7 +40,8 @@ def test_ranks_peel_fronts_and_put_infeasible_points_behind(
             return max(over[i], 0) < max(over[j], 0)
         return dominates(points[i], points[j])
 
-    expected, left, rank = {}, set(range(len(points))), 0
+    expected: dict[int, int] = {}
+    left, rank = set(range(len(points))), 0
     while left:
         front = {i for i in left if not any(beats(j, i) for j in left)}
         expected |= dict.fromkeys(front, rank)

@@ -86,7 +86,7 @@ def test_repair_alone_finds_a_fit_and_loses_little(
     budget = Budget("latency_ms", max(share * float(found.max()), float(found.min())))
     log_probs = normalised(values)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "_WALK", 1)
+        patch.setattr(decode, "LONGEST_WALK", 1)
         arch = respect_budgets(space, costs, log_probs, [budget])
     assert found[archs.index(arch)] <= budget.limit
     singles = [
@@ -124,10 +124,12 @@ def test_budgets_that_clash_are_named_together() -> None:
         respect_budgets(space, costs, [np.log([0.5, 0.5])], budgets)
 
 
-def test_nearest_feasible_budgets_are_rounded_up() -> None:
-    assert decode._round_up(1.23449) == "1.235"
-    assert decode._round_up(3.0) == "3"
-    assert decode._round_up(123456.0) == "123500"
+@pytest.mark.parametrize(("least", "text"), [(1.23449, "1.235"), (3.0, "3"), (123456.0, "123500")])
+def test_nearest_feasible_budgets_are_rounded_up(least: float, text: str) -> None:
+    space = Space("one", [Choice("a", ("x", "y"))])
+    costs = ToyCosts(space, {"latency_ms": [[least, 2 * least]]})
+    with pytest.raises(InfeasibleError, match=f"nearest feasible budget is latency_ms<={text}$"):
+        respect_budgets(space, costs, [np.log([0.5, 0.5])], [Budget("latency_ms", 0.5)])
 
 
 def test_seeds_are_different_and_fit_the_first_being_the_argmax() -> None:

@@ -14,6 +14,7 @@ from hwnas.gradient.stage import Stage
 from hwnas.gradient.stage_supernets import require_fit
 from hwnas.spaces import load_space
 from targets.errors import UsageError
+from tests.support.spaces import mobile_space
 
 
 def names(space: Space, limits: tuple[tuple[str, int], ...]) -> dict[str, set[str]]:
@@ -23,7 +24,7 @@ def names(space: Space, limits: tuple[tuple[str, int], ...]) -> dict[str, set[st
 
 def test_progressive_shrinking_leaves_the_sizes_of_once_for_all() -> None:
     """Kernel 7, 5, 3 first, then depths 4, 3, 2, then expansions 6, 3; layers without a choice stay."""
-    space = load_space("proxyless", image_size=224, in_channels=3, n_classes=10)
+    space = mobile_space("proxyless", image_size=224)
     largest = names(space, ())
     assert {o for name, left in largest.items() for o in left if "." in name} == {"mb7e6", "mb3e1"}
     kernel = names(space, (("kernel", 1),))
@@ -39,7 +40,7 @@ def test_progressive_shrinking_leaves_the_sizes_of_once_for_all() -> None:
 
 
 def test_operations_that_differ_in_kind_are_no_smaller_than_one_another() -> None:
-    space = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
+    space = mobile_space()
     left = names(space, ())
     assert left["stage2.0"] == {"mb7e6", "mb7e6-se-hs", "mb3e6-se", "mb3e6-hs", "fused3e3", "fused3e6-hs"}
     assert left["stage2"] == {max(space.choices[space.stages[1].width_choice].options, key=int)}

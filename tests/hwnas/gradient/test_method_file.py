@@ -83,7 +83,7 @@ def test_a_whole_number_is_a_number_and_clip_0_is_no_bound(tmp_path: Path) -> No
 
 def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="utf-8")
-    row = load_method(write(tmp_path, text.split("```toml")[1].split("```")[0]))
+    row = load_method(write(tmp_path, text.split("```toml file=mine.toml\n")[1].split("```")[0]))
     assert (row.name, row.arch.lr, row.stages[0].frozen) == ("mine", 6e-4, 0.3)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hwnas import supernets
 from hwnas.core.budget import Budget
+from hwnas.core.network_space import Scale
 from hwnas.core.registry import Part, part
 from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
@@ -23,14 +24,18 @@ from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.stage import Stage
 from hwnas.gradient.stage_supernets import published_scale, require_fit, stage_supernets
+from hwnas.gradient.step.context import ArchPass
 from hwnas.gradient.step.nodes import discretise
 from hwnas.gradient.step.optim import DivergedError
 from hwnas.gradient.step.passes import Pass, validation_pass
 from hwnas.networks.wrappers import Wrapper, Wrapping
 from hwnas.spaces import load_space
+from hwnas.spaces.nasbench201 import NasBench201Space
 from targets.errors import DamagedFileError, UsageError
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
 from tests.support.toy_cell import OPERATIONS, ToyCellSpace, ToyCellSupernet, cell_costs, toy_cells
+
+pytestmark = pytest.mark.slow
 
 
 def cell_search(
@@ -81,17 +86,19 @@ def test_it_resumes_to_the_bit_and_ends_in_a_valid_architecture_within_the_budge
 
 
 @pytest.mark.parametrize("name", list(METHODS))
-def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(name: str) -> None:
+def test_gradients_are_finite_on_every_active_alpha_and_the_loss_falls(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = cell_search(name, 18, epoch_steps=6, weight_lr=0.05)
     seen: list[bool] = []
-    apply = search._step_policy
+    apply = search.step_policy
 
-    def watch(arch: Any) -> None:
+    def watch(arch: ArchPass) -> None:
         for p in search.policy.parameters():
             seen.append(p.grad is not None and bool(torch.isfinite(p.grad).all()))
         apply(arch)
 
-    search._step_policy = watch
+    monkeypatch.setattr(search, "step_policy", watch)
     search.run()
     assert seen or METHODS[name].stages[0].arch_every is None
     # REINFORCE gives all of a controller but the heads of options that no draw asked for a gradient.
@@ -197,7 +204,7 @@ def test_a_new_supernet_begins_with_nothing_frozen() -> None:
     second = search.timetable.bounds[1]
     search.run(until=second)
     assert callback.state["frozen"]
-    search._enter(search.timetable.at(second))
+    search.enter(search.timetable.at(second))
     assert callback.state == {"frozen": [], "cosines": {}}
 
 
@@ -300,18 +307,15 @@ def test_a_checkpoint_of_a_row_that_was_changed_is_refused() -> None:
 
 
 def test_a_stage_asks_its_space_for_depth_and_wrappers() -> None:
-    @dataclass(frozen=True)
-    class Scale:
-        cells: int
+    class Toy(NasBench201Space):
+        """Of eight cells when it is searched."""
 
-    class Fake:
-        search_scale = Scale(8)
-
-    @supernets.make.register(Fake)
-    def make_toy(space: Fake, scale: Any = None, *wrappers: Wrapper) -> nn.Module:
+    @supernets.make.register(Toy)
+    def make_toy(space: Toy, scale: Scale, *wrappers: Wrapper) -> nn.Module:
         return ToyCellSupernet(*wrappers, cells=scale.cells)
 
-    make = stage_supernets(Fake())
+    scale = Scale(image_size=32, in_channels=3, n_classes=10, cells=8, channels=4)
+    make = stage_supernets(Toy(("none", "skip_connect"), nodes=4, scale=scale, search=scale))
     first, last = make(METHODS["darts"].stages[0]), make(METHODS["p-darts"].stages[2])
     assert isinstance(first, ToyCellSupernet) and isinstance(last, ToyCellSupernet)
     assert (len(first.cells), first.wrapping) == (8, Wrapping())

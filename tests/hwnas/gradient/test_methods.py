@@ -53,6 +53,7 @@ def test_binary_gates_begin_with_40_epochs_of_uniform_paths_where_the_weights_ar
     assert Timetable(row.stages, 160, 1).due(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "passes"),
     [("darts", 2), ("darts-2", 5), ("darts-2-reuse", 4), ("darts-2-fast", 3), ("hyperdarts", 2), ("snas", 1)],

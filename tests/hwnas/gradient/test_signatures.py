@@ -17,6 +17,8 @@ from tests.support.signatures import SIGNATURES, algorithm, signature_of, swaps
 from tests.support.toy_cell import KEEP
 from tests.support.watched import Ran
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_each_row_runs_its_published_algorithm(name: str) -> None:

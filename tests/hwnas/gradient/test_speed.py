@@ -52,6 +52,7 @@ def search(space: CellSpace, compiled: bool) -> GradientSearch:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cpp_compiler() is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.filterwarnings("default")  # those of torch's compiler are not ours
 def test_a_compiled_search_is_the_eager_one_and_paths_stay_eager(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.gradient.step.optim import DivergedError, SGDSettings
-from hwnas.gradient.step.passes import weight_pass
+from hwnas.gradient.step.passes import BatchSource, weight_pass
 from hwnas.gradient.warmup import SAMPLERS, Warmup, WarmupSettings, extremes, make_supernet
 from hwnas.spaces import load_space
 from targets.errors import DamagedFileError, UsageError
@@ -40,13 +40,22 @@ class Stripes:
         return images, torch.from_numpy(y)
 
 
-def warmup(steps: int = 6, *, seed: int = 0, paths: str = "uniform", lr: float = 0.05) -> Warmup:
+def warmup(
+    steps: int = 6,
+    *,
+    seed: int = 0,
+    paths: str = "uniform",
+    lr: float = 0.05,
+    batches: BatchSource | None = None,
+) -> Warmup:
     space = mobile()
     costs = CostModel(space)
     settings = WarmupSettings(steps, 2, seed, paths, sgd=SGDSettings(lr=lr))
-    return Warmup(space, make_supernet(space, seed), Stripes(), settings, macs=lambda a: costs.of(a)["macs"])
+    net, train = make_supernet(space, seed), batches or Stripes()
+    return Warmup(space, net, train, settings, macs=lambda a: costs.of(a)["macs"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paths", list(SAMPLERS))
 def test_resume_is_bit_identical(paths: str) -> None:
     whole, first, second = (warmup(paths=paths) for _ in range(3))
@@ -65,6 +74,7 @@ def test_resume_is_bit_identical(paths: str) -> None:
     assert [row["step"] for row in whole.log] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_the_loss_falls() -> None:
     training = warmup(40)
     training.run()
@@ -143,14 +153,12 @@ def test_the_first_mix_of_a_step_teaches_the_others() -> None:
 
 
 def test_a_diverging_training_says_so() -> None:
-    training = warmup(20)
-
     class Bad(Stripes):
         def at(self, step: int) -> tuple[Tensor, Tensor]:
             x, y = super().at(step)
             return (x * float("inf") if step == 1 else x), y
 
-    training._train = Bad()
+    training = warmup(20, batches=Bad())
     with pytest.raises(DivergedError, match="training of the shared weights, step 2 of 20: the loss is nan"):
         training.run()
 

@@ -8,18 +8,18 @@ import torch
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.flops import counter_macs, ptflops_complexity
-from hwnas.networks.mobile_blocks import Operation
+from hwnas.networks.mobile_blocks import MobileBlock, Operation
 from hwnas.networks.modules import module_of
-from hwnas.spaces import load_space
 from targets.errors import UsageError
+from tests.support.spaces import mobile_space
 
-SPACE = load_space("mobile", image_size=48, in_channels=3, n_classes=7)
+SPACE = mobile_space(image_size=48, n_classes=7)
 RNG = np.random.default_rng(0)
 SOME = [SPACE.blocks()[k] for k in sorted(SPACE.blocks())[::17]]
 
 
 @pytest.mark.parametrize("spec", SOME, ids=lambda s: s.key)
-def test_a_block_counts_like_the_module_it_stands_for(spec: object) -> None:
+def test_a_block_counts_like_the_module_it_stands_for(spec: MobileBlock) -> None:
     module = module_of(spec)
     shape = spec.input_shape
     assert spec.macs == counter_macs(module, shape[1:])
@@ -29,6 +29,7 @@ def test_a_block_counts_like_the_module_it_stands_for(spec: object) -> None:
     assert out.shape[-1] in (spec.size_out, spec.n_classes)
 
 
+@pytest.mark.slow
 def test_a_network_counts_like_the_built_one_and_its_exported_file() -> None:
     archs = [SPACE.sample(RNG) for _ in range(3)]
     costs = CostModel(SPACE).of(archs)
@@ -43,6 +44,7 @@ def test_a_network_counts_like_the_built_one_and_its_exported_file() -> None:
         assert costs["size_mb"][i] == pytest.approx(len(exported) / 1e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_that_of_the_liveness_of_the_exported_graph() -> None:
     """Oracle: the exported graph run through in order, element-wise nodes in place, weights not counted."""
     archs = [SPACE.sample(RNG) for _ in range(4)]

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hwnas.networks.depthwise import depthwise_conv2d, fast_depthwise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (5, 7), (8, 8), (9, 9)], ids=str)
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
@@ -32,6 +33,7 @@ def test_output_and_gradients_are_those_of_conv2d(
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "kernel", "stride", "dilation"), [(4, 5, 1, 1), (6, 5, 2, 1), (6, 5, 1, 2)])
 def test_it_can_be_differentiated_twice(size: int, kernel: int, stride: int, dilation: int) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -62,6 +62,7 @@ def space_of(name: str) -> NetworkSpace:
     return load_space(name, image_size=16, in_channels=3, n_classes=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrappers", [(), (Partial(4),)], ids=["whole", "partial"])
 @pytest.mark.parametrize("name", ["darts", "nasbench201"])
 def test_supernets_of_few_channels(name: str, wrappers: tuple[Wrapper, ...]) -> None:

@@ -24,6 +24,9 @@ from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets.errors import InfeasibleError, UsageError
 
+pytestmark = pytest.mark.slow
+
+
 SCALE = {"image_size": 16, "in_channels": 1, "n_classes": 10}
 WIDTH = 0.5
 

@@ -22,6 +22,9 @@ from hwnas.spaces import load_space
 from targets.errors import DamagedFileError
 from targets.files import write_json
 
+pytestmark = pytest.mark.slow
+
+
 SPACE = """
 space = "nasbench201"
 operations = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]

@@ -24,6 +24,9 @@ from safetensors.numpy import load_file
 from hwnas.data import load_data
 from targets.files import sha256
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[3]
 STAGES = """
 operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]

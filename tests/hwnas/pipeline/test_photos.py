@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
+]
 
 ROOT = Path(__file__).parents[3]
 SIDE_PX = 224

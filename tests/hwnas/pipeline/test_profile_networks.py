@@ -16,6 +16,7 @@ SPACE = load_space("mobile", image_size=16, in_channels=3, n_classes=10)
 SMALL = {"cells": 3, "channels": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "scale"),
     [("mobile", {}), ("darts", SMALL), ("nasbench201", SMALL), ("enas-macro", {"channels": 4})],

@@ -58,6 +58,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_search_is_a_front_and_is_not_made_twice(options: dict[str, Any]) -> None:
     front = hwnas.search("digits", **options)
     run = Path(options["out"])

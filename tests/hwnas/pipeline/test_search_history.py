@@ -34,7 +34,7 @@ def alphas_of(space: Any, archs: Sequence[tuple[int, ...]]) -> dict[str, np.ndar
 
 
 def test_the_architecture_of_an_epoch_comes_back(space: Any, tmp_path: Path) -> None:
-    archs = [(3, 3, 1, 2, 1, 4), (1, 3, 3, 3, 3, 3)]
+    archs: list[tuple[int, ...]] = [(3, 3, 1, 2, 1, 4), (1, 3, 3, 3, 3, 3)]
     path = tmp_path / "alphas.npz"
     path.write_bytes(alphas_npz(alphas_of(space, archs)))
     read = read_alphas(path, space)

@@ -36,6 +36,9 @@ from hwnas.training.recipe import Recipe
 from targets import Target
 from targets.errors import InfeasibleError, UsageError
 
+pytestmark = pytest.mark.slow
+
+
 TINY: dict[str, Any] = {
     "dataset": "digits",
     "image_size": 16,

@@ -252,6 +252,7 @@ def test_a_run_in_its_front_stage_shows_the_table_and_the_evaluations(tmp_path: 
         assert text in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "text"),
     [
@@ -269,6 +270,7 @@ def test_each_file_may_be_missing(run_path: Path, missing: str, text: str) -> No
     assert text in Page(write_report(run_path)).text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_plotly")
 @pytest.mark.parametrize(
     "key",

@@ -91,7 +91,7 @@ def test_the_repeating_command_says_what_is_not_default(tmp_path: Path) -> None:
 def test_the_repeating_command_says_what_the_run_worked_out(tmp_path: Path) -> None:
     front = {"budgets": [{"metric": "latency_ms", "limit": 0.27}], "counts": {"generations": 977}}
     command = command_of(tmp_path, {"data": "digits", "seed": 1, "budgets": [], "minutes": 10.0}, front)
-    assert command == "hwnas search --data digits --seed 1 --budget 'latency_ms<=0.27' --generations 977"
+    assert command == "hwnas search --data digits --seed 1 --generations 977 --budget 'latency_ms<=0.27'"
 
 
 def test_without_a_config_there_is_no_command(tmp_path: Path) -> None:

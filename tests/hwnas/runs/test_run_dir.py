@@ -330,6 +330,7 @@ class TestRefused:
             raise error
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_folders_that_were_there_stay(self, tmp_path: Path) -> None:
         (tmp_path / "a" / "b").mkdir(parents=True)
         with create_search(tmp_path / "a" / "other", CONFIG):
@@ -450,6 +451,7 @@ print("steps", done)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_twenty_random_moments(run: RunDir) -> None:
     run.close()
     done = subprocess.run(

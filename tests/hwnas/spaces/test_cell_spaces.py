@@ -20,12 +20,14 @@ from hwnas.networks.cell_blocks import CellOp
 from hwnas.networks.flops import counter_macs
 from hwnas.networks.modules import module_of
 from hwnas.spaces import load_space
+from hwnas.spaces.darts import DartsSpace
 from targets.errors import UsageError
+from tests.support.spaces import cell_space
 
-DARTS = load_space("darts", image_size=32, in_channels=3, n_classes=10)
-NB201 = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10)
-SMALL = load_space("darts", image_size=32, in_channels=3, n_classes=10, cells=4, channels=8)
-LARGE = load_space("darts", image_size=96, in_channels=3, n_classes=7, cells=3, channels=8)
+DARTS = cell_space("darts")
+NB201 = cell_space("nasbench201")
+SMALL = cell_space("darts", cells=4, channels=8)
+LARGE = cell_space("darts", image_size=96, n_classes=7, cells=3, channels=8)
 SPACES = pytest.mark.parametrize("space", [SMALL, LARGE, NB201], ids=["darts", "large images", "nasbench201"])
 ARCHS = st.integers(0, 2**32 - 1).map(lambda seed: DARTS.sample(np.random.default_rng(seed)))
 
@@ -90,6 +92,7 @@ def test_bad_nodes_get_one_clear_error(choices: list[Choice], says: str) -> None
         Space("toy", choices)
 
 
+@pytest.mark.slow
 @SPACES
 def test_the_cost_of_a_one_hot_mix_is_that_of_the_built_network(space: NetworkSpace) -> None:
     rng = np.random.default_rng(0)
@@ -226,12 +229,12 @@ def test_the_evaluation_networks_of_the_published_cell_have_their_published_size
 
 
 def test_the_auxiliary_head_and_drop_path_act_in_training_only() -> None:
-    arch = SMALL.sample(np.random.default_rng(0))
-    net = SMALL.build(arch, auxiliary=True)
+    assert isinstance(SMALL, DartsSpace)
+    net = SMALL.build(SMALL.sample(np.random.default_rng(0)), auxiliary=True)
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         logits, second = net.forward_both(x)
-        assert logits.shape == second.shape == (2, 10)
+        assert second is not None and logits.shape == second.shape == (2, 10)
         net.drop_path = 0.5
         assert not torch.equal(net(x), net(x))
         net.eval()

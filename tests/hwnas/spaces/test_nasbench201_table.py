@@ -1,29 +1,17 @@
 """The reader of the NAS-Bench-201 table; the table itself is looked for where HWNAS_NB201 says."""
 
-import importlib.util
 import os
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+from benchmarks.nasbench201 import Table
 from hwnas.costs.cost_model import CostModel
 from hwnas.genotype import read_genotype, write_genotype
 from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from targets.errors import DamagedFileError, UsageError
-
-ROOT = Path(__file__).parents[3]
-
-
-def reader() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("nasbench201", ROOT / "benchmarks" / "nasbench201.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 HEAD = "arch_str,c10_val200,c10_test200,c100_val200,c100_test200,in16_val200,in16_test200\n"
 ROW = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,10,9.5,1,1,0.8,0.8\n"
@@ -32,7 +20,7 @@ ROW = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,10,9.5,1,1,0.8,0.8\n"
 def test_accuracies_are_read_by_architecture(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text(HEAD + ROW + ROW.replace("none", "skip_connect").replace("9.5", "54.3"))
-    table = reader().Table.read(path)
+    table = Table.read(path)
     assert table.accuracy("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|") == 9.5
     assert table.best()[1] == 54.3
     with pytest.raises(UsageError, match="not in the table"):
@@ -49,15 +37,15 @@ def test_a_damaged_table_is_refused(tmp_path: Path, text: str, says: str) -> Non
     path = tmp_path / "table.csv"
     path.write_text(text)
     with pytest.raises(DamagedFileError, match=says):
-        reader().Table.read(path)
+        Table.read(path)
     with pytest.raises(UsageError, match="does not exist"):
-        reader().Table.read(tmp_path / "none.csv")
+        Table.read(tmp_path / "none.csv")
 
 
 @pytest.mark.skipif("HWNAS_NB201" not in os.environ, reason="HWNAS_NB201 names no CSV table of NAS-Bench-201")
 def test_the_space_is_that_of_the_table() -> None:
     """All architectures, their parameters and the known optimum (CIFAR-10, 94.37 %)."""
-    table = reader().Table.read(Path(os.environ["HWNAS_NB201"]))
+    table = Table.read(Path(os.environ["HWNAS_NB201"]))
     space = load_space("nasbench201", image_size=32, in_channels=3, n_classes=10)
     assert isinstance(space, CellSpace)
     archs = [read_genotype(space, text) for text in table.rows.index]

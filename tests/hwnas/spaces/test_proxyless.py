@@ -57,6 +57,7 @@ def test_costs_and_supernet_are_those_of_the_built_network() -> None:
         assert costs["params"][0] == sum(p.numel() for p in built.parameters())
 
 
+@pytest.mark.slow
 def test_every_weight_learns_from_some_architecture() -> None:
     net, rng = supernets.make(SPACE), np.random.default_rng(0)
     x = torch.randn(2, 3, 32, 32)

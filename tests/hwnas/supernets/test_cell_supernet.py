@@ -1,6 +1,5 @@
 """The supernet of cell spaces against a straightforward one, edge by edge, and against the built networks."""
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -14,29 +13,25 @@ from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.networks.cells import Fixed
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
-from hwnas.spaces import load_space
 from hwnas.spaces.cells import CellSpace
 from hwnas.supernets.cell import CellSupernet, MixedCell, shuffle
 from hwnas.supernets.cell_edges import Edges
 from targets.errors import UsageError
+from tests.support.spaces import cell_space
 
 BATCH = 4
 
 
-def space(name: str, image_size: int = 16) -> CellSpace:
-    found = load_space(name, image_size=image_size, in_channels=3, n_classes=10)
-    assert isinstance(found, CellSpace)
-    return found
-
-
-DARTS, NB201 = space("darts"), space("nasbench201")
-ODD = space("darts", 28)  # maps of 28, 14 and 7 px: the last cannot be split into phases
+DARTS, NB201 = cell_space("darts", image_size=16), cell_space("nasbench201", image_size=16)
+ODD = cell_space("darts", image_size=28)  # maps of 28, 14 and 7 px: the last cannot be split into phases
 
 
 def supernet(of: CellSpace, *wrappers: Wrapper, cells: int = 3, channels: int = 8) -> CellSupernet:
     torch.manual_seed(0)
     cells = 1 if of is NB201 else cells
-    return supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    net = supernets.make(of, replace(of.search_scale, cells=cells, channels=channels), *wrappers)
+    assert isinstance(net, CellSupernet)
+    return net
 
 
 def images(of: CellSpace, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -74,11 +69,14 @@ def part(module: nn.Module, name: str, i: int) -> Tensor:
     return stacked[i * size : (i + 1) * size]
 
 
-def oracle_operation(edges: Edges, name: str, i: int, x: Tensor, pool_norm: bool) -> Tensor:
+def oracle_operation(
+    edges: Edges, name: str, i: int, x: Tensor, pool_norm: bool, held_as: str | None = None
+) -> Tensor:
+    """The output of operation `name` on edge `i`; held_as: the name of its module, where it is another."""
     s, c = edges.stride, edges.c
     if name == "none":
         return 0 * x[:, :, ::s, ::s]
-    op = edges.get_submodule(name)
+    op = edges.get_submodule(held_as or name)
     if name == "max_pool_3x3":
         y = F.max_pool2d(x, 3, s, 1)
         return norm(y) if pool_norm else y
@@ -137,8 +135,8 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
         total = total + mix.probs[choice][o] * y
     if net.wrapping.aux_skip:
         name = "aux_skip" if edges.stride == 2 else "skip_connect"
-        held = edges if edges.stride == 1 else _renamed(edges, name)
-        total = total + net.wrapping.aux_skip * oracle_operation(held, "skip_connect", i, mixed, pool_norm)
+        skipped = oracle_operation(edges, "skip_connect", i, mixed, pool_norm, held_as=name)
+        total = total + net.wrapping.aux_skip * skipped
     assert isinstance(total, Tensor)
     if k > 1:
         passed = F.max_pool2d(passed, 2, 2) if edges.stride == 2 else passed
@@ -146,12 +144,6 @@ def oracle_edge(net: CellSupernet, edges: Edges, i: int, x: Tensor, mix: Mix, ch
         b, c, h, w = both.shape
         total = both.view(b, k, c // k, h, w).transpose(1, 2).reshape(b, c, h, w)
     return total if mix.edge_weights is None else mix.edge_weights[choice] * total
-
-
-def _renamed(edges: Edges, name: str) -> Edges:
-    twin = copy.copy(edges)
-    twin._modules = {"skip_connect": edges.get_submodule(name)}
-    return twin
 
 
 def compare(net: CellSupernet, mix: Mix, alphas: list[Tensor], x: Tensor, rtol: float, atol: float) -> None:
@@ -167,6 +159,7 @@ def compare(net: CellSupernet, mix: Mix, alphas: list[Tensor], x: Tensor, rtol: 
         torch.testing.assert_close(*torch.broadcast_tensors(a, b), rtol=rtol, atol=atol * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [DARTS, NB201, ODD], ids=["darts", "nasbench201", "odd maps"])
 @pytest.mark.parametrize("batched", [True, False])
 def test_loss_and_gradients_are_those_of_the_oracle_in_float64(of: CellSpace, batched: bool) -> None:
@@ -192,6 +185,7 @@ def test_loss_and_alpha_gradients_are_those_of_the_oracle_in_float32() -> None:
 WRAPPERS: list[tuple[Wrapper, ...]] = [(Partial(2),), (Partial(4), AuxSkip(0.7)), (AuxSkip(0.3),)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrappers", WRAPPERS, ids=str)
 def test_wrapped_edges_are_those_of_the_oracle(wrappers: tuple[Wrapper, ...]) -> None:
     net = supernet(DARTS, *wrappers, channels=4).double()
@@ -201,6 +195,7 @@ def test_wrapped_edges_are_those_of_the_oracle(wrappers: tuple[Wrapper, ...]) ->
     compare(net, replace(mix, edge_weights=betas), [*alphas, betas], images(DARTS, torch.float64), 1e-9, 1e-9)
 
 
+@pytest.mark.slow
 def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
     """Progressive methods leave each edge its own options; what is not active gets no gradient."""
     rng = np.random.default_rng(0)
@@ -216,6 +211,7 @@ def test_ragged_sets_of_options_are_those_of_the_oracle() -> None:
         assert set(torch.nonzero(gradient).flatten().tolist()) <= set(options) - {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [DARTS, NB201, ODD], ids=["darts", "nasbench201", "odd maps"])
 @pytest.mark.parametrize("seed", range(3))
 def test_restricted_to_an_architecture_it_is_the_built_network(of: CellSpace, seed: int) -> None:
@@ -265,6 +261,7 @@ def test_a_probe_changes_nothing_but_its_weight_receives_the_gate_gradient() -> 
     assert [g is None for g in weights] == [g is None for g in plain]
 
 
+@pytest.mark.slow
 def test_it_runs_under_functional_call_and_can_be_differentiated_twice() -> None:
     """The Hessian-vector product d/da <d loss/d w, v> by double backward against central differences."""
     net = supernet(DARTS, channels=4).double()

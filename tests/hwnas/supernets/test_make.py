@@ -28,7 +28,7 @@ def test_every_space_of_the_package_has_one(name: str, kind: type) -> None:
 
 def test_an_unknown_kind_is_told_how_to_get_one() -> None:
     with pytest.raises(UsageError, match=r"class Space; register .*supernets\.make\.register"):
-        supernets.make(Space("empty", []))
+        supernets.make(Space("empty", []))  # type: ignore[arg-type]  # what is refused
 
 
 def test_layers_are_no_edges_to_wrap() -> None:
@@ -39,4 +39,4 @@ def test_layers_are_no_edges_to_wrap() -> None:
 
 def test_an_unknown_block_has_no_module() -> None:
     with pytest.raises(TypeError, match="blocks of class str"):
-        module_of("a block")
+        module_of("a block")  # type: ignore[arg-type]  # what is refused

@@ -7,18 +7,18 @@ from torch import Tensor
 
 from hwnas import supernets
 from hwnas.core.mix import Mix
-from hwnas.spaces import load_space
+from tests.support.spaces import mobile_space
 
-SPACE = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
+SPACE = mobile_space()
 X = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(
     memory_format=torch.channels_last
 )
 
 
-def supernet() -> torch.nn.Module:
+def supernet() -> supernets.MobileSupernet:
     torch.manual_seed(0)
     net = supernets.make(SPACE)
-    assert isinstance(net, torch.nn.Module)
+    assert isinstance(net, supernets.MobileSupernet)
     return net
 
 
@@ -121,6 +121,7 @@ def test_mixed_widths_mask_the_channels_by_the_weights_that_own_them() -> None:
     assert weights.grad is not None and bool(torch.isfinite(weights.grad).all())
 
 
+@pytest.mark.slow
 def test_every_weight_learns_from_some_architecture() -> None:
     net = supernet()
     rng = np.random.default_rng(0)
@@ -149,5 +150,5 @@ def test_sorted_channels_leave_the_largest_network_as_it_was() -> None:
         assert (before - after).abs().max() < 1e-4
         assert (small - other).abs().max() > 1e-2 or name != "mb7e6"  # sorted once, they stay so
     for block in (m for m in net.modules() if type(m).__name__ == "SharedBlock"):
-        norms = block.project.abs().sum((0, 2, 3))
+        norms = block.get_parameter("project").abs().sum((0, 2, 3))
         assert (norms[:-1] >= norms[1:]).all()

@@ -62,6 +62,7 @@ print(*(int(rows[name].split()[0]) for name in ("VmHWM", "RssFile")))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
 def test_the_estimate_is_above_the_peak_of_a_real_step_and_not_far_off() -> None:
     job = _job(recipe={"epochs": 1, "batch_size": 256, "lr": 0.1})

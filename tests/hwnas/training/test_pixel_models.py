@@ -103,7 +103,7 @@ def test_large_images_are_averaged_over_areas(model: Callable[..., PixelModel]) 
 
 def test_what_is_read_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = linear_accuracy(_Digits(), seed=0)
-    monkeypatch.setattr(hwnas.training.pixel_models, "_READ_BYTES", 64 * 7)
+    monkeypatch.setattr(hwnas.training.pixel_models, "READ_BYTES", 64 * 7)
     assert linear_accuracy(_Digits(), seed=0) == whole
 
 
@@ -143,6 +143,7 @@ for model in (svc_accuracy, linear_accuracy):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 def test_1000_photos_of_224_px_take_little_memory() -> None:
     # Their pixels as float32 are 0.6 GB, held three times; the system of the linear model had 181 GB.

@@ -16,6 +16,8 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Data:
@@ -175,6 +177,7 @@ def test_the_auxiliary_classifier_and_drop_path_act_in_training(digits: Data) ->
     arch = space.sample(np.random.default_rng(0))
     seen: list[float] = []
     weights = []
+
     for factor in (0.0, 0.4):
         net = space.build(arch, auxiliary=True)
         assert isinstance(net, CellNetwork) and net.auxiliary is not None

@@ -19,6 +19,8 @@ from hwnas.training.training_job import Trained, TrainingFailed, TrainingJob, re
 from hwnas.training.workers import TrainingProgress, run_many
 from targets.errors import DamagedFileError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

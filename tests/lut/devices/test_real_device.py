@@ -21,6 +21,10 @@ from profilers import Timing
 from profilers.stats import UNSTABLE_CI
 from targets import load_target
 from targets.errors import DamagedFileError, TargetError
+from tests.support.logs import silent
+
+pytestmark = pytest.mark.slow
+
 
 HOST = load_target("host")
 
@@ -28,7 +32,8 @@ HOST = load_target("host")
 def test_a_table_in_seconds_better_than_nothing(
     tmp_path: Path, blocks, networks, patiently, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown, limits_s = [], []
+    shown: list[int] = []
+    limits_s: list[float] = []
 
     @contextmanager
     def progress(name: str, total: int):
@@ -40,10 +45,22 @@ def test_a_table_in_seconds_better_than_nothing(
         return lut.devices.device.run_job(target, models, timing, *rest, **more)
 
     monkeypatch.setattr(lut.tables.block_level, "run_job", run_job)
-    given = {"home": tmp_path, "exporter": "helper", "seed": 0, "log": str, "progress": progress}
-    table, minutes = patiently(
-        0.3, lambda minutes: lut.space_table(HOST, "toy", blocks, networks, minutes=minutes, **given)
-    )
+
+    def space_table(minutes: float) -> lut.SpaceTable:
+        return lut.space_table(
+            HOST,
+            "toy",
+            blocks,
+            networks,
+            minutes=minutes,
+            home=tmp_path,
+            exporter="helper",
+            seed=0,
+            log=silent,
+            progress=progress,
+        )
+
+    table, minutes = patiently(0.3, space_table)
     assert 0 < limits_s[-1] <= 60 * minutes  # that the profiler keeps to it is shown in test_measure.py
     total, *advances = shown
     assert total == 1 + 3 * len(networks) + len(blocks)  # a busy machine may not get to all blocks
@@ -63,8 +80,12 @@ def test_a_table_in_seconds_better_than_nothing(
 def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, networks) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(reference_onnx())
-    files = {"as a file": path, "as bytes": reference_onnx(), "nothing": empty_onnx()}
-    found = lut.measure(HOST, files, home=tmp_path, log=str)
+    files: dict[str, Path | bytes] = {
+        "as a file": path,
+        "as bytes": reference_onnx(),
+        "nothing": empty_onnx(),
+    }
+    found = lut.measure(HOST, files, home=tmp_path, log=silent)
     assert list(found) == list(files)
     a, b, empty = found.values()
     assert 1 / 3 < a.p20_ms / b.p20_ms < 3  # sessions of one file differ by up to a half
@@ -75,24 +96,24 @@ def test_exported_files_and_bytes_are_measured_together(tmp_path: Path, networks
         assert row.ci_low_ms <= row.p50_ms <= row.ci_high_ms
         half_width_ms = max(row.ci_high_ms - row.p50_ms, row.p50_ms - row.ci_low_ms)
         assert row.flag == "unstable" or half_width_ms <= (UNSTABLE_CI + 1e-9) * row.p50_ms
-    assert lut.measure(HOST, {}, home=tmp_path, log=str) == {}
+    assert lut.measure(HOST, {}, home=tmp_path, log=silent) == {}
 
 
 def test_the_unit_of_a_context_is_fixed_by_its_first_measurement(tmp_path: Path) -> None:
-    lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=str)
+    lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=silent)
     (level,) = (tmp_path / "tables" / "host" / "reference").glob("*.json")
     level.write_text(level.read_text().replace('"p50_ms": ', '"p50_ms": 10'))
     # ten and more times the level: ten and more times every latency, because the ratio is what was measured
-    assert lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=str)["a"].p50_ms > 1
+    assert lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=silent)["a"].p50_ms > 1
     level.write_text('{"p50_ms": -1.0}')
     with pytest.raises(DamagedFileError, match=r"p50_ms is -1\.0"):
-        lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=str)
+        lut.measure(HOST, {"a": reference_onnx()}, home=tmp_path, log=silent)
 
 
 def test_what_cannot_be_measured_says_so(tmp_path: Path) -> None:
     with pytest.raises(DamagedFileError, match=r"none\.onnx cannot be read"):
-        lut.measure(HOST, {"broken": tmp_path / "none.onnx"}, home=tmp_path, log=str)
+        lut.measure(HOST, {"broken": tmp_path / "none.onnx"}, home=tmp_path, log=silent)
     with pytest.raises(DamagedFileError, match="onnxruntime cannot load broken"):
-        lut.measure(HOST, {"broken": b"no network"}, home=tmp_path, log=str)
+        lut.measure(HOST, {"broken": b"no network"}, home=tmp_path, log=silent)
     with pytest.raises(TargetError, match="CoreMLExecutionProvider"):
-        lut.measure(replace(HOST, provider="coreml"), {"a": empty_onnx()}, home=tmp_path, log=str)
+        lut.measure(replace(HOST, provider="coreml"), {"a": empty_onnx()}, home=tmp_path, log=silent)

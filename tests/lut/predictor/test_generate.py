@@ -37,6 +37,7 @@ def files(networks: list[Generated]) -> dict[str, bytes]:
     return {n.key: n.onnx() for n in networks}
 
 
+@pytest.mark.slow
 def test_a_longer_list_begins_with_the_shorter_one(profile: list[Generated], files: dict[str, bytes]) -> None:
     again = generate(5, SEED)
     assert [(n.key, n.macs, n.rows) for n in again] == [(n.key, n.macs, n.rows) for n in profile[:5]]
@@ -44,6 +45,7 @@ def test_a_longer_list_begins_with_the_shorter_one(profile: list[Generated], fil
     assert len({n.key for n in profile}) == len(profile)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_list(networks: list[Generated]) -> None:
     assert {n.macs for n in generate(3, SEED + 1)}.isdisjoint(n.macs for n in networks)
 
@@ -101,6 +103,7 @@ def test_budgets_span_two_orders_of_magnitude(profile: list[Generated]) -> None:
     assert 3 < high / low < 30
 
 
+@pytest.mark.slow
 def test_torchvisions_kernels_are_all_among_the_generated(files: dict[str, bytes], tmp_path: Path) -> None:
     """Optimised graphs of small variants of torchvision's families hold no kind that 30 networks lack."""
     known = set().union(*(kinds(n.onnx(), tmp_path) for n in generate(30, SEED)[10:]))

@@ -133,18 +133,14 @@ def test_poolings_and_normalisation_of_blocks(rule: LayoutRule, op: str, channel
 
 
 def test_pooling_attributes(rule: LayoutRule) -> None:
+    def check_pool(op: str, **attributes: Any) -> None:
+        check(rule, lambda n: n.pool("x", op, 3, **attributes), 1, 16, 8, 8)
+
     for op in ("MaxPool", "AveragePool"):
-        check(rule, lambda n, op=op: n.pool("x", op, 3, ceil_mode=1), 1, 16, 8, 8)
-        check(rule, lambda n, op=op: n.pool("x", op, 3, pads=[1] * 4), 1, 16, 8, 8)
+        check_pool(op, ceil_mode=1)
+        check_pool(op, pads=[1] * 4)
     for ceil in (0, 1):
-        check(
-            rule,
-            lambda n, c=ceil: n.pool("x", "AveragePool", 3, ceil_mode=c, count_include_pad=1),
-            1,
-            16,
-            8,
-            8,
-        )
+        check_pool("AveragePool", ceil_mode=ceil, count_include_pad=1)
     check(rule, lambda n: n.op("MaxPool", "x", kernel_shape=[3, 3], dilations=[2, 2]), 1, 16, 8, 8)
 
 

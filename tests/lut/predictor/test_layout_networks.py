@@ -21,6 +21,9 @@ from lut.predictor.models.quantise import quantised
 from targets import Target
 from targets.int8_form import UINT8
 
+pytestmark = pytest.mark.slow
+
+
 HOST = Target("host", "cpu", threads=1, graph_level="all", precision="fp32", spinning=False)
 
 NETWORKS = (

@@ -61,6 +61,7 @@ def test_a_damaged_rule_is_refused(change: dict[str, Any]) -> None:
         LayoutRule.from_json([])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule", [OLD_AVX2, ARM64, PLAIN, LayoutRule()], ids=["avx2", "arm64", "plain", "now"]
 )
@@ -73,6 +74,7 @@ def test_a_rule_is_found_again_from_what_it_makes(extended: list[list[Kernel]], 
         assert learnt.block_size == rule.block_size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("switched_off", "field"),
     [

@@ -73,6 +73,7 @@ def oracle_live_bytes(kernels: list[Kernel]) -> list[int]:
     return out
 
 
+@pytest.mark.slow
 @given(networks())
 def test_liveness_is_that_of_brute_force(kernels: list[Kernel]) -> None:
     assert live_bytes(kernels) == oracle_live_bytes(kernels)
@@ -88,6 +89,7 @@ def test_recycled_buffers_hold_every_tensor(kernels: list[Kernel]) -> None:
         assert sum(b.size_bytes for b in recycled if b.first <= step <= b.last) >= held
 
 
+@pytest.mark.slow
 @given(networks())
 def test_the_arena_hands_out_at_least_what_lives(kernels: list[Kernel]) -> None:
     own = [b for b in buffers(kernels) if not b.outside]

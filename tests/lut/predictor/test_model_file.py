@@ -27,9 +27,8 @@ WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 def model(shape: list[Any] | None = None, **more: Any) -> onnx.ModelProto:
     """y = x @ w."""
-    x, y = (
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", shape), ("y", ["a", 4]))
-    )
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["a", 4])
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"], name="product")]
     graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(WEIGHTS, "w")], **more)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -46,7 +45,7 @@ def save(path: Path, shape: list[Any] | None) -> Path:
     return path
 
 
-def external(folder: Path, location: str, **entry: int) -> Path:
+def external(folder: Path, location: str, **entry: Any) -> Path:
     """A model whose weights are said to lie at `location`."""
     made = model([2, 3])
     set_external_data(made.graph.initializer[0], location, **entry)
@@ -222,6 +221,7 @@ def test_shapes_as_they_are_written() -> None:
         parse_shapes(["x=1", "x=1"])
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_damage_anywhere_ends_in_a_message(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:

@@ -143,6 +143,7 @@ def test_what_is_quantised_already_stays() -> None:
     assert as_run(model, replace(load_target("host-int8"), quantisation=INT8_SYMMETRIC)) is model
 
 
+@pytest.mark.slow
 def test_same_bytes_every_time_and_not_a_word(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -21,6 +21,7 @@ from lut.tables.calibrate import BlockCosts, Calibration
 from targets import Context, load_target
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_json
+from tests.support.logs import silent
 
 HOST = load_target("host")
 
@@ -82,7 +83,7 @@ def test_only_rows_of_its_own_travel(stored: Stored, tmp_path: Path) -> None:
 
 def test_a_search_finds_what_was_imported(tmp_path: Path, device: Any, blocks: Any, networks: Any) -> None:
     def table(home: Path) -> SpaceTable:
-        more = {"minutes": 0.5, "exporter": "helper", "seed": 0, "log": str}
+        more: dict[str, Any] = {"minutes": 0.5, "exporter": "helper", "seed": 0, "log": silent}
         return lut.space_table(HOST, "toy", blocks, networks, home=home, **more)
 
     first = table(tmp_path / "from")

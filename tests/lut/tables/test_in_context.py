@@ -25,6 +25,7 @@ from targets.errors import TargetError, UsageError
 from targets.int8_form import INT8_SYMMETRIC
 from tests.support.kernels import activation
 from tests.support.kernels import kernel as kernel_of
+from tests.support.logs import silent
 
 HOST = load_target("host")
 PREFIXES = ("/stem/", "/blocks.0/", "/blocks.1/", "/blocks.10/", "/head/")
@@ -173,6 +174,7 @@ def test_the_table_finds_the_formula_and_checks_on_networks_that_it_did_not_prof
     assert row.n >= 1
 
 
+@pytest.mark.slow
 def test_it_lies_beside_the_block_level_table_and_both_say_what_they_are(
     profile, device, blocks, named, tmp_path
 ) -> None:
@@ -213,6 +215,7 @@ def test_what_cannot_be_done_says_so(profile, blocks, named, networks, tmp_path)
     assert not list(tmp_path.rglob("toy*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [None, INT8_SYMMETRIC], ids=["default", "int8"])
 def test_a_target_of_int8_measures_quantised_files(
     form, device, blocks, networks, tmp_path, monkeypatch
@@ -230,7 +233,7 @@ def test_a_target_of_int8_measures_quantised_files(
     target = replace(load_target("host-int8"), quantisation=form)
     table = lut.space_table(
         target, "toy", blocks[:2], [replace(w, blocks=(blocks[i % 2].key,)) for i, w in
-        enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=str
+        enumerate(networks)][:20], minutes=9, home=tmp_path, exporter="helper", seed=0, log=silent
     )  # fmt: skip
     assert table.context.facts["target_precision"] == "int8"
     wanted = form or default_form(host_facts())
@@ -240,14 +243,16 @@ def test_a_target_of_int8_measures_quantised_files(
         assert files[key] == quantised(export(), wanted)
 
 
+@pytest.mark.slow
 def test_real_kernels_of_real_sessions(blocks, named, tmp_path, patiently) -> None:
     """Nodes named as an exporter names them, seconds of a real device: every kernel finds its block."""
     real = [replace(w, onnx=_named_onnx(w)) for w in named]
-    table, _ = patiently(0.8, lambda minutes: make(tmp_path, blocks, real, minutes=minutes, log=str))
+    table, _ = patiently(0.8, lambda minutes: make(tmp_path, blocks, real, minutes=minutes, log=silent))
     assert all(table.latency_ms(p.key) > 0 for p in blocks)
     assert table.latency_ms("conv5e6") > 5 * table.latency_ms("conv1e1")  # 78 times the MACs
-    logs = [np.log([row[f"{of}_ms"] for row in table.errors["check"]]) for of in ("predicted", "measured")]
-    assert np.corrcoef(*logs)[0, 1] > 0.5
+    check = table.errors["check"]
+    predicted, measured = (np.log([row[f"{of}_ms"] for row in check]) for of in ("predicted", "measured"))
+    assert np.corrcoef(predicted, measured)[0, 1] > 0.5
 
 
 def _named_onnx(network: TableNetwork) -> Any:

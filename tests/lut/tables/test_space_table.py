@@ -11,9 +11,11 @@ import lut
 from lut import SpaceTable
 from lut.devices.device import device_context, tables_folder
 from lut.devices.reference_networks import EMPTY_KEY
-from lut.tables.build import split
+from lut.tables.calibrate import split
+from lut.tables.time_budget import Stopwatch
 from targets import Context, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError
+from tests.support.logs import silent
 
 HOST = load_target("host")
 
@@ -68,6 +70,7 @@ def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device
     assert table.square_ms_per_mb2 > 0
 
 
+@pytest.mark.slow
 def test_a_table_that_a_line_in_macs_beats_says_so(make, device, networks) -> None:
     said: list[str] = []
     make(log=said.append)
@@ -134,6 +137,7 @@ def test_reused_in_the_same_context_and_equal_when_loaded(make, device, tmp_path
     assert SpaceTable.load(folder, "toy", device_context(HOST, "helper")) == first
 
 
+@pytest.mark.slow
 def test_another_context_measures_again_and_says_which_facts_differ(make, device) -> None:
     make()
     messages = list[str]()
@@ -152,6 +156,7 @@ def test_a_table_of_another_context_is_refused_by_name_of_the_facts(make, device
         SpaceTable.load(folder, "toy", other)
 
 
+@pytest.mark.slow
 def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(
     make, device, blocks, networks
 ) -> None:
@@ -171,7 +176,7 @@ def test_rows_are_shared_by_spaces_and_only_the_new_blocks_are_measured(
 def test_a_slower_day_changes_nothing_because_the_reference_slows_down_too(make, device, blocks) -> None:
     make()
     device.slower = 1.5
-    (found,) = lut.measure(HOST, {"net0": b"x"}, home=make_home(make), log=str).values()
+    (found,) = lut.measure(HOST, {"net0": b"x"}, home=make_home(make), log=silent).values()
     assert found.p20_ms == pytest.approx(device.true_ms("net0"))
     assert found.p50_ms == pytest.approx(device.true_ms("net0"), rel=0.011)
     assert found.ci_low_ms <= found.p50_ms <= found.ci_high_ms
@@ -211,12 +216,10 @@ def test_time_that_runs_out_is_said_and_nothing_half_made_is_left(make, device, 
 
 
 def test_too_few_minutes_for_the_exports(make, device, networks, monkeypatch) -> None:
-    import lut.tables.build as build
-
-    class Late(build.Stopwatch):
+    class Late(Stopwatch):
         spent = 1e9
 
-    monkeypatch.setattr(build, "Stopwatch", Late)
+    monkeypatch.setattr("lut.tables.build.Stopwatch", Late)
     with pytest.raises(UsageError, match="minutes of profiling are too few"):
         make()
 

@@ -85,7 +85,7 @@ def enas_prior(ran: Ran) -> None:
 
 def enas_macro(ran: Ran) -> None:
     enas(ran, 20, intervals=7)
-    assert isinstance(ran.policy, Controller) and ran.policy._scales == (1.5, 1.5)
+    assert isinstance(ran.policy, Controller) and ran.policy.scales == (1.5, 1.5)
     # a skip into a second layer, two into a third, each of p = 1/2: KL 0.5 log(0.5/0.4) + 0.5 log(0.5/0.6)
     skips = tuple(Choice(f"layer{n}.{i}", ("none", "skip_connect")) for n, i in ((1, 0), (2, 0), (2, 1)))
     even = dense((torch.full((2,), 0.5),) * 3)

@@ -10,6 +10,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.core.space import Space
 from hwnas.front.bo.features import Features, option_counts, path_features, stages
 from hwnas.spaces import load_space
+from tests.support.spaces import cell_space
 
 SIZE = {"image_size": 32, "in_channels": 3, "n_classes": 10}
 
@@ -29,9 +30,9 @@ def test_many_stages_are_merged_in_order() -> None:
 
 
 def paths_of(text: str) -> list[float]:
-    space = load_space("nasbench201", **SIZE)
+    space = cell_space("nasbench201")
     edges = np.array([space.canonical(space.from_string(text))])
-    return [float(column[0]) for column in path_features(space, edges)]  # type: ignore[arg-type]
+    return [float(column[0]) for column in path_features(space, edges)]
 
 
 def test_paths_of_a_cell_by_hand() -> None:

@@ -27,6 +27,7 @@ def sampled(
     return np.array([volume(np.vstack([costs, at]), np.append(errors, e), worst) - before for e in drawn])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_costs", [1, 2])
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_the_mean_of_the_hypervolume_that_draws_add(n_costs: int, seed: int) -> None:

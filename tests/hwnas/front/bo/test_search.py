@@ -1,6 +1,7 @@
 """Proposals: budgets, duplicates, batches, determinism, small spaces, and how good they are."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import moocore
 import numpy as np
@@ -27,8 +28,8 @@ def error(arch: Arch) -> float:
     return 1 - METRICS[arch]["val_accuracy"]
 
 
-def search(task: Task = LATENCY, seed: int = 0, **settings: object) -> BayesianSearch:
-    return BayesianSearch(SPACE, price, task, seed=seed, **settings)  # type: ignore[arg-type]
+def search(task: Task = LATENCY, seed: int = 0, **settings: Any) -> BayesianSearch:
+    return BayesianSearch(SPACE, price, task, seed=seed, **settings)
 
 
 def follow(method: BayesianSearch, n: int, batch: int, seen: Sequence[Observation] = ()) -> list[Observation]:
@@ -45,12 +46,14 @@ def volume(archs: Sequence[Arch], limit_ms: float) -> float:
     return float(moocore.hypervolume(np.array(points), ref=np.array([limit_ms, 1.0])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 7])
 def test_no_architecture_comes_twice(batch: int) -> None:
     archs = [o.arch for o in follow(search(), 50, batch)]
     assert len(set(archs)) == 50 and all(a == SPACE.canonical(a) for a in archs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "limits", [{"latency_ms": 12.0}, {"macs": 9e6}, {"latency_ms": 9.0, "macs": 8e6}], ids=str
 )
@@ -100,6 +103,7 @@ def test_seeds_come_first_and_count_to_the_start() -> None:
     assert {origin for _, origin in search(seeds=seeds).propose(observed, 5)} == {"model"}
 
 
+@pytest.mark.slow
 def test_the_same_seed_proposes_the_same_and_another_something_else() -> None:
     large = DepthSpace((6, 7), 5)  # too large to be looked at as a whole
 
@@ -117,12 +121,14 @@ def test_the_same_seed_proposes_the_same_and_another_something_else() -> None:
     assert ten(3) == ten(3) != ten(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 10, 23])
 def test_a_search_that_is_told_all_at_once_goes_on_as_one_that_followed(at: int) -> None:
     whole = follow(search(), 35, 4)
     assert follow(search(), 35, 4, whole[: at - at % 4]) == whole
 
 
+@pytest.mark.slow
 def test_pending_ones_are_neither_proposed_nor_wasted() -> None:
     """What one batch of six holds also comes from six workers that ask one after the other."""
     observed = follow(search(), 20, 5)
@@ -169,6 +175,7 @@ def test_costs_that_are_not_known_are_named() -> None:
         search(Task(known=("energy_mj",), limits={}, worst={})).propose([], 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [{}, {"latency_ms": 14.0}], ids=str)
 def test_it_is_near_the_true_front_with_a_hundredth_of_the_evaluations(limits: dict[str, float]) -> None:
     """Of 5,376 architectures; random search is more than three times as far away."""

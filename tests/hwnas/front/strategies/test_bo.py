@@ -1,6 +1,7 @@
 """Bayesian search in the loop: the contract, and that what it is asked is what it can answer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,15 +19,16 @@ PROBLEM = Problem.parse(["val_accuracy", "latency_ms"])
 
 def costs_of(space: Space) -> CostsOf:
     def costs(archs: Sequence[Arch]) -> dict[str, np.ndarray]:
-        rows = [depth_metrics(space, a) for a in archs]  # type: ignore[arg-type]
+        assert isinstance(space, DepthSpace)
+        rows = [depth_metrics(space, a) for a in archs]
         return {m: np.array([r[m] for r in rows]) for m in ("latency_ms", "macs")}
 
     return costs
 
 
-def make(space: Space, problem: Problem = PROBLEM, **settings: object) -> Generational:
-    settings = {"population": 4, "seed": 0, "costs_of": costs_of(space)} | settings
-    return make_strategy("bo", space, problem, **settings)  # type: ignore[arg-type]
+def make(space: Space, problem: Problem = PROBLEM, **settings: Any) -> Generational:
+    chosen: dict[str, Any] = {"population": 4, "seed": 0, "costs_of": costs_of(space)} | settings
+    return make_strategy("bo", space, problem, **chosen)
 
 
 class TestBayesianSearch(StrategyContract):
@@ -96,7 +98,7 @@ def test_the_loss_is_an_error_as_it_is() -> None:
         return [{"val_loss": -float(np.log(r["val_accuracy"])), "latency_ms": r["latency_ms"]} for r in rows]
 
     run(strategy, evaluate, 5)
-    proposals = strategy._propose
+    proposals = strategy.propose
     assert isinstance(proposals, BayesianProposals)
     first, trial = proposals.observations(strategy.history)[0], strategy.history.trials[0]
     assert first.error == trial.metrics["val_loss"] and space.key(first.arch) == trial.arch

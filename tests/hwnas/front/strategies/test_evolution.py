@@ -1,11 +1,13 @@
 """Regularised evolution: the contract, and what Real et al. 2019 define: the oldest leaves."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
+from hwnas.evaluators import Evaluator
 from hwnas.front import Generational, Problem, make_strategy, run
 from targets.errors import UsageError
 from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract
@@ -20,8 +22,11 @@ class TestEvolution(StrategyContract):
     options = {"alive": 12, "tournament": 4}  # noqa: RUF012
 
 
-def evaluator(accuracy: Callable[[Arch], float]) -> Callable[[Sequence[Arch]], list[dict[str, float]]]:
-    return lambda archs: [{"val_accuracy": accuracy(a), "latency_ms": 1.0} for a in archs]
+def evaluator(accuracy: Callable[[Arch], float]) -> Evaluator:
+    def evaluate(archs: Sequence[Arch]) -> list[dict[str, float]]:
+        return [{"val_accuracy": accuracy(a), "latency_ms": 1.0} for a in archs]
+
+    return evaluate
 
 
 def evolved(generations: int, accuracy: Callable[[Arch], float], tournament: int = 400) -> Generational:
@@ -77,7 +82,8 @@ def test_a_tournament_of_one_is_blind_and_one_of_many_is_not() -> None:
 def test_with_two_objectives_a_tournament_is_won_by_the_front() -> None:
     space, problem = DepthSpace(), Problem.parse(["val_accuracy", "latency_ms"])
     volumes = []
-    for name, options in (("evolution", {"alive": 24, "tournament": 6}), ("random", {})):
+    named: dict[str, dict[str, Any]] = {"evolution": {"alive": 24, "tournament": 6}, "random": {}}
+    for name, options in named.items():
         strategy = make_strategy(name, space, problem, population=8, seed=0, **options)
         run(strategy, DepthEvaluator(space), 20)
         volumes.append(strategy.history.hypervolumes()[-1]["value"])
@@ -85,7 +91,7 @@ def test_with_two_objectives_a_tournament_is_won_by_the_front() -> None:
 
 
 @pytest.mark.parametrize("options", [{"alive": 0}, {"tournament": 0}, {"alive": 1.5}, {"age": 3}])
-def test_unusable_options_are_refused(options: dict[str, object]) -> None:
+def test_unusable_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="evolution"):
         make_strategy("evolution", WIDE, ACCURACY, population=8, seed=0, **options)
 

@@ -13,6 +13,7 @@ from optuna.trial import create_trial
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
+from hwnas.evaluators import EvaluationFailed
 from hwnas.front import Problem, make_strategy, run
 from hwnas.front.optuna_trials import GENERATION, Codec, quiet
 from targets.errors import UsageError
@@ -37,6 +38,7 @@ def true_front(space: DepthSpace, limit_ms: float) -> set[str]:
     return {space.key(a) for a, k in zip(archs, keep, strict=True) if k}
 
 
+@pytest.mark.slow
 def test_with_enough_evaluations_it_finds_the_true_front_under_a_budget() -> None:
     space = DepthSpace()
     problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 14.0)])
@@ -47,6 +49,7 @@ def test_with_enough_evaluations_it_finds_the_true_front_under_a_budget() -> Non
     assert {r.arch for r in strategy.history.front()} == truth
 
 
+@pytest.mark.slow
 def test_its_hypervolume_beats_random_search() -> None:
     space = DepthSpace((5, 6, 7), 5)
     problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 30.0)])
@@ -149,7 +152,7 @@ def test_a_generation_in_which_all_failed_is_followed_by_random_ones() -> None:
     space, problem = DepthSpace(), Problem.parse(["val_accuracy", "latency_ms"])
     strategy = make_strategy("nsga2", space, problem, population=4, seed=0)
     asked = strategy.ask()
-    strategy.tell(asked, [None] * 4)
+    strategy.tell(asked, [EvaluationFailed("out of memory")] * 4)
     again = strategy.ask()
     assert len(again) == 4 and set(again).isdisjoint(asked)
 
@@ -184,6 +187,7 @@ print(json.dumps([r.to_json() for r in strategy.history.trials]))
 """
 
 
+@pytest.mark.slow
 def test_another_process_with_another_hash_seed_gives_the_same_rows() -> None:
     env = {**os.environ, "PYTHONHASHSEED": "12345", "PYTHONOPTIMIZE": "1"}
     out = subprocess.run([sys.executable, "-c", SCRIPT], env=env, capture_output=True, text=True, check=True)

@@ -20,6 +20,7 @@ from hwnas.spaces import load_space
 from tests.support.step_contexts import make_context, toy_step
 
 
+@pytest.mark.slow
 def test_the_largest_eigenvalue_is_that_of_the_whole_hessian() -> None:
     context = toy_step("darts")
     policy = context.policy

@@ -80,6 +80,7 @@ def best_by_brute_force(costs: ToyCosts, budgets: Sequence[Budget]) -> float:
     return min(sum(WORTH[c][k] for c, k in enumerate(archs[i])) for i in fits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "budgets",
     [

@@ -74,6 +74,7 @@ def test_the_skip_target_is_a_kl_summed_per_layer_and_averaged_over_layers() -> 
         REGULARISERS["skip_target"](view, target=1.0)
 
 
+@pytest.mark.slow
 def test_a_controller_is_pulled_to_the_skip_target() -> None:
     """Nothing but the term is minimised: the share of skips goes from 1/2 to the target."""
     choices = tuple(

@@ -30,6 +30,7 @@ def test_the_baseline_decays_as_named() -> None:
     assert b.value.item() == pytest.approx(0.99**2)
 
 
+@pytest.mark.slow
 def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
     """d/da sum_a p(a) R(a) by enumeration of 9 architectures, against the mean of 3,000 samples."""
     context = toy_step("proxyless-rl", (Budget("latency_ms", 4.0),), n=2)
@@ -44,7 +45,7 @@ def test_reinforce_is_the_gradient_of_the_expected_reward() -> None:
         rewards.append(-float(context.objective(torch.tensor(-right), view).total))
         log_probs.append(torch.stack([a.log_softmax(0)[i] for a, i in zip(logits, arch, strict=True)]).sum())
     expected = torch.autograd.grad(
-        -sum(p.exp() * r for p, r in zip(log_probs, rewards, strict=True)),
+        -torch.stack([p.exp() * r for p, r in zip(log_probs, rewards, strict=True)]).sum(),
         logits,
     )
     made = Reinforce(context.supernet, policy, torch.Generator(), samples=3000, decay=0.0)

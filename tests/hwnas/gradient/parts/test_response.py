@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from hwnas.gradient.parts.policy import LogitPolicy
 from hwnas.gradient.parts.response import Response, vectors_of
 from hwnas.gradient.step.context import StepContext
 from hwnas.gradient.step.optim import SGDSettings
+from hwnas.gradient.step.protocols import RelaxContext
 from tests.support.step_contexts import make_context
 from tests.support.toy import toy_costs, toy_space
 from tests.support.toy_cell import ToyCellSupernet
@@ -47,14 +47,14 @@ def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
     policy = row.make_policy(space.choices, generator)
     assert isinstance(policy, LogitPolicy)
     policy.double()
-    made = row.make_hypergradient(net, policy, generator)
+    made: object = row.make_hypergradient(net, policy, generator)
     assert isinstance(made, Response)
 
     def batch(kind: float) -> Callable[[], tuple[Tensor, Tensor]]:
         x = torch.full((1, 1), kind, dtype=torch.float64)
         return lambda: (x, torch.zeros(1, dtype=torch.long))
 
-    def identity(logits: Any, relax_context: Any) -> Mix:
+    def identity(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         return Mix(tuple(a * 1 for a in logits), ((0, 1, 2),), ((),))
 
     sgd = SGDSettings(lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, clip=None)
@@ -63,6 +63,7 @@ def quadratic_scene(net: nn.Module) -> tuple[StepContext, Response]:
     return replace(context, relax=places, val=batch(1.0)), made
 
 
+@pytest.mark.slow
 def test_it_converges_to_the_response_of_a_quadratic() -> None:
     """argmin_w w'Hw/2 + w'Ba is -H^-1 B a: Phi must become -H^-1 B, and the gradient d - (H^-1 B)' c."""
     net = Quadratic()

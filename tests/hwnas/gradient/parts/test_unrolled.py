@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from hwnas.gradient.parts.policy import LogitPolicy
 from hwnas.gradient.step.context import StepContext
 from hwnas.gradient.step.optim import DivergedError, SGDSettings, WeightOptimizer
 from hwnas.gradient.step.passes import run_mix
+from hwnas.gradient.step.protocols import RelaxContext
 from targets.errors import UsageError
 from tests.support.step_contexts import make_context
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
@@ -141,7 +142,7 @@ def quadratic_scene(method: Method, net: nn.Module, sgd: SGDSettings) -> StepCon
     def batch(kind: float) -> tuple[Tensor, Tensor]:
         return torch.full((1, 1), kind, dtype=torch.float64), torch.zeros(1, dtype=torch.long)
 
-    def identity(logits: Any, relax_context: Any) -> Mix:
+    def identity(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         return Mix(tuple(a * 1 for a in logits), ((0, 1, 2),), ((),))
 
     context = make_context(method, space, net, policy, toy_costs(space), lambda: batch(0.0), sgd=sgd)

@@ -27,6 +27,7 @@ def test_top_k_sums_to_k_at_every_temperature(values: list[float], k: int, t: fl
     assert bool(((p >= 0) & (p <= 1)).all())
 
 
+@pytest.mark.slow
 @given(VALUES, st.integers(1, 4), st.sampled_from([1.0, 7.0, 30.0]))
 @settings(deadline=None, max_examples=40)
 def test_the_gradient_of_top_k_is_that_of_finite_differences(values: list[float], k: int, t: float) -> None:

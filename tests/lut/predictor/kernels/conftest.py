@@ -61,7 +61,7 @@ def world() -> Callable[..., list[Labelled]]:
             for _ in range(int(rng.integers(6, 16))):
                 size, kernel = int(rng.choice([7, 14, 28, 56])), int(rng.choice([1, 3]))
                 parts.append(conv(int(rng.integers(1, 17)) * 8, int(rng.integers(1, 17)) * 8, size, kernel))
-                shape = parts[-1].outputs[0].shape
+                shape = list(parts[-1].outputs[0].shape)
                 parts.append(described("Relu", [shape], shape))
             features = features_of(parts)
             moved = np.array([k.read_bytes + k.write_bytes + k.weight_bytes for k in features])

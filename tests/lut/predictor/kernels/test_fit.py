@@ -49,9 +49,11 @@ def test_the_line_does_not_follow_a_network_that_is_far_off(world) -> None:
     networks = world(20)
     off = replace(networks[0], latency_ms=2 * networks[0].latency_ms)
     line = network.fit_overhead([off, *networks[1:]])
-    assert (line.slope, line.intercept_ms) == (pytest.approx(1.1, rel=0.01), pytest.approx(0.02, abs=0.005))
+    assert line.slope == pytest.approx(1.1, rel=0.01)
+    assert line.intercept_ms == pytest.approx(0.02, abs=0.005)
 
 
+@pytest.mark.slow
 def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:
     fitted = fit_networks(world(40, noise=0.02), 0)
     unseen = world(20, seed=7)
@@ -64,6 +66,7 @@ def test_networks_not_seen_are_predicted_to_a_few_percent(world) -> None:
     assert np.mean(inside) >= 0.8
 
 
+@pytest.mark.slow
 def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None:
     predictor = stored(known)
     predicted = predictor.estimate([make("Softmax", [[1, 8, 49, 49]], [1, 8, 49, 49])], "target", 1)
@@ -72,6 +75,7 @@ def test_kernels_without_samples_are_flagged_and_never_free(known, make) -> None
     assert predicted.layers[0].latency_ms > 0
 
 
+@pytest.mark.slow
 def test_a_stored_predictor_says_the_same(known, world, tmp_path) -> None:
     predictor, kernels = stored(known), world(1, seed=3)[0].kernels
     predictor.save(tmp_path)
@@ -99,6 +103,7 @@ def test_too_few_networks_are_refused(world) -> None:
         fit_networks(world(9), 0)
 
 
+@pytest.mark.slow
 def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) -> None:
     base = known
     slow, unseen = world(10, seed=5, factor=2.0), world(20, seed=6, factor=2.0)
@@ -118,6 +123,7 @@ def test_ten_networks_carry_a_predictor_to_a_device_twice_as_slow(known, world) 
     assert after < 0.05
 
 
+@pytest.mark.slow
 def test_a_transferred_predictor_can_be_stored(known, world, tmp_path) -> None:
     moved = stored(transferred(known.model, known.overhead, world(10, seed=5, factor=2.0), 0))
     moved.save(tmp_path)
@@ -140,12 +146,14 @@ def test_an_interval_holds_the_share_that_it_says() -> None:
     assert fresh.mean() == pytest.approx(network.COVERAGE, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_nearest_device_is_the_one_that_differs_by_one_factor(known, world) -> None:
     even = stored(known)
     crooked = stored(fit_networks(world(12, noise=0.6), 0))
     assert nearest([crooked, even], world(5, seed=4, factor=3.0)) is even
 
 
+@pytest.mark.slow
 def test_the_error_falls_with_the_networks_measured(known, world) -> None:
     curve = learning_curve(stored(known), world(24, seed=8, factor=2.0), 0)
     assert list(curve) == ["0", "5", "10", "20"]
