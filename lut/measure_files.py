@@ -11,7 +11,7 @@ from lut.devices.callbacks import LogCallback
 from lut.devices.device import run_job, run_rows
 from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
-from lut.predictor.models.model_file import read_model
+from lut.predictor.models.model_file import fixed, read_model
 from profilers import Timing
 from targets import Target
 from targets.errors import TargetError
@@ -36,6 +36,8 @@ def measure(
     Times are scaled to the speed of this context's tables, so that predicted and measured times compare.
     """
     models = {key: file if isinstance(file, bytes) else read_model(Path(file)) for key, file in files.items()}
+    if target.reach.transport == "adb":  # its runner reads no metadata
+        models = {key: fixed(data) for key, data in models.items()}
     rows = _for_each(
         target,
         models,

@@ -50,7 +50,7 @@ class OnnxNode:
     op, domain, name: the operator, and what the file calls the node.
     inputs, outputs: names of values; empty where one is left out.
     attributes: numbers, texts and lists of numbers; tensors and graphs are left out.
-    has_subgraph: whether an attribute is a graph.
+    subgraphs: (name of the attribute, graph) of branches and bodies.
     """
 
     op: str
@@ -59,7 +59,7 @@ class OnnxNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute]
-    has_subgraph: bool = False
+    subgraphs: tuple[tuple[str, OnnxGraph], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,13 @@ class OnnxGraph:
     outputs: tuple[str, ...]
     opsets: Mapping[str, int] = field(default_factory=dict)
 
+    def every_node(self) -> Iterator[OnnxNode]:
+        """All nodes; those of a node's branches and bodies come before it."""
+        for node in self.nodes:
+            for _, graph in node.subgraphs:
+                yield from graph.every_node()
+            yield node
+
 
 def read_graph(data: bytes, where: str) -> OnnxGraph:
     """The graph of a serialised ModelProto; DamagedFileError when `data` is none."""
@@ -92,7 +99,7 @@ def read_graph(data: bytes, where: str) -> OnnxGraph:
         if graph is None:
             raise ValueError("no graph in it")
         return _graph(graph, opsets)
-    except (ValueError, IndexError, struct.error, UnicodeDecodeError, TypeError) as error:
+    except (ValueError, IndexError, struct.error, UnicodeDecodeError, TypeError, RecursionError) as error:
         raise DamagedFileError(f"{where} is not an ONNX model: {error}; export it again") from None
 
 
@@ -121,15 +128,15 @@ def _node(data: memoryview) -> OnnxNode:
     outputs: list[str] = []
     texts = {3: "", 4: "", 7: ""}
     attributes: dict[str, Attribute] = {}
-    has_subgraph = False
+    subgraphs: list[tuple[str, OnnxGraph]] = []
     for number, value in fields(data):
         if number == 1:
             inputs.append(_text(value))
         elif number == 2:
             outputs.append(_text(value))
         elif number == 5:
-            name, attribute, is_graph = _attribute(value)
-            has_subgraph = has_subgraph or is_graph
+            name, attribute, graphs = _attribute(value)
+            subgraphs += [(name, graph) for graph in graphs]
             if attribute is not None:
                 attributes[name] = attribute
         elif number in texts:
@@ -142,13 +149,14 @@ def _node(data: memoryview) -> OnnxNode:
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         attributes=attributes,
-        has_subgraph=has_subgraph,
+        subgraphs=tuple(subgraphs),
     )
 
 
-def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
-    """(name, value or None, whether it is a graph)."""
-    name, value, is_graph = "", None, False
+def _attribute(data: memoryview) -> tuple[str, Attribute | None, list[OnnxGraph]]:
+    """(name, value or None, the graphs of one that is a graph or several)."""
+    name, value = "", None
+    graphs: list[OnnxGraph] = []
     ints: list[int] = []
     floats: list[float] = []
     kind = 0
@@ -156,19 +164,19 @@ def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
         if number == 1:
             name = _text(raw)
         elif number == 20:
-            kind = raw
+            kind = _number(raw)
         elif number == 2:
             value = struct.unpack("<f", raw)[0]
         elif number == 3:
             value = _signed(raw)
         elif number == 4:
-            value = bytes(raw).decode("utf-8", "replace")
+            value = _bytes(raw).decode("utf-8", "replace")
         elif number == 7:
             floats += _packed_floats(raw)
         elif number == 8:
             ints += [_signed(raw)] if isinstance(raw, int) else _packed_ints(raw)
         elif number in (6, 11):
-            is_graph = True
+            graphs.append(_graph(raw, {}))
     if kind == 7 or ints:
         value = tuple(ints)
     elif kind == 6 or floats:
@@ -177,7 +185,7 @@ def _attribute(data: memoryview) -> tuple[str, Attribute | None, bool]:
         value = 0
     elif value is None and kind == 1:
         value = 0.0
-    return name, value, is_graph
+    return name, value, graphs
 
 
 def read_tensor(data: memoryview) -> tuple[str, TensorInfo]:
@@ -188,7 +196,7 @@ def read_tensor(data: memoryview) -> tuple[str, TensorInfo]:
         if number == 1:
             dims += [_signed(value)] if isinstance(value, int) else _packed_ints(value)
         elif number == 2:
-            kind = value
+            kind = _number(value)
         elif number == 8:
             name = _text(value)
         elif number == 14:
@@ -208,21 +216,28 @@ def _value_info(data: memoryview) -> tuple[str, TensorInfo]:
                     continue
                 for part, inner in fields(tensor):
                     if part == 1:
-                        kind = inner
+                        kind = _number(inner)
                     elif part == 2:
                         shape = [_dimension(dim) for n, dim in fields(inner) if n == 1]
     return name, TensorInfo(kind, tuple(shape))
 
 
+_UNNAMED = ("", "?")
+
+
 def _dimension(data: memoryview) -> int | str | None:
+    """A size, or a name; None where it has none: exporters write `?`, an empty name, or nothing."""
     values = dict(fields(data))
     if 1 in values:
         return _signed(values[1])
-    return _text(values[2]) if 2 in values else None
+    name = _text(values[2]) if 2 in values else ""
+    return None if name in _UNNAMED else name
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+def fields(data: Any) -> Iterator[tuple[int, Any]]:
     """(field number, value) of a message: int for varints, bytes for the rest; ValueError where torn."""
+    if isinstance(data, int):
+        raise ValueError("a number where a message belongs")
     return ((number, value) for number, value, _ in spans(data))
 
 
@@ -275,9 +290,24 @@ def _packed_floats(data: memoryview) -> list[float]:
     return list(struct.unpack(f"<{len(data) // 4}f", data))
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
+def _number(value: Any) -> int:
+    """A value of wire type varint; ValueError for bytes in its place."""
+    if isinstance(value, int):
+        return value
+    raise ValueError("bytes where a number belongs")
 
 
-def _text(data: memoryview | bytes) -> str:
-    return bytes(data).decode("utf-8")
+def _bytes(value: Any) -> bytes:
+    """A value of wire type bytes; ValueError for a number, which `bytes` would take as a length."""
+    if isinstance(value, int):
+        raise ValueError("a number where bytes belong")
+    return bytes(value)
+
+
+def _signed(value: Any) -> int:
+    number = _number(value)
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _text(data: Any) -> str:
+    return _bytes(data).decode("utf-8")

@@ -20,9 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from targets.errors import DamagedFileError, HwnasError, TargetError
+from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 
 from .job import Job
+from .limits import NO_MEMORY
 
 PROCESSES = 3
 TIMEOUT_S = 300.0
@@ -35,8 +36,7 @@ MALLOC: Mapping[str, str] = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_TH
 """The allocator's frozen settings; glibc reads them, other libraries have no such thresholds."""
 
 _TUNING = ("MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "MIMALLOC_", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES")
-_ERRORS: Mapping[int, type[HwnasError]] = {3: DamagedFileError, 4: TargetError}
-_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "MemoryError", "Cannot allocate memory")
+_ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4: TargetError}
 _TIMED_OUT = 124
 
 
@@ -120,14 +120,14 @@ def _stages(key: str, arguments: Sequence[str], malloc: Mapping[str, str], child
 def _death(key: str, code: int, err: str, stages: Stages) -> HwnasError:
     """What to tell of a process that did not come to its end."""
     last = err.strip().splitlines()[-1] if err.strip() else "no message"
-    if code in _ERRORS and not any(word in err for word in _NO_MEMORY):
+    if code in _ERRORS and not any(word in err for word in NO_MEMORY):
         return _ERRORS[code](f"memory of {key}: {last.removeprefix('error: ')}")
     far = f"after stage {list(stages)[-1]!r}" if stages else "before its first stage"
     known = _peak(stages) if stages else 0
     held = f"{far}; it held {known / 1e6:.0f} MB at most by then"
     if code == _TIMED_OUT:
         return TargetError(f"memory of {key}: not finished in {TIMEOUT_S:.0f} s {held}; leave the model out")
-    if code == -signal.SIGKILL or any(word in err for word in _NO_MEMORY):
+    if code == -signal.SIGKILL or any(word in err for word in NO_MEMORY):
         return TargetError(
             f"memory of {key}: the device is out of memory {held}; "
             "take a smaller model or free memory on the device"

@@ -72,10 +72,23 @@ class ProfiledRunner(Runner):
         at = len(runs) - sum(self._calls[-2 * n_samples :])
         for refill, times in zip(self._calls[-2 * n_samples :: 2], self._calls[-2 * n_samples + 1 :: 2]):
             sample = runs[at + refill : at + refill + times]
-            per_kernel = zip(*([event["dur"] for event in run] for run in sample))
+            per_kernel = zip(*(self_us(run) for run in sample))
             kernel_us.append([round(sum(us) / times, 2) for us in per_kernel])
             at += refill + times
-        return describe(runs[-1], self._graph), kernel_us
+        return describe(runs[-1], self._graph, self._bound.shapes), kernel_us
+
+
+def self_us(run: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Microseconds of each event without those inside it: an `If` or a `Loop` holds what it runs."""
+    times: list[float] = []
+    open_: list[int] = []  # events that no later one holds yet
+    for i, event in enumerate(run):
+        inner = 0.0
+        while open_ and "ts" in event and run[open_[-1]]["ts"] >= event["ts"]:
+            inner += run[open_.pop()]["dur"]
+        times.append(max(event["dur"] - inner, 0))
+        open_.append(i)
+    return times
 
 
 def _runs(events: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

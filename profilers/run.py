@@ -11,6 +11,7 @@ from targets.errors import DamagedFileError
 
 from .clock import Clocks
 from .job import ALONE, Job, read_job
+from .limits import limit_memory
 from .measure import measure
 from .rows import RowIdentity, append_rows, cut_torn_line, identity, read_rows
 
@@ -47,13 +48,18 @@ def wanted_rows(job: Job) -> list[list[RowIdentity]]:
     return together + alone
 
 
-def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None]) -> int:
-    """Measure what the job in `folder` still lacks; returns how many rows are missing at the end."""
+def run_job(folder: Path, clocks: Clocks, log: Callable[[str], None], *, limited: bool = False) -> int:
+    """Measure what the job in `folder` still lacks; returns how many rows are missing at the end.
+
+    limited: let this process take no more memory than is free, where the CPU's memory is what networks need.
+    """
     from .session import check_provider
 
     start = clocks.wall_ns()
     job = read_job(folder)
     check_provider(job.target)
+    if limited and job.target.provider == "cpu":
+        limit_memory()
     cut_torn_line(job.rows_path)
     done = {identity(row) for row in read_rows(job.rows_path)}
     groups = wanted_rows(job)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import numpy as np
 import onnxruntime as ort
 
 from targets import PROVIDERS, Target
-from targets.errors import DamagedFileError, TargetError
+from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
+
+from .inputs import fetches, guessed, make_feeds, read_inputs
+from .limits import NO_MEMORY, available_bytes
 
 _LEVELS = {
     "disable": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
@@ -26,16 +30,6 @@ _LEVELS = {
     ),
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-}
-
 _SOURCE = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(\S+\.(cc|h):\d+ .*?\)+ (?=[A-Z]))?")
 """`[ONNXRuntimeError] : 1 : FAIL : /a/b.cc:12 void f(int) ` before what it has to say."""
 
@@ -75,14 +69,12 @@ class Runner:
         if save is not None:
             options.optimized_model_filepath = str(save)
         self._session = make_session(name, model, target, options)
-        self._feeds = random_feeds(name, self._session, seed)
+        self._bound = BoundNetwork(name, self._session, seed)
         self._load_s = time.perf_counter() - began
 
     def run(self, times: int) -> None:
         """Run it `times` times, one after the other."""
-        run, feeds = self._session.run, self._feeds
-        for _ in range(times):
-            run(None, feeds)
+        self._bound.run(times)
 
     def finish(self, n_samples: int) -> dict[str, Any]:
         """Fields of the row besides the times: how long loading took."""
@@ -125,6 +117,11 @@ def make_session(
         source = model if isinstance(model, bytes) else str(model)
         session = ort.InferenceSession(source, options or session_options(target), providers=[wanted])
     except Exception as error:  # onnxruntime raises its own classes, one per status code
+        if any(word in f"{type(error).__name__} {error}" for word in NO_MEMORY):
+            raise TargetError(
+                f"{name} needs more memory to load than the device has free; take a smaller network, or free "
+                "memory on the device"
+            ) from None
         raise DamagedFileError(f"onnxruntime cannot load {name}: {_reason(error)}") from None
     got = session.get_providers()[0]
     if got != wanted:
@@ -137,27 +134,74 @@ def make_session(
 
 def _reason(error: Exception) -> str:
     """What onnxruntime says without its source files and status codes, and what to do about it."""
-    text = _SOURCE.sub("", str(error).splitlines()[0])
+    text = _SOURCE.sub("", (str(error) or type(error).__name__).splitlines()[0])
     return next((f"{text}; {advice}" for sign, advice in _ADVICE.items() if sign in text), text)
 
 
-def random_feeds(name: str, session: ort.InferenceSession, seed: int) -> dict[str, Any]:
-    """Standard normal (or small whole) numbers for every input; all shapes must be fixed."""
-    rng = np.random.default_rng(seed)
-    feeds: dict[str, Any] = {}
-    for value in session.get_inputs():
-        if not all(isinstance(n, int) and n > 0 for n in value.shape):
-            raise DamagedFileError(
-                f"{name}: input {value.name} has shape {value.shape}; export it with fixed sizes"
+class BoundNetwork:
+    """A session with fixed inputs: one call runs it again."""
+
+    def __init__(self, name: str, session: ort.InferenceSession, seed: int) -> None:
+        """Make the inputs; errors as `make_feeds`."""
+        self._name, self._session = name, session
+        self.feeds = make_feeds(name, session, seed)
+        if fetches(session):
+            self._run, self._values = session.run, self.feeds
+        else:  # what numpy has no type for stays where the runtime has it
+            self._run, self._values = session.run_with_ort_values, _ort_values(self.feeds)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the inputs by name."""
+        return {
+            name: tuple(value.shape() if isinstance(value, ort.OrtValue) else value.shape)
+            for name, value in self.feeds.items()
+        }
+
+    def run(self, times: int) -> None:
+        """Run it `times` times, one after the other.
+
+        TargetError where memory runs out. UsageError where the numbers that it is fed may be why it fails,
+        DamagedFileError where they cannot be.
+        """
+        run, values = self._run, self._values
+        try:
+            for _ in range(times):
+                run(None, values)
+        except Exception as error:  # onnxruntime raises its own classes, one per status code
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> HwnasError:
+        text = str(error) or type(error).__name__
+        if any(word in text or word in type(error).__name__ for word in NO_MEMORY):
+            free = available_bytes()
+            room = "" if free is None else f"; {free / 1e9:.1f} GB are free"
+            return TargetError(
+                f"{self._name} needs more memory than the device has{room}: take a smaller network or "
+                "smaller inputs, or free memory on the device"
             )
-        if value.type not in _TYPES:
-            raise DamagedFileError(f"{name}: input {value.name} is {value.type}; known: {', '.join(_TYPES)}")
-        kind = np.dtype(_TYPES[value.type])
-        if kind.kind == "f":
-            feeds[value.name] = rng.standard_normal(value.shape).astype(kind)
-        else:
-            feeds[value.name] = rng.integers(0, 8, value.shape).astype(kind)
-    return feeds
+        if any("npy" in entry for entry in read_inputs(self._session).values()):
+            return UsageError(
+                f"onnxruntime cannot run {self._name} on the numbers given: {_reason(error)}; give others "
+                "with --input, or leave them to be chosen"
+            )
+        guesses = guessed(self._session)
+        if guesses:
+            return UsageError(
+                f"onnxruntime cannot run {self._name}: {_reason(error)}. Its inputs that are whole numbers "
+                f"were {guesses}: give values that fit, --input NAME=VALUE,… or --input NAME=FILE.npz"
+            )
+        return DamagedFileError(
+            f"onnxruntime cannot run {self._name}: {_reason(error)}; check its inputs (--shape, --input), "
+            "or export it again"
+        )
+
+
+def _ort_values(feeds: Mapping[str, Any]) -> dict[str, ort.OrtValue]:
+    return {
+        name: value if isinstance(value, ort.OrtValue) else ort.OrtValue.ortvalue_from_numpy(value)
+        for name, value in feeds.items()
+    }
 
 
 def runtime_facts() -> dict[str, Any]:

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import DEFAULTS, HomeOption, JsonOption, ModelsArgument, ShapeOption, option
+from .options import DEFAULTS, HomeOption, InputOption, JsonOption, ModelsArgument, ShapeOption, option
 from .output import print_json, print_table, say
 
 
-def _read_models(models: list[Path], shape: list[str] | None) -> dict[str, bytes]:
-    from lut.predictor.models.model_file import parse_shapes, read_model
+def _read_models(models: list[Path], shape: list[str] | None, values: list[str] | None) -> dict[str, bytes]:
+    from lut.predictor.models.input_values import parse_inputs
+    from lut.predictor.models.model_file import parse_shapes, read_models
 
-    shapes = parse_shapes(shape or [])
-    return {str(path): read_model(path, shapes) for path in models}
+    return read_models(models, parse_shapes(shape or []), parse_inputs(values or []))
 
 
 def predict(
@@ -38,6 +38,7 @@ def predict(
         typer.Option(help="Which kernels a network becomes: ask the `target`, by `layout rule`, or auto."),
     ] = "auto",
     shape: ShapeOption = None,
+    input_: InputOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,6 +49,7 @@ def predict(
       hwnas predict model.onnx
       hwnas predict model.onnx --target board.toml --breakdown
       hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
+      hwnas predict model.onnx --input sample_rate=16000 --input tokens.npz
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.commands.documents.predict import predict_models
     from hwnas.runs.log import Log
@@ -56,7 +58,7 @@ def predict(
 
     document = predict_models(
         load_target(target),
-        _read_models(models, shape),
+        _read_models(models, shape, input_),
         home=data_home(home),
         kernels_from=kernels_from,
         measure=measure,
@@ -73,6 +75,7 @@ def predict(
     from hwnas.commands.documents.bench import conditions_line
     from hwnas.commands.documents.predict import (
         layer_table,
+        prediction_notes,
         prediction_table,
         prediction_warnings,
         profiled_line,
@@ -80,6 +83,8 @@ def predict(
 
     for line in prediction_warnings(document):
         say(f"warning: {line}")
+    for line in prediction_notes(document):
+        say(f"note: {line}")
     print_table(*prediction_table(document))
     for name, model in document["models"].items() if breakdown else ():
         print(f"\n{name}")
@@ -102,6 +107,7 @@ def bench(
         typer.Option("--energy", help="Energy of a run, where the device has a meter; 12 s per network."),
     ] = False,
     shape: ShapeOption = None,
+    input_: InputOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,7 +123,7 @@ def bench(
     device = load_target(target)
     wants_memory = device.reach.transport != "adb" if memory is None else memory
     resources = [kind for kind, wanted in (("memory", wants_memory), ("energy", energy)) if wanted]
-    files = _read_models(models, shape)
+    files = _read_models(models, shape, input_)
     print_bench(bench_models(device, files, home=data_home(home), log=Log(), resources=resources), as_json)
 
 

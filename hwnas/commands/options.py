@@ -22,6 +22,14 @@ ShapeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
 ]
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="NAME=VALUE|FILE.npz",
+        help="Numbers that an input is fed, or a file of them, repeatable; default what the graph takes.",
+    ),
+]
 TableArgument = Annotated[
     str,
     typer.Argument(metavar="TABLE", help="The name, a part that only one has, or PART:LAST as host:mobile."),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lut.devices.callbacks import LogCallback
 from lut.devices.device import run_rows
 from lut.home import data_home
-from lut.predictor.models.model_file import read_model
+from lut.predictor.models.model_file import fed_notes, fixed, inputs_of, read_model, with_inputs
 from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from profilers.graph import read_graph
@@ -16,8 +16,9 @@ from profilers.kernels import Kernel, row_kernels
 from targets import Int8Form, Target, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
+from .asked_kernels import CannotRunError, kernels_here
 from .latency_predictor import LatencyPredictor, Prediction
-from .layout import LayoutRule, apply_rule, extended_kernels, run_kernels
+from .layout import HOST_GRAPH, LayoutRule, apply_rule
 from .profile import stored_predictor
 
 SOURCES = ("auto", "target", "layout rule")
@@ -61,12 +62,17 @@ class DevicePredictor:
             name, model = str(model), read_model(Path(model))
         data = self.as_deployed(name, model)
         kernels, source = self._kernels(name, data, kernels_from, log)
-        return self.stored.estimate(kernels, source, len(data))
+        estimate = self.stored.estimate(kernels, source, len(data))
+        return replace(estimate, notes=(*estimate.notes, *fed_notes(data)))
 
     def as_deployed(self, name: str, data: bytes) -> bytes:
         """The file in the precision of the target, quantised in the form of the profile; int8 files stay."""
         read_graph(data, name)  # refuses what is no network
-        return as_run(data, self.target, name=name, form=Int8Form.from_facts(self.stored.context.facts))
+        if self.target.precision != "int8":
+            return data
+        sized = fixed(data)
+        run = as_run(sized, self.target, name=name, form=Int8Form.from_facts(self.stored.context.facts))
+        return data if run == sized else with_inputs(run, inputs_of(data))
 
     def _kernels(
         self, name: str, data: bytes, kernels_from: str, log: LogCallback
@@ -75,6 +81,8 @@ class DevicePredictor:
             return self._by_rule(name, data), "layout rule"
         try:
             return self._on_target(name, data, log), "target"
+        except CannotRunError:
+            raise
         except TargetError as error:
             if kernels_from == "target" or self.stored.rule is None:
                 raise
@@ -83,7 +91,7 @@ class DevicePredictor:
 
     def _on_target(self, name: str, data: bytes, log: LogCallback) -> list[Kernel]:
         if self.target.reach.transport == "local" and not self.target.reach.python:
-            return run_kernels(data, self.target, name)
+            return kernels_here(data, self.target, name)
         once = Timing(_ASK_S, min_rounds=4, max_rounds=4)
         rows = run_rows(self.target, {name: data}, once, log, kinds={name: ("kernels",)})
         if not rows:
@@ -95,7 +103,7 @@ class DevicePredictor:
             raise DamagedFileError(
                 f"the profile of {self.target.name} has no layout rule; ask the target for the kernels"
             )
-        return apply_rule(extended_kernels(data, name), LayoutRule.from_json(self.stored.rule))
+        return apply_rule(kernels_here(data, HOST_GRAPH, name), LayoutRule.from_json(self.stored.rule))
 
 
 def load_predictor(target: Target | str | Path, home: Path | str | None = None) -> DevicePredictor:

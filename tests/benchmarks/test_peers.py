@@ -150,11 +150,11 @@ WRITTEN = {
 def test_operators_alone_have_the_shapes_of_the_kernel(name) -> None:
     import onnxruntime
 
-    from profilers.session import random_feeds
+    from profilers.inputs import make_feeds
 
     (one,) = one_operator.operators(WRITTEN[name])
     session = onnxruntime.InferenceSession(one_operator.onnx_bytes(one), providers=["CPUExecutionProvider"])
-    results = session.run(None, random_feeds(name, session, 0))
+    results = session.run(None, make_feeds(name, session, 0))
     assert [r.shape for r in results] == [argument.shape for argument in one.outputs]
     assert all(np.isfinite(r).all() for r in results)
 

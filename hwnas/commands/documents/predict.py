@@ -48,13 +48,16 @@ def predict_models(
 
 def _model(prediction: lut.Prediction, measured: Labelled | None) -> dict[str, Any]:
     times = _kernel_times(prediction, measured)
-    total = prediction.latency_ms
+    # Kernels of a small network may add up to more than it takes: each then is a share of their sum.
+    total = max(prediction.latency_ms, prediction.latency_ms - prediction.overhead_ms)
     return {
         "latency_ms": prediction.latency_ms,
         "low_ms": prediction.low_ms,
         "high_ms": prediction.high_ms,
         "overhead_ms": prediction.overhead_ms,
         "macs": prediction.macs,
+        "not_counted": list(prediction.not_counted),
+        "notes": list(prediction.notes),
         "file_bytes": prediction.file_bytes,
         "peak_memory_bytes": prediction.peak_memory_bytes,
         "kernels_from": prediction.kernels_from,
@@ -93,7 +96,7 @@ def prediction_table(document: Document) -> PrintedTable:
     for name, model in document["models"].items():
         memory_bytes, measured = model["peak_memory_bytes"], model["measured"]
         row = [name, model["latency_ms"], model["low_ms"], model["high_ms"]]
-        row += [measured["latency_ms"] if measured else None, model["macs"] / 1e6]
+        row += [measured["latency_ms"] if measured else None, _mmacs(model)]
         row += [model["file_bytes"] / 1e6, memory_bytes / 1e6 if memory_bytes else None]
         rows.append([*row, model["kernels_from"], _flag(model)])
     columns = ("latency_ms", "low_ms", "high_ms", "measured_ms", "mmacs", "file_mb", "peak_mb")
@@ -106,7 +109,7 @@ def layer_table(model: Document) -> PrintedTable:
     for layer in sorted(model["layers"], key=lambda layer: -float(layer["latency_ms"])):
         row = [layer["name"], layer["op"], layer["kind"], layer["macs"], layer["latency_ms"]]
         rows.append([*row, layer["measured_ms"], f"{100 * layer['share']:.1f} %", layer["source"]])
-    share = f"{100 * model['overhead_ms'] / model['latency_ms']:.1f} %"
+    share = f"{100 * max(1 - sum(layer['share'] for layer in model['layers']), 0):.1f} %"
     rows.append(["outside of all layers", None, None, None, model["overhead_ms"], None, share, None])
     return ("layer", "op", "kind", "macs", "latency_ms", "measured_ms", "share", "profile"), rows
 
@@ -119,6 +122,17 @@ def prediction_warnings(document: Document) -> list[str]:
         for which, said in (("unknown", "never profiled:"), ("few", "few samples in the profile:"))
         if model[which]
     ]
+
+
+def prediction_notes(document: Document) -> list[str]:
+    """What each network was fed and which parts of it ran, where that is not the same for all inputs."""
+    return [f"{name}: {note}" for name, model in document["models"].items() for note in model["notes"]]
+
+
+def _mmacs(model: Document) -> float | str:
+    """Millions of multiply-accumulates, with the operators whose work is not in the number."""
+    mmacs = float(model["macs"] / 1e6)
+    return f"{mmacs:.4g} (not counted: {', '.join(model['not_counted'])})" if model["not_counted"] else mmacs
 
 
 def _costliest(model: Document, samples: Mapping[str, int]) -> str:

@@ -12,8 +12,10 @@ from .feature_names import ContextFeatures, FamilyFeatures, SizeFeatures
 BLOCKED = "com.microsoft.nchwc"
 """Domain of the kernels that work on blocks of channels."""
 
-FREE = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant"))
-"""They rename a buffer; what they cost is the call."""
+FREE = frozenset((
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant", "If", "Loop", "Scan",
+))  # fmt: skip
+"""They rename a buffer, or run kernels that are listed beside them; what they cost is the call."""
 
 
 @dataclass(frozen=True, slots=True)

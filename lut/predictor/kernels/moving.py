@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from profilers.kernels import Kernel
+from profilers.kernels import Argument, Kernel
 
 from .feature_names import MemoryFeatures
 from .kernel_features import BLOCKED, FREE, KernelWork, bytes_each, log1, present
@@ -27,7 +27,7 @@ _OPS = (
 def moving(kernel: Kernel) -> KernelWork:
     """The work of any kernel that is neither a convolution nor a matrix product."""
     attributes, op = kernel.attributes, kernel.op
-    inputs = [list(a.shape) for a in present(kernel) if a.shape or a.role == "activation"]
+    inputs = [_shape_of(a, op) for a in present(kernel) if a.shape or a.role == "activation" or op in _BINARY]
     x = inputs[0] if inputs else []
     y = list(kernel.outputs[0].shape) if kernel.outputs else []
     largest = max(inputs, key=math.prod, default=x)
@@ -69,6 +69,15 @@ def moving(kernel: Kernel) -> KernelWork:
         units=float(units),
         specific=specific,
     )
+
+
+_BINARY = frozenset(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mod", "PRelu", "Where"))
+"""A single number costs them the same with and without an axis."""
+
+
+def _shape_of(argument: Argument, op: str) -> list[int]:
+    single = argument.role == "weight" and not argument.shape and op in _BINARY
+    return [1] if single else list(argument.shape)
 
 
 _LOOPS = frozenset(
@@ -129,13 +138,13 @@ def _stretches(op: str, inputs: list[list[int]], y: list[int], axis: int, perm: 
         return _reduced(x, _gone(x, y))
     if op in _ROWWISE:
         return math.prod(x[:axis])
-    return max(math.prod(y), 1) // _span([s for s in inputs if math.prod(s) > 1], y)
+    return max(math.prod(y), 1) // max(_span([s for s in inputs if math.prod(s) > 1], y), 1)
 
 
 def _reduced(x: Sequence[int], gone: Sequence[int]) -> int:
     """Stretches of a reduction: whole rows where the last axis goes, else what lies behind it."""
     outer, inner = _beside(x, gone)
-    return outer if inner == 1 else math.prod(x) // inner
+    return outer if inner == 1 else math.prod(x) // max(inner, 1)
 
 
 def _beside(x: Sequence[int], gone: Sequence[int]) -> tuple[int, int]:
@@ -157,7 +166,7 @@ def _crowding(kernel: Kernel, x: Sequence[int], y: Sequence[int]) -> float:
     outer, inner = _beside(x, _gone(x, y))
     if outer > 1 or inner == 1:
         return 0.0
-    return math.prod(x) / inner * math.gcd(inner * bytes_each(kernel), _PERIOD_BYTES) / _PERIOD_BYTES
+    return math.prod(x) / max(inner, 1) * math.gcd(inner * bytes_each(kernel), _PERIOD_BYTES) / _PERIOD_BYTES
 
 
 def _gone(x: Sequence[int], y: Sequence[int]) -> list[int]:

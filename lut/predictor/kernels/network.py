@@ -30,7 +30,16 @@ class Overhead:
 
     def latency_ms(self, sum_ms: float, n: int) -> float:
         """The latency of a network of `n` kernels that take `sum_ms` together."""
-        return max(self.slope * sum_ms + self.per_kernel_ms * n + self.intercept_ms, 1e-3 * sum_ms)
+        return max(self.line_ms(sum_ms, n), _LEAST * sum_ms)
+
+    def line_ms(self, sum_ms: float, n: int) -> float:
+        """The same before it is kept above the share of the kernels that is theirs for sure."""
+        return self.slope * sum_ms + self.per_kernel_ms * n + self.intercept_ms
+
+
+_LEAST = 0.5
+"""Share of its kernels' times that a network takes at least: the line is fitted on networks of a millisecond,
+and goes below 0 for those of a few kernels, half of whose times is the profiler's."""
 
 
 def fit_overhead(networks: Sequence[Labelled]) -> Overhead:

@@ -28,7 +28,9 @@ ACTIVATIONS = (
 def conv(kernel: Kernel) -> KernelWork | None:
     """The work of a convolution; None for one of another form than images and a weight."""
     x, y = kernel.inputs[0].shape, kernel.outputs[0].shape if kernel.outputs else ()
-    w = next((a.shape for a in kernel.inputs[1:] if a.role == "weight" and len(a.shape) >= 3), None)
+    weights = [a for a in kernel.inputs[1:] if len(a.shape) >= 3]
+    # A network may compute the weights of its convolutions, or take them as an input.
+    w = next((a.shape for a in sorted(weights, key=lambda a: a.role != "weight")), None)
     if w is None or len(x) != len(w) or len(y) != len(w) or len(x) > 4:
         return None
     attributes, op = kernel.attributes, kernel.op

@@ -8,11 +8,12 @@ that the target did run. `fidelity` compares. What a kernel costs is no concern 
 
 from .apply import apply_rule
 from .compare import Fidelity, fidelity, fidelity_table
-from .host_graph import extended_kernels, run_kernels
+from .host_graph import HOST_GRAPH, extended_kernels, run_kernels
 from .learn import learn_rule
 from .rule import LayoutRule
 
 __all__ = [
+    "HOST_GRAPH",
     "Fidelity",
     "LayoutRule",
     "apply_rule",

@@ -1,19 +1,33 @@
 """A user's ONNX file as bytes that are complete and safe to hand on: one door for all commands.
 
-What comes out holds all its weights and has a fixed size on every axis of every input, so that it can
-travel to a device and be loaded there. Nothing of it is executed, and the onnx package is not loaded.
+What comes out holds all its weights, and says in its metadata what is fed to inputs that take more than any
+number of a fixed size (`profilers.inputs`), so that it can travel to a device and be run there. Sizes are
+fed and not written into the file: a network with a branch by size may have none that fits all sizes. Nothing
+of it is executed, and the onnx package is not loaded.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from profilers.graph import ELEMENT_BYTES, OnnxGraph, OpenShape, TensorInfo, fields, read_graph, read_tensor
+from profilers.graph import (
+    ELEMENT_BYTES,
+    OnnxGraph,
+    OpenShape,
+    TensorInfo,
+    fields,
+    read_graph,
+    read_tensor,
+    spans,
+)
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 
+from .input_values import Values, input_entries
 from .protobuf import edited, field, without
 
 MAX_BYTES = (1 << 31) - 1
@@ -22,35 +36,82 @@ MAX_BYTES = (1 << 31) - 1
 Shapes = Mapping[str, Sequence[int]]
 """Sizes of all axes by name of the input."""
 
+METADATA = "hwnas.inputs"
+"""Key of the metadata; `profilers.inputs` reads it (there onnxruntime is loaded, here it is not)."""
+
+_METADATA_PROPS, _NODE_NAME, _NODE_ATTRIBUTE = 14, 3, 5
 _DATA_LOCATION, _EXTERNAL_DATA, _RAW_DATA = 14, 13, 9
 _SIGNS = {
-    b"\x80": "it looks like a Python pickle, which is not opened because it can run code",
-    b"PK\x03\x04": "it is a zip archive, as torch.save writes them",
-    b"\x89HDF": "it is an HDF5 file, as Keras writes them",
+    b"version https://git-lfs": "it is a pointer of Git LFS; fetch the file itself with `git lfs pull`",
+    b"<": "it is a web page or XML, as a failed download leaves; download the file again",
+    b"\x1f\x8b": "it is packed with gzip; unpack it with `gunzip`",
+    b"BZh": "it is packed with bzip2; unpack it with `bunzip2`",
+    b"\xfd7zXZ": "it is packed with xz; unpack it with `unxz`",
+    b"\x28\xb5\x2f\xfd": "it is packed with zstd; unpack it with `unzstd`",
+    b"\x80": "it looks like a Python pickle, which is not opened because it can run code; export it to ONNX",
+    b"PK\x03\x04": "it is a zip archive, as torch.save writes them; export it to ONNX",
+    b"\x89HDF": "it is an HDF5 file, as Keras writes them; export it to ONNX",
+    b"GGUF": "it is a GGUF file, as llama.cpp reads them; export it to ONNX",
 }
 """How other files begin."""
 
 
-def read_model(path: Path, shapes: Shapes | None = None) -> bytes:
-    """The model in the file with external data put into it and `shapes` given to its inputs.
+_INNER_SIGNS = {
+    b"ORTM": (4, "it is in onnxruntime's own format ORT; give the ONNX file that it was made from"),
+    b"TFL3": (4, "it is a TensorFlow Lite file; export it to ONNX"),
+    b'{"': (8, "it is a safetensors file, which holds weights and no graph; export the network to ONNX"),
+}
+"""Signs that stand further on: the byte at which they do."""
+
+
+def read_model(path: Path, shapes: Shapes | None = None, values: Values | None = None) -> bytes:
+    """The model in the file with external data put into it; its metadata say what its inputs are fed.
+
+    shapes: sizes of all axes by name of the input. values: arrays by name of the input.
 
     DamagedFileError: no file, no ONNX model, external data missing or outside the file's folder, too large.
-    UsageError: inputs of open shape that `shapes` lacks, and shapes that do not fit.
+    UsageError: inputs of open shape that `shapes` lacks, and shapes and values that do not fit.
     """
     data = _read(path, path, 0, None, MAX_BYTES)
     if not data:
         raise DamagedFileError(f"{path} is empty; export the model again")
-    what = next((what for sign, what in _SIGNS.items() if data.startswith(sign)), "")
+    what = _other_format(data)
     if what:
-        raise DamagedFileError(f"{path} is not an ONNX model: {what}; export it to ONNX")
+        raise DamagedFileError(f"{path} is not an ONNX model: {what}")
     graph = read_graph(data, str(path))
     if not graph.outputs or not graph.opsets:
         raise DamagedFileError(f"{path} is not a whole ONNX model: no output or no opset; export it again")
     try:
-        data, unranked = _complete(data, path)
-        return _fixed(data, graph, shapes or {}, unranked, str(path))
+        data, unranked = _complete(_named(data, graph), path)
+        given = {**{name: array.shape for name, array in (values or {}).items()}, **(shapes or {})}
+        given = {name: shape for name, shape in given.items() if name in (shapes or {}) or _open(graph, name)}
+        _check_names([*(shapes or {}), *(values or {})], graph, str(path))
+        bound = _bound(graph, given, unranked, str(path))
+        differing = {name: shape for name, shape in bound.items() if shape != graph.inputs[name].shape}
+        return with_inputs(data, input_entries(graph, bound, values or {}, differing, str(path)))
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DamagedFileError(f"{path} is not an ONNX model: {error}; export it again") from None
+
+
+def read_models(paths: Sequence[Path], shapes: Shapes, values: Values) -> dict[str, bytes]:
+    """`read_model` for each; a shape or a value counts for the models that have the input."""
+    if len(paths) < 2 or not (shapes or values):
+        return {str(path): read_model(path, shapes, values) for path in paths}
+    inputs = {
+        path: set(read_graph(_read(path, path, 0, None, MAX_BYTES), str(path)).inputs) for path in paths
+    }
+    unknown = [name for name in (*shapes, *values) if not any(name in names for names in inputs.values())]
+    if unknown:
+        known = did_you_mean(unknown[0], set().union(*inputs.values()))
+        raise UsageError(f"none of the models has an input {unknown[0]!r}; {known}")
+    return {
+        str(path): read_model(
+            path,
+            {name: shape for name, shape in shapes.items() if name in names},
+            {name: array for name, array in values.items() if name in names},
+        )
+        for path, names in inputs.items()
+    }
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -70,29 +131,122 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _fixed(data: bytes, graph: OnnxGraph, shapes: Shapes, unranked: Container[str], where: str) -> bytes:
-    """The model with these shapes on its inputs; axes that share a name share the size."""
-    unknown = [name for name in shapes if name not in graph.inputs]
-    if unknown:
-        raise UsageError(f"{where} has no input {unknown[0]!r}; {did_you_mean(unknown[0], graph.inputs)}")
+def _named(data: bytes, graph: OnnxGraph) -> bytes:
+    """The model whose nodes have different names, by which a profile tells the branches of an `If` apart."""
+    names = [node.name for node in graph.every_node() if node.name]
+    if len(set(names)) == len(names):
+        return data
+    taken: set[str] = set()
+
+    def rename(message: memoryview) -> bytes:
+        parts, start, name = [], 0, ""
+        for number, value, end in spans(message):
+            inner = edited(value, {"node": rename}, "attribute") if number == _NODE_ATTRIBUTE else None
+            name = bytes(value).decode() if number == _NODE_NAME else name
+            parts.append(message[start:end] if inner is None else field(number, inner))
+            start = end
+        new = next(
+            n for n in (name, *(f"{name}_{i}" for i in range(len(names)))) if not name or n not in taken
+        )
+        taken.add(new)
+        whole = b"".join(parts)
+        return (
+            whole
+            if new == name
+            else without(memoryview(whole), (_NODE_NAME,)) + field(_NODE_NAME, new.encode())
+        )
+
+    return edited(memoryview(data), {"node": rename}) or data
+
+
+def inputs_of(data: bytes) -> dict[str, Any]:
+    """What the metadata of a model say of its inputs, by name."""
+    for number, value in fields(memoryview(data)):
+        if number == _METADATA_PROPS:
+            entry = dict(fields(value))
+            if bytes(entry.get(1, b"")) == METADATA.encode():
+                return dict(json.loads(bytes(entry.get(2, b""))))
+    return {}
+
+
+def fed_notes(data: bytes) -> list[str]:
+    """What is fed to inputs whose numbers are a guess, in a line; [] where there are none."""
+    guessed = {name: entry for name, entry in inputs_of(data).items() if entry.keys() & {"low", "values"}}
+    if not guessed:
+        return []
+    parts = []
+    for name, entry in guessed.items():
+        numbers = (
+            " ".join(map(str, entry["values"][:4]))
+            if "values" in entry
+            else f"{entry['low']} to {entry['high']}"
+        )
+        parts.append(f"{name} {numbers}")
+    return [f"fed {', '.join(parts)}; if other numbers lead elsewhere, give them with --input NAME=VALUE"]
+
+
+def with_inputs(data: bytes, entries: Mapping[str, Any]) -> bytes:
+    """The model whose metadata say this of its inputs, and nothing else."""
+    if inputs_of(data):
+        parts, start = [], 0
+        for number, value, end in spans(memoryview(data)):
+            if number != _METADATA_PROPS or bytes(dict(fields(value)).get(1, b"")) != METADATA.encode():
+                parts.append(data[start:end])
+            start = end
+        data = b"".join(parts)
+    if not entries:
+        return data
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    return data + field(_METADATA_PROPS, field(1, METADATA.encode()) + field(2, text))
+
+
+def fixed(data: bytes) -> bytes:
+    """The model with the sizes of its metadata written into its inputs, for a runtime that reads none."""
+    new = {name: tuple(entry["shape"]) for name, entry in inputs_of(data).items() if "shape" in entry}
+    if not new:
+        return data
+    return edited(memoryview(data), {"input": lambda info: _shaped(info, new), "node": _unchanged}) or data
+
+
+def _other_format(data: bytes) -> str:
+    """What a file of another format is, and what to do; empty where nothing is known of it."""
+    head = data[:64]
+    inner = [what for sign, (at, what) in _INNER_SIGNS.items() if head[at:].startswith(sign)]
+    return next(
+        iter([*(what for sign, what in _SIGNS.items() if head.lstrip().startswith(sign)), *inner]), ""
+    )
+
+
+def _open(graph: OnnxGraph, name: str) -> bool:
+    return name in graph.inputs and not all(isinstance(n, int) and n > 0 for n in graph.inputs[name].shape)
+
+
+def _check_names(names: Iterable[str], graph: OnnxGraph, where: str) -> None:
+    for name in names:
+        if name not in graph.inputs:
+            raise UsageError(f"{where} has no input {name!r}; {did_you_mean(name, graph.inputs)}")
+
+
+def _bound(
+    graph: OnnxGraph, shapes: Shapes, unranked: Container[str], where: str
+) -> dict[str, tuple[int, ...]]:
+    """The sizes of all inputs; axes that share a name share the size."""
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         _bind(graph.inputs[name], name, shape, sizes, where)
-    new: dict[str, OpenShape] = {}
+    bound: dict[str, tuple[int, ...]] = {}
     for name, tensor in graph.inputs.items():
-        bound = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
-        wanted = tuple(shapes[name]) if name in shapes else bound
-        if not all(isinstance(n, int) and n > 0 for n in wanted) or (name in unranked and name not in shapes):
+        filled = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
+        wanted = tuple(shapes[name]) if name in shapes else filled
+        sized = tuple(n for n in wanted if isinstance(n, int) and n > 0)
+        if len(sized) < len(wanted) or (name in unranked and name not in shapes):
             axes = "any number of axes" if name in unranked else ", ".join(map(_axis, wanted))
             raise UsageError(
                 f"{where}: input {name!r} has an open shape ({axes}); give its sizes, for example "
                 f"--shape {name}={_example(wanted)}"
             )
-        if wanted != tensor.shape:
-            new[name] = wanted
-    if not new:
-        return data
-    return edited(memoryview(data), {"input": lambda info: _shaped(info, new), "node": _unchanged}) or data
+        bound[name] = sized
+    return bound
 
 
 def _bind(tensor: TensorInfo, name: str, shape: Sequence[int], sizes: dict[str, int], where: str) -> None:
@@ -172,9 +326,11 @@ def _external(message: memoryview, tensor: TensorInfo, path: Path, room: int) ->
     location = entries.get("location", "")
     place = f"{path}: external data {location!r}"
     parts = PurePosixPath(location.replace("\\", "/")).parts
-    folder = path.parent.resolve()
-    file = (folder / location).resolve()
-    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or not file.is_relative_to(folder):
+    # A model hub's cache links both files to a folder of contents: data beside either model is read.
+    folders = {path.parent.resolve(), path.resolve().parent}
+    file = (path.parent / location).resolve()
+    inside = any(file.is_relative_to(folder) for folder in folders)
+    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or not inside:
         raise DamagedFileError(
             f"{place} lies outside the folder of the model, where nothing is read; copy it beside the model"
         )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import cli
 import lut
 from lut.devices.device import device_context
+from lut.predictor.kernels.network import Overhead
 from targets import load_target
 from targets.errors import TargetError
 from tests.support.homes import chain_of_products, write_predictor
@@ -108,6 +110,86 @@ def test_open_shapes_are_given_on_the_command_line(
     assert cli.run([*line, "--shape", "x=8,32"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"].values()
     assert found["macs"] == 8 * 32 * 32
+
+
+def test_a_shape_counts_for_the_models_that_have_the_input(
+    home: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(rows_of_a_table(["n", 4]))
+    line = ["predict", str(model), str(other), "--home", str(home), "--json"]
+    assert cli.run([*line, "--shape", "ids=2,4"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["models"]) == 2
+    assert cli.run([*line, "--shape", "nothing=2,4"]) == 2
+    assert "none of the models has an input 'nothing'" in capsys.readouterr().err
+
+
+def rows_of_a_table(shape: list[Any]) -> bytes:
+    """Rows of a table of 3, and a mask of whole numbers."""
+    nodes = [helper.make_node("Gather", ["w", "ids"], ["y"], name="rows")]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.zeros((3, 4), np.float32), "w")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+
+
+def test_what_is_fed_is_said_and_can_be_given(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.onnx"
+    path.write_bytes(rows_of_a_table([1, 8]))
+    assert cli.run(["predict", str(path), "--home", str(home)]) == 0
+    assert "note: " in (err := capsys.readouterr().err)
+    assert "fed ids 0 to 2" in err
+    assert cli.run(["predict", str(path), "--home", str(home), "--input", "ids=1"]) == 0
+    assert "note: " not in capsys.readouterr().err
+    assert cli.run(["predict", str(path), "--home", str(home), "--input", "ids=7"]) == 2
+    err = capsys.readouterr().err
+    assert f"onnxruntime cannot run {path}" in err
+    assert "Traceback" not in err
+
+
+def test_shares_are_of_the_whole_and_intervals_widen(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100 kernels that add up to more than the network takes; none of their kind was profiled."""
+    stored = lut.load_predictor(HOST, home).stored
+    (folder,) = (path.parent for path in home.rglob("predictor.json"))
+    replace(stored, overhead=Overhead(1.0, -0.03, 0.0)).save(folder)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("t0", "t100")]
+    nodes = [helper.make_node("Sin", [f"t{i}"], [f"t{i + 1}"]) for i in range(100)]
+    path = tmp_path / "sin.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    assert cli.run(["predict", str(path), "--home", str(home), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["models"].values()
+    assert answer["latency_ms"] == pytest.approx(100 * 0.05 / 2)
+    assert sum(layer["share"] for layer in answer["layers"]) == pytest.approx(1)
+    assert answer["high_ms"] > 40 * answer["latency_ms"]
+    assert 0 < answer["low_ms"] < answer["latency_ms"] / 40
+    assert cli.run(["predict", str(path), "--home", str(home)]) == 0
+    assert "100 % of its time" in capsys.readouterr().err
+
+
+def test_work_that_is_not_counted_is_named(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [4, 8]), ("y", [4, 4]))
+    ]
+    nodes = [helper.make_node("Einsum", ["x", "x"], ["y"], equation="ij,kj->ik")]
+    path = tmp_path / "einsum.onnx"
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 17)]
+    path.write_bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    assert cli.run(["predict", str(path), "--home", str(home)]) == 0
+    assert "0 (not counted: Einsum)" in capsys.readouterr().out
 
 
 def truncated(path: Path) -> None:

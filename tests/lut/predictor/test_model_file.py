@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from lut.predictor.models.model_file import parse_shapes, read_model
+from lut.predictor.models.model_file import (
+    fixed,
+    inputs_of,
+    parse_shapes,
+    read_model,
+    read_models,
+    with_inputs,
+)
 from lut.predictor.models.protobuf import edited, field, varint, without
 from profilers.graph import fields, read_graph
 from targets.errors import DamagedFileError, HwnasError, UsageError
@@ -165,6 +172,8 @@ def test_more_than_an_onnx_file_can_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
+        (["?", 3], r"open shape \(\?, 3\)"),
+        (["", 3], r"open shape \(\?, 3\)"),
         (["batch", 3], r"open shape \(batch, 3\); .* --shape x=1,3"),
         ([None, 3], r"open shape \(\?, 3\)"),
         (["n", "c", "h", 7], r"--shape x=1,3,224,7"),
@@ -176,13 +185,13 @@ def test_open_shapes_are_asked_for(shape: list[Any] | None, says: str, tmp_path:
         read_model(save(tmp_path / "m.onnx", shape))
 
 
-@pytest.mark.parametrize("shape", [["batch", 3], [None, 3], [2, "c"], None])
+@pytest.mark.parametrize("shape", [["batch", 3], [None, 3], [2, "c"], ["?", "?"], ["", ""], None])
 def test_open_shapes_are_given(shape: list[Any] | None, tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", shape)
     before = path.read_bytes()
     data = read_model(path, {"x": (2, 3)})
     assert path.read_bytes() == before
-    assert read_graph(data, "m").inputs["x"].shape == (2, 3)
+    assert read_graph(fixed(data), "m").inputs["x"].shape == (2, 3)
     x = np.ones((2, 3), np.float32)
     np.testing.assert_allclose(run(data, x), x @ WEIGHTS)
 
@@ -193,7 +202,7 @@ def test_axes_of_one_name_have_one_size(tmp_path: Path) -> None:
     graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"])], "g", inputs, [out])
     path = tmp_path / "m.onnx"
     path.write_bytes(helper.make_model(graph).SerializeToString())
-    found = read_graph(read_model(path, {"a": (1, 128)}), "m").inputs
+    found = read_graph(fixed(read_model(path, {"a": (1, 128)})), "m").inputs
     assert found["a"].shape == found["b"].shape == (1, 128)
     with pytest.raises(UsageError, match="axis words of input 'b' is 128"):
         read_model(path, {"a": (1, 128), "b": (1, 64)})
@@ -253,3 +262,81 @@ def test_varints_as_the_protobuf_documents_say() -> None:
     assert without(memoryview(b"\x08\x96\x01\x12\x01a"), [2]) == b"\x08\x96\x01"
     assert dict(fields(memoryview(b"\x08\x96\x01")))[1] == 150
     assert edited(memoryview(b"\x08\x96\x01"), {"input": bytes}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html></html>", "web page"),
+        (b"\x1f\x8b\x08\0", "gunzip"),
+        (b" \0\0\0ORTM" + b"\0" * 90, "format ORT"),
+        (b"2\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', "safetensors"),
+    ],
+)
+def test_other_formats_are_told_by_name(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    with pytest.raises(DamagedFileError, match=says):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_a_number_where_a_text_belongs_is_damage(tmp_path: Path) -> None:
+    """`bytes(2**40)` would ask for a terabyte of zeros."""
+    node = field(1, b"x") + field(2, b"y") + field(4, 1 << 40)
+    (tmp_path / "m.onnx").write_bytes(
+        field(7, field(1, node) + field(12, field(1, b"y"))) + field(8, field(2, 17))
+    )
+    with pytest.raises(DamagedFileError, match="a number where bytes belong"):
+        read_model(tmp_path / "m.onnx")
+
+
+def test_data_beside_the_model_that_a_link_leads_to_is_read(tmp_path: Path) -> None:
+    """The cache of a model hub: `snapshots/0/*` are links to `blobs/*`."""
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "0"
+    for folder in (blobs, snapshot):
+        folder.mkdir(parents=True)
+    external(blobs, "model.onnx_data").rename(blobs / "a1")
+    (blobs / "b2").write_bytes(WEIGHTS.tobytes())
+    (snapshot / "model.onnx").symlink_to("../../blobs/a1")
+    (snapshot / "model.onnx_data").symlink_to("../../blobs/b2")
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_allclose(run(read_model(snapshot / "model.onnx"), x), x @ WEIGHTS)
+
+
+def test_a_shape_counts_for_the_models_that_have_the_input(tmp_path: Path) -> None:
+    whole, open_ = save(tmp_path / "a.onnx", [2, 3]), tmp_path / "b.onnx"
+    other = model(["n", 3])
+    other.graph.input[0].name = other.graph.node[0].input[0] = "image"
+    open_.write_bytes(other.SerializeToString())
+    models = read_models([whole, open_], {"image": (1, 3)}, {})
+    assert inputs_of(models[str(open_)]) == {"image": {"shape": [1, 3]}}
+    assert models[str(whole)] == whole.read_bytes()
+    with pytest.raises(UsageError, match="none of the models has an input 'z'; known: image, x"):
+        read_models([whole, open_], {"z": (1, 3)}, {})
+
+
+def test_what_is_fed_is_said_once() -> None:
+    data = model([2, 3]).SerializeToString()
+    once = with_inputs(data, {"x": {"shape": [2, 3]}})
+    assert inputs_of(with_inputs(once, {"x": {"low": 1}})) == {"x": {"low": 1}}
+    assert with_inputs(once, {}) == data
+    onnx.checker.check_model(onnx.load_from_string(once))
+
+
+def test_nodes_of_one_name_get_different_ones(tmp_path: Path) -> None:
+    out = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])]
+    then, other = (
+        helper.make_graph([helper.make_node("Relu", ["x"], ["y"], name="relu")], name, [], out)
+        for name in "ab"
+    )
+    inputs = [
+        helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, [2]),
+    ]
+    branch = helper.make_node("If", ["c"], ["y"], name="relu", then_branch=then, else_branch=other)
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(helper.make_graph([branch], "g", inputs, out)).SerializeToString()
+    )
+    data = read_model(tmp_path / "m.onnx")
+    assert sorted(node.name for node in read_graph(data, "m").every_node()) == ["relu", "relu_0", "relu_1"]
+    onnx.checker.check_model(onnx.load_from_string(data))
