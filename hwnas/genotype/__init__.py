@@ -7,8 +7,11 @@ per kind of cell, edges with operations by name. Text is parsed, never run. What
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from hwnas.core.choice import Arch
 from hwnas.core.space import Space
@@ -41,11 +44,47 @@ FORMS: dict[str, GenotypeForm] = {
 
 def read_genotype(space: Space, text: str) -> Arch:
     """The architecture of `space` that `text` means, in any form; UsageError says what does not fit."""
-    text = text.strip()
+    text = _bare(text)
     for name, form in FORMS.items():
         if form.matches(text):
-            return form.read(_cells(space, name), text)
+            try:
+                return form.read(_cells(space, name), text)
+            except UsageError as error:
+                raise UsageError(f"{error}; in {space.name} one reads {_example(space, name)}") from None
+    if _INDICES.fullmatch(text):
+        arch = tuple(int(number) for number in re.findall(r"\d+", text))
+        return space.canonical(_valid(space, arch, text))
+    if text.isidentifier():
+        raise UsageError(
+            f"{text!r} is no architecture of space {space.name}, it may be the name of one: give what it "
+            f"stands for; one reads {_example(space, 'darts')}"
+        )
     return space.canonical(_valid(space, space.from_string(text), text))
+
+
+_INDICES = re.compile(r"[(\[]?\s*\d+(\s*,\s*\d+)+\s*,?\s*[)\]]?")
+"""An option per choice by its place, as tables of NAS-Bench-201 print them."""
+
+
+def _bare(text: str) -> str:
+    """The genotype in a line of code or of a log: `NAME = Genotype(…)`, `Structure(4 nodes with |…|)`."""
+    text = text.strip()
+    call = re.match(r"[^()\[\]{}'\"|]*?\b(?=Genotype\s*\()", text)
+    if call:
+        return text[call.end() :].rstrip(" ;.")
+    structure = re.fullmatch(r"[^|]*(\|.*\|)[^|]*", text, re.DOTALL)
+    return structure[1] if structure and "~" in structure[1] and not text.startswith("{") else text
+
+
+def _example(space: Space, form: str = "key") -> str:
+    """An architecture of the space, in the form where the space has it."""
+    arch = space.sample(np.random.default_rng(0))
+    for name in (form, "key"):
+        try:
+            return repr(write_genotype(space, arch, name))
+        except UsageError:
+            continue
+    return repr(space.to_string(arch))
 
 
 def write_genotype(space: Space, arch: Arch, form: str) -> str:
@@ -61,8 +100,7 @@ def write_genotype(space: Space, arch: Arch, form: str) -> str:
 def _cells(space: Space, form: str) -> CellSpace:
     if not isinstance(space, CellSpace):
         raise UsageError(
-            f"a genotype of the form {form!r} describes cells, which space {space.name} does not have; its "
-            f"architectures read {space.to_string((0,) * len(space.choices))[:60]!r}"
+            f"a genotype of the form {form!r} describes cells, which space {space.name} does not have"
         )
     return space
 
@@ -70,6 +108,8 @@ def _cells(space: Space, form: str) -> CellSpace:
 def _valid(space: Space, arch: Arch, what: str) -> Arch:
     if not space.valid(arch):
         raise UsageError(
-            f"{what[:80]} is no architecture of space {space.name}: a node has too few or too many edges"
+            f"{what[:80]} is no architecture of space {space.name}: it has another number of choices "
+            f"than {len(space.choices)}, an option that is none, or a node with too few or too many edges; "
+            f"one reads {_example(space)}"
         )
     return arch

@@ -18,7 +18,6 @@ from .edges import CellEdges, add_edge, arch_of, edges_of
 
 _FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 _LONGEST = 20_000
-_EXAMPLE = "Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), reduce=[…], reduce_concat=…)"
 
 
 def matches(text: str) -> bool:
@@ -56,33 +55,47 @@ def _fields(text: str) -> dict[str, Any]:
             isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Genotype"
         ):
             raise ValueError("it is not a call of Genotype")
-        fields = dict(zip(_FIELDS, call.args, strict=False)) | {str(k.arg): k.value for k in call.keywords}
-        if set(fields) != set(_FIELDS) or len(call.args) + len(call.keywords) != len(_FIELDS):
+        named = {str(k.arg): k.value for k in call.keywords}
+        # Successors have more fields, which say nothing where they are None.
+        kept = {name: node for name, node in named.items() if name in _FIELDS or not _is_none(node)}
+        fields = dict(zip(_FIELDS, call.args, strict=False)) | kept
+        if set(fields) != set(_FIELDS) or len(call.args) + len(kept) != len(_FIELDS):
             raise ValueError(f"its fields are {', '.join(sorted(fields))}")
         return {name: _value(node) for name, node in fields.items()}
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise UsageError(f"{text[:60]!r} is no genotype: {reason}; one reads {_EXAMPLE}") from None
+        raise UsageError(f"{text[:60]!r} is no genotype: {reason}") from None
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+_NUMBER = re.compile(r"(np\.|numpy\.)?(int|u?int(8|16|32|64)|str_?)")
+"""Calls that numpy 2 prints around numbers and texts."""
 
 
 def _value(node: ast.expr) -> Any:
-    """A literal, or the numbers of range(a, b)."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        if node.func.id == "list" and len(node.args) == 1:
-            return _value(node.args[0])
-        if node.func.id == "range" and len(node.args) in (1, 2):
-            bounds = [ast.literal_eval(a) for a in node.args]
-            if all(type(b) is int and 0 <= b <= 100 for b in bounds):
-                return list(range(*bounds))
-    return ast.literal_eval(node)
+    """A literal, the numbers of range(a, b), or what `list(…)` and `np.int64(…)` hold."""
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    if not isinstance(node, ast.Call):
+        return ast.literal_eval(node)
+    name = ast.unparse(node.func)
+    if not node.keywords and len(node.args) == 1 and (name in ("list", "tuple") or _NUMBER.fullmatch(name)):
+        return _value(node.args[0])
+    if not node.keywords and name == "range" and len(node.args) in (1, 2):
+        bounds = [_value(a) for a in node.args]
+        if all(type(b) is int and 0 <= b <= 100 for b in bounds):
+            return list(range(*bounds))
+    raise ValueError(f"{ast.unparse(node)[:60]} is neither a list nor a number")
 
 
 def _nodes(cell: Any, kind: str) -> list[list[tuple[str, int]]]:
     """Per node its edges as (operation, source)."""
-    fault = UsageError(
-        f"genotype, {kind} cell: {str(cell)[:60]} is no list of ('operation', source) pairs; "
-        f"one reads {_EXAMPLE}"
-    )
+    fault = UsageError(f"genotype, {kind} cell: {str(cell)[:60]} is no list of ('operation', source) pairs")
     if not isinstance(cell, (list, tuple)) or not cell:
         raise fault
     nested = all(

@@ -185,3 +185,40 @@ def test_json_is_by_name() -> None:
         "edges": [{"from": 0, "op": "sep_conv_3x3"}, {"from": 1, "op": "sep_conv_3x3"}],
     }
     assert list(FORMS) == ["pt.darts", "darts", "nasbench201", "matrix", "json"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"DARTS_V2 = {DARTS_V2}",
+        f"2019-01-01 12:00:00 genotype = {DARTS_V2}\n",
+        DARTS_V2[:-1] + ", connectN=None, connects=None)",
+        DARTS_V2.replace("', 0)", "', np.int64(0))").replace("[2, 3, 4, 5]", "list(range(2, np.int64(6)))"),
+    ],
+    ids=["assignment", "line of a log", "fields of a successor", "numpy 2"],
+)
+def test_a_genotype_is_read_as_it_is_printed(text: str) -> None:
+    assert read_genotype(DARTS, text) == read_genotype(DARTS, DARTS_V2)
+
+
+def test_forms_of_nasbench201_as_they_are_printed() -> None:
+    text = "|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_3x3~2|"
+    arch = read_genotype(NB201, text)
+    assert read_genotype(NB201, f"Structure(4 nodes with {text})") == arch
+    # Numbers of the table's own list: none, skip_connect, nor_conv_1x1, nor_conv_3x3, avg_pool_3x3.
+    assert read_genotype(NB201, "(3, 2, 0, 4, 1, 3)") == arch
+    assert read_genotype(NB201, "[3,2,0,4,1,3]") == arch
+    with pytest.raises(UsageError, match="another number of choices than 6"):
+        read_genotype(NB201, "(3, 2, 0)")
+
+
+@pytest.mark.parametrize(
+    "text", ["DARTS_V2", DARTS_V2.replace("'sep_conv_3x3', 0", "f(0), 0", 1), "Genotype()", "{}"]
+)
+def test_the_example_of_an_error_is_valid(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_genotype(DARTS, text)
+    message = str(caught.value)
+    assert "object at 0x" not in message
+    example = message.rpartition("one reads ")[2][1:-1].replace("\\'", "'")
+    assert DARTS.valid(read_genotype(DARTS, example))
