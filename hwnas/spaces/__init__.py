@@ -160,9 +160,17 @@ def load_space(
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist; copy the stages of `hwnas spaces show mobile`") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); give the path of a TOML file") from None
+    except RecursionError:
+        raise UsageError(f"{path}: it is nested too deeply for a definition of a space") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from None
     kind = raw.get("space", "mobile")
+    if not isinstance(kind, str):
+        raise UsageError(
+            f"{path}: space = {kind!r} must be a name in quotes; known: {', '.join(sorted(SPACES))}"
+        )
     if kind not in SPACES:
         raise UsageError(f"{path}: unknown space {kind!r}; {did_you_mean(str(kind), SPACES)}")
     request = SpaceRequest(

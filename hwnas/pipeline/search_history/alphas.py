@@ -7,6 +7,7 @@ per kind of cell, `alpha_<kind>_history.npy`, (epochs, edges, operations); edges
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,14 +61,12 @@ def require_cells(space: Space) -> None:
 
 
 def read_alphas(path: Path, space: Space) -> dict[str, NDArray[np.float32]]:
-    """What `alphas_npz` wrote of a search in `space`; UsageError when it is of another space."""
-    try:
-        # From memory: numpy leaves the file open when it is no .npz.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        kind = UsageError if isinstance(error, FileNotFoundError) else DamagedFileError
-        raise kind(f"alphas {path}: cannot be read as .npz ({error}); give alphas.npz of a search") from None
+    """What `alphas_npz` or `write_histories` wrote of a search in `space`.
+
+    UsageError when it is of another space, DamagedFileError when it holds no arrays of numbers.
+    """
+    content = _load(path)
+    found = content if isinstance(content, dict) else _from_histories(path, content, space)
     wanted = {c.name: len(c.options) for c in space.choices}
     shapes = {name: array.shape for name, array in found.items()}
     epochs = {shape[0] for shape in shapes.values() if len(shape) == 2}
@@ -77,6 +76,55 @@ def read_alphas(path: Path, space: Space) -> dict[str, NDArray[np.float32]]:
             f"({space.choices[0].name}, …); the file has {len(found)} ({next(iter(found), 'none')}, …)"
         )
     return found
+
+
+def _load(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
+    """The array of an .npy file, or the arrays of an .npz file by name."""
+    try:
+        # From memory: numpy leaves the file open when it is no .npz.
+        stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        arrays = {name: stored[name] for name in stored.files} if hasattr(stored, "files") else {"": stored}
+        if not all(isinstance(a, np.ndarray) and a.dtype.kind in "fiu" for a in arrays.values()):
+            raise ValueError("it holds something else than arrays of numbers, as torch.save writes it")
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        kind = UsageError if isinstance(error, FileNotFoundError) else DamagedFileError
+        raise kind(
+            f"alphas {path}: cannot be read as .npz or .npy ({error}); give alphas.npz of a search, or its "
+            "alpha_<kind>_history.npy"
+        ) from None
+    return arrays if hasattr(stored, "files") else arrays[""]
+
+
+def _from_histories(path: Path, array: NDArray[np.float32], space: Space) -> dict[str, NDArray[np.float32]]:
+    """The alphas by choice, from `alpha_<kind>_history.npy` and those of the other kinds beside it."""
+    require_cells(space)
+    assert isinstance(space, CellSpace)
+    named = re.fullmatch(r"(.*)alpha_(\w+)_history\.npy", path.name)
+    kind = named[2] if named else space.kinds[0] if len(space.kinds) == 1 else ""
+    if kind not in space.kinds:
+        names = ", ".join(f"alpha_{kind}_history.npy" for kind in space.kinds)
+        raise UsageError(f"alphas {path}: its name does not say which cell it is of; name it {names}")
+    alphas = {}
+    for other in space.kinds:
+        place = (
+            path if other == kind or named is None else path.with_name(f"{named[1]}alpha_{other}_history.npy")
+        )
+        if not place.exists():
+            raise UsageError(
+                f"alphas {path}: they are of the {kind} cell alone; {place.name}, for the {other} cell, is "
+                "not beside it: put it there, or give alphas.npz of the search"
+            )
+        part_of = array if place == path else _load(place)
+        wanted = (len(space.wiring.edges), len(space.operations))
+        if isinstance(part_of, dict) or part_of.ndim != 3 or part_of.shape[1:] != wanted:
+            shape = "several arrays" if isinstance(part_of, dict) else part_of.shape
+            raise UsageError(
+                f"alphas {place}: (epochs, {wanted[0]} edges, {wanted[1]} operations) are those of space "
+                f"{space.name}, not {shape}"
+            )
+        for i, (s, t) in enumerate(space.wiring.edges):
+            alphas[f"{other}.{s}-{t}"] = part_of[:, i]
+    return alphas
 
 
 def arch_at(space: Space, alphas: Alphas, epoch: int | None = None, decode: Part | None = None) -> Arch:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hwnas.core.registry import part
 from hwnas.genotype import read_genotype
 from hwnas.pipeline.alphas_decoder import decoder_of
-from hwnas.pipeline.search_history import alphas_npz
+from hwnas.pipeline.search_history import alphas_npz, read_alphas
+from hwnas.pipeline.search_history.alphas import write_histories
 from hwnas.pipeline.single_training import read_architecture
 from hwnas.pipeline.training_options import TrainingOptions
 from hwnas.runs.config import SearchConfig
@@ -114,3 +116,21 @@ def test_faults_are_said(alphas: Path) -> None:
         decoder_of(alphas, None)
     with pytest.raises(UsageError, match="a method decodes them; give the alphas too"):
         TrainingOptions(architecture=ALL_SKIPS, method="p-darts")
+
+
+def test_histories_are_read_as_the_alphas_that_they_are(space: Any, alphas: Path, tmp_path: Path) -> None:
+    stored = read_alphas(alphas, space)
+    names = write_histories(tmp_path, space, stored)
+    for name in names:
+        read = read_alphas(tmp_path / name, space)
+        assert {k: v.tolist() for k, v in read.items()} == {k: v.tolist() for k, v in stored.items()}
+    (tmp_path / "alpha_reduce_history.npy").unlink()
+    with pytest.raises(UsageError, match=r"of the normal cell alone; alpha_reduce_history.npy"):
+        read_alphas(tmp_path / "alpha_normal_history.npy", space)
+
+
+def test_weights_of_a_network_are_no_alphas(space: Any, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.zeros(3)}, path)
+    with pytest.raises(DamagedFileError, match=r"cannot be read as \.npz or \.npy"):
+        read_alphas(path, space)
