@@ -108,18 +108,15 @@ class ZipFiles:
         self._members: dict[str, zipfile.ZipInfo] = {}
         folders, refused = set(), []
         for member in self._archive.infolist():
-            name = member.filename.replace("\\", "/")
-            if (
-                name.startswith("/")
-                or ".." in name.split("/")
-                or ":" in name.split("/")[0]
-                or stat.S_ISLNK(member.external_attr >> 16)
-            ):
+            # `./a` and `/a` are `a`, as unpacking makes them.
+            parts = [part for part in member.filename.replace("\\", "/").split("/") if part not in ("", ".")]
+            name = "/".join(parts)
+            if not parts or ".." in parts or ":" in parts[0] or stat.S_ISLNK(member.external_attr >> 16):
                 refused.append(member.filename)
             elif hidden(name):
                 continue
             elif member.is_dir():
-                folders.add(name.rstrip("/"))
+                folders.add(name)
             elif name in self._members:
                 raise DamagedFileError(f"{path}: holds {name} twice; pack the folder again")
             else:

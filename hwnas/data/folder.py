@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from targets.errors import UsageError
+
 from .file_source import FileSource, file_source
 from .files import open_files
 from .layout import arrange, ignored_note
@@ -12,6 +14,10 @@ from .layout import arrange, ignored_note
 def open_folder(path: Path) -> FileSource:
     """The images below `path` with their folders as classes."""
     files = open_files(path)
-    placed, notes = arrange(files.paths, files.folders, files.where)
-    notes += ignored_note(files.refused, "unsafe name in the archive")
+    refused = ignored_note(files.refused, "unsafe name in the archive")
+    try:
+        placed, notes = arrange(files.paths, files.folders, files.where)
+    except UsageError as error:
+        raise UsageError("; ".join([str(error), *refused])) from None
+    notes += refused
     return file_source(path.stem, files, placed, notes)

@@ -6,8 +6,9 @@ deeper folders belong to the class above them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -25,7 +26,14 @@ SPLIT_OF = {
     "validation": VAL,
     "test": TEST,
     "testing": TEST,
+    "dev": VAL,
+    "eval": VAL,
+    "evaluation": VAL,
 }
+_FILLERS = frozenset(
+    ("set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "samples")
+)
+"""Words beside the name of a split: `training_set`, `train-images`."""
 _EXPECTED = "expected <class>/*.jpg or {train,val,test}/<class>/*.jpg"
 
 
@@ -56,17 +64,22 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
             f"{where}: {len(images)} images but no class folders, so they have no labels; {_EXPECTED}, "
             f"or give a .csv of file names and labels"
         )
-    tops = {parts[0].lower() for parts in inner.values() if len(parts) > 1}
-    kinds = {SPLIT_OF[top] for top in tops if top in SPLIT_OF}
-    has_splits = len(kinds) > 1 and (TRAIN in kinds or all(top in SPLIT_OF for top in tops))
+    tops = {parts[0] for parts in inner.values() if len(parts) > 1}
+    split_of = _splits(tops)
+    kinds = set(split_of.values())
+    has_splits = len(kinds) > 1 and (TRAIN in kinds or len(split_of) == len(tops))
+    if not has_splits:
+        _ask_whether_splits(inner.values(), where)
+    else:
+        inner = {path: _undoubled(parts, inner.values()) for path, parts in inner.items()}
     if has_splits and TRAIN not in kinds:
         raise UsageError(f"{where}: has {', '.join(sorted(tops))} but no train folder; {_EXPECTED}")
     placed, unplaced = [], []
     for path, parts in inner.items():
         if not has_splits and len(parts) > 1:
             placed.append(Placed(path, parts[0], TRAIN))
-        elif has_splits and len(parts) > 2 and parts[0].lower() in SPLIT_OF:
-            placed.append(Placed(path, parts[1], SPLIT_OF[parts[0].lower()]))
+        elif has_splits and len(parts) > 2 and parts[0] in split_of:
+            placed.append(Placed(path, parts[1], split_of[parts[0]]))
         else:
             unplaced.append(path)
     notes += ignored_note(unplaced, "outside every class folder")
@@ -75,6 +88,47 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
     if not placed:
         raise UsageError(f"{where}: no image lies in a class folder; {_EXPECTED}")
     return placed, notes
+
+
+def _splits(names: Collection[str]) -> dict[str, int]:
+    """The split of each folder whose name says one: `training_set`, `seg_train`, `Test-Images`, `val2017`."""
+    words = {name: [w for w in re.split(r"[\W_\d]+", name.lower()) if w] for name in names}
+    shared = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
+    split_of = {}
+    for name, said in words.items():
+        left = [w.removesuffix("set") or w for w in said if w not in _FILLERS and w not in shared]
+        if len(left) == 1 and left[0] in SPLIT_OF:
+            split_of[name] = SPLIT_OF[left[0]]
+    return split_of
+
+
+def _undoubled(parts: list[str], every: Collection[list[str]]) -> list[str]:
+    """`seg_train/seg_train/cat/0.jpg` without the folder that is there twice."""
+    below = {other[1] for other in every if other[0] == parts[0] and len(other) > 2}
+    if len(parts) < 4 or below != {parts[1]}:
+        return parts
+    again = parts[1] == parts[0] or parts[1].lower() in (*SPLIT_OF, *_FILLERS)
+    return [parts[0], *parts[2:]] if again else parts
+
+
+def _ask_whether_splits(every: Collection[list[str]], where: str) -> None:
+    """UsageError where all folders hold the same folders: are they classes or splits?"""
+    below: dict[str, set[str]] = {}
+    for parts in every:
+        if len(parts) > 1:
+            below.setdefault(parts[0], set()).update(parts[1:2] if len(parts) > 2 else [""])
+    first = next(iter(below.values()), set())
+    if (
+        len(below) > 1
+        and len(first) > 1
+        and "" not in first
+        and all(names == first for names in below.values())
+    ):
+        raise UsageError(
+            f"{where}: the folders {', '.join(sorted(below)[:4])} all hold the folders "
+            f"{', '.join(sorted(first)[:4])}: which are the classes? Where the outer ones are splits, name "
+            "them train, val and test; where they are classes, move the images up into them"
+        )
 
 
 def ignored_note(paths: Sequence[str], reason: str) -> list[str]:

@@ -58,7 +58,8 @@ def make_split(
         if len(members) < 1 + len(missing):
             raise UsageError(
                 f"{listing.name}: class {class_name!r} has {len(members)} different training images, "
-                f"at least {1 + len(missing)} are needed for one in each split; add images or remove it"
+                f"at least {1 + len(missing)} are needed for one in each split"
+                f"{_equals(listing, groups, label)}; add images or remove it"
             )
         order = np.random.default_rng(np.random.SeedSequence([seed, label])).permutation(members)
         begin = 0
@@ -71,6 +72,17 @@ def make_split(
             begin += n
     assignment[pool] = taken[member_of]
     return Split(assignment, _notes(listing, groups, assignment))
+
+
+def _equals(listing: Listing, groups: npt.NDArray[np.int64], label: int) -> str:
+    """Which classes hold the same images as this one, for a message; empty where none does."""
+    mine = listing.labels == label
+    shared = np.isin(groups, groups[mine]) & ~mine
+    others = [listing.class_names[other] for other in np.unique(listing.labels[shared])]
+    if not others:
+        return ""
+    n = int(np.isin(groups[mine], groups[shared]).sum())
+    return f" ({n} of its {int(mine.sum())} images equal those of {', '.join(map(repr, others[:3]))})"
 
 
 def _drop_copies(assignment: Assignment, groups: npt.NDArray[np.int64]) -> None:

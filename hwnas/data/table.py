@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from targets.errors import DamagedFileError, UsageError
@@ -14,8 +15,22 @@ from .files import open_files
 from .layout import SPLIT_OF, Placed, ignored_note, is_image
 from .source import TRAIN
 
-_FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
-_LABEL_COLUMNS = ("label", "class", "category", "target")
+_FILE_COLUMNS = (
+    "file", "filename", "file_name", "image", "path", "image_id", "image_name", "image_path", "img",
+    "img_path", "filepath", "file_path", "id_code", "id", "name",
+)  # fmt: skip
+_LABEL_COLUMNS = (
+    "label",
+    "class",
+    "category",
+    "target",
+    "labels",
+    "class_name",
+    "class_id",
+    "diagnosis",
+    "breed",
+    "species",
+)
 _SPLIT_COLUMNS = ("split",)
 _MAX_CSV_BYTES = 500_000_000
 
@@ -29,6 +44,7 @@ def open_table(table: Path, images: Path) -> FileSource:
     placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
     if not placed:
         raise UsageError(f"{table}: has a header but no rows; list one image per row")
+    placed = _with_suffixes(placed, files.paths)
     _check_rows(placed, known, table, files.where)
     listed = {item.path for item in placed}
     rest = [path for path in files.paths if path not in listed and is_image(path)]
@@ -59,6 +75,8 @@ def _columns(header: Sequence[str], table: Path) -> Mapping[str, int]:
     positions = {}
     for role, names in (("file", _FILE_COLUMNS), ("label", _LABEL_COLUMNS), ("split", _SPLIT_COLUMNS)):
         here = [index for index, cell in enumerate(lower) if cell in names]
+        if role == "file" and len(here) > 1 and sum(lower[index] in names[:5] for index in here) == 1:
+            here = [index for index in here if lower[index] in names[:5]]
         if len(here) > 1:
             choices = ", ".join(lower[index] for index in here)
             raise UsageError(f"{table}: {len(here)} columns could be the {role}: {choices}; keep one")
@@ -88,6 +106,21 @@ def _place(row: Sequence[str], line: int, columns: Mapping[str, int], table: Pat
             raise UsageError(f"{table}, row {line}: split {name!r}; allowed: {', '.join(SPLIT_OF)}")
         split = SPLIT_OF[name]
     return Placed(str(PurePosixPath(file.replace("\\", "/"))), label, split)
+
+
+def _with_suffixes(placed: Sequence[Placed], paths: Sequence[str]) -> list[Placed]:
+    """The rows with the suffix of the only image of that name, where they leave it out."""
+    images: dict[str, list[str]] = {}
+    for path in paths:
+        if is_image(path):
+            images.setdefault(path.rpartition(".")[0], []).append(path)
+    known = set(paths)
+    return [
+        replace(item, path=images[item.path][0])
+        if item.path not in known and len(images.get(item.path, ())) == 1
+        else item
+        for item in placed
+    ]
 
 
 def _check_rows(placed: Sequence[Placed], known: set[str], table: Path, where: str) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hwnas.data import image as image_module
-from hwnas.data.image import decode, fit, round_size, short_side_px
+from hwnas.data.image import decode, deep_range, fit, round_size, short_side_px
 from targets.errors import DamagedFileError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -137,3 +138,21 @@ def test_damaged_bytes_give_pixels_or_one_error(raw: bytes, seed: int, cut: bool
         assert decode(bytes(data), "file", 16, 3).shape == (3, 16, 16)
     except DamagedFileError as error:
         assert "file" in str(error)
+
+
+def test_the_range_of_deep_images_is_scaled() -> None:
+    """Twelve bits in sixteen: 4095 is white. Floats: what the levels say."""
+    grey = encode(Image.fromarray(np.full((20, 20), 819, np.uint16)), "PNG")
+    assert decode(grey, "x", 16, 1, (0, 4095)).max() == 51  # 819 / 4095 = 1 / 5
+    real = encode(Image.fromarray(np.full((20, 20), 0.25, np.float32)), "TIFF")
+    assert decode(real, "x", 16, 1, (0, 1)).max() == 64
+    assert deep_range(grey, "x") is not None and deep_range(grey, "x")[1:] == (819, 819)  # type: ignore[index]
+    assert deep_range(encode(Image.fromarray(NOISE), "PNG"), "x") is None
+
+
+def test_large_texts_in_a_png_are_left_out() -> None:
+    info = PngInfo()
+    info.add_text("comment", "x" * 2_000_000, zip=True)
+    square = NOISE[:30]
+    got = decode(encode(Image.fromarray(square), "PNG", pnginfo=info), "x", 30, 3)
+    assert (got == square.transpose(2, 0, 1)).all()

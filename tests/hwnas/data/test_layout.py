@@ -81,3 +81,33 @@ def test_what_cannot_be_arranged_says_what_is_expected(paths: list[str], said: s
     with pytest.raises(UsageError, match=said) as caught:
         arrange(sorted(paths), [], "data")
     assert "data" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("Train-Images", "Test-Images"),
+        ("trainset", "testset"),
+        ("train2017", "val2017"),
+        ("dataset_train", "dataset_dev"),
+    ],
+)
+def test_names_of_splits_with_a_word_beside_them(train: str, test: str) -> None:
+    got = place(f"{train}/cat/1.jpg", f"{test}/cat/2.jpg")
+    assert {row[1] for row in got} == {"cat"}
+    assert len({row[2] for row in got}) == 2
+
+
+def test_a_split_folder_that_is_there_twice_is_looked_through() -> None:
+    got = place(
+        "seg_train/seg_train/cat/1.jpg", "seg_train/seg_train/dog/1.jpg", "seg_test/seg_test/cat/2.jpg"
+    )
+    assert {row[1:] for row in got} == {("cat", TRAIN), ("dog", TRAIN), ("cat", TEST)}
+
+
+def test_folders_that_hold_the_same_folders_are_asked_about() -> None:
+    with pytest.raises(UsageError, match="folders a, b all hold the folders cat, dog: which are the classes"):
+        place("a/cat/1.jpg", "a/dog/1.jpg", "b/cat/1.jpg", "b/dog/1.jpg")
+    assert {row[1] for row in place("a/left/1.jpg", "b/right/1.jpg")} == {"a", "b"}

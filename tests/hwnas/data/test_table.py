@@ -76,7 +76,7 @@ def test_images_that_are_not_listed_are_said(images: Path) -> None:
         (GOOD.replace("2.png,a", "2.png,"), "row 4: the label is empty"),
         (GOOD.replace("2.png,a", ",a"), "row 4: the file is empty"),
         (GOOD + "3.png\n", "row 6: 1 cells, fewer than the header has"),
-        ("file,label,split\n0.png,a,dev\n", "row 2: split 'dev'; allowed: train"),
+        ("file,label,split\n0.png,a,extra\n", "row 2: split 'extra'; allowed: train"),
         (GOOD.replace(",b", ",a"), r"at least 2 classes are needed, found 1 \(a\)"),
     ],
 )
@@ -114,3 +114,12 @@ def test_both_ways_to_name_a_table_load_the_same(write_images, tmp_path: Path, p
     zipped = load_data(str(pack(images)), 16, 0, root=tmp_path, labels_csv=images / "labels.csv")
     for other in (beside, zipped):
         assert other.splits_json() == inside.splits_json()
+
+
+@pytest.mark.parametrize("header", ["image_id,label", "id_code,diagnosis", "id,breed"])
+@pytest.mark.parametrize("suffix", [".png", ""])
+def test_usual_names_of_columns_and_names_without_a_suffix(images: Path, header: str, suffix: str) -> None:
+    rows = [f"{index}{suffix},{'ab'[index % 2]}" for index in range(4)]
+    source = read(images, "\n".join([header, *rows, ""]))
+    assert source.listing.names == tuple(f"{index}.png" for index in range(4))
+    assert source.listing.labels.tolist() == [0, 1, 0, 1]
