@@ -107,6 +107,15 @@ class DevicePredictor:
 
 
 def load_predictor(target: Target | str | Path, home: Path | str | None = None) -> DevicePredictor:
-    """The predictor that `hwnas profile` made of the target; UsageError where there is none."""
+    """The predictor that `hwnas profile` made of the target; UsageError where there is none.
+
+    target: a name, a TOML file, or a target.
+    home: where predictors lie; None: HWNAS_HOME, else the user's data folder.
+
+    >>> import lut
+    >>> prediction = lut.load_predictor("host").predict(Path("model.onnx"))
+    >>> f"{prediction.latency_ms:.2f} ms by {len(prediction.layers)} kernels"
+    '0.37 ms by 4 kernels'
+    """
     target = target if isinstance(target, Target) else load_target(target)
     return DevicePredictor(target, stored_predictor(data_home(home), target))
