@@ -7,21 +7,19 @@ every second pixel first and convolving without a stride is the same function.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+CHANNEL_BLOCK = 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
+"""Input channels from which oneDNN's kernels for this CPU are right: 8 with AVX2, 16 with AVX-512.
 
-@cache
-def channel_block() -> int:
-    """Input channels from which oneDNN's kernels for this CPU are right: 8 with AVX2, 16 with AVX-512."""
-    return 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
+A constant, because torch.compile cannot ask for the capability.
+"""
 
 
 def _overruns(weight: Tensor, stride: int) -> bool:
-    few = weight.shape[1] < channel_block()
+    few = weight.shape[1] < CHANNEL_BLOCK
     return stride > 1 and weight.shape[2:] == (1, 1) and few and weight.device.type == "cpu"
 
 

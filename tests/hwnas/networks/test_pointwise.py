@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace, Scale
-from hwnas.networks.pointwise import Conv2d, channel_block, conv2d
+from hwnas.networks.pointwise import CHANNEL_BLOCK, Conv2d, conv2d
 from hwnas.networks.wrappers import Partial, Wrapper
 from hwnas.spaces import load_space
 
@@ -32,7 +32,7 @@ class Overruns(TorchDispatchMode):
             weight, stride, mask = args[2], args[4], args[10]
             if (
                 tuple(weight.shape[2:]) == (1, 1)
-                and weight.shape[1] < channel_block()
+                and weight.shape[1] < CHANNEL_BLOCK
                 and max(stride) > 1
                 and mask[1]
             ):
