@@ -34,7 +34,9 @@ def status(run_path: Annotated[Path, typer.Argument(metavar="RUN")], as_json: Js
 def report(run_path: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
     """Write RUN/report.html again from the files of the run; it opens without a network."""
     from hwnas.report import write_report
+    from hwnas.runs.identity import read_identity
 
+    read_identity(run_path)  # a folder that is no run is left as it is
     print(write_report(run_path))
 
 

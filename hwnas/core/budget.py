@@ -31,8 +31,8 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """The budget that `text` says, as `latency_ms<=12`."""
-        match = re.fullmatch(r"\s*([a-z_]+)\s*<=\s*(\S+)\s*", text)
+        """The budget that `text` says, as `latency_ms<=12`; `latency_ms=12` is the same."""
+        match = re.fullmatch(r"\s*([a-z_]+)\s*(?:<=|=|≤)\s*(\S+)\s*", text)
         try:
             if match is None:
                 raise ValueError

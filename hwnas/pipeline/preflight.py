@@ -26,6 +26,10 @@ def preflight(config: SearchConfig) -> None:
 
     if config.data not in known_sources() and not Path(config.data).exists():
         raise unknown_source(config.data)
+    if config.labels is not None and config.data in known_sources():
+        raise UsageError(
+            f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
+        )
     load_target(config.target)
     method = find_method(config.method)
     STRATEGIES[config.strategy].resolve({})

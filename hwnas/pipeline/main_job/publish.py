@@ -31,7 +31,8 @@ def publish(context: RunContext) -> Outcome:
     write_atomic(context.path / FRONT_CSV, front_csv(points))
     report = write_report(context.path)
     context.run.log(f"report: {report}")
-    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV, report.name))
+    # Not the page, which `hwnas report` may write again.
+    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV))
 
 
 def all_points(context: RunContext) -> list[FrontPoint]:

@@ -235,6 +235,14 @@ def test_a_finished_run_refuses_other_options(whole: Path, place: Place) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_a_page_that_is_written_again_is_no_damage(whole: Path, place: Place) -> None:
+    (whole / "report.html").unlink()
+    written = place.run([sys.executable, "-c", LAUNCH, "report", str(whole)])
+    assert written.returncode == 0, written.stderr
+    (whole / "report.html").write_text("edited")
+    assert place.run(place.command("--resume", str(whole))).returncode == 0
+
+
 def test_another_strategy_searches_the_front(whole: Path, place: Place) -> None:
     out = place.folder / "bo"
     small = ["--strategy", "bo", "--population", "5", "--generations", "4", "--random-baselines", "0"]
