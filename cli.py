@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ from hwnas.commands.profile import profile
 from hwnas.commands.runs import doctor, report, status
 from hwnas.commands.search import search
 from hwnas.commands.train import train
-from targets.errors import HwnasError
+from targets.errors import HwnasError, UsageError
 
 app = typer.Typer(
     name="hwnas",
@@ -83,6 +84,10 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # the outermost edge: what is left is a bug, and told as one
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            name = str(error.filename or "")
+            say(f"error: {name[:60]}… is too long for the name of a file or folder; give a shorter one")
+            return UsageError.exit_code
         say(
             f"internal error: {type(error).__name__}: {error}\nThis is a bug of hwnas. Run the command again "
             f"with --debug for the traceback, and report it"

@@ -1,4 +1,4 @@
-"""What is *searched*: spaces, supernets, gradient and discrete search, training, export, report."""
+"""Hardware-aware neural architecture search: spaces, supernets, searches, training, export, report."""
 
 from __future__ import annotations
 

@@ -158,4 +158,5 @@ def profiled_line(document: Document) -> str:
 def _flag(model: Document) -> str:
     """`ok`, or how many kinds of kernels the profile has never or rarely seen."""
     words = (("unknown", "never profiled"), ("few", "with few samples"))
-    return ", ".join(f"{len(model[key])} kinds {said}" for key, said in words if model[key]) or "ok"
+    counts = [(len(model[key]), said) for key, said in words if model[key]]
+    return ", ".join(f"{n} kind{'s' * (n > 1)} {said}" for n, said in counts) or "ok"

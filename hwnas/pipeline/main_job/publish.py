@@ -1,4 +1,4 @@
-"""The last stage: front.json and front.csv, predicted and measured values of the Pareto set, and report.html."""
+"""The last stage: front.json and front.csv, the Pareto set with its measured values, and report.html."""
 
 from __future__ import annotations
 

@@ -174,3 +174,27 @@ def test_a_dry_run_says_that_there_are_no_such_images(capsys: pytest.CaptureFixt
     told = capsys.readouterr()
     assert "'nowhere/' is neither a known data set nor an existing path" in told.err
     assert not told.out
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"search --data {LONG} --dry-run",
+        f"status {LONG}",
+        f"report {LONG}",
+        f"predict {LONG}",
+        f"search --out {LONG}",
+    ],
+)
+def test_a_name_that_no_file_can_have_is_no_bug(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(line.split()) in (2, 3)
+    assert "internal error" not in capsys.readouterr().err
+
+
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "home").write_text("")
+    assert cli.run(["tables", "list", "--home", str(tmp_path / "home")]) == 2
+    assert "is a file; give a folder" in capsys.readouterr().err
