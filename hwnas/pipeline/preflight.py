@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.core.budget import Budget
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
+from lut.home import HOME_VARIABLE, data_home
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
@@ -30,6 +31,9 @@ def preflight(config: SearchConfig) -> None:
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
         )
+    home = data_home(config.home)
+    if home.is_file():
+        raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
     load_target(config.target)
     method = find_method(config.method)
     STRATEGIES[config.strategy].resolve({})

@@ -171,6 +171,7 @@ def test_tensors_between_that_are_larger_than_memory_end_in_a_message(host: Targ
         kernels_here(data, host, "net")
 
 
+@pytest.mark.slow
 def test_a_loop_without_end_is_ended(host: Target) -> None:
     with pytest.raises(CannotRunError, match="net did not end within 3 s"):
         kernels_here(loop(None), host, "net", limit_s=3)

@@ -196,5 +196,5 @@ def test_a_name_that_no_file_can_have_is_no_bug(line: str, capsys: pytest.Captur
 
 def test_a_home_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "home").write_text("")
-    assert cli.run(["tables", "list", "--home", str(tmp_path / "home")]) == 2
+    assert cli.run(["search", "--dry-run", "--home", str(tmp_path / "home")]) == 2
     assert "is a file; give a folder" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_the_breakdown_and_what_was_never_profiled(
     assert cli.run(["predict", str(model), "--home", str(home), "--breakdown"]) == 0
     out, err = capsys.readouterr()
     assert "never profiled: Gelu (0); 14 % of its time" in err  # 0.05 / 0.37
-    assert "1 kinds never profiled" in out
+    assert "1 kind never profiled" in out
     assert "outside of all layers" in out
     assert "mean error 4.5 % on networks not seen" in out
     assert "ort_version" in out

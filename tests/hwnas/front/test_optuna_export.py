@@ -132,6 +132,7 @@ def test_a_damaged_file_is_kept_aside_and_rebuilt_with_a_warning(
     assert len((tmp_path / "study.db.damaged").read_bytes()) >= len(damaged)
 
 
+@pytest.mark.slow
 def test_a_file_that_another_program_locks_costs_a_warning(
     tmp_path: Path, trials: list[Trial], written: bytes
 ) -> None:
