@@ -47,7 +47,7 @@ def takes_options(
             command({k: v for k, v in options.items() if v is not None and v != []}, **values)
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*derived, *own)]
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         called.__annotations__ = {p.name: p.annotation for p in parameters}
         return called
 

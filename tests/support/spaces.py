@@ -21,3 +21,22 @@ def cell_space(name: str, image_size: int = 32, n_classes: int = 10, **scale: An
     space = load_space(name, image_size=image_size, in_channels=3, n_classes=n_classes, **scale)
     assert isinstance(space, CellSpace)
     return space
+
+
+TINY_STAGES = """
+operations = ["mb3e3", "fused3e3"]
+[stem]
+channels = 8
+stride = 2
+[head]
+channels = 16
+[[stages]]
+widths = [8]
+depth = 2
+stride = 2
+[[stages]]
+widths = [16]
+depth = 1
+stride = 2
+"""
+"""A space of the kind of `mobile` in which a whole search takes seconds, as TOML."""

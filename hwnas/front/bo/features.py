@@ -46,7 +46,7 @@ class Features:
         """Structural numbers by what they are about: (n,) architectures -> groups (n, features)."""
         indices = as_indices(self._space, archs)
         if hasattr(self._space, "wiring"):
-            groups = cell_features(self._space, indices)  # type: ignore[arg-type]
+            groups = cell_features(self._space, indices)  # type: ignore[arg-type]  # asked for above
         else:
             groups = [option_counts(self._space, indices, self._stages)]
         if self._blocks is not None:

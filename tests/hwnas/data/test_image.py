@@ -146,7 +146,8 @@ def test_the_range_of_deep_images_is_scaled() -> None:
     assert decode(grey, "x", 16, 1, (0, 4095)).max() == 51  # 819 / 4095 = 1 / 5
     real = encode(Image.fromarray(np.full((20, 20), 0.25, np.float32)), "TIFF")
     assert decode(real, "x", 16, 1, (0, 1)).max() == 64
-    assert deep_range(grey, "x") is not None and deep_range(grey, "x")[1:] == (819, 819)  # type: ignore[index]
+    found = deep_range(grey, "x")
+    assert found is not None and found[1:] == (819, 819)
     assert deep_range(encode(Image.fromarray(NOISE), "PNG"), "x") is None
 
 

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.spaces import TINY_STAGES
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's"),
@@ -27,22 +29,6 @@ SIDE_PX = 224
 LIMIT_BYTES = 3_000_000_000
 """Twice what the job takes. A matrix with a row and a column per number of an image has 181 GB."""
 
-STAGES = """
-operations = ["mb3e3", "fused3e3"]
-[stem]
-channels = 8
-stride = 2
-[head]
-channels = 16
-[[stages]]
-widths = [8]
-depth = 2
-stride = 2
-[[stages]]
-widths = [16]
-depth = 1
-stride = 2
-"""
 LAUNCH = f"""
 import resource, sys
 from types import SimpleNamespace
@@ -104,7 +90,7 @@ def search(*arguments: str, broken: str = "") -> subprocess.CompletedProcess[str
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    (folder / "tiny.toml").write_text(STAGES)
+    (folder / "tiny.toml").write_text(TINY_STAGES)
     done = search(
         *("--data", str(photos(folder / "photos", 10)), "--space", str(folder / "tiny.toml"), *OPTIONS),
         *("--home", str(folder / "home"), "--out", str(folder / "run")),

@@ -19,23 +19,7 @@ import hwnas
 import lut
 from hwnas.runs.front_file import FrontPoint
 from targets.errors import DamagedFileError, UsageError
-
-SPACE = """
-operations = ["mb3e3", "fused3e3"]
-[stem]
-channels = 8
-stride = 2
-[head]
-channels = 16
-[[stages]]
-widths = [8]
-depth = 2
-stride = 2
-[[stages]]
-widths = [16]
-depth = 1
-stride = 2
-"""
+from tests.support.spaces import TINY_STAGES
 
 
 @pytest.fixture
@@ -50,7 +34,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(lut, "space_table", lambda *_, **__: table)
     monkeypatch.setattr(lut, "measure", lambda target, files, **_: dict.fromkeys(files, measurement))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.toml").write_text(SPACE)
+    (tmp_path / "tiny.toml").write_text(TINY_STAGES)
     return {
         "budgets": ["latency_ms<=5000"], "space": "tiny.toml", "image_size": 16, "supernet_steps": 3,
         "search_steps": 2, "population": 4, "generations": 1, "picks": 1, "random_baselines": 0,

@@ -19,7 +19,7 @@ ACCURACY = Problem.parse(["val_accuracy"])
 
 class TestEvolution(StrategyContract):
     name = "evolution"
-    options = {"alive": 12, "tournament": 4}  # noqa: RUF012
+    options = {"alive": 12, "tournament": 4}  # noqa: RUF012  (read only)
 
 
 def evaluator(accuracy: Callable[[Arch], float]) -> Evaluator:
