@@ -145,10 +145,8 @@ def main() -> None:
     for entry in entries(options.list, options.only):
         path = exported(entry, options.cache)
         run_once(path)
-        print(
-            f"{entry.source + '/' + entry.name:40s} {entry.image_size:4d} px {path.stat().st_size / 1e6:7.1f} MB",
-            flush=True,
-        )
+        name, size_mb = f"{entry.source}/{entry.name}", path.stat().st_size / 1e6
+        print(f"{name:40s} {entry.image_size:4d} {size_mb:7.1f} MB", flush=True)
 
 
 if __name__ == "__main__":
