@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hwnas.evaluators import EvaluationFailed, Metrics
 
 
+STORED = "stored"
+"""Origin of trials that an earlier search left: generation 0, which what is asked first follows."""
+
+
 class Generational:
     """Ask and tell by generations of `population` architectures, none of which comes twice.
 
@@ -68,16 +72,17 @@ class Generational:
         }
         return identity | ({"options": self.options} if self.options else {})
 
-    def ask(self) -> list[Arch]:
+    def ask(self, most: int | None = None) -> list[Arch]:
         """The next generation; repeated until `tell`, it answers the same.
 
-        Fewer than `population` only when `exhausted`: the space holds no more, or is too large to
-        list and 100 random draws gave nothing new.
+        most: an upper limit on it, seeds included; None is none. Fewer than this and `population` only when
+        `exhausted`: the space holds no more, or is too large to list and 100 random draws gave nothing new.
         """
-        generation, population = self.history.generations, self.context.population
+        generation = self.history.generations
+        population = min(self.context.population, self.context.population if most is None else most)
         rng = np.random.default_rng(generation_entropy(self.context.seed, generation, 0))
         novelty = Novelty(self.context.space, self.history.keys, rng)
-        seeds = self.seeds if generation == 0 else ()
+        seeds = self.seeds[:most] if all(t.origin == STORED for t in self.history.trials) else ()
         asked = [(arch, "seed") for arch in map(novelty.claim, seeds) if arch is not None]
         if len(asked) < population:
             asked += self.propose(self.history, population - len(asked), novelty)

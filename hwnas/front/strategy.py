@@ -55,8 +55,8 @@ class Strategy(Protocol):
         """Whether the last `ask` ran out of new architectures."""
         ...
 
-    def ask(self) -> list[Arch]:
-        """The next architectures to evaluate, none of which comes twice in a run."""
+    def ask(self, most: int | None = None) -> list[Arch]:
+        """The next architectures to evaluate, none of which comes twice in a run; at most `most`."""
         ...
 
     def tell(self, archs: Sequence[Arch], metrics: Sequence[Metrics | EvaluationFailed]) -> list[Trial]:
