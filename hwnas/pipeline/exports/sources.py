@@ -227,6 +227,7 @@ def _data(options: ExportOptions, image_size: int | None) -> Data:
         labels_csv=Path(options.labels) if options.labels else None,
         download=options.download,
         limit=options.limit,
+        skip_broken=options.skip_broken,
     )
 
 
