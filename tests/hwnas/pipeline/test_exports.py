@@ -221,7 +221,7 @@ def test_what_was_made_before_a_stop_stays(
     ("arguments", "code", "message"),
     [
         (["no/such/thing"], 2, "no file or folder here, and a genotype needs --weights"),
-        (["home"], 2, "is nothing that can be exported; give a run"),
+        (["photos"], 2, "is nothing that can be exported; give a run"),
         (["weights.safetensors"], 3, "is a safetensors file"),
         (["run/n2"], 2, "no exported network 'n2'; known: n1"),
         (["run", "--data", "digits"], 2, "a run says itself what --data would say"),
