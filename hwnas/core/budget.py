@@ -1,16 +1,41 @@
-"""Budgets: `latency_ms<=12`, `size_mb<=4`."""
+"""Budgets: `latency_ms<=12`, `size_mb<=4`, and per device `latency_ms@pi<=12`.
+
+A search has one device or several. The latency on the first is the metric `latency_ms`, that on each other
+`latency_ms@NAME`. NAME is that of the target, as its folder is called (`targets.files.safe_name`).
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from targets.errors import UsageError, did_you_mean
+from targets.files import safe_name
 
 METRICS = ("latency_ms", "macs", "params", "size_mb", "peak_memory_mb", "energy_mj")
 """What an architecture costs; `hwnas/costs/cost_model.py` needs tables for latency and energy only."""
+
+LATENCY = "latency_ms"
+
+
+def base_metric(metric: str) -> str:
+    """The metric without its device.
+
+    >>> base_metric("latency_ms@pi")
+    'latency_ms'
+    """
+    return metric.split("@", 1)[0]
+
+
+def latency_metrics(devices: Sequence[str]) -> tuple[str, ...]:
+    """The metric of the latency on each device, in order.
+
+    >>> latency_metrics(["host", "pi"])
+    ('latency_ms', 'latency_ms@pi')
+    """
+    return tuple(LATENCY if i == 0 else f"{LATENCY}@{name}" for i, name in enumerate(devices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +47,47 @@ class Budget:
 
     def __post_init__(self) -> None:
         """Refuse unknown metrics and limits that are not positive finite numbers."""
-        if self.metric not in METRICS:
+        base, at, _ = self.metric.partition("@")
+        if base not in METRICS:
+            raise UsageError(f"budget on unknown metric {self.metric!r}; {did_you_mean(base, METRICS)}")
+        if at and base != LATENCY:
             raise UsageError(
-                f"budget on unknown metric {self.metric!r}; {did_you_mean(self.metric, METRICS)}"
+                f"budget on {self.metric!r}: only {LATENCY} may name a device, for {base} is the same on "
+                f"all; leave '@…' away"
             )
         if not (math.isfinite(self.limit) and self.limit > 0):
             raise UsageError(f"budget {self}: the limit must be a finite number above 0")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """The budget that `text` says, as `latency_ms<=12`; `latency_ms=12` is the same."""
-        match = re.fullmatch(r"\s*([a-z_]+)\s*(?:<=|=|≤)\s*(\S+)\s*", text)
+        """The budget that `text` says: `latency_ms<=12`, `latency_ms@pi<=12`; `=` is the same as `<=`."""
+        match = re.fullmatch(r"\s*([a-z_]+)(?:@([^@<=≤]*))?\s*(?:<=|=|≤)\s*(\S+)\s*", text)
         try:
             if match is None:
                 raise ValueError
-            return cls(match[1], float(match[2]))
+            device = "" if match[2] is None else f"@{safe_name(match[2].strip())}"
+            return cls(match[1] + device, float(match[3]))
         except ValueError:
             raise UsageError(
                 f"budget {text!r} must read METRIC<=NUMBER, as 'latency_ms<=12'; "
                 f"metrics: {', '.join(METRICS)}"
             ) from None
+
+    def on_devices(self, devices: Sequence[str]) -> Budget:
+        """The same budget in a search on these devices; UsageError where it names another.
+
+        >>> Budget.parse("latency_ms@host<=2").on_devices(["host", "pi"])
+        Budget(metric='latency_ms', limit=2.0)
+        """
+        _, at, device = self.metric.partition("@")
+        if not at:
+            return self
+        if device not in devices:
+            raise UsageError(
+                f"budget {self}: {device!r} is no device of this search; {did_you_mean(device, devices)}; "
+                "give it by --target"
+            )
+        return replace(self, metric=latency_metrics(devices)[list(devices).index(device)])
 
     def __str__(self) -> str:
         """The form that `parse` reads."""

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError, did_you_mean
 
+from .arrays import Array, Indices
 from .choice import Arch, Choice
+from .features import option_counts
 from .node import check_nodes, nodes_of
 
 
@@ -152,6 +154,18 @@ class Space:
             columns = np.asarray(archs, dtype=np.int64) + self._offsets[:-1]
             np.put_along_axis(rows, columns, 1.0, axis=1)
         return rows
+
+    def indices(self, archs: Sequence[Arch]) -> Indices:
+        """Architectures as rows (n, choices), also for none."""
+        return np.asarray(archs, dtype=np.int64).reshape(len(archs), len(self.choices))
+
+    def features(self, archs: Sequence[Arch]) -> dict[str, Array]:
+        """Structural numbers of canonical architectures, by what they are about: name -> (n, features).
+
+        What a surrogate of the accuracy goes by; each group gets one length scale. A space that knows more of
+        its architectures than their options states it here.
+        """
+        return {"options": option_counts(self.choices, self.indices(archs))}
 
     def _groups(self) -> list[list[int]]:
         names = [c.name.split(".")[0] for c in self.choices]

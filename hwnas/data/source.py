@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -125,11 +125,26 @@ def unknown_source(spec: str) -> UsageError:
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Some samples of another source: what `limit` leaves."""
+    """Some samples of another source: what `limit` leaves, or what can be read."""
 
     whole: DataSource
     chosen: npt.NDArray[np.int64]  # (k,) ascending
     listing: Listing
+
+    @classmethod
+    def of(cls, whole: DataSource, chosen: npt.NDArray[np.int64], why: str, note: str) -> Subset:
+        """Those samples. why: what tells this subset from others of the same size, for the cache."""
+        listing = whole.listing
+        few = replace(
+            listing,
+            names=tuple(listing.names[index] for index in chosen),
+            labels=listing.labels[chosen],
+            given=listing.given[chosen],
+            sizes_bytes=listing.sizes_bytes[chosen],
+            content=listing.content and f"{listing.content} {why}",
+            notes=(*listing.notes, note),
+        )
+        return cls(whole, chosen, few)
 
     def natural_size(self) -> int:
         """That of the whole."""

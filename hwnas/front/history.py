@@ -68,12 +68,15 @@ class Trial:
 class History:
     """The trials of a run. `add` checks every metric.
 
+    pending: architectures that were asked and not answered yet, in that order; a strategy may take them into
+        account.
     max_failures: how many evaluations in a row may fail before the search stops.
     """
 
     def __init__(self, space: Space, problem: Problem, *, max_failures: int = 10) -> None:
         self.space, self.problem, self.max_failures = space, problem, max_failures
         self.trials: list[Trial] = []
+        self.pending: list[Arch] = []
         self._keys: set[str] = set()
 
     @property

@@ -29,17 +29,18 @@ def run(
     strategy: proposes the architectures.
     evaluate: gives the metrics of a whole generation at once.
     generations: None sets no limit.
-    left: how many more architectures may be evaluated; asked before each generation. None sets no limit.
+    left: how many architectures may be evaluated next, asked before each generation; none ends the search.
+        None is as many as the strategy proposes at a time.
     on_generation: gets the new trials once they are recorded.
     stop: is asked before each generation.
     """
     while generations is None or strategy.history.generations < generations:
         if stop():
             return "stopped"
-        most = left()
-        if most is not None and most < 1:
+        n = left()
+        if n is not None and n < 1:
             return "evaluations"
-        archs = strategy.ask(most)
+        archs = strategy.ask(n)
         if not archs:
             return "exhausted"
         trials = strategy.tell(archs, evaluate(archs))

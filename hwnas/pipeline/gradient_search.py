@@ -64,7 +64,7 @@ def run_search(options: SearcherOptions) -> SearchResult:
     target = target_named(options.target_platform)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
-        home=home, limit=options.limit, download=options.download,
+        home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
         val_share=method.published.val_share if options.val_share is None else options.val_share,
     )  # fmt: skip
     space = space_for(options.space_name, data)

@@ -39,6 +39,7 @@ class Searcher(SearcherOptions):
                 path=self.path,
                 limit=self.limit,
                 download=self.download,
+                skip_broken=self.skip_broken,
                 seed=self.seed,
                 device=self.device,
                 home=self.home,

@@ -70,7 +70,7 @@ def prepare(options: TrainingOptions) -> Prepared:
     home = data_home(options.home)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
-        home=home, limit=options.limit, download=options.download,
+        home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
     )  # fmt: skip
     space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
     arch = read_architecture(options, space)
@@ -136,6 +136,7 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
         "seed": options.seed,
         "root": str(home),
         "limit": options.limit,
+        **({"skip_broken": True} if options.skip_broken else {}),
     }
     return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), options.seed, options.device)
 

@@ -24,7 +24,14 @@ PredictedModel = Mapping[str, Any]
 def breakdown_page(document: Mapping[str, Any]) -> str:
     """The page of what `hwnas.commands.documents.predict.predict_models` returned, as text."""
     target = str(document["target"]["name"])
-    title = f"{', '.join(document['models'])} on {target}"
+    sections = [_section(name, model) for name, model in document["models"].items()]
+    return script_free_page(
+        f"{', '.join(document['models'])} on {target}", join(sections, _conditions(document))
+    )
+
+
+def script_free_page(title: str, content: Html) -> str:
+    """A page around `content`, without any script, as text."""
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -33,8 +40,7 @@ def breakdown_page(document: Mapping[str, Any]) -> str:
         el("title", f"{title} · hwnas"),
         el("style", Html(STYLE + _BARS)),
     )
-    sections = [_section(name, model) for name, model in document["models"].items()]
-    body = el("body", el("main", el("div", sections, _conditions(document), class_="wrap")))
+    body = el("body", el("main", el("div", content, class_="wrap")))
     return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
 
 

@@ -36,6 +36,7 @@ class ImageOptions:
         Option("Side in pixels, 16 to 224; default as the data suggest"),
     ] = None
     download: Annotated[bool, Option("Allow fetching cifar10 and the like", free=True)] = False
+    skip_broken: Annotated[bool, Option("Leave out the images that cannot be read, and say which")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

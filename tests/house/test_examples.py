@@ -43,6 +43,7 @@ SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
 
 NOT_RUN = {
     "a board": 3,
+    "a finished run": 1,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,
@@ -105,7 +106,7 @@ def check(line: str, place: str) -> None:
         assert set(words[1:]) <= MAKE, place
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
-        commands = names[:2] if names[0] in ("targets", "tables", "spaces", "methods") else names[:1]
+        commands = names[:2] if names[0] in ("targets", "tables", "data", "spaces", "methods") else names[:1]
         shown = CliRunner().invoke(cli.app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):

@@ -197,6 +197,21 @@ class StrategyContract:
         with pytest.raises(UsageError, match="last ask"):
             strategy.tell(asked, DepthEvaluator(space)(asked))
 
+    def test_more_are_asked_while_others_are_still_evaluated(
+        self, space: DepthSpace, problem: Problem
+    ) -> None:
+        strategy, evaluator = self.make(space, problem), DepthEvaluator(space)
+        open_archs = strategy.ask(3)
+        for _ in range(20):
+            first, *open_archs = open_archs
+            strategy.tell([first], evaluator([first]))
+            open_archs += strategy.ask(1)
+        assert len(open_archs) == 3 and len(evaluator.calls) == len(set(evaluator.calls)) == 20
+        assert {*map(space.key, open_archs)}.isdisjoint(evaluator.calls)
+        assert strategy.tell(open_archs[1:], evaluator(open_archs[1:]))[0].generation == 20
+        with pytest.raises(UsageError, match="from 1"):
+            strategy.ask(0)
+
     def test_trials_of_another_search_are_refused(self, space: DepthSpace, problem: Problem) -> None:
         strategy = self.make(space, problem)
         run(strategy, DepthEvaluator(space), 1)

@@ -8,13 +8,14 @@ The search itself is `hwnas.front.bo`; here it reads the history of a run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hwnas.core.budget import METRICS
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.objectives import Problem
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BayesianProposals:
         """`n` proposals; fewer where the space holds no more inside the budgets, or no more were met."""
         observed = self.observations(history)
         new: list[tuple[Arch, str]] = []
-        refused: list[Arch] = []  # seeds of this generation, which are asked and not answered
+        refused = list(history.pending)  # later also seeds of this generation: asked, and not answered
         while len(new) < n:
             pending = [*refused, *(arch for arch, _ in new)]
             proposals = self.search.propose(observed, n - len(new), pending=pending)
@@ -50,6 +51,10 @@ class BayesianProposals:
         from hwnas.front.bo import Observation
 
         return [Observation(self._space.from_string(t.arch), self._error(t)) for t in history.trials]
+
+    def forecast(self, history: History, archs: Sequence[Arch]) -> list[Forecast] | None:
+        """The posterior of the surrogate, given the trials of the history."""
+        return self.search.forecast(self.observations(history), archs)
 
     def _error(self, trial: Trial) -> float | None:
         if trial.failure is not None:
@@ -93,5 +98,12 @@ def bayesian_search(context: StrategyContext, *, n_start: int = 5) -> Propose:
     if context.costs_of is None:
         raise UsageError("strategy 'bo' needs the costs of architectures before an evaluation; give costs_of")
     predicted, task = split_problem(context.problem)
-    search = BayesianSearch(context.space, context.costs_of, task, seed=context.seed, n_start=n_start)
+    search = BayesianSearch(
+        context.space,
+        context.costs_of,
+        task,
+        seed=context.seed,
+        n_start=n_start,
+        features_of=context.features_of,
+    )
     return BayesianProposals(context, search, predicted)

@@ -42,7 +42,7 @@ class Breeding:
         """`n` children, each new: a bred duplicate is mutated until it is; fewer when none is left."""
         with quiet():
             while self._selected < history.generations:
-                self._survivors = self._select(self._survivors + history.of_generation(self._selected), n)
+                self._survivors = self._select(self._survivors + history.of_generation(self._selected))
                 self._selected += 1
             bred = self._breed(n, self._context.sampler_seed(history.generations))
         space, new = self._context.space, list[tuple["Arch", str]]()
@@ -62,9 +62,9 @@ class Breeding:
         study.add_trials([self._codec.trial(trial, _PARENTS) for trial in trials if trial.values])
         return study, sampler
 
-    def _select(self, trials: Sequence[Trial], n: int) -> list[Trial]:
-        """The `n` trials that survive: constrained dominance, then crowding; in the order of the run."""
-        study, sampler = self._study(trials, n, seed=0)
+    def _select(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The `population` that survives: constrained dominance, then crowding; in the order of the run."""
+        study, sampler = self._study(trials, self._context.population, seed=0)
         kept = {t.user_attrs["arch"] for t in sampler.get_parent_population(study, _CHILDREN)}
         return [trial for trial in trials if trial.arch in kept]
 
@@ -72,7 +72,7 @@ class Breeding:
         """`n` children of the survivors; none when fewer than two survive."""
         if len(self._survivors) < 2:
             return []
-        study, _ = self._study(self._survivors, n, seed)
+        study, _ = self._study(self._survivors, self._context.population, seed)
         # Optuna counts finished trials to find the generation of a new one, and a generation of ours
         # can be short of failed ones. A waiting trial that carries its generation is not counted.
         study.add_trials(

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hwnas.core.choice import Arch
 from hwnas.front import Generational, Trial
 from hwnas.front.bo import BayesianSearch, Observation, estimated_front, estimates, repeats
@@ -81,14 +79,10 @@ def _expected(
         proposed = [i for i in (t.number for t in members) if trials[i].origin == MODEL]
         if not proposed:
             continue
-        model = search.model(observed[: members[0].number])
-        rows = search.catalogue.rows([observed[i].arch for i in proposed])
-        belief = model.posterior.at(search.catalogue.inputs(rows))
-        noise = model.posterior.noise * model.posterior.variance
-        deviations = np.sqrt(belief.deviation**2 + noise)
-        for i, mean, deviation in zip(proposed, belief.mean, deviations, strict=True):
+        forecasts = search.forecast(observed[: members[0].number], [observed[i].arch for i in proposed])
+        for i, forecast in zip(proposed, forecasts or [], strict=True):
             expected[trials[i].arch] = {
-                "expected_error": float(np.exp(mean)),
-                "expected_deviation": float(deviation),
+                "expected_error": forecast.error,
+                "expected_deviation": forecast.observed_deviation,
             }
     return expected

@@ -125,7 +125,7 @@ class FrontSearch:
 
     def _left(self) -> int:
         n_all = self.context.plan["evaluations"]
-        return n_all - self._n_repeats(n_all) - self.n_paid
+        return min(self.context.plan["batch"], n_all - self._n_repeats(n_all) - self.n_paid)
 
     def _n_repeats(self, n_all: int) -> int:
         return int(REPEATED_SHARE * n_all) if self.context.config.evaluator == SHORT else 0

@@ -105,8 +105,10 @@ class RunContext:
             root=self.home,
             labels_csv=Path(config.labels) if config.labels else None,
             download=config.download,
+            skip_broken=config.skip_broken,
             splits=read_json(stored, "the splits of the run") if stored.exists() else None,
             log=self.run.log,
+            progress=self.run.progress,
         )
 
     @cached_property

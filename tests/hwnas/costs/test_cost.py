@@ -134,6 +134,38 @@ def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: flo
     assert value <= min(latency.min(), costs.of(near)["latency_ms"].min()) + 1e-12
 
 
+def _table(seed: int, square: float) -> SimpleNamespace:
+    """A made-up table of the mobile space; int8 devices have other weights than float ones."""
+    prices = dict(zip(KEYS, np.random.default_rng(seed).uniform(0.001, 0.1, len(KEYS)), strict=True))
+    weights = {k: b.params * (4 if seed % 2 else 1) / 1e6 for k, b in SPACE.blocks().items()}
+    return SimpleNamespace(
+        intercept_ms=0.01 * seed,
+        latency_ms=prices.__getitem__,
+        square_ms_per_mb2=square,
+        weight_mb=weights.__getitem__,
+    )
+
+
+def test_several_devices_cost_what_each_costs_alone() -> None:
+    host, pi, phone = _table(1, 0.01), _table(2, 0.3), _table(3, 0.0)
+    costs = CostModel(SPACE, host, others={"pi": pi, "phone": phone})
+    assert costs.metrics[0] == "latency_ms" and costs.metrics[-2:] == ("latency_ms@pi", "latency_ms@phone")
+    archs, mix = [SPACE.sample(np.random.default_rng(4)) for _ in range(30)], random_mix(5)
+    together, expected = costs.of(archs), costs.expected(mix)
+    for metric, table in (("latency_ms", host), ("latency_ms@pi", pi), ("latency_ms@phone", phone)):
+        alone = CostModel(SPACE, table)
+        assert together[metric] == pytest.approx(alone.of(archs)["latency_ms"])
+        assert float(expected[metric]) == pytest.approx(float(alone.expected(mix)["latency_ms"]))
+        assert costs.minimum(metric) == alone.minimum("latency_ms")
+    for metric in CostModel(SPACE).metrics:
+        assert together[metric] == pytest.approx(CostModel(SPACE).of(archs)[metric])
+
+
+def test_a_device_without_a_table_has_no_cost() -> None:
+    with pytest.raises(UsageError, match=r"no costs of metric 'latency_ms@pi'; known: .*latency_ms"):
+        COSTS.minimum("latency_ms@pi")
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
 def test_elimination_equals_brute_force(seed: int, largest: bool) -> None:

@@ -161,7 +161,13 @@ def test_what_an_evaluation_depends_on_is_in_its_identity(
     size = load_data("digits", 20, 0, root=place / "home")
     wider = load_space(str(place / "tiny.toml"), image_size=16, in_channels=1, n_classes=10, width_mult=2.0)
     same = identity(space, data)
-    others = [{"data": split}, {"data": size}, {"space": wider}, {"seed": 2}, {"start": "supernet abc"}]
+    others: list[dict[str, Any]] = [
+        {"data": split},
+        {"data": size},
+        {"space": wider},
+        {"seed": 2},
+        {"start": "supernet abc"},
+    ]
     others += [{"recipe": {**RECIPE, "lr": 0.2}}, {"device": "cuda"}]
     assert identity(space, load_data("digits", 16, 0, root=place / "home")) == same
     for change in others:

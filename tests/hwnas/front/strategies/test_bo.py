@@ -11,7 +11,7 @@ from hwnas.core.choice import Arch
 from hwnas.core.space import Space
 from hwnas.front import CostsOf, Generational, Problem, Strategy, make_strategy, run
 from hwnas.front.strategies.bo import BayesianProposals, split_problem
-from targets.errors import UsageError
+from targets.errors import HwnasError, UsageError
 from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_metrics
 
 PROBLEM = Problem.parse(["val_accuracy", "latency_ms"])
@@ -102,3 +102,64 @@ def test_the_loss_is_an_error_as_it_is() -> None:
     assert isinstance(proposals, BayesianProposals)
     first, trial = proposals.observations(strategy.history)[0], strategy.history.trials[0]
     assert first.error == trial.metrics["val_loss"] and space.key(first.arch) == trial.arch
+
+
+def test_forecasts_are_those_of_a_process_that_scikit_learn_makes_too() -> None:
+    """The mean interpolates what is noiseless; far fewer trials than three give none."""
+    space = DepthSpace()
+    strategy = make(space)
+    assert strategy.forecast(strategy.ask()) is None
+    run(strategy, DepthEvaluator(space), 8)
+    asked = strategy.ask()
+    forecasts = strategy.forecast(asked)
+    assert forecasts is not None and len(forecasts) == len(asked)
+    truth = np.log([1 - depth_metrics(space, a)["val_accuracy"] for a in asked])
+    means = np.array([f.log_error for f in forecasts])
+    spread = np.array([f.observed_deviation for f in forecasts])
+    assert (np.abs(truth - means) < 4 * spread).all()
+    assert all(f.observed_deviation > f.deviation > 0 and f.error == np.exp(f.log_error) for f in forecasts)
+    assert make_strategy("random", space, PROBLEM, population=4, seed=0).forecast(asked) is None
+
+
+@pytest.mark.slow
+def test_a_feature_that_tells_the_accuracy_is_used_and_asked_of_few() -> None:
+    space = DepthSpace((4, 5, 6), 6)  # 54,432 architectures: not looked at as a whole
+    asked: list[Arch] = []
+
+    def features_of(archs: Sequence[Arch]) -> np.ndarray:
+        asked.extend(archs)
+        return np.array([[np.log(1 - depth_metrics(space, a)["val_accuracy"])] for a in archs])
+
+    found = {}
+    for features in (None, features_of):
+        strategy = make(space, population=5, features_of=features)
+        run(strategy, DepthEvaluator(space), 6)
+        found[features is None] = strategy.history.hypervolumes()[-1]["value"]
+    assert found[False] >= found[True]
+    assert len(asked) == len(set(asked)) < 20 + 30 + 6 * 64
+
+
+@pytest.mark.parametrize("columns", [np.zeros(3), np.full((8, 1), np.nan)])
+def test_features_that_cannot_be_used_are_named(columns: np.ndarray) -> None:
+    space = DepthSpace()
+    strategy = make(space, features_of=lambda archs: np.resize(columns, (len(archs), *columns.shape[1:])))
+    with pytest.raises(HwnasError, match=r"one row per architecture|not finite"):
+        run(strategy, DepthEvaluator(space), 3)
+
+
+def test_what_is_pending_counts() -> None:
+    """Two workers: the second is not sent next to the first."""
+    space = DepthSpace()
+    strategy = make(space, population=6)
+    run(strategy, DepthEvaluator(space), 3)
+    alone = strategy.ask(1)
+    beside = strategy.ask(1)
+    assert beside != alone
+    assert make_batch(space, 2, strategy) == alone + beside
+
+
+def make_batch(space: Space, n: int, like: Generational) -> list[Arch]:
+    """What a strategy with the same trials asks at once."""
+    again = make(space, population=n)
+    again.restore([t.to_json() for t in like.history.trials])
+    return again.ask()
