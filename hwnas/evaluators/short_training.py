@@ -23,7 +23,7 @@ from hwnas.training.workers import (
 )
 
 from . import EvaluationFailed, Metrics
-from .store import Evaluation, EvaluationStore
+from .store import EvaluationStore, StoredEvaluation
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -117,4 +117,4 @@ class ShortTraining:
         self._known[key] = metrics
         if self.store is not None:
             date = datetime.now(UTC).isoformat(timespec="seconds")
-            self.store.add(Evaluation(arch=key, metrics=metrics, cpu_s=outcome.cpu_s, date=date))
+            self.store.add(StoredEvaluation(arch=key, metrics=metrics, cpu_s=outcome.cpu_s, date=date))

@@ -26,7 +26,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+class StoredEvaluation:
     """What is known of one architecture whichever device it is for.
 
     arch: the key of the space.
@@ -65,11 +65,11 @@ class EvaluationStore:
         self._known = self._read()
 
     @property
-    def known(self) -> Mapping[str, Evaluation]:
+    def known(self) -> Mapping[str, StoredEvaluation]:
         """By architecture, in the order in which they were stored first."""
         return self._known
 
-    def add(self, evaluation: Evaluation) -> None:
+    def add(self, evaluation: StoredEvaluation) -> None:
         """Append one; it is on the disk when this returns. One that is known already stays as it is."""
         if evaluation.arch in self._known:
             return
@@ -96,7 +96,7 @@ class EvaluationStore:
             file.seek(size - 1)
             return b"" if file.read(1) == b"\n" else b"\n"
 
-    def _read(self) -> dict[str, Evaluation]:
+    def _read(self) -> dict[str, StoredEvaluation]:
         try:
             first, *rows = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -110,12 +110,12 @@ class EvaluationStore:
                 f"stored evaluations: {self.path} does not begin with the identity that its name stands for; "
                 f"it is damaged or was renamed: delete it, and its networks are trained again"
             )
-        known: dict[str, Evaluation] = {}
+        known: dict[str, StoredEvaluation] = {}
         n_damaged = 0
         for row in filter(None, rows):
             content = _content(row)
             try:
-                evaluation = Evaluation(**(content or {}))
+                evaluation = StoredEvaluation(**(content or {}))
             except TypeError:
                 n_damaged += 1
                 continue

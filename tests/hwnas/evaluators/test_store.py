@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hwnas.evaluators.store import Evaluation, EvaluationStore
+from hwnas.evaluators.store import EvaluationStore, StoredEvaluation
 from targets.errors import DamagedFileError
 
 IDENTITY: dict[str, Any] = {"space": "mobile", "data": {"split": "ab"}, "recipe": {"epochs": 3}, "seed": 0}
@@ -19,8 +19,8 @@ def store(home: Path, warn: Any = print, **changes: Any) -> EvaluationStore:
     return EvaluationStore(home, ("mobile-32px", "My Photos"), {**IDENTITY, **changes}, warn=warn)
 
 
-def evaluation(arch: str, accuracy: float = 0.5) -> Evaluation:
-    return Evaluation(arch=arch, metrics={"val_accuracy": accuracy}, cpu_s=1.5, date="2026-01-01")
+def evaluation(arch: str, accuracy: float = 0.5) -> StoredEvaluation:
+    return StoredEvaluation(arch=arch, metrics={"val_accuracy": accuracy}, cpu_s=1.5, date="2026-01-01")
 
 
 def test_what_was_added_is_known_to_the_next_one(tmp_path: Path) -> None:
