@@ -22,13 +22,22 @@ PredictedModel = Mapping[str, Any]
 
 
 def breakdown_page(*documents: Mapping[str, Any]) -> str:
-    """The page of what `hwnas.commands.documents.predict.predict_models` returned, one or more targets.
+    """The page of what `hwnas.commands.documents.predict.predict_models` returned, as text.
 
     Several networks or targets are compared in a table at the top.
     """
     names = dict.fromkeys(name for document in documents for name in document["models"])
     on = ", ".join(str(document["target"]["name"]) for document in documents)
-    title = f"{', '.join(names)} on {on}"
+    parts = [_comparison(list(names), documents)] if len(names) + len(documents) > 2 else []
+    for document in documents:
+        suffix = f" on {document['target']['name']}" if len(documents) > 1 else ""
+        parts += [_section(f"{name}{suffix}", model) for name, model in document["models"].items()]
+        parts.append(_conditions(document))
+    return script_free_page(f"{', '.join(names)} on {on}", join(*parts))
+
+
+def script_free_page(title: str, content: Html) -> str:
+    """A page around `content`, without any script, as text."""
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -37,14 +46,7 @@ def breakdown_page(*documents: Mapping[str, Any]) -> str:
         el("title", f"{title} · hwnas"),
         el("style", Html(STYLE + _BARS)),
     )
-    parts: list[HtmlContent] = (
-        [_comparison(list(names), documents)] if len(names) + len(documents) > 2 else []
-    )
-    for document in documents:
-        suffix = f" on {document['target']['name']}" if len(documents) > 1 else ""
-        parts += [_section(f"{name}{suffix}", model) for name, model in document["models"].items()]
-        parts.append(_conditions(document))
-    body = el("body", el("main", el("div", parts, class_="wrap")))
+    body = el("body", el("main", el("div", content, class_="wrap")))
     return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
 
 

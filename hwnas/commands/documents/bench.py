@@ -16,7 +16,7 @@ from lut.predictor.models.quantise import as_run
 from targets import Target
 from targets.errors import HwnasError
 
-from .model_files import Failures, failures_json, without_failures
+from .model_files import FailedFiles, failures_json, without_failures
 from .model_table import NETWORK, Document, Row
 
 
@@ -38,7 +38,7 @@ def bench_models(
     """
     deployed: dict[str, bytes] = {}
     quantised: list[str] = []
-    failed: Failures = {}
+    failed: FailedFiles = {}
     for name, data in files:
         try:
             if isinstance(data, HwnasError):

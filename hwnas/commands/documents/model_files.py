@@ -14,7 +14,7 @@ from targets.errors import DamagedFileError, HwnasError, UsageError
 
 SUFFIX = ".onnx"
 
-Failures = dict[str, HwnasError]
+FailedFiles = dict[str, HwnasError]
 """Why a file has no result, by its name."""
 
 R = TypeVar("R")
@@ -68,7 +68,7 @@ class ModelFiles:
 
 
 def without_failures(
-    models: Mapping[str, bytes], job: Callable[[Mapping[str, bytes]], Mapping[str, R]], failed: Failures
+    models: Mapping[str, bytes], job: Callable[[Mapping[str, bytes]], Mapping[str, R]], failed: FailedFiles
 ) -> dict[str, R]:
     """The answers of a job for several models at once, less those that it fails for.
 
@@ -89,7 +89,7 @@ def without_failures(
     return {}
 
 
-def failures_json(failed: Failures) -> dict[str, dict[str, Any]]:
+def failures_json(failed: FailedFiles) -> dict[str, dict[str, Any]]:
     """As `--json` has them."""
     return {name: {"error": str(error), "exit_code": error.exit_code} for name, error in failed.items()}
 

@@ -14,7 +14,7 @@ from lut.predictor.kernels.labels import Labelled
 from targets import Target
 from targets.errors import HwnasError
 
-from .model_files import Failures, failures_json, without_failures
+from .model_files import FailedFiles, failures_json, without_failures
 from .model_table import NETWORK, Document, PrintedTable, Row, without_empty_columns
 
 LATENCY, FLAG = "latency_ms", "flag"
@@ -60,7 +60,7 @@ class _OnTarget:
         self._predictor, self._kernels_from, self._log = predictor, kernels_from, log
         self._predictions: dict[str, lut.Prediction] = {}
         self._deployed: dict[str, bytes] = {}
-        self._failed: Failures = {}
+        self._failed: FailedFiles = {}
         self._unanswered = 0
 
     def add(self, name: str, data: bytes | HwnasError, process: KernelProcess, *, keep: bool) -> None:

@@ -67,7 +67,12 @@ def test_networks_share_a_process(
 ) -> None:
     begun = []
     child = asked_kernels._Child
-    monkeypatch.setattr(asked_kernels, "_Child", lambda: begun.append(1) or child())
+
+    def begin() -> object:
+        begun.append(1)
+        return child()
+
+    monkeypatch.setattr(asked_kernels, "_Child", begin)
     assert cli.run(["predict", str(folder), "--home", str(home), "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert len(document["models"]) == N_FILES - N_BROKEN
