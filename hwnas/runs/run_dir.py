@@ -152,9 +152,12 @@ class RunDir:
         """Frees the disk once `stage` is done and its result lies in files of its own."""
         self._checkpoints.delete(stage)
 
-    def progress(self, name: str, total: int) -> AbstractContextManager[ProgressBar]:
-        """A bar with the time left, as a context manager whose value has `advance(n, note)`."""
-        return self.log.progress(name, total)
+    def progress(self, name: str, total: int, rest_s: float = 0.0) -> AbstractContextManager[ProgressBar]:
+        """A bar with the time left, as a context manager whose value has `advance(n, note)`.
+
+        rest_s: what the run is expected to take after it.
+        """
+        return self.log.progress(name, total, rest_s)
 
     def close(self) -> None:
         """Lets other processes use the run."""
