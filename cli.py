@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hwnas.commands import catalogue, data, tables, targets
+from hwnas.commands.export import export
 from hwnas.commands.interrupted import way_on
 from hwnas.commands.latency import bench, predict
 from hwnas.commands.output import say
@@ -39,7 +40,7 @@ app.add_typer(tables.tables_app, name="tables")
 app.add_typer(data.data_app, name="data")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
-for command in (search, train, catalogue.strategies, status, report, predict, bench, profile, doctor):
+for command in (search, train, export, catalogue.strategies, status, report, predict, bench, profile, doctor):
     app.command()(command)
 
 
