@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from hwnas.data import Augment, load_data
 from hwnas.data.scenes import SCENES_PER_DIGIT, Scenes, open_scenes
-from hwnas.data.scenes_drawing import SIDE_PX, Draws, DigitPlaces, warp
+from hwnas.data.scenes_drawing import SIDE_PX, DigitPlaces, Draws, warp
 from hwnas.data.source import SPLITS, DataRequest
 from tests.support.sources import SourceContract
 
