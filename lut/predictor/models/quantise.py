@@ -118,7 +118,7 @@ def _quantise(source: Path, destination: Path, form: Int8Form, samples: Iterable
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and no log of the runtime's tools; the quantiser has one for every weight without channels."""
+    """No warnings and no log of the runtime's tools, which have one for every weight without channels."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
