@@ -43,7 +43,7 @@ SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
 
 NOT_RUN = {
     "a board": 3,
-    "a finished run": 1,
+    "a finished run": 3,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from PIL import Image
 
 import cli
 from hwnas.exporting.export import onnx_bytes
@@ -142,6 +144,36 @@ def test_the_folder_of_a_training_is_a_source(
     assert document["source"]["kind"] == "a training"
 
 
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_with_preprocessing_the_labels_are_those_of_the_plain_file_on_all_test_images(
+    layout: str, made: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = (
+        "--as",
+        "fp32,fp16,int8,ort",
+        "--max-drop",
+        "0.05",
+        "--with-preprocessing",
+        layout,
+        "--out",
+        "out",
+    )
+    document = exported(capsys, made / "run", *line)
+    good = variants(document)
+    assert list(good) == list(VARIANTS)
+    assert [good[name]["label_disagreements"] for name in ("fp32", "ort")] == [0, 0]
+    data = digits(made / "home")
+    plain = ort.InferenceSession(str(made / "ours.onnx"), providers=["CPUExecutionProvider"])
+    packed = ort.InferenceSession("out/model.onnx", providers=["CPUExecutionProvider"])
+    for index in data.split("test"):
+        pixels = data.images([index]).numpy()
+        x = ((pixels / 255 - data.mean[0]) / data.std[0]).astype(np.float32)
+        given = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)) if layout == "nhwc" else pixels
+        labels = (plain.run(None, {"image": x})[0].argmax(), packed.run(None, {"pixels": given})[0].argmax())
+        assert labels[0] == labels[1]
+    assert document["input"]["input_layout"] == f"{layout.upper()} uint8"
+
+
 def test_an_onnx_file_without_images_is_compared_on_noise(
     made: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,6 +267,9 @@ def test_what_was_made_before_a_stop_stays(
         (["run", "--max-drop", "2"], 2, "max_drop"),
         (["ours.onnx", "--as", "int8"], 2, "int8 takes its scales from training images"),
         (["run", "--as", "int8", "--target", "coreml.toml"], 4, "provider coreml has no int8 kernels"),
+        (["two.onnx", "--with-preprocessing", "nhwc"], 2, "two reads a [1, 1, 16, 16], b [1, 1, 16, 16]"),
+        (["foreign.onnx", "--with-preprocessing", "nhwc"], 2, "give --mean and --std, or leave out"),
+        (["run", "--with-preprocessing", "nhcw"], 2, "did you mean 'nhwc'"),
         (["two.onnx", "--data", "digits"], 2, "has the inputs a [1, 1, 16, 16], b [1, 1, 16, 16]"),
         (["open.onnx"], 2, "has an open shape"),
         (["open.onnx", "--shape", "image=1,1,16"], 2, "has 4 axes"),
@@ -296,9 +331,6 @@ def test_bad_input_is_one_message_and_leaves_nothing(
 
 
 def _photos(folder: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (folder / label).mkdir(parents=True)
