@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -25,6 +27,20 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     columns = [_column(heading, [row[i] for row in values]) for i, heading in enumerate(headings)]
     for line in zip(*columns, strict=True):
         print("  ".join(line).rstrip())
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys as CSV with a heading; '' where there are none."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def percent(share: float | None) -> str | None:
+    """A share of 0..1 as a percentage; None stays None."""
+    return None if share is None else f"{100 * share:.2f} %"
 
 
 def _column(heading: str, values: Sequence[object]) -> list[str]:
