@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hwnas.commands import catalogue, data, tables, targets
+from hwnas.commands.export import export
 from hwnas.commands.front import front_app
 from hwnas.commands.interrupted import way_on
 from hwnas.commands.latency import bench, predict
@@ -42,7 +43,11 @@ app.add_typer(data.data_app, name="data")
 app.add_typer(front_app, name="front")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
-for command in (search, train, catalogue.strategies, status, report, rank, predict, bench, profile, doctor):
+COMMANDS = (
+    *(search, train, export, rank, catalogue.strategies, status, report),
+    *(predict, bench, profile, doctor),
+)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -17,7 +17,13 @@ DEFAULTS = SearchConfig()
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 HomeOption = Annotated[str | None, typer.Option(help=help_of(definitions(SearchConfig)["home"]))]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
-ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
+ModelsArgument = Annotated[
+    list[Path], typer.Argument(metavar="MODEL.onnx|FOLDER...", help="ONNX files, and folders of them.")
+]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print the table as CSV, a row per target and file.")]
+SortOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Sort by this column; default as given.")
+]
 ShapeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),

@@ -19,7 +19,7 @@ FORMER = "question.json"
 """What it was called in the folders of searchers and trainings before schema 1 was that of every run."""
 
 SCHEMA = 1
-SEARCH, GRADIENT_SEARCH, TRAINING = "search", "gradient-search", "training"
+SEARCH, GRADIENT_SEARCH, TRAINING, EXPORT = "search", "gradient-search", "training", "export"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

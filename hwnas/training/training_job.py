@@ -156,7 +156,7 @@ def run_job(
     module = build_network(job.network)
     result = train(
         module,
-        _load_data(job.data),
+        data_of(job.data),
         Recipe(**job.recipe),
         job.seed,
         device=job.device,
@@ -207,7 +207,8 @@ class _JobSaver:
 _loaded: dict[str, Data] = {}  # the data of the last job: the next one mostly asks for the same
 
 
-def _load_data(spec: Mapping[str, Any]) -> Data:
+def data_of(spec: Mapping[str, Any]) -> Data:
+    """The images that `TrainingJob.data` describes; those of the last call are kept."""
     from hwnas.data import load_data
 
     key = json.dumps(dict(spec), sort_keys=True)

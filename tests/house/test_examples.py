@@ -43,6 +43,7 @@ SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
 
 NOT_RUN = {
     "a board": 3,
+    "a finished run": 1,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,
@@ -86,6 +87,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             archive.write(path)
     Path("labels.csv").write_text("cat/0.png,cat\ndog/0.png,dog\n")
     Path("model.onnx").write_bytes(chain_of_products(3, [4, 32], name="product"))
+    Path("models").mkdir()
+    for n in (1, 2):
+        Path(f"models/{n}.onnx").write_bytes(chain_of_products(n, ["batch", 32], name="product"))
     host = Path(cli.__file__).parent / "targets/known/host.toml"
     Path("board.toml").write_text(host.read_text().replace('name = "host"', 'name = "board"'))
     for target in ("host", "board.toml"):
