@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from hwnas.evaluators.store import EvaluationStore, StoredEvaluation
 from hwnas.pipeline.latency_tables import find_devices
 from hwnas.pipeline.rank import rank
 from hwnas.runs.log import Log
@@ -98,6 +99,20 @@ def test_a_table_of_another_batch_size_or_of_other_options_does_not_count(run: P
         rank(run, "board", home=home, minutes=0, log=quiet)
     with pytest.raises(UsageError, match=r"no latency table on target host.*profile_minutes is 0"):
         rank(run, "host", home=home, minutes=0, log=quiet)  # that of the home says nothing of threads
+
+
+def test_what_equal_searches_stored_is_known_too(run: Path) -> None:
+    other = space().key(space().from_string(":".join(["none"] * 5 + ["nor_conv_3x3"])))
+    store = EvaluationStore(run.parent, ("space", "data"), {"seed": 0})
+    for key, accuracy in ((other, 0.6), (keys()[0], 0.1)):
+        store.add(
+            StoredEvaluation(arch=key, metrics={"val_accuracy": accuracy}, cpu_s=1.0, date="2026-01-02")
+        )
+    front = json.loads((run / "front.json").read_text())
+    (run / "front.json").write_text(json.dumps({**front, "store": store.path.name}))
+    document = rank(run, "pi", home=run.parent, minutes=0, log=Log(quiet=True))
+    known = {row["arch"]: (row["val_accuracy_search"], row["source"]) for row in document["networks"]}
+    assert known[other] == (0.6, "store") and known[keys()[0]] == (ACCURACIES[0], "run")
 
 
 def test_two_devices_of_one_name_are_refused(tmp_path: Path) -> None:
