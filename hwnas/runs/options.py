@@ -20,7 +20,9 @@ Count = Annotated[int, Interval(ge=1, le=10_000_000)]
 Place = Annotated[str | Path | None, ReadAs(Text | None)]
 
 # Options whose name or default differs between the kinds of runs.
-Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
+Images = Annotated[
+    Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
+]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
 SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
 MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
@@ -43,7 +45,7 @@ class ImageOptions:
 class LabelledImageOptions(ImageOptions):
     """Images of `hwnas search`: by the name of a data set, or a folder of them."""
 
-    data: Images = "digits"
+    data: Images = "scenes"
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
