@@ -26,7 +26,7 @@ from lut.home import data_home
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
-from .latency_tables import Device, latency_table
+from .latency_tables import TargetDevice, latency_table
 from .preflight import check_device
 from .results import SearchResult
 from .search_history import GENOTYPES, Recorder, check_trackers, read_alphas
@@ -77,7 +77,7 @@ def run_search(options: SearcherOptions) -> SearchResult:
     if any(b.metric == "latency_ms" for b in budgets):
         table = latency_table(
             space,
-            Device(target.folder, target),
+            TargetDevice(target.folder, target),
             home=home,
             minutes=options.profile_minutes,
             seed=options.seed,

@@ -21,7 +21,7 @@ NEVER_MINUTES = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class TargetDevice:
     """A device that latencies are for.
 
     name: as metrics (`latency_ms@NAME`) and the folder of its tables call it.
@@ -37,23 +37,23 @@ class Device:
         return self.name if self.target is None else self.target.name
 
 
-def find_device(text: str, home: Path) -> Device:
+def find_device(text: str, home: Path) -> TargetDevice:
     """The device that a user means: a known target, a TOML file, or the name of a device with stored tables.
 
     UsageError where it is none of them.
     """
     try:
         target = load_target(text)
-        return Device(target.folder, target)
+        return TargetDevice(target.folder, target)
     except UsageError as error:
         stored = devices_with_tables(home)
         if Path(text).suffix != ".toml" and safe_name(text) in stored:
-            return Device(safe_name(text), None)
+            return TargetDevice(safe_name(text), None)
         known = f"; devices with stored tables: {', '.join(stored)}" if stored else ""
         raise UsageError(f"{error}{known}") from None
 
 
-def find_devices(texts: Sequence[str], home: Path) -> list[Device]:
+def find_devices(texts: Sequence[str], home: Path) -> list[TargetDevice]:
     """Several devices; UsageError where two have one name."""
     devices = [find_device(text, home) for text in texts]
     names = [device.name for device in devices]
@@ -73,7 +73,7 @@ def devices_with_tables(home: Path) -> list[str]:
 
 def latency_table(
     space: NetworkSpace,
-    device: Device,
+    device: TargetDevice,
     *,
     home: Path,
     minutes: float | None,
@@ -109,7 +109,7 @@ def latency_table(
     return table
 
 
-def _newest(space: NetworkSpace, device: Device, home: Path, batch: int) -> Path | None:
+def _newest(space: NetworkSpace, device: TargetDevice, home: Path, batch: int) -> Path | None:
     """The folder of the newest table that was stored in the way in which networks will run."""
     stored = (home / "tables" / device.name).glob(f"*/{space.space_id}.json")
     fitting = [path for path in stored if _fits(path.parent, device.target, batch)]

@@ -15,7 +15,7 @@ from .theme import BLUE, GREEN, GREY, ORANGE, RED, STYLE
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 64, 44, 14
 
-Row = Mapping[str, Any]
+RankedRow = Mapping[str, Any]
 
 
 def rank_page(document: Mapping[str, Any]) -> str:
@@ -58,11 +58,11 @@ def _lead(document: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _trained(document: Mapping[str, Any]) -> list[Row]:
+def _trained(document: Mapping[str, Any]) -> list[RankedRow]:
     return [row for row in document["networks"] if row["test_accuracy"] is not None]
 
 
-def _table(document: Mapping[str, Any], rows: Sequence[Row]) -> Html:
+def _table(document: Mapping[str, Any], rows: Sequence[RankedRow]) -> Html:
     if not rows:
         return el("p", "None.", class_="note")
     n = document["validation_images"]
@@ -129,7 +129,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Any:
     return lambda value: start + (value - low) / span * (end - start)
 
 
-def _mark(row: Row, x: float, y: float) -> Html:
+def _mark(row: RankedRow, x: float, y: float) -> Html:
     trained = row["test_accuracy"] is not None
     colour = GREEN if trained else GREY if row["in_budget"] == "no" else ORANGE
     text = f"{row['network']}: {ms(row['latency_ms'])}, {percent(row['val_accuracy_search'])}, {row['kind']}"

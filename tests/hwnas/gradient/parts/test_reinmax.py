@@ -10,7 +10,6 @@ from torch import Tensor
 
 from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
-from hwnas.gradient.parts import relax
 from hwnas.gradient.parts.relax import RELAXATIONS
 from hwnas.gradient.step.protocols import RelaxContext
 
@@ -36,7 +35,7 @@ def mean_gradient(name: str, f: Callable[[Tensor], Tensor], patch: pytest.Monkey
     total = torch.zeros(4, dtype=torch.float64)
     context = RelaxContext((Choice("a", tuple("wxyz")),), torch.Generator())
     for i, p in enumerate(LOGITS.softmax(0)):
-        patch.setattr(relax, "_draw", lambda *_, chosen=i: [chosen])
+        patch.setattr(torch, "multinomial", lambda *_, chosen=i, **__: torch.tensor([chosen]))
         a = LOGITS.clone().requires_grad_()
         mix: Mix = RELAXATIONS[name]([a], context)
         assert mix.active == ((i,),) and mix.probs[0].detach().tolist() == torch.eye(4)[i].tolist()
