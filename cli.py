@@ -14,11 +14,13 @@ import typer
 
 from hwnas.commands import catalogue, data, tables, targets
 from hwnas.commands.export import export
+from hwnas.commands.front import front_app
 from hwnas.commands.help import TopicCommand, TopicGroup
 from hwnas.commands.interrupted import way_on
 from hwnas.commands.latency import bench, predict
 from hwnas.commands.output import say
 from hwnas.commands.profile import profile
+from hwnas.commands.rank import rank
 from hwnas.commands.runs import doctor, report, status
 from hwnas.commands.schema import schema
 from hwnas.commands.search import search
@@ -44,6 +46,8 @@ TOPICS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "export": export,
         "status": status,
         "report": report,
+        "rank": rank,
+        "front": front_app,
     },
     "What networks cost": {
         "profile": profile,

@@ -28,7 +28,7 @@ from hwnas.front import hypervolume
 from hwnas.pipeline.main_job import RunContext
 from hwnas.pipeline.main_job.baselines import measured_baselines
 from hwnas.pipeline.main_job.candidate import Finalist
-from hwnas.pipeline.main_job.training import finalist, train_all, training_job
+from hwnas.pipeline.main_job.training import finalist, train_finalists
 from hwnas.pipeline.networks import module_onnx
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
@@ -54,9 +54,6 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
     groups = three_groups(context)
     members = [(group, network) for group, networks in groups.items() for network in networks]
-    # Seed by seed: a run that is cut still compares.
-    jobs = [training_job(context, network, seed) for seed in seeds for _, network in members]
-    outcomes = iter(train_all(context, jobs))
     budget_ms = min(
         (b.limit for b in context.budgets if b.metric == "latency_ms"),
         default=max(network.candidate.measured["p50_ms"] for _, network in members),
@@ -64,9 +61,10 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     latency_ms = measure_together(context, [network for _, network in members])
     floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
-    for seed in seeds:
+    for seed in seeds:  # one after the other: a run that is cut still compares
+        _, trained = train_finalists(context, [network for _, network in members], seed)
         for group, network in members:
-            outcome = next(outcomes)
+            outcome = trained.get(network.arch_id)
             if isinstance(outcome, Trained):
                 table.append(
                     {
@@ -79,7 +77,7 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
                     }
                 )
         own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
-        volumes.append({g: volume(trained, floor, budget_ms) for g, trained in own.items()})
+        volumes.append({g: volume(rows, floor, budget_ms) for g, rows in own.items()})
     differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
     return {
         "budget_ms": budget_ms,

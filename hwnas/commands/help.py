@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
 OTHER = "Options"
@@ -19,7 +18,7 @@ Entry = tuple[str, str]
 class TopicCommand(TyperCommand):
     """A command whose options stand under their topics (`rich_help_panel`), those without one at the end."""
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then a section per topic."""
         _write(formatter, _options(self, ctx))
 
@@ -27,12 +26,12 @@ class TopicCommand(TyperCommand):
 class TopicGroup(TyperGroup):
     """A group whose commands stand under their topics."""
 
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands first: whoever asks a group for help looks for one."""
         self.format_commands(ctx, formatter)
         _write(formatter, _options(self, ctx))
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section per topic."""
         entries = []
         for name in self.list_commands(ctx):
@@ -42,7 +41,7 @@ class TopicGroup(TyperGroup):
         _write(formatter, entries)
 
 
-def _options(command: Any, ctx: typer.Context) -> list[tuple[str, Entry]]:
+def _options(command: Any, ctx: Any) -> list[tuple[str, Entry]]:
     entries = []
     for parameter in command.get_params(ctx):
         entry = parameter.get_help_record(ctx)

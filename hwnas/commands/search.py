@@ -45,7 +45,7 @@ def search(
 
     \b
     Examples:
-      hwnas search                                   digits, this machine, a default budget
+      hwnas search                                   handwritten digits in small scenes, this machine
       hwnas search --data photos/ --budget-ms 12     your images, at most 12 ms each
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash

@@ -8,7 +8,7 @@ stored (`hwnas/runs`).
 
 from __future__ import annotations
 
-from .generational import Generational
+from .generational import STORED, Generational
 from .history import History, Trial, load_trials, save_trials
 from .loop import run
 from .objectives import Objective, Problem, TrialValues
@@ -19,6 +19,7 @@ from .strategies import make_strategy
 from .strategy import STRATEGIES, CostsOf, FeaturesOf, Forecast, Propose, Strategy, StrategyContext
 
 __all__ = [
+    "STORED",
     "STRATEGIES",
     "CostsOf",
     "FeaturesOf",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hwnas.evaluators import EvaluationFailed, Metrics
 
 
+STORED = "stored"
+"""Origin of trials that an earlier search left: generation 0, before anything is asked."""
+
+
 class Generational:
     """Ask and tell by generations of `population` architectures, none of which comes twice.
 

@@ -12,6 +12,8 @@ from lut.home import HOME_VARIABLE, data_home
 from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
 
+from .counts import SHORT, objectives_of, strategy_of
+
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
 
@@ -36,7 +38,8 @@ def preflight(config: SearchConfig) -> None:
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
     load_target(config.target)
     method = find_method(config.method)
-    STRATEGIES[config.strategy].resolve({})
+    STRATEGIES[strategy_of(config)].resolve({})
+    _check_work(config)
     check_trackers(config.trackers)
     if config.energy_table is not None:
         read_energy(Path(config.energy_table), ())  # which blocks it must have is known with the images
@@ -89,13 +92,42 @@ def _check_space(config: SearchConfig, method: Method) -> None:
         require_cells(space)
 
 
+def _check_work(config: SearchConfig) -> None:
+    """UsageError for options of which one needs or replaces another."""
+    from hwnas.front import Problem
+
+    shared = config.evaluator != SHORT
+    needs_supernet = [
+        ("--evaluator shared-weights", shared and config.supernet_steps == 0),
+        (
+            "--eval-start supernet",
+            config.eval_start == "supernet" and not config.supernet_steps and not shared,
+        ),
+        ("--search-steps", bool(config.search_steps) and not config.supernet_steps and not shared),
+    ]
+    for option, lacks in needs_supernet:
+        if lacks:
+            raise UsageError(f"{option} needs shared weights; give --supernet-steps, for instance 500")
+    if config.generations is not None and config.evaluations is not None:
+        raise UsageError("--evaluations and --generations both say how long the front is searched; give one")
+    for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
+        if shared and value not in (None, "fresh"):
+            raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    problem = Problem.parse(objectives_of(config))
+    if "val_accuracy" not in problem.metrics:
+        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
+
+
 def planned_work(config: SearchConfig) -> dict[str, Any]:
-    """How much the options ask for; with `minutes` the counts are fitted to the time instead."""
+    """How much the options ask for; what is None follows from the images, or with `minutes` from the time."""
     return {
         "profile_minutes": config.profile_minutes,
+        "evaluator": config.evaluator,
+        "strategy": strategy_of(config),
         "supernet_steps": config.supernet_steps,
         "search_steps": config.search_steps,
-        "evaluations": config.population * config.generations,
+        "evaluations": config.evaluations,
+        "eval_epochs": config.eval_epochs,
         "picks": config.picks,
         "random_baselines": config.random_baselines,
         "train_epochs": config.train_epochs,

@@ -108,7 +108,7 @@ def _front_words(run: RunFiles) -> str:
 
 def _correlation(run: RunFiles) -> Html | None:
     values = run.part("rank_correlation")
-    shared, params = number(values.get("shared_vs_trained")), number(values.get("params_vs_trained"))
+    shared, params = number(values.get("search_vs_trained")), number(values.get("params_vs_trained"))
     if shared is None and params is None:
         return None
     n = number(values.get("n"))

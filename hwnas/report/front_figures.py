@@ -138,7 +138,7 @@ def _picks(run: RunFiles) -> list[str]:
 
 def _predicted_pair(point: Point) -> LatencyAccuracy | None:
     latency_ms = point.predicted.get("latency_ms")
-    accuracy = point.predicted.get("val_accuracy_shared")
+    accuracy = point.predicted.get("val_accuracy_search")
     return None if latency_ms is None or accuracy is None else (latency_ms, accuracy)
 
 
@@ -198,7 +198,7 @@ def _shift(known: Sequence[KnownPoint]) -> Trace:
 def _cloud(rows: Sequence[JsonObject], name: str, symbol: str, named: bool) -> Trace:
     x, y, text = [], [], []
     for row in rows:
-        latency_ms, accuracy = number(row.get("latency_ms")), number(row.get("val_accuracy_shared"))
+        latency_ms, accuracy = number(row.get("latency_ms")), number(row.get("val_accuracy_search"))
         if latency_ms is None or accuracy is None:
             continue
         x.append(latency_ms)

@@ -293,7 +293,7 @@ def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
         name,
         percent(measured.get("test_accuracy"), 2),
         percent(measured.get("val_accuracy"), 2),
-        percent(predicted.get("val_accuracy_shared"), 2),
+        percent(predicted.get("val_accuracy_search"), 2),
         ms(p50_ms, unit=False),
         f"{ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else "–",
         ms(guess_ms, unit=False),

@@ -172,7 +172,7 @@ def _front_so_far(path: Path) -> JsonObject:
     rows = [
         {
             "arch_id": row.get("arch"),
-            "val_accuracy_shared": _numbers(row.get("metrics")).get("val_accuracy"),
+            "val_accuracy_search": _numbers(row.get("metrics")).get("val_accuracy"),
             "latency_ms": _numbers(row.get("metrics")).get("latency_ms"),
             "generation": row.get("generation"),
             "feasible": row.get("feasible", True),

@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 Clock = Callable[[], float]
 
 # Without a terminal (CI, a file) a line now and then says that the work goes on.
-LINE_EVERY_S = 20.0
+LINE_EVERY_S = 15.0
 
 
 class ProgressBar(Protocol):
@@ -33,7 +33,7 @@ class Log:
         self._stream = stream
         self._quiet = quiet
         self._clock = clock
-        self._start_s = clock()
+        self._start_s = self._line_s = clock()
         self._bars: list[_Bar] = []
 
     @property
@@ -52,7 +52,7 @@ class Log:
 
     @contextmanager
     def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
-        """A bar with the time left on a terminal or in a notebook, else a line every 20 s."""
+        """A bar with the time left on a terminal or in a notebook, else a line every 15 s."""
         if self._quiet:
             yield _Silent()
         elif (self.stream.isatty() or shows_widgets()) and not self._bars:
@@ -65,7 +65,13 @@ class Log:
         else:
             yield _Lines(self, name, total, self._clock)
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last line."""
+        return self._clock() - self._line_s
+
     def _print(self, text: str) -> None:
+        self._line_s = self._clock()
         line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
         if self._bars:
             self._bars[-1].print(line)
@@ -105,7 +111,7 @@ class _Lines:
     def __init__(self, log: Log, name: str, total: int, clock: Clock):
         self._log, self._name, self._total, self._clock = log, name, total, clock
         self._done = self._before = 0
-        self._start_s = self._last_s = clock()
+        self._start_s = clock()
 
     def advance(self, n: int = 1, note: str = "") -> None:
         now_s = self._clock()
@@ -115,9 +121,8 @@ class _Lines:
         self._done += n
         if first or self._done == self._before or self._done >= self._total:
             return
-        if now_s - self._last_s < LINE_EVERY_S:
+        if self._log.silent_s < LINE_EVERY_S:
             return
-        self._last_s = now_s
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
         text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
         self._log(f"{text}, {note}" if note else text)

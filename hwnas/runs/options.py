@@ -20,7 +20,9 @@ Count = Annotated[int, Interval(ge=1, le=10_000_000)]
 Place = Annotated[str | Path | None, ReadAs(Text | None)]
 
 # Options whose name or default differs between the kinds of runs.
-Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
+Images = Annotated[
+    Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
+]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
 SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
 MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
@@ -45,7 +47,7 @@ class ImageOptions:
 class LabelledImageOptions(ImageOptions):
     """Images of `hwnas search`: by the name of a data set, or a folder of them."""
 
-    data: Images = "digits"
+    data: Images = "scenes"
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
@@ -145,20 +147,68 @@ class HistoryOptions:
     ] = ()
 
 
+Steps = Annotated[int, Interval(ge=0, le=10_000_000)]
+Epochs = Annotated[int, Interval(ge=1, le=10_000)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class StepOptions(HistoryOptions):
-    """How `hwnas search` searches: shared weights, a gradient search, a front."""
+class EvaluationOptions:
+    """How `hwnas search` learns how good an architecture is."""
+
+    objectives: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 8)],
+        Option(
+            "What the front is of, repeatable; default val_accuracy and latency_ms, and with shared weights "
+            "macs and peak_memory_mb",
+            repeated="objective",
+        ),
+    ] = ()
+    evaluator: Annotated[
+        str,
+        ReadAs(Literal["short-training", "shared-weights"]),
+        Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
+    ] = "short-training"
+    evaluations: Annotated[
+        Count | None, Option("Architectures to evaluate; default 24, or what --minutes allow")
+    ] = None
+    eval_epochs: Annotated[
+        Epochs | None, Option("Epochs of a short training; default at least 100 steps")
+    ] = None
+    eval_start: Annotated[
+        str,
+        ReadAs(Literal["fresh", "supernet"]),
+        Option("Weights of a short training: fresh, or those of the supernet"),
+    ] = "fresh"
+    ignore_stored: Annotated[
+        bool, Option("Begin the search without the evaluations that earlier ones left in the data home")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions(HistoryOptions, EvaluationOptions):
+    """How `hwnas search` searches: a front, and before it shared weights and a gradient search."""
 
     method: MethodName = "proxyless"
-    supernet_steps: Annotated[Count, Option("Training steps of the shared weights")] = 500
-    search_steps: Annotated[Count, Option("Steps of the gradient search")] = 100
-    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "nsga2"
+    supernet_steps: Annotated[
+        Steps | None,
+        Option("Training steps of shared weights; default 0, or 500 with --evaluator shared-weights"),
+    ] = None
+    search_steps: Annotated[
+        Steps | None,
+        Option("Steps of a gradient search over them; default 0, or 100 with --evaluator shared-weights"),
+    ] = None
+    strategy: Annotated[
+        Text | None,
+        Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
+    ] = None
     population: Annotated[
-        int, Interval(ge=4, le=10_000), Option("Architectures that the strategy proposes at a time")
-    ] = 24
+        Annotated[int, Interval(ge=1, le=10_000)] | None,
+        Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),
+    ] = None
     generations: Annotated[
-        int, Interval(ge=1, le=10_000), Option("How often the strategy proposes and learns")
-    ] = 10
+        Annotated[int, Interval(ge=1, le=10_000)] | None,
+        Option("How often the strategy proposes and learns, in place of --evaluations"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,15 +218,21 @@ class FinalTrainingOptions:
     topic: ClassVar[str] = "Training of the picks"
 
     picks: Annotated[
-        int, Interval(ge=1, le=50), Option("Networks of the front to train, export and measure")
-    ] = 5
+        Annotated[int, Interval(ge=1, le=50)] | None,
+        Option("Networks of the front to train, export and measure; default 5, or what --minutes allow"),
+    ] = None
     random_baselines: Annotated[
-        int, Interval(ge=0, le=50), Option("Random networks trained beside the picks")
-    ] = 2
+        Annotated[int, Interval(ge=0, le=50)] | None,
+        Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
+    ] = None
     train_epochs: Annotated[
-        int, Interval(ge=1, le=10_000), Option("Epochs that each network is trained for")
-    ] = 12
-    batch_size: BatchSize = 64
+        Epochs | None,
+        Option("Epochs that each of them is trained for after its short training; default by the images"),
+    ] = None
+    batch_size: Annotated[
+        Annotated[int, Interval(ge=2, le=8192)] | None,
+        Option("Images per training step; default by the number of images"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +247,10 @@ class LimitOptions:
     ] = None
     minutes: Annotated[
         Annotated[float, Interval(gt=0, le=100_000)] | None,
-        Option("Overall limit that the stages share; default none", free=True),
+        Option(
+            "What the whole search may take, as a promise: counts that are not given are made to fit",
+            free=True,
+        ),
     ] = None
 
 

@@ -12,6 +12,14 @@ from typing import Any
 
 from targets.errors import UsageError
 
+TRAINING_VERSION = 1
+"""Raised when the loop, the augmentation or the weights at the start change: the same recipe then gives other
+accuracies, and stored evaluations (`hwnas.evaluators`) are made anew."""
+
+
+SHORT_STEPS, FINAL_STEPS = 100, 300
+"""Steps below which networks cannot be told apart, and below which one is not trained to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -61,6 +69,26 @@ class Recipe:
         small = n_train < 10_000
         base = cls(epochs=12, batch_size=64, lr=0.5) if small else cls(epochs=10, batch_size=128, lr=0.5)
         return base if epochs is None else replace(base, epochs=epochs)
+
+    @classmethod
+    def short(cls, n_train: int, epochs: int | None = None) -> Recipe:
+        """A training that only has to tell networks apart: at least `SHORT_STEPS` steps unless told."""
+        base = cls.for_data(n_train)
+        return replace(base, epochs=epochs or base.epochs_of(SHORT_STEPS, n_train))
+
+    @classmethod
+    def going_on(cls, n_train: int, epochs: int | None = None) -> Recipe:
+        """What follows a short training: at least `FINAL_STEPS` steps unless told."""
+        base = cls.for_data(n_train)
+        return replace(base, epochs=epochs or base.epochs_of(FINAL_STEPS, n_train), warmup_share=0.1)
+
+    def steps_per_epoch(self, n_train: int) -> int:
+        """Whole batches of so many images; at least one."""
+        return max(1, n_train // self.batch_size)
+
+    def epochs_of(self, steps: int, n_train: int) -> int:
+        """The fewest epochs that make at least so many steps."""
+        return math.ceil(steps / self.steps_per_epoch(n_train))
 
     @classmethod
     def evaluation(cls, epochs: int = 600, batch_size: int = 96) -> Recipe:

@@ -148,6 +148,26 @@ class SearchDocument(_Document):
     front: FrontDocument
 
 
+class RankDocument(_OpenDocument):
+    """What a finished search knows, ranked for another device; `front` is a part of `networks`."""
+
+    run: str
+    target: str
+    budgets: list[dict[str, Any]]
+    front: list[dict[str, Any]]
+    networks: list[dict[str, Any]]
+    chosen: str | None
+
+
+class MergeDocument(_OpenDocument):
+    """The trained networks of several searches, and the front of them all."""
+
+    runs: list[str]
+    devices: list[str]
+    front: list[dict[str, Any]]
+    networks: list[dict[str, Any]]
+
+
 class TrainDocument(_OpenDocument):
     """A trained network, and what it costs."""
 
@@ -319,6 +339,8 @@ PRINTED: dict[str, Any] = {
     "train": TrainDocument,
     "export": ExportDocument,
     "status": StatusDocument,
+    "rank": RankDocument,
+    "front merge": MergeDocument,
     "profile": TableFactsDocument,
     "predict": PredictTargetDocument | PredictTargetsDocument,
     "bench": BenchTargetDocument | BenchTargetsDocument,

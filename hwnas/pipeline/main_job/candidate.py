@@ -18,7 +18,7 @@ class Candidate:
     measured: the fields of a `lut.Measurement`.
     arch: an architecture of the space; None for MobileNetV3.
     width: of MobileNetV3; None for an architecture of the space.
-    val_accuracy_shared: by the shared weights; None where it is not known.
+    val_accuracy_search: as the search saw it, by the evaluator of the front; None where it is not known.
     inside: whether it is measured inside the budgets; None for baselines, which all are.
     pick: why it was picked; None where it was not.
     """
@@ -28,7 +28,7 @@ class Candidate:
     measured: Mapping[str, Any]
     arch: str | None = None
     width: float | None = None
-    val_accuracy_shared: float | None = None
+    val_accuracy_search: float | None = None
     inside: bool | None = None
     pick: str | None = None
 
@@ -58,7 +58,7 @@ class Candidate:
             arch=arch_id if self.arch is None else self.arch,
             origin=self.origin,
             pick=self.pick,
-            predicted={**self.predicted, "val_accuracy_shared": self.val_accuracy_shared},
+            predicted={**self.predicted, "val_accuracy_search": self.val_accuracy_search},
             measured=latency_columns(self.measured) if measured is None else measured,
             feasible=feasible,
             failure=failure,

@@ -6,6 +6,7 @@ of it (Laube et al. 2022), so nothing is picked that was not measured inside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -47,15 +48,16 @@ def measure_candidates(context: RunContext) -> Outcome:
 def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
-    own = context.result("gradient")["seeds"][0]["arch"]
+    decoded = [seed["arch"] for seed in context.result("gradient").get("seeds", [])]
+    own = decoded[0] if decoded else None
     front = [by_arch[a] for a in context.result("front")["front_latency"]]
     if not front:
         raise InfeasibleError(
             f"no evaluated architecture meets {', '.join(map(str, context.search_budgets))}; "
-            f"raise the budgets or --generations"
+            f"raise the budgets or --evaluations"
         )
     chosen = choose_picks(
-        [r["latency_ms"] for r in front], [r["val_accuracy"] for r in front], min(N_CANDIDATES, len(front))
+        [r["latency_ms"] for r in front], [_accuracy(r) for r in front], min(N_CANDIDATES, len(front))
     )
     firsts = [own] if own in by_arch else []  # its evaluation may have failed
     archs = list(dict.fromkeys([*firsts, *(front[p.index]["arch"] for p in chosen)]))
@@ -63,7 +65,7 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         feasible_rows = [r for r in by_arch.values() if r["feasible"]]
         more = choose_picks(
             [r["latency_ms"] for r in feasible_rows],
-            [r["val_accuracy"] for r in feasible_rows],
+            [_accuracy(r) for r in feasible_rows],
             min(N_CANDIDATES, len(feasible_rows)),
         )
         archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:N_CANDIDATES]
@@ -71,10 +73,15 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         {
             "arch": a,
             "origin": "gradient" if a == own else "front",
-            "val_accuracy_shared": by_arch[a]["val_accuracy"],
+            "val_accuracy_search": _accuracy(by_arch[a]),
         }
         for a in archs
     ]
+
+
+def _accuracy(row: Mapping[str, Any]) -> float:
+    """By the surrogate where there is one: of many noisy accuracies the best one is too good to be true."""
+    return float(1 - row["estimated_error"] if "estimated_error" in row else row["val_accuracy"])
 
 
 def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
@@ -88,8 +95,8 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [c.predicted["latency_ms"] for c in inside]
-    accuracy = [c.val_accuracy_shared or 0.0 for c in inside]
-    chosen = choose_picks(latency_ms, accuracy, min(context.config.picks, len(inside)))
+    accuracy = [c.val_accuracy_search or 0.0 for c in inside]
+    chosen = choose_picks(latency_ms, accuracy, min(context.plan["picks"], len(inside)))
     picks = [replace(inside[p.index], pick=p.why) for p in chosen]
     decoded = next((c for c in inside if c.origin == "gradient"), None)
     if decoded is not None and decoded.arch not in {p.arch for p in picks}:

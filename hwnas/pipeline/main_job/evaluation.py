@@ -19,18 +19,20 @@ from hwnas.data import eval_batches
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
+from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint, latency_columns
 from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
-from hwnas.training.training_job import Trained, read_result
+from hwnas.training.training_job import Trained
 from lut.devices.device import int8_form
 from targets.errors import HwnasError
 
 from .candidate import Finalist
 from .run_context import RunContext
-from .training import FOLDER, finalists, training_job
+from .training import finalists, read_final
+from .trainings import FINAL_FOLDER
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
@@ -100,21 +102,27 @@ def _measured(point: FrontPoint) -> Mapping[str, Any]:
 
 
 def _trained(context: RunContext) -> tuple[list[Finalist], Failures]:
-    """The networks that were trained and those that failed, with shared-weight accuracies where known."""
+    """The networks that were trained and those that failed, with what the search would say of each."""
     reasons = {m["arch_id"]: m["failure"] for m in context.result("training")["models"] if m["failure"]}
-    networks = [_with_shared_accuracy(context, network) for network in finalists(context)]
+    networks = [_with_search_accuracy(context, network) for network in finalists(context)]
     trained = [network for network in networks if network.arch_id not in reasons]
     return trained, [(n, reasons[n.arch_id]) for n in networks if n.arch_id in reasons]
 
 
-def _with_shared_accuracy(context: RunContext, network: Finalist) -> Finalist:
-    """The accuracy by the shared weights is known of the picks, computed of random ones, else None."""
+def _with_search_accuracy(context: RunContext, network: Finalist) -> Finalist:
+    """The accuracy as the search saw it, and as it would have seen that of a baseline."""
     candidate = network.candidate
-    if candidate.arch is None or candidate.val_accuracy_shared is not None:
+    if candidate.arch is None or candidate.val_accuracy_search is not None:
         return network
-    (metrics,) = context.evaluator(context.archs([candidate.arch]))
-    accuracy = float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
-    return replace(network, candidate=replace(candidate, val_accuracy_shared=accuracy))
+    accuracy = next(
+        m.get("short_val_accuracy")
+        for m in context.result("training")["models"]
+        if m["arch_id"] == network.arch_id
+    )
+    if accuracy is None and context.config.evaluator != SHORT:
+        (metrics,) = context.shared_weights(context.archs([candidate.arch]))
+        accuracy = float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
+    return replace(network, candidate=replace(candidate, val_accuracy_search=accuracy))
 
 
 def _export_all(
@@ -136,9 +144,9 @@ def _export_all(
 
 def read_trained(context: RunContext, network: Finalist) -> Trained:
     """What the training of the network left."""
-    trained = read_result(training_job(context, network, context.config.seed), context.path / FOLDER)
+    trained = read_final(context, network, context.config.seed)
     if trained is None:
-        raise HwnasError(f"the training of {network.arch_id} left no result in {context.path / FOLDER}")
+        raise HwnasError(f"the training of {network.arch_id} left no result in {context.path / FINAL_FOLDER}")
     return trained
 
 

@@ -8,7 +8,7 @@ from hwnas.gradient.stage_supernets import search_start
 from hwnas.pipeline.search_history import GENOTYPES, Recorder
 from hwnas.pipeline.stages import Outcome, run_loop
 
-from .run_context import RunContext
+from .run_context import RunContext, left_out
 
 N_SEEDS = 6
 """Decoded architectures that join the first generation of the front: the argmax and samples of the policy."""
@@ -16,6 +16,8 @@ N_SEEDS = 6
 
 def search_gradient(context: RunContext) -> Outcome:
     """Write the history of the search; the result holds the decoded architectures, the method's own first."""
+    if not context.plan["search_steps"]:
+        return left_out(context, "no gradient search: nothing in this run needs it (--search-steps)")
     train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
     n_steps = context.plan["search_steps"]
     settings = SearchSettings(

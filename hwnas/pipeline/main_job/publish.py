@@ -11,13 +11,13 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from hwnas.core.network_space import Position
+from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
 from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
-from .front import OBJECTIVES
 from .run_context import RunContext
 from .training import finalist
 
@@ -50,7 +50,7 @@ def all_points(context: RunContext) -> list[FrontPoint]:
 
 def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
     """All that the report shows, as JSON."""
-    front, table, plan = context.result("front"), context.table, context.result("plan")
+    front, table = context.result("front"), context.table
     evaluation = context.result("evaluation")
     return {
         "schema": SCHEMA,
@@ -62,8 +62,11 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "space": context.space.spec(),
         "budgets": [{"metric": b.metric, "limit": b.limit} for b in context.budgets],
         "default_budget": not context.config.budgets,
-        "objectives": list(OBJECTIVES),
-        "counts": plan["counts"],
+        "objectives": list(objectives_of(context.config)),
+        "evaluator": front["evaluator"],
+        "store": front["store"],
+        "strategy": front["strategy"],
+        "counts": context.plan,
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "hypervolume": front["hypervolume"],
@@ -76,7 +79,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
             {
                 "arch_id": context.space.arch_id(context.space.from_string(r["arch"])),
                 "arch": r["arch"],
-                "val_accuracy_shared": r.get("val_accuracy"),
+                "val_accuracy_search": r.get("val_accuracy"),
                 "latency_ms": r.get("latency_ms"),
                 "generation": r["generation"],
                 "origin": r["origin"],
@@ -97,9 +100,9 @@ def front_csv(points: Sequence[FrontPoint]) -> str:
 
 def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Spearman of shared-weight accuracy, and of #params, with the validation accuracy after training."""
-    rows = [m for m in models if m["predicted"].get("val_accuracy_shared") is not None]
+    rows = [m for m in models if m["predicted"].get("val_accuracy_search") is not None]
     if len(rows) < 3:
-        return {"shared_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
+        return {"search_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
     trained = [m["measured"]["val_accuracy"] for m in rows]
 
     def rho(values: list[float]) -> float | None:
@@ -108,7 +111,7 @@ def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return float(spearmanr(values, trained).statistic)
 
     return {
-        "shared_vs_trained": rho([m["predicted"]["val_accuracy_shared"] for m in rows]),
+        "search_vs_trained": rho([m["predicted"]["val_accuracy_search"] for m in rows]),
         "params_vs_trained": rho([m["predicted"]["params"] for m in rows]),
         "n": len(rows),
     }

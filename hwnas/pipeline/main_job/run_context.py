@@ -21,6 +21,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.search_run import stored_config
@@ -35,6 +36,9 @@ from .candidate import Candidate
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
+
+BATCH_SIZE = 64
+"""Images per step of the shared weights and of a gradient search."""
 
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
@@ -152,7 +156,7 @@ class RunContext:
 
     @property
     def plan(self) -> dict[str, int]:
-        """Numbers of steps, epochs and generations."""
+        """The counts of the work (`Counts`), as they were planned last."""
         counts: dict[str, int] = self.result("plan")["counts"]
         return counts
 
@@ -160,7 +164,8 @@ class RunContext:
         """Training batches; stream keeps the stages apart."""
         augment = Augment.for_data(self.data) if augmented else None
         seed = self.config.seed * 16 + stream
-        return Batches(self.data, split, self.config.batch_size, seed, augment, self.config.device)
+        size = self.config.batch_size or BATCH_SIZE
+        return Batches(self.data, split, size, seed, augment, self.config.device)
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -170,7 +175,7 @@ class RunContext:
         return net.to(self.config.device).to(memory_format=torch.channels_last)
 
     @cached_property
-    def evaluator(self) -> SharedWeights:
+    def shared_weights(self) -> SharedWeights:
         """Accuracy by the shared weights, costs by the tables."""
         return SharedWeights.on(
             self.data,
@@ -204,3 +209,9 @@ class RunContext:
         """All costs of each architecture."""
         costs = self.costs.of(archs)
         return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]
+
+
+def left_out(context: RunContext, why: str) -> Outcome:
+    """The outcome of a stage that this run does without."""
+    context.run.log(f"left out: {why}")
+    return Outcome({"left_out": why})

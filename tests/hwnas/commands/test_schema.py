@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 import cli
 import lut
@@ -87,6 +88,18 @@ def test_every_command_has_a_schema(command: str, capsys: pytest.CaptureFixture[
     schema: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert schema["title"] == f"hwnas {command} --json"
     assert schema.keys() & {"properties", "items", "anyOf"}
+
+
+def test_every_command_that_prints_json_has_one() -> None:
+    with_json = {name for name in leaves(typer.main.get_command(cli.app), "") if name}
+    assert with_json == set(PRINTED)
+
+
+def leaves(command: Any, path: str) -> list[str]:
+    """Names of the commands that take --json, below this one."""
+    inner = getattr(command, "commands", {})
+    own = [path] if any("--json" in parameter.opts for parameter in command.params) else []
+    return own + [leaf for name, c in inner.items() for leaf in leaves(c, f"{path} {name}".strip())]
 
 
 def test_unknown_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,7 +172,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
 ) -> None:
     candidate = Candidate(
         width=1.0, origin="front", pick="accurate", predicted={"latency_ms": 1.0}, measured={},
-        val_accuracy_shared=0.5,
+        val_accuracy_search=0.5,
     )  # fmt: skip
     finalist = Finalist(arch_id="net", network={}, candidate=candidate)
     context: Any = SimpleNamespace(

@@ -36,8 +36,8 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY_STAGES)
     return {
-        "budgets": ["latency_ms<=5000"], "space": "tiny.toml", "image_size": 16, "supernet_steps": 3,
-        "search_steps": 2, "population": 4, "generations": 1, "picks": 1, "random_baselines": 0,
+        "budgets": ["latency_ms<=5000"], "space": "tiny.toml", "image_size": 16, "eval_epochs": 1,
+        "evaluations": 4, "picks": 1, "random_baselines": 0,
         "train_epochs": 1, "workers": 1, "home": tmp_path / "home", "out": tmp_path / "run", "quiet": True,
     }  # fmt: skip
 

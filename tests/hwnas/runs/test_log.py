@@ -66,8 +66,8 @@ def test_without_a_terminal_a_line_now_and_then_tells_the_time_left() -> None:
             clock.now_s += 1.0
             bar.advance(note="loss 0.3")
     lines = out.getvalue().splitlines()
-    assert lines[0] == "[   20s] train: 20/100, about 1m20s left, loss 0.3"
-    assert len(lines) == 4  # at 20, 40, 60 and 80 s; the end speaks for itself
+    assert lines[0] == "[   15s] train: 15/100, about 1m25s left, loss 0.3"
+    assert len(lines) == 6  # at 15, 30, … 90 s; the end speaks for itself
 
 
 def test_the_time_left_after_a_resume_counts_new_work_only() -> None:

@@ -1,0 +1,44 @@
+"""Progress of many trainings as one bar."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hwnas.runs.log import ProgressBar
+from hwnas.runs.run_dir import RunDir
+from hwnas.training.workers import TrainingProgress
+
+_PARTS = 100
+"""Of one training."""
+
+
+class TrainingBar:
+    """A bar of trainings, of which those in flight count by their share."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar, self._lock = bar, threading.Lock()
+        self._shares: dict[str, int] = {}
+
+    def on_progress(self, progress: TrainingProgress) -> None:
+        """A training in flight got further. Called from the threads that watch the workers."""
+        share = int(_PARTS * progress.share)
+        with self._lock:
+            step = share - self._shares.get(progress.job_id, 0)
+            self._shares[progress.job_id] = share
+        self._bar.advance(step, progress.job_id)
+
+    def finish(self, n: int, note: str = "") -> None:
+        """`n` trainings are over: those in flight until now, and those that were known or failed."""
+        with self._lock:
+            rest = _PARTS * n - sum(self._shares.values())
+            self._shares = {}
+        self._bar.advance(rest, note)
+
+
+@contextmanager
+def training_bar(run: RunDir, name: str, n: int) -> Iterator[TrainingBar]:
+    """The bar of `n` trainings under `name`."""
+    with run.progress(name, _PARTS * max(n, 1)) as bar:
+        yield TrainingBar(bar)
