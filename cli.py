@@ -40,7 +40,8 @@ app.add_typer(tables.tables_app, name="tables")
 app.add_typer(data.data_app, name="data")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
-for command in (search, train, export, catalogue.strategies, status, report, predict, bench, profile, doctor):
+app.add_typer(catalogue.strategies_app, name="strategies")
+for command in (search, train, export, status, report, predict, bench, profile, doctor):
     app.command()(command)
 
 
