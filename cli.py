@@ -14,10 +14,12 @@ import typer
 
 from hwnas.commands import catalogue, data, tables, targets
 from hwnas.commands.export import export
+from hwnas.commands.front import front_app
 from hwnas.commands.interrupted import way_on
 from hwnas.commands.latency import bench, predict
 from hwnas.commands.output import say
 from hwnas.commands.profile import profile
+from hwnas.commands.rank import rank
 from hwnas.commands.runs import doctor, report, status
 from hwnas.commands.search import search
 from hwnas.commands.train import train
@@ -38,10 +40,11 @@ app = typer.Typer(
 app.add_typer(targets.targets_app, name="targets")
 app.add_typer(tables.tables_app, name="tables")
 app.add_typer(data.data_app, name="data")
+app.add_typer(front_app, name="front")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
 app.add_typer(catalogue.strategies_app, name="strategies")
-for command in (search, train, export, status, report, predict, bench, profile, doctor):
+for command in (search, train, export, rank, status, report, predict, bench, profile, doctor):
     app.command()(command)
 
 
