@@ -43,11 +43,8 @@ app.add_typer(data.data_app, name="data")
 app.add_typer(front_app, name="front")
 app.add_typer(catalogue.spaces_app, name="spaces")
 app.add_typer(catalogue.methods_app, name="methods")
-COMMANDS = (
-    *(search, train, export, rank, catalogue.strategies, status, report),
-    *(predict, bench, profile, doctor),
-)
-for command in COMMANDS:
+app.add_typer(catalogue.strategies_app, name="strategies")
+for command in (search, train, export, rank, status, report, predict, bench, profile, doctor):
     app.command()(command)
 
 

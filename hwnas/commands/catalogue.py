@@ -15,6 +15,8 @@ from .output import lines, print_json, print_table
 spaces_app = typer.Typer(help="Search spaces.", invoke_without_command=True)
 methods_app = typer.Typer(help="Gradient search methods.", invoke_without_command=True)
 
+strategies_app = typer.Typer(help="How the front is searched.", invoke_without_command=True)
+
 
 @spaces_app.callback()
 def spaces_list(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -60,13 +62,28 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
     return print_json(row) if as_json else print_table(("part", "value"), lines(row))
 
 
-def strategies(as_json: JsonOption = False) -> None:
-    """List the strategies of the discrete search with their options."""
+@strategies_app.callback()
+def strategies(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the strategies of the discrete search with their options, or `show` one."""
+    if context.invoked_subcommand:
+        return None
     from hwnas.front import STRATEGIES
 
-    rows = [row.describe() for row in STRATEGIES.parts.values()]
+    rows = [STRATEGIES[name].describe() for name in sorted(STRATEGIES)]
     if as_json:
         return print_json(rows)
     options = [", ".join(f"{k}={v!r}" for k, v in row["options"].items()) for row in rows]
     cells = [(r["name"], r["title"], o or "-", r["paper"]) for r, o in zip(rows, options, strict=True)]
     return print_table(("strategy", "title", "options", "paper"), cells)
+
+
+@strategies_app.command("show")
+def strategies_show(
+    name: Annotated[str, typer.Argument(metavar="STRATEGY")], as_json: JsonOption = False
+) -> None:
+    """Show a strategy, what its options mean, and how to set one: `--strategy-option NAME=VALUE`."""
+    from hwnas.front import STRATEGIES
+
+    row = STRATEGIES[name]
+    document = row.describe() | {"about": row.about}
+    return print_json(document) if as_json else print_table(("part", "value"), lines(document))
