@@ -93,13 +93,13 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
 
 
 @strategies_app.callback()
-def strategies_list(context: typer.Context, as_json: JsonOption = False) -> None:
+def strategies(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the strategies of the discrete search with their options, or `show` one."""
     if context.invoked_subcommand:
         return None
     from hwnas.front import STRATEGIES
 
-    rows = [row.describe() for row in STRATEGIES.parts.values()]
+    rows = [STRATEGIES[name].describe() for name in sorted(STRATEGIES)]
     if as_json:
         return print_json(rows)
     options = [", ".join(f"{k}={v!r}" for k, v in row["options"].items()) for row in rows]
@@ -111,8 +111,9 @@ def strategies_list(context: typer.Context, as_json: JsonOption = False) -> None
 def strategies_show(
     name: Annotated[str, typer.Argument(metavar="STRATEGY")], as_json: JsonOption = False
 ) -> None:
-    """Show what a strategy does, its options with their defaults, and its paper."""
+    """Show a strategy, what its options mean, and how to set one: `--strategy-option NAME=VALUE`."""
     from hwnas.front import STRATEGIES
 
-    row = STRATEGIES[name].describe()
-    return print_json(row) if as_json else print_table(("what", "value"), lines(row))
+    row = STRATEGIES[name]
+    document = row.describe() | {"about": row.about}
+    return print_json(document) if as_json else print_table(("part", "value"), lines(document))

@@ -201,6 +201,13 @@ class StepOptions(HistoryOptions, EvaluationOptions):
         Text | None,
         Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
     ] = None
+    strategy_options: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Option NAME=VALUE of the strategy, repeatable, see `hwnas strategies show`; default as listed",
+            repeated="strategy_option",
+        ),
+    ] = ()
     population: Annotated[
         Annotated[int, Interval(ge=1, le=10_000)] | None,
         Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),

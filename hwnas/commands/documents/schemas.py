@@ -334,6 +334,12 @@ class StrategyDocument(_Document):
     paper: str
 
 
+class StrategyFactsDocument(StrategyDocument):
+    """The same, and what the options mean."""
+
+    about: str
+
+
 PRINTED: dict[str, Any] = {
     "search": SearchDocument,
     "train": TrainDocument,
@@ -357,7 +363,7 @@ PRINTED: dict[str, Any] = {
     "methods": list[MethodDocument],
     "methods show": MethodDocument,
     "strategies": list[StrategyDocument],
-    "strategies show": StrategyDocument,
+    "strategies show": StrategyFactsDocument,
 }
 """Command -> the type of its document."""
 

@@ -65,7 +65,7 @@ def test_a_folder_of_fifty_with_three_broken_ones(
 def test_networks_share_a_process(
     home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = []
+    begun: list[str] = []
     popen = subprocess.Popen
 
     def begin(command: list[str], **options: Any) -> Any:
