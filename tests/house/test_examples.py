@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -114,7 +115,7 @@ def check(line: str, place: str) -> None:
         assert set(words[1:]) <= MAKE, place
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
-        commands = names[:2] if names[0] in ("targets", "tables", "data", "spaces", "methods") else names[:1]
+        commands = names[:2] if names[0] in GROUPS else names[:1]
         shown = CliRunner().invoke(cli.app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
@@ -134,6 +135,7 @@ def check(line: str, place: str) -> None:
         assert line in SET_UP, f"{place}: the test does not know {line!r}"
 
 
+GROUPS = [name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
 KNOWN = ("make", "hwnas", "python")
 
 
