@@ -214,7 +214,8 @@ def test_a_file_that_is_no_good_is_set_aside_and_never_listed_as_good(
     (record,) = document["rejected"]
     assert record["file"] == "model.fp16.onnx.rejected" and Path("spoilt", record["file"]).is_file()
     assert why in record["rejected"] and not Path("spoilt/model.fp16.onnx").exists()
-    assert list(variants(document)) == ["fp32"] and list(document["files"]) == ["model.onnx"]
+    assert list(variants(document)) == ["fp32"]
+    assert [name for name in document["files"] if name.startswith("model")] == ["model.onnx"]
     assert document["findings"] == [f"fp16 is rejected: {record['rejected']}."]
     assert asked == [["fp32"]]  # nobody measures it
     assert why in html.unescape(Path("spoilt/export.html").read_text())
@@ -303,7 +304,7 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     here = Path("here")
     shutil.copytree(made, here)
     whole = onnx.load(here / "ours.onnx")
-    whole.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    whole.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     onnx.save(whole, here / "open.onnx")
     other = onnx.load(here / "ours.onnx")
     props = {p.key: p.value for p in other.metadata_props} | {"class_names": '["a", "b"]'}
