@@ -23,10 +23,22 @@ def print_json(document: Any) -> None:
 
 def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows by heading, the headings first; numbers in full, and nothing where there is no value."""
+    sys.stdout.write(csv_text(rows))
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The same as text, for a file."""
+    buffer = StringIO()
     headings = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n")
+    writer = csv.DictWriter(buffer, headings, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return buffer.getvalue()
+
+
+def percent(share: float | None) -> str | None:
+    """A share of 0..1 as a percentage; None stays None."""
+    return None if share is None else f"{100 * share:.2f} %"
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -67,7 +79,7 @@ def _is_numeric(values: Sequence[object]) -> bool:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
-        return re.fullmatch(r"[\d.]+( [%*])?", value) is not None
+        return re.fullmatch(r"~?[\d.]+(e[+-]?\d+)?( [%*])?", value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

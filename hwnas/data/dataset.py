@@ -39,6 +39,7 @@ class Data:
     in_channels: 1 for grey, 3 for colour.
     mean, std: per channel, of the training images, in 0..1.
     flip: whether a mirrored image is still one of its class.
+    centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     labels: (n,) int64.
     notes: what was ignored, dropped or limited.
     preprocessing: how an image became a square.
@@ -51,6 +52,7 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
+    centred: bool
     labels: npt.NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...]
     _split: Split = field(repr=False)
@@ -161,6 +163,7 @@ def load_data(
         mean=mean,
         std=std,
         flip=listing.flip,
+        centred=listing.centred,
         labels=listing.labels,
         notes=notes,
         _split=split,

@@ -33,6 +33,7 @@ class Listing:
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
     content: identifies the pixels, for the cache; None where they are cheap to read again.
+    centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Listing:
     sizes_bytes: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
     content: str | None = None
+    centred: bool = True
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:

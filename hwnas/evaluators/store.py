@@ -125,6 +125,18 @@ class EvaluationStore:
         return known
 
 
+def stored_metrics(home: Path, name: str) -> dict[str, Mapping[str, float]]:
+    """The metrics by architecture in the file `name` of the store; empty where it is gone.
+
+    name: as a run recorded it, so the evaluations are of its space, images, split and recipe.
+    """
+    path = home / FOLDER / safe_name(name)
+    if not path.exists():
+        return {}
+    rows = (_content(line) for line in path.read_bytes().split(b"\n")[1:] if line)
+    return {row["arch"]: row["metrics"] for row in rows if row is not None and "arch" in row}
+
+
 def _line(content: Mapping[str, Any]) -> bytes:
     """One line of JSON that holds its own checksum."""
     document = {**content, FIELD: checksum(content)}

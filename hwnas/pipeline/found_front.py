@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Front:
     """The networks of a search: what the front was measured to be, the trained picks, and the baselines.
 
-    >>> front = Front.read("runs/digits-host-1")          # doctest: +SKIP
+    >>> front = Front.read("runs/scenes-host-1")          # doctest: +SKIP
     >>> front.best.measured["test_accuracy"]              # doctest: +SKIP
     >>> front.onnx(front.best)                            # doctest: +SKIP
     """

@@ -26,7 +26,7 @@ from lut.home import data_home
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
-from .latency_tables import latency_table
+from .latency_tables import TargetDevice, latency_table
 from .preflight import check_device
 from .results import SearchResult
 from .search_history import GENOTYPES, Recorder, check_trackers, read_alphas
@@ -76,7 +76,12 @@ def run_search(options: SearcherOptions) -> SearchResult:
     table = None
     if any(b.metric == "latency_ms" for b in budgets):
         table = latency_table(
-            space, target, home=home, minutes=options.profile_minutes, seed=options.seed, log=log
+            space,
+            TargetDevice(target.folder, target),
+            home=home,
+            minutes=options.profile_minutes,
+            seed=options.seed,
+            log=log,
         )
     energy = None if options.energy_table is None else read_energy(Path(options.energy_table), space.blocks())
     costs = CostModel(space, table, energy)

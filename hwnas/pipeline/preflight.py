@@ -38,7 +38,7 @@ def preflight(config: SearchConfig) -> None:
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
     load_target(config.target)
     method = find_method(config.method)
-    STRATEGIES[strategy_of(config)].resolve({})
+    STRATEGIES[strategy_of(config)].read_options(config.strategy_options)
     _check_work(config)
     check_trackers(config.trackers)
     if config.energy_table is not None:

@@ -15,7 +15,7 @@ from .preflight import preflight
 
 
 def search(
-    data: str | Path = "digits",
+    data: str | Path = "scenes",
     target: str = "host",
     budgets: Sequence[str] = (),
     *,
@@ -25,7 +25,7 @@ def search(
 ) -> Front:
     """Search for networks, train the best, and export them checked and measured.
 
-    data: digits, cifar10 and the like, an image folder, or a zip of one.
+    data: scenes, digits, cifar10 and the like, an image folder, or a zip of one.
     target: the device whose latency counts, a name of `hwnas targets list` or a TOML file.
     budgets: upper limits, as `latency_ms<=12`; none: the median latency of 200 random architectures.
     out: the run directory; None: the first free `runs/<data>-<target>-<n>`. The same search in the same

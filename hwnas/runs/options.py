@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -20,7 +20,9 @@ Count = Annotated[int, Interval(ge=1, le=10_000_000)]
 Place = Annotated[str | Path | None, ReadAs(Text | None)]
 
 # Options whose name or default differs between the kinds of runs.
-Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
+Images = Annotated[
+    Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
+]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
 SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
 MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
@@ -30,6 +32,8 @@ BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """How images are read."""
+
+    topic: ClassVar[str] = "Images"
 
     image_size: Annotated[
         Annotated[int, Interval(ge=16, le=224)] | None,
@@ -43,7 +47,7 @@ class ImageOptions:
 class LabelledImageOptions(ImageOptions):
     """Images of `hwnas search`: by the name of a data set, or a folder of them."""
 
-    data: Images = "digits"
+    data: Images = "scenes"
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
@@ -68,6 +72,8 @@ class DatasetOptions(DatasetPlaceOptions):
 class BudgetOptions:
     """What a network may cost."""
 
+    topic: ClassVar[str] = "Budget and device"
+
     budgets: Annotated[
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
@@ -84,6 +90,8 @@ class BudgetOptions:
 @dataclass(frozen=True, kw_only=True)
 class ProfileOptions:
     """How a device is measured where no table fits."""
+
+    topic: ClassVar[str] = "Budget and device"
 
     profile_minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
@@ -105,6 +113,8 @@ class TargetOptions(ProfileOptions):
 class SpaceOptions:
     """What networks are chosen from."""
 
+    topic: ClassVar[str] = "Search"
+
     space: SpaceName = "mobile"
     width_mult: Annotated[
         Annotated[float, Interval(ge=0.25, le=8)] | None,
@@ -116,6 +126,8 @@ class SpaceOptions:
 class CellOptions:
     """The scale of a network of cells."""
 
+    topic: ClassVar[str] = "Search"
+
     cells: Annotated[Count | None, Option("Cells of the network; default as published")] = None
     channels: Annotated[Count | None, Option("Channels of its first cells; default as published")] = None
 
@@ -123,6 +135,8 @@ class CellOptions:
 @dataclass(frozen=True, kw_only=True)
 class HistoryOptions:
     """What a search leaves besides train_stats.csv, alphas.npz and the drawings of every epoch."""
+
+    topic: ClassVar[str] = "Search"
 
     alpha_history: Annotated[bool, Option("Write alpha_<kind>_history.npy of the cells too", free=True)] = (
         False
@@ -190,6 +204,13 @@ class StepOptions(HistoryOptions, EvaluationOptions):
         Text | None,
         Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
     ] = None
+    strategy_options: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Option NAME=VALUE of the strategy, repeatable, see `hwnas strategies show`; default as listed",
+            repeated="strategy_option",
+        ),
+    ] = ()
     population: Annotated[
         Annotated[int, Interval(ge=1, le=10_000)] | None,
         Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),
@@ -203,6 +224,8 @@ class StepOptions(HistoryOptions, EvaluationOptions):
 @dataclass(frozen=True, kw_only=True)
 class FinalTrainingOptions:
     """What `hwnas search` trains at the end."""
+
+    topic: ClassVar[str] = "Training of the picks"
 
     picks: Annotated[
         Annotated[int, Interval(ge=1, le=50)] | None,
@@ -226,6 +249,8 @@ class FinalTrainingOptions:
 class LimitOptions:
     """How much time and how many processes a run takes."""
 
+    topic: ClassVar[str] = "Time and machine"
+
     workers: Annotated[
         Annotated[int, Interval(ge=1, le=256)] | None,
         Option("Training processes; default one per core", free=True),
@@ -243,6 +268,8 @@ class LimitOptions:
 class TrainingDeviceOptions:
     """Where networks are trained, and from which seed."""
 
+    topic: ClassVar[str] = "Time and machine"
+
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of everything random")] = 0
     device: Annotated[str, ReadAs(Literal["cpu", "cuda"]), Option("Where to train, cpu or cuda")] = "cpu"
 
@@ -258,6 +285,8 @@ class SpeedOptions(TrainingDeviceOptions):
 @dataclass(frozen=True, kw_only=True)
 class HomeOptions:
     """Where tables and data lie."""
+
+    topic: ClassVar[str] = "Files"
 
     home: Annotated[
         Place,

@@ -77,7 +77,7 @@ def _chosen(context: RunContext, picks: list[FrontPoint]) -> FrontPoint:
     if inside:
         return max(inside, key=lambda p: (_measured(p)["val_accuracy"], -p.predicted["latency_ms"]))
     context.run.log.warn(
-        f"no trained pick is measured inside {', '.join(map(str, context.budgets))}: a device that was busier "
+        f"no trained pick is measured inside {', '.join(map(str, context.budgets))}: a device busier "
         f"than before, or a file larger than predicted; the fastest counts. `hwnas bench` measures it again"
     )
     return min(picks, key=lambda p: float(_measured(p)["latency_p50_ms"]))

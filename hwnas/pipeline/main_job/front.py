@@ -17,6 +17,7 @@ from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.front import (
     STORED,
+    STRATEGIES,
     Generational,
     OptunaExport,
     Problem,
@@ -73,6 +74,7 @@ def search_front(context: RunContext) -> Outcome:
     beliefs = Beliefs.of(search.strategy, repeats)
     result = {
         "evaluator": context.config.evaluator,
+        "store": search.store,
         "strategy": search.strategy.name,
         "front": [t.arch for t in history.front()],
         "front_latency": beliefs.front() or [t.arch for t in history.front(["val_accuracy", "latency_ms"])],
@@ -113,6 +115,13 @@ class FrontSearch:
         self.export = OptunaExport(
             context.path / "study.db", context.space, self.problem, context.run.log.warn
         )
+
+    @property
+    def store(self) -> str | None:
+        """The file in the data home that holds what was evaluated; None with shared weights."""
+        if not isinstance(self.evaluator, ShortTraining) or self.evaluator.store is None:
+            return None
+        return self.evaluator.store.path.name
 
     @property
     def n_paid(self) -> int:
@@ -166,8 +175,9 @@ class FrontSearch:
 
     def _strategy(self) -> Generational:
         config, context = self.context.config, self.context
+        name = strategy_of(config)
         return make_strategy(
-            strategy_of(config),
+            name,
             context.space,
             self.problem,
             population=context.plan["batch"],
@@ -175,6 +185,7 @@ class FrontSearch:
             seeds=_seeds(context),
             costs_of=context.costs.of,
             features_of=features_of(context),
+            **STRATEGIES[name].read_options(config.strategy_options),
         )
 
     def _take_stored(self) -> None:

@@ -64,6 +64,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "default_budget": not context.config.budgets,
         "objectives": list(objectives_of(context.config)),
         "evaluator": front["evaluator"],
+        "store": front["store"],
         "strategy": front["strategy"],
         "counts": context.plan,
         "points": [point.to_json() for point in points],
