@@ -68,6 +68,7 @@ def _parameter(definition: Definition, word: str | None, default: Any) -> inspec
         flag,
         help=help_of(definition, default),
         metavar="PATH" if definition.kind not in (*_READ, str) else None,
+        rich_help_panel=definition.topic or None,
     )
     return inspect.Parameter(
         definition.name,

@@ -58,8 +58,6 @@ def predict(
 ) -> None:
     """Say what ONNX files cost on a device that `hwnas profile` has characterised, without running them long.
 
-    A file that fails is named, and the others go on. An open batch axis is taken as 1.
-
     \b
     Examples:
       hwnas predict model.onnx
@@ -68,6 +66,8 @@ def predict(
       hwnas predict models/ --target host --target board.toml --html costs.html
       hwnas predict model.onnx --shape input=1,3,224,224 --measure --html model.html
       hwnas predict model.onnx --input sample_rate=16000 --input tokens.npz
+
+    A file that fails is named, and the others go on. An open batch axis is taken as 1.
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.commands.documents import predict as documents
     from hwnas.runs.log import Log
@@ -133,14 +133,14 @@ def bench(
 ) -> None:
     """Measure ONNX files: latency side by side in one fresh process, memory in processes of their own.
 
-    A file that fails is named, and the others go on. An open batch axis is taken as 1. On a target of
-    precision int8, float networks are quantised first.
-
     \b
     Examples:
       hwnas bench model.onnx
       hwnas bench models/ --no-memory --sort p50_ms
       hwnas bench a.onnx b.onnx --target host --target board.toml --csv
+
+    A file that fails is named, and the others go on. An open batch axis is taken as 1. On a target of
+    precision int8, float networks are quantised first.
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.commands.documents import bench as documents
     from hwnas.runs.log import Log

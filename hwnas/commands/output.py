@@ -79,7 +79,7 @@ def _is_numeric(values: Sequence[object]) -> bool:
 
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
-        return re.fullmatch(r"[\d.]+( [%*])?", value) is not None
+        return re.fullmatch(r"~?[\d.]+(e[+-]?\d+)?( [%*])?", value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.options import BudgetOptions
 from targets.errors import UsageError
 
 from .derived import takes_options
@@ -15,17 +16,27 @@ from .interrupted import resumable
 from .options import JsonOption, QuietOption, option
 from .output import print_json, print_table
 
+RUN = "The run"
+"""Topic of the help."""
+
 
 @takes_options(SearchConfig)
 def search(
     given: dict[str, Any],
     *,
-    budget_ms: Annotated[float | None, option("Short for --budget 'latency_ms<=NUMBER'")] = None,
-    config: Annotated[Path | None, option("TOML file of these options; options given here win")] = None,
-    out: Annotated[Path | None, option("Run directory; default runs/<data>-<target>-<n>")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    budget_ms: Annotated[
+        float | None, option("Short for --budget 'latency_ms<=NUMBER'", topic=BudgetOptions.topic)
+    ] = None,
+    config: Annotated[
+        Path | None, option("TOML file of these options; options given here win", topic=RUN)
+    ] = None,
+    out: Annotated[Path | None, option("Run directory; default runs/<data>-<target>-<n>", topic=RUN)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run.", rich_help_panel=RUN)
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the options, print them all, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Check the options, print them all, and stop.", rich_help_panel=RUN),
     ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,

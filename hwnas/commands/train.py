@@ -31,9 +31,14 @@ def train(
 ) -> None:
     """Train one architecture from scratch as the papers do, test it once, and export it checked.
 
+    \b
+    Examples:
+      hwnas train --alphas runs/photos-host-1/alphas.npz --epoch 40 --space mobile --data photos/
+      hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
+
     Cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has one. The same command
     goes on after a stop.
-    """
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.single_training import prepare, train_architecture
 
     options = TrainingOptions(**{"dataset": DEFAULTS.data, **given, "quiet": quiet})

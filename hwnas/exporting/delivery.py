@@ -22,6 +22,7 @@ from targets.files import sha256, write_atomic
 from .check import check_variant
 from .int8 import calibration
 from .onnx_score import OnnxScore, onnx_logits, open_session
+from .partitions import Partitions
 from .source import ExportSource
 from .variants import Making, Variant
 
@@ -64,6 +65,9 @@ class Delivery:
         for stale in (variant.file, f"{variant.file}.rejected"):
             (self.folder / stale).unlink(missing_ok=True)
         write_atomic(self.folder / file, content)
+        beside = {} if reason else variant.beside(content)
+        for name, companion in beside.items():
+            write_atomic(self.folder / name, companion)
         return {
             "name": variant.name,
             "does": variant.does,
@@ -74,6 +78,7 @@ class Delivery:
             "check": check.to_json(),
             **{f"{split}_accuracy": score.accuracy for split, score in scores.items()},
             **{f"{split}_images": len(score.labels) for split, score in scores.items()},
+            "beside": {name: sha256(companion) for name, companion in beside.items()},
             "rejected": reason or None,
         }
 
@@ -136,8 +141,8 @@ def require_float(record: Record) -> Record:
     return record
 
 
-def findings(records: Sequence[Record]) -> list[str]:
-    """What a reader must not miss, a sentence each."""
+def findings(records: Sequence[Record], partitions: Sequence[Partitions], provider: str) -> list[str]:
+    """What a reader must not miss, a sentence each. provider: of the target."""
     good = {r["name"]: r for r in records if not r["rejected"]}
     sentences = [f"{r['name']} is rejected: {r['rejected']}." for r in records if r["rejected"]]
     base = good.get("fp32", {}).get("latency_p50_ms")
@@ -149,6 +154,13 @@ def findings(records: Sequence[Record]) -> list[str]:
             sentences.append(
                 f"{name} is slower than fp32 on this target: {latency:.3g} against {base:.3g} ms; "
                 "use fp32 there."
+            )
+    for cut in partitions:
+        if cut.provider.startswith(provider) and not cut.whole:
+            lost = ", ".join(f"{op} ({len(layers)})" for op, layers in cut.fallen_out.items())
+            sentences.append(
+                f"{cut.provider} runs {cut.supported_nodes} of {cut.nodes} nodes, in {cut.partitions} parts; "
+                f"to the CPU go {lost}."
             )
     unstable = [name for name, record in good.items() if record.get("flag") == "unstable"]
     if unstable:

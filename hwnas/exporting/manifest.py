@@ -15,6 +15,7 @@ from targets.files import read_json, sha256
 
 from .delivery import Record, findings
 from .export import EXPORTER
+from .partitions import partitions_of
 from .source import ExportSource
 
 MANIFEST = "manifest.json"
@@ -27,6 +28,8 @@ def manifest_of(
 ) -> dict[str, Any]:
     """The document, with good and rejected variants apart."""
     data = source.data
+    partitions = partitions_of(source.model)
+    provider = str(conditions["target"]["provider"])
     good = [record for record in records if not record["rejected"]]
     return {
         "schema": SCHEMA,
@@ -43,12 +46,18 @@ def manifest_of(
         "max_drop": max_drop,
         "variants": good,
         "rejected": [record for record in records if record["rejected"]],
-        "findings": findings(records),
+        "findings": findings(records, partitions, provider),
+        "partitions": [cut.to_json() for cut in partitions],
         "measured": dict(conditions),
         "exporter": EXPORTER,
         "versions": versions(),
-        "files": {record["file"]: record["sha256"] for record in good},
+        "files": {name: digest for record in good for name, digest in files_of(record).items()},
     }
+
+
+def files_of(record: Record) -> dict[str, str]:
+    """SHA-256 of the file of a variant and of what lies beside it, by name."""
+    return {record["file"]: record["sha256"], **record["beside"]}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

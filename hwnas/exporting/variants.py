@@ -7,7 +7,6 @@ in `check.py`; that a target runs it well is measured, never assumed.
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import onnx
 
-from lut.predictor.models.quantise import quantised
+from lut.predictor.models.quantise import quantised, quiet
 from targets import Int8Form, Target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
@@ -47,7 +46,7 @@ class Variant:
     does: what it is, in a phrase.
     tolerance: largest difference of an output from that of the float file, relative to the largest output or
         1, whichever is larger; None where only the accuracy says whether it is good.
-    make: the bytes of the file.
+    make: the bytes of the file. beside: what goes with it, from its bytes: content by name.
     """
 
     name: str
@@ -55,6 +54,7 @@ class Variant:
     does: str
     tolerance: float | None
     make: Callable[[Making], bytes]
+    beside: Callable[[bytes], dict[str, bytes]] = lambda content: {}
 
 
 def half(making: Making) -> bytes:
@@ -62,8 +62,7 @@ def half(making: Making) -> bytes:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     model = onnx.load_model_from_string(making.model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one for every weight below the smallest number of 16 bits
+    with quiet():  # a warning for every weight below the smallest number of 16 bits
         converted = convert_float_to_float16(model, keep_io_types=True)
     return _tagged(converted, making.model, "fp16")
 
@@ -104,6 +103,22 @@ def runtime_format(making: Making) -> bytes:
         return path.read_bytes()
 
 
+def operator_config(content: bytes) -> dict[str, bytes]:
+    """The operators that a file of the runtime's format needs, as its `build.sh` reads them."""
+    from onnxruntime.tools.ort_format_model import create_config_from_models
+
+    with tempfile.TemporaryDirectory(prefix="hwnas-ort-") as folder:
+        path, config = Path(folder, "model.ort"), Path(folder, OPERATOR_CONFIG)
+        path.write_bytes(content)
+        with quiet():  # it leaves its file open, and tells of what it does
+            create_config_from_models([path], config, enable_type_reduction=False)
+        lines = config.read_text(encoding="utf-8").splitlines()
+    listed = [line for line in lines if not line.startswith("#")]  # the comment names a temporary folder
+    return {OPERATOR_CONFIG: "\n".join(["# Operators of model.ort", *listed, ""]).encode()}
+
+
+OPERATOR_CONFIG = "required_operators.config"
+
 _NO_IMAGES = "int8 takes its scales from training images, and there are none; give them with --data"
 
 VARIANTS: dict[str, Variant] = {
@@ -120,6 +135,7 @@ VARIANTS: dict[str, Variant] = {
             does="the float network in onnxruntime's format",
             tolerance=1e-4,
             make=runtime_format,
+            beside=operator_config,
         ),
     )
 }

@@ -6,6 +6,7 @@ front and `study.db` all follow from them, which makes resuming exact.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,8 @@ class History:
 
     def of_generation(self, generation: int) -> list[Trial]:
         """The trials of one generation, failed ones included."""
-        return [t for t in self.trials if t.generation == generation]
+        first, end = (bisect_left(self.trials, g, key=_generation) for g in (generation, generation + 1))
+        return self.trials[first:end]
 
     def add(
         self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[Metrics | EvaluationFailed]
@@ -204,6 +206,10 @@ class History:
     def _keep(self, trials: Sequence[Trial]) -> None:
         self.trials += trials
         self._keys |= {t.arch for t in trials}
+
+
+def _generation(trial: Trial) -> int:
+    return trial.generation
 
 
 def _evaluated(trials: Sequence[Trial]) -> list[tuple[Trial, TrialValues]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.core.registry import Part, Registry, check_options
+from targets.errors import UsageError, did_you_mean
 
 from .history import History, Trial
 from .novelty import Novelty
@@ -156,6 +157,30 @@ class StrategyRow:
         """The options with their defaults."""
         parameters = inspect.signature(self.make).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    @property
+    def about(self) -> str:
+        """What it wants, and what its options mean."""
+        return inspect.getdoc(self.make) or ""
+
+    def read_options(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Options from `name=value`, as a command line gives them; UsageError for what cannot be read."""
+        where, options = f"strategy {self.name!r}", dict[str, Any]()
+        for text in texts:
+            name, equals, value = text.partition("=")
+            name = name.strip().replace("-", "_")
+            if not equals or name in options:
+                raise UsageError(f"{where}: option {text!r} must read NAME=VALUE, each name once")
+            if name not in self.options:
+                known = did_you_mean(name, self.options) if self.options else "it takes none"
+                raise UsageError(f"{where} has no option {name!r}; {known}")
+            kind = type(self.options[name])
+            try:
+                options[name] = kind(value.strip())
+            except ValueError:
+                what = {int: "a whole number", float: "a number"}[kind]
+                raise UsageError(f"{where}: {name} must be {what}, got {value.strip()!r}") from None
+        return self.resolve(options)
 
     def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options, those given over the defaults; UsageError for an unknown one or a wrong type."""

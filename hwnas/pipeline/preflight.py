@@ -40,7 +40,7 @@ def preflight(config: SearchConfig) -> None:
     names = [device.name for device in find_devices(config.targets, home)]
     budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
     method = find_method(config.method)
-    STRATEGIES[strategy_of(config)].resolve({})
+    STRATEGIES[strategy_of(config)].read_options(config.strategy_options)
     _check_work(config, names, budgets)
     check_trackers(config.trackers)
     if config.energy_table is not None:

@@ -28,6 +28,14 @@ def export_page(manifest: Mapping[str, Any]) -> str:
         el("h2", "Files"),
         table(_HEAD, [_row(record) for record in manifest["variants"]]),
         join(el("h2", "Rejected"), table(("File", "What", "Why", "Size"), rejected)) if rejected else None,
+        el("h2", "Providers of phones"),
+        el(
+            "p",
+            "What each would run of the float network, judged by its operators. One part is best: every cut "
+            "moves tensors between processors.",
+            class_="note",
+        ),
+        table(("Provider", "Parts", "Nodes", "To the CPU"), [_cut(cut) for cut in manifest["partitions"]]),
         el("h2", "How it is fed"),
         table(("What", "Value"), [(key, _text(value)) for key, value in manifest["input"].items()]),
         _conditions(manifest),
@@ -49,6 +57,12 @@ def _row(record: Mapping[str, Any]) -> list[HtmlContent]:
         fixed(None if peak is None else peak / 1e6, 0, " MB"),
         "the same" if check["max_difference"] == 0 else fixed(check["snr_db"], 1, " dB"),
     ]
+
+
+def _cut(cut: Mapping[str, Any]) -> list[HtmlContent]:
+    lost = ", ".join(f"{op} ({len(layers)})" for op, layers in cut["fallen_out"].items())
+    nodes = f"{cut['supported_nodes']} of {cut['nodes']}"
+    return [cut["provider"], str(cut["partitions"]), nodes, lost or "nothing"]
 
 
 def _accuracy(record: Mapping[str, Any], split: str) -> HtmlContent:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -32,6 +32,8 @@ BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training 
 @dataclass(frozen=True, kw_only=True)
 class ImageOptions:
     """How images are read."""
+
+    topic: ClassVar[str] = "Images"
 
     image_size: Annotated[
         Annotated[int, Interval(ge=16, le=224)] | None,
@@ -70,6 +72,8 @@ class DatasetOptions(DatasetPlaceOptions):
 class BudgetOptions:
     """What a network may cost."""
 
+    topic: ClassVar[str] = "Budget and device"
+
     budgets: Annotated[
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
@@ -87,6 +91,8 @@ class BudgetOptions:
 @dataclass(frozen=True, kw_only=True)
 class ProfileOptions:
     """How a device is measured where no table fits."""
+
+    topic: ClassVar[str] = "Budget and device"
 
     profile_minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
@@ -120,6 +126,8 @@ class TargetOptions(ProfileOptions):
 class SpaceOptions:
     """What networks are chosen from."""
 
+    topic: ClassVar[str] = "Search"
+
     space: SpaceName = "mobile"
     width_mult: Annotated[
         Annotated[float, Interval(ge=0.25, le=8)] | None,
@@ -131,6 +139,8 @@ class SpaceOptions:
 class CellOptions:
     """The scale of a network of cells."""
 
+    topic: ClassVar[str] = "Search"
+
     cells: Annotated[Count | None, Option("Cells of the network; default as published")] = None
     channels: Annotated[Count | None, Option("Channels of its first cells; default as published")] = None
 
@@ -138,6 +148,8 @@ class CellOptions:
 @dataclass(frozen=True, kw_only=True)
 class HistoryOptions:
     """What a search leaves besides train_stats.csv, alphas.npz and the drawings of every epoch."""
+
+    topic: ClassVar[str] = "Search"
 
     alpha_history: Annotated[bool, Option("Write alpha_<kind>_history.npy of the cells too", free=True)] = (
         False
@@ -202,6 +214,13 @@ class StepOptions(HistoryOptions, EvaluationOptions):
         Text | None,
         Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
     ] = None
+    strategy_options: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Option NAME=VALUE of the strategy, repeatable, see `hwnas strategies show`; default as listed",
+            repeated="strategy_option",
+        ),
+    ] = ()
     population: Annotated[
         Annotated[int, Interval(ge=1, le=10_000)] | None,
         Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),
@@ -215,6 +234,8 @@ class StepOptions(HistoryOptions, EvaluationOptions):
 @dataclass(frozen=True, kw_only=True)
 class FinalTrainingOptions:
     """What `hwnas search` trains at the end."""
+
+    topic: ClassVar[str] = "Training of the picks"
 
     picks: Annotated[
         Annotated[int, Interval(ge=1, le=50)] | None,
@@ -238,6 +259,8 @@ class FinalTrainingOptions:
 class LimitOptions:
     """How much time and how many processes a run takes."""
 
+    topic: ClassVar[str] = "Time and machine"
+
     workers: Annotated[
         Annotated[int, Interval(ge=1, le=256)] | None,
         Option("Training processes; default one per core", free=True),
@@ -255,6 +278,8 @@ class LimitOptions:
 class TrainingDeviceOptions:
     """Where networks are trained, and from which seed."""
 
+    topic: ClassVar[str] = "Time and machine"
+
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of everything random")] = 0
     device: Annotated[str, ReadAs(Literal["cpu", "cuda"]), Option("Where to train, cpu or cuda")] = "cpu"
 
@@ -270,6 +295,8 @@ class SpeedOptions(TrainingDeviceOptions):
 @dataclass(frozen=True, kw_only=True)
 class HomeOptions:
     """Where tables and data lie."""
+
+    topic: ClassVar[str] = "Files"
 
     home: Annotated[
         Place,

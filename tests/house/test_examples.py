@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -32,13 +33,18 @@ from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
+from tests.support.image_files import write_image_files
 from tests.support.pages import ROOT, Block, blocks_of
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 MAKE = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 OURS = ("hwnas", "lut", "targets", "profilers", "tests")
-SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
+SET_UP = {
+    "python3 -m venv .venv",
+    ".venv/bin/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu",
+    ".venv/bin/pip install .",
+}
 """What installs; tests/house/test_wheel.py does the like."""
 
 NOT_RUN = {
@@ -109,7 +115,7 @@ def check(line: str, place: str) -> None:
         assert set(words[1:]) <= MAKE, place
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
-        commands = names[:2] if names[0] in ("targets", "tables", "data", "spaces", "methods") else names[:1]
+        commands = names[:2] if names[0] in GROUPS else names[:1]
         shown = CliRunner().invoke(cli.app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
@@ -129,6 +135,7 @@ def check(line: str, place: str) -> None:
         assert line in SET_UP, f"{place}: the test does not know {line!r}"
 
 
+GROUPS = [name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
 KNOWN = ("make", "hwnas", "python")
 
 
@@ -142,17 +149,18 @@ def check_marked(block: Block) -> None:
     return None
 
 
-def run(line: str, place: str, *more: str) -> str:
-    """What `line` prints, with exit code 0; `> FILE` is followed."""
+def run(line: str, place: str, *more: str, wanted_code: int = 0) -> str:
+    """What `line` prints, with its messages where it is to fail; `> FILE` is followed."""
     words = shlex.split(line, comments=True)
     if Path(words[0]).name != "hwnas":
         check(line, place)
         return ""
     words, _, file = [[*words, ">"][: [*words, ">"].index(">")], None, words[-1] if ">" in words else ""]
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = out if wanted_code else io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.run([*words[1:], *more])
-    assert code == 0, f"{place}: {line}\n{err.getvalue()}"
+    assert code == wanted_code, f"{place}: {line}\n{err.getvalue()}"
     if file:
         Path(file).write_text(out.getvalue())
         return ""
@@ -168,7 +176,8 @@ def run_console(block: Block) -> None:
     """Each `$ ` line prints what stands below it; a line `…` stands for any lines."""
     for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
         line, _, shown = part.partition("\n")
-        printed = "".join(f"{masked(text)}\n" for text in run(line, block.place).splitlines())
+        output = run(line, block.place, wanted_code=int(block.attributes.get("exit", 0)))
+        printed = "".join(f"{masked(text)}\n" for text in output.splitlines())
         wanted = [
             r"(?:.*\n)*?" if text == "…" else re.escape(masked(text)) + "\n" for text in shown.splitlines()
         ]
@@ -218,6 +227,10 @@ def run_block(block: Block, names: dict[str, Any]) -> None:
     file = block.attributes.get("file")
     if "not-run" in block.attributes:
         check_marked(block)
+    elif block.language == "files":
+        write_image_files(block.text, Path())
+    elif block.language == "csv" and file:
+        Path(file).write_text(block.text)
     elif block.language == "toml" and file:
         tomllib.loads(block.text)
         if "/" not in file:
@@ -254,7 +267,9 @@ def test_what_is_not_run_is_known() -> None:
 def test_blocks_are_of_a_kind_that_is_checked() -> None:
     known: dict[str, set[str]] = {
         "sh": {"dry-run", "not-run"},
-        "console": set(),
+        "console": {"exit"},
+        "files": set(),
+        "csv": {"file"},
         "python": {"not-run", "file", "part"},
         "toml": {"file"},
         "text": set(),

@@ -4,10 +4,13 @@
 ```sh dry-run                 run with --dry-run added: options and files are checked
 ```sh not-run="the reason"    only checked: commands and options exist
 ```console                    `$ ` lines are run; what follows is their output (numbers may differ)
+```console exit=3             the same of a command that ends with this code, its messages included
+```files                      images that are there for the next blocks (`tests/support/image_files.py`)
 ```python                     run
 ```python part                a part of a file that is there, as a recipe changes it: only read
 ```python file=PATH           the content of a file of the checkout, as a recipe tells to write it
 ```toml file=PATH             a file beside which the next blocks run
+```csv file=PATH              the same
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.exporting.delivery import Delivery, Record, require_float
-from hwnas.exporting.manifest import MANIFEST, manifest_of, read_manifest
+from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manifest
 from hwnas.exporting.source import ExportSource
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.spellings import target_named
@@ -137,7 +137,7 @@ def _make(variant: Variant, context: ExportContext) -> Outcome:
         require_float(record)
     if record["rejected"]:
         context.run.log.warn(f"{variant.name} is rejected and kept as {record['file']}: {record['rejected']}")
-    return Outcome(record, (record["file"],))
+    return Outcome(record, tuple(files_of(record)))
 
 
 def _measure(context: ExportContext) -> Outcome:

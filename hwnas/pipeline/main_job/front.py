@@ -17,6 +17,7 @@ from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.front import (
     STORED,
+    STRATEGIES,
     Generational,
     OptunaExport,
     Problem,
@@ -171,14 +172,16 @@ class FrontSearch:
 
     def _strategy(self) -> Generational:
         config, context = self.context.config, self.context
+        name = strategy_of(config)
         return make_strategy(
-            strategy_of(config),
+            name,
             context.space,
             self.problem,
             population=context.plan["batch"],
             seed=config.seed,
             seeds=_seeds(context),
             costs_of=context.costs.of,
+            **STRATEGIES[name].read_options(config.strategy_options),
         )
 
     def _take_stored(self) -> None:

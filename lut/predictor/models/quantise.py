@@ -57,7 +57,7 @@ def quantised(model: bytes, form: Int8Form, samples: Iterable[Sample] = ()) -> b
     to 3 s of one core, by the number of nodes, and a run of the network per sample. DamagedFileError for what
     is no ONNX network, has a shape that is not fixed, or holds what the quantiser does not know.
     """
-    with _quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
+    with quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
         prepared, finished = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         noise = _prepare(model, prepared)
         _quantise(prepared, finished, form, list(samples) or [noise])
@@ -117,8 +117,8 @@ def _quantise(source: Path, destination: Path, form: Int8Form, samples: Iterable
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser warns through the root logger of every weight that has no channel axis."""
+def quiet() -> Iterator[None]:
+    """No warnings and no log of the runtime's tools, which have one for every weight without channels."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

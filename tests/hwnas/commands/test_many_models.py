@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 import cli
 import lut
-from lut.predictor import asked_kernels
 from targets import Target, load_target
 from tests.support.homes import chain_of_products, write_predictor
 
@@ -65,14 +65,14 @@ def test_a_folder_of_fifty_with_three_broken_ones(
 def test_networks_share_a_process(
     home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    begun = []
-    child = asked_kernels._Child
+    begun: list[str] = []
+    popen = subprocess.Popen
 
-    def begin() -> object:
-        begun.append(1)
-        return child()
+    def begin(command: list[str], **options: Any) -> Any:
+        begun.extend(part for part in command if "kernels_child" in part)
+        return popen(command, **options)
 
-    monkeypatch.setattr(asked_kernels, "_Child", begin)
+    monkeypatch.setattr(subprocess, "Popen", begin)
     assert cli.run(["predict", str(folder), "--home", str(home), "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
     assert len(document["models"]) == N_FILES - N_BROKEN

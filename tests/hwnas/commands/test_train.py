@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 import cli
 import hwnas.pipeline.single_training
 import hwnas.training.training_job
+from hwnas.commands.documents.schemas import adapter
 from hwnas.pipeline.search_history import alphas_npz
 from hwnas.spaces import load_space
 
@@ -49,6 +50,7 @@ def write_alphas(path: Path) -> None:
 def test_a_genotype_is_trained_and_exported(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--genotype", CELL, *SMALL]) == 0
     found = json.loads(capsys.readouterr().out)
+    adapter("train").validate_python(found)
     assert found["architecture"] == CELL
     assert Path(found["onnx"]).is_file()
     assert 0 <= found["test_accuracy"] <= 1
@@ -86,6 +88,7 @@ def run_until_7(job, folder, *, on_step, log):
 
 training.run_job = run_until_7
 import cli
+from hwnas.commands.documents.schemas import adapter
 cli.main()
 """
 

@@ -93,6 +93,10 @@ def test_every_variant_scores_as_an_independent_script_says_and_is_measured(
         document["measured"]["target"]["name"] == "host"
         and "ort_version" in document["measured"]["context"]["facts"]
     )
+    cuts = {cut["provider"]: cut for cut in document["partitions"]}
+    assert cuts["qnn"]["partitions"] == 1 and cuts["qnn"]["fallen_out"] == {}
+    config = Path("out/required_operators.config").read_text().splitlines()
+    assert any(line.startswith("ai.onnx;") and "Gemm" in line for line in config)
     page = Path("out/export.html").read_text()
     assert all(record["file"] in page for record in good.values()) and "<script" not in page
     assert read_manifest(Path("out")) == {k: v for k, v in document.items() if k != "folder"}

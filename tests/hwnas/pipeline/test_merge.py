@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import cli
+from hwnas.commands.documents.schemas import adapter
 from hwnas.pipeline.merge import merge
 from lut import SpaceTable
 from targets.errors import UsageError
@@ -43,6 +44,7 @@ def test_networks_of_two_devices_have_a_latency_on_each(
     two = write_finished(tmp_path / "two", tables[1], HALF, {2: (0.80, 0.81, 3.0)}, device="pi")
     assert cli.run(["front", "merge", str(one), str(two), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
+    adapter("front merge").validate_python(document)
     assert document["devices"] == ["host", "pi"]
     rows = {row["arch"]: row for row in document["networks"]}
     first, last = rows[keys()[0]], rows[keys()[2]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import cli
+from hwnas.commands.documents.schemas import adapter
 from hwnas.evaluators.store import EvaluationStore, StoredEvaluation
 from hwnas.pipeline.latency_tables import find_devices
 from hwnas.pipeline.rank import rank
@@ -69,7 +70,9 @@ def test_the_command_prints_and_writes_the_front(run: Path, capsys: pytest.Captu
     page = (run / "pi.html").read_text()
     assert "<script" not in page and "The front on pi" in page and "polyline" in page
     assert cli.run([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["networks_known"] == len(ACCURACIES)
+    document = json.loads(capsys.readouterr().out)
+    assert document["networks_known"] == len(ACCURACIES)
+    adapter("rank").validate_python(document)
 
 
 def test_bad_input_has_one_clear_answer(run: Path, tmp_path: Path) -> None:

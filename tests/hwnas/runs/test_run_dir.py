@@ -303,11 +303,13 @@ class TestCheckpoints:
         run.finish_stage("data", {})
         save(run, 30)
         found = run_status(run.path)
-        assert list(found["stages_done"]) == ["data"]
-        assert found["checkpoint_steps"] == {"search": 30}
+        assert [(s["name"], s["state"]) for s in found["stages"]] == [("data", "done"), ("search", "to do")]
+        assert (found["state"], found["under_way"]) == ("running", None)
         assert str(os.getpid()) in found["in_use_by"]
         run.close()
-        assert run_status(run.path)["in_use_by"] is None
+        found = run_status(run.path)
+        assert (found["in_use_by"], found["state"]) == (None, "stopped")
+        assert f"--resume {run.path}" in found["next"]
 
 
 def spoil(file: Path, how: str) -> None:

@@ -9,41 +9,22 @@ import pytest
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch
 from hwnas.core.space import Space
-from hwnas.front import CostsOf, Generational, Problem, Strategy, make_strategy, run
+from hwnas.front import Generational, Problem, make_strategy, run
 from hwnas.front.strategies.bo import BayesianProposals, split_problem
 from targets.errors import HwnasError, UsageError
-from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_metrics
+from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_costs, depth_metrics
 
 PROBLEM = Problem.parse(["val_accuracy", "latency_ms"])
 
 
-def costs_of(space: Space) -> CostsOf:
-    def costs(archs: Sequence[Arch]) -> dict[str, np.ndarray]:
-        assert isinstance(space, DepthSpace)
-        rows = [depth_metrics(space, a) for a in archs]
-        return {m: np.array([r[m] for r in rows]) for m in ("latency_ms", "macs")}
-
-    return costs
-
-
 def make(space: Space, problem: Problem = PROBLEM, **settings: Any) -> Generational:
-    chosen: dict[str, Any] = {"population": 4, "seed": 0, "costs_of": costs_of(space)} | settings
+    chosen: dict[str, Any] = {"population": 4, "seed": 0, "costs_of": depth_costs(space)} | settings
     return make_strategy("bo", space, problem, **chosen)
 
 
 class TestBayesianSearch(StrategyContract):
     name = "bo"
-
-    def make(
-        self,
-        space: Space,
-        problem: Problem,
-        *,
-        population: int = 8,
-        seed: int = 0,
-        seeds: Sequence[Arch] = (),
-    ) -> Strategy:
-        return make(space, problem, population=population, seed=seed, seeds=seeds)
+    knows_costs = True
 
 
 def test_budgets_are_kept_in_the_loop() -> None:
@@ -85,7 +66,7 @@ def test_it_needs_costs_and_a_start() -> None:
 
 
 def test_costs_of_other_targets_are_known_too() -> None:
-    predicted, task = split_problem(Problem.parse(["val_loss", "latency_ms", "latency_ms@phone"]))
+    predicted, task = split_problem("bo", Problem.parse(["val_loss", "latency_ms", "latency_ms@phone"]))
     assert predicted == "val_loss" and task.known == ("latency_ms", "latency_ms@phone")
 
 
