@@ -51,7 +51,7 @@ def test_dead_edges_and_cells_without_a_path() -> None:
     assert paths_of(":".join(["none"] * 6)) == [0, 0, 0, 0, -1]
 
 
-@pytest.mark.parametrize("name", ["mobile", "nasbench201", "darts", "enas-macro"])
+@pytest.mark.parametrize("name", ["mobile", "nasbench201", "darts", "enas-macro", "pnas"])
 def test_every_space_has_features_with_its_macs_and_parameters(name: str) -> None:
     space = load_space(name, **SIZE)
     assert isinstance(space, NetworkSpace)

@@ -46,7 +46,7 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
             assert float(one_hot[metric]) == pytest.approx(costs[metric][i], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro"])
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro", "pnas"])
 def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost(name: str) -> None:
     """Also through `with_kept_edges`, which searches put in between."""
     space = load_space(name, image_size=32, in_channels=3, n_classes=10)
