@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.core.budget import Budget
 from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
 
 from .definition import definitions
 from .options import (
@@ -25,7 +26,6 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
-from .toml_text import read_toml
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -75,7 +75,7 @@ def load_config(
         `target` for the only one of `targets`.
     spell: how an option is called in messages; None: as on the command line.
     """
-    given: dict[str, Any] = dict(read_toml(file)) if file else {}
+    given: dict[str, Any] = read_toml(file, "configuration") if file else {}
     where = dict.fromkeys(given, str(file))
     for key, value in options.items():
         if value is not None:
