@@ -51,7 +51,7 @@ SET_UP = {
 
 NOT_RUN = {
     "a board": 5,
-    "a finished run": 2,
+    "a finished run": 3,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,
