@@ -16,6 +16,7 @@ from lut.home import data_home
 from .counts import default_counts, objectives_of, strategy_of
 from .forecast import UNCERTAINTY, Fit, Work, fit, forecast_s, in_words, total_s, work_of
 from .image_sizes import affordable_size
+from .latency_tables import find_devices
 from .networks import default_minutes
 
 _STARTS_S = 5.0
@@ -50,6 +51,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         n_classes=len(facts.classes),
         width_mult=config.width_mult,
     )
+    devices = [device.name for device in find_devices(config.targets, home)]
     work = work_of(config, space, facts.splits["train"], facts.splits["val"], n_workers)
     profile_s = 60 * (config.profile_minutes or default_minutes(space))
     fitted = _fit(config, work, n_workers, profile_s)
@@ -60,7 +62,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         "data": facts.to_json(),
         "evaluator": config.evaluator,
         "strategy": strategy_of(config),
-        "objectives": list(objectives_of(config)),
+        "objectives": list(objectives_of(config, devices)),
         **fitted.counts.to_json(),
         "minutes": config.minutes,
         "in_words": in_words(fitted.counts, work),
