@@ -59,8 +59,8 @@ def export(
     )
     for sentence in manifest["findings"]:
         say(f"note: {sentence}")
-    target = manifest["measured"]["target"]["name"]
-    print(f"{folder}: manifest.json and export.html; measured on {target}, {manifest['measured']['date']}")
+    measured = f"measured on {manifest['measured']['target']['name']}, {manifest['measured']['date']}"
+    print(f"take {manifest['recommended']} of {folder}; README.md says how; {measured}")
     return None
 
 

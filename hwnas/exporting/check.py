@@ -21,6 +21,7 @@ from targets.errors import DamagedFileError
 
 from .export import CHECK_IMAGES
 from .onnx_score import open_session
+from .packaging import PLAIN, Packaging
 
 if TYPE_CHECKING:
     from hwnas.data import Data
@@ -77,58 +78,69 @@ class LayerDifference:
     snr_db: float
 
 
-def check_feeds(model: bytes, data: Data | None) -> tuple[str, list[Feeds]]:
-    """(what is fed, calls): the same for every variant of `model`."""
+def check_feeds(model: bytes, data: Data | None, packaging: Packaging) -> tuple[str, list[Feeds]]:
+    """(what is fed, calls) for a file with that packaging; the same images for every variant."""
     session = open_session(model)
     if data is None:
         return "noise", [make_feeds("the network", session, seed) for seed in range(_NOISE_CALLS)]
-    from hwnas.data import eval_batches
-
     wanted = session.get_inputs()[0]
+    size = int(wanted.shape[0])
     calls: list[Feeds] = []
-    for x, _ in eval_batches(data, "val", int(wanted.shape[0]), CHECK_IMAGES):
+    for x, _ in packaging.batches(data, "val", size, CHECK_IMAGES):
         images = np.ascontiguousarray(x.numpy())
-        calls.append({wanted.name: np.resize(images, (int(wanted.shape[0]), *images.shape[1:]))})
+        calls.append({wanted.name: np.resize(images, (size, *images.shape[1:]))})
     return "validation images", calls
 
 
 def check_variant(
-    model: bytes, reference: bytes, data: Data | None, tolerance: float | None, name: str
+    model: bytes,
+    reference: bytes,
+    data: Data | None,
+    tolerance: float | None,
+    name: str,
+    packaging: Packaging = PLAIN,
 ) -> VariantCheck:
-    """Run both files. What does not load or run, or answers otherwise, has a reason and no exception."""
-    fed, calls = check_feeds(reference, data)
-    expected = _answers(reference, calls)
+    """Run both files. What does not load or run, or answers otherwise, has a reason and no exception.
+
+    reference: the float network without preprocessing. packaging: of `model`.
+    """
+    fed, plain = check_feeds(reference, data, PLAIN)
+    expected = _answers(reference, plain)
     largest = max((float(np.abs(row).max()) for row in expected), default=0.0)
     allowed = None if tolerance is None else tolerance * max(1.0, largest)
+    facts: dict[str, Any] = {
+        "fed": fed, "calls": len(plain), "allowed": allowed, "largest_output": largest,
+        "max_difference": None, "snr_db": None, "worst_layer": None,
+    }  # fmt: skip
     try:
+        _, calls = check_feeds(model, data, packaging)
         answered = _answers(model, calls)
     except DamagedFileError as error:
-        return _checked(fed, calls, math.inf, allowed, largest, None, None, str(error))
+        return VariantCheck(**facts, reason=f"{name}: {error}")
     if [a.shape for a in answered] != [e.shape for e in expected]:
-        return _checked(
-            fed, calls, math.inf, allowed, largest, None, None, "its output has another shape than fp32's"
-        )
+        return VariantCheck(**facts, reason=f"{name}: its output has another shape than fp32's")
+    if not all(np.isfinite(row).all() for row in answered):
+        return VariantCheck(**facts, reason=f"{name}: its outputs are not all finite")
     difference = max(float(np.abs(a - e).max()) for a, e in zip(answered, expected, strict=True))
-    finite = all(np.isfinite(row).all() for row in answered)
-    reason, worst = "", None
-    if not finite:
-        reason = "its outputs are not all finite"
-    elif allowed is not None and not difference <= allowed:
-        reason = f"its outputs differ from fp32's by {difference:.3g}, allowed are {allowed:.3g}"
-    snr_db = _snr_db(expected, answered) if finite else None
-    if reason:
-        layers = layer_differences(model, reference, calls[:_LAYER_CALLS])
-        if layers:
-            first = worst_layer(layers)
-            worst = {"layer": first.layer, "op": first.op, "snr_db": _finite(first.snr_db)}
-            reason += f"; the worst layer is {first.layer} ({first.op})"
-    return _checked(
-        fed, calls, difference, allowed, largest, snr_db, worst, f"{name}: {reason}" if reason else ""
-    )
+    facts |= {"max_difference": difference, "snr_db": _finite(_snr_db(expected, answered))}
+    if allowed is None or difference <= allowed:
+        return VariantCheck(**facts, reason="")
+    reason = f"{name}: its outputs differ from fp32's by {difference:.3g}, allowed are {allowed:.3g}"
+    layers = layer_differences(model, reference, calls[:_LAYER_CALLS], plain[:_LAYER_CALLS])
+    if layers:
+        first = worst_layer(layers)
+        facts["worst_layer"] = {"layer": first.layer, "op": first.op, "snr_db": _finite(first.snr_db)}
+        reason += f"; the worst layer is {first.layer} ({first.op})"
+    return VariantCheck(**facts, reason=reason)
 
 
-def layer_differences(model: bytes, reference: bytes, calls: Sequence[Feeds]) -> list[LayerDifference]:
-    """Every tensor that both files have, in the order of the float file; [] for files that are not ONNX."""
+def layer_differences(
+    model: bytes, reference: bytes, calls: Sequence[Feeds], plain: Sequence[Feeds] | None = None
+) -> list[LayerDifference]:
+    """Every tensor that both files have, in the order of the float file; [] for files that are not ONNX.
+
+    calls: of the model. plain: the same images for the float file, where it takes them otherwise.
+    """
     try:
         tensors = _shared_tensors(model, reference)
     except Exception:  # a file in another format has no tensors that could be named
@@ -137,7 +149,7 @@ def layer_differences(model: bytes, reference: bytes, calls: Sequence[Feeds]) ->
         return []
     writers = {out: node for node in _load(reference).graph.node for out in node.output}
     ours = _run_tensors(model, list(tensors.values()), calls)
-    theirs = _run_tensors(reference, list(tensors), calls)
+    theirs = _run_tensors(reference, list(tensors), calls if plain is None else plain)
     sums = {name: [0.0, 0.0] for name in tensors}
     for mine, right in zip(ours, theirs, strict=True):
         for power, a, b in zip(sums.values(), mine, right, strict=True):
@@ -162,28 +174,6 @@ def worst_layer(layers: Sequence[LayerDifference]) -> LayerDifference:
             worst, loss = layer, lost
         best = min(best, layer.snr_db)
     return worst
-
-
-def _checked(
-    fed: str,
-    calls: Sequence[Feeds],
-    difference: float,
-    allowed: float | None,
-    largest: float,
-    snr_db: float | None,
-    worst: dict[str, Any] | None,
-    reason: str,
-) -> VariantCheck:
-    return VariantCheck(
-        fed=fed,
-        calls=len(calls),
-        max_difference=difference if math.isfinite(difference) else None,
-        allowed=allowed,
-        largest_output=largest,
-        snr_db=None if snr_db is None else _finite(snr_db),
-        worst_layer=worst,
-        reason=reason,
-    )
 
 
 def _answers(model: bytes, calls: Iterable[Feeds]) -> list[FloatArray]:

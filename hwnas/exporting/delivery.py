@@ -7,8 +7,9 @@ validation images. One that is not is kept as `*.rejected`, with the reason, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from targets.files import sha256, write_atomic
 from .check import check_variant
 from .int8 import calibration
 from .onnx_score import OnnxScore, onnx_logits, open_session
+from .packaging import PLAIN, ROUNDING, Packaging
 from .partitions import Partitions
 from .source import ExportSource
 from .variants import Making, Variant
@@ -47,6 +49,17 @@ class Delivery:
     target: Target
     home: Path
     max_drop: float = MAX_DROP
+    packaging: Packaging = PLAIN
+
+    @cached_property
+    def reference(self) -> bytes:
+        """The plain float network that all files are compared with."""
+        return self.packaging.reference(self.source.model)
+
+    @cached_property
+    def plain_scores(self) -> dict[str, OnnxScore]:
+        """What it answers on the whole validation and test split."""
+        return self.scores(self.reference, PLAIN)
 
     def make(self, variant: Variant, float_record: Record | None) -> Record:
         """Write the file of a variant and say how good it is. float_record: that of fp32, made before."""
@@ -57,9 +70,12 @@ class Delivery:
             calibration=None if data is None else self._calibration,
             target=self.target,
         )
-        content = variant.make(making)
-        check = check_variant(content, self.source.model, data, variant.tolerance, variant.name)
-        scores = {} if check.reason or data is None else self._scores(content)
+        content = self._packed(variant, making)
+        tolerance = variant.tolerance
+        if tolerance is not None and self.packaging.layout is not None:
+            tolerance = max(tolerance, ROUNDING)
+        check = check_variant(content, self.reference, data, tolerance, variant.name, self.packaging)
+        scores = {} if check.reason or data is None else self.scores(content, self.packaging)
         reason = check.reason or self._lost(scores, float_record)
         file = f"{variant.file}.rejected" if reason else variant.file
         for stale in (variant.file, f"{variant.file}.rejected"):
@@ -78,6 +94,7 @@ class Delivery:
             "check": check.to_json(),
             **{f"{split}_accuracy": score.accuracy for split, score in scores.items()},
             **{f"{split}_images": len(score.labels) for split, score in scores.items()},
+            "label_disagreements": self._disagreements(scores),
             "beside": {name: sha256(companion) for name, companion in beside.items()},
             "rejected": reason or None,
         }
@@ -110,14 +127,28 @@ class Delivery:
         for batch in calibration(self.source.data, int(wanted.shape[0])):
             yield {wanted.name: next(iter(batch.values()))}
 
-    def _scores(self, content: bytes) -> dict[str, OnnxScore]:
-        from hwnas.data import eval_batches
+    def _packed(self, variant: Variant, making: Making) -> bytes:
+        """The file of the variant with the packaging: before it is converted, or around the 8-bit network."""
+        described = self.source.described  # `check_packaging` saw that it has what is needed
+        normalisation = described.get("mean", ()), described.get("std", ())
+        if variant.packed_after:
+            return self.packaging.pack(variant.make(making), *normalisation)
+        packed = self.packaging.pack(self.source.model, *normalisation)
+        return variant.make(replace(making, model=packed))
 
+    def _disagreements(self, scores: Mapping[str, OnnxScore]) -> int | None:
+        """Test images that get another label than from the plain float network."""
+        if "test" not in scores:
+            return None
+        return scores["test"].disagreements(self.plain_scores["test"].logits)
+
+    def scores(self, content: bytes, packaging: Packaging) -> dict[str, OnnxScore]:
+        """What a file with that packaging answers on every image of the validation and test splits."""
         assert self.source.data is not None  # asked for where there are images
         session = open_session(content)
         size = int(session.get_inputs()[0].shape[0])
         return {
-            split: OnnxScore(*onnx_logits(session, eval_batches(self.source.data, split, size)))
+            split: OnnxScore(*onnx_logits(session, packaging.batches(self.source.data, split, size)))
             for split in ("val", "test")
         }
 

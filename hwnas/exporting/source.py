@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from profilers.graph import OnnxGraph, read_graph
 from targets.errors import UsageError
 
+from .packaging import Packaging
+
 if TYPE_CHECKING:
     from hwnas.data import Data
 
@@ -72,6 +74,24 @@ def check_classes(source: ExportSource, n_outputs: int) -> None:
         raise UsageError(
             f"{source.name} answers for {n_outputs} classes, and the list has {len(names)} "
             f"({_few(names)}); give the list or the images that it was trained on"
+        )
+
+
+def check_packaging(source: ExportSource, packaging: Packaging) -> None:
+    """UsageError where preprocessing cannot go into the file: it reads no image, or nobody said how."""
+    if packaging.layout is None:
+        return
+    inputs = source.graph.inputs
+    shapes = [tensor.shape for tensor in inputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
+        raise UsageError(
+            f"--with-preprocessing is for networks that read one batch of images, {source.name} reads "
+            f"{', '.join(f'{name} {list(t.shape)}' for name, t in inputs.items())}; leave it out"
+        )
+    if "mean" not in source.described or "std" not in source.described:
+        raise UsageError(
+            f"{source.name} does not say how its images were normalised; give --mean and --std, or leave out "
+            "--with-preprocessing"
         )
 
 

@@ -47,6 +47,7 @@ class Variant:
     tolerance: largest difference of an output from that of the float file, relative to the largest output or
         1, whichever is larger; None where only the accuracy says whether it is good.
     make: the bytes of the file. beside: what goes with it, from its bytes: content by name.
+    packed_after: whether preprocessing is put around the converted network, not converted with it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Variant:
     tolerance: float | None
     make: Callable[[Making], bytes]
     beside: Callable[[bytes], dict[str, bytes]] = lambda content: {}
+    packed_after: bool = False
 
 
 def half(making: Making) -> bytes:
@@ -128,7 +130,14 @@ VARIANTS: dict[str, Variant] = {
             name="fp32", file="model.onnx", does="the float network", tolerance=0.0, make=lambda m: m.model
         ),
         Variant(name="fp16", file="model.fp16.onnx", does="half precision", tolerance=1e-2, make=half),
-        Variant(name="int8", file="model.int8.onnx", does="8 bits", tolerance=None, make=int8),
+        Variant(
+            name="int8",
+            file="model.int8.onnx",
+            does="8 bits",
+            tolerance=None,
+            make=int8,
+            packed_after=True,  # the quantiser takes floats
+        ),
         Variant(
             name="ort",
             file="model.ort",

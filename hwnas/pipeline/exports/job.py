@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hwnas.exporting.card import model_card
 from hwnas.exporting.delivery import Delivery, Record, require_float
+from hwnas.exporting.golden import golden_pair
 from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manifest
-from hwnas.exporting.source import ExportSource
+from hwnas.exporting.packaging import Packaging
+from hwnas.exporting.snippets import SNIPPETS, app_facts
+from hwnas.exporting.source import ExportSource, check_packaging
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.spellings import target_named
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
@@ -25,7 +29,7 @@ from targets.files import sha256, write_atomic, write_json
 from .options import ExportOptions
 from .sources import open_source
 
-PAGE = "export.html"
+PAGE, CARD = "export.html", "README.md"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class PreparedExport:
     target: Target
     variants: tuple[Variant, ...]
     max_drop: float
+    packaging: Packaging
     home: Path
+    licence: str | None = None
 
     def document(self) -> dict[str, Any]:
         """What would be exported, as JSON values."""
@@ -47,6 +53,8 @@ class PreparedExport:
             "variants": [variant.name for variant in self.variants],
             "data": self.source.data.name if self.source.data else None,
             "max_drop": self.max_drop,
+            "packaging": asdict(self.packaging),
+            "licence": self.licence,
         }
 
     def identity(self) -> Identity:
@@ -78,6 +86,7 @@ class ExportContext:
             target=known.target,
             home=known.home,
             max_drop=known.max_drop,
+            packaging=known.packaging,
         )
 
 
@@ -87,14 +96,18 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     names = [name.strip() for text in options.variants for name in text.split(",") if name.strip()]
     if options.variants and not names:
         raise UsageError("--as names no file; give some of fp32, fp16, int8, ort, separated by commas")
+    packaging = Packaging(layout=options.with_preprocessing, softmax=options.softmax)
     source = open_source(options, log)
+    check_packaging(source, packaging)
     variants = wanted_variants(names, target, has_images=source.data is not None)
     return PreparedExport(
         source=source,
         target=target,
         variants=variants,
         max_drop=options.max_drop,
+        packaging=packaging,
         home=data_home(options.home),
+        licence=options.licence,
     )
 
 
@@ -126,7 +139,9 @@ def _stages(prepared: PreparedExport) -> list[RunStage[ExportContext]]:
             for variant in prepared.variants
         ),
         RunStage(name="measure", does=f"measure the files on {prepared.target.name}", work=_measure),
-        RunStage(name="describe", does="write the manifest and the page", work=_describe),
+        RunStage(
+            name="describe", does="write the manifest, the card and the code that calls it", work=_describe
+        ),
     ]
 
 
@@ -149,7 +164,22 @@ def _measure(context: ExportContext) -> Outcome:
 def _describe(context: ExportContext) -> Outcome:
     measured = dict(context.run.result("measure"))
     records: list[Record] = measured.pop("records")
-    manifest = manifest_of(context.prepared.source, records, measured, context.prepared.max_drop)
+    delivery = context.delivery
+    manifest = manifest_of(delivery, records, measured, licence=context.prepared.licence)
+    files = _for_apps(delivery, manifest)
+    manifest["files"] |= {name: sha256(content) for name, content in files.items()}
+    for name, content in files.items():
+        write_atomic(context.run.path / name, content)
+    write_atomic(context.run.path / CARD, model_card(manifest))
     write_atomic(context.run.path / PAGE, export_page(manifest))
     write_json(context.run.path / MANIFEST, manifest)
-    return Outcome({}, (MANIFEST, PAGE))
+    return Outcome({}, (MANIFEST, PAGE, CARD, *files))
+
+
+def _for_apps(delivery: Delivery, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """The golden pair and the snippets, by name; none where there are no images to check them by."""
+    if delivery.source.data is None:
+        return {}
+    golden = golden_pair(delivery, manifest["variants"])
+    facts = app_facts(manifest, golden, manifest["recommended"])
+    return {**golden, **{name: write(facts).encode() for name, write in SNIPPETS.items()}}

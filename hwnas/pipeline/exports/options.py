@@ -40,6 +40,15 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
         Annotated[float, Interval(ge=0, le=1)],
         Option("Validation accuracy that a file may lose against fp32"),
     ] = 0.01
+    with_preprocessing: Annotated[
+        Text | None,
+        Option(
+            "Put scaling and normalisation into the files, which then take pixels 0 to 255: nhwc or nchw; "
+            "default the app does it"
+        ),
+    ] = None
+    licence: Annotated[Text | None, Option("Licence of the network, for its card; default not stated")] = None
+    softmax: Annotated[bool, Option("End with a softmax, so that answers are probabilities")] = False
     data: Annotated[
         Images | None, Option("Images of an ONNX file or a genotype: a folder, a zip of one, or a known set")
     ] = None

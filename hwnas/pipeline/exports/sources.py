@@ -136,6 +136,7 @@ def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         "input_shape": list(tensor.shape),
         "output_name": graph.outputs[0],
     }
+    described |= _given_normalisation(options)
     source = ExportSource(
         name=safe_name(place.stem), kind="an ONNX file", model=model, data=None, described=described
     )
@@ -243,12 +244,17 @@ def _image_size(graph: Any, options: ExportOptions) -> int | None:
     return options.image_size or int(shapes[0][-1])
 
 
+def _given_normalisation(options: ExportOptions) -> dict[str, Any]:
+    """What --mean and --std say."""
+    texts = {name: getattr(options, name) for name in ("mean", "std")}
+    return {name: list(_numbers(text, f"--{name}")) for name, text in texts.items() if text is not None}
+
+
 def _normalised(data: Data, described: dict[str, Any], options: ExportOptions, log: Log) -> Data:
     """The images with the mean and deviation that the file was trained with."""
     pairs: dict[str, Any] = {}
     for name in ("mean", "std"):
-        text = getattr(options, name)
-        values = described.get(name) if text is None else list(_numbers(text, f"--{name}"))
+        values = described.get(name)
         if values is None:
             continue
         if len(values) != data.in_channels:
