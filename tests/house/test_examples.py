@@ -52,7 +52,7 @@ NOT_RUN = {
     "a finished run": 2,
     "a download": 1,
     "a loop of the shell": 1,
-    "hours, and downloads": 1,
+    "hours, and downloads": 2,
     "measures for seconds": 1,
     "minutes to hours": 3,
     "needs the tables of NAS-Bench-201": 1,

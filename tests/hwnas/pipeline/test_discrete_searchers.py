@@ -81,7 +81,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_architectures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = BayesianSearcher(**NB201, out="whole").search()
-    save = discrete_search.save_trials
+    save = vars(discrete_search)["save_trials"]
 
     def killed(*arguments: Any) -> None:
         save(*arguments)
