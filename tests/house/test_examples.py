@@ -49,7 +49,7 @@ SET_UP = {
 
 NOT_RUN = {
     "a board": 3,
-    "a finished run": 2,
+    "a finished run": 3,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 2,
