@@ -73,7 +73,7 @@ def run_discrete_search(options: DiscreteSearcherOptions) -> SearchResult:
     table = None
     if "latency_ms" in problem.metrics:
         device = find_device(TARGETS.get(options.target_platform, options.target_platform), home)
-        table = latency_table(
+        table, _ = latency_table(
             space, device, home=home, minutes=options.profile_minutes, seed=options.seed, log=log
         )
     energy = None if options.energy_table is None else read_energy(Path(options.energy_table), space.blocks())
