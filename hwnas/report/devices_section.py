@@ -41,7 +41,8 @@ def devices_section(run: RunFiles) -> Html | None:
 
 
 def _not_measured(names: list[str]) -> str:
-    return f"Not at hand: {', '.join(names)}. Latencies there are those of a stored table, with its error as interval."
+    who = ", ".join(names)
+    return f"Not at hand: {who}. Latencies there are those of a stored table, with its error as interval."
 
 
 def _head(device: JsonObject, limits: dict[str, float | None]) -> HtmlContent:
