@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
 from hwnas.pipeline.main_job import RunContext
@@ -56,7 +54,7 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     members = [(group, network) for group, networks in groups.items() for network in networks]
     budget_ms = min(
         (b.limit for b in context.budgets if b.metric == "latency_ms"),
-        default=max(network.candidate.measured["p50_ms"] for _, network in members),
+        default=max(network.candidate.measured["latency_ms"]["p50_ms"] for _, network in members),
     )
     latency_ms = measure_together(context, [network for _, network in members])
     floor = context.result("evaluation")["linear_test_accuracy"]
@@ -100,8 +98,7 @@ def measure_together(context: RunContext, networks: list[Finalist]) -> dict[str,
     from hwnas.training.build import build_network
 
     files = {n.arch_id: module_onnx(build_network(n.network), context.input_shape) for n in networks}
-    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
-    return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
+    return {name: rows["latency_ms"]["p50_ms"] for name, rows in context.measure(files, {}).items()}
 
 
 def test_accuracy(context: RunContext, outcome: Trained) -> float:

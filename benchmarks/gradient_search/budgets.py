@@ -66,11 +66,11 @@ class BudgetJobs:
             *(Job(f"d/{name}", asked, partial(self.searched, name), 10.0, ("budgets",)) for name in BUDGETS),
         ]
 
-    def budgets(self, _: Rows) -> Row:
+    def budgets(self, before: Rows) -> Row:
         """Milliseconds by name."""
         s = self.sizes
         space = load_space("mobile", image_size=s.image_size, in_channels=3, n_classes=10)
-        table = latency_table(
+        table, _ = latency_table(
             space,
             find_device(self.target, self.home),
             home=self.home,
@@ -103,7 +103,7 @@ class BudgetJobs:
         config = SearchConfig(
             data=str(subset.folder(self.source, self.out / "data")),
             space="mobile",
-            target=self.target,
+            targets=(self.target,),
             budgets=(f"latency_ms<={budget_ms}",),
             workers=1,
             home=str(self.home),

@@ -56,7 +56,9 @@ def takes_options(
 
 def help_of(definition: Definition, default: Any = None) -> str:
     """The help of an option as a sentence, with its default."""
-    stated = "" if default is None or default is False or default == () else f"; default {default}"
+    if isinstance(default, tuple):
+        default = ", ".join(default) or None
+    stated = "" if default is None or default is False else f"; default {default}"
     return f"{definition.option.help}{stated}."
 
 

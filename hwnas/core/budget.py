@@ -38,6 +38,23 @@ def latency_metrics(devices: Sequence[str]) -> tuple[str, ...]:
     return tuple(LATENCY if i == 0 else f"{LATENCY}@{name}" for i, name in enumerate(devices))
 
 
+def metric_on_devices(metric: str, devices: Sequence[str], where: str) -> str:
+    """The metric as a search on these devices calls it; UsageError, which begins with `where`, for others.
+
+    >>> metric_on_devices("latency_ms@host", ["host", "pi"], "objective")
+    'latency_ms'
+    """
+    _, at, device = metric.partition("@")
+    if not at:
+        return metric
+    if device not in devices:
+        raise UsageError(
+            f"{where}: {device!r} is no device of this search; {did_you_mean(device, devices)}; give it by "
+            "--target"
+        )
+    return latency_metrics(devices)[list(devices).index(device)]
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """An upper limit on a metric, in the unit that the metric's name says."""
@@ -79,15 +96,7 @@ class Budget:
         >>> Budget.parse("latency_ms@host<=2").on_devices(["host", "pi"])
         Budget(metric='latency_ms', limit=2.0)
         """
-        _, at, device = self.metric.partition("@")
-        if not at:
-            return self
-        if device not in devices:
-            raise UsageError(
-                f"budget {self}: {device!r} is no device of this search; {did_you_mean(device, devices)}; "
-                "give it by --target"
-            )
-        return replace(self, metric=latency_metrics(devices)[list(devices).index(device)])
+        return replace(self, metric=metric_on_devices(self.metric, devices, f"budget {self}"))
 
     def __str__(self) -> str:
         """The form that `parse` reads."""

@@ -5,9 +5,10 @@ What the options leave open is decided here for a search without `--minutes`, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
+from hwnas.core.budget import latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
@@ -59,11 +60,14 @@ def strategy_of(config: SearchConfig) -> str:
     return config.strategy or ("bo" if config.evaluator == SHORT else "nsga2")
 
 
-def objectives_of(config: SearchConfig) -> tuple[str, ...]:
-    """What the front is of. Few evaluations are spent on accuracy and latency, which the picks go by."""
+def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ...]:
+    """What the front is of. Few evaluations are spent on accuracy and latency, which the picks go by.
+
+    devices: names; with several, the latency on each is an objective.
+    """
     if config.objectives:
-        return config.objectives
-    few = ("val_accuracy", "latency_ms")
+        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
+    few = ("val_accuracy", *latency_metrics(devices))
     return few if config.evaluator == SHORT else (*few, "macs", "peak_memory_mb")
 
 

@@ -75,7 +75,7 @@ def run_search(options: SearcherOptions) -> SearchResult:
     budgets = options.all_budgets()
     table = None
     if any(b.metric == "latency_ms" for b in budgets):
-        table = latency_table(
+        table, _ = latency_table(
             space,
             TargetDevice(target.folder, target),
             home=home,

@@ -9,15 +9,13 @@ from pathlib import Path
 import lut
 from hwnas.core.network_space import NetworkSpace
 from hwnas.runs.log import Log
+from lut.devices.device import device_context
 from targets import Target, load_target
 from targets.context import Context
 from targets.errors import DamagedFileError, TargetError, UsageError
 from targets.files import read_json, safe_name
 
 from . import networks
-
-NEVER_MINUTES = 0.0
-"""Of profiling: only what is stored counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +78,22 @@ def latency_table(
     seed: int,
     log: Log,
     batch: int = 1,
-) -> lut.SpaceTable:
-    """The table of `space` on a device, measured for at most `minutes` where none fits.
+) -> tuple[lut.SpaceTable, bool]:
+    """The table of `space` on a device, and whether the device was reached.
+
+    It is measured for at most `minutes` where none fits.
 
     minutes: None for as many as the space needs. Where the device is out of reach, or with 0 minutes, the
-    newest stored table of it counts. UsageError where there is none.
+    newest stored table of it counts. UsageError where there is none, TargetError where the device is there
+    and cannot be measured.
     batch: images per inference.
     """
-    reason = "profile_minutes is 0" if device.target else "how to reach it is not known"
-    if device.target is not None and (minutes is None or minutes > 0):
-        try:
-            return networks.latency_table(
-                space, device.target, minutes=minutes, home=home, seed=seed, log=log, batch=batch
-            )
-        except TargetError as error:
-            reason = str(error).rstrip(".")
+    reason = _out_of_reach(device.target, minutes)
+    if device.target is not None and reason is None:
+        table = networks.latency_table(
+            space, device.target, minutes=minutes, home=home, seed=seed, log=log, batch=batch
+        )
+        return table, True
     folder = _newest(space, device, home, batch)
     if folder is None:
         name = device.title
@@ -105,8 +104,21 @@ def latency_table(
             "latency away"
         )
     table = lut.SpaceTable.load(folder, space.space_id)
-    log(f"latency table of {space.name} on {device.title} as stored on {table.date}")
-    return table
+    log(f"latency table of {space.name} on {device.title} as stored on {table.date}: {reason}")
+    return table, False
+
+
+def _out_of_reach(target: Target | None, minutes: float | None) -> str | None:
+    """Why a device is not measured; None where it answers."""
+    if target is None:
+        return "how to reach it is not known"
+    if minutes == 0:
+        return "profile_minutes is 0"
+    try:
+        device_context(target, "")
+    except TargetError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _newest(space: NetworkSpace, device: TargetDevice, home: Path, batch: int) -> Path | None:

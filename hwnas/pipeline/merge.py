@@ -8,7 +8,6 @@ searched for, else by the table of the other run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from targets.errors import InfeasibleError, UsageError
 from targets.files import read_json, safe_name
 
 from .finished_run import FinishedRun
-from .main_job.run_context import RunTable
+from .main_job.devices import RunTable
 
 MEASURED, PREDICTED = "measured", "predicted"
 
@@ -78,8 +77,7 @@ def _require_same(one: FinishedRun, other: FinishedRun) -> None:
 
 
 def _table(run: FinishedRun) -> RunTable:
-    document = read_json(run.path / "table.json", "the latency table of the run")
-    return RunTable(**{f.name: document[f.name] for f in fields(RunTable)})
+    return RunTable.from_json(read_json(run.path / "table.json", "the latency table of the run"))
 
 
 def _rows(run: FinishedRun, names: Sequence[str], costs: CostModel) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def rank(
     run = FinishedRun.read(path)
     device = find_device(target, home)
     limits = [Budget.parse(text).on_devices([device.name]) for text in budgets]
-    table = latency_table(
+    table, _ = latency_table(
         run.space,
         device,
         home=home,

@@ -34,7 +34,9 @@ CONDITIONS = (
 
 def target_name(run: RunFiles) -> str:
     """The name of the target, as the user calls it."""
-    return str(run.part("target").get("name") or resolved_config(run).get("target") or "the target")
+    known = resolved_config(run).get("targets")
+    first = known[0] if isinstance(known, list) and known else None
+    return str(run.part("target").get("name") or first or "the target")
 
 
 def device_name(run: RunFiles) -> str:

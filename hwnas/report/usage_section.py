@@ -89,7 +89,7 @@ def repeat_command(run: RunFiles) -> str | None:
     if counts:
         config |= {**counts, "minutes": None}
     defaults = SearchConfig().to_json()
-    always = ("data", "target", "seed")
+    always = ("data", "targets", "seed")
     words = ["hwnas", "search"]
     for key in (*always, *(name for name in FIELDS if name not in always)):
         if key in config and (key in always or config[key] != defaults[key]):

@@ -77,7 +77,8 @@ class BudgetOptions:
     budgets: Annotated[
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
-            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
+            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms (of another device than the first: "
+            "latency_ms@NAME), macs, params, size_mb, "
             "peak_memory_mb, energy_mj; default the median latency of 200 random architectures",
             repeated="budget",
         ),
@@ -101,12 +102,24 @@ class ProfileOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions(ProfileOptions):
-    """The device that networks are for."""
+    """The devices that networks are for."""
 
-    target: Device = "host"
+    targets: Annotated[
+        Annotated[tuple[Text, ...], Len(1, 8)],
+        Option(
+            "Device to search for, a name, a TOML file, or one with stored or imported tables; repeatable, "
+            "with budgets as latency_ms@NAME<=12",
+            repeated="target",
+        ),
+    ] = ("host",)
     batch: Annotated[
         int, Interval(ge=1, le=1024), Option("Images per inference of the exported networks")
     ] = 1
+
+    @property
+    def target(self) -> str:
+        """The first device."""
+        return self.targets[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ here: the layers of its networks (`networks`) and their shared weights (`superne
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from hwnas.core.choice import NONE
 from hwnas.core.network_space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
 
 from .cells import CellSpace
 from .darts import DartsSpace, is_large
@@ -173,16 +173,7 @@ def load_space(
         path, file = Path(name), name
     else:
         raise UsageError(f"unknown space {name!r}; {did_you_mean(name, SPACES)}, or the path of a TOML file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; copy the stages of `hwnas spaces show mobile`") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give the path of a TOML file") from None
-    except RecursionError:
-        raise UsageError(f"{path}: it is nested too deeply for a definition of a space") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
+    raw = read_toml(path, "space file", "copy the stages of `hwnas spaces show mobile`")
     kind = raw.get("space", "mobile")
     if not isinstance(kind, str):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Every example of the README and the documents runs, and prints what the page shows.
+"""Every example of the README, the documents and the notebooks runs, and prints what the page shows.
 
 The folder it runs in holds what the pages speak of: `photos/`, `model.onnx`, `board.toml`, a run, a home with
 tables. What cannot run in a test is marked in the page with the reason (`tests/support/pages.py`).
@@ -34,9 +34,11 @@ from hwnas.spaces import load_space
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
 from tests.support.image_files import write_image_files
+from tests.support.notebooks import cells_of, run_cell
 from tests.support.pages import ROOT, Block, blocks_of
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 MAKE = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 OURS = ("hwnas", "lut", "targets", "profilers", "tests")
@@ -48,14 +50,14 @@ SET_UP = {
 """What installs; tests/house/test_wheel.py does the like."""
 
 NOT_RUN = {
-    "a board": 3,
-    "a finished run": 2,
+    "a board": 5,
+    "a finished run": 3,
     "a download": 1,
     "a loop of the shell": 1,
     "hours, and downloads": 1,
-    "measures for seconds": 1,
-    "minutes to hours": 3,
-    "needs the tables of NAS-Bench-201": 1,
+    "measures for seconds": 2,
+    "minutes to hours": 4,
+    "needs the tables of NAS-Bench-201": 2,
 }
 """Reason -> how many blocks are marked with it. A new one is a line here."""
 
@@ -143,7 +145,8 @@ def check_marked(block: Block) -> None:
     """What can be known of a block that is not run."""
     if block.language == "python":
         return check_calls(block)
-    for line in block.lines():
+    lines = [line for line, _ in block.commands()] if block.language == "console" else block.lines()
+    for line in lines:
         if Path(shlex.split(line)[0]).name in KNOWN:
             check(line, block.place)
     return None
@@ -172,16 +175,20 @@ def masked(line: str) -> str:
     return re.sub(r"\d[\d.,]*(e-?\d+)?", "N", re.sub(r"\s+", " ", line)).strip()
 
 
+def first_word(line: str) -> str:
+    return line.split()[0] if line.split() else ""
+
+
 def run_console(block: Block) -> None:
     """Each `$ ` line prints what stands below it; a line `…` stands for any lines."""
-    for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
-        line, _, shown = part.partition("\n")
+    for line, shown in block.commands():
         output = run(line, block.place, wanted_code=int(block.attributes.get("exit", 0)))
-        printed = "".join(f"{masked(text)}\n" for text in output.splitlines())
-        wanted = [
-            r"(?:.*\n)*?" if text == "…" else re.escape(masked(text)) + "\n" for text in shown.splitlines()
-        ]
-        assert re.fullmatch("".join(wanted), printed), f"{block.place}: {line} prints\n{printed}"
+        printed, wanted = output.splitlines(), shown.splitlines()
+        if "on" in block.attributes:
+            printed, wanted = ([*lines[:1], *map(first_word, lines[1:])] for lines in (printed, wanted))
+        pattern = "".join(r"(?:.*\n)*?" if t == "…" else re.escape(masked(t)) + "\n" for t in wanted)
+        text = "".join(f"{masked(text)}\n" for text in printed)
+        assert re.fullmatch(pattern, text), f"{block.place}: {line} prints\n{text}"
 
 
 def check_calls(block: Block) -> None:
@@ -259,6 +266,15 @@ def test_the_examples_of_a_page_run(page: Path, world: Path) -> None:
         run_block(block, names)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_cells_of_a_notebook_run(notebook: Path, world: Path) -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells_of(notebook):
+        printed = run_cell(cell, names)
+        assert cell.varies or masked(printed) == masked(cell.printed), cell.place
+
+
 def test_what_is_not_run_is_known() -> None:
     reasons = [block.attributes["not-run"] for block in BLOCKS if "not-run" in block.attributes]
     assert dict(Counter(reasons)) == NOT_RUN
@@ -267,7 +283,7 @@ def test_what_is_not_run_is_known() -> None:
 def test_blocks_are_of_a_kind_that_is_checked() -> None:
     known: dict[str, set[str]] = {
         "sh": {"dry-run", "not-run"},
-        "console": {"exit"},
+        "console": {"exit", "on", "not-run"},
         "files": set(),
         "csv": {"file"},
         "python": {"not-run", "file", "part"},

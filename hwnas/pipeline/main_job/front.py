@@ -49,7 +49,11 @@ REPEATED_SHARE = 0.1
 
 def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(objectives_of(context.config), context.search_budgets)
+    return Problem.parse(_objectives(context), context.search_budgets)
+
+
+def _objectives(context: RunContext) -> tuple[str, ...]:
+    return objectives_of(context.config, [device.name for device in context.devices])
 
 
 def search_front(context: RunContext) -> Outcome:
@@ -75,13 +79,19 @@ def search_front(context: RunContext) -> Outcome:
         "store": search.store,
         "strategy": search.strategy.name,
         "front": [t.arch for t in history.front()],
-        "front_latency": beliefs.front() or [t.arch for t in history.front(["val_accuracy", "latency_ms"])],
+        "front_latency": beliefs.front() or [t.arch for t in history.front(_picked_by(context))],
         "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.trials],
         "repeats": repeats,
         "hypervolume": volumes,
         "ended": ended,
     }
     return Outcome(result, ("evaluated.json",))
+
+
+def _picked_by(context: RunContext) -> list[str]:
+    """Accuracy, and the latencies among the objectives."""
+    latencies = {device.metric for device in context.devices}
+    return [o for o in _objectives(context) if o == "val_accuracy" or o in latencies]
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -206,10 +216,15 @@ class FrontSearch:
 def _seeds(context: RunContext) -> list[Arch]:
     """What comes first: the architectures of the gradient search, the fastest one, and some between."""
     decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
-    fastest = context.costs.minimum("latency_ms")[1]
+    fastest, *others = dict.fromkeys(context.costs.minimum(device.metric)[1] for device in context.devices)
     if context.config.evaluator == SHORT:  # where each costs a training, the strategy spreads them itself
-        return [*decoded, fastest]
+        return [*decoded, fastest, *others]
     # Random architectures crowd around the median latency; without these the front has no fast end.
     rng = np.random.default_rng([context.config.seed, 0xFA57])
     end = decoded[0] if decoded else context.space.sample(rng)
-    return [*decoded, fastest, *(towards(context.space, end, fastest, rng) for _ in range(N_BETWEEN))]
+    return [
+        *decoded,
+        fastest,
+        *others,
+        *(towards(context.space, end, fastest, rng) for _ in range(N_BETWEEN)),
+    ]

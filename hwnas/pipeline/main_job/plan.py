@@ -35,15 +35,18 @@ def make_plan(context: RunContext) -> Outcome:
 
 
 def _budgets(context: RunContext) -> list[Budget]:
-    budgets = [Budget.parse(b) for b in context.config.budgets]
+    names = [device.name for device in context.devices]
+    budgets = [Budget.parse(b).on_devices(names) for b in context.config.budgets]
     if budgets:
         return budgets
     rng = np.random.default_rng([context.config.seed, N_RANDOM])
-    archs = [context.space.sample(rng) for _ in range(N_RANDOM)]
-    median_ms = float(np.median(context.costs.of(archs)["latency_ms"]))
-    budget = Budget("latency_ms", float(f"{median_ms:.3g}"))
-    context.run.log(f"no budget given: {budget}, the median of {N_RANDOM} random architectures")
-    return [budget]
+    costs = context.costs.of([context.space.sample(rng) for _ in range(N_RANDOM)])
+    for device in context.devices:
+        median_ms = float(np.median(costs[device.metric]))
+        budgets.append(Budget(device.metric, float(f"{median_ms:.3g}")))
+    each = ", ".join(map(str, budgets))
+    context.run.log(f"no budget given: {each}, the median of {N_RANDOM} random architectures")
+    return budgets
 
 
 def _tightened(context: RunContext, budget: Budget) -> Budget:
@@ -51,9 +54,8 @@ def _tightened(context: RunContext, budget: Budget) -> Budget:
 
     Never below what the space can reach: then the last step is the measurement's.
     """
-    if budget.metric != "latency_ms":
+    device = next((d for d in context.devices if d.metric == budget.metric), None)
+    if device is None:
         return budget
-    least = context.costs.minimum("latency_ms")[0]
-    return Budget(
-        budget.metric, min(budget.limit, max(budget.limit / (1 + context.table["margin"]), 1.001 * least))
-    )
+    least = context.costs.minimum(budget.metric)[0]
+    return Budget(budget.metric, min(budget.limit, max(budget.limit / (1 + device.margin), 1.001 * least)))

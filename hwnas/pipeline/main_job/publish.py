@@ -55,14 +55,15 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
     return {
         "schema": SCHEMA,
         "target": {
-            **context.target.described,
+            **context.device.described,
             "context_hash": table["context"]["hash"],
             "facts": table["context"]["facts"],
         },
+        "targets": [device.to_json() for device in context.devices],
         "space": context.space.spec(),
         "budgets": [{"metric": b.metric, "limit": b.limit} for b in context.budgets],
         "default_budget": not context.config.budgets,
-        "objectives": list(objectives_of(context.config)),
+        "objectives": list(objectives_of(context.config, [d.name for d in context.devices])),
         "evaluator": front["evaluator"],
         "store": front["store"],
         "strategy": front["strategy"],

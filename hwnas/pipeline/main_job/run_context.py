@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-import lut
-import targets
 from hwnas import supernets
-from hwnas.core.budget import Budget
+from hwnas.core.budget import Budget, latency_metrics
 from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.pipeline.latency_tables import TargetDevice, find_devices
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
@@ -28,11 +26,10 @@ from hwnas.runs.search_run import stored_config
 from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
 from lut.home import data_home
-from lut.predictor.models.quantise import as_run
-from targets import Target
 from targets.files import read_json
 
 from .candidate import Candidate
+from .devices import OTHERS, RunDevice, burden, measure, run_costs
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
@@ -42,24 +39,6 @@ BATCH_SIZE = 64
 
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunTable:
-    """The latencies that the run works with: a snapshot, so that a later profile cannot change them."""
-
-    intercept_ms: float
-    blocks_ms: Mapping[str, float]
-    square_ms_per_mb2: float
-    weights_mb: Mapping[str, float]
-
-    def latency_ms(self, key: str) -> float:
-        """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
-        return self.blocks_ms[key]
-
-    def weight_mb(self, key: str) -> float:
-        """10^6 bytes of weights of a block."""
-        return self.weights_mb[key]
 
 
 class RunContext:
@@ -112,9 +91,24 @@ class RunContext:
         )
 
     @cached_property
-    def target(self) -> Target:
-        """The device."""
-        return targets.load_target(self.config.target)
+    def found_devices(self) -> list[TargetDevice]:
+        """The devices as the options name them, the first one first."""
+        return find_devices(self.config.targets, self.home)
+
+    @cached_property
+    def devices(self) -> list[RunDevice]:
+        """The devices with their tables, once table.json is there."""
+        metrics = latency_metrics([device.name for device in self.found_devices])
+        tables = [self.table, *self.table.get(OTHERS, {}).values()]
+        return [
+            RunDevice(name=device.name, metric=metric, target=device.target, table=table)
+            for device, metric, table in zip(self.found_devices, metrics, tables, strict=True)
+        ]
+
+    @property
+    def device(self) -> RunDevice:
+        """The first of them, which the files are made for."""
+        return self.devices[0]
 
     @cached_property
     def space(self) -> NetworkSpace:
@@ -134,15 +128,14 @@ class RunContext:
 
     @cached_property
     def table(self) -> dict[str, Any]:
-        """table.json of the run: blocks, intercept, errors, context."""
+        """table.json of the run: blocks, errors, context of the first device, and those of the others."""
         document: dict[str, Any] = read_json(self.path / "table.json", "the latency table of the run")
         return document
 
     @cached_property
     def costs(self) -> CostModel:
-        """Costs of the space on the target."""
-        latency = RunTable(**{f.name: self.table[f.name] for f in fields(RunTable)})
-        return CostModel(self.space, latency, self.table.get("energy_mj"))
+        """Costs of the space on the devices."""
+        return run_costs(self.space, self.table)
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
@@ -200,10 +193,15 @@ class RunContext:
         """Architectures from their strings."""
         return [self.space.from_string(k) for k in keys]
 
-    def measure(self, files: Mapping[str, bytes]) -> dict[str, lut.Measurement]:
-        """Latencies of networks whose weights do not matter, each as the target runs it."""
-        as_it_runs = {key: as_run(file, self.target) for key, file in files.items()}
-        return lut.measure(self.target, as_it_runs, home=self.home, log=self.run.log)
+    def measure(
+        self, files: Mapping[str, Path | bytes], costs: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Latencies per network and metric of a device, each as the device runs it (`devices.measure`)."""
+        return measure(self.devices, files, costs, home=self.home, log=self.run.log)
+
+    def burden(self, costs: Mapping[str, float]) -> float:
+        """What picks are spread over (`devices.burden`)."""
+        return burden(costs, self.budgets, self.devices)
 
     def costs_of(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
         """All costs of each architecture."""

@@ -291,6 +291,42 @@ def test_a_second_search_begins_with_what_is_known_and_trains_none_of_it(whole: 
     )
 
 
+def test_one_search_for_several_devices_has_a_latency_on_each(whole: Path, place: Place) -> None:
+    """This machine, the same with another number of threads, and a device of which only a table is here."""
+    host = (ROOT / "targets" / "known" / "host.toml").read_text()
+    board = place.folder / "board.toml"
+    board.write_text(host.replace('name = "host"', 'name = "board"').replace("threads = 1", "threads = 2"))
+    tables = place.folder / "home" / "tables"
+    shutil.copytree(tables / "host", tables / "phone")
+    out = place.folder / "devices"
+    budgets = ("latency_ms@host<=4000", "latency_ms@board<=4000", "latency_ms@phone<=4000")
+    work = ["--evaluations", "2", "--eval-epochs", "1", "--random-baselines", "1"]
+    targets = [word for name in ("host", str(board), "phone") for word in ("--target", name)]
+    done = place.run([*place.new(out, *budgets, work=work), *targets])
+    assert done.returncode == 0, done.stderr
+    assert "phone is not measured: its latencies are those of its table" in done.stderr
+    entries = front(out)["targets"]
+    assert [(e["metric"], e["measured"]) for e in entries] == [
+        ("latency_ms", True),
+        ("latency_ms@board", True),
+        ("latency_ms@phone", False),
+    ]
+    assert [entry["threads"] for entry in entries] == [1, 2, 1]
+    assert [b["metric"] for b in front(out)["budgets"]] == [entry["metric"] for entry in entries]
+    assert front(out)["objectives"] == ["val_accuracy", *(entry["metric"] for entry in entries)]
+    for row in read_csv(out / "front.csv"):
+        # The table of the phone is that of the host, and what is not measured is what the table says.
+        assert row["predicted_latency_ms@phone"] == row["predicted_latency_ms"]
+        assert row["measured_latency_p50_ms@phone"] == row["predicted_latency_ms@phone"]
+        assert row["measured_clock@phone"] == "predicted" != row["measured_clock@board"] == "wall"
+        assert row["origin"] != "mobilenet_v3"
+        assert float(row["measured_latency_p50_ms@board"]) > 0
+    assert place.run(place.command("--resume", str(out))).returncode == 0
+    refused = place.run([*place.new(place.folder / "no", "latency_ms@bord<=3"), *targets])
+    assert refused.returncode == 2 and "'bord' is no device of this search" in refused.stderr
+    assert not (place.folder / "no").exists()
+
+
 def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> None:
     out = place.folder / "shared"
     done = place.run([*place.new(out, work=SHARED), "--random-baselines", "0"])

@@ -202,7 +202,7 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
     np.savez(path / "alphas.npz", **alphas, stage1=np.zeros((15, 2)))
     config = {
         "data": "digits",
-        "target": "host",
+        "targets": ["host"],
         "budgets": ["latency_ms<=2.5", "size_mb<=4"],
         "seed": 3,
         "picks": 5,

@@ -125,7 +125,7 @@ def test_toml_values_that_are_no_option(tmp_path: Path, line: str) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.toml: No such file"):
+    with pytest.raises(UsageError, match=r"none\.toml does not exist"):
         load_config(tmp_path / "none.toml", {})
 
 

@@ -125,7 +125,7 @@ class TestConfig:
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "<script>", "a b", "x" * 300, "数据", ".", "CON"])
 def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
-    path = default_path(SearchConfig(data=name, target=name), tmp_path)
+    path = default_path(SearchConfig(data=name, targets=(name, name, name)), tmp_path)
     assert path.resolve().parent == tmp_path.resolve()
     assert len(path.name) < 100
 
