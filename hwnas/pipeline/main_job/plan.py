@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -104,4 +104,5 @@ def _tightened(context: RunContext, budget: Budget) -> Budget:
     if device is None:
         return budget
     least = context.costs.minimum(budget.metric)[0]
-    return Budget(budget.metric, min(budget.limit, max(budget.limit / (1 + device.margin), 1.001 * least)))
+    inside = max(budget.limit / (1 + device.margin), 1.001 * least)
+    return replace(budget, limit=min(budget.limit, inside))
