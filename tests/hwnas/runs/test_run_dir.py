@@ -92,6 +92,25 @@ class TestConfig:
             create_search(tmp_path, CONFIG)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
+    @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+    def test_creation_that_is_stopped_leaves_nothing(
+        self, stop: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise stop
+
+        monkeypatch.setattr("hwnas.runs.run_dir.environment", stopped)
+        with pytest.raises(stop):
+            create_search(tmp_path / "runs" / "a", SearchConfig())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_search_that_was_killed_before_it_began_says_how_to_go_on(self, tmp_path: Path) -> None:
+        (tmp_path / ".lock").write_text("")
+        (tmp_path / "config.toml").write_text("")
+        with pytest.raises(UsageError, match="stopped before it began; give the command again"):
+            open_search(tmp_path)
+        create_search(tmp_path, SearchConfig()).close()
+
     def test_creation_that_was_killed_is_taken_up(self, run: RunDir) -> None:
         run.close()
         (run.path / "config.resolved.json").unlink()
