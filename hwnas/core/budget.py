@@ -1,4 +1,4 @@
-"""Budgets: `latency_ms<=12`, `size_mb<=4`, and per device `latency_ms@pi<=12`.
+"""Budgets: `latency_ms<=12`, `size_mb<=4`, soft ones `latency_ms<=12~2`, and per device `latency_ms@pi<=12`.
 
 A search has one device or several. The latency on the first is the metric `latency_ms`, that on each other
 `latency_ms@NAME`. NAME is that of the target, as its folder is called (`targets.files.safe_name`).
@@ -57,10 +57,19 @@ def metric_on_devices(metric: str, devices: Sequence[str], where: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """An upper limit on a metric, in the unit that the metric's name says."""
+    """An upper limit on a metric, in the unit that the metric's name says.
+
+    margin: of a soft budget. Up to `limit + margin` it is kept, but the error of what is above the limit
+        counts up to twice: (1 + excess / margin) times.
+
+    >>> soft = Budget.parse("latency_ms<=12~2")
+    >>> soft.violation({"latency_ms": 13.0}) <= 0, soft.penalty(13.0), soft.penalty(11.0)
+    (True, 1.5, 1.0)
+    """
 
     metric: str
     limit: float
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse unknown metrics and limits that are not positive finite numbers."""
@@ -74,19 +83,23 @@ class Budget:
             )
         if not (math.isfinite(self.limit) and self.limit > 0):
             raise UsageError(f"budget {self}: the limit must be a finite number above 0")
+        if not (math.isfinite(self.margin) and self.margin >= 0):
+            raise UsageError(f"budget {self}: the margin after ~ must be a finite number from 0")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
         """The budget that `text` says: `latency_ms<=12`, `latency_ms@pi<=12`; `=` is the same as `<=`."""
-        match = re.fullmatch(r"\s*([a-z_]+)(?:@([^@<=≤]*))?\s*(?:<=|=|≤)\s*(\S+)\s*", text)
+        match = re.fullmatch(
+            r"\s*([a-z_]+)(?:@([^@<=≤]*))?\s*(?:<=|=|≤)\s*([^\s~]+)\s*(?:~\s*(\S+))?\s*", text
+        )
         try:
             if match is None:
                 raise ValueError
             device = "" if match[2] is None else f"@{safe_name(match[2].strip())}"
-            return cls(match[1] + device, float(match[3]))
+            return cls(match[1] + device, float(match[3]), float(match[4] or 0))
         except ValueError:
             raise UsageError(
-                f"budget {text!r} must read METRIC<=NUMBER, as 'latency_ms<=12'; "
+                f"budget {text!r} must read METRIC<=NUMBER, as 'latency_ms<=12', or METRIC<=NUMBER~MARGIN; "
                 f"metrics: {', '.join(METRICS)}"
             ) from None
 
@@ -100,11 +113,21 @@ class Budget:
 
     def __str__(self) -> str:
         """The form that `parse` reads."""
-        return f"{self.metric}<={self.limit:.12g}"
+        return f"{self.metric}<={self.limit:.12g}" + (f"~{self.margin:.12g}" if self.margin else "")
+
+    @property
+    def largest(self) -> float:
+        """What is above this is over the budget."""
+        return self.limit + self.margin
 
     def violation(self, costs: Mapping[str, float]) -> float:
         """Relative excess: 0 or less when the budget is met, 0.1 when it is missed by 10 %."""
-        return costs[self.metric] / self.limit - 1
+        return costs[self.metric] / self.largest - 1
+
+    def penalty(self, cost: float) -> float:
+        """By how much an error is multiplied at this cost: 1 up to the limit, 2 at the end of the margin."""
+        excess = cost - self.limit
+        return 1.0 if excess <= 0 or not self.margin else 1 + min(excess / self.margin, 1.0)
 
 
 def feasible(budgets: Sequence[Budget], costs: Mapping[str, float]) -> bool:

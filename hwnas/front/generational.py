@@ -60,12 +60,14 @@ class Generational:
     def identity(self) -> dict[str, Any]:
         """What decides this search, as JSON; a resumed run must have the same."""
         space, problem = self.context.space, self.context.problem
+        soft = {b.metric: b.margin for b in problem.budgets if b.margin}
         identity = {
             "strategy": self.name,
             "space": space.name,
             "choices": {c.name: list(c.options) for c in space.choices},
             "objectives": [f"{'max' if o.maximise else 'min'} {o.metric}" for o in problem.objectives],
             "budgets": {b.metric: b.limit for b in problem.budgets},
+            **({"margins": soft} if soft else {}),
             "population": self.context.population,
             "seed": self.context.seed,
             "seeds": [space.key(a) for a in self.seeds],

@@ -21,7 +21,8 @@ FORMER = "question.json"
 """What it was called in the folders of searchers and trainings before schema 1 was that of every run."""
 
 SCHEMA = 1
-SEARCH, GRADIENT_SEARCH, TRAINING, EXPORT = "search", "gradient-search", "training", "export"
+SEARCH, GRADIENT_SEARCH, DISCRETE_SEARCH = "search", "gradient-search", "discrete-search"
+TRAINING, EXPORT = "training", "export"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

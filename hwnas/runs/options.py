@@ -77,8 +77,8 @@ class BudgetOptions:
     budgets: Annotated[
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
-            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms (of another device than the first: "
-            "latency_ms@NAME), macs, params, size_mb, "
+            "Upper limit METRIC<=NUMBER, or NUMBER~MARGIN where more is allowed at a penalty, repeatable; "
+            "metrics: latency_ms (of another device than the first: latency_ms@NAME), macs, params, size_mb, "
             "peak_memory_mb, energy_mj; default the median latency of 200 random architectures",
             repeated="budget",
         ),

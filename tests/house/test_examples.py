@@ -54,7 +54,7 @@ NOT_RUN = {
     "a finished run": 3,
     "a download": 1,
     "a loop of the shell": 1,
-    "hours, and downloads": 1,
+    "hours, and downloads": 2,
     "measures for seconds": 2,
     "minutes to hours": 4,
     "needs the tables of NAS-Bench-201": 2,

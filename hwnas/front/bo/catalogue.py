@@ -113,6 +113,14 @@ class Catalogue:
         """Whether rows keep every budget: (n,)."""
         return np.asarray((self.costs[rows] <= self.budgets).all(axis=1), dtype=np.bool_)
 
+    def penalties(self, rows: Rows) -> Array:
+        """What soft budgets add to the log error of rows: (n,)."""
+        added = np.zeros(len(rows))
+        for metric, (limit, margin) in self._task.soft.items():
+            excess = self.costs[rows, self.metrics.index(metric)] - limit
+            added += np.log1p(np.clip(excess / margin, 0.0, 1.0))
+        return added
+
     @property
     def budgets(self) -> Array:
         """The limit per metric; inf where there is none."""

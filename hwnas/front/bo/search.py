@@ -148,7 +148,8 @@ class BayesianSearch:
     def front(self, model: Model) -> list[int]:
         """Observed rows inside the budgets that no other dominates by posterior means."""
         inside = np.flatnonzero(self.catalogue.within(model.rows))
-        points = np.column_stack([self.catalogue.known(model.rows[inside]), model.mean[inside]])
+        judged = model.mean[inside] + self.catalogue.penalties(model.rows[inside])
+        points = np.column_stack([self.catalogue.known(model.rows[inside]), judged])
         return [int(row) for row in model.rows[inside[undominated(points)]]]
 
     def _rows(self, observed: Sequence[Observation]) -> Rows:
@@ -174,7 +175,8 @@ class BayesianSearch:
         """Unanswered rows and candidates, and what they are worth where the first turn out as predicted."""
         rows = np.concatenate([unanswered, candidates])
         costs = self.catalogue.known(rows)
-        value_of = CandidateValues(self._improvement(model, costs), model.at(rows), costs)
+        added = self.catalogue.penalties(rows)
+        value_of = CandidateValues(self._improvement(model, costs), model.at(rows), costs, added)
         for i in range(len(unanswered)):
             value_of.believe(i)
         return rows, value_of
@@ -187,7 +189,7 @@ class BayesianSearch:
         limits = self._task.ends(met.max(axis=0, initial=0.0))
         return Improvement(
             costs=costs[inside],
-            errors=np.exp(model.mean[inside]),
+            errors=np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside])),
             low=np.minimum(met.min(axis=0, initial=np.inf), limits),
             limits=limits,
             worst=model.worst,
@@ -198,14 +200,16 @@ class CandidateValues:
     """What candidates are worth: their EHVI, given that some of them turn out as predicted.
 
     improvement: over what was observed. belief, costs (rows, m): of the candidates.
+    added (rows,): to their log errors, by soft budgets.
     """
 
-    def __init__(self, improvement: Improvement, belief: Belief, costs: Array) -> None:
-        self._improvement, self._belief, self._costs = improvement, belief, costs
+    def __init__(self, improvement: Improvement, belief: Belief, costs: Array, added: Array) -> None:
+        self._improvement, self._belief, self._costs, self._added = improvement, belief, costs, added
 
     def believe(self, row: int) -> None:
         """Take a candidate for observed with its mean."""
-        self._improvement.add(self._costs[row], float(np.exp(self._belief.mean[row])))
+        judged = self._belief.mean[row] + self._added[row]
+        self._improvement.add(self._costs[row], float(np.exp(judged)))
         self._belief.believe(row)
 
     def values(self, first: int) -> Array:
@@ -214,7 +218,8 @@ class CandidateValues:
 
     def _of(self, rows: Rows) -> Array:
         belief = self._belief
-        return self._improvement.of(self._costs[rows], belief.mean[rows], belief.deviation[rows])
+        judged = belief.mean[rows] + self._added[rows]
+        return self._improvement.of(self._costs[rows], judged, belief.deviation[rows])
 
     def greedy(self, first: int, n: int) -> Rows:
         """Up to `n` indices from `first` on, by the kriging believer.

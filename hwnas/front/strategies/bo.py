@@ -68,8 +68,9 @@ def split_problem(strategy: str, problem: Problem) -> tuple[str, Task]:
 
     predicted = predicted_objective(strategy, problem)
     known = tuple(o.metric for o in problem.objectives if o.metric != predicted)
-    limits = {b.metric: b.limit for b in problem.budgets}
-    return predicted, Task(known=known, limits=limits, worst=dict(problem.worst))
+    limits = {b.metric: b.largest for b in problem.budgets}
+    soft = {b.metric: (b.limit, b.margin) for b in problem.budgets if b.margin}
+    return predicted, Task(known=known, limits=limits, worst=dict(problem.worst), soft=soft)
 
 
 def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) -> BayesianProposals:

@@ -6,6 +6,8 @@ With `--minutes` the counts are set once, from measured unit costs, and stand in
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwnas.core.budget import Budget
@@ -58,4 +60,5 @@ def _tightened(context: RunContext, budget: Budget) -> Budget:
     if device is None:
         return budget
     least = context.costs.minimum(budget.metric)[0]
-    return Budget(budget.metric, min(budget.limit, max(budget.limit / (1 + device.margin), 1.001 * least)))
+    inside = max(budget.limit / (1 + device.margin), 1.001 * least)
+    return replace(budget, limit=min(budget.limit, inside))

@@ -53,3 +53,24 @@ def test_a_limit_on_a_device_that_is_not_there_says_which_are() -> None:
 def test_only_the_latency_is_of_a_device() -> None:
     with pytest.raises(UsageError, match="macs is the same on all"):
         Budget.parse("macs@pi<=12")
+
+
+def test_a_soft_budget_is_kept_to_the_end_of_its_margin_at_twice_the_error() -> None:
+    soft = Budget.parse("latency_ms<=12~2")
+    assert (soft.limit, soft.margin, soft.largest) == (12, 2, 14) and str(soft) == "latency_ms<=12~2"
+    assert Budget.parse(str(soft)) == soft and Budget.parse("latency_ms = 12 ~ 2") == soft
+    assert [soft.penalty(cost) for cost in (3, 12, 13, 14, 99)] == [1, 1, 1.5, 2, 2]
+    assert [soft.violation({"latency_ms": cost}) <= 0 for cost in (12, 14, 14.1)] == [True, True, False]
+    assert Budget.parse("latency_ms<=12").penalty(99) == 1
+
+
+@pytest.mark.parametrize("text", ["latency_ms<=12~-1", "latency_ms<=12~nan", "latency_ms<=12~inf"])
+def test_a_margin_is_a_finite_number_from_0(text: str) -> None:
+    with pytest.raises(UsageError, match="margin after ~ must be a finite number from 0"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["latency_ms<=12~", "latency_ms<=~2", "latency_ms<=12~two", "latency_ms~2"])
+def test_a_soft_budget_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="METRIC<=NUMBER~MARGIN"):
+        Budget.parse(text)

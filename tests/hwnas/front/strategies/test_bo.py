@@ -144,3 +144,19 @@ def make_batch(space: Space, n: int, like: Generational) -> list[Arch]:
     again = make(space, population=n)
     again.restore([t.to_json() for t in like.history.trials])
     return again.ask()
+
+
+@pytest.mark.slow
+def test_a_soft_budget_is_used_where_it_pays_and_never_beyond_its_margin() -> None:
+    space, limit, margin = DepthSpace((4, 5, 6), 4), 12.0, 4.0
+    problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", limit, margin)])
+    strategy = make(space, problem, population=5)
+    run(strategy, DepthEvaluator(space), 12)
+    spent = np.array([t.metrics["latency_ms"] for t in strategy.history.trials])
+    assert spent.max() <= limit + margin and (spent > limit).any()
+    # Judged by doubled errors, a slow one must be far better to be on the front.
+    slow = [t for t in strategy.history.front() if t.metrics["latency_ms"] > limit]
+    best = max(t.metrics["val_accuracy"] for t in strategy.history.front() if t not in slow)
+    for trial in slow:
+        times = 1 + (trial.metrics["latency_ms"] - limit) / margin
+        assert times * (1 - trial.metrics["val_accuracy"]) < 1 - best
