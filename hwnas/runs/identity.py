@@ -94,7 +94,7 @@ def read_identity(folder: Path) -> Identity:
         return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)
     if (folder / LOCK_NAME).exists():
         raise UsageError(
-            f"{folder} is no run directory: its run was stopped before it began; give the command again, with "
-            "this folder as --out"
+            f"{folder} is no run directory: its run was stopped before it began; give the command again, "
+            "with this folder as --out"
         )
     raise UsageError(f"{folder} is no run directory: it has no {IDENTITY}; runs are made by `hwnas search`")

@@ -70,11 +70,11 @@ class TestConfig:
     def test_resume_never_changes_the_identity(self, run: RunDir) -> None:
         run.close()
         with pytest.raises(UsageError) as caught:
-            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "picks": 5})
+            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "space": "mobile"})
         text = str(caught.value)
         assert "--seed: the run has 7, asked for 8" in text
         assert "--budget: " in text
-        assert "--picks" not in text
+        assert "--space" not in text
 
     def test_limits_may_change(self, run: RunDir) -> None:
         run.close()
