@@ -14,9 +14,9 @@ import lut
 from hwnas.commands.documents.schemas import PRINTED, adapter
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.front_file import FrontPoint
-from hwnas.runs.verdict import Finding
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import create_search
+from hwnas.runs.verdict import Finding
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
 
