@@ -13,6 +13,7 @@ from pathlib import Path
 
 from targets.files import write_atomic
 
+from .devices_section import devices_section
 from .facts import conditions
 from .figure_sections import front_section, operations_section, prediction_section, search_section
 from .markup import Html, el, join
@@ -63,6 +64,7 @@ def render(run: RunFiles) -> str:
     )
     sections = [
         front_section(run),
+        devices_section(run),
         prediction_section(run),
         search_section(run),
         worth_section(run),

@@ -21,6 +21,15 @@ HEADINGS = (
 )
 
 
+def _on_devices(columns: Mapping[str, Any], name: str) -> object:
+    """The latency on the only device; of several, those on the others by name behind that on the first."""
+    first = columns.get(name)
+    others = {key.partition("@")[2]: value for key, value in columns.items() if key.startswith(f"{name}@")}
+    if first is None or not others:
+        return first
+    return "; ".join([f"{first:.4g}", *(f"{device} {value:.4g}" for device, value in others.items())])
+
+
 def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """One row per trained network under HEADINGS, picks first, then by latency."""
     rows = []
@@ -32,8 +41,8 @@ def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
                 point.pick or point.origin,
                 measured["val_accuracy"],
                 measured["test_accuracy"],
-                measured["latency_p50_ms"],
-                point.predicted.get("latency_ms"),
+                _on_devices(measured, "latency_p50_ms"),
+                _on_devices(point.predicted, "latency_ms"),
                 measured.get("size_mb"),
                 "yes" if point.feasible else "no",
             )
