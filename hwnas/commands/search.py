@@ -78,10 +78,17 @@ def search(
 
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
-    from hwnas.runs.summary import HEADINGS, front_rows
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.verdict import verdict
 
     front = read_front(path)
     if as_json:
-        return print_json({"run": str(path), "front": front})
+        findings = [finding.to_json() for finding in verdict(front)]
+        return print_json({"run": str(path), "verdict": findings, "front": front})
+    for line in verdict_lines(front):
+        print(line)
     print_table(HEADINGS, front_rows(front))
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
+    print("What next:")
+    for command, does in next_commands(str(path), str(front["chosen"])):
+        print(f"  {command}    {does}")
