@@ -60,7 +60,8 @@ def search(
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
     preflight(options)
     if dry_run:
-        return print_json({"config": options.to_json(), "work": planned_work(options)})
+        document = {"config": options.to_json(), "work": planned_work(options)}
+        return print_json({**document, "data": _look_at(options)})
     log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
@@ -74,6 +75,29 @@ def search(
 
         main_job.search(run_dir)
     _show_front(path, as_json)
+
+
+def _look_at(options: SearchConfig) -> dict[str, Any] | None:
+    """What the images of the search are, where they are files; refuses those that a search refuses."""
+    from hwnas.data import inspect_data, known_sources
+    from hwnas.runs.log import Log
+    from lut.home import data_home
+
+    if options.data in known_sources():
+        return None
+    log = Log()
+    facts = inspect_data(
+        options.data,
+        options.image_size,
+        options.seed,
+        root=data_home(options.home),
+        labels_csv=Path(options.labels) if options.labels else None,
+        skip_broken=options.skip_broken,
+        log=log,
+        progress=log.progress,
+    )
+    facts.require_sound()
+    return facts.to_json()
 
 
 def _show_front(path: Path, as_json: bool) -> None:
