@@ -50,7 +50,7 @@ def search(
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import planned_work, preflight
+    from hwnas.pipeline.preflight import preflight
     from hwnas.runs.config import load_config
     from hwnas.runs.log import Log
     from hwnas.runs.search_run import create_search, default_path, open_search
@@ -60,8 +60,10 @@ def search(
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
     preflight(options)
     if dry_run:
-        document = {"config": options.to_json(), "work": planned_work(options)}
-        return print_json({**document, "data": _look_at(options)})
+        from hwnas.pipeline.planned_work import planned_work
+
+        work = planned_work(options, Log(quiet=quiet))
+        return print_json({"config": options.to_json(), "work": work})
     log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
@@ -75,29 +77,6 @@ def search(
 
         main_job.search(run_dir)
     _show_front(path, as_json)
-
-
-def _look_at(options: SearchConfig) -> dict[str, Any] | None:
-    """What the images of the search are, where they are files; refuses those that a search refuses."""
-    from hwnas.data import inspect_data, known_sources
-    from hwnas.runs.log import Log
-    from lut.home import data_home
-
-    if options.data in known_sources():
-        return None
-    log = Log()
-    facts = inspect_data(
-        options.data,
-        options.image_size,
-        options.seed,
-        root=data_home(options.home),
-        labels_csv=Path(options.labels) if options.labels else None,
-        skip_broken=options.skip_broken,
-        log=log,
-        progress=log.progress,
-    )
-    facts.require_sound()
-    return facts.to_json()
 
 
 def _show_front(path: Path, as_json: bool) -> None:

@@ -192,6 +192,9 @@ class EvaluationOptions:
         ReadAs(Literal["fresh", "supernet"]),
         Option("Weights of a short training: fresh, or those of the supernet"),
     ] = "fresh"
+    proxies: Annotated[
+        bool, Option("Let the surrogate of strategy bo see zero-cost proxies of architectures too")
+    ] = False
     ignore_stored: Annotated[
         bool, Option("Begin the search without the evaluations that earlier ones left in the data home")
     ] = False

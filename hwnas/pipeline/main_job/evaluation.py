@@ -51,10 +51,7 @@ def evaluate_models(context: RunContext) -> Outcome:
         for network, model in exported:
             points.append(_point(context, network, model, measurements))
             bar.advance(1, network.arch_id)
-    picks = [point for point in points if point.pick and point.feasible]
-    if not picks:
-        raise HwnasError("no pick was trained and measured inside the budgets; see the warnings above")
-    chosen = max(picks, key=lambda p: (_measured(p)["val_accuracy"], -context.burden(p.predicted)))
+    chosen = _chosen(context, [point for point in points if point.pick])
     svc, linear = _on_pixels(context, "svc", svc_accuracy), _on_pixels(context, "linear", linear_accuracy)
     context.run.log(
         f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test accuracy "
@@ -71,6 +68,20 @@ def evaluate_models(context: RunContext) -> Outcome:
         "linear": linear,
     }
     return Outcome(result, tuple(f"models/{network.arch_id}" for network, _ in exported))
+
+
+def _chosen(context: RunContext, picks: list[FrontPoint]) -> FrontPoint:
+    """The most accurate one inside the budgets; where a busy device measured all outside, the fastest."""
+    if not picks:
+        raise HwnasError("no pick was trained and exported; see the warnings above")
+    inside = [pick for pick in picks if pick.feasible]
+    if inside:
+        return max(inside, key=lambda p: (_measured(p)["val_accuracy"], -context.burden(p.predicted)))
+    context.run.log.warn(
+        f"no trained pick is measured inside {', '.join(map(str, context.budgets))}: a device busier "
+        f"than before, or a file larger than predicted; the fastest counts. `hwnas bench` measures it again"
+    )
+    return min(picks, key=lambda p: float(_measured(p)["latency_p50_ms"]))
 
 
 def _measurements(

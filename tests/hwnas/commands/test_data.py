@@ -48,16 +48,6 @@ def test_broken_files_are_all_named_once(photos: Path, capsys: pytest.CaptureFix
     assert facts["problems"] == []
 
 
-def test_a_dry_run_looks_at_the_images(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["search", "--data", str(photos), "--dry-run"]
-    assert cli.run(line) == 0
-    assert json.loads(capsys.readouterr().out)["data"]["splits"] == {"train": 12, "val": 4, "test": 4}
-    (photos / "cat" / "0.png").write_bytes(b"")
-    assert cli.run(line) == 3
-    assert "cat/0.png" in capsys.readouterr().err
-    assert cli.run([*line, "--skip-broken"]) == 0
-
-
 def test_what_is_no_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["data", "check", "digit"]) == 2
     assert "did you mean 'digits'?" in capsys.readouterr().err
