@@ -52,7 +52,7 @@ def search(
       hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import planned_work, preflight
+    from hwnas.pipeline.preflight import preflight
     from hwnas.pipeline.table_search import is_table
     from hwnas.runs.config import load_config
     from hwnas.runs.search_run import create_search, default_path, open_search
@@ -64,7 +64,10 @@ def search(
         return _search_table(options, out, Log(quiet=quiet), dry_run=dry_run, as_json=as_json)
     preflight(options)
     if dry_run:
-        return print_json({"config": options.to_json(), "work": planned_work(options)})
+        from hwnas.pipeline.planned_work import planned_work
+
+        work = planned_work(options, Log(quiet=quiet))
+        return print_json({"config": options.to_json(), "work": work})
     log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
@@ -105,10 +108,17 @@ def _short(value: object) -> object:
 
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
-    from hwnas.runs.summary import HEADINGS, front_rows
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.verdict import verdict
 
     front = read_front(path)
     if as_json:
-        return print_json({"run": str(path), "front": front})
+        findings = [finding.to_json() for finding in verdict(front)]
+        return print_json({"run": str(path), "verdict": findings, "front": front})
+    for line in verdict_lines(front):
+        print(line)
     print_table(HEADINGS, front_rows(front))
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
+    print("What next:")
+    for command, does in next_commands(str(path), str(front["chosen"])):
+        print(f"  {command}    {does}")

@@ -20,16 +20,20 @@ from targets import Target
 from targets.errors import DamagedFileError
 from targets.files import sha256, write_atomic
 
-from .check import check_variant
+from .check import check_feeds, check_variant
 from .int8 import calibration
 from .onnx_score import OnnxScore, onnx_logits, open_session
 from .packaging import PLAIN, ROUNDING, Packaging
 from .partitions import Partitions
+from .promise import CALLS, chosen, steps_to
 from .source import ExportSource
-from .variants import Making, Variant
+from .variants import Making, Variant, tagged
 
 Record = dict[str, Any]
 """What is known of one variant, as the manifest holds it."""
+
+_EQUAL = 1e-12
+"""Accuracies are quotients of counts: what differs less is the same."""
 
 MAX_DROP = 0.01
 """Accuracy that a variant may lose against fp32, on validation images."""
@@ -70,7 +74,7 @@ class Delivery:
             calibration=None if data is None else self._calibration,
             target=self.target,
         )
-        content = self._packed(variant, making)
+        content, steps = self._made(variant, making, float_record)
         tolerance = variant.tolerance
         if tolerance is not None and self.packaging.layout is not None:
             tolerance = max(tolerance, ROUNDING)
@@ -95,6 +99,7 @@ class Delivery:
             **{f"{split}_accuracy": score.accuracy for split, score in scores.items()},
             **{f"{split}_images": len(score.labels) for split, score in scores.items()},
             "label_disagreements": self._disagreements(scores),
+            "steps": steps,
             "beside": {name: sha256(companion) for name, companion in beside.items()},
             "rejected": reason or None,
         }
@@ -127,14 +132,48 @@ class Delivery:
         for batch in calibration(self.source.data, int(wanted.shape[0])):
             yield {wanted.name: next(iter(batch.values()))}
 
+    def _made(
+        self, variant: Variant, making: Making, float_record: Record | None
+    ) -> tuple[bytes, list[Record]]:
+        """(the file, the steps that led to it), those measured side by side where there are several."""
+        if not variant.keeps_promise or float_record is None or "val_accuracy" not in float_record:
+            return self._packed(variant, making), []
+        wanted = float_record["val_accuracy"] - self.max_drop - _EQUAL
+
+        def accuracy(content: bytes) -> float:
+            return self.scores(self._around(content), self.packaging, ("val",))["val"].accuracy
+
+        _, calls = check_feeds(making.model, self.source.data, PLAIN)
+        steps = steps_to(making, accuracy, wanted, calls[:CALLS])
+        content = chosen(steps, wanted).content
+        if len(steps) == 1:
+            return self._around(tagged(content, making.model, variant.name)), []
+        files = {str(i): self._around(step.content) for i, step in enumerate(steps)}
+        measured = lut.measure(self.target, files, home=self.home, log=lambda text: None)
+        rows = [
+            {
+                "ranges": step.ranges,
+                "floats": list(step.floats),
+                "float_share": step.float_share,
+                "val_accuracy": step.val_accuracy,
+                "size_bytes": len(step.content),
+                "latency_p50_ms": measured[str(i)].p50_ms,
+                "chosen": step.content == content,
+            }
+            for i, step in enumerate(steps)
+        ]
+        return self._around(tagged(content, making.model, variant.name)), rows
+
+    def _around(self, content: bytes) -> bytes:
+        """The packaging around a network; `check_packaging` saw that what it needs is known."""
+        described = self.source.described
+        return self.packaging.pack(content, described.get("mean", ()), described.get("std", ()))
+
     def _packed(self, variant: Variant, making: Making) -> bytes:
         """The file of the variant with the packaging: before it is converted, or around the 8-bit network."""
-        described = self.source.described  # `check_packaging` saw that it has what is needed
-        normalisation = described.get("mean", ()), described.get("std", ())
         if variant.packed_after:
-            return self.packaging.pack(variant.make(making), *normalisation)
-        packed = self.packaging.pack(self.source.model, *normalisation)
-        return variant.make(replace(making, model=packed))
+            return self._around(variant.make(making))
+        return variant.make(replace(making, model=self._around(self.source.model)))
 
     def _disagreements(self, scores: Mapping[str, OnnxScore]) -> int | None:
         """Test images that get another label than from the plain float network."""
@@ -142,14 +181,16 @@ class Delivery:
             return None
         return scores["test"].disagreements(self.plain_scores["test"].logits)
 
-    def scores(self, content: bytes, packaging: Packaging) -> dict[str, OnnxScore]:
-        """What a file with that packaging answers on every image of the validation and test splits."""
+    def scores(
+        self, content: bytes, packaging: Packaging, splits: Sequence[str] = ("val", "test")
+    ) -> dict[str, OnnxScore]:
+        """What a file with that packaging answers on every image of these splits."""
         assert self.source.data is not None  # asked for where there are images
         session = open_session(content)
         size = int(session.get_inputs()[0].shape[0])
         return {
             split: OnnxScore(*onnx_logits(session, packaging.batches(self.source.data, split, size)))
-            for split in ("val", "test")
+            for split in splits
         }
 
     def _lost(self, scores: Mapping[str, OnnxScore], float_record: Record | None) -> str:
@@ -157,7 +198,7 @@ class Delivery:
         if "val" not in scores or float_record is None:
             return ""
         before, after = float_record["val_accuracy"], scores["val"].accuracy
-        if before - after <= self.max_drop + 1e-12:
+        if before - after <= self.max_drop + _EQUAL:
             return ""
         return (
             f"validation accuracy falls from {before:.4f} to {after:.4f}, by {before - after:.4f}; "

@@ -48,6 +48,7 @@ class Variant:
         1, whichever is larger; None where only the accuracy says whether it is good.
     make: the bytes of the file. beside: what goes with it, from its bytes: content by name.
     packed_after: whether preprocessing is put around the converted network, not converted with it.
+    keeps_promise: whether layers are left in float until its accuracy is good enough (`promise.py`).
     """
 
     name: str
@@ -57,6 +58,7 @@ class Variant:
     make: Callable[[Making], bytes]
     beside: Callable[[bytes], dict[str, bytes]] = lambda content: {}
     packed_after: bool = False
+    keeps_promise: bool = False
 
 
 def half(making: Making) -> bytes:
@@ -66,18 +68,14 @@ def half(making: Making) -> bytes:
     model = onnx.load_model_from_string(making.model)
     with quiet():  # a warning for every weight below the smallest number of 16 bits
         converted = convert_float_to_float16(model, keep_io_types=True)
-    return _tagged(converted, making.model, "fp16")
+    return tagged(converted.SerializeToString(), making.model, "fp16")
 
 
 def int8(making: Making) -> bytes:
     """Weights and activations of 8 bits (QDQ), scales from training images."""
     if making.form is None or making.calibration is None:
         raise UsageError(_NO_IMAGES)
-    return _tagged(
-        onnx.load_model_from_string(quantised(making.model, making.form, making.calibration())),
-        making.model,
-        "int8",
-    )
+    return tagged(quantised(making.model, making.form, making.calibration()), making.model, "int8")
 
 
 def runtime_format(making: Making) -> bytes:
@@ -137,6 +135,7 @@ VARIANTS: dict[str, Variant] = {
             tolerance=None,
             make=int8,
             packed_after=True,  # the quantiser takes floats
+            keeps_promise=True,
         ),
         Variant(
             name="ort",
@@ -191,8 +190,9 @@ def wanted_variants(names: Sequence[str], target: Target, *, has_images: bool) -
     return tuple(variant for name, variant in VARIANTS.items() if name in chosen or name == "fp32")
 
 
-def _tagged(model: onnx.ModelProto, source: bytes, precision: str) -> bytes:
+def tagged(model: bytes, source: bytes, precision: str) -> bytes:
     """The file with the metadata of its source and its own precision."""
+    loaded = onnx.load_model_from_string(model)
     props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
-    onnx.helper.set_model_props(model, {**props, "precision": precision})
-    return bytes(model.SerializeToString())
+    onnx.helper.set_model_props(loaded, {**props, "precision": precision})
+    return bytes(loaded.SerializeToString())

@@ -28,6 +28,7 @@ def export_page(manifest: Mapping[str, Any]) -> str:
         el("h2", "Files"),
         table(_HEAD, [_row(record) for record in manifest["variants"]]),
         join(el("h2", "Rejected"), table(("File", "What", "Why", "Size"), rejected)) if rejected else None,
+        _steps(manifest),
         el("h2", "Providers of phones"),
         el(
             "p",
@@ -57,6 +58,37 @@ def _row(record: Mapping[str, Any]) -> list[HtmlContent]:
         fixed(None if peak is None else peak / 1e6, 0, " MB"),
         "the same" if check["max_difference"] == 0 else fixed(check["snr_db"], 1, " dB"),
     ]
+
+
+def _steps(manifest: Mapping[str, Any]) -> Html | None:
+    """What it cost to keep the promise on the accuracy of the 8-bit file."""
+    records = [r for r in (*manifest["variants"], *manifest["rejected"]) if r["steps"]]
+    if not records:
+        return None
+    rows = [
+        [
+            [f"{len(step['floats'])} layers in float" if step["floats"] else "all 8 bits"]
+            + ([el("small", "chosen")] if step["chosen"] else []),
+            step["ranges"],
+            percent(step["float_share"]),
+            percent(step["val_accuracy"]),
+            ms(step["latency_p50_ms"]),
+            fixed(step["size_bytes"] / 1e6, 2, " MB"),
+        ]
+        for record in records
+        for step in record["steps"]
+    ]
+    head = ("Step", "Ranges", "MACs in float", "Validation", "Latency", "Size")
+    return join(
+        el("h2", "What the accuracy of 8 bits costs"),
+        el(
+            "p",
+            "Layers go back to float one after the other, the noisiest first, until no more accuracy is lost "
+            "than allowed.",
+            class_="note",
+        ),
+        table(head, rows),
+    )
 
 
 def _cut(cut: Mapping[str, Any]) -> list[HtmlContent]:
