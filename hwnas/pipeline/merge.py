@@ -19,9 +19,9 @@ from targets.errors import InfeasibleError, UsageError
 from targets.files import read_json, safe_name
 
 from .finished_run import FinishedRun
-from .main_job.devices import RunTable
+from .main_job.devices import OTHERS, PREDICTED, RunTable
 
-MEASURED, PREDICTED = "measured", "predicted"
+MEASURED = "measured"
 
 
 def merge(paths: Sequence[Path]) -> dict[str, Any]:
@@ -34,8 +34,8 @@ def merge(paths: Sequence[Path]) -> dict[str, Any]:
     runs = [FinishedRun.read(path) for path in paths]
     for other in runs[1:]:
         _require_same(runs[0], other)
-    tables = {safe_name(run.front["target"]["name"]): _table(run) for run in reversed(runs)}
-    names = list(dict.fromkeys(safe_name(run.front["target"]["name"]) for run in runs))
+    tables = {name: table for run in reversed(runs) for name, (_, table) in _devices(run).items()}
+    names = list(dict.fromkeys(name for run in runs for name in _devices(run)))
     first, *others = names
     costs = CostModel(runs[0].space, tables[first], others={name: tables[name] for name in others})
     rows = [row for run in runs for row in _rows(run, names, costs)]
@@ -76,29 +76,39 @@ def _require_same(one: FinishedRun, other: FinishedRun) -> None:
         raise UsageError(f"{pair}their latencies are of {batches[0]} and {batches[1]} images per inference")
 
 
-def _table(run: FinishedRun) -> RunTable:
-    return RunTable.from_json(read_json(run.path / "table.json", "the latency table of the run"))
+def _devices(run: FinishedRun) -> dict[str, tuple[str, RunTable]]:
+    """The devices of a run by name: the end of their columns among the measured ones, and their tables."""
+    document = read_json(run.path / "table.json", "the latency table of the run")
+    first = {safe_name(run.front["target"]["name"]): ("", RunTable.from_json(document))}
+    others = document.get(OTHERS, {})
+    return first | {name: (f"@{name}", RunTable.from_json(table)) for name, table in others.items()}
 
 
 def _rows(run: FinishedRun, names: Sequence[str], costs: CostModel) -> list[dict[str, Any]]:
     """The trained networks of a run that belong to the space."""
-    own = safe_name(run.front["target"]["name"])
+    columns = {name: end for name, (end, _) in _devices(run).items()}
     points = [p for p in run.points if p.is_trained and p.origin != "mobilenet_v3"]
     values = costs.of([run.space.from_string(p.arch) for p in points]) if points else {}
     return [
-        _row(run, p, own, names, {m: float(column[i]) for m, column in values.items()})
+        _row(run, p, columns, names, {m: float(column[i]) for m, column in values.items()})
         for i, p in enumerate(points)
     ]
 
 
 def _row(
-    run: FinishedRun, point: FrontPoint, own: str, names: Sequence[str], costs: Mapping[str, float]
+    run: FinishedRun,
+    point: FrontPoint,
+    columns: Mapping[str, str],
+    names: Sequence[str],
+    costs: Mapping[str, float],
 ) -> dict[str, Any]:
     measured = point.measured or {}
     latencies: dict[str, Any] = {}
     for name, metric in zip(names, latency_metrics(names), strict=True):
-        latencies[metric] = measured["latency_p50_ms"] if name == own else costs[metric]
-        latencies[f"{metric}_is"] = MEASURED if name == own else PREDICTED
+        end = columns.get(name)
+        known = end is not None and measured.get(f"clock{end}") != PREDICTED
+        latencies[metric] = measured[f"latency_p50_ms{end}"] if known else costs[metric]
+        latencies[f"{metric}_is"] = MEASURED if known else PREDICTED
     return {
         "network": point.arch_id,
         "run": str(run.path),

@@ -25,12 +25,9 @@ def make_table(context: RunContext) -> Outcome:
     energy = None if file is None else read_energy(Path(file), space.blocks())
     minutes = config.profile_minutes or networks.default_minutes(space)
     if config.minutes is not None:
-        minutes = min(minutes, 0.2 * config.minutes)
+        minutes = min(minutes, 0.2 * config.minutes / len(context.found_devices))
     before = sum(os.times()[:4])
-    tables = {
-        device.name: _table_on(context, device, minutes / len(context.found_devices))
-        for device in context.found_devices
-    }
+    tables = {device.name: _table_on(context, device, minutes) for device in context.found_devices}
     first, *others = tables
     document = {
         **tables[first],

@@ -302,7 +302,7 @@ def test_one_search_for_several_devices_has_a_latency_on_each(whole: Path, place
     budgets = ("latency_ms@host<=4000", "latency_ms@board<=4000", "latency_ms@phone<=4000")
     work = ["--evaluations", "2", "--eval-epochs", "1", "--random-baselines", "1"]
     targets = [word for name in ("host", str(board), "phone") for word in ("--target", name)]
-    done = place.run([*place.new(out, *budgets, work=work), *targets])
+    done = place.run([*place.new(out, *budgets, work=work, minutes=3), *targets])
     assert done.returncode == 0, done.stderr
     assert "phone is not measured: its latencies are those of its table" in done.stderr
     entries = front(out)["targets"]

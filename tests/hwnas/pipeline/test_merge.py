@@ -80,3 +80,22 @@ def test_one_run_is_no_merge(tmp_path: Path, tables: tuple[SpaceTable, SpaceTabl
         merge([one])
     with pytest.raises(UsageError, match="given twice"):
         merge([one, one])
+
+
+def test_a_run_for_several_devices_brings_what_it_measured_on_each(
+    tmp_path: Path, tables: tuple[SpaceTable, SpaceTable]
+) -> None:
+    one = write_finished(tmp_path / "one", tables[0], HALF, {0: (0.95, 0.94, 7.0), 1: (0.88, 0.87, 2.0)})
+    two = write_finished(tmp_path / "two", tables[1], HALF, {2: (0.80, 0.81, 3.0)}, device="pi")
+    table = json.loads((two / "table.json").read_text())
+    document = json.loads((one / "table.json").read_text())
+    (one / "table.json").write_text(json.dumps({**document, "others": {"pi": table}}))
+    front = json.loads((one / "front.json").read_text())
+    for point, clock, ms in zip(front["points"], ("wall", "predicted"), (40.0, 50.0), strict=True):
+        point["measured"] |= {"latency_p50_ms@pi": ms, "clock@pi": clock}
+    (one / "front.json").write_text(json.dumps(front))
+    merged = merge([one, two])
+    assert merged["devices"] == ["host", "pi"]
+    rows = {row["arch"]: row for row in merged["networks"]}
+    assert (rows[keys()[0]]["latency_ms@pi"], rows[keys()[0]]["latency_ms@pi_is"]) == (40.0, "measured")
+    assert rows[keys()[1]]["latency_ms@pi_is"] == "predicted" != rows[keys()[2]]["latency_ms@pi_is"]
