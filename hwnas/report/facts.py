@@ -46,6 +46,12 @@ def device_name(run: RunFiles) -> str:
     return f"{name} ({processor})" if processor else name
 
 
+def other_devices(run: RunFiles) -> list[str]:
+    """Names of the devices behind the first one."""
+    metrics = [str(row.get("metric", "")) for row in run.rows("targets")]
+    return [metric.partition("@")[2] for metric in metrics if "@" in metric]
+
+
 def conditions(run: RunFiles) -> str:
     """Device, runtime, version, threads, precision and date: what stands beside every latency."""
     known = dict(_flat(run.part("target")))
@@ -79,6 +85,12 @@ def budget_text(run: RunFiles) -> str:
     return " and ".join(
         f"{metric_name(metric)} ≤ {with_unit(metric, limit)}" for metric, limit in budgets(run)
     )
+
+
+def by_evaluator(run: RunFiles) -> str:
+    """How the search saw an accuracy, in words."""
+    short = run.front.get("evaluator") == "short-training"
+    return "after a short training" if short else "with the supernet's shared weights"
 
 
 def metric_name(metric: str) -> str:

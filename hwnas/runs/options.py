@@ -96,7 +96,7 @@ class ProfileOptions:
 
     profile_minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
-        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space"),
+        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space", free=True),
     ] = None
 
 

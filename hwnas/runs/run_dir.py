@@ -74,9 +74,8 @@ class RunDir:
                 write_atomic(path / AS_GIVEN, dump_toml(given))
             write_json(path / ENVIRONMENT, environment(identity.values.get("seed"), Path.cwd()))
             identity.write(path)  # last, because a folder with this file is a run
-        except BaseException as error:  # raised again: the lock is let go whatever happened
-            if isinstance(error, REFUSALS):
-                fresh.discard()
+        except BaseException:  # raised again: after a signal too, no folder is left that is no run
+            fresh.discard()  # nothing was done here yet, and what is here could not be gone on with
             lock.release()
             raise
         return cls(path, identity, log or Log(), lock, fresh)

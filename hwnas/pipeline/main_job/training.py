@@ -15,6 +15,7 @@ from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
+from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
 from .progress import training_bar
@@ -125,6 +126,11 @@ def train_models(context: RunContext) -> Outcome:
             files += [
                 f"{t.folder.parent.name}/{t.folder.name}" for t in (first, outcome) if isinstance(t, Trained)
             ]
+    if all(entry["failure"] for entry in models):
+        raise TargetError(
+            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
+            f"--workers 1, then go on with: hwnas search --resume {context.path}"
+        )
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
     if context.config.evaluator == SHORT:
         recipes["short_recipe"] = short_recipe(context).to_json()
