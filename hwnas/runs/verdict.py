@@ -199,8 +199,8 @@ def _budget(records: _Records) -> Iterator[Finding]:
         yield Finding(
             "warn",
             "budget_does_not_bind",
-            f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times what "
-            f"the largest network of the space needs ({need:.3g}{unit}).",
+            f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times "
+            f"what the largest network of the space needs ({need:.3g}{unit}).",
             "There is room for more accuracy: try a larger --image-size or --width-mult, or a lower budget.",
         )
 
