@@ -50,7 +50,7 @@ def search(
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import planned_work, preflight
+    from hwnas.pipeline.preflight import preflight
     from hwnas.runs.config import load_config
     from hwnas.runs.log import Log
     from hwnas.runs.search_run import create_search, default_path, open_search
@@ -60,7 +60,10 @@ def search(
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
     preflight(options)
     if dry_run:
-        return print_json({"config": options.to_json(), "work": planned_work(options)})
+        from hwnas.pipeline.planned_work import planned_work
+
+        work = planned_work(options, Log(quiet=quiet))
+        return print_json({"config": options.to_json(), "work": work})
     log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
@@ -78,10 +81,17 @@ def search(
 
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
-    from hwnas.runs.summary import HEADINGS, front_rows
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.verdict import verdict
 
     front = read_front(path)
     if as_json:
-        return print_json({"run": str(path), "front": front})
+        findings = [finding.to_json() for finding in verdict(front)]
+        return print_json({"run": str(path), "verdict": findings, "front": front})
+    for line in verdict_lines(front):
+        print(line)
     print_table(HEADINGS, front_rows(front))
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
+    print("What next:")
+    for command, does in next_commands(str(path), str(front["chosen"])):
+        print(f"  {command}    {does}")

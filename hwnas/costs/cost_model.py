@@ -242,6 +242,25 @@ class CostModel:
             at = weight_mb
         return reached, self.space.canonical(best or ())
 
+    def maximum(self, metric: str) -> float:
+        """What the most costly network of the space needs in `metric`.
+
+        Exact for sums and maxima. Of a latency with a square of the weights it is that of the larger of two
+        networks: the one with the most of the sum, the one with the most weights.
+        """
+        m = self.metrics.index(metric)
+        if self._maxima[m]:
+            return float(self._table[m].max() + self._fixed[m])
+        archs = []
+        for row in {m, self._squares.get(metric, (m, 0.0))[0]}:
+            factors = [
+                (scope, -self._table[row, i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
+                for i, (scope, shape) in enumerate(self._scopes.items())
+            ]
+            factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
+            archs.append(eliminate(factors, self.space.n_options, largest=False)[1])
+        return float(self.of(archs)[metric].max())
+
     def _sum(self, row: int, arch: Arch) -> float:
         padded = np.array([*arch, 0])
         a, b, c = (padded[self._columns[:, i]] for i in range(_ARITY))

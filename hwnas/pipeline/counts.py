@@ -50,6 +50,11 @@ class Counts:
         return cls(**{field.name: counts[field.name] for field in fields(cls)})
 
     @property
+    def n_candidates(self) -> int:
+        """Architectures of the front that are measured on the target."""
+        return min(16, 2 * self.picks + 6)
+
+    @property
     def n_finalists(self) -> int:
         """Networks that are trained to the end, at most: MobileNetV3 stands beside the random ones."""
         return self.picks + 2 * self.random_baselines + (1 if self.search_steps else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.core.budget import Budget
 from hwnas.costs.energy import read_energy
@@ -118,20 +118,3 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     problem = Problem.parse(objectives_of(config, devices), budgets)
     if "val_accuracy" not in problem.metrics:
         raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
-
-
-def planned_work(config: SearchConfig) -> dict[str, Any]:
-    """How much the options ask for; what is None follows from the images, or with `minutes` from the time."""
-    return {
-        "profile_minutes": config.profile_minutes,
-        "evaluator": config.evaluator,
-        "strategy": strategy_of(config),
-        "supernet_steps": config.supernet_steps,
-        "search_steps": config.search_steps,
-        "evaluations": config.evaluations,
-        "eval_epochs": config.eval_epochs,
-        "picks": config.picks,
-        "random_baselines": config.random_baselines,
-        "train_epochs": config.train_epochs,
-        "minutes": config.minutes,
-    }

@@ -81,6 +81,12 @@ def budget_text(run: RunFiles) -> str:
     )
 
 
+def by_evaluator(run: RunFiles) -> str:
+    """How the search saw an accuracy, in words."""
+    short = run.front.get("evaluator") == "short-training"
+    return "after a short training" if short else "with the supernet's shared weights"
+
+
 def metric_name(metric: str) -> str:
     """What a metric is called in a sentence."""
     return METRICS.get(metric, (metric, ""))[0]

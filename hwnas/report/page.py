@@ -17,17 +17,21 @@ from .devices_section import devices_section
 from .facts import conditions
 from .figure_sections import front_section, operations_section, prediction_section, search_section
 from .markup import Html, el, join
+from .mistakes_section import mistakes_section
 from .network_sections import headline, networks_section
 from .run_files import Describe, RunFiles, read_run
 from .theme import SCRIPT, STYLE
 from .usage_section import usage_section
+from .worth_section import worth_section
 
 NAV = (
     ("front", "Front"),
     ("prediction", "Prediction"),
     ("search", "Search"),
+    ("worth", "Worth"),
     ("operations", "Operations"),
     ("networks", "Networks"),
+    ("mistakes", "Mistakes"),
     ("use", "Use it"),
 )
 
@@ -63,8 +67,10 @@ def render(run: RunFiles) -> str:
         devices_section(run),
         prediction_section(run),
         search_section(run),
+        worth_section(run),
         operations_section(run),
         networks_section(run),
+        mistakes_section(run),
         usage_section(run),
     ]
     body = el(

@@ -51,19 +51,22 @@ class Log:
         self._print(f"warning: {text}")
 
     @contextmanager
-    def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
-        """A bar with the time left on a terminal or in a notebook, else a line every 15 s."""
+    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+        """A bar with the time left on a terminal or in a notebook, else a line every 15 s.
+
+        rest_s: what the run is expected to take after it.
+        """
         if self._quiet:
             yield _Silent()
         elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, total) as bar:
+            with _Bar(self.stream, name, total, rest_s) as bar:
                 self._bars.append(bar)
                 try:
                     yield bar
                 finally:
                     self._bars.remove(bar)
         else:
-            yield _Lines(self, name, total, self._clock)
+            yield _Lines(self, name, total, rest_s, self._clock)
 
     @property
     def silent_s(self) -> float:
@@ -108,7 +111,8 @@ class _Silent:
 class _Lines:
     """Progress where no bar can be drawn."""
 
-    def __init__(self, log: Log, name: str, total: int, clock: Clock):
+    def __init__(self, log: Log, name: str, total: int, rest_s: float, clock: Clock):
+        self._rest_s = rest_s
         self._log, self._name, self._total, self._clock = log, name, total, clock
         self._done = self._before = 0
         self._start_s = clock()
@@ -125,13 +129,15 @@ class _Lines:
             return
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
         text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
+        if self._rest_s:
+            text += f", {duration(left_s + self._rest_s)} in all"
         self._log(f"{text}, {note}" if note else text)
 
 
 class _Bar:
     """A rich progress bar; NO_COLOR is obeyed by rich itself."""
 
-    def __init__(self, stream: TextIO, name: str, total: int):
+    def __init__(self, stream: TextIO, name: str, total: int, rest_s: float):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -141,6 +147,7 @@ class _Bar:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn(f"then about {duration(rest_s)}" if rest_s else ""),
             TextColumn("{task.fields[note]}"),
             console=Console(file=stream),
             transient=True,

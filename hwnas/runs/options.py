@@ -96,7 +96,7 @@ class ProfileOptions:
 
     profile_minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
-        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space"),
+        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space", free=True),
     ] = None
 
 
@@ -192,6 +192,9 @@ class EvaluationOptions:
         ReadAs(Literal["fresh", "supernet"]),
         Option("Weights of a short training: fresh, or those of the supernet"),
     ] = "fresh"
+    proxies: Annotated[
+        bool, Option("Let the surrogate of strategy bo see zero-cost proxies of architectures too")
+    ] = False
     ignore_stored: Annotated[
         bool, Option("Begin the search without the evaluations that earlier ones left in the data home")
     ] = False

@@ -74,9 +74,8 @@ class RunDir:
                 write_atomic(path / AS_GIVEN, dump_toml(given))
             write_json(path / ENVIRONMENT, environment(identity.values.get("seed"), Path.cwd()))
             identity.write(path)  # last, because a folder with this file is a run
-        except BaseException as error:  # raised again: the lock is let go whatever happened
-            if isinstance(error, REFUSALS):
-                fresh.discard()
+        except BaseException:  # raised again: after a signal too, no folder is left that is no run
+            fresh.discard()  # nothing was done here yet, and what is here could not be gone on with
             lock.release()
             raise
         return cls(path, identity, log or Log(), lock, fresh)
@@ -159,9 +158,15 @@ class RunDir:
         self._under_way.begin(stages, name)
 
     @contextmanager
-    def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
-        """A bar with the time left, as a context manager whose value has `advance(n, note)`."""
-        with self.log.progress(name, total) as bar, self._under_way.watched(bar, name, total) as watched:
+    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+        """A bar with the time left, as a context manager whose value has `advance(n, note)`.
+
+        rest_s: what the run is expected to take after it.
+        """
+        with (
+            self.log.progress(name, total, rest_s) as bar,
+            self._under_way.watched(bar, name, total) as watched,
+        ):
             yield watched
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoints import Checkpoints
+from .front_file import BEST
 from .identity import GRADIENT_SEARCH, SEARCH, TRAINING, read_identity
 from .lock import holder_of
 from .stages import StageRecords
@@ -42,7 +43,9 @@ def run_status(path: Path, now: float | None = None) -> dict[str, Any]:
         "in_use_by": holder,
         "stages": [_stage(stage, finished, current) for stage in known.values()],
         "under_way": None if current is None else _current(known[current], under_way, holder, now, steps),
-        "models": sorted(file.parent.name for file in path.glob("models/*/manifest.json")),
+        "models": sorted(
+            file.parent.name for file in path.glob("models/*/manifest.json") if file.parent.name != BEST
+        ),
         "report": str(path / "report.html") if (path / "report.html").is_file() else None,
         "next": _next(path, identity.kind, state),
         "config": dict(identity.values),

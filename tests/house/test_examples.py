@@ -93,7 +93,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile("photos.zip", "w") as archive:
         for path in sorted(Path("photos").rglob("*.png")):
             archive.write(path)
-    Path("labels.csv").write_text("cat/0.png,cat\ndog/0.png,dog\n")
+    rows = [f"{p.relative_to('photos')},{p.parent.name}\n" for p in sorted(Path("photos").rglob("*.png"))]
+    Path("labels.csv").write_text("file,label\n" + "".join(rows))
     Path("model.onnx").write_bytes(chain_of_products(3, [4, 32], name="product"))
     Path("models").mkdir()
     for n in (1, 2):

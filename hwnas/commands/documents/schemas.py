@@ -5,7 +5,7 @@ The tests read real output by these types; a key that is not here is an error th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -141,10 +141,20 @@ class FrontDocument(_OpenDocument):
     points: list[FrontPoint]
 
 
+class VerdictFinding(_Document):
+    """One thing to know of a run, and what to do; `code` is its name for programs."""
+
+    level: Literal["bad", "warn", "good"]
+    code: str
+    sentence: str
+    advice: str
+
+
 class SearchDocument(_Document):
-    """The run folder, and front.json."""
+    """The run folder, what to think of the run (the worst first), and front.json."""
 
     run: str
+    verdict: list[VerdictFinding]
     front: FrontDocument
 
 

@@ -18,9 +18,8 @@ from targets.errors import InfeasibleError
 
 from .candidate import Candidate
 from .devices import pooled, undecided, with_measured
+from .replan import plan_finals
 from .run_context import RunContext
-
-N_CANDIDATES = 16
 
 AGAIN = 2
 """More measurements of what lies on a budget: an interval of three is 0.6 as wide."""
@@ -28,12 +27,14 @@ AGAIN = 2
 
 def measure_candidates(context: RunContext) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
+    plan_finals(context)
     rows = _rows_to_measure(context)
     archs = context.archs([row["arch"] for row in rows])
-    files = {
-        row["arch"]: networks.arch_onnx(context.space, arch, context.config.batch)
-        for row, arch in zip(rows, archs, strict=True)
-    }
+    files = {}
+    with context.run.progress("export of candidates", len(rows)) as bar:
+        for row, arch in zip(rows, archs, strict=True):
+            files[row["arch"]] = networks.arch_onnx(context.space, arch, context.config.batch)
+            bar.advance()
     costs = dict(zip(files, context.costs_of(archs), strict=True))
     measured = settled(context, files, costs)
     candidates = []
@@ -78,6 +79,7 @@ def _latencies(candidate: Candidate) -> str:
 
 def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
+    n = context.counts.n_candidates
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
     decoded = [seed["arch"] for seed in context.result("gradient").get("seeds", [])]
     own = decoded[0] if decoded else None
@@ -88,18 +90,18 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
             f"raise the budgets or --evaluations"
         )
     chosen = choose_picks(
-        [context.burden(r) for r in front], [_accuracy(r) for r in front], min(N_CANDIDATES, len(front))
+        [context.burden(r) for r in front], [_accuracy(r) for r in front], min(n, len(front))
     )
     firsts = [own] if own in by_arch else []  # its evaluation may have failed
     archs = list(dict.fromkeys([*firsts, *(front[p.index]["arch"] for p in chosen)]))
-    if len(archs) < N_CANDIDATES:  # a short front leaves room for the next fronts
+    if len(archs) < n:  # a short front leaves room for the next fronts
         feasible_rows = [r for r in by_arch.values() if r["feasible"]]
         more = choose_picks(
             [context.burden(r) for r in feasible_rows],
             [_accuracy(r) for r in feasible_rows],
-            min(N_CANDIDATES, len(feasible_rows)),
+            min(n, len(feasible_rows)),
         )
-        archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:N_CANDIDATES]
+        archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:n]
     return [
         {
             "arch": a,

@@ -33,7 +33,9 @@ from hwnas.pipeline.stages import Outcome
 from hwnas.training.workers import Workers
 
 from .beliefs import Beliefs
+from .extra_features import features_of, proxy_correlations
 from .progress import TrainingBar, training_bar
+from .replan import FrontPace, rest_s
 from .run_context import RunContext
 from .trainings import short_trainings
 
@@ -58,11 +60,11 @@ def _objectives(context: RunContext) -> tuple[str, ...]:
 
 def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
-    n_all = context.plan["evaluations"]
-    with training_bar(context.run, "front", n_all) as bar, Workers() as workers:
+    n_all = context.counts.evaluations
+    with training_bar(context, "front", n_all, rest_s(context, "front")) as bar, Workers() as workers:
         search = FrontSearch(context, bar, workers)
         ended = search.run()
-        repeats = search.repeat(n_all - search.n_paid)
+        repeats = search.repeat()
     history = search.strategy.history
     volumes = history.hypervolumes()
     n_stored = len(history.trials) - search.n_paid
@@ -84,6 +86,8 @@ def search_front(context: RunContext) -> Outcome:
         "repeats": repeats,
         "hypervolume": volumes,
         "ended": ended,
+        "slowdown": search.pace.slowdown,
+        "proxies": proxy_correlations(context, history.trials),
     }
     return Outcome(result, ("evaluated.json",))
 
@@ -110,7 +114,8 @@ class FrontSearch:
 
     def __init__(self, context: RunContext, bar: TrainingBar, workers: Workers) -> None:
         self.context, self.bar, self.workers = context, bar, workers
-        self.problem = make_problem(context)
+        self.problem, self.pace = make_problem(context), FrontPace(context)
+        self._n_all = context.counts.evaluations
         self.path: Path = context.path / "evaluated.json"
         self.strategy = self._strategy()
         self.evaluator = self._evaluator(context.config.seed)
@@ -143,15 +148,23 @@ class FrontSearch:
         return ended
 
     def _left(self) -> int:
-        n_all = self.context.plan["evaluations"]
-        return min(self.context.plan["batch"], n_all - self._n_repeats(n_all) - self.n_paid)
+        """The size of the next batch, which was decided before where this run was resumed."""
+        return self.context.decisions.batch(str(self.strategy.history.generations), self._decide)
 
-    def _n_repeats(self, n_all: int) -> int:
-        return int(REPEATED_SHARE * n_all) if self.context.config.evaluator == SHORT else 0
+    def _decide(self) -> int:
+        counts = self.context.counts
+        n_all = self.pace.affordable(self.n_paid)
+        if n_all != self._n_all:
+            self.context.run.log(f"{n_all} evaluations, not {self._n_all}: what the time left allows")
+            self._n_all = n_all
+        n_repeats = int(REPEATED_SHARE * n_all) if counts.eval_epochs else 0
+        return max(0, min(counts.batch, n_all - n_repeats - self.n_paid))
 
-    def repeat(self, n: int) -> list[dict[str, Any]]:
-        """Train up to `n` members of the front again, with another seed; what came out."""
-        archs = Beliefs.of(self.strategy, []).to_repeat(n) if n > 0 else []
+    def repeat(self) -> list[dict[str, Any]]:
+        """Train members of the front again, with another seed; what came out."""
+        is_short = self.context.config.evaluator == SHORT
+        n = self.context.decisions.batch("repeats", lambda: self.pace.affordable(self.n_paid) - self.n_paid)
+        archs = Beliefs.of(self.strategy, []).to_repeat(n) if is_short and n > 0 else []
         if not archs:
             return []
         seed = self.context.config.seed + 1
@@ -181,6 +194,7 @@ class FrontSearch:
             seed=config.seed,
             seeds=_seeds(context),
             costs_of=context.costs.of,
+            features_of=features_of(context),
             **STRATEGIES[name].read_options(config.strategy_options),
         )
 
@@ -203,6 +217,7 @@ class FrontSearch:
     def _keep(self, trials: Sequence[Trial]) -> None:
         save_trials(self.path, self.strategy.history, self.strategy.identity)
         self.export.update(self.strategy.history.trials)
+        self.pace.add(len(trials))
         self.bar.finish(len(trials), self._best())
 
     def _best(self) -> str:

@@ -1,18 +1,21 @@
-"""The budgets, checked against the exact bounds of the space, and the number of steps.
+"""The budgets, checked against the exact bounds of the space, and how much of everything is done.
 
-Steps are counts, never deadlines, so that a resumed run does exactly what an uninterrupted one does.
-With `--minutes` the counts are set once, from measured unit costs, and stand in the record of this stage.
+Steps are counts, never deadlines, so that a resumed run does what an uninterrupted one does. With `--minutes`
+the counts follow from the speed of this machine; `replan` keeps them up with it, and writes that down.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 import numpy as np
 
 from hwnas.core.budget import Budget
 from hwnas.gradient.decode import require_reachable
 from hwnas.pipeline.counts import default_counts
+from hwnas.pipeline.forecast import UNCERTAINTY, Fit, Work, about, fit, forecast_s, in_words, total_s, work_of
 from hwnas.pipeline.stages import Outcome
 
 from .run_context import RunContext
@@ -26,13 +29,54 @@ def make_plan(context: RunContext) -> Outcome:
     budgets = _budgets(context)
     require_reachable(context.space, context.costs, budgets)
     tight = [_tightened(context, b) for b in budgets]
-    counts = default_counts(context.config, len(context.data.split("train")), context.n_workers).to_json()
-    context.run.log(
-        f"budgets: {', '.join(map(str, budgets))}; "
-        + ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
-    )
+    work = measured_work(context)
+    fitted = planned(context, work)
+    forecast = forecast_s(fitted.counts, work)
+    context.run.log(f"budgets: {', '.join(map(str, budgets))}")
+    context.run.log(f"plan: {in_words(fitted.counts, work)}; {about(total_s(forecast))} from here")
+    warning = _warning(context, fitted, forecast)
+    if warning:
+        context.run.log.warn(warning)
     return Outcome(
-        {"budgets": [str(b) for b in budgets], "search_budgets": [str(b) for b in tight], "counts": counts}
+        {
+            "budgets": [str(b) for b in budgets],
+            "search_budgets": [str(b) for b in tight],
+            "counts": fitted.counts.to_json(),
+            "minutes": context.config.minutes,
+            "work": asdict(work),
+            "forecast_s": forecast,
+            "warning": warning,
+        }
+    )
+
+
+def measured_work(context: RunContext) -> Work:
+    """How fast this machine trains networks of the space, as busy as it is."""
+    n_train, n_val = (len(context.data.split(name)) for name in ("train", "val"))
+    return work_of(context.config, context.space, n_train, n_val, context.n_workers)
+
+
+def planned(context: RunContext, work: Work) -> Fit:
+    """The counts as the options and the time want them."""
+    config = context.config
+    defaults = default_counts(config, work.n_train, context.n_workers)
+    if config.minutes is None:
+        return Fit(defaults)
+    return fit(config, defaults, work, config.minutes * 60 - context.clock.spent_s)
+
+
+def _warning(context: RunContext, fitted: Fit, forecast: Mapping[str, float]) -> str | None:
+    """What the user should know of the time before it is spent."""
+    minutes, spent_s = context.config.minutes, context.clock.spent_s
+    if minutes is None or fitted.needed_s is None:
+        return None
+    enough = math.ceil((spent_s + fitted.needed_s) / 60 * (1 + UNCERTAINTY))
+    too_long = spent_s + total_s(forecast) > 1.1 * 60 * minutes
+    return (
+        f"--minutes {minutes:g} is too little to train networks of {context.data.image_size} px well; "
+        f"about {enough} minutes would do for the least"
+        + (f", and this will take about {(spent_s + total_s(forecast)) / 60:.1f}" if too_long else "")
+        + ". Give more minutes, smaller images (--image-size) or fewer networks (--picks, --random-baselines)"
     )
 
 

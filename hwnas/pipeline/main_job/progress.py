@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from hwnas.runs.log import ProgressBar
-from hwnas.runs.run_dir import RunDir
 from hwnas.training.workers import TrainingProgress
+
+from .run_context import RunContext
 
 _PARTS = 100
 """Of one training."""
 
 
 class TrainingBar:
-    """A bar of trainings, of which those in flight count by their share."""
+    """A bar of trainings; those in flight count by their share. tick: called whenever one goes on."""
 
-    def __init__(self, bar: ProgressBar) -> None:
-        self._bar, self._lock = bar, threading.Lock()
+    def __init__(self, bar: ProgressBar, tick: Callable[[], None]) -> None:
+        self._bar, self._tick, self._lock = bar, tick, threading.Lock()
         self._shares: dict[str, int] = {}
 
     def on_progress(self, progress: TrainingProgress) -> None:
@@ -27,6 +28,7 @@ class TrainingBar:
         with self._lock:
             step = share - self._shares.get(progress.job_id, 0)
             self._shares[progress.job_id] = share
+            self._tick()
         self._bar.advance(step, progress.job_id)
 
     def finish(self, n: int, note: str = "") -> None:
@@ -38,7 +40,7 @@ class TrainingBar:
 
 
 @contextmanager
-def training_bar(run: RunDir, name: str, n: int) -> Iterator[TrainingBar]:
-    """The bar of `n` trainings under `name`."""
-    with run.progress(name, _PARTS * max(n, 1)) as bar:
-        yield TrainingBar(bar)
+def training_bar(context: RunContext, name: str, n: int, rest_s: float) -> Iterator[TrainingBar]:
+    """The bar of `n` trainings under `name`. rest_s: what the run takes after them."""
+    with context.run.progress(name, _PARTS * max(n, 1), rest_s) as bar:
+        yield TrainingBar(bar, context.clock.tick)

@@ -18,6 +18,9 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.pipeline.counts import Counts
+from hwnas.pipeline.forecast import Speed, Work
+from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
@@ -29,6 +32,7 @@ from lut.home import data_home
 from targets.files import read_json
 
 from .candidate import Candidate
+from .clock import Decisions, WorkClock
 from .devices import OTHERS, RunDevice, burden, measure, run_costs
 
 SMALL_PX = 48
@@ -47,6 +51,12 @@ class RunContext:
     def __init__(self, run: RunDir) -> None:
         """Run: locked by the caller."""
         self.run = run
+        self.clock = WorkClock(run.path / "clock.json")
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Counts that were planned again."""
+        return Decisions(self.path / "decisions.json")
 
     @cached_property
     def config(self) -> SearchConfig:
@@ -73,13 +83,20 @@ class RunContext:
         return [Candidate.from_json(entry) for entry in self.result("candidates")["picks"]]
 
     @cached_property
+    def image_size(self) -> int | None:
+        """As the user wants it, or as the time allows; None once splits.json knows it."""
+        if self.config.image_size is not None or (self.path / "splits.json").exists():
+            return self.config.image_size
+        return affordable_size(self.config, self.home, self.n_workers, self.run.log)
+
+    @cached_property
     def data(self) -> Data:
         """The images, split as splits.json says."""
         stored = self.path / "splits.json"
         config = self.config
         return load_data(
             config.data,
-            config.image_size,
+            self.image_size,
             config.seed,
             root=self.home,
             labels_csv=Path(config.labels) if config.labels else None,
@@ -149,9 +166,19 @@ class RunContext:
 
     @property
     def plan(self) -> dict[str, int]:
-        """The counts of the work (`Counts`), as they were planned last."""
-        counts: dict[str, int] = self.result("plan")["counts"]
-        return counts
+        """The counts of the work, as they were planned last."""
+        return {**self.result("plan")["counts"], **self.decisions.counts}
+
+    @property
+    def counts(self) -> Counts:
+        """The same, with what follows from them."""
+        return Counts.from_json(self.plan)
+
+    @cached_property
+    def work(self) -> Work:
+        """What is trained and how fast, as it was measured for the plan."""
+        document = self.result("plan")["work"]
+        return Work(**{**document, "speed": Speed(**document["speed"])})
 
     def batches(self, split: str, stream: int, *, augmented: bool) -> Batches:
         """Training batches; stream keeps the stages apart."""

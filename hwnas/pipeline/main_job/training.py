@@ -15,9 +15,11 @@ from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
+from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
 from .progress import training_bar
+from .replan import plan_epochs, rest_s
 from .run_context import RunContext
 from .trainings import (
     FINAL_FOLDER,
@@ -72,8 +74,7 @@ def _train_twice(
     short: Outcomes = {}
     if context.config.evaluator == SHORT:
         jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
-        missing = [n for n in networks if not (jobs[n.arch_id].folder(context.path / SHORT_FOLDER)).exists()]
-        if missing:
+        if missing := _without_short(context, networks, seed):
             names = ", ".join(n.arch_id for n in missing)
             context.run.log(f"first the short training of {names}, whose weights are not in this run")
         short = _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
@@ -85,6 +86,17 @@ def _train_twice(
     }
     final = _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
     return short, final
+
+
+def _without_short(
+    context: RunContext, networks: Sequence[Finalist], seed: int | None = None
+) -> list[Finalist]:
+    """Those whose short training is not done in this run."""
+    if context.config.evaluator != SHORT:
+        return []
+    seed = context.config.seed if seed is None else seed
+    folder = context.path / SHORT_FOLDER
+    return [n for n in networks if not (folder / f"{n.arch_id}-s{seed}" / "result.json").exists()]
 
 
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
@@ -102,6 +114,7 @@ def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | N
 def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
     networks = finalists(context)
+    plan_epochs(context, len(_without_short(context, networks)), len(networks))
     short, final = train_finalists(context, networks, context.config.seed)
     models, files = [], []
     for network in networks:
@@ -113,6 +126,11 @@ def train_models(context: RunContext) -> Outcome:
             files += [
                 f"{t.folder.parent.name}/{t.folder.name}" for t in (first, outcome) if isinstance(t, Trained)
             ]
+    if all(entry["failure"] for entry in models):
+        raise TargetError(
+            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
+            f"--workers 1, then go on with: hwnas search --resume {context.path}"
+        )
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
     if context.config.evaluator == SHORT:
         recipes["short_recipe"] = short_recipe(context).to_json()
@@ -142,7 +160,7 @@ def _train(
     context: RunContext, workers: Workers, name: str, jobs: Mapping[str, TrainingJob], folder: Path
 ) -> Outcomes:
     """Train in parallel processes under one progress bar."""
-    with training_bar(context.run, name, len(jobs)) as bar:
+    with training_bar(context, name, len(jobs), rest_s(context, "training")) as bar:
         outcomes = run_many(
             list(jobs.values()),
             folder,

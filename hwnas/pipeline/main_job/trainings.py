@@ -12,6 +12,7 @@ from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.counts import SHORT
+from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingJob, Workers
 from targets.files import sha256, write_atomic
@@ -42,7 +43,7 @@ def short_job(context: RunContext, arch_id: str, network: Mapping[str, Any], see
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
-        recipe=short_recipe(context),
+        recipe=suited_recipe(network, short_recipe(context)),
         seed=seed,
         start=_supernet_start(context, arch_id, network) if starts_from_supernet(context) else None,
     )
@@ -56,7 +57,7 @@ def final_job(
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
-        recipe=final_recipe(context),
+        recipe=suited_recipe(network, final_recipe(context)),
         seed=seed,
         start=None if short is None else short.start,
     )

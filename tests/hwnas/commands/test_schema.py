@@ -16,6 +16,7 @@ from hwnas.runs.config import SearchConfig
 from hwnas.runs.front_file import FrontPoint
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import create_search
+from hwnas.runs.verdict import Finding
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
 
@@ -79,7 +80,9 @@ def test_a_point_of_the_front_is_as_it_is_written() -> None:
     point = FrontPoint(
         arch_id="a", arch="x", origin="front", pick="knee", predicted={}, measured=None, feasible=True
     )
-    adapter("search").validate_python({"run": "runs/a", "front": {"points": [point.to_json()]}})
+    finding = Finding("warn", "random_ties", "A random network ties.", "Search longer.")
+    document = {"verdict": [finding.to_json()], "front": {"points": [point.to_json()]}}
+    adapter("search").validate_python({"run": "runs/a", **document})
 
 
 @pytest.mark.parametrize("command", PRINTED)

@@ -108,6 +108,21 @@ def test_the_minimum_is_reached_and_never_undercut(metric: str) -> None:
     assert COSTS.of([SPACE.sample(rng) for _ in range(2000)])[metric].min() >= value - 1e-12
 
 
+@pytest.mark.parametrize("metric", COSTS.metrics)
+def test_the_maximum_is_never_exceeded_and_nothing_to_climb_is_left(metric: str) -> None:
+    """Oracle: random architectures, and hill climbing from the dearest of them, one choice at a time."""
+    value = COSTS.maximum(metric)
+    rng = np.random.default_rng(3)
+    best = max((SPACE.sample(rng) for _ in range(500)), key=lambda a: COSTS.of([a])[metric][0])
+    for _ in range(3):
+        for choice, options in enumerate(SPACE.choices):
+            near = [(*best[:choice], k, *best[choice + 1 :]) for k in range(len(options.options))]
+            best = near[int(COSTS.of(near)[metric].argmax())]
+    reached = float(COSTS.of([best])[metric][0])
+    assert reached <= value * (1 + 1e-9)
+    assert reached == pytest.approx(value, rel=0.05)  # widths of neighbours may be worth changing together
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("square", [0.01, 0.3, 10.0])
 def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: float) -> None:

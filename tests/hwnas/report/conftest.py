@@ -47,6 +47,9 @@ PICKS = [
 ]
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+"""A picture of one pixel."""
+
 MEASURED = ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
 
 
@@ -205,7 +208,6 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
         "targets": ["host"],
         "budgets": ["latency_ms<=2.5", "size_mb<=4"],
         "seed": 3,
-        "picks": 5,
     }
     (path / "config.resolved.json").write_text(json.dumps({"schema": 1, "config": config}))
     versions = {"python": "3.11.9", "onnxruntime": "1.31.0", "torch": "2.15.0"}
@@ -254,3 +256,17 @@ def run_path(tmp_path: Path) -> Path:
 def make_run(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     """A finished run with that front.json."""
     return lambda document: write_run(tmp_path / "other", document)
+
+
+@pytest.fixture
+def mistakes() -> dict[str, Any]:
+    """mistakes.json of a finished run."""
+    return {
+        "arch_id": "pick-accurate-3",
+        "classes": [{"name": str(c), "n": 36, "right": 36 - (c % 3)} for c in range(10)],
+        "confusions": [
+            {"label": "2", "answer": "7", "n": 2}, {"label": "5", "answer": "3", "n": 2},
+            {"label": "1", "answer": "7", "n": 1},
+        ],
+        "pictures": [{"label": "2", "answer": "7", "sure": 0.93, "png": PNG}],
+    }  # fmt: skip

@@ -70,11 +70,11 @@ class TestConfig:
     def test_resume_never_changes_the_identity(self, run: RunDir) -> None:
         run.close()
         with pytest.raises(UsageError) as caught:
-            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "picks": 5})
+            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "space": "mobile"})
         text = str(caught.value)
         assert "--seed: the run has 7, asked for 8" in text
         assert "--budget: " in text
-        assert "--picks" not in text
+        assert "--space" not in text
 
     def test_limits_may_change(self, run: RunDir) -> None:
         run.close()
@@ -91,6 +91,25 @@ class TestConfig:
         with pytest.raises(UsageError, match=r"thesis\.tex"):
             create_search(tmp_path, CONFIG)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+    @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+    def test_creation_that_is_stopped_leaves_nothing(
+        self, stop: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise stop
+
+        monkeypatch.setattr("hwnas.runs.run_dir.environment", stopped)
+        with pytest.raises(stop):
+            create_search(tmp_path / "runs" / "a", SearchConfig())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_search_that_was_killed_before_it_began_says_how_to_go_on(self, tmp_path: Path) -> None:
+        (tmp_path / ".lock").write_text("")
+        (tmp_path / "config.toml").write_text("")
+        with pytest.raises(UsageError, match="stopped before it began; give the command again"):
+            open_search(tmp_path)
+        create_search(tmp_path, SearchConfig()).close()
 
     def test_creation_that_was_killed_is_taken_up(self, run: RunDir) -> None:
         run.close()
