@@ -20,8 +20,7 @@ def test_an_interval_that_reaches_down_to_zero_is_read_as_it_was_written(tmp_pat
     assert read_rows(tmp_path / "blocks.csv") == rows
 
 
-@pytest.mark.parametrize("column", ["p50_ms", "ci_high_ms"])
-def test_no_other_time_may_be_zero(tmp_path: Path, column: str) -> None:
-    write_rows(tmp_path / "blocks.csv", {"a": replace(ROW, **{column: 0.0})})
-    with pytest.raises(DamagedFileError, match=f"{column}: '0.0' must be above 0"):
+def test_no_other_time_may_be_zero(tmp_path: Path) -> None:
+    write_rows(tmp_path / "blocks.csv", {"a": replace(ROW, p50_ms=0.0)})
+    with pytest.raises(DamagedFileError, match=r"p50_ms: '0.0' must be above 0"):
         read_rows(tmp_path / "blocks.csv")
