@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
 from hwnas.runs.options import BudgetOptions
 from targets.errors import UsageError
 
@@ -48,16 +49,19 @@ def search(
       hwnas search                                   handwritten digits in small scenes, this machine
       hwnas search --data photos/ --budget-ms 12     your images, at most 12 ms each
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
+      hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.preflight import preflight
+    from hwnas.pipeline.table_search import is_table
     from hwnas.runs.config import load_config
-    from hwnas.runs.log import Log
     from hwnas.runs.search_run import create_search, default_path, open_search
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
+    if is_table(options.space) and not resume:
+        return _search_table(options, out, Log(quiet=quiet), dry_run=dry_run, as_json=as_json)
     preflight(options)
     if dry_run:
         from hwnas.pipeline.planned_work import planned_work
@@ -77,6 +81,29 @@ def search(
 
         main_job.search(run_dir)
     _show_front(path, as_json)
+
+
+def _search_table(options: SearchConfig, out: Path | None, log: Log, *, dry_run: bool, as_json: bool) -> None:
+    """A search of a table of known results (`--space table:FILE.csv`): nothing is trained or measured."""
+    from hwnas.pipeline.table_search import CURVE, FRONT, read_table_search, search_table
+
+    if dry_run:
+        return print_json({"config": options.to_json()})
+    path = search_table(options, out, log)
+    result = read_table_search(path)
+    if as_json:
+        return print_json({"run": str(path), **result})
+    headings = list(result["front"][0])
+    print_table(headings, [[_short(row[h]) for h in headings] for row in result["front"]])
+    print(
+        f"{result['evaluations']:.0f} evaluations, {result['simulated_s']:.0f} s by the table's clock, "
+        f"hypervolume {result['hypervolume']:.4f}"
+    )
+    print(f"{path / FRONT} has the front, {path / CURVE} how it was found")
+
+
+def _short(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value
 
 
 def _show_front(path: Path, as_json: bool) -> None:

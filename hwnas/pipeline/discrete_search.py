@@ -160,9 +160,8 @@ def _search(context: DiscreteSearchContext) -> Outcome:
         run_strategy(
             strategy,
             evaluator,
-            options.evaluations,
+            left=lambda: min(options.population, options.evaluations - len(history.trials)),
             on_generation=keep,
-            stop=lambda: len(history.trials) >= options.evaluations,
         )
     return Outcome(_document(context, strategy), (TRIALS,))
 

@@ -133,7 +133,8 @@ class Catalogue:
     def near(self, row: int) -> Rows:
         """All neighbours of a row, each once and the row itself left out."""
         if row not in self._near:
-            rows = np.unique(self.rows(neighbours(self.space, self.archs[row])))
+            near = neighbours(self.space, self.archs[row])
+            rows = np.unique(self.rows(arch for arch in near if self.space.valid(arch)))
             self._near[row] = rows[rows != row]
         return self._near[row]
 

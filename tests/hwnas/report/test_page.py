@@ -390,6 +390,22 @@ def test_what_a_search_gained_is_the_area_that_it_dominates(
     assert chance["y"] == pytest.approx([0.125, 0.25], abs=0.03)
 
 
+def test_every_device_has_a_column(
+    document: dict[str, Any], make_run: Callable[..., Path], without_plotly: None
+) -> None:
+    document["targets"] = [
+        {"name": "host", "metric": "latency_ms", "measured": True},
+        {"name": "pi", "metric": "latency_ms@pi", "measured": True},
+        {"name": "phone", "metric": "latency_ms@phone", "measured": False},
+    ]
+    for point in document["points"]:
+        point["measured"]["latency_p50_ms@pi"] = 31.25
+        point["predicted"]["latency_ms@phone"] = 4.75
+    text = Page(write_report(make_run(document))).text
+    assert "Predicted, ms pi, ms phone, ms MACs" in text
+    assert "31.2 measured 4.75 predicted" in text
+
+
 def bad_run(document: dict[str, Any]) -> dict[str, Any]:
     """A run at chance level, with a budget that binds nothing and a baseline that diverged."""
     chosen = next(p for p in document["points"] if p["arch_id"] == document["chosen"])
