@@ -62,6 +62,16 @@ class Recipe:
     def for_data(cls, n_train: int, epochs: int | None = None) -> Recipe:
         """The default for that many training images.
 
+        Few images need small batches, so that an epoch is steps enough, and forgive the rate. Means of
+        validation accuracy over three random networks of `mobile`, one seed:
+
+        | images | batch | steps | lr: accuracy |
+        |---|---|---|---|
+        | 360 photos, 48 px | 16 | 220 | 0.05: 1.000, 0.1: 1.000 |
+        | 360 photos, 48 px | 32 | 110 | 0.03: 1.000, 0.1: 0.997, 0.2: 0.997, 0.5: 0.997 |
+        | 1,079 digits, 16 px | 32 | 132 | 0.1: 0.978, 0.25: 0.979, 0.5: 0.978 |
+        | 1,079 digits, 16 px | 64 | 112 | 0.25: 0.984, 0.5: 0.979 |
+
         Digits (mean of validation and test, three networks on three splits): 98.7 % after 8 epochs, 99.1 %
         after 10; lr 0.3: 0.1 points less; batches of 32: no better in 1.4 × the time. 8,500 images of
         CIFAR-10, 8 epochs, batches of 128: validation 52, 54, 51 % at lr 0.25, 0.5, 1 (standard error 1.3).
@@ -145,7 +155,7 @@ class Recipe:
         return asdict(self)
 
 
-_BY_IMAGES = ((2_000, 32, 0.2), (10_000, 64, 0.3), (math.inf, 128, 0.5))
+_BY_IMAGES = ((10_000, 32, 0.2), (30_000, 64, 0.3), (math.inf, 128, 0.5))
 """Training images below which a batch size and a learning rate are the default."""
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (

@@ -17,13 +17,20 @@ from targets.files import write_json
 from .devices import OTHERS
 from .run_context import RunContext
 
+_MOST_BUSY = 2.5
+
+
+def busyness() -> float:
+    """By how much a device that is this machine needs longer, as others compute on it too; 1 to 2.5."""
+    return min(_MOST_BUSY, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
 
 def make_table(context: RunContext) -> Outcome:
     """Write table.json: what the run will use, whatever happens to the table later."""
     config, space = context.config, context.space
     file = config.energy_table
     energy = None if file is None else read_energy(Path(file), space.blocks())
-    minutes = config.profile_minutes or networks.default_minutes(space)
+    minutes = config.profile_minutes or networks.default_minutes(space) * busyness()
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes / len(context.found_devices))
     before = sum(os.times()[:4])
