@@ -29,7 +29,7 @@ from targets.files import read_json, sha256
 
 PICTURES = Path(__file__).parents[1] / "docs/pictures"
 RECORD = PICTURES / "pictures.json"
-SHOWN = {"headline": "", "front": "front", "mistakes": "mistakes"}
+SHOWN = {"headline": "", "front": "front"}
 """Picture -> the section that it shows; the headline stands above all sections."""
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -67,7 +67,7 @@ class Outline(HTMLParser):
 
 def alone(page: str, section: str) -> str:
     """The page with nothing but one section, or nothing but what stands above them."""
-    hidden = "main" if not section else f"nav, header, main section:not(#{section})"
+    hidden = "main, footer" if not section else f"nav, header, footer, main section:not(#{section})"
     style = f"<style>html {{scroll-behavior: auto}} {hidden} {{display: none !important}}</style>"
     return page.replace("</head>", f"{style}</head>", 1)
 

@@ -21,12 +21,15 @@ from targets.errors import DamagedFileError
 
 from .export import CHECK_IMAGES
 from .onnx_score import open_session
-from .packaging import PLAIN, Packaging
+from .packaging import PIXELS, PLAIN, Packaging
 
 if TYPE_CHECKING:
     from hwnas.data import Data
 
 FloatArray = NDArray[np.float32]
+Normalisation = tuple[Sequence[float], Sequence[float]]
+"""Mean and deviation per channel, of pixels in 0..1."""
+
 Feeds = Mapping[str, Any]
 """One call: an array by the name of each input."""
 
@@ -99,21 +102,28 @@ def check_variant(
     tolerance: float | None,
     name: str,
     packaging: Packaging = PLAIN,
+    normalisation: Normalisation = ((), ()),
 ) -> VariantCheck:
     """Run both files. What does not load or run, or answers otherwise, has a reason and no exception.
 
-    reference: the float network without preprocessing. packaging: of `model`.
+    reference: the float network without preprocessing. packaging: of `model`. normalisation: mean and
+    deviation of its pixels, which noise needs where `model` takes pixels.
     """
     fed, plain = check_feeds(reference, data, PLAIN)
+    pixels: list[Feeds] = []
+    if data is None and packaging.layout is not None:
+        pixels, plain = _pixel_noise(reference, packaging, normalisation)
     expected = _answers(reference, plain)
     largest = max((float(np.abs(row).max()) for row in expected), default=0.0)
-    allowed = None if tolerance is None else tolerance * max(1.0, largest)
+    # Of a network without images nothing says that its outputs are logits, around 1.
+    scale = largest or 1.0 if data is None else max(1.0, largest)
+    allowed = None if tolerance is None else tolerance * scale
     facts: dict[str, Any] = {
         "fed": fed, "calls": len(plain), "allowed": allowed, "largest_output": largest,
         "max_difference": None, "snr_db": None, "worst_layer": None,
     }  # fmt: skip
     try:
-        _, calls = check_feeds(model, data, packaging)
+        calls = pixels or check_feeds(model, data, packaging)[1]
         answered = _answers(model, calls)
     except DamagedFileError as error:
         return VariantCheck(**facts, reason=f"{name}: {error}")
@@ -132,6 +142,23 @@ def check_variant(
         facts["worst_layer"] = {"layer": first.layer, "op": first.op, "snr_db": _finite(first.snr_db)}
         reason += f"; the worst layer is {first.layer} ({first.op})"
     return VariantCheck(**facts, reason=reason)
+
+
+def _pixel_noise(
+    reference: bytes, packaging: Packaging, normalisation: Normalisation
+) -> tuple[list[Feeds], list[Feeds]]:
+    """The same random pixels as a packaged file takes them, and normalised for the float network."""
+    wanted = open_session(reference).get_inputs()[0]
+    n, c, h, w = wanted.shape
+    mean, std = (np.asarray(values, np.float64) for values in normalisation)
+    calls: tuple[list[Feeds], list[Feeds]] = ([], [])
+    for seed in range(_NOISE_CALLS):
+        pixels = np.random.default_rng(seed).integers(0, 256, (n, h, w, c)).astype(np.uint8)
+        first = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        normalised = ((pixels / 255 - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
+        calls[0].append({PIXELS: pixels if packaging.layout == "nhwc" else first})
+        calls[1].append({wanted.name: np.ascontiguousarray(normalised)})
+    return calls
 
 
 def layer_differences(

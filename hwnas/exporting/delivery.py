@@ -78,7 +78,11 @@ class Delivery:
         tolerance = variant.tolerance
         if tolerance is not None and self.packaging.layout is not None:
             tolerance = max(tolerance, ROUNDING)
-        check = check_variant(content, self.reference, data, tolerance, variant.name, self.packaging)
+        described = self.source.described
+        normalisation = described.get("mean", ()), described.get("std", ())
+        check = check_variant(
+            content, self.reference, data, tolerance, variant.name, self.packaging, normalisation
+        )
         scores = {} if check.reason or data is None else self.scores(content, self.packaging)
         reason = check.reason or self._lost(scores, float_record)
         file = f"{variant.file}.rejected" if reason else variant.file

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,11 @@ class SearchedPolicy(Protocol):
 
     space: Space
     policy: Policy
+
+    @property
+    def devices(self) -> Sequence[SearchDevice]:
+        """Those of the search."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,13 @@ def device_front(search: SearchedPolicy, device: SearchDevice, n_rays: int = N_R
         arch = search.space.canonical(discretise(soft.probs, soft.edge_weights, search.space.choices))
         rays.setdefault(search.space.key(arch), Ray(float(preference), arch))
     return list(rays.values())
+
+
+def device_fronts(search: SearchedPolicy) -> dict[str, list[Ray]]:
+    """The front of each device of the search by its metric; empty where the policy knows no devices."""
+    if not isinstance(search.policy, HyperPolicy):
+        return {}
+    return {device.metric: device_front(search, device) for device in search.devices}
 
 
 def unseen_device(search: SearchedPolicy, name: str, reference_ms: NDArray[np.float64]) -> SearchDevice:

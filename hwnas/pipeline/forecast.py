@@ -150,7 +150,7 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class PlanLevel:
     """How well a search is done: counts, and the fewest evaluations with which it is worth them."""
 
     picks: int
@@ -161,12 +161,12 @@ class Level:
 
 
 LEVELS = (
-    Level(5, 2, 100, 300, 16),
-    Level(4, 1, 100, 200, 12),
-    Level(3, 1, 80, 150, 10),
-    Level(3, 0, 60, 120, 8),
-    Level(2, 0, 50, 100, 6),
-    Level(1, 0, 40, 60, 4),
+    PlanLevel(5, 2, 100, 300, 16),
+    PlanLevel(4, 1, 100, 200, 12),
+    PlanLevel(3, 1, 80, 150, 10),
+    PlanLevel(3, 0, 60, 120, 8),
+    PlanLevel(2, 0, 50, 100, 6),
+    PlanLevel(1, 0, 40, 60, 4),
 )
 """From good to the least with which networks get above chance: few that are trained properly come before many
 that are not."""
@@ -196,7 +196,7 @@ def fit(config: SearchConfig, defaults: Counts, work: Work, left_s: float) -> Fi
     return Fit(_squeeze(lowest, config, work, left_s), needed_s)
 
 
-def at_level(level: Level, config: SearchConfig, defaults: Counts, work: Work) -> Counts:
+def at_level(level: PlanLevel, config: SearchConfig, defaults: Counts, work: Work) -> Counts:
     """The counts of a level with its fewest evaluations."""
     counts = replace(
         defaults,

@@ -46,6 +46,12 @@ def device_name(run: RunFiles) -> str:
     return f"{name} ({processor})" if processor else name
 
 
+def other_devices(run: RunFiles) -> list[str]:
+    """Names of the devices behind the first one."""
+    metrics = [str(row.get("metric", "")) for row in run.rows("targets")]
+    return [metric.partition("@")[2] for metric in metrics if "@" in metric]
+
+
 def conditions(run: RunFiles) -> str:
     """Device, runtime, version, threads, precision and date: what stands beside every latency."""
     known = dict(_flat(run.part("target")))

@@ -14,6 +14,7 @@ from .facts import (
     cost_of,
     device_name,
     metric_name,
+    other_devices,
     target_name,
     trained,
     with_unit,
@@ -240,7 +241,7 @@ def _table(run: RunFiles) -> Html:
         f"Every latency: {conditions(run)}; below it its 95 % interval, below the prediction its error. "
         "MACs and peak memory are for one image.",
     )
-    return el("div", note, table(COLUMNS, rows), _failures(run), class_="card figure")
+    return el("div", note, table(_columns(run), rows), _failures(run), class_="card figure")
 
 
 _PIXEL_MODELS = {"svc": "SVC", "linear": "Linear model"}
@@ -260,7 +261,11 @@ def _pixel_rows(run: RunFiles) -> list[list[HtmlContent]]:
             words.append(f"{side:g} px, {n_train:,.0f} training images")
         cell = el("span", name, el("small", ": ".join(words)))
         rows.append(
-            [cell, percent(accuracy, 2) if accuracy is not None else "failed", *[""] * (len(COLUMNS) - 2)]
+            [
+                cell,
+                percent(accuracy, 2) if accuracy is not None else "failed",
+                *[""] * (len(_columns(run)) - 2),
+            ]
         )
     return rows
 
@@ -268,7 +273,7 @@ def _pixel_rows(run: RunFiles) -> list[list[HtmlContent]]:
 def _failed_row(run: RunFiles, point: Point) -> list[HtmlContent]:
     """A network without a file: its latency is that of the network with fresh weights."""
     known = point if "latency_p50_ms" in point.measured else None
-    row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(COLUMNS) - 1)]
+    row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(_columns(run)) - 1)]
     return [row[0], "failed", *row[2:]]
 
 
@@ -312,6 +317,7 @@ def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
             ms(p50_ms, unit=False), f"{ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else ""
         ),
         _two(ms(guess_ms, unit=False), error),
+        *(_on_device(point, name) for name in other_devices(run)),
         count(predicted.get("macs")),
         count(predicted.get("params")),
         fixed(cost_of(point, "size_mb"), 3),
@@ -319,6 +325,23 @@ def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
         "yes" if point.feasible else "no",
         _two(_date(run, point), how, f"{count(unlike)} labels unlike torch's" if unlike else ""),
     ]
+
+
+def _columns(run: RunFiles) -> tuple[str, ...]:
+    """The headings; further devices stand behind the prediction for the first one."""
+    place = COLUMNS.index("Predicted, ms") + 1
+    return (*COLUMNS[:place], *(f"{name}, ms" for name in other_devices(run)), *COLUMNS[place:])
+
+
+def _on_device(point: Point, name: str) -> Html:
+    """The latency on a further device, and how it is known."""
+    measured_ms, guess_ms = (
+        point.measured.get(f"latency_p50_ms@{name}"),
+        point.predicted.get(f"latency_ms@{name}"),
+    )
+    if measured_ms is not None:
+        return _two(ms(measured_ms, unit=False), "measured")
+    return _two(ms(guess_ms, unit=False), "predicted" if guess_ms is not None else "")
 
 
 def _two(value: str, *small: str) -> Html:

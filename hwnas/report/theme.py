@@ -152,6 +152,18 @@ function draw() {
       modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] });
   }
 }
-draw();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+async function unpack() {
+  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), c => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(plain).text();
+  document.head.append(script);
+}
+unpack().then(() => {
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}).catch(error => {
+  for (const place of document.querySelectorAll("[data-figure]"))
+    place.textContent = `This browser cannot draw the figures (${error}); one of 2023 or newer can.`;
+});
 """

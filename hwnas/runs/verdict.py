@@ -113,6 +113,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
 def _chance(records: _Records) -> Iterator[Finding]:
     """Is the network better than the answer that is always the same?"""
     majority, best = _number(records.part("data").get("majority_share_test")), records.chosen
@@ -195,8 +199,8 @@ def _budget(records: _Records) -> Iterator[Finding]:
         yield Finding(
             "warn",
             "budget_does_not_bind",
-            f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {limit / need:.2g} times what "
-            f"the largest network of the space needs ({need:.3g}{unit}).",
+            f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times "
+            f"what the largest network of the space needs ({need:.3g}{unit}).",
             "There is room for more accuracy: try a larger --image-size or --width-mult, or a lower budget.",
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import describe_input, onnx_bytes, open_model
+from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
 from hwnas.pipeline.spellings import data_spec, space_for, space_name
@@ -118,7 +119,7 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
     return ExportSource(
         name=str(manifest["arch_id"]),
         kind=kind,
-        model=exported.onnx.read_bytes(),
+        model=without_flatten(exported.onnx.read_bytes()),
         data=data,
         described=described,
         facts=facts,
@@ -127,7 +128,7 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
 
 def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     _refuse(options, "an ONNX file", "weights")
-    model = fixed(read_model(place, parse_shapes(options.shape)))
+    model = without_flatten(fixed(read_model(place, parse_shapes(options.shape))))
     graph = read_graph(model, str(place))
     tensor = next(iter(graph.inputs.values()))
     described = {

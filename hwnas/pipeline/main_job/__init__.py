@@ -24,6 +24,7 @@ from .publish import publish
 from .replan import require_in_time
 from .run_context import RunContext
 from .shared_weights import train_shared_weights
+from .shipping import ship_chosen
 from .splits import split_data
 from .table import make_table
 from .training import train_models
@@ -42,6 +43,7 @@ STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="training", does="train picks and baselines from scratch", work=train_models),
     RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
     RunStage(name="report", does="write the front and the report", work=publish),
+    RunStage(name="export", does="make the files of the chosen network for apps", work=ship_chosen),
 )
 """In order. To add a stage, add a row."""
 

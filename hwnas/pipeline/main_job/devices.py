@@ -183,7 +183,7 @@ def burden(costs: Mapping[str, float], budgets: Sequence[Budget], devices: Seque
 
 def undecided(measured: Measured, budgets: Sequence[Budget]) -> bool:
     """Whether a measured interval crosses a budget, so that another measurement may decide otherwise."""
-    limits = {b.metric: b.limit for b in budgets}
+    limits = {b.metric: b.largest for b in budgets}
     return any(
         row["ci_low_ms"] <= limits[metric] < row["ci_high_ms"]
         for metric, row in measured.items()

@@ -250,9 +250,17 @@ def _other_format(data: bytes) -> str:
     """What a file of another format is, and what to do; empty where nothing is known of it."""
     head = data[:64]
     inner = [what for sign, (at, what) in _INNER_SIGNS.items() if head[at:].startswith(sign)]
-    return next(
-        iter([*(what for sign, what in _SIGNS.items() if head.lstrip().startswith(sign)), *inner]), ""
-    )
+    signed = [what for sign, what in _SIGNS.items() if head.lstrip().startswith(sign)]
+    return next(iter([*signed, *inner, *([_TEXT] if _is_text(data) else [])]), "")
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether all that it begins with can be read; a protobuf message has other bytes among its first."""
+    return not data[:1000].translate(None, _READABLE)
+
+
+_READABLE = bytes([9, 10, 13, *range(32, 127)])
+_TEXT = "it is a text file; give the ONNX file that the network was exported to"
 
 
 def _open(graph: OnnxGraph, name: str) -> bool:

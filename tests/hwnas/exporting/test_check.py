@@ -6,8 +6,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from hwnas.exporting.check import check_variant, layer_differences, worst_layer
+from hwnas.exporting.export import onnx_bytes
+from hwnas.exporting.packaging import Packaging
 
 
 def chain(*factors: float) -> bytes:
@@ -39,6 +42,22 @@ def test_a_relative_error_of_a_tenth_is_20_db_and_the_layer_that_makes_it_is_nam
         and "the worst layer is mul1 (Mul)" in check.reason
     )
     assert check.max_difference == pytest.approx(0.1 * check.largest_output, rel=1e-5)
+
+
+def test_noise_is_the_same_pixels_for_both_files() -> None:
+    plain = onnx_bytes(nn.Conv2d(3, 4, 3), (1, 3, 8, 8))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    for layout in ("nhwc", "nchw"):
+        packaging = Packaging(layout=layout)
+        packed = packaging.pack(plain, mean, std)
+        check = check_variant(packed, plain, None, 1e-4, "fp32", packaging, (mean, std))
+        assert check.reason == "" and check.snr_db is not None and check.snr_db > 80
+        wrong = packaging.pack(plain, (0.5, 0.5, 0.5), std)
+        assert "differ" in check_variant(wrong, plain, None, 1e-4, "fp32", packaging, (mean, std)).reason
+
+
+def test_small_outputs_are_compared_by_their_own_size() -> None:
+    assert "differ" in check_variant(chain(1e-9, 1.1), chain(1e-9, 1), None, 1e-2, "x").reason
 
 
 def test_without_a_tolerance_only_what_is_no_number_is_refused() -> None:

@@ -63,7 +63,8 @@ def test_a_search_is_a_front_and_is_not_made_twice(options: dict[str, Any]) -> N
     others = [point for point in front if not point.is_trained]
     assert [front.onnx(point) for point in others] == [None] * len(others)
     assert "<table" in front._repr_html_()
-    codes = {finding["code"] for finding in front.document["verdict"]}
+    codes = {finding.code for finding in front.verdict}
+    assert [finding.to_json() for finding in front.verdict] == front.document["verdict"]
     assert {"trained_too_short", "budget_does_not_bind"} <= codes  # 2 epochs, 5000 ms
     mistakes = json.loads((run / "mistakes.json").read_text())
     n, right = (sum(row[key] for row in mistakes["classes"]) for key in ("n", "right"))

@@ -111,7 +111,7 @@ def weak_ranking(front: dict[str, Any]) -> None:
         (linear_ties, "linear_model_ties", "warn", "cannot be told"),
         (few_steps, "trained_too_short", "warn", "72 optimiser steps (12 epochs × 6 steps)"),
         (improving, "still_improving", "warn", "took 20 % off its loss"),
-        (loose_budget, "budget_does_not_bind", "warn", "6 times what the largest network"),
+        (loose_budget, "budget_does_not_bind", "warn", "6.0 times what the largest network"),
         (random_as_good, "random_ties", "warn", "ties with the chosen one"),
         (diverged, "baseline_failed", "warn", "diverged at step 9"),
         (no_svc, "baseline_failed", "warn", "the SVC on pixels failed: 900 classes"),

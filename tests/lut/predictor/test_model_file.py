@@ -271,6 +271,7 @@ def test_varints_as_the_protobuf_documents_say() -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html></html>", "web page"),
         (b"\x1f\x8b\x08\0", "gunzip"),
+        (b"# Read me\n\nThe model lies elsewhere.\n", "a text file"),
         (b" \0\0\0ORTM" + b"\0" * 90, "format ORT"),
         (b"2\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', "safetensors"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwnas.gradient.device_fronts import device_front, unseen_device
+from hwnas.gradient.device_fronts import device_front, device_fronts, unseen_device
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.parts.hyper_policy import HyperPolicy
 from hwnas.gradient.search import GradientSearch
@@ -77,6 +77,7 @@ def test_one_search_has_a_front_per_device(search: GradientSearch) -> None:
         ms = search.costs.of([ray.arch for ray in rays])[device.metric]
         assert [ray.preference for ray in rays] == sorted(ray.preference for ray in rays)
         assert rays[0].arch == (2, 2, 2) and 0 in rays[-1].arch
+        assert device_fronts(search)[device.metric] == rays
         assert len(rays) >= 3 and list(ms) == sorted(ms)
         halfway = [ray.arch for ray in rays if 0 < ray.preference < 0.7]
         assert halfway and all(dear not in arch for arch in halfway)
@@ -102,5 +103,6 @@ def test_another_method_has_no_front_per_device() -> None:
     other = GradientSearch(
         space, ToySupernet(3), costs, (), METHODS["darts"], ToyBatches(1), ToyBatches(2), settings
     )
+    assert device_fronts(other) == {}
     with pytest.raises(UsageError, match="one policy for all devices; search by 'modnas'"):
         device_front(other, search_devices(space, costs)[0])
