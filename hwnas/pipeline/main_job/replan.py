@@ -40,8 +40,9 @@ def left_s(context: RunContext) -> float:
 
 
 def rest_s(context: RunContext, stage: str) -> float:
-    """What the stages after this one are expected to take, as the plan has it now."""
-    forecast = forecast_s(context.counts, context.work)
+    """What the stages after this one are expected to take, at the speed of the front where that is known."""
+    known = context.run.stage_done("front") is not None
+    forecast = forecast_s(context.counts, slowed(context) if known else context.work)
     later = list(forecast)[list(forecast).index(stage) + 1 :]
     return sum(forecast[name] for name in later)
 

@@ -52,7 +52,18 @@ import cli
 cli.main()
 """
 SMALL = [
-    *("--image-size", "16", "--picks", "2", "--random-baselines", "1", "--train-epochs", "2"),
+    *(
+        "--data",
+        "digits",
+        "--image-size",
+        "16",
+        "--picks",
+        "2",
+        "--random-baselines",
+        "1",
+        "--train-epochs",
+        "2",
+    ),
     *("--seed", "3", "--workers", "2"),
 ]
 TRAINED = [
