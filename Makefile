@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: demo test quick lint clean
 
-# The main job with every default: search for this machine on the embedded digits.
+# The main job with every default: search for this machine on the embedded scenes.
 demo: $(VENV)/.installed
 	$(BIN)/hwnas search
 

@@ -6,18 +6,23 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from hwnas.commands import catalogue, tables, targets
+from hwnas.commands import catalogue, data, tables, targets
+from hwnas.commands.export import export
+from hwnas.commands.front import front_app
+from hwnas.commands.help import TopicCommand, TopicGroup
 from hwnas.commands.interrupted import way_on
 from hwnas.commands.latency import bench, predict
 from hwnas.commands.output import say
 from hwnas.commands.profile import profile
+from hwnas.commands.rank import rank
 from hwnas.commands.runs import doctor, report, status
+from hwnas.commands.schema import schema
 from hwnas.commands.search import search
 from hwnas.commands.train import train
 from targets.errors import HwnasError, UsageError
@@ -28,18 +33,46 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 damaged file, 4 target unable, 5 nothing feasible, "
     "130 Ctrl-C, 143 SIGTERM. Add --debug to any command for the traceback of an error.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=TopicGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.add_typer(targets.targets_app, name="targets")
-app.add_typer(tables.tables_app, name="tables")
-app.add_typer(catalogue.spaces_app, name="spaces")
-app.add_typer(catalogue.methods_app, name="methods")
-for command in (search, train, catalogue.strategies, status, report, predict, bench, profile, doctor):
-    app.command()(command)
+TOPICS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Search, train, ship": {
+        "search": search,
+        "train": train,
+        "export": export,
+        "status": status,
+        "report": report,
+        "rank": rank,
+        "front": front_app,
+    },
+    "What networks cost": {
+        "profile": profile,
+        "predict": predict,
+        "bench": bench,
+        "targets": targets.targets_app,
+        "tables": tables.tables_app,
+    },
+    "Look first": {
+        "doctor": doctor,
+        "data": data.data_app,
+        "spaces": catalogue.spaces_app,
+        "strategies": catalogue.strategies_app,
+        "methods": catalogue.methods_app,
+        "schema": schema,
+    },
+}
+"""Topic of the help -> name -> command or group."""
+
+for topic, commands in TOPICS.items():
+    for name, command in commands.items():
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, cls=TopicGroup, rich_help_panel=topic)
+        else:
+            app.command(name, cls=TopicCommand, rich_help_panel=topic)(command)
 
 
 READER_GONE = 141

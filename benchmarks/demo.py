@@ -82,7 +82,7 @@ def front_figures(front: dict[str, Any]) -> dict[str, Any]:
     chosen = next(p for p in picks if p["arch_id"] == front["chosen"])
     own = [p for p in points if p["origin"] in ("front", "gradient")]
     quick = undominated(
-        [(p["measured"]["latency_p50_ms"], p["predicted"]["val_accuracy_shared"]) for p in own]
+        [(p["measured"]["latency_p50_ms"], p["predicted"]["val_accuracy_search"]) for p in own]
     )
     trained = undominated([(p["measured"]["latency_p50_ms"], p["measured"]["val_accuracy"]) for p in picks])
     checked = [c["measured_ms"] for c in front["table"]["check"]]

@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-import lut
 from hwnas.exporting.onnx_score import onnx_accuracy
 from hwnas.front import hypervolume
 from hwnas.pipeline.main_job import RunContext
 from hwnas.pipeline.main_job.baselines import measured_baselines
 from hwnas.pipeline.main_job.candidate import Finalist
-from hwnas.pipeline.main_job.training import finalist, train_all, training_job
+from hwnas.pipeline.main_job.training import finalist, train_finalists
 from hwnas.pipeline.networks import module_onnx
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
@@ -54,19 +52,17 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     """Train, measure and score the three groups; returns the table and the paired differences."""
     groups = three_groups(context)
     members = [(group, network) for group, networks in groups.items() for network in networks]
-    # Seed by seed: a run that is cut still compares.
-    jobs = [training_job(context, network, seed) for seed in seeds for _, network in members]
-    outcomes = iter(train_all(context, jobs))
     budget_ms = min(
         (b.limit for b in context.budgets if b.metric == "latency_ms"),
-        default=max(network.candidate.measured["p50_ms"] for _, network in members),
+        default=max(network.candidate.measured["latency_ms"]["p50_ms"] for _, network in members),
     )
     latency_ms = measure_together(context, [network for _, network in members])
     floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
-    for seed in seeds:
+    for seed in seeds:  # one after the other: a run that is cut still compares
+        _, trained = train_finalists(context, [network for _, network in members], seed)
         for group, network in members:
-            outcome = next(outcomes)
+            outcome = trained.get(network.arch_id)
             if isinstance(outcome, Trained):
                 table.append(
                     {
@@ -79,7 +75,7 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
                     }
                 )
         own = {g: [r for r in table if (r["seed"], r["group"]) == (seed, g)] for g in groups}
-        volumes.append({g: volume(trained, floor, budget_ms) for g, trained in own.items()})
+        volumes.append({g: volume(rows, floor, budget_ms) for g, rows in own.items()})
     differences = {g: paired([v["picks"] - v[g] for v in volumes]) for g in groups if g != "picks"}
     return {
         "budget_ms": budget_ms,
@@ -102,8 +98,7 @@ def measure_together(context: RunContext, networks: list[Finalist]) -> dict[str,
     from hwnas.training.build import build_network
 
     files = {n.arch_id: module_onnx(build_network(n.network), context.input_shape) for n in networks}
-    found = lut.measure(context.target, files, home=context.home, log=context.run.log)
-    return {name: asdict(measured)["p50_ms"] for name, measured in found.items()}
+    return {name: rows["latency_ms"]["p50_ms"] for name, rows in context.measure(files, {}).items()}
 
 
 def test_accuracy(context: RunContext, outcome: Trained) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lut.devices.callbacks import LogCallback
+from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import run_job, run_rows
 from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
@@ -29,7 +29,12 @@ def timing(seconds: float, seed: int = 0) -> Timing:
 
 
 def measure(
-    target: Target, files: Mapping[str, Path | bytes], *, home: Path, log: LogCallback
+    target: Target,
+    files: Mapping[str, Path | bytes],
+    *,
+    home: Path,
+    log: LogCallback,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Measurement]:
     """Latency of each ONNX file on the target, all in one fresh process, interleaved with the reference.
 
@@ -42,7 +47,7 @@ def measure(
         target,
         models,
         _SECONDS_FIXED + _SECONDS_EACH * len(models),
-        lambda missing, seconds: run_job(target, missing, timing(seconds), log),
+        lambda missing, seconds: run_job(target, missing, timing(seconds), log, progress=progress),
     )
     if not rows:
         return {}
@@ -62,12 +67,18 @@ def measure_kernels(target: Target, models: Mapping[str, bytes], *, log: LogCall
 
 
 def measure_resources(
-    target: Target, models: Mapping[str, bytes], kinds: Sequence[str], *, log: LogCallback
+    target: Target,
+    models: Mapping[str, bytes],
+    kinds: Sequence[str],
+    *,
+    log: LogCallback,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Rows of `memory` and `energy` by model and kind, each measured with nothing else loaded."""
     limit = Timing(_SECONDS_RESOURCE * (1 + len(models) * len(kinds)))
     rows: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in run_rows(target, models, limit, log, kinds=dict.fromkeys(models, tuple(kinds))):
+    wanted = dict.fromkeys(models, tuple(kinds))
+    for row in run_rows(target, models, limit, log, kinds=wanted, progress=progress):
         rows[row["key"]][row["kind"]] = row
     for key in models:
         if len(rows[key]) < len(kinds):

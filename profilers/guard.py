@@ -25,20 +25,29 @@ def guarded(action: Callable[[], int], writes: Path | None = None) -> int:
 
     writes: the file that it mostly writes to, for the message about a full disk.
     """
+    codes: list[int] = []
+    failure = failure_of(lambda: codes.append(action()), writes)
+    if failure is None:
+        return codes[0]
+    log(f"error: {failure}")
+    return failure.exit_code
+
+
+def failure_of(action: Callable[[], object], writes: Path | None = None) -> HwnasError | None:
+    """The error of `action` that a user can act on; None where it ends well. writes: as `guarded`."""
     try:
-        return action()
+        action()
+        return None
     except HwnasError as error:
-        failure = error
+        return error
     except ModuleNotFoundError as error:
         if error.name not in HOW_TO_GET:
             raise
-        failure = missing(error.name)
+        return missing(error.name)
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        failure = no_space(Path(str(error.filename or writes or Path.cwd())), None)
-    log(f"error: {failure}")
-    return failure.exit_code
+        return no_space(Path(str(error.filename or writes or Path.cwd())), None)
 
 
 def missing(package: str) -> TargetError:

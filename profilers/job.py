@@ -17,6 +17,9 @@ MANIFEST = "manifest.json"
 ROWS = "rows.jsonl"
 VERSION = 2
 
+_ORT_FORMAT = b"ORTM"
+"""Bytes 4 to 8 of a file in onnxruntime's own format, which the runtime tells by the suffix alone."""
+
 ALONE = ("memory", "energy")
 """Kinds that are measured model by model, with nothing else loaded."""
 
@@ -107,7 +110,7 @@ def write_job(
     files: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for i, (key, data) in enumerate(models.items()):
-        files[key] = f"{i:04d}.onnx"
+        files[key] = f"{i:04d}.{'ort' if data[4:8] == _ORT_FORMAT else 'onnx'}"
         (folder / files[key]).write_bytes(data)  # no fsync: a torn file differs from its hash
     write_atomic(folder / "reference.onnx", reference)
     hashes = {file: sha256(models[key]) for key, file in files.items()}

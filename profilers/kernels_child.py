@@ -1,37 +1,58 @@
-"""`python -m profilers.kernels_child NAME MODEL TARGET`: the kernels that a network becomes here, as JSON.
+"""The kernels that networks become here: a process that is asked for one network after the other.
 
 A process of its own, so that a network that never ends, needs too much memory or crashes the runtime ends
-nothing but this process.
+nothing but this process. Each line of its input asks for a network: `name`, `model` (a file) and `target` as
+JSON. Each line that it answers has `kernels`, or `exit_code` and `error` as of `python -m profilers`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from targets import Target
 
-from .guard import guarded
+from .guard import failure_of
 from .limits import limit_memory
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code, as of `python -m profilers`."""
-    name, model, target = arguments
-    return guarded(lambda: _kernels(name, Path(model), Target.from_json(json.loads(target))))
-
-
-def _kernels(name: str, model: Path, target: Target) -> int:
-    from .profiled_runner import ProfiledRunner
-
-    if target.provider == "cpu":
-        limit_memory()
-    runner = ProfiledRunner(name, model, target, seed=0)
-    runner.run(1)
-    print(json.dumps([kernel.to_json() for kernel in runner.profile(0)[0]]))
+def main() -> int:
+    """Answer until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else writes to standard output writes no answer
+    limited = False
+    for line in sys.stdin:
+        request = json.loads(line)
+        target = Target.from_json(request["target"])
+        if target.provider == "cpu" and not limited:
+            limit_memory()
+            limited = True
+        print(json.dumps(_answer(request, target)), file=answers, flush=True)
     return 0
 
 
+def _answer(request: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+
+    def run() -> int:
+        answer["kernels"] = _kernels(request["name"], Path(request["model"]), target)
+        return 0
+
+    failure = failure_of(run)
+    return answer if failure is None else {"exit_code": failure.exit_code, "error": str(failure)}
+
+
+def _kernels(name: str, model: Path, target: Target) -> list[dict[str, Any]]:
+    from .profiled_runner import ProfiledRunner
+
+    runner = ProfiledRunner(name, model, target, seed=0)
+    runner.run(1)
+    return [kernel.to_json() for kernel in runner.profile(0)[0]]
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

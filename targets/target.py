@@ -13,6 +13,7 @@ from .fields import check_types
 from .files import safe_name
 from .int8_form import Int8Form, check_provider, default_form
 from .reach import Reach
+from .toml_file import read_toml
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -35,7 +36,6 @@ ALLOWED: Mapping[str, tuple[str, ...]] = {
 """Fields with a fixed set of values, and these."""
 
 _MAX_THREADS = 1024
-_MAX_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -161,22 +161,8 @@ def target_file(name: str | Path) -> Path:
 def load_target(name: str | Path) -> Target:
     """A known target by name, or the target described by a TOML file.
 
-    UsageError for anything that is not a target. Needs Python 3.11 (tomllib): TOML is read on the host, and
-    boards get JSON.
+    UsageError for anything that is not a target.
     """
     path = target_file(name)
-    import tomllib
-
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise UsageError(
-                f"target file {path} has {path.stat().st_size} bytes; a target needs less than 1 kB"
-            )
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f"target file {path} does not exist; known targets: {', '.join(known_targets())}"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"target file {path} cannot be read: {error}") from None
+    values = read_toml(path, "target file", f"known targets: {', '.join(known_targets())}")
     return Target.from_json(values, str(path))

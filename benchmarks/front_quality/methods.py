@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ from .table import Device
 
 POPULATION = 20
 BATCH = 5
+_AUTO_TPE = 250
+"""Trials after which the automatic sampler of Optuna leaves TPE."""
 _REPEATED_ASKS = 40
 """Asks per evaluation after which a strategy that only repeats itself is stopped."""
 
@@ -113,14 +117,15 @@ def hwnas_nsga2(evaluations: Evaluations, seed: int) -> None:
     run(strategy, evaluate, evaluations.n)
 
 
-def _optuna(evaluations: Evaluations, sampler: optuna.samplers.BaseSampler) -> None:
+def _optuna(evaluations: Evaluations, *samplers: tuple[int, optuna.samplers.BaseSampler]) -> None:
+    """Samplers with the trial from which on each is used."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     choices = evaluations.device.space.choices
     study = optuna.create_study(
-        directions=["minimize"] * (1 + len(evaluations.device.costs)), sampler=sampler
+        directions=["minimize"] * (1 + len(evaluations.device.costs)), sampler=samplers[0][1]
     )
-
-    while True:
+    for number in itertools.count():
+        study.sampler = next(sampler for first, sampler in reversed(samplers) if number >= first)
         trial = study.ask()
         names = [trial.suggest_categorical(c.name, c.options) for c in choices]
         arch = tuple(c.options.index(name) for c, name in zip(choices, names, strict=True))
@@ -129,12 +134,23 @@ def _optuna(evaluations: Evaluations, sampler: optuna.samplers.BaseSampler) -> N
 
 def optuna_nsga2(evaluations: Evaluations, seed: int) -> None:
     """Optuna's NSGA-II on one categorical per edge."""
-    _optuna(evaluations, optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed))
+    _optuna(evaluations, (0, optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)))
 
 
 def optuna_tpe(evaluations: Evaluations, seed: int) -> None:
     """Optuna's TPE on one categorical per edge."""
-    _optuna(evaluations, optuna.samplers.TPESampler(seed=seed))
+    _optuna(evaluations, (0, optuna.samplers.TPESampler(seed=seed)))
+
+
+def optuna_auto(evaluations: Evaluations, seed: int) -> None:
+    """What Optuna's AutoSampler does with several objectives on categorical choices: TPE, then NSGA-II.
+
+    The file itself comes from OptunaHub over the network.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        tpe = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    _optuna(evaluations, (0, tpe), (_AUTO_TPE, optuna.samplers.NSGAIISampler(seed=seed)))
 
 
 def pymoo_nsga2(evaluations: Evaluations, seed: int) -> None:
@@ -214,6 +230,7 @@ METHODS: dict[str, Callable[[Evaluations, int], None]] = {
     "nsga2": hwnas_nsga2,
     "optuna-nsga2": optuna_nsga2,
     "optuna-tpe": optuna_tpe,
+    "optuna-auto": optuna_auto,
     "pymoo-nsga2": pymoo_nsga2,
     "local-search": local_search,
     "bo": bo,

@@ -11,13 +11,12 @@ import numpy as np
 
 from hwnas.costs.cost_model import CostModel
 from hwnas.pipeline import main_job
-from hwnas.pipeline.latency_tables import latency_table
+from hwnas.pipeline.latency_tables import find_device, latency_table
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.search_run import create_search, open_search
 from hwnas.spaces import load_space
-from targets import load_target
 from targets.files import read_json
 
 from .jobs import Job, Row, Rows
@@ -67,12 +66,17 @@ class BudgetJobs:
             *(Job(f"d/{name}", asked, partial(self.searched, name), 10.0, ("budgets",)) for name in BUDGETS),
         ]
 
-    def budgets(self, _: Rows) -> Row:
+    def budgets(self, before: Rows) -> Row:
         """Milliseconds by name."""
         s = self.sizes
         space = load_space("mobile", image_size=s.image_size, in_channels=3, n_classes=10)
-        table = latency_table(
-            space, load_target(self.target), home=self.home, minutes=s.profile_minutes, seed=0, log=Log()
+        table, _ = latency_table(
+            space,
+            find_device(self.target, self.home),
+            home=self.home,
+            minutes=s.profile_minutes,
+            seed=0,
+            log=Log(),
         )
         rng = np.random.default_rng(0)
         ms = CostModel(space, table).of([space.sample(rng) for _ in range(_RANDOM)])["latency_ms"]
@@ -99,7 +103,7 @@ class BudgetJobs:
         config = SearchConfig(
             data=str(subset.folder(self.source, self.out / "data")),
             space="mobile",
-            target=self.target,
+            targets=(self.target,),
             budgets=(f"latency_ms<={budget_ms}",),
             workers=1,
             home=str(self.home),

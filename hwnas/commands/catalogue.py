@@ -14,26 +14,58 @@ from .output import lines, print_json, print_table
 
 spaces_app = typer.Typer(help="Search spaces.", invoke_without_command=True)
 methods_app = typer.Typer(help="Gradient search methods.", invoke_without_command=True)
+strategies_app = typer.Typer(help="How the front is searched.", invoke_without_command=True)
 
 
 @spaces_app.callback()
 def spaces_list(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the search spaces, or `show` one."""
+    """List the search spaces with their choices and sizes, or `show` one."""
     if context.invoked_subcommand:
         return None
-    from hwnas.spaces import SPACES
+    from hwnas.spaces import SPACES, load_space
 
-    return print_json(sorted(SPACES)) if as_json else print("\n".join(sorted(SPACES)))
+    rows = []
+    for name in sorted(SPACES):
+        space = load_space(name, image_size=_IMAGE_SIZE, in_channels=3, n_classes=10)
+        rows.append(
+            {
+                "space": name,
+                "choices": len(space.choices),
+                "architectures": _power_of_ten(space.size),
+                "about": _about(name),
+            }
+        )
+    return print_json(rows) if as_json else print_table(tuple(rows[0]), [list(r.values()) for r in rows])
+
+
+_IMAGE_SIZE = 32
+
+
+def _power_of_ten(n: int) -> str:
+    """`3.2e18`, however large the number."""
+    digits = str(n)
+    return digits if len(digits) < 7 else f"{digits[0]}.{digits[1]}e{len(digits) - 1}"
+
+
+def _about(name: str) -> str:
+    """The first line of the file of the space."""
+    return _file_of(name).read_text(encoding="utf-8").partition("\n")[0].lstrip("# ").rstrip(".")
+
+
+def _file_of(name: str) -> Path:
+    import hwnas.spaces
+
+    return Path(hwnas.spaces.__file__).with_name(f"{name}.toml")
 
 
 @spaces_app.command("show")
 def spaces_show(name: Annotated[str, typer.Argument(metavar="SPACE")]) -> None:
     """Print the TOML file of a space: copy it, edit it, and give it to `hwnas search --space FILE`."""
-    import hwnas.spaces
+    from hwnas.spaces import SPACES
 
-    if name not in hwnas.spaces.SPACES:
-        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, hwnas.spaces.SPACES)}")
-    print(Path(hwnas.spaces.__file__).with_name(f"{name}.toml").read_text(encoding="utf-8"), end="")
+    if name not in SPACES:
+        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, SPACES)}")
+    print(_file_of(name).read_text(encoding="utf-8"), end="")
 
 
 @methods_app.callback()
@@ -60,13 +92,28 @@ def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json
     return print_json(row) if as_json else print_table(("part", "value"), lines(row))
 
 
-def strategies(as_json: JsonOption = False) -> None:
-    """List the strategies of the discrete search with their options."""
+@strategies_app.callback()
+def strategies(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the strategies of the discrete search with their options, or `show` one."""
+    if context.invoked_subcommand:
+        return None
     from hwnas.front import STRATEGIES
 
-    rows = [row.describe() for row in STRATEGIES.parts.values()]
+    rows = [STRATEGIES[name].describe() for name in sorted(STRATEGIES)]
     if as_json:
         return print_json(rows)
     options = [", ".join(f"{k}={v!r}" for k, v in row["options"].items()) for row in rows]
     cells = [(r["name"], r["title"], o or "-", r["paper"]) for r, o in zip(rows, options, strict=True)]
     return print_table(("strategy", "title", "options", "paper"), cells)
+
+
+@strategies_app.command("show")
+def strategies_show(
+    name: Annotated[str, typer.Argument(metavar="STRATEGY")], as_json: JsonOption = False
+) -> None:
+    """Show a strategy, what its options mean, and how to set one: `--strategy-option NAME=VALUE`."""
+    from hwnas.front import STRATEGIES
+
+    row = STRATEGIES[name]
+    document = row.describe() | {"about": row.about}
+    return print_json(document) if as_json else print_table(("part", "value"), lines(document))

@@ -28,7 +28,7 @@ def takes_options(
 
     That argument is a dict of the options that the user gave, by the names of the fields.
 
-    spelt: how a field is called on the command line where that is another word.
+    spelt: how a field is called on the command line where that is another word; `a|b`: both.
     defaults: of the command where they are not those of the fields.
     omit: fields that the command does not offer.
     """
@@ -56,16 +56,19 @@ def takes_options(
 
 def help_of(definition: Definition, default: Any = None) -> str:
     """The help of an option as a sentence, with its default."""
-    stated = "" if default is None or default is False or default == () else f"; default {default}"
+    if isinstance(default, tuple):
+        default = ", ".join(default) or None
+    stated = "" if default is None or default is False else f"; default {default}"
     return f"{definition.option.help}{stated}."
 
 
 def _parameter(definition: Definition, word: str | None, default: Any) -> inspect.Parameter:
-    flag = f"--{word}" if word else definition.flag
+    flags = [f"--{one}" for one in word.split("|")] if word else [definition.flag]
     option = typer.Option(
-        flag,
+        *flags,
         help=help_of(definition, default),
         metavar="PATH" if definition.kind not in (*_READ, str) else None,
+        rich_help_panel=definition.topic or None,
     )
     return inspect.Parameter(
         definition.name,

@@ -14,13 +14,37 @@ from .derived import help_of
 
 DEFAULTS = SearchConfig()
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
-HomeOption = Annotated[str | None, typer.Option(help=help_of(definitions(SearchConfig)["home"]))]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")]
-ModelsArgument = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...")]
+INPUTS, OUTPUT = "Inputs", "Output"
+"""Topics of the help."""
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document to stdout.", rich_help_panel=OUTPUT)
+]
+HomeOption = Annotated[
+    str | None, typer.Option(help=help_of(definitions(SearchConfig)["home"]), rich_help_panel="Files")
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show warnings and errors only.", rich_help_panel=OUTPUT),
+]
+ModelsArgument = Annotated[
+    list[Path], typer.Argument(metavar="MODEL.onnx|FOLDER...", help="ONNX files, and folders of them.")
+]
+CsvOption = Annotated[
+    bool,
+    typer.Option("--csv", help="Print the table as CSV, a row per target and file.", rich_help_panel=OUTPUT),
+]
+SortOption = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Sort by this column; default as given.", rich_help_panel=OUTPUT),
+]
 ShapeOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=1,3,224,224", help="Sizes of an input whose shape is open, repeatable."),
+    typer.Option(
+        metavar="NAME=1,3,224,224",
+        help="Sizes of an input whose shape is open, repeatable.",
+        rich_help_panel=INPUTS,
+    ),
 ]
 InputOption = Annotated[
     list[str] | None,
@@ -28,6 +52,7 @@ InputOption = Annotated[
         "--input",
         metavar="NAME=VALUE|FILE.npz",
         help="Numbers that an input is fed, or a file of them, repeatable; default what the graph takes.",
+        rich_help_panel=INPUTS,
     ),
 ]
 TableArgument = Annotated[
@@ -37,6 +62,7 @@ TableArgument = Annotated[
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="A name or a TOML file.")]
 
 
-def option(what: str, field: str | None = None) -> Any:
-    """An option's help, with the default of that field of SearchConfig."""
-    return typer.Option(help=f"{what}; default {getattr(DEFAULTS, field)}." if field else f"{what}.")
+def option(what: str, field: str | None = None, topic: str | None = None) -> Any:
+    """An option's help under a topic, with the default of that field of SearchConfig."""
+    said = f"{what}; default {getattr(DEFAULTS, field)}." if field else f"{what}."
+    return typer.Option(help=said, rich_help_panel=topic)

@@ -51,10 +51,16 @@ def profile(
 ) -> None:
     """Characterise a device: from then on `hwnas predict` knows what any ONNX file costs there.
 
+    \b
+    Examples:
+      hwnas profile                              this machine, five minutes, once
+      hwnas profile --target board.toml --minutes 10
+      hwnas profile --target board.toml --space mobile --image-size 96
+
     With --space: measure what the blocks of a search space cost, for `hwnas search`, which finds the table.
     Both state their error on networks that they have not seen. A profile that was stopped goes on when the
     same command is given again.
-    """
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from targets import load_target
 
     device = load_target(target)

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
+from hwnas.runs.options import BudgetOptions
 from targets.errors import UsageError
 
 from .derived import takes_options
@@ -15,17 +17,27 @@ from .interrupted import resumable
 from .options import JsonOption, QuietOption, option
 from .output import print_json, print_table
 
+RUN = "The run"
+"""Topic of the help."""
+
 
 @takes_options(SearchConfig)
 def search(
     given: dict[str, Any],
     *,
-    budget_ms: Annotated[float | None, option("Short for --budget 'latency_ms<=NUMBER'")] = None,
-    config: Annotated[Path | None, option("TOML file of these options; options given here win")] = None,
-    out: Annotated[Path | None, option("Run directory; default runs/<data>-<target>-<n>")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run.")] = None,
+    budget_ms: Annotated[
+        float | None, option("Short for --budget 'latency_ms<=NUMBER'", topic=BudgetOptions.topic)
+    ] = None,
+    config: Annotated[
+        Path | None, option("TOML file of these options; options given here win", topic=RUN)
+    ] = None,
+    out: Annotated[Path | None, option("Run directory; default runs/<data>-<target>-<n>", topic=RUN)] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run.", rich_help_panel=RUN)
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the options, print them all, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Check the options, print them all, and stop.", rich_help_panel=RUN),
     ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -34,22 +46,28 @@ def search(
 
     \b
     Examples:
-      hwnas search                                   digits, this machine, a default budget
+      hwnas search                                   handwritten digits in small scenes, this machine
       hwnas search --data photos/ --budget-ms 12     your images, at most 12 ms each
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
+      hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import planned_work, preflight
+    from hwnas.pipeline.preflight import preflight
+    from hwnas.pipeline.table_search import is_table
     from hwnas.runs.config import load_config
-    from hwnas.runs.log import Log
     from hwnas.runs.search_run import create_search, default_path, open_search
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
+    if is_table(options.space) and not resume:
+        return _search_table(options, out, Log(quiet=quiet), dry_run=dry_run, as_json=as_json)
     preflight(options)
     if dry_run:
-        return print_json({"config": options.to_json(), "work": planned_work(options)})
+        from hwnas.pipeline.planned_work import planned_work
+
+        work = planned_work(options, Log(quiet=quiet))
+        return print_json({"config": options.to_json(), "work": work})
     log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
@@ -65,12 +83,42 @@ def search(
     _show_front(path, as_json)
 
 
+def _search_table(options: SearchConfig, out: Path | None, log: Log, *, dry_run: bool, as_json: bool) -> None:
+    """A search of a table of known results (`--space table:FILE.csv`): nothing is trained or measured."""
+    from hwnas.pipeline.table_search import CURVE, FRONT, read_table_search, search_table
+
+    if dry_run:
+        return print_json({"config": options.to_json()})
+    path = search_table(options, out, log)
+    result = read_table_search(path)
+    if as_json:
+        return print_json({"run": str(path), **result})
+    headings = list(result["front"][0])
+    print_table(headings, [[_short(row[h]) for h in headings] for row in result["front"]])
+    print(
+        f"{result['evaluations']:.0f} evaluations, {result['simulated_s']:.0f} s by the table's clock, "
+        f"hypervolume {result['hypervolume']:.4f}"
+    )
+    print(f"{path / FRONT} has the front, {path / CURVE} how it was found")
+
+
+def _short(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value
+
+
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
-    from hwnas.runs.summary import HEADINGS, front_rows
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.verdict import verdict
 
     front = read_front(path)
     if as_json:
-        return print_json({"run": str(path), "front": front})
+        findings = [finding.to_json() for finding in verdict(front)]
+        return print_json({"run": str(path), "verdict": findings, "front": front})
+    for line in verdict_lines(front):
+        print(line)
     print_table(HEADINGS, front_rows(front))
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
+    print("What next:")
+    for command, does in next_commands(str(path), str(front["chosen"])):
+        print(f"  {command}    {does}")

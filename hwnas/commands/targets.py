@@ -74,7 +74,7 @@ def targets_check(
         print_table(columns, [[need[column] for column in columns] for need in document["needs"]])
         if document["measured"]:
             print()
-            print_bench(document["measured"], as_json)
+            print_bench([document["measured"]])
     missing = [need for need in document["needs"] if need["state"] == "missing"]
     if missing:
         raise TargetError("; ".join(f"{need['name']}: {need['advice']}" for need in missing))

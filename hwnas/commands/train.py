@@ -7,16 +7,26 @@ from typing import Annotated, Any
 import typer
 
 from hwnas.pipeline.training_options import TrainingOptions
+from targets.errors import UsageError
 
 from .derived import takes_options
 from .interrupted import resumable
 from .options import DEFAULTS, JsonOption, QuietOption
 from .output import print_json, print_table
 
+_SPELT = {
+    "architecture": "genotype",
+    "dataset": "data",
+    "search_space": "space",
+    "continue_from": "continue|pick",
+}
+_OF_A_LONGER_TRAINING = {"continue_from", "epochs", "device", "home", "out"}
+"""What can be asked of a training that goes on."""
+
 
 @takes_options(
     TrainingOptions,
-    spelt={"architecture": "genotype", "dataset": "data", "search_space": "space"},
+    spelt=_SPELT,
     defaults={"dataset": DEFAULTS.data},
     omit=("path", "quiet"),
 )
@@ -31,11 +41,20 @@ def train(
 ) -> None:
     """Train one architecture from scratch as the papers do, test it once, and export it checked.
 
+    \b
+    Examples:
+      hwnas train --alphas runs/photos-host-1/alphas.npz --epoch 40 --space mobile --data photos/
+      hwnas train --pick runs/photos-host-1/ID --epochs 100      longer, from its weights
+      hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
+
     Cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has one. The same command
     goes on after a stop.
-    """
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.single_training import prepare, train_architecture
 
+    if "continue_from" in given and (others := given.keys() - _OF_A_LONGER_TRAINING):
+        flags = ", ".join(sorted(f"--{_SPELT.get(name, name).replace('_', '-')}" for name in others))
+        raise UsageError(f"{flags}: a training that goes on keeps its images and its recipe; leave it away")
     options = TrainingOptions(**{"dataset": DEFAULTS.data, **given, "quiet": quiet})
     if dry_run:
         return print_json(prepare(options).document())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from targets.files import safe_name
 
+from .arrays import Array
 from .block import Block
 from .choice import Arch
+from .features import BlockSums
 from .space import Space
 
 if TYPE_CHECKING:
@@ -103,6 +105,18 @@ class NetworkSpace(Space, ABC):
     def blocks(self) -> Mapping[str, Block]:
         """Every distinct block of the space by key, stem and head included."""
         return dict(self._blocks)
+
+    def features(self, archs: Sequence[Arch]) -> dict[str, Array]:
+        """`structure`, then what the blocks of the deployed network add up to."""
+        return self.structure(archs) | self._block_sums.of(self.indices(archs))
+
+    def structure(self, archs: Sequence[Arch]) -> dict[str, Array]:
+        """The features that no block states: how often each option is chosen, unless the space knows more."""
+        return super().features(archs)
+
+    @cached_property
+    def _block_sums(self) -> BlockSums:
+        return BlockSums(self.choices, ((p.choices, p.keys) for p in self.positions), self.blocks())
 
     @abstractmethod
     def describe(self, arch: Arch) -> list[dict[str, Any]]:

@@ -9,13 +9,16 @@ import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from targets.errors import UsageError, did_you_mean
 
+from .arrays import Array, Indices
 from .choice import Arch, Choice
+from .features import option_counts
 from .node import check_nodes, nodes_of
 
 
@@ -58,7 +61,7 @@ class Space:
         """Whether `arch` has one existing option per choice and as many edges per node as are kept."""
         return (
             len(arch) == len(self.choices)
-            and all(0 <= i < n for i, n in zip(arch, self.n_options, strict=True))
+            and all(0 <= i < len(c.options) for i, c in zip(arch, self.choices, strict=True))
             and all(len(node.kept(arch)) == node.keep for node in self.nodes)
         )
 
@@ -126,6 +129,18 @@ class Space:
                 return child
         raise UsageError(f"space {self.name}: found no second architecture; give it more options")
 
+    def redrawn(self, arch: Arch, rng: np.random.Generator, rate: float) -> Arch:
+        """Each choice redrawn with probability `rate`, which may leave the architecture as it is."""
+        redraw = rng.random(len(arch)) < rate
+        if not redraw.any():
+            return self.canonical(arch)
+        drawn = self._draw(rng)
+        return self.canonical(self._settle(np.where(redraw, drawn, arch), drawn, rng))
+
+    def repaired(self, arch: Arch, rng: np.random.Generator) -> Arch:
+        """`arch` with as many edges per node as are kept: surplus ones dropped, missing ones drawn."""
+        return self.canonical(self._settle(np.array(arch), self._draw(rng), rng))
+
     def cross_over(self, a: Arch, b: Arch, rng: np.random.Generator, share: float = 0.5) -> Arch:
         """Uniform crossover: each choice from `a` with probability `share`, else from `b`."""
         take = rng.random(len(a)) < share
@@ -153,7 +168,21 @@ class Space:
             np.put_along_axis(rows, columns, 1.0, axis=1)
         return rows
 
+    def indices(self, archs: Sequence[Arch]) -> Indices:
+        """Architectures as rows (n, choices), also for none."""
+        return np.asarray(archs, dtype=np.int64).reshape(len(archs), len(self.choices))
+
+    def features(self, archs: Sequence[Arch]) -> dict[str, Array]:
+        """Structural numbers of canonical architectures, by what they are about: name -> (n, features).
+
+        What a surrogate of the accuracy goes by; each group gets one length scale. A space that knows more of
+        its architectures than their options states it here.
+        """
+        return {"options": option_counts(self.choices, self.indices(archs))}
+
+    @cached_property
     def _groups(self) -> list[list[int]]:
+        """Choices that stand together in the string form."""
         names = [c.name.split(".")[0] for c in self.choices]
         return [[i for i, _ in part] for _, part in itertools.groupby(enumerate(names), key=lambda p: p[1])]
 
@@ -161,11 +190,11 @@ class Space:
         """`16:mb3e3/24:mb5e6-se-hs:skip`: options joined by ':', groups of choices by '/'."""
         if not self.valid(arch):
             raise UsageError(f"{arch!r} is no architecture of space {self.name}")
-        return "/".join(":".join(self.choices[i].options[arch[i]] for i in group) for group in self._groups())
+        return "/".join(":".join(self.choices[i].options[arch[i]] for i in group) for group in self._groups)
 
     def from_string(self, text: str) -> Arch:
         """The architecture that `to_string` wrote; UsageError names the part that does not fit."""
-        groups = self._groups()
+        groups = self._groups
         parts = [p.split(":") for p in text.strip().split("/")]
         if [len(p) for p in parts] != [len(g) for g in groups]:
             example = self.to_string(self.sample(np.random.default_rng(0)))

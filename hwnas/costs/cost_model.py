@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwnas.core.block import Block
-from hwnas.core.budget import METRICS
+from hwnas.core.budget import LATENCY, METRICS
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
+from targets.errors import UsageError, did_you_mean
 
 from .eliminate import eliminate
 
 _ARITY = 3
 """The most choices that rule a position."""
-_WEIGHT_MB = "weight_mb"
 _TANGENTS = 8
 _SHARPNESS = 50.0
 """Inverse temperature of the smooth maximum, on values scaled to 1 (error at most log(n) / 50)."""
@@ -96,52 +96,58 @@ class CostModel:
         space: NetworkSpace,
         latency: LatencySource | None = None,
         energy: Mapping[str, float] | None = None,
+        others: Mapping[str, LatencySource] | None = None,
     ) -> None:
-        """latency, energy: tables that know every block of the space; None leaves the metric out.
+        """Every table must know every block of the space.
 
-        Energy is in mJ by the key of the block.
+        latency: of the first or only device, the metric `latency_ms`; None leaves it out.
+        energy: in mJ by the key of the block; None leaves `energy_mj` out.
+        others: of further devices by their names, the metrics `latency_ms@NAME`.
         """
         self.space = space
+        latencies = {} if latency is None else {LATENCY: latency}
+        latencies |= {f"{LATENCY}@{device}": source for device, source in (others or {}).items()}
         blocks = space.blocks()
         values: dict[str, Mapping[str, float]]
         values = {m: {k: value(b) for k, b in blocks.items()} for m, (value, _) in CLOSED_FORMS.items()}
         fixed = {m: base for m, (_, base) in CLOSED_FORMS.items()}
-        if latency is not None:
-            values["latency_ms"] = {k: latency.latency_ms(k) for k in blocks}
-            fixed["latency_ms"] = latency.intercept_ms
+        for metric, source in latencies.items():
+            values[metric] = {k: source.latency_ms(k) for k in blocks}
+            fixed[metric] = source.intercept_ms
         if energy is not None:
             values["energy_mj"], fixed["energy_mj"] = energy, 0.0
-        self.metrics = tuple(m for m in METRICS if m in values)
+        self.metrics = tuple(m for m in METRICS if m in values) + tuple(m for m in latencies if m != LATENCY)
         self._scopes = {p.choices: p.keys.shape for p in space.positions}
-        # The last table is no metric. It holds the size of the weights, whose square adds to the latency.
-        self._square = latency.square_ms_per_mb2 if latency else 0.0
-        values[_WEIGHT_MB] = {k: latency.weight_mb(k) if latency else 0.0 for k in blocks}
+        # Behind the metrics stands a table per latency that is none: the weights, whose square adds to it.
+        self._squares = {
+            metric: (len(self.metrics) + i, source.square_ms_per_mb2)
+            for i, (metric, source) in enumerate(latencies.items())
+        }
+        weights = [{k: source.weight_mb(k) for k in blocks} for source in latencies.values()]
         self._fixed = np.array([fixed[m] for m in self.metrics])
         self._maxima = np.array([m in MAXIMA for m in self.metrics])
-        self._table, self._columns = self._stack(values)
+        self._table, self._columns = self._stack([*(values[m] for m in self.metrics), *weights])
         self._scale = np.maximum(self._table.max(axis=(1, 2, 3, 4)), 1e-30)
         self._tensors: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
-    def _stack(
-        self, values: Mapping[str, Mapping[str, float]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Tables (metrics + 1, scopes, a, b, c), padded with 0; choices (scopes, 3), -1 = none.
+    def _stack(self, values: Sequence[Mapping[str, float]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Tables (metrics + latencies, scopes, a, b, c), padded with 0; choices (scopes, 3), -1 = none.
 
+        values: per metric, then per latency for its weights, the value of each block.
         Positions that the same choices rule, such as one edge in all cells, share a scope.
         """
         rows = {scope: i for i, scope in enumerate(self._scopes)}
         shape = [max(_pad(s)[i] for s in self._scopes.values()) for i in range(_ARITY)]
-        names = (*self.metrics, _WEIGHT_MB)
-        table = np.zeros((len(names), len(rows), *shape))
+        maxima = [*self._maxima, *(False for _ in self._squares)]
+        table = np.zeros((len(values), len(rows), *shape))
         columns = np.full((len(rows), _ARITY), -1, dtype=np.int64)
         for p in self.space.positions:
             i = rows[p.choices]
             columns[i, : len(p.choices)] = p.choices
             keys = p.keys.reshape(_pad(p.keys.shape))
             entries = table[:, i][(slice(None), *(slice(n) for n in keys.shape))]
-            for m, name in enumerate(names):
-                combine, held = (np.maximum, p.held_bytes / 1e6) if name in MAXIMA else (np.add, 0.0)
-                lookup = values[name]
+            for m, lookup in enumerate(values):
+                combine, held = (np.maximum, p.held_bytes / 1e6) if maxima[m] else (np.add, 0.0)
                 flat = [0.0 if k is None else held + lookup[k] for k in keys.ravel()]
                 combine(entries[m], np.reshape(flat, keys.shape), out=entries[m])
         return table, columns
@@ -152,11 +158,11 @@ class CostModel:
         padded = np.concatenate([indices, np.zeros((len(archs), 1), dtype=np.int64)], axis=1)
         a, b, c = (padded[:, self._columns[:, i]] for i in range(_ARITY))
         entries = self._table[:, np.arange(len(self._columns)), a, b, c]
-        sums = entries.sum(axis=2)
-        reduced = np.where(self._maxima[:, None], entries[:-1].max(axis=2), sums[:-1])
+        sums, n = entries.sum(axis=2), len(self.metrics)
+        reduced = np.where(self._maxima[:, None], entries[:n].max(axis=2), sums[:n])
         costs = {m: reduced[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
-        if "latency_ms" in costs:
-            costs["latency_ms"] += self._square * sums[-1] ** 2
+        for metric, (row, square) in self._squares.items():
+            costs[metric] += square * sums[row] ** 2
         return costs
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:
@@ -173,8 +179,8 @@ class CostModel:
             if self._maxima[i]:
                 value = self._smooth_maximum(by_position[i], mix, float(self._scale[i]))
             costs[metric] = value + float(self._fixed[i])
-        if "latency_ms" in costs:
-            costs["latency_ms"] = costs["latency_ms"] + self._square * sums[-1] ** 2
+        for metric, (row, square) in self._squares.items():
+            costs[metric] = costs[metric] + square * sums[row] ** 2
         return costs
 
     @staticmethod
@@ -214,11 +220,13 @@ class CostModel:
         own tangent point, the bound is exact again. The few rounds allowed have always reached that
         (tests/hwnas/costs/test_cost.py).
         """
+        if metric not in self.metrics:
+            raise UsageError(f"there are no costs of metric {metric!r}; {did_you_mean(metric, self.metrics)}")
         m = self.metrics.index(metric)
-        square = self._square if metric == "latency_ms" else 0.0
+        row, square = self._squares.get(metric, (m, 0.0))
         at, best, reached = 0.0, None, np.inf
         for _ in range(_TANGENTS):
-            table = self._table[m] + 2 * square * at * self._table[-1]
+            table = self._table[m] + 2 * square * at * self._table[row]
             factors = [
                 (scope, table[i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
                 for i, (scope, shape) in enumerate(self._scopes.items())
@@ -228,16 +236,35 @@ class CostModel:
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:
                 reached, best = value, arch
-            weight_mb = self._weight_mb(arch)
+            weight_mb = self._sum(row, arch)
             if not square or weight_mb == at:
                 break
             at = weight_mb
         return reached, self.space.canonical(best or ())
 
-    def _weight_mb(self, arch: Arch) -> float:
+    def maximum(self, metric: str) -> float:
+        """What the most costly network of the space needs in `metric`.
+
+        Exact for sums and maxima. Of a latency with a square of the weights it is that of the larger of two
+        networks: the one with the most of the sum, the one with the most weights.
+        """
+        m = self.metrics.index(metric)
+        if self._maxima[m]:
+            return float(self._table[m].max() + self._fixed[m])
+        archs = []
+        for row in {m, self._squares.get(metric, (m, 0.0))[0]}:
+            factors = [
+                (scope, -self._table[row, i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
+                for i, (scope, shape) in enumerate(self._scopes.items())
+            ]
+            factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
+            archs.append(eliminate(factors, self.space.n_options, largest=False)[1])
+        return float(self.of(archs)[metric].max())
+
+    def _sum(self, row: int, arch: Arch) -> float:
         padded = np.array([*arch, 0])
         a, b, c = (padded[self._columns[:, i]] for i in range(_ARITY))
-        return float(self._table[-1, np.arange(len(self._columns)), a, b, c].sum())
+        return float(self._table[row, np.arange(len(self._columns)), a, b, c].sum())
 
 
 def _pad(shape: tuple[int, ...]) -> tuple[int, ...]:

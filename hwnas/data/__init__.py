@@ -1,14 +1,26 @@
 """Labelled images: where they come from, how they are split, how they reach a network.
 
-One file per source (digits, folder, table, torchvision) behind the protocol of `source`; `dataset` joins
-source, pixels and splits; `batches` serves them. Not here: models, training, the accuracy of anything.
+One file per source (scenes, digits, folder, table, torchvision) behind the protocol of `source`; `dataset`
+joins source, pixels and splits; `inspection` says beforehand what is there; `batches` serves them. Not here:
+models, training, the accuracy of anything.
 """
 
 from . import digits as _digits  # noqa: F401  (registers its name)
+from . import scenes as _scenes  # noqa: F401  (registers its name)
 from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment
 from .batches import Batches, eval_batches
 from .dataset import Data, load_data
+from .inspection import DataFacts, inspect_data
 from .source import known_sources
 
-__all__ = ["Augment", "Batches", "Data", "eval_batches", "known_sources", "load_data"]
+__all__ = [
+    "Augment",
+    "Batches",
+    "Data",
+    "DataFacts",
+    "eval_batches",
+    "inspect_data",
+    "known_sources",
+    "load_data",
+]

@@ -42,8 +42,10 @@ class Augment:
 
     @classmethod
     def for_data(cls, data: Data) -> Augment:
-        """Mirror photos; bend characters instead."""
-        return cls(flip=True) if data.flip else cls(shift=0.0625, rotate_degrees=10.0, scale=0.1)
+        """Shift scenes, and mirror photos; bend characters instead."""
+        if data.flip or not data.centred:
+            return cls(flip=data.flip)
+        return cls(shift=0.0625, rotate_degrees=10.0, scale=0.1)
 
     def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""

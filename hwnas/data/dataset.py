@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
-from .folder import open_folder
-from .image import MAX_SIZE, MIN_SIZE, PREPROCESSING
-from .pixels import Pixels, content_groups, load_pixels, pixel_groups
-from .source import NAMED, SPLITS, TRAIN, DataRequest, DataSource, Subset, unknown_source
+from .gather import check_image_size, gather, open_source, size_mb
+from .image import PREPROCESSING
+from .pixels import ImageCache, OpenBar, Pixels
+from .source import SPLITS, TRAIN, DataRequest, DataSource
 from .splits import Split
-from .table import open_table
 
 if TYPE_CHECKING:
     import torch
 
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
+MEMORY_CAP_MB = 2000.0
 STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
@@ -39,6 +39,7 @@ class Data:
     in_channels: 1 for grey, 3 for colour.
     mean, std: per channel, of the training images, in 0..1.
     flip: whether a mirrored image is still one of its class.
+    centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     labels: (n,) int64.
     notes: what was ignored, dropped or limited.
     preprocessing: how an image became a square.
@@ -51,12 +52,14 @@ class Data:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
+    centred: bool
     labels: npt.NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...]
     _split: Split = field(repr=False)
     _source: DataSource = field(repr=False)
     _pixels: torch.Tensor | None = field(repr=False)
     _limit: int | None
+    _skipped: tuple[str, ...] = ()
     preprocessing: str = PREPROCESSING
 
     @property
@@ -82,7 +85,9 @@ class Data:
 
     def splits_json(self) -> dict[str, Any]:
         """The content of splits.json; given back to `load_data`, it brings the very same splits."""
-        extra = {"image_size": self.image_size, "limit": self._limit}
+        extra: dict[str, Any] = {"image_size": self.image_size, "limit": self._limit}
+        if self._skipped:
+            extra["skipped"] = list(self._skipped)
         return splitting.to_json(self._source.listing, self._split, extra)
 
 
@@ -95,10 +100,12 @@ def load_data(
     labels_csv: Path | None = None,
     download: bool = False,
     limit: int | None = None,
-    memory_cap_mb: float = 2000,
+    skip_broken: bool = False,
+    memory_cap_mb: float = MEMORY_CAP_MB,
     splits: Mapping[str, Any] | None = None,
     val_share: float | None = None,
     log: Callable[[str], None] = lambda text: None,
+    progress: OpenBar | None = None,
 ) -> Data:
     """The data set that `spec` names: a known set, an image folder, a zip of one, or a CSV.
 
@@ -110,33 +117,42 @@ def load_data(
         labels_csv: labels of the images in the folder or zip `spec`; a CSV as `spec` lists images beside it.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
+        skip_broken: leave out the images that cannot be read, and say which; else they are an error.
         memory_cap_mb: above it, images are decoded on demand.
         splits: what `Data.splits_json` gave; verified, never split again.
         val_share: part of the images that do not test that validates, where the data give no such split;
             None: what suits the data.
         log: told what was ignored, dropped, decoded.
+        progress: opens the bar of a long decoding.
     """
-    if splits is not None:
-        image_size, limit = _stored_question(splits, image_size)
+    stored = None if splits is None else _stored_question(splits, image_size)
+    if stored is not None:
+        image_size, limit = stored.image_size, stored.limit
     _check_numbers(image_size, seed, limit)
     if val_share is not None and not 0 < val_share < 1:
         raise UsageError(f"val_share {val_share}; allowed: between 0 and 1")
-    source = _open(DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv))
-    if limit is not None and limit < len(source.listing.names):
-        source = _limited(source, limit, seed)
+    request = DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv)
+    gathered = gather(
+        open_source(request, limit=limit, seed=seed),
+        image_size,
+        ImageCache(root / "cache" / "data", log, progress),
+        memory_cap_mb=memory_cap_mb,
+        skipped=stored.skipped if stored else (),
+        groups_known=stored is not None,
+    )
+    if stored is not None or not skip_broken:
+        gathered.require_whole()
+    source, size, pixels = gathered.source, gathered.image_size, gathered.pixels
     listing = source.listing
-    size = image_size or source.natural_size()
-    size_mb = len(listing.names) * listing.in_channels * size * size / 1e6
-    pixels = load_pixels(source, size, root / "cache" / "data", log) if size_mb <= memory_cap_mb else None
-    if splits is not None:
-        split = splitting.from_json(listing, splits)
+    if splits is None:
+        split = splitting.make_split(listing, gathered.known_groups, seed, val_share)
     else:
-        groups = content_groups(source) if pixels is None else pixel_groups(pixels)
-        split = splitting.make_split(listing, groups, seed, val_share)
+        split = splitting.from_json(listing, splits)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
-    notes = (*listing.notes, *split.notes)
+    notes = (*listing.notes, *split.notes, *_nearly_one_colour(mean, std))
     if pixels is None:
-        notes += (f"{size_mb:.0f} MB of pixels exceed {memory_cap_mb:.0f} MB: images are decoded on demand",)
+        most = f"{size_mb(source, size):.0f} MB of pixels exceed {memory_cap_mb:.0f} MB"
+        notes += (f"{most}: images are decoded on demand",)
     for note in notes:
         log(f"{listing.name}: {note}")
     return Data(
@@ -147,12 +163,14 @@ def load_data(
         mean=mean,
         std=std,
         flip=listing.flip,
+        centred=listing.centred,
         labels=listing.labels,
         notes=notes,
         _split=split,
         _source=source,
         _pixels=None if pixels is None else _tensor(pixels),
         _limit=limit,
+        _skipped=stored.skipped if stored else tuple(sorted(gathered.broken)),
     )
 
 
@@ -162,62 +180,43 @@ def _tensor(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(pixels)
 
 
-def _open(request: DataRequest) -> DataSource:
-    """The source that `request.spec` names."""
-    if request.spec in NAMED:
-        return NAMED[request.spec](request)
-    path = Path(request.spec).expanduser()
-    if not path.exists():
-        raise unknown_source(request.spec)
-    if path.suffix.lower() == ".csv":
-        return open_table(path, path.parent)
-    if request.labels_csv is not None:
-        return open_table(request.labels_csv, path)
-    return open_folder(path)
-
-
 def _check_numbers(image_size: int | None, seed: int, limit: int | None) -> None:
-    if image_size is not None and not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise UsageError(f"image size {image_size}; allowed: {MIN_SIZE} to {MAX_SIZE} px")
+    check_image_size(image_size)
     if seed < 0:
         raise UsageError(f"seed {seed}; allowed: 0 or more")
     if limit is not None and limit < 1:
         raise UsageError(f"limit of {limit} images; allowed: 1 or more")
 
 
-def _stored_question(splits: Mapping[str, Any], image_size: int | None) -> tuple[int, int | None]:
-    """Image size and limit that `splits` was made with; a resume does not change them."""
-    stored, limit = splits.get("image_size"), splits.get("limit")
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What splits.json was made with; a resume does not change it."""
+
+    image_size: int
+    limit: int | None
+    skipped: tuple[str, ...]
+
+
+def _stored_question(splits: Mapping[str, Any], image_size: int | None) -> _Stored:
+    stored, limit, skipped = splits.get("image_size"), splits.get("limit"), splits.get("skipped", [])
     if not isinstance(stored, int) or not (limit is None or isinstance(limit, int)):
         raise DamagedFileError("splits.json: image_size or limit is missing or no number; restore the file")
+    if not isinstance(skipped, list) or not all(isinstance(name, str) for name in skipped):
+        raise DamagedFileError("splits.json: 'skipped' is not a list of sample names; restore the file")
     if image_size is not None and image_size != stored:
         raise UsageError(f"image size {image_size}, the run began with {stored}; keep it or start a new run")
-    return stored, limit
+    return _Stored(stored, limit, tuple(skipped))
 
 
-def _limited(source: DataSource, limit: int, seed: int) -> Subset:
-    """At most `limit` samples: the same share of every class and given split."""
-    listing = source.listing
-    strata = listing.given.astype(np.int64) * len(listing.class_names) + listing.labels
-    rng = np.random.default_rng(np.random.SeedSequence([seed, limit]))
-    shuffled = rng.permutation(len(strata))
-    chosen: list[int] = []
-    for stratum in np.unique(strata):
-        members = shuffled[strata[shuffled] == stratum]
-        chosen += members[: len(members) * limit // len(strata)].tolist()
-    kept = np.array(sorted(chosen), np.int64)
-    if set(listing.labels[kept].tolist()) != set(listing.labels.tolist()):
-        raise UsageError(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
-    few = replace(
-        listing,
-        names=tuple(listing.names[index] for index in kept),
-        labels=listing.labels[kept],
-        given=listing.given[kept],
-        sizes_bytes=listing.sizes_bytes[kept],
-        content=listing.content and f"{listing.content} {seed} {limit}",
-        notes=(*listing.notes, f"limited to {len(kept)} of {len(strata)} images"),
-    )
-    return Subset(source, kept, few)
+def _nearly_one_colour(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:
+    """A note where the training images are all but black or white: levels that are not what they seem."""
+    if max(std) >= 0.03 or 0.07 < min(mean) < 0.93:
+        return []
+    colour = "black" if min(mean) < 0.5 else "white"
+    return [
+        f"the images are nearly {colour} (mean {mean[0]:.3f}, deviation {std[0]:.3f} of 1): look at one; "
+        "colour images of 12 bits in 16 look so, and have to be stretched to all 16 bits first"
+    ]
 
 
 def _statistics(

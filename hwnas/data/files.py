@@ -25,7 +25,8 @@ class Files(Protocol):
     where: str
     paths: tuple[str, ...]  # sorted
     folders: tuple[str, ...]  # sorted
-    refused: tuple[str, ...]  # names that were not taken for safety
+    refused: tuple[str, ...]  # names that were not taken: unsafe in an archive, pipes and devices in a folder
+    why_refused: str
 
     def size_bytes(self, path: str) -> int:
         """Length of the file."""
@@ -46,20 +47,23 @@ def open_files(path: Path) -> Files:
         raise UsageError(f"{path} does not exist; give an image folder or a zip of one")
     if path.is_dir():
         return FolderFiles(path)
+    if not path.is_file():
+        raise UsageError(f"{path} is a pipe or a device; give an image folder or a zip of one")
     if path.suffix.lower() == ".zip":
         return ZipFiles(path)
     raise UsageError(f"{path} is neither a folder nor a .zip; unpack other archives first")
 
 
 class FolderFiles:
-    """Files of a folder; links are followed."""
+    """Files of a folder; links are followed. A link that leads nowhere is a file that cannot be read."""
+
+    why_refused = "no regular file"
 
     def __init__(self, root: Path) -> None:
         self.where = str(root)
-        self.refused: tuple[str, ...] = ()
         self._root = root
-        self._stats: dict[str, os.stat_result] = {}
-        folders = []
+        self._stats: dict[str, os.stat_result | None] = {}
+        folders, refused = [], []
         for folder, names, files in os.walk(root, followlinks=True, onerror=_cannot_list):
             base = Path(folder).relative_to(root).as_posix()
             prefix = "" if base == "." else f"{base}/"
@@ -72,23 +76,31 @@ class FolderFiles:
             ]
             folders += [prefix + name for name in names]
             for name in files:
-                if not hidden(name):
-                    self._stats[prefix + name] = _stat(Path(folder) / name)
+                if hidden(name):
+                    continue
+                found = _stat(Path(folder) / name)
+                if found is None or stat.S_ISREG(found.st_mode):
+                    self._stats[prefix + name] = found
+                else:  # to read a pipe waits for ever, and a device need not end
+                    refused.append(prefix + name)
         self.paths = tuple(sorted(self._stats))
         self.folders = tuple(sorted(folders))
+        self.refused = tuple(sorted(refused))
 
     def size_bytes(self, path: str) -> int:
         """Length of the file."""
-        return self._stats[path].st_size
+        known = self._stats[path]
+        return known.st_size if known else 0
 
     def stamp(self, path: str) -> str:
         """Length and time of change."""
-        return f"{self._stats[path].st_size}.{self._stats[path].st_mtime_ns}"
+        known = self._stats[path]
+        return f"{known.st_size}.{known.st_mtime_ns}" if known else "unreadable"
 
     def read(self, path: str) -> bytes:
         """The content."""
         file = self._root / path
-        _check_file_size(self._stats[path].st_size, str(file))
+        _check_file_size(self.size_bytes(path), str(file))
         try:
             return file.read_bytes()
         except OSError as error:
@@ -99,6 +111,8 @@ class FolderFiles:
 
 class ZipFiles:
     """Members of a zip archive. Names are only compared, never used as paths on disk."""
+
+    why_refused = "unsafe name in the archive"
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
@@ -138,6 +152,7 @@ class ZipFiles:
         """The content; the archive's checksum is verified by the read."""
         if os.getpid() != self._pid:  # a fork shares the file position: open our own
             self._archive, self._pid = self._open(), os.getpid()
+        _check_file_size(self.size_bytes(path), f"{self.where}: {path}")
         try:
             return self._archive.read(self._members[path])
         except _ZIP_ERRORS as error:
@@ -155,7 +170,6 @@ class ZipFiles:
         if len(self._members) > MAX_FILES:
             raise UsageError(f"{self._path}: {len(self._members):,} files, at most {MAX_FILES:,} are read")
         for name, member in self._members.items():
-            _check_file_size(member.file_size, f"{self._path}: {name}")
             if member.flag_bits & 1:
                 raise UsageError(f"{self._path}: {name} is encrypted; pack the folder without a password")
         total = sum(member.file_size for member in self._members.values())
@@ -182,17 +196,17 @@ def ancestors(paths: Iterable[str]) -> set[str]:
 
 def _check_file_size(size_bytes: int, where: str) -> None:
     if size_bytes > MAX_FILE_BYTES:
-        raise UsageError(
+        raise DamagedFileError(
             f"{where}: {size_bytes / 1e6:.0f} MB, at most {MAX_FILE_BYTES / 1e6:.0f} MB per image are read; "
             f"shrink or remove it"
         )
 
 
-def _stat(file: Path) -> os.stat_result:
+def _stat(file: Path) -> os.stat_result | None:
     try:
         return file.stat()
-    except OSError as error:
-        raise DamagedFileError(f"{file}: cannot be read ({error.strerror}); replace or remove it") from None
+    except OSError:
+        return None  # `read` says why
 
 
 def _cannot_list(error: OSError) -> None:

@@ -14,7 +14,7 @@ from .layout import arrange, ignored_note
 def open_folder(path: Path) -> FileSource:
     """The images below `path` with their folders as classes."""
     files = open_files(path)
-    refused = ignored_note(files.refused, "unsafe name in the archive")
+    refused = ignored_note(files.refused, files.why_refused)
     try:
         placed, notes = arrange(files.paths, files.folders, files.where)
     except UsageError as error:

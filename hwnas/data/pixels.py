@@ -1,12 +1,19 @@
-"""All images of a source as one uint8 array: decoded once, kept on disk for the next run."""
+"""All images of a source decoded once: as one uint8 array, or one by one where they do not fit in memory.
+
+What was found is kept on disk for the next run: the array, and which images are broken.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,95 +25,176 @@ from targets.files import read_json, sha256, write_json
 from .source import DataSource
 
 Pixels = npt.NDArray[np.uint8]
-_MAX_BROKEN = 20  # broken images named before giving up
 _KEPT = 6  # arrays in the cache folder; the oldest go
-_VERSION = 1
+_VERSION = 2
+_AT_A_TIME = 256  # images handed to the threads together
+_PROGRESS_FROM = 2000  # images; fewer are read in a few seconds
 
 
-def load_pixels(source: DataSource, image_size: int, cache: Path, log: Callable[[str], None]) -> Pixels:
-    """(n, c, image_size, image_size), from the cache when the very same files were decoded before."""
-    content = source.listing.content
-    if content is None:
-        return decode_all(source, image_size)
-    key = hashlib.sha256(f"{_VERSION} {content} {image_size} {PIL.__version__}".encode()).hexdigest()[:32]
-    stored = _read(cache / f"{key}.npy", log)
-    if stored is not None and stored.shape[0] == len(source.listing.names):
-        return stored
-    log(f"decoding {len(source.listing.names):,} images of {source.listing.name} at {image_size} px (once)")
-    pixels = decode_all(source, image_size)
-    _write(cache / f"{key}.npy", pixels, log)
-    return pixels
+class Bar(Protocol):
+    """What decoding reports to."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """`n` more images are done."""
+        ...
 
 
-def decode_all(source: DataSource, image_size: int) -> Pixels:
-    """Every image in order; one DamagedFileError names all that are broken (the first 20)."""
-    listing = source.listing
-    pixels = np.empty((len(listing.names), listing.in_channels, image_size, image_size), np.uint8)
-    broken: list[str] = []
-    for index in range(len(pixels)):
+OpenBar = Callable[[str, int], AbstractContextManager[Bar]]
+"""A bar of that name and length, as `hwnas.runs.log.Log.progress` gives one."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImages:
+    """The images of a source that can be read.
+
+    pixels: (m, c, s, s) of the m images; None where they are decoded on demand.
+    groups: (m,) numbers, equal where the images are equal.
+    broken: why each other image cannot be read, by its place in the source.
+    """
+
+    pixels: Pixels | None
+    groups: npt.NDArray[np.int64]
+    broken: Mapping[int, str]
+
+
+class ImageCache:
+    """ReadImages images in a folder, by what they were decoded from."""
+
+    def __init__(self, folder: Path, log: Callable[[str], None], progress: OpenBar | None = None) -> None:
+        self._folder, self._log = folder, log
+        self._bar = progress or _no_bar
+
+    def decode(self, source: DataSource, image_size: int, *, in_memory: bool) -> ReadImages:
+        """Every image of the source; in_memory: as one array, mapped from the cache where it is there."""
+        content = source.listing.content
+        if content is None:  # cheap to read again, and none of it can be broken
+            return _decode(source, image_size, in_memory, _no_bar)
+        key = f"{_VERSION} {content} {image_size} {in_memory} {PIL.__version__}"
+        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+        stored = self._read(path, source, image_size, in_memory)
+        if stored is not None:
+            return stored
+        n = len(source.listing.names)
+        self._log(f"decoding {n:,} images of {source.listing.name} at {image_size} px (once)")
+        decoded = _decode(source, image_size, in_memory, self._bar if n >= _PROGRESS_FROM else _no_bar)
+        self._write(path, decoded)
+        return decoded
+
+    def _read(self, path: Path, source: DataSource, image_size: int, in_memory: bool) -> ReadImages | None:
+        """What was decoded before; None when it is absent, damaged, or a broken image has been mended."""
+        record = path.with_suffix(".json")
+        if not record.exists():
+            return None
         try:
-            pixels[index] = source.read(index, image_size)
-        except DamagedFileError as error:
-            broken.append(str(error))
-            if len(broken) == _MAX_BROKEN:
-                break
-    if broken:
-        head = f"{len(broken)} images are broken:\n" if len(broken) > 1 else ""
-        raise DamagedFileError(head + "\n".join(broken))
+            known = read_json(record, "image cache")
+            broken = {int(index): str(why) for index, why in known["broken"].items()}
+            if any(_can_be_read(source, index, image_size) for index in broken):
+                return None
+            groups = np.array(known["groups"], np.int64)
+            pixels = _map(path, known["sha256"]) if in_memory else None
+            if len(groups) + len(broken) != len(source.listing.names):
+                raise ValueError("another number of images")
+            os.utime(record)
+            return ReadImages(pixels, groups, broken)
+        except (HwnasError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._log(f"image cache {path.name} is damaged ({error}): decoding again")
+            return None
+
+    def _write(self, path: Path, decoded: ReadImages) -> None:
+        """Store whole or not at all; without space the run goes on uncached."""
+        record: dict[str, Any] = {"groups": decoded.groups.tolist(), "broken": dict(decoded.broken)}
+        try:
+            if decoded.pixels is not None:
+                record["sha256"] = _store(path, decoded.pixels)
+            write_json(path.with_suffix(".json"), record)
+            records = sorted(self._folder.glob("*.json"), key=lambda item: item.stat().st_mtime_ns)
+            for old in records[:-_KEPT]:
+                old.unlink(missing_ok=True)
+                old.with_suffix(".npy").unlink(missing_ok=True)
+        except (OSError, DamagedFileError) as error:
+            self._log(f"image cache {self._folder} cannot be written ({error}); the next start decodes again")
+
+
+def _map(path: Path, digest: str) -> Pixels:
+    """The array, mapped: processes share its memory."""
+    if digest != sha256(path):
+        raise ValueError("checksum differs")
+    # Copy on write: torch wants a writable array, the file must stay as it is.
+    pixels: Pixels = np.load(path, mmap_mode="c", allow_pickle=False)
     return pixels
 
 
-def pixel_groups(pixels: Pixels) -> npt.NDArray[np.int64]:
-    """(n,) group numbers, equal exactly where all pixels are equal."""
-    return group_keys(
-        [hashlib.blake2b(image, digest_size=16).digest() for image in np.ascontiguousarray(pixels)]
-    )
-
-
-def content_groups(source: DataSource) -> npt.NDArray[np.int64]:
-    """(n,) group numbers by the bytes of the files; for data that does not fit in memory."""
-    return group_keys([source.content_key(index) for index in range(len(source.listing.names))])
-
-
-def group_keys(keys: list[bytes]) -> npt.NDArray[np.int64]:
-    """Number the distinct keys in order of appearance."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-
-
-def _read(path: Path, log: Callable[[str], None]) -> Pixels | None:
-    """The cached array, mapped (processes share its memory); None when absent or damaged."""
-    if not path.exists():
-        return None
+def _store(path: Path, pixels: Pixels) -> str:
+    """Write the array; returns its checksum."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pixels-")
     try:
-        if read_json(path.with_suffix(".json"), "image cache")["sha256"] != sha256(path):
-            raise ValueError("checksum differs")
-        # Copy on write: torch wants a writable array, the file must stay as it is.
-        pixels: Pixels = np.load(path, mmap_mode="c", allow_pickle=False)
-        os.utime(path)
-        return pixels
-    except (HwnasError, OSError, ValueError, KeyError, TypeError) as error:
-        log(f"image cache {path.name} is damaged ({error}): decoding again")
-        return None
-
-
-def _write(path: Path, pixels: Pixels, log: Callable[[str], None]) -> None:
-    """Store whole or not at all; without space the run goes on uncached."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".pixels-")
         with os.fdopen(handle, "wb") as file:
             np.save(file, pixels, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         digest = sha256(Path(temporary))
         Path(temporary).replace(path)
-        write_json(path.with_suffix(".json"), {"sha256": digest, "shape": list(pixels.shape)})
-        for old in sorted(path.parent.glob("*.npy"), key=lambda item: item.stat().st_mtime_ns)[:-_KEPT]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".json").unlink(missing_ok=True)
-    except (OSError, DamagedFileError) as error:
-        log(f"image cache {path.parent} cannot be written ({error}); the next start decodes again")
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return digest
+
+
+def _decode(source: DataSource, image_size: int, in_memory: bool, bar: OpenBar) -> ReadImages:
+    """Every image, several at a time: the decoders and the resizing let other threads run."""
+    listing = source.listing
+    n = len(listing.names)
+    shape = (n if in_memory else 0, listing.in_channels, image_size, image_size)
+    pixels = np.empty(shape, np.uint8)
+    keys: list[bytes] = []
+    broken: dict[int, str] = {}
+
+    def look(index: int) -> bytes | DamagedFileError:
+        try:
+            image = source.read(index, image_size)
+            if in_memory:
+                pixels[index] = image
+                return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+            return source.content_key(index)
+        except DamagedFileError as error:
+            return error
+
+    with (
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        bar(f"images of {listing.name}", n) as seen,
+    ):
+        for start in range(0, n, _AT_A_TIME):
+            places = range(start, min(n, start + _AT_A_TIME))
+            for index, answer in zip(places, pool.map(look, places), strict=True):
+                if isinstance(answer, DamagedFileError):
+                    broken[index] = str(answer)
+                else:
+                    keys.append(answer)
+            seen.advance(len(places))
+    if broken and in_memory:
+        pixels = np.delete(pixels, list(broken), axis=0)
+    return ReadImages(pixels if in_memory else None, group_keys(keys), broken)
+
+
+def group_keys(keys: Iterable[bytes]) -> npt.NDArray[np.int64]:
+    """Number the distinct keys in order of appearance."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def _can_be_read(source: DataSource, index: int, image_size: int) -> bool:
+    try:
+        source.read(index, image_size)
+    except DamagedFileError:
+        return False
+    return True
+
+
+class _Silent:
+    def advance(self, n: int = 1, note: str = "") -> None:
+        pass
+
+
+@contextmanager
+def _no_bar(name: str, total: int) -> Iterator[Bar]:
+    yield _Silent()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class Listing:
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
     content: identifies the pixels, for the cache; None where they are cheap to read again.
+    centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Listing:
     sizes_bytes: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
     content: str | None = None
+    centred: bool = True
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
@@ -125,11 +127,26 @@ def unknown_source(spec: str) -> UsageError:
 
 @dataclass(frozen=True, eq=False)
 class Subset:
-    """Some samples of another source: what `limit` leaves."""
+    """Some samples of another source: what `limit` leaves, or what can be read."""
 
     whole: DataSource
     chosen: npt.NDArray[np.int64]  # (k,) ascending
     listing: Listing
+
+    @classmethod
+    def of(cls, whole: DataSource, chosen: npt.NDArray[np.int64], why: str, note: str) -> Subset:
+        """Those samples. why: what tells this subset from others of the same size, for the cache."""
+        listing = whole.listing
+        few = replace(
+            listing,
+            names=tuple(listing.names[index] for index in chosen),
+            labels=listing.labels[chosen],
+            given=listing.given[chosen],
+            sizes_bytes=listing.sizes_bytes[chosen],
+            content=listing.content and f"{listing.content} {why}",
+            notes=(*listing.notes, note),
+        )
+        return cls(whole, chosen, few)
 
     def natural_size(self) -> int:
         """That of the whole."""

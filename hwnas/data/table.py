@@ -48,12 +48,14 @@ def open_table(table: Path, images: Path) -> FileSource:
     _check_rows(placed, known, table, files.where)
     listed = {item.path for item in placed}
     rest = [path for path in files.paths if path not in listed and is_image(path)]
-    return file_source(table.stem, files, placed, ignored_note(rest, f"not in {table.name}"))
+    notes = ignored_note(rest, f"not in {table.name}") + ignored_note(files.refused, files.why_refused)
+    return file_source(table.stem, files, placed, notes)
 
 
 def _read(table: Path) -> list[list[str]]:
     if not table.is_file():
-        raise UsageError(f"{table} does not exist; give a .csv with the columns file and label")
+        what = "is no file" if table.exists() else "does not exist"
+        raise UsageError(f"{table} {what}; give a .csv with the columns file and label")
     if table.stat().st_size > _MAX_CSV_BYTES:
         raise UsageError(f"{table}: larger than {_MAX_CSV_BYTES / 1e6:.0f} MB")
     try:

@@ -30,6 +30,7 @@ from targets.files import read_json, sha256, write_atomic, write_json
 
 from .complexity import compare_with_ptflops
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
+from .reshape import without_flatten
 
 if TYPE_CHECKING:
     from hwnas.data import Data
@@ -47,7 +48,7 @@ __all__ = [
 
 OPSET = 17
 # Without the local part of the version (+cpu, +cu130): the builds share the exporter.
-EXPORTER = f"torchscript-opset{OPSET} torch {torch.__version__.split('+')[0]}"
+EXPORTER = f"torchscript-opset{OPSET}-reshape torch {torch.__version__.split('+')[0]}"
 INPUT_NAME = "image"
 OUTPUT_NAME = "logits"
 
@@ -80,9 +81,10 @@ def onnx_bytes(
             output_names=[output_name],
             do_constant_folding=True,
         )
+    content = without_flatten(buffer.getvalue())
     if not metadata:
-        return buffer.getvalue()
-    model = onnx.load_model_from_string(buffer.getvalue())
+        return content
+    model = onnx.load_model_from_string(content)
     onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())
 

@@ -91,7 +91,7 @@ def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, NDA
         image = np.ascontiguousarray(x.numpy())
         missing = size - len(image)
         if missing:
-            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), np.float32)])
+            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), image.dtype)])
         rows.append(session.run(None, {name: image})[0][: len(x)])
         labels.append(y.numpy())
     return np.concatenate(rows), np.concatenate(labels)

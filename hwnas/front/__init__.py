@@ -8,7 +8,7 @@ stored (`hwnas/runs`).
 
 from __future__ import annotations
 
-from .generational import Generational
+from .generational import STORED, Generational
 from .history import History, Trial, load_trials, save_trials
 from .loop import run
 from .objectives import Objective, Problem, TrialValues
@@ -16,11 +16,14 @@ from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
 from .picks import Pick, choose_picks
 from .strategies import make_strategy
-from .strategy import STRATEGIES, CostsOf, Propose, Strategy, StrategyContext
+from .strategy import STRATEGIES, CostsOf, FeaturesOf, Forecast, Propose, Strategy, StrategyContext
 
 __all__ = [
+    "STORED",
     "STRATEGIES",
     "CostsOf",
+    "FeaturesOf",
+    "Forecast",
     "Generational",
     "History",
     "Objective",

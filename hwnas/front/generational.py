@@ -16,11 +16,15 @@ from targets.errors import UsageError
 
 from .history import History, Trial
 from .novelty import Novelty
-from .strategy import Propose, StrategyContext, generation_entropy
+from .strategy import Forecast, Forecaster, Propose, StrategyContext, generation_entropy
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.evaluators import EvaluationFailed, Metrics
+
+
+STORED = "stored"
+"""Origin of trials that an earlier search left: generation 0, before anything is asked."""
 
 
 class Generational:
@@ -56,42 +60,63 @@ class Generational:
     def identity(self) -> dict[str, Any]:
         """What decides this search, as JSON; a resumed run must have the same."""
         space, problem = self.context.space, self.context.problem
+        soft = {b.metric: b.margin for b in problem.budgets if b.margin}
         identity = {
             "strategy": self.name,
             "space": space.name,
             "choices": {c.name: list(c.options) for c in space.choices},
             "objectives": [f"{'max' if o.maximise else 'min'} {o.metric}" for o in problem.objectives],
             "budgets": {b.metric: b.limit for b in problem.budgets},
+            **({"margins": soft} if soft else {}),
             "population": self.context.population,
             "seed": self.context.seed,
             "seeds": [space.key(a) for a in self.seeds],
         }
         return identity | ({"options": self.options} if self.options else {})
 
-    def ask(self) -> list[Arch]:
+    def ask(self, n: int | None = None) -> list[Arch]:
         """The next generation; repeated until `tell`, it answers the same.
 
         Fewer than `population` only when `exhausted`: the space holds no more, or is too large to
         list and 100 random draws gave nothing new.
+
+        n: so many more, while those that were asked and not told yet go on being evaluated. None: a whole
+            generation, and those are forgotten.
         """
-        generation, population = self.history.generations, self.context.population
+        if n is None:
+            self._asked = []
+        wanted = self.context.population if n is None else n
+        if wanted < 1:
+            raise UsageError(f"ask() takes a number from 1, got {n}")
+        space, generation = self.context.space, self.history.generations
+        pending = [arch for arch, _ in self._asked]
+        taken = self.history.keys | set(map(space.key, pending))
         rng = np.random.default_rng(generation_entropy(self.context.seed, generation, 0))
-        novelty = Novelty(self.context.space, self.history.keys, rng)
-        seeds = self.seeds if generation == 0 else ()
-        asked = [(arch, "seed") for arch in map(novelty.claim, seeds) if arch is not None]
-        if len(asked) < population:
-            asked += self.propose(self.history, population - len(asked), novelty)
-        self._asked = asked
-        self.exhausted = len(self._asked) < population
-        return [arch for arch, _ in self._asked]
+        novelty = Novelty(space, taken, rng)
+        asked = [(arch, "seed") for arch in map(novelty.claim, self.seeds) if arch is not None]
+        asked = asked if n is None else asked[:n]
+        if len(asked) < wanted:
+            self.history.pending = pending
+            asked += self.propose(self.history, wanted - len(asked), novelty)
+        self._asked += asked
+        self.exhausted = len(asked) < wanted
+        return [arch for arch, _ in asked]
 
     def tell(self, archs: Sequence[Arch], metrics: Sequence[Metrics | EvaluationFailed]) -> list[Trial]:
-        """Record the metrics of the architectures that were asked, one generation as a whole."""
-        if not self._asked or [arch for arch, _ in self._asked] != list(archs):
-            raise UsageError("tell() takes the architectures of the last ask(), in that order and once")
-        trials = self.history.add(archs, [origin for _, origin in self._asked], metrics)
-        self._asked = []
+        """Record the metrics of architectures that were asked, in the order of asking, as one generation."""
+        told = [(arch, origin) for arch, origin in self._asked if arch in set(archs)]
+        if not told or [arch for arch, _ in told] != list(archs):
+            raise UsageError(
+                "tell() takes architectures that the last ask() gave, in that order and each once"
+            )
+        trials = self.history.add(archs, [origin for _, origin in told], metrics)
+        self._asked = [entry for entry in self._asked if entry not in told]
         return trials
+
+    def forecast(self, archs: Sequence[Arch]) -> list[Forecast] | None:
+        """What the strategy expects of architectures; None without a model, or too early for one."""
+        propose: object = self.propose
+        return propose.forecast(self.history, archs) if isinstance(propose, Forecaster) else None
 
     def restore(self, stored: Sequence[Mapping[str, Any]]) -> None:
         """Go on after stored trials (`load_trials`) as if the run had never stopped."""

@@ -6,6 +6,7 @@ front and `study.db` all follow from them, which makes resuming exact.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +69,15 @@ class Trial:
 class History:
     """The trials of a run. `add` checks every metric.
 
+    pending: architectures that were asked and not answered yet, in that order; a strategy may take them into
+        account.
     max_failures: how many evaluations in a row may fail before the search stops.
     """
 
     def __init__(self, space: Space, problem: Problem, *, max_failures: int = 10) -> None:
         self.space, self.problem, self.max_failures = space, problem, max_failures
         self.trials: list[Trial] = []
+        self.pending: list[Arch] = []
         self._keys: set[str] = set()
 
     @property
@@ -93,7 +97,8 @@ class History:
 
     def of_generation(self, generation: int) -> list[Trial]:
         """The trials of one generation, failed ones included."""
-        return [t for t in self.trials if t.generation == generation]
+        first, end = (bisect_left(self.trials, g, key=_generation) for g in (generation, generation + 1))
+        return self.trials[first:end]
 
     def add(
         self, archs: Sequence[Arch], origins: Sequence[str], metrics: Sequence[Metrics | EvaluationFailed]
@@ -201,6 +206,10 @@ class History:
     def _keep(self, trials: Sequence[Trial]) -> None:
         self.trials += trials
         self._keys |= {t.arch for t in trials}
+
+
+def _generation(trial: Trial) -> int:
+    return trial.generation
 
 
 def _evaluated(trials: Sequence[Trial]) -> list[tuple[Trial, TrialValues]]:

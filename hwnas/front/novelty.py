@@ -26,6 +26,10 @@ class Novelty:
         self._space, self._taken, self._rng = space, set(taken), rng
         self._left: list[Arch] | None = None
 
+    def copy(self) -> Novelty:
+        """Another source that knows the same, for architectures that may not be proposed after all."""
+        return Novelty(self._space, self._taken, self._rng)
+
     def claim(self, arch: Arch) -> Arch | None:
         """`arch` in canonical form if it is valid and was never handed out, else None."""
         if not self._space.valid(arch):

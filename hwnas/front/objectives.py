@@ -20,7 +20,7 @@ from targets.errors import UsageError, did_you_mean
 
 from . import pareto
 
-_MAXIMISED = ("val_accuracy",)
+_MAXIMISED = ("val_accuracy", "val_top5_accuracy")
 _MINIMISED = ("val_loss", *METRICS)
 
 
@@ -46,10 +46,12 @@ class TrialValues:
 
     objectives: the value of each objective as measured, in the order of the problem.
     constraints: per budget its relative excess, which is 0 or below where the budget is kept.
+    penalty: by how much its errors are multiplied where solutions are compared, because of soft budgets.
     """
 
     objectives: tuple[float, ...]
     constraints: Mapping[str, float]
+    penalty: float = 1.0
 
     @property
     def feasible(self) -> bool:
@@ -95,10 +97,11 @@ class Problem:
 
     @classmethod
     def parse(
-        cls, objectives: Sequence[str], budgets: Sequence[Budget] = (), worst: Metrics | None = None
+        cls, objectives: Sequence[str], budgets: Sequence[Budget | str] = (), worst: Metrics | None = None
     ) -> Problem:
-        """The problem from the names of its objectives."""
-        return cls(tuple(Objective.parse(o) for o in objectives), tuple(budgets), dict(worst or {}))
+        """The problem from the names of its objectives and its budgets, as `latency_ms<=12~2`."""
+        limits = tuple(b if isinstance(b, Budget) else Budget.parse(b) for b in budgets)
+        return cls(tuple(Objective.parse(o) for o in objectives), limits, dict(worst or {}))
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -121,12 +124,22 @@ class Problem:
         return TrialValues(
             objectives=tuple(float(metrics[o.metric]) for o in self.objectives),
             constraints={b.metric: b.violation(metrics) for b in self.budgets},
+            penalty=math.prod(b.penalty(float(metrics[b.metric])) for b in self.budgets),
         )
 
     def minimised(self, values: Sequence[TrialValues]) -> NDArray[np.float64]:
-        """Objective values (n, objectives), with the sign turned where the objective is maximised."""
-        sign = np.array([-1.0 if o.maximise else 1.0 for o in self.objectives])
-        points: NDArray[np.float64] = self._points(values) * sign
+        """Objective values (n, objectives), with the sign turned where the objective is maximised.
+
+        Errors are multiplied by the penalty of soft budgets: an accuracy a counts as 1 - penalty (1 - a).
+        """
+        points = self._points(values)
+        penalty = np.array([v.penalty for v in values])
+        for axis, o in enumerate(self.objectives):
+            if o.maximise:
+                judged = 1 - penalty * (1 - points[:, axis])
+                points[:, axis] = -np.where(penalty > 1, judged, points[:, axis])
+            elif o.metric == "val_loss":
+                points[:, axis] *= penalty
         return points
 
     def ranks(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
@@ -156,7 +169,7 @@ class Problem:
         `first`, the architectures of generation 0, so that it is fixed for the whole run.
         """
         largest = self._points(first).max(axis=0, initial=0.0)
-        limits = {b.metric: b.limit for b in self.budgets}
+        limits = {b.metric: b.largest for b in self.budgets}
         return {
             o.metric: 0.0 if o.maximise else limits.get(o.metric, self.worst.get(o.metric, float(top)))
             for o, top in zip(self.objectives, largest, strict=True)

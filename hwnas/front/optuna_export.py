@@ -85,13 +85,23 @@ class OptunaExport:
             raise _UnusableError(f"is damaged ({verdict})")
 
     def _append(self, trials: Sequence[Trial]) -> None:
-        new = not self._path.exists()
+        if not self._path.exists():
+            self._write_new(trials)
+            return
         with _storage(self._path) as storage:
-            study = self._create(storage) if new else self._load(storage)
+            study = self._load(storage)
             held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
             if held != [t.arch for t in trials[: len(held)]]:
                 raise _UnusableError("holds other evaluations")
             study.add_trials([self._codec.trial(t, t.generation) for t in trials[len(held) :]])
+
+    def _write_new(self, trials: Sequence[Trial]) -> None:
+        """The file comes whole or not at all: a kill on the way leaves no half of a study."""
+        part = self._path.with_name(f".{self._path.name}.{'0' * 8}")
+        part.unlink(missing_ok=True)
+        with _storage(part) as storage:
+            self._create(storage).add_trials([self._codec.trial(t, t.generation) for t in trials])
+        part.replace(self._path)
 
     def _create(self, storage: RDBStorage) -> optuna.Study:
         study = optuna.create_study(

@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.core.registry import Part, Registry, check_options
+from targets.errors import UsageError, did_you_mean
 
 from .history import History, Trial
 from .novelty import Novelty
@@ -29,12 +30,44 @@ if TYPE_CHECKING:
 CostsOf = Callable[[Sequence["Arch"]], Mapping[str, NDArray[np.float64]]]
 """Architectures -> per metric their exact costs (n,), such as `CostModel.of`."""
 
+FeaturesOf = Callable[[Sequence["Arch"]], NDArray[np.float64]]
+"""Architectures -> more columns for a surrogate (n, columns), finite: shared-weight accuracies, proxies, …"""
+
 Propose = Callable[[History, int, Novelty], list[tuple["Arch", str]]]
 """(history, how many, source of new architectures) -> architectures, each with its origin.
 
 The answer follows from the history, the number and the settings alone, so that a run that was killed goes on
-with the same architectures. What is kept between calls may only save work.
+with the same architectures. What is kept between calls may only save work. A strategy with a model of the
+error is a `Forecaster` too.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a strategy expects of an architecture: a normal distribution of the log error.
+
+    log_error: its mean.
+    deviation: of the true log error.
+    observed_deviation: of what an evaluation will show, the noise of evaluations included.
+    """
+
+    log_error: float
+    deviation: float
+    observed_deviation: float
+
+    @property
+    def error(self) -> float:
+        """The median of the error."""
+        return float(np.exp(self.log_error))
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A `Propose` that can say what it expects."""
+
+    def forecast(self, history: History, archs: Sequence[Arch]) -> list[Forecast] | None:
+        """One forecast per architecture; None as long as too few were evaluated."""
+        ...
 
 
 class Strategy(Protocol):
@@ -55,12 +88,20 @@ class Strategy(Protocol):
         """Whether the last `ask` ran out of new architectures."""
         ...
 
-    def ask(self) -> list[Arch]:
-        """The next architectures to evaluate, none of which comes twice in a run."""
+    def ask(self, n: int | None = None) -> list[Arch]:
+        """The next architectures to evaluate, none of which comes twice in a run.
+
+        n: so many more, beside those that were asked and not told yet. None: a generation, which takes the
+            place of those.
+        """
         ...
 
     def tell(self, archs: Sequence[Arch], metrics: Sequence[Metrics | EvaluationFailed]) -> list[Trial]:
-        """Record what the evaluator answered for the architectures of `ask`."""
+        """Record what the evaluator answered for architectures that were asked."""
+        ...
+
+    def forecast(self, archs: Sequence[Arch]) -> list[Forecast] | None:
+        """What is expected of architectures; None without a model, or too early for one."""
         ...
 
     def restore(self, stored: Sequence[Mapping[str, Any]]) -> None:
@@ -77,6 +118,7 @@ class StrategyContext:
     population: how many architectures it proposes at a time.
     seed: of every random draw.
     costs_of: exact costs before an evaluation; None where there are none.
+    features_of: more features for a strategy with a model; None where there are none.
     """
 
     space: Space
@@ -84,6 +126,7 @@ class StrategyContext:
     population: int
     seed: int
     costs_of: CostsOf | None = None
+    features_of: FeaturesOf | None = None
 
     def rng(self, generation: int) -> np.random.Generator:
         """The random draws of a strategy for one generation."""
@@ -114,6 +157,30 @@ class StrategyRow:
         """The options with their defaults."""
         parameters = inspect.signature(self.make).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+    @property
+    def about(self) -> str:
+        """What it wants, and what its options mean."""
+        return inspect.getdoc(self.make) or ""
+
+    def read_options(self, texts: Sequence[str]) -> dict[str, Any]:
+        """Options from `name=value`, as a command line gives them; UsageError for what cannot be read."""
+        where, options = f"strategy {self.name!r}", dict[str, Any]()
+        for text in texts:
+            name, equals, value = text.partition("=")
+            name = name.strip().replace("-", "_")
+            if not equals or name in options:
+                raise UsageError(f"{where}: option {text!r} must read NAME=VALUE, each name once")
+            if name not in self.options:
+                known = did_you_mean(name, self.options) if self.options else "it takes none"
+                raise UsageError(f"{where} has no option {name!r}; {known}")
+            kind = type(self.options[name])
+            try:
+                options[name] = kind(value.strip())
+            except ValueError:
+                what = {int: "a whole number", float: "a number"}[kind]
+                raise UsageError(f"{where}: {name} must be {what}, got {value.strip()!r}") from None
+        return self.resolve(options)
 
     def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options, those given over the defaults; UsageError for an unknown one or a wrong type."""

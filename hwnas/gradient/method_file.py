@@ -18,7 +18,6 @@ lr = 6e-4
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -26,13 +25,12 @@ from typing import Any, TypeVar, get_type_hints
 from hwnas.core.declared import declared, number, optional, pair, typed
 from hwnas.core.registry import Part, part
 from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
 
 from .method import Method, TermSpec
 from .methods import METHODS
 from .stage import Stage
 from .step.optim import AdamSettings, SGDSettings
-
-_MAX_BYTES = 1_000_000
 
 T = TypeVar("T", SGDSettings, AdamSettings)
 
@@ -61,14 +59,7 @@ def find_method(name: str) -> Method:
 
 def load_method(path: Path) -> Method:
     """The row that the file describes, every name and type checked; it is not added to the table."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: {path.stat().st_size} bytes are too many for a method")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"method file {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"method file {path} is no TOML: {error}") from error
+    table = read_toml(path, "method file", "`hwnas methods show NAME` shows the parts of one")
     row = _row(table, f"method file {path}")
     row.check()
     return row
@@ -81,7 +72,7 @@ def _row(table: Mapping[str, Any], where: str) -> Method:
         "title": f"{table.get('name', 'a method')}, made from {base.name}",
         "name": typed(table.get("name", ""), str, f"{where}: name"),
     }
-    if not changes["name"] or changes["name"] in METHODS:
+    if not changes["name"].strip() or not changes["name"].isprintable() or changes["name"] in METHODS:
         raise UsageError(f"{where}: give the method a name of its own, got {changes['name']!r}")
     for key in ("title", "paper"):
         if key in table:

@@ -325,6 +325,18 @@ variant(
     paper="Zela et al. 2020, Understanding and robustifying DARTS, arXiv 1909.09656",
     callbacks=(part("stop_on_curvature", window=5, ratio=0.75),),
 )
+variant(
+    DARTS,
+    "modnas",
+    "MODNAS: a hypernetwork of preference and device, one gradient per device, ReinMax draws",
+    paper="Sukthanker et al. 2025, Multi-objective differentiable NAS, arXiv 2402.18213",
+    policy=part("hypernetwork"),
+    relax=relax("sampled", "reinmax", validation="hard"),
+    hypergradient=part("devices"),
+    weights=SGDSettings(lr=0.025, min_lr=0.001, nesterov=False, weight_decay=2.7e-3, clip=5.0),
+    arch=AdamSettings(lr=3e-4, betas=(0.5, 0.999), weight_decay=0.0),
+    published=Published(epochs=100, batch_size=256, cells=0),
+)
 ELASTIC = variant(
     PROXYLESS,
     "elastic",

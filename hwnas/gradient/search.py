@@ -39,6 +39,7 @@ from .speed import require_speed, speed_up
 from .stage_supernets import Rewrappable, SupernetFactory, copies_of
 from .step.active_options import ActiveOptions, all_options, intersect, keep_best
 from .step.context import ArchPass, StepContext
+from .step.devices import search_devices
 from .step.nodes import discretise, with_kept_edges
 from .step.optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .step.passes import BatchSource, Pass, validation_pass
@@ -110,6 +111,7 @@ class GradientSearch:
         stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
         self.timetable = Timetable(stages, settings.steps, settings.arch_every)
         self._alphas: list[Tensor] = []
+        self.devices = search_devices(space, costs)
         with self._seeded(-1):
             self._begin(0, all_options(space.choices))
 
@@ -175,6 +177,7 @@ class GradientSearch:
         fresh = index == 0 or stage.start == "fresh"
         if fresh:
             self.policy = self.method.make_policy(self.space.choices, self.generator)
+            self.policy.meet_devices(torch.stack([device.features for device in self.devices]))
         self._restrict(index, kept)
         if fresh:
             self.arch_optimizer = torch.optim.Adam(
@@ -231,6 +234,7 @@ class GradientSearch:
             where=f"search by {self.method.name}, step {step + 1} of {self.settings.steps}",
             weight_rule=self._rules[slot.index],
             extremes=self._extremes,
+            devices=self.devices,
             before_weights=[callback.before_weights for callback in self.callbacks],
         )
 

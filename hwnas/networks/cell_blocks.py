@@ -16,8 +16,9 @@ from targets.errors import UsageError
 
 from .conv import NODE_BYTES, Conv
 
-KINDS = ("sep", "dil", "nor", "max", "avg", "skip", NONE)
+KINDS = ("sep", "dil", "nor", "asym", "max", "avg", "skip", NONE)
 _CONV = re.compile(r"(?P<kind>sep|dil|nor)_conv_(?P<k>[1357])x(?P=k)")
+_ASYMMETRIC = re.compile(r"conv_(?P<k>[357])x1_1x(?P=k)")
 _POOL = re.compile(r"(?P<kind>max|avg)_pool_3x3")
 
 
@@ -33,11 +34,14 @@ class CellOp:
         """The operation of that name; UsageError says how names read."""
         if name in (NONE, "skip_connect"):
             return cls(NONE if name == NONE else "skip")
+        if asymmetric := _ASYMMETRIC.fullmatch(name):
+            return cls("asym", int(asymmetric["k"]))
         match = _CONV.fullmatch(name) or _POOL.fullmatch(name)
         if match is None or (match["kind"] in ("sep", "dil") and match["k"] == "1"):
             raise UsageError(
                 f"unknown operation {name!r}; allowed: none, skip_connect, max_pool_3x3, avg_pool_3x3, "
-                "sep_conv_<k>x<k>, dil_conv_<k>x<k> (k 3, 5, 7), nor_conv_<k>x<k> (k 1, 3, 5, 7)"
+                "sep_conv_<k>x<k>, dil_conv_<k>x<k>, conv_<k>x1_1x<k> (k 3, 5, 7), "
+                "nor_conv_<k>x<k> (k 1, 3, 5, 7)"
             )
         return cls(match["kind"], int(match.groupdict().get("k") or 3))
 
@@ -175,6 +179,13 @@ def _twice(b: CellBlock) -> list[CellStep]:
     return [*_separable(b), CellStep(relu.elements, joint=True), *convs]
 
 
+def _asymmetric(b: CellBlock) -> list[CellStep]:
+    """ReLU, a row of the kernel with the stride, a column of it, norm."""
+    row = Conv(b.c_in, b.c_out, b.kernel, size_out=b.size_out, height=1, bare=True)
+    column = Conv(b.c_out, b.c_out, 1, size_out=b.size_out, height=b.kernel)
+    return [_relu_step(b.c_in, b.size), _conv_step(row), _conv_step(column)]
+
+
 def _pool(b: CellBlock) -> list[CellStep]:
     return [CellStep(b.c_out * b.size_out**2)]
 
@@ -239,6 +250,7 @@ _STEPS = {
     "stem": _stem,
     "stem-relu": _normal,
     "nor": _normal,
+    "asym": _asymmetric,
     "dil": _separable,
     "sep": _twice,
     "max": _pool,

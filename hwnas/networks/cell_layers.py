@@ -144,6 +144,16 @@ def _separable(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
     return nn.Sequential(first, Separable(block.c_out, block.c_out, block.kernel, 1, 1, affine))
 
 
+def _asymmetric(block: CellBlock, affine: bool, *_: bool) -> nn.Module:
+    k, c = block.kernel, block.c_out
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(block.c_in, c, (1, k), block.stride, (0, k // 2), bias=False),
+        nn.Conv2d(c, c, (k, 1), 1, (k // 2, 0), bias=False),
+        nn.BatchNorm2d(c, affine=affine),
+    )
+
+
 def _pool(pool: Callable[[int], nn.Module]) -> _MakeModule:
     def module(block: CellBlock, affine: bool, pool_norm: bool) -> nn.Module:
         pooling = pool(block.stride)
@@ -191,6 +201,7 @@ _MODULES: Mapping[str, _MakeModule] = {
     "stem": _stem,
     "stem-relu": _stem_relu,
     "nor": _conv,
+    "asym": _asymmetric,
     "dil": _dilated,
     "sep": _separable,
     "max": _pool(_max_pool),

@@ -18,6 +18,7 @@ class Conv:
     groups: of channels.
     batch_norm: whether a norm follows; otherwise there is a bias.
     bare: neither norm nor bias.
+    height: of a kernel that is not square, whose width is `kernel`; None where it is.
     """
 
     c_in: int
@@ -27,11 +28,12 @@ class Conv:
     groups: int = 1
     batch_norm: bool = True
     bare: bool = False
+    height: int | None = None
 
     @property
     def weights(self) -> int:
         """Kernel weights, bias not included."""
-        return self.c_in // self.groups * self.c_out * self.kernel**2
+        return self.c_in // self.groups * self.c_out * self.kernel * (self.height or self.kernel)
 
     @property
     def macs(self) -> int:

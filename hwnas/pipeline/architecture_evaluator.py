@@ -57,7 +57,7 @@ class ArchitectureEvaluator(TrainedNetworkOptions):
         target = target_named(self.target_platform)
         data = open_data(
             dataset, place, self.image_size, self.seed,
-            home=data_home(self.home), limit=self.limit, download=self.download,
+            home=data_home(self.home), limit=self.limit, download=self.download, skip_broken=self.skip_broken,
         )  # fmt: skip
         space = space_for(space_name(self.search_space), data, cells=self.cells, channels=self.channels)
         arch = space.canonical(read_genotype(space, architecture))

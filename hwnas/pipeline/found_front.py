@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.runs.front_file import FrontPoint, front_points, read_front
+from hwnas.runs.verdict import Finding, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Front:
     """The networks of a search: what the front was measured to be, the trained picks, and the baselines.
 
-    >>> front = Front.read("runs/digits-host-1")          # doctest: +SKIP
+    >>> front = Front.read("runs/scenes-host-1")          # doctest: +SKIP
     >>> front.best.measured["test_accuracy"]              # doctest: +SKIP
     >>> front.onnx(front.best)                            # doctest: +SKIP
     """
@@ -45,6 +46,11 @@ class Front:
     def best(self) -> FrontPoint:
         """The pick inside the budgets that is the most accurate on the validation images."""
         return next(point for point in self.points if point.arch_id == self.document["chosen"])
+
+    @property
+    def verdict(self) -> list[Finding]:
+        """What to think of the run, the worst first; use none of it where a finding is `bad`."""
+        return verdict(self.document)
 
     def model_folder(self, point: FrontPoint) -> Path | None:
         """model.onnx, weights, manifest.json of a trained network; None where it was not trained."""

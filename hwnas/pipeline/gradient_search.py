@@ -26,7 +26,7 @@ from lut.home import data_home
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
-from .latency_tables import latency_table
+from .latency_tables import TargetDevice, latency_table
 from .preflight import check_device
 from .results import SearchResult
 from .search_history import GENOTYPES, Recorder, check_trackers, read_alphas
@@ -64,7 +64,7 @@ def run_search(options: SearcherOptions) -> SearchResult:
     target = target_named(options.target_platform)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
-        home=home, limit=options.limit, download=options.download,
+        home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
         val_share=method.published.val_share if options.val_share is None else options.val_share,
     )  # fmt: skip
     space = space_for(options.space_name, data)
@@ -75,8 +75,13 @@ def run_search(options: SearcherOptions) -> SearchResult:
     budgets = options.all_budgets()
     table = None
     if any(b.metric == "latency_ms" for b in budgets):
-        table = latency_table(
-            space, target, home=home, minutes=options.profile_minutes, seed=options.seed, log=log
+        table, _ = latency_table(
+            space,
+            TargetDevice(target.folder, target),
+            home=home,
+            minutes=options.profile_minutes,
+            seed=options.seed,
+            log=log,
         )
     energy = None if options.energy_table is None else read_energy(Path(options.energy_table), space.blocks())
     costs = CostModel(space, table, energy)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas.core.budget import Budget
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
 from lut.home import HOME_VARIABLE, data_home
-from targets import load_target
 from targets.errors import TargetError, UsageError, did_you_mean
+
+from .counts import SHORT, objectives_of, strategy_of
 
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
@@ -22,6 +24,7 @@ def preflight(config: SearchConfig) -> None:
     from hwnas.data.source import unknown_source
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
+    from hwnas.pipeline.latency_tables import find_devices
     from hwnas.pipeline.search_history.trackers import check_trackers
     from hwnas.spaces import SPACES
 
@@ -34,9 +37,11 @@ def preflight(config: SearchConfig) -> None:
     home = data_home(config.home)
     if home.is_file():
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
-    load_target(config.target)
+    names = [device.name for device in find_devices(config.targets, home)]
+    budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
     method = find_method(config.method)
-    STRATEGIES[config.strategy].resolve({})
+    STRATEGIES[strategy_of(config)].read_options(config.strategy_options)
+    _check_work(config, names, budgets)
     check_trackers(config.trackers)
     if config.energy_table is not None:
         read_energy(Path(config.energy_table), ())  # which blocks it must have is known with the images
@@ -89,15 +94,27 @@ def _check_space(config: SearchConfig, method: Method) -> None:
         require_cells(space)
 
 
-def planned_work(config: SearchConfig) -> dict[str, Any]:
-    """How much the options ask for; with `minutes` the counts are fitted to the time instead."""
-    return {
-        "profile_minutes": config.profile_minutes,
-        "supernet_steps": config.supernet_steps,
-        "search_steps": config.search_steps,
-        "evaluations": config.population * config.generations,
-        "picks": config.picks,
-        "random_baselines": config.random_baselines,
-        "train_epochs": config.train_epochs,
-        "minutes": config.minutes,
-    }
+def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
+    """UsageError for options of which one needs or replaces another."""
+    from hwnas.front import Problem
+
+    shared = config.evaluator != SHORT
+    needs_supernet = [
+        ("--evaluator shared-weights", shared and config.supernet_steps == 0),
+        (
+            "--eval-start supernet",
+            config.eval_start == "supernet" and not config.supernet_steps and not shared,
+        ),
+        ("--search-steps", bool(config.search_steps) and not config.supernet_steps and not shared),
+    ]
+    for option, lacks in needs_supernet:
+        if lacks:
+            raise UsageError(f"{option} needs shared weights; give --supernet-steps, for instance 500")
+    if config.generations is not None and config.evaluations is not None:
+        raise UsageError("--evaluations and --generations both say how long the front is searched; give one")
+    for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
+        if shared and value not in (None, "fresh"):
+            raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    problem = Problem.parse(objectives_of(config, devices), budgets)
+    if "val_accuracy" not in problem.metrics:
+        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")

@@ -15,8 +15,8 @@ from .preflight import preflight
 
 
 def search(
-    data: str | Path = "digits",
-    target: str = "host",
+    data: str | Path = "scenes",
+    target: str | Sequence[str] = "host",
     budgets: Sequence[str] = (),
     *,
     out: str | Path | None = None,
@@ -25,9 +25,10 @@ def search(
 ) -> Front:
     """Search for networks, train the best, and export them checked and measured.
 
-    data: digits, cifar10 and the like, an image folder, or a zip of one.
-    target: the device whose latency counts, a name of `hwnas targets list` or a TOML file.
-    budgets: upper limits, as `latency_ms<=12`; none: the median latency of 200 random architectures.
+    data: scenes, digits, cifar10 and the like, an image folder, or a zip of one.
+    target: the device whose latency counts, a name of `hwnas targets list` or a TOML file; or several.
+    budgets: upper limits, as `latency_ms<=12`, on a further device as `latency_ms@pi<=12`; none: the median
+        latency of 200 random architectures.
     out: the run directory; None: the first free `runs/<data>-<target>-<n>`. The same search in the same
         folder goes on where it stopped, and is read where it is done; another one is refused.
     quiet: show warnings only.

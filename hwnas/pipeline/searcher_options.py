@@ -33,7 +33,8 @@ class SearcherOptions(
 ):
     """What is searched, on what, how. What is not said here is said where a field is defined.
 
-    dataset: digits, cifar10, cifar100, mnist, fashion-mnist, imagenet (with `path`), or an image folder.
+    dataset: scenes, digits, cifar10, cifar100, mnist, fashion-mnist, imagenet (with `path`), or an image
+        folder.
     search_space: a name of `hwnas spaces`, also spelled `darts_space` and so on, or a TOML file.
     method: any row of `hwnas methods`, or a TOML file.
     cells, channels: of the network that is searched (cell spaces).

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from hwnas.gradient.method import Method as MethodRow
 from hwnas.gradient.method_file import find_method
 from hwnas.runs.options import MethodName, SpaceName
 
+from .discrete_options import DiscreteSearcherOptions
 from .gradient_search import run_search
 from .results import SearchResult, TrainedArchitecture
 from .searcher_options import SearcherOptions
@@ -27,24 +29,36 @@ class Searcher(SearcherOptions):
         self, architecture: str | SearchResult, epochs: int = 600, batch_size: int = 96
     ) -> TrainedArchitecture:
         """Train an architecture from scratch as the papers do, export it, and test it once."""
-        text = architecture.key if isinstance(architecture, SearchResult) else architecture
-        return train_architecture(
-            TrainingOptions(
-                architecture=text,
-                search_space=self.space_name,
-                dataset=self.dataset,
-                epochs=epochs,
-                batch_size=batch_size,
-                image_size=self.image_size,
-                path=self.path,
-                limit=self.limit,
-                download=self.download,
-                seed=self.seed,
-                device=self.device,
-                home=self.home,
-                quiet=self.quiet,
-            )
+        return train_found(self, architecture, epochs, batch_size)
+
+
+def train_found(
+    searcher: SearcherOptions | DiscreteSearcherOptions,
+    architecture: str | SearchResult,
+    epochs: int,
+    batch_size: int,
+    **scale: Any,
+) -> TrainedArchitecture:
+    """The training of an architecture on the data of a searcher. scale: `cells` and `channels`."""
+    return train_architecture(
+        TrainingOptions(
+            architecture=architecture.key if isinstance(architecture, SearchResult) else architecture,
+            search_space=searcher.space_name,
+            dataset=searcher.dataset,
+            epochs=epochs,
+            batch_size=batch_size,
+            image_size=searcher.image_size,
+            path=searcher.path,
+            limit=searcher.limit,
+            download=searcher.download,
+            skip_broken=searcher.skip_broken,
+            seed=searcher.seed,
+            device=searcher.device,
+            home=searcher.home,
+            quiet=searcher.quiet,
+            **scale,
         )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

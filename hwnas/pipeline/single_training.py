@@ -18,14 +18,16 @@ from hwnas.pipeline.search_history.drawings import best_form, drawings
 from hwnas.runs.identity import TRAINING, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
-from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
+from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
 from lut.home import data_home
 from targets.errors import UsageError
 
 from .alphas_decoder import decoder_of
+from .earlier_training import earlier_training, longer_job
 from .preflight import check_device
 from .results import TrainedArchitecture
 from .spellings import data_spec, open_data, space_for, space_name
@@ -67,10 +69,12 @@ class Prepared:
 def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
     check_device(options.device)
+    if options.continue_from is not None:
+        return _prepare_longer(Path(options.continue_from), options)
     home = data_home(options.home)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
-        home=home, limit=options.limit, download=options.download,
+        home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
     )  # fmt: skip
     space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
     arch = read_architecture(options, space)
@@ -80,6 +84,13 @@ def prepare(options: TrainingOptions) -> Prepared:
             "there is nothing to train; choose another architecture"
         )
     return Prepared(space=space, arch=arch, data=data, job=_job(options, space, arch, data, home))
+
+
+def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
+    """More epochs of what was trained at `place`."""
+    job = longer_job(earlier_training(place), options.epochs, options.device)
+    data, space = data_of(job.data), load_space(**job.network["space"])
+    return Prepared(space=space, arch=space.from_string(job.network["arch"]), data=data, job=job)
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
         "seed": options.seed,
         "root": str(home),
         "limit": options.limit,
+        **({"skip_broken": True} if options.skip_broken else {}),
     }
     return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), options.seed, options.device)
 

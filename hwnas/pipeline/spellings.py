@@ -56,11 +56,21 @@ def open_data(
     home: Path,
     limit: int | None,
     download: bool,
+    skip_broken: bool = False,
     val_share: float | None = None,
 ) -> Data:
     """The images, split as (seed, limit, val_share) say."""
     spec = data_spec(dataset, path)
-    return load_data(spec, image_size, seed, root=home, limit=limit, download=download, val_share=val_share)
+    return load_data(
+        spec,
+        image_size,
+        seed,
+        root=home,
+        limit=limit,
+        download=download,
+        skip_broken=skip_broken,
+        val_share=val_share,
+    )
 
 
 def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hwnas.gradient.loop import Loop, Save
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.under_way import StageName
 
 SAVE_EVERY = 100
 """Steps between checkpoints: some seconds of work, and well under 1 % of the time to write."""
@@ -52,14 +53,17 @@ class RunStage(Generic[C]):
 def run_stages(stages: Sequence[RunStage[C]], context: C) -> None:
     """Do every stage that is not done yet; a resumed run goes on in the middle of one."""
     run = context.run
+    names = [StageName(name=stage.name, does=stage.does) for stage in stages]
     for number, stage in enumerate(stages, 1):
         if run.stage_done(stage.name) is not None:
             continue
         run.log(f"{number}/{len(stages)} {stage.does}")
+        run.begin_stage(names, stage.name)
         outcome = stage.work(context)
         run.finish_stage(stage.name, outcome.result, outcome.files)
         if not stage.keeps_checkpoints:
             run.delete_checkpoints(stage.name)
+    run.begin_stage(names, None)
 
 
 class Resumable(Protocol):

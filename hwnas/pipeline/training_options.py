@@ -33,8 +33,8 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
 class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
-    Either `architecture` or `alphas` says what. recipe: None takes `Recipe.evaluation`, above 64 px
-    `evaluation_large`.
+    One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
+    recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`.
     """
 
     architecture: Annotated[
@@ -46,10 +46,19 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
         Text | None,
         Option("Method that decodes the alphas; default that of the run they lie in"),
     ] = None
+    continue_from: Annotated[
+        Place,
+        Option(
+            "Instead of it, go on from the weights of RUN/ID of a search, or of a folder of `hwnas train`"
+        ),
+    ] = None
     recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
-        if (self.architecture is None) == (self.alphas is None):
-            raise UsageError("give either a genotype or the alphas of a search to train an architecture of")
+        if sum(what is not None for what in (self.architecture, self.alphas, self.continue_from)) != 1:
+            raise UsageError(
+                "give either a genotype or the alphas of a search to train an architecture of, or what was "
+                "trained before to train it longer"
+            )
         if self.alphas is None and (self.epoch is not None or self.method is not None):
             raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")

@@ -5,7 +5,7 @@ One file without any script; a policy in it forbids the browser to load or to ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .markup import Html, HtmlContent, count, el, fixed, join, ms, percent, signed_percent
@@ -21,10 +21,23 @@ _BARS = """
 PredictedModel = Mapping[str, Any]
 
 
-def breakdown_page(document: Mapping[str, Any]) -> str:
-    """The page of what `hwnas.commands.documents.predict.predict_models` returned, as text."""
-    target = str(document["target"]["name"])
-    title = f"{', '.join(document['models'])} on {target}"
+def breakdown_page(*documents: Mapping[str, Any]) -> str:
+    """The page of what `hwnas.commands.documents.predict.predict_models` returned, as text.
+
+    Several networks or targets are compared in a table at the top.
+    """
+    names = dict.fromkeys(name for document in documents for name in document["models"])
+    on = ", ".join(str(document["target"]["name"]) for document in documents)
+    parts = [_comparison(list(names), documents)] if len(names) + len(documents) > 2 else []
+    for document in documents:
+        suffix = f" on {document['target']['name']}" if len(documents) > 1 else ""
+        parts += [_section(f"{name}{suffix}", model) for name, model in document["models"].items()]
+        parts.append(_conditions(document))
+    return script_free_page(f"{', '.join(names)} on {on}", join(*parts))
+
+
+def script_free_page(title: str, content: Html) -> str:
+    """A page around `content`, without any script, as text."""
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -33,9 +46,37 @@ def breakdown_page(document: Mapping[str, Any]) -> str:
         el("title", f"{title} · hwnas"),
         el("style", Html(STYLE + _BARS)),
     )
-    sections = [_section(name, model) for name, model in document["models"].items()]
-    body = el("body", el("main", el("div", sections, _conditions(document), class_="wrap")))
+    body = el("body", el("main", el("div", content, class_="wrap")))
     return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
+
+
+def _comparison(names: Sequence[str], documents: Sequence[Mapping[str, Any]]) -> Html:
+    """A row per network and a column per target: the latency with its interval."""
+    targets = [str(document["target"]["name"]) for document in documents]
+    rows = []
+    for name in names:
+        models = [document["models"].get(name) for document in documents]
+        cells = [
+            el(
+                "td",
+                ms(model["latency_ms"], unit=False),
+                el("small", f" {ms(model['low_ms'], unit=False)} to {ms(model['high_ms'], unit=False)}"),
+            )
+            if model
+            else el("td", "failed")
+            for model in models
+        ]
+        rows.append(el("tr", el("th", name, scope="row", class_="name", title=name), cells))
+    head = el(
+        "tr",
+        el("th", "Network", scope="col", class_="name"),
+        [el("th", f"{target}, ms", scope="col") for target in targets],
+    )
+    return el(
+        "section",
+        el("h2", "Predicted latency"),
+        el("div", el("table", el("thead", head), el("tbody", rows)), class_="scroll", tabindex="0"),
+    )
 
 
 def _section(name: str, model: PredictedModel) -> Html:

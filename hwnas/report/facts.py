@@ -34,7 +34,9 @@ CONDITIONS = (
 
 def target_name(run: RunFiles) -> str:
     """The name of the target, as the user calls it."""
-    return str(run.part("target").get("name") or resolved_config(run).get("target") or "the target")
+    known = resolved_config(run).get("targets")
+    first = known[0] if isinstance(known, list) and known else None
+    return str(run.part("target").get("name") or first or "the target")
 
 
 def device_name(run: RunFiles) -> str:
@@ -42,6 +44,12 @@ def device_name(run: RunFiles) -> str:
     name, known = target_name(run), dict(_flat(run.part("target")))
     processor = next((known[key] for key in CPU if known.get(key)), None)
     return f"{name} ({processor})" if processor else name
+
+
+def other_devices(run: RunFiles) -> list[str]:
+    """Names of the devices behind the first one."""
+    metrics = [str(row.get("metric", "")) for row in run.rows("targets")]
+    return [metric.partition("@")[2] for metric in metrics if "@" in metric]
 
 
 def conditions(run: RunFiles) -> str:
@@ -77,6 +85,12 @@ def budget_text(run: RunFiles) -> str:
     return " and ".join(
         f"{metric_name(metric)} ≤ {with_unit(metric, limit)}" for metric, limit in budgets(run)
     )
+
+
+def by_evaluator(run: RunFiles) -> str:
+    """How the search saw an accuracy, in words."""
+    short = run.front.get("evaluator") == "short-training"
+    return "after a short training" if short else "with the supernet's shared weights"
 
 
 def metric_name(metric: str) -> str:

@@ -91,7 +91,7 @@ def hover(point: Point) -> str:
         f"predicted {ms(point.predicted.get('latency_ms'))}",
         f"test accuracy {percent(point.measured.get('test_accuracy'), 2)}",
         f"validation {percent(point.measured.get('val_accuracy'), 2)}, "
-        f"shared weights {percent(point.predicted.get('val_accuracy_shared'), 2)}",
+        f"in the search {percent(point.predicted.get('val_accuracy_search'), 2)}",
         *wrapped(point.arch or point.arch_id),
     ]
     if point.flag:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .curve_figures import search_curves
-from .facts import budget_text, conditions, target_name, trained
+from .facts import budget_text, by_evaluator, conditions, target_name, trained
 from .figure import Figure
 from .front_figures import measured_pair, non_dominated, searched_front, trained_front
 from .markup import Html, HtmlContent, count, el, fixed, join, percent, table
@@ -26,6 +26,11 @@ MORE = {
     "predictor_median_pct": "Predictor: median error, %",
     "predictor_within_10_pct": "Predictor: within ±10 %, %",
     "predictor_n_held_out": "Predictor: blocks held out",
+    "sum_mape_pct": "Sum of the blocks, uncalibrated: mean error, %",
+    "sum_within_5_pct": "Sum of the blocks: within ±5 %, %",
+    "sum_within_10_pct": "Sum of the blocks: within ±10 %, %",
+    "sum_spearman": "Sum of the blocks: Spearman",
+    "profile_cpu_s": "CPU time of the profiling, s",
     "n_calibration": "Networks it was calibrated on",
     "n_check": "Networks it was checked on",
     "n_rows_measured": "Blocks measured",
@@ -75,7 +80,7 @@ def front_section(run: RunFiles) -> Html:
     seen = card(
         "fig-searched",
         "As the search saw it",
-        "Every architecture evaluated: accuracy with the supernet's shared weights, predicted latency.",
+        f"Every architecture evaluated: its accuracy {by_evaluator(run)}, its predicted latency.",
         searched_front(run, where),
     )
     return section(
@@ -108,7 +113,7 @@ def _front_words(run: RunFiles) -> str:
 
 def _correlation(run: RunFiles) -> Html | None:
     values = run.part("rank_correlation")
-    shared, params = number(values.get("shared_vs_trained")), number(values.get("params_vs_trained"))
+    shared, params = number(values.get("search_vs_trained")), number(values.get("params_vs_trained"))
     if shared is None and params is None:
         return None
     n = number(values.get("n"))
@@ -116,7 +121,7 @@ def _correlation(run: RunFiles) -> Html | None:
         "p",
         "Did the search's quick look foresee the trained accuracy? Rank correlation over ",
         f"{n:g} trained networks" if n is not None else "the trained networks",
-        ": shared weights ",
+        f": accuracy {by_evaluator(run)} ",
         el("b", fixed(shared, 2)),
         ", number of parameters alone ",
         el("b", fixed(params, 2)),
@@ -160,7 +165,7 @@ def prediction_section(run: RunFiles) -> Html:
         el("h3", "How far to trust it"),
         el("p", "On networks that took no part in building or calibrating the table."),
         table(head, rows),
-        el("details", el("summary", "More figures"), table(("", "Value"), others), open="")
+        el("details", el("summary", "More figures"), table(("", "Value"), others, class_="wraps"), open="")
         if others
         else None,
         class_="card figure",
@@ -183,7 +188,8 @@ def search_section(run: RunFiles) -> Html:
     ]
     body = el("div", cards, class_="grid") if cards else pending("The search has logged no epoch.")
     titles = {title for title, _, _ in curves}
-    missing = [name for name in ("Expected latency", "Hypervolume") if name not in titles]
+    wanted = [*(["Expected latency"] if run.stats else []), "Hypervolume"]  # by epochs, by generations
+    missing = [name for name in wanted if name not in titles]
     return section(
         "search",
         "How the search went",

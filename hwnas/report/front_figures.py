@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from .figure import Figure, Trace, budget_line, figure, hover, scatter, wrapped
 from .markup import esc, ms, percent
 from .run_files import JsonObject, Point, RunFiles, number
-from .theme import BLUE, GREY, ORIGIN_STYLES, PICK_SYMBOLS
+from .theme import BLUE, GREY, ORIGIN_STYLES, PICK_SYMBOLS, RED
 
 LatencyAccuracy = tuple[float, float]
 """Latency in ms, accuracy in 0..1."""
 KnownPoint = tuple[Point, LatencyAccuracy]
+FAR = 1.5  # a budget so many times the slowest network is not worth the empty plot before it
 HOVER_LIMIT = 3000  # beyond, evaluated points show numbers without their names: the page stays small
 
 
@@ -66,7 +67,7 @@ def trained_front(run: RunFiles, where: str) -> Figure | None:
         ),
         _over_budget([k for k in known if not k[0].feasible]),
     ]
-    shapes, notes = _budget(run)
+    shapes, notes = _budget(run, traces)
     svc = number(run.front.get("svc_test_accuracy"))
     if svc is not None:
         shape, note = budget_line(svc, f"SVC {percent(svc)}", vertical=False)
@@ -112,11 +113,11 @@ def searched_front(run: RunFiles, where: str) -> Figure | None:
             for name in _picks(run)
         ),
     ]
-    shapes, notes = _budget(run)
+    shapes, notes = _budget(run, traces)
     return figure(
         [trace for trace in traces if trace["x"]],
         f"Predicted latency, ms ({where})",
-        "Validation accuracy, shared weights",
+        "Validation accuracy in the search",
         height_px=480,
         shapes=shapes,
         annotations=notes,
@@ -138,7 +139,7 @@ def _picks(run: RunFiles) -> list[str]:
 
 def _predicted_pair(point: Point) -> LatencyAccuracy | None:
     latency_ms = point.predicted.get("latency_ms")
-    accuracy = point.predicted.get("val_accuracy_shared")
+    accuracy = point.predicted.get("val_accuracy_search")
     return None if latency_ms is None or accuracy is None else (latency_ms, accuracy)
 
 
@@ -198,7 +199,7 @@ def _shift(known: Sequence[KnownPoint]) -> Trace:
 def _cloud(rows: Sequence[JsonObject], name: str, symbol: str, named: bool) -> Trace:
     x, y, text = [], [], []
     for row in rows:
-        latency_ms, accuracy = number(row.get("latency_ms")), number(row.get("val_accuracy_shared"))
+        latency_ms, accuracy = number(row.get("latency_ms")), number(row.get("val_accuracy_search"))
         if latency_ms is None or accuracy is None:
             continue
         x.append(latency_ms)
@@ -211,9 +212,20 @@ def _cloud(rows: Sequence[JsonObject], name: str, symbol: str, named: bool) -> T
     return scatter(x, y, name, marker=marker, **({"text": text} if named else {}))
 
 
-def _budget(run: RunFiles) -> tuple[list[Trace], list[Trace]]:
+def _budget(run: RunFiles, traces: Sequence[Trace]) -> tuple[list[Trace], list[Trace]]:
+    """(shapes, annotations); a budget far to the right of every network is named, but squeezes no axis."""
     limit = latency_budget_ms(run)
     if limit is None:
         return [], []
+    known = [x for trace in traces for x in trace["x"] if x is not None]
+    if known and limit > FAR * max(known):
+        return [], [
+            {
+                "text": esc(f"budget {limit:g} ms: far to the right →"),
+                "x": 1, "xref": "paper", "xanchor": "right",
+                "y": 0.02, "yref": "paper", "yanchor": "bottom",
+                "showarrow": False, "font": {"color": RED, "size": 12},
+            }
+        ]  # fmt: skip
     shape, note = budget_line(limit, f"budget {limit:g} ms", vertical=True)
     return [shape], [note]

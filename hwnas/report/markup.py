@@ -9,6 +9,8 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 
+from hwnas.runs.intervals import wilson
+
 VOID = frozenset({"br", "hr", "img", "meta", "link"})
 
 
@@ -49,7 +51,9 @@ def el(name: str, /, *children: HtmlContent, **attributes: str | float | None) -
     return Html(f"<{name}{written}>{join(*children)}</{name}>")
 
 
-def table(head: Sequence[HtmlContent], rows: Iterable[Sequence[HtmlContent]]) -> Html:
+def table(
+    head: Sequence[HtmlContent], rows: Iterable[Sequence[HtmlContent]], *, class_: str | None = None
+) -> Html:
     """A table that scrolls sideways on a narrow screen; the first column is a row header."""
     body = [el("tr", el("th", row[0], scope="row"), [el("td", cell) for cell in row[1:]]) for row in rows]
     return el(
@@ -58,6 +62,7 @@ def table(head: Sequence[HtmlContent], rows: Iterable[Sequence[HtmlContent]]) ->
             "table",
             el("thead", el("tr", [el("th", cell, scope="col") for cell in head])),
             el("tbody", body),
+            class_=class_,
         ),
         class_="scroll",
         tabindex="0",
@@ -90,10 +95,8 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def percent_interval(share: float, n: float) -> str:
     """The 95 % interval of a share counted on n samples (Wilson 1927): `96.4 to 99.2 %`."""
-    z = 1.96
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return f"{100 * max(0.0, centre - half):.1f} to {percent(centre + half)}"
+    low, high = wilson(share, n)
+    return f"{100 * low:.1f} to {percent(high)}"
 
 
 def signed_percent(share: float) -> str:

@@ -14,6 +14,7 @@ from .facts import (
     cost_of,
     device_name,
     metric_name,
+    other_devices,
     target_name,
     trained,
     with_unit,
@@ -22,11 +23,11 @@ from .figure_sections import pending, section
 from .markup import Html, HtmlContent, count, el, fixed, ms, percent, percent_interval, signed_percent, table
 from .run_files import Point, RunFiles, number
 from .svg import draw_blocks, legend
+from .verdict_box import title_of, verdict_box, worst
 
 COLUMNS = (
-    "Network", "Test accuracy", "Validation accuracy", "Accuracy with shared weights", "Latency p50, ms",
-    "95 % interval, ms", "Predicted, ms", "Prediction error", "MACs", "Parameters", "File, MB",
-    "Peak memory, MB", "Within budget", "Labels unlike torch's", "Clock", "Flag", "Measured on", "File",
+    "Network", "Test accuracy", "Validation", "In the search", "Latency p50, ms", "Predicted, ms", "MACs",
+    "Parameters", "File, MB", "Peak memory, MB", "Within budget", "Measured",
 )  # fmt: skip
 
 
@@ -38,13 +39,17 @@ def headline(run: RunFiles) -> Html:
         children += _no_result(run)
     else:
         accuracy = best.measured.get("test_accuracy", best.measured.get("val_accuracy"))
+        figures = f"{percent(accuracy)} accurate in {ms(best.measured['latency_p50_ms'])}"
+        bad = worst(run)
         children += [
-            el("h1", f"{percent(accuracy)} accurate in {ms(best.measured['latency_p50_ms'])}"),
+            el("h1", title_of(bad) if bad else figures),
+            verdict_box(run),
             el(
                 "p",
+                f"What it came to, {figures}: " if bad else None,
                 _promise(run),
-                f"on {device_name(run)}: found by the search, trained from scratch, exported to ONNX and "
-                "measured on that very file.",
+                f"on {device_name(run)}: found by the search, trained, exported to ONNX and measured on that "
+                "very file.",
                 class_="lead",
             ),
             el("dl", [_stat(*stat) for stat in _stats(run, best)], class_="cards"),
@@ -187,6 +192,10 @@ def _file_link(point: Point) -> Html | None:
     return el("a", el("code", path), href=f"./{quote(path)}")
 
 
+def _linked(point: Point, text: str) -> HtmlContent:
+    return text if point.file is None else el("a", text, href=f"./{quote(point.file)}")
+
+
 def _drawing(run: RunFiles, point: Point) -> Html:
     latency_ms = point.measured.get("latency_p50_ms")
     known = f"{ms(latency_ms)} measured" if latency_ms is not None else "not measured yet"
@@ -227,8 +236,12 @@ def _table(run: RunFiles) -> Html:
     rows = [_row(run, point, best is point) for point in trained(run)]
     rows += [_failed_row(run, point) for point in run.points if point.failure]
     rows += _pixel_rows(run)
-    note = el("p", f"Every latency: {conditions(run)}. MACs and peak memory are for one image.")
-    return el("div", note, table(COLUMNS, rows), _failures(run), class_="card figure")
+    note = el(
+        "p",
+        f"Every latency: {conditions(run)}; below it its 95 % interval, below the prediction its error. "
+        "MACs and peak memory are for one image.",
+    )
+    return el("div", note, table(_columns(run), rows), _failures(run), class_="card figure")
 
 
 _PIXEL_MODELS = {"svc": "SVC", "linear": "Linear model"}
@@ -248,7 +261,11 @@ def _pixel_rows(run: RunFiles) -> list[list[HtmlContent]]:
             words.append(f"{side:g} px, {n_train:,.0f} training images")
         cell = el("span", name, el("small", ": ".join(words)))
         rows.append(
-            [cell, percent(accuracy, 2) if accuracy is not None else "failed", *[""] * (len(COLUMNS) - 2)]
+            [
+                cell,
+                percent(accuracy, 2) if accuracy is not None else "failed",
+                *[""] * (len(_columns(run)) - 2),
+            ]
         )
     return rows
 
@@ -256,7 +273,7 @@ def _pixel_rows(run: RunFiles) -> list[list[HtmlContent]]:
 def _failed_row(run: RunFiles, point: Point) -> list[HtmlContent]:
     """A network without a file: its latency is that of the network with fresh weights."""
     known = point if "latency_p50_ms" in point.measured else None
-    row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(COLUMNS) - 1)]
+    row = _row(run, point, best=False) if known else [point.label, *["–"] * (len(_columns(run)) - 1)]
     return [row[0], "failed", *row[2:]]
 
 
@@ -285,27 +302,48 @@ def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
         f"{point.label}{' (chosen)' if best else ''}",
         el(
             "small",
-            point.arch_id if len(point.arch_id) <= 34 else point.arch_id[:33] + "…",
+            _linked(point, point.arch_id if len(point.arch_id) <= 34 else point.arch_id[:33] + "…"),
             title=point.arch_id,
         ),
     )
+    how = " ".join(part for part in (point.clock, "" if point.flag == "ok" else point.flag) if part)
+    unlike = measured.get("label_disagreements")
     return [
         name,
         percent(measured.get("test_accuracy"), 2),
         percent(measured.get("val_accuracy"), 2),
-        percent(predicted.get("val_accuracy_shared"), 2),
-        ms(p50_ms, unit=False),
-        f"{ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else "–",
-        ms(guess_ms, unit=False),
-        error,
+        percent(predicted.get("val_accuracy_search"), 2),
+        _two(
+            ms(p50_ms, unit=False), f"{ms(low, unit=False)} to {ms(high, unit=False)}" if low and high else ""
+        ),
+        _two(ms(guess_ms, unit=False), error),
+        *(_on_device(point, name) for name in other_devices(run)),
         count(predicted.get("macs")),
         count(predicted.get("params")),
         fixed(cost_of(point, "size_mb"), 3),
         fixed(predicted.get("peak_memory_mb"), 3),
         "yes" if point.feasible else "no",
-        count(measured.get("label_disagreements")),
-        point.clock or "–",
-        point.flag or "–",
-        _date(run, point),
-        _file_link(point) or "–",
+        _two(_date(run, point), how, f"{count(unlike)} labels unlike torch's" if unlike else ""),
     ]
+
+
+def _columns(run: RunFiles) -> tuple[str, ...]:
+    """The headings; further devices stand behind the prediction for the first one."""
+    place = COLUMNS.index("Predicted, ms") + 1
+    return (*COLUMNS[:place], *(f"{name}, ms" for name in other_devices(run)), *COLUMNS[place:])
+
+
+def _on_device(point: Point, name: str) -> Html:
+    """The latency on a further device, and how it is known."""
+    measured_ms, guess_ms = (
+        point.measured.get(f"latency_p50_ms@{name}"),
+        point.predicted.get(f"latency_ms@{name}"),
+    )
+    if measured_ms is not None:
+        return _two(ms(measured_ms, unit=False), "measured")
+    return _two(ms(guess_ms, unit=False), "predicted" if guess_ms is not None else "")
+
+
+def _two(value: str, *small: str) -> Html:
+    """A cell with small print below."""
+    return el("span", value, [el("small", text) for text in small if text])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from hwnas.runs.front_file import BEST, MISTAKES_JSON
 from targets.errors import DamagedFileError
 from targets.files import read_json
 
@@ -80,6 +81,7 @@ class RunFiles:
     config: JsonObject
     env: JsonObject
     manifests: Mapping[str, JsonObject]
+    mistakes: JsonObject
     stages_done: tuple[str, ...]
 
     def rows(self, key: str) -> list[JsonObject]:
@@ -98,11 +100,11 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
     """The run in `path`. `describe` draws architectures that no file of the run describes."""
     if not path.is_dir():
         raise DamagedFileError(f"run: {path} is not a directory; `hwnas search` makes one")
-    front = _object(path / "front.json") or _front_so_far(path)
+    front = _renamed(_object(path / "front.json")) or _front_so_far(path)
     manifests = {
         folder.name: _object(folder / "manifest.json")
         for folder in sorted(path.glob("models/*"))
-        if (folder / "manifest.json").is_file()
+        if folder.name != BEST and (folder / "manifest.json").is_file()
     }
     make = partial(_point, manifests=manifests, describe=describe)
     return RunFiles(
@@ -114,6 +116,7 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
         config=_object(path / "config.resolved.json"),
         env=_object(path / "env.json"),
         manifests=manifests,
+        mistakes=_object(path / MISTAKES_JSON),
         stages_done=tuple(file.stem for file in sorted(path.glob("stages/*.json"), key=_written)),
     )
 
@@ -164,6 +167,16 @@ def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Descr
     )
 
 
+_OLD_NAMES = {"val_accuracy_shared": "val_accuracy_search", "shared_vs_trained": "search_vs_trained"}
+
+
+def _renamed(value: Any) -> Any:
+    """The names of today in front.json of an older run."""
+    if isinstance(value, Mapping):
+        return {_OLD_NAMES.get(key, key): _renamed(entry) for key, entry in value.items()}
+    return [_renamed(entry) for entry in value] if isinstance(value, list) else value
+
+
 def _front_so_far(path: Path) -> JsonObject:
     """The part of front.json that the files of finished stages already hold."""
     table, evaluated = _object(path / "table.json"), _object(path / "evaluated.json")
@@ -172,7 +185,7 @@ def _front_so_far(path: Path) -> JsonObject:
     rows = [
         {
             "arch_id": row.get("arch"),
-            "val_accuracy_shared": _numbers(row.get("metrics")).get("val_accuracy"),
+            "val_accuracy_search": _numbers(row.get("metrics")).get("val_accuracy"),
             "latency_ms": _numbers(row.get("metrics")).get("latency_ms"),
             "generation": row.get("generation"),
             "feasible": row.get("feasible", True),

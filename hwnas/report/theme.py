@@ -29,7 +29,7 @@ STYLE = """
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--bg); color: var(--text); font: 16px/1.6 FONTS;
   font-variant-numeric: tabular-nums; }
-.wrap { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
+.wrap { max-width: 1240px; margin: 0 auto; padding: 0 24px; }
 nav { position: sticky; top: 0; z-index: 5; background: var(--bg); border-bottom: 1px solid var(--line);
   font-size: 14px; }
 nav .wrap { display: flex; gap: 22px; align-items: center; overflow-x: auto; height: 52px;
@@ -47,6 +47,27 @@ h3 { font-size: 17px; letter-spacing: -.01em; margin: 0 0 4px; }
 p { margin: 0 0 14px; max-width: 72ch; text-wrap: pretty; }
 .lead { font-size: 19px; color: var(--muted); max-width: 62ch; margin-bottom: 28px; }
 section { padding: 56px 0 0; scroll-margin-top: 40px; }
+ul.verdict { list-style: none; margin: 0 0 24px; padding: 0; display: grid; gap: 8px;
+  max-width: 900px; }
+ul.verdict li { display: grid; grid-template-columns: 92px 1fr; gap: 4px 12px; background: var(--card);
+  border: 1px solid var(--line); border-left: 5px solid var(--level); border-radius: 10px;
+  padding: 9px 14px;
+  font-size: 15px; line-height: 1.45; }
+ul.verdict b { color: var(--level); }
+ul.verdict small { display: block; color: var(--muted); font-size: 13.5px; }
+li.bad { --level: #c02640; } li.warn { --level: #a85800; } li.good { --level: #0a7a5f; }
+@media (prefers-color-scheme: dark) { li.bad { --level: #ff7d92; } li.warn { --level: #f0a04b; }
+  li.good { --level: #45cfa9; } }
+@media (max-width: 640px) { ul.verdict li { grid-template-columns: 1fr; } }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 12px;
+  margin: 10px 8px; }
+.pictures figure { margin: 0; font-size: 12px; line-height: 1.35; color: var(--muted); }
+.pictures img { display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;
+  margin: 0 0 4px; }
+.pictures b { color: var(--text); }
+table.matrix td, table.matrix th { padding: 5px 8px; text-align: center; }
+table.matrix th:first-child { text-align: left; }
+.wraps td, .wraps th { white-space: normal; padding-right: 10px; }
 .note { color: var(--muted); font-size: 14px; max-width: 90ch; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px;
   margin: 0 0 20px; padding: 0; }
@@ -73,13 +94,15 @@ section { padding: 56px 0 0; scroll-margin-top: 40px; }
 .drawing { margin: 14px 0 10px; }
 .drawing svg { display: block; max-width: none; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-th, td { padding: 9px 14px 9px 0; text-align: right; border-bottom: 1px solid var(--line);
+th, td { padding: 9px 12px 9px 0; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th { font-weight: 600; }
 thead th { color: var(--muted); font-weight: 500; font-size: 13px; vertical-align: bottom; line-height: 1.35;
   white-space: normal; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--card); }
-td small, th small { display: block; color: var(--muted); font-weight: 400; font-size: 12px; }
+td small, th small { display: block; white-space: normal; max-width: 200px; margin-left: auto;
+  color: var(--muted); font-weight: 400; font-size: 12px; }
+th:first-child small { margin-left: 0; }
 tbody tr:last-child > * { border-bottom: 0; }
 ul.legend { display: flex; flex-wrap: wrap; gap: 4px 18px; list-style: none; padding: 0; margin: 0 0 8px;
   font-size: 14px; }
@@ -129,6 +152,18 @@ function draw() {
       modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]] });
   }
 }
-draw();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+async function unpack() {
+  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), c => c.charCodeAt(0));
+  const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(plain).text();
+  document.head.append(script);
+}
+unpack().then(() => {
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}).catch(error => {
+  for (const place of document.querySelectorAll("[data-figure]"))
+    place.textContent = `This browser cannot draw the figures (${error}); one of 2023 or newer can.`;
+});
 """

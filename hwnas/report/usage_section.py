@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from hwnas.runs.summary import next_commands
+
 from .facts import budgets, chosen, resolved_config
 from .figure_sections import pending, section
 from .markup import Html, HtmlContent, el
@@ -27,6 +29,15 @@ def usage_section(run: RunFiles) -> Html:
             class_="note",
         ),
         _block(code) if code else pending("No network has been exported so far."),
+        el("h3", "What next"),
+        _block(
+            "\n".join(
+                f"{command}    # {does}" for command, does in next_commands(str(run.path), best.arch_id)
+            ),
+            "command",
+        )
+        if best and best.file
+        else None,
         el("h3", "Repeat this run"),
         _block(repeat, "command") if repeat else pending("The run has no config.resolved.json."),
         el("h3", "Go on with it after an interruption"),
@@ -85,11 +96,12 @@ def repeat_command(run: RunFiles) -> str | None:
         return None
     if budgets(run):
         config["budgets"] = [f"{metric}<={limit:.12g}" for metric, limit in budgets(run)]
-    counts = run.part("counts")
+    # The proposals at a time are called as their option: `batch` there is the images per inference.
+    counts = {("population" if name == "batch" else name): n for name, n in run.part("counts").items()}
     if counts:
         config |= {**counts, "minutes": None}
     defaults = SearchConfig().to_json()
-    always = ("data", "target", "seed")
+    always = ("data", "targets", "seed")
     words = ["hwnas", "search"]
     for key in (*always, *(name for name in FIELDS if name not in always)):
         if key in config and (key in always or config[key] != defaults[key]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hwnas.core.budget import Budget
 from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
 
 from .definition import definitions
 from .options import (
@@ -25,7 +26,6 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
-from .toml_text import read_toml
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -63,7 +63,7 @@ class SearchConfig(
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(SearchConfig))
-SHORTHANDS = ("budget_ms",)
+SHORTHANDS = ("budget_ms", "target")
 
 
 def load_config(
@@ -71,15 +71,17 @@ def load_config(
 ) -> tuple[SearchConfig, dict[str, Any]]:
     """The config of a TOML file overridden by options, and the values that were given (no defaults).
 
-    options: field name -> value; None means not given. `budget_ms` stands for the budget on latency_ms.
+    options: field name -> value; None means not given. `budget_ms` stands for the budget on latency_ms, and
+        `target` for the only one of `targets`.
     spell: how an option is called in messages; None: as on the command line.
     """
-    given: dict[str, Any] = dict(read_toml(file)) if file else {}
+    given: dict[str, Any] = read_toml(file, "configuration") if file else {}
     where = dict.fromkeys(given, str(file))
     for key, value in options.items():
         if value is not None:
             given[key], where[key] = value, (spell or option_name)(key)
     _expand_budget_ms(given, where)
+    _expand_target(given, where)
     return SearchConfig.from_json(given, where), given
 
 
@@ -101,6 +103,17 @@ def _expand_budget_ms(given: dict[str, Any], where: dict[str, str]) -> None:
         raise UsageError(f"{where['budgets']}: budgets: must be a list like ['size_mb<=4'], got {others!r}")
     given["budgets"] = [f"latency_ms<={limit!r}", *others]
     where["budgets"] = source
+
+
+def _expand_target(given: dict[str, Any], where: dict[str, str]) -> None:
+    """Replaces one target by the list of it."""
+    if "target" not in given:
+        return
+    target, source = given.pop("target"), where.pop("target")
+    if "targets" in given:
+        raise UsageError(f"{source}: target: targets are given too; give one of the two")
+    given["targets"] = list(target) if isinstance(target, (list, tuple)) else [target]
+    where["targets"] = source
 
 
 def _validate(values: Mapping[str, Any], where: str | Mapping[str, str]) -> SearchConfig:

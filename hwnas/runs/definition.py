@@ -45,6 +45,8 @@ class Definition:
     kind: type
     """bool, int, float, str, Path, or tuple for several strings."""
     option: Option
+    topic: str = ""
+    """Of the group that defines it, for the help."""
 
     @property
     def flag(self) -> str:
@@ -57,13 +59,18 @@ def definitions(run_options: type) -> dict[str, Definition]:
     """The options of a kind of run by name: its own, then those of its groups in their order."""
     hints = get_type_hints(run_options, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(run_options)}
-    names = dict.fromkeys(name for group in run_options.__mro__ for name in inspect.get_annotations(group))
+    annotated = [(name, group) for group in run_options.__mro__ for name in inspect.get_annotations(group)]
+    names, groups = dict.fromkeys(name for name, _ in annotated), dict(reversed(annotated))
     known = {}
     for name in names:
         option = _option_of(hints[name]) if name in fields else None
         if option is not None:
             known[name] = Definition(
-                name=name, default=fields[name].default, kind=_kind_of(hints[name]), option=option
+                name=name,
+                default=fields[name].default,
+                kind=_kind_of(hints[name]),
+                option=option,
+                topic=getattr(groups[name], "topic", ""),
             )
     return known
 

@@ -10,6 +10,10 @@ from typing import Any
 from targets.files import read_json
 
 FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
+MISTAKES_JSON = "mistakes.json"
+"""What the chosen network gets wrong on the test images."""
+BEST = "best"
+"""The name that the chosen network has besides its own in the folder of the models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

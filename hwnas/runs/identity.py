@@ -12,6 +12,8 @@ from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, UsageError
 from targets.files import safe_name, sha256
 
+from .lock import LOCK_NAME
+
 IDENTITY = "config.resolved.json"
 """The file of it; a folder with this file is a run."""
 
@@ -19,7 +21,9 @@ FORMER = "question.json"
 """What it was called in the folders of searchers and trainings before schema 1 was that of every run."""
 
 SCHEMA = 1
-SEARCH, GRADIENT_SEARCH, TRAINING = "search", "gradient-search", "training"
+SEARCH, GRADIENT_SEARCH, DISCRETE_SEARCH = "search", "gradient-search", "discrete-search"
+TABLE_SEARCH = "table-search"
+TRAINING, EXPORT = "training", "export"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,4 +93,9 @@ def read_identity(folder: Path) -> Identity:
     if (folder / FORMER).exists():
         values = read_checksummed(folder / FORMER, "the identity of the run")
         return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)
+    if (folder / LOCK_NAME).exists():
+        raise UsageError(
+            f"{folder} is no run directory: its run was stopped before it began; give the command again, "
+            "with this folder as --out"
+        )
     raise UsageError(f"{folder} is no run directory: it has no {IDENTITY}; runs are made by `hwnas search`")

@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 Clock = Callable[[], float]
 
 # Without a terminal (CI, a file) a line now and then says that the work goes on.
-LINE_EVERY_S = 20.0
+LINE_EVERY_S = 15.0
 
 
 class ProgressBar(Protocol):
@@ -33,7 +33,7 @@ class Log:
         self._stream = stream
         self._quiet = quiet
         self._clock = clock
-        self._start_s = clock()
+        self._start_s = self._line_s = clock()
         self._bars: list[_Bar] = []
 
     @property
@@ -51,21 +51,30 @@ class Log:
         self._print(f"warning: {text}")
 
     @contextmanager
-    def progress(self, name: str, total: int) -> Iterator[ProgressBar]:
-        """A bar with the time left on a terminal or in a notebook, else a line every 20 s."""
+    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+        """A bar with the time left on a terminal or in a notebook, else a line every 15 s.
+
+        rest_s: what the run is expected to take after it.
+        """
         if self._quiet:
             yield _Silent()
         elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, total) as bar:
+            with _Bar(self.stream, name, total, rest_s) as bar:
                 self._bars.append(bar)
                 try:
                     yield bar
                 finally:
                     self._bars.remove(bar)
         else:
-            yield _Lines(self, name, total, self._clock)
+            yield _Lines(self, name, total, rest_s, self._clock)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last line."""
+        return self._clock() - self._line_s
 
     def _print(self, text: str) -> None:
+        self._line_s = self._clock()
         line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
         if self._bars:
             self._bars[-1].print(line)
@@ -102,10 +111,11 @@ class _Silent:
 class _Lines:
     """Progress where no bar can be drawn."""
 
-    def __init__(self, log: Log, name: str, total: int, clock: Clock):
+    def __init__(self, log: Log, name: str, total: int, rest_s: float, clock: Clock):
+        self._rest_s = rest_s
         self._log, self._name, self._total, self._clock = log, name, total, clock
         self._done = self._before = 0
-        self._start_s = self._last_s = clock()
+        self._start_s = clock()
 
     def advance(self, n: int = 1, note: str = "") -> None:
         now_s = self._clock()
@@ -115,18 +125,19 @@ class _Lines:
         self._done += n
         if first or self._done == self._before or self._done >= self._total:
             return
-        if now_s - self._last_s < LINE_EVERY_S:
+        if self._log.silent_s < LINE_EVERY_S:
             return
-        self._last_s = now_s
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
         text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
+        if self._rest_s:
+            text += f", {duration(left_s + self._rest_s)} in all"
         self._log(f"{text}, {note}" if note else text)
 
 
 class _Bar:
     """A rich progress bar; NO_COLOR is obeyed by rich itself."""
 
-    def __init__(self, stream: TextIO, name: str, total: int):
+    def __init__(self, stream: TextIO, name: str, total: int, rest_s: float):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -136,6 +147,7 @@ class _Bar:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn(f"then about {duration(rest_s)}" if rest_s else ""),
             TextColumn("{task.fields[note]}"),
             console=Console(file=stream),
             transient=True,

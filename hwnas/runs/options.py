@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -20,7 +20,9 @@ Count = Annotated[int, Interval(ge=1, le=10_000_000)]
 Place = Annotated[str | Path | None, ReadAs(Text | None)]
 
 # Options whose name or default differs between the kinds of runs.
-Images = Annotated[Text, Option("An image folder, a zip of one, or cifar10, cifar100, mnist, fashion-mnist")]
+Images = Annotated[
+    Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
+]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
 SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
 MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
@@ -31,18 +33,21 @@ BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training 
 class ImageOptions:
     """How images are read."""
 
+    topic: ClassVar[str] = "Images"
+
     image_size: Annotated[
         Annotated[int, Interval(ge=16, le=224)] | None,
         Option("Side in pixels, 16 to 224; default as the data suggest"),
     ] = None
     download: Annotated[bool, Option("Allow fetching cifar10 and the like", free=True)] = False
+    skip_broken: Annotated[bool, Option("Leave out the images that cannot be read, and say which")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImageOptions(ImageOptions):
     """Images of `hwnas search`: by the name of a data set, or a folder of them."""
 
-    data: Images = "digits"
+    data: Images = "scenes"
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
@@ -67,10 +72,13 @@ class DatasetOptions(DatasetPlaceOptions):
 class BudgetOptions:
     """What a network may cost."""
 
+    topic: ClassVar[str] = "Budget and device"
+
     budgets: Annotated[
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
-            "Upper limit METRIC<=NUMBER, repeatable; metrics: latency_ms, macs, params, size_mb, "
+            "Upper limit METRIC<=NUMBER, or NUMBER~MARGIN where more is allowed at a penalty, repeatable; "
+            "metrics: latency_ms (of another device than the first: latency_ms@NAME), macs, params, size_mb, "
             "peak_memory_mb, energy_mj; default the median latency of 200 random architectures",
             repeated="budget",
         ),
@@ -84,25 +92,41 @@ class BudgetOptions:
 class ProfileOptions:
     """How a device is measured where no table fits."""
 
+    topic: ClassVar[str] = "Budget and device"
+
     profile_minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
-        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space"),
+        Option("For measuring blocks where no table fits yet; default 0.8 and more by the space", free=True),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetOptions(ProfileOptions):
-    """The device that networks are for."""
+    """The devices that networks are for."""
 
-    target: Device = "host"
+    targets: Annotated[
+        Annotated[tuple[Text, ...], Len(1, 8)],
+        Option(
+            "Device to search for, a name, a TOML file, or one with stored or imported tables; repeatable, "
+            "with budgets as latency_ms@NAME<=12",
+            repeated="target",
+        ),
+    ] = ("host",)
     batch: Annotated[
         int, Interval(ge=1, le=1024), Option("Images per inference of the exported networks")
     ] = 1
+
+    @property
+    def target(self) -> str:
+        """The first device."""
+        return self.targets[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceOptions:
     """What networks are chosen from."""
+
+    topic: ClassVar[str] = "Search"
 
     space: SpaceName = "mobile"
     width_mult: Annotated[
@@ -115,6 +139,8 @@ class SpaceOptions:
 class CellOptions:
     """The scale of a network of cells."""
 
+    topic: ClassVar[str] = "Search"
+
     cells: Annotated[Count | None, Option("Cells of the network; default as published")] = None
     channels: Annotated[Count | None, Option("Channels of its first cells; default as published")] = None
 
@@ -122,6 +148,8 @@ class CellOptions:
 @dataclass(frozen=True, kw_only=True)
 class HistoryOptions:
     """What a search leaves besides train_stats.csv, alphas.npz and the drawings of every epoch."""
+
+    topic: ClassVar[str] = "Search"
 
     alpha_history: Annotated[bool, Option("Write alpha_<kind>_history.npy of the cells too", free=True)] = (
         False
@@ -132,41 +160,109 @@ class HistoryOptions:
     ] = ()
 
 
+Steps = Annotated[int, Interval(ge=0, le=10_000_000)]
+Epochs = Annotated[int, Interval(ge=1, le=10_000)]
+
+
 @dataclass(frozen=True, kw_only=True)
-class StepOptions(HistoryOptions):
-    """How `hwnas search` searches: shared weights, a gradient search, a front."""
+class EvaluationOptions:
+    """How `hwnas search` learns how good an architecture is."""
+
+    objectives: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 8)],
+        Option(
+            "What the front is of, repeatable; default val_accuracy and latency_ms, and with shared weights "
+            "macs and peak_memory_mb",
+            repeated="objective",
+        ),
+    ] = ()
+    evaluator: Annotated[
+        str,
+        ReadAs(Literal["short-training", "shared-weights"]),
+        Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
+    ] = "short-training"
+    evaluations: Annotated[
+        Count | None, Option("Architectures to evaluate; default 16, or what --minutes allow")
+    ] = None
+    eval_epochs: Annotated[
+        Epochs | None, Option("Epochs of a short training; default at least 100 steps")
+    ] = None
+    eval_start: Annotated[
+        str,
+        ReadAs(Literal["fresh", "supernet"]),
+        Option("Weights of a short training: fresh, or those of the supernet"),
+    ] = "fresh"
+    proxies: Annotated[
+        bool, Option("Let the surrogate of strategy bo see zero-cost proxies of architectures too")
+    ] = False
+    ignore_stored: Annotated[
+        bool, Option("Begin the search without the evaluations that earlier ones left in the data home")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOptions(HistoryOptions, EvaluationOptions):
+    """How `hwnas search` searches: a front, and before it shared weights and a gradient search."""
 
     method: MethodName = "proxyless"
-    supernet_steps: Annotated[Count, Option("Training steps of the shared weights")] = 500
-    search_steps: Annotated[Count, Option("Steps of the gradient search")] = 100
-    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "nsga2"
+    supernet_steps: Annotated[
+        Steps | None,
+        Option("Training steps of shared weights; default 0, or 500 with --evaluator shared-weights"),
+    ] = None
+    search_steps: Annotated[
+        Steps | None,
+        Option("Steps of a gradient search over them; default 0, or 100 with --evaluator shared-weights"),
+    ] = None
+    strategy: Annotated[
+        Text | None,
+        Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
+    ] = None
+    strategy_options: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Option NAME=VALUE of the strategy, repeatable, see `hwnas strategies show`; default as listed",
+            repeated="strategy_option",
+        ),
+    ] = ()
     population: Annotated[
-        int, Interval(ge=4, le=10_000), Option("Architectures that the strategy proposes at a time")
-    ] = 24
+        Annotated[int, Interval(ge=1, le=10_000)] | None,
+        Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),
+    ] = None
     generations: Annotated[
-        int, Interval(ge=1, le=10_000), Option("How often the strategy proposes and learns")
-    ] = 10
+        Annotated[int, Interval(ge=1, le=10_000)] | None,
+        Option("How often the strategy proposes and learns, in place of --evaluations"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTrainingOptions:
     """What `hwnas search` trains at the end."""
 
+    topic: ClassVar[str] = "Training of the picks"
+
     picks: Annotated[
-        int, Interval(ge=1, le=50), Option("Networks of the front to train, export and measure")
-    ] = 5
+        Annotated[int, Interval(ge=1, le=50)] | None,
+        Option("Networks of the front to train, export and measure; default 5, or what --minutes allow"),
+    ] = None
     random_baselines: Annotated[
-        int, Interval(ge=0, le=50), Option("Random networks trained beside the picks")
-    ] = 2
+        Annotated[int, Interval(ge=0, le=50)] | None,
+        Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
+    ] = None
     train_epochs: Annotated[
-        int, Interval(ge=1, le=10_000), Option("Epochs that each network is trained for")
-    ] = 12
-    batch_size: BatchSize = 64
+        Epochs | None,
+        Option("Epochs that each of them is trained for after its short training; default by the images"),
+    ] = None
+    batch_size: Annotated[
+        Annotated[int, Interval(ge=2, le=8192)] | None,
+        Option("Images per training step; default by the number of images"),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LimitOptions:
     """How much time and how many processes a run takes."""
+
+    topic: ClassVar[str] = "Time and machine"
 
     workers: Annotated[
         Annotated[int, Interval(ge=1, le=256)] | None,
@@ -174,13 +270,18 @@ class LimitOptions:
     ] = None
     minutes: Annotated[
         Annotated[float, Interval(gt=0, le=100_000)] | None,
-        Option("Overall limit that the stages share; default none", free=True),
+        Option(
+            "What the whole search may take, as a promise: counts that are not given are made to fit",
+            free=True,
+        ),
     ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDeviceOptions:
     """Where networks are trained, and from which seed."""
+
+    topic: ClassVar[str] = "Time and machine"
 
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of everything random")] = 0
     device: Annotated[str, ReadAs(Literal["cpu", "cuda"]), Option("Where to train, cpu or cuda")] = "cpu"
@@ -197,6 +298,8 @@ class SpeedOptions(TrainingDeviceOptions):
 @dataclass(frozen=True, kw_only=True)
 class HomeOptions:
     """Where tables and data lie."""
+
+    topic: ClassVar[str] = "Files"
 
     home: Annotated[
         Place,

@@ -6,8 +6,8 @@ What lies where stands in DESIGN section 5 and in docs/architecture.md. Nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from .lock import LOCK_NAME, Lock
 from .log import Log, ProgressBar
 from .stages import StageRecords
 from .toml_text import dump_toml
+from .under_way import UNDER_WAY, StageName, UnderWayFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 AS_GIVEN = "config.toml"
 ENVIRONMENT = "env.json"
 # All that a run killed while it was being created can have left.
-BEGINNINGS = {LOCK_NAME, AS_GIVEN, ENVIRONMENT}
+BEGINNINGS = {LOCK_NAME, AS_GIVEN, ENVIRONMENT, UNDER_WAY}
 # What `write_atomic` leaves when its process is killed between write and rename.
 TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|npy|onnx|html|db|dot|svg|txt)\.[a-z0-9_]{8}")
 
@@ -48,6 +49,7 @@ class RunDir:
         self._lock, self._fresh = lock, fresh
         self._stages = StageRecords(path)
         self._checkpoints = Checkpoints(path / "checkpoints", log.warn)
+        self._under_way = UnderWayFile(path)
         self._results: dict[str, dict[str, Any]] = {}
 
     @classmethod
@@ -72,9 +74,8 @@ class RunDir:
                 write_atomic(path / AS_GIVEN, dump_toml(given))
             write_json(path / ENVIRONMENT, environment(identity.values.get("seed"), Path.cwd()))
             identity.write(path)  # last, because a folder with this file is a run
-        except BaseException as error:  # raised again: the lock is let go whatever happened
-            if isinstance(error, REFUSALS):
-                fresh.discard()
+        except BaseException:  # raised again: after a signal too, no folder is left that is no run
+            fresh.discard()  # nothing was done here yet, and what is here could not be gone on with
             lock.release()
             raise
         return cls(path, identity, log or Log(), lock, fresh)
@@ -152,9 +153,21 @@ class RunDir:
         """Frees the disk once `stage` is done and its result lies in files of its own."""
         self._checkpoints.delete(stage)
 
-    def progress(self, name: str, total: int) -> AbstractContextManager[ProgressBar]:
-        """A bar with the time left, as a context manager whose value has `advance(n, note)`."""
-        return self.log.progress(name, total)
+    def begin_stage(self, stages: Sequence[StageName], name: str | None) -> None:
+        """For `hwnas status`: the run does stage `name` of `stages` now; None: all are done."""
+        self._under_way.begin(stages, name)
+
+    @contextmanager
+    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+        """A bar with the time left, as a context manager whose value has `advance(n, note)`.
+
+        rest_s: what the run is expected to take after it.
+        """
+        with (
+            self.log.progress(name, total, rest_s) as bar,
+            self._under_way.watched(bar, name, total) as watched,
+        ):
+            yield watched
 
     def close(self) -> None:
         """Lets other processes use the run."""

@@ -51,8 +51,8 @@ def stored_config(identity: Identity, path: Path) -> SearchConfig:
 
 
 def default_path(config: SearchConfig, runs: Path = Path("runs")) -> Path:
-    """The first free `runs/<data>-<target>-<n>`."""
-    stem = f"{_stem(config.data)}-{_stem(config.target)}"
+    """The first free `runs/<data>-<target>-<n>`, with every target in it."""
+    stem = "-".join(map(_stem, (config.data, *config.targets)))[:90]
     n = 1
     while (runs / f"{stem}-{n}").exists():
         n += 1

@@ -1,11 +1,13 @@
-"""The few lines that tell what a finished search found, from `front.json` alone."""
+"""What a finished search found in a few lines, from `front.json` alone: what to think of it first."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .front_file import front_points
+from .front_file import BEST, front_points
+from .verdict import verdict
 
 HEADINGS = (
     "network",
@@ -19,6 +21,15 @@ HEADINGS = (
 )
 
 
+def _on_devices(columns: Mapping[str, Any], name: str) -> object:
+    """The latency on the only device; of several, those on the others by name behind that on the first."""
+    first = columns.get(name)
+    others = {key.partition("@")[2]: value for key, value in columns.items() if key.startswith(f"{name}@")}
+    if first is None or not others:
+        return first
+    return "; ".join([f"{first:.4g}", *(f"{device} {value:.4g}" for device, value in others.items())])
+
+
 def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
     """One row per trained network under HEADINGS, picks first, then by latency."""
     rows = []
@@ -30,10 +41,34 @@ def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
                 point.pick or point.origin,
                 measured["val_accuracy"],
                 measured["test_accuracy"],
-                measured["latency_p50_ms"],
-                point.predicted.get("latency_ms"),
+                _on_devices(measured, "latency_p50_ms"),
+                _on_devices(point.predicted, "latency_ms"),
                 measured.get("size_mb"),
                 "yes" if point.feasible else "no",
             )
             rows.append(((point.pick is None, measured["latency_p50_ms"]), cells))
     return [cells for _, cells in sorted(rows, key=lambda row: row[0])]
+
+
+_MARKS = {"bad": "BAD ", "warn": "MIND", "good": "GOOD"}
+
+
+def verdict_lines(front: Mapping[str, Any]) -> list[str]:
+    """Each finding, with what to do below it; the worst first."""
+    lines = []
+    for finding in verdict(front):
+        lines.append(f"{_MARKS[finding.level]}  {finding.sentence}")
+        lines += [f"      {finding.advice}"] if finding.advice else []
+    return lines
+
+
+def next_commands(run: str, chosen: str) -> list[tuple[str, str]]:
+    """(command, what it does) with a finished search. run: its folder; chosen: one of its networks."""
+    model = shlex.quote(f"{run}/models/{BEST}/model.onnx")
+    folder = shlex.quote(run)
+    return [
+        (f"hwnas bench {model}", "measure the chosen network again"),
+        (f"hwnas predict {model}", "what each of its kernels costs"),
+        (f"hwnas train --pick {shlex.quote(f'{run}/{chosen}')} --epochs 100", "train it longer"),
+        (f"hwnas export {folder}", "pack it for delivery, also as fp16, int8 or .ort"),
+    ]

@@ -6,7 +6,6 @@ here: the layers of its networks (`networks`) and their shared weights (`superne
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from hwnas.core.choice import NONE
 from hwnas.core.network_space import NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
 
 from .cells import CellSpace
 from .darts import DartsSpace, is_large
@@ -22,6 +22,7 @@ from .definition import different_names, known, need, positive
 from .enas_macro import EnasMacroSpace
 from .mobile import MobileSpace, default_width_mult, read_definition
 from .nasbench201 import NasBench201Space
+from .pnas import PnasSpace
 
 __all__ = ["SPACES", "load_space"]
 
@@ -89,6 +90,21 @@ def _macro(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
     return EnasMacroSpace(operations, deployed.cells, deployed, search, request.file)
 
 
+def _pairs(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
+    where = request.where
+    known(raw, {"space", "operations", "blocks", "search", "deployed", "deployed_large"}, where)
+    operations = different_names(raw, "operations", where)
+    if NONE in operations:
+        raise UsageError(f"{where}: operations cannot have {NONE!r}; a block adds two results")
+    large = is_large(request.image_size) and "deployed_large" in raw
+    deployed = _scale(
+        raw, "deployed_large" if large else "deployed", request, request.cells, request.channels
+    )
+    search = _scale(raw, "search", request, None, None, affine=False)
+    n_blocks = positive(raw, "blocks", where, allowed=range(1, 8))
+    return PnasSpace(operations, n_blocks, deployed, search, request.file)
+
+
 def _scale(
     raw: Mapping[str, Any],
     name: str,
@@ -125,6 +141,7 @@ SPACES: dict[str, LoadSpace] = {
     "darts": _cells(DartsSpace),
     "nasbench201": _cells(NasBench201Space),
     "enas-macro": _macro,
+    "pnas": _pairs,
 }
 """How a definition becomes a space. The definition of the space `<name>` is `<name>.toml` beside this file.
 Its key `space` names the row; without it the row is `mobile`."""
@@ -156,16 +173,7 @@ def load_space(
         path, file = Path(name), name
     else:
         raise UsageError(f"unknown space {name!r}; {did_you_mean(name, SPACES)}, or the path of a TOML file")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; copy the stages of `hwnas spaces show mobile`") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give the path of a TOML file") from None
-    except RecursionError:
-        raise UsageError(f"{path}: it is nested too deeply for a definition of a space") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from None
+    raw = read_toml(path, "space file", "copy the stages of `hwnas spaces show mobile`")
     kind = raw.get("space", "mobile")
     if not isinstance(kind, str):
         raise UsageError(

@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.core.arrays import Array
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.network_space import NetworkSpace, Position, Scale
 from hwnas.networks.cell_blocks import CellBlock, CellOp
 from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring
+
+from .paths import path_features
 
 
 def edge_choices(kind: str, wiring: Wiring, operations: Sequence[str], keep: int) -> list[Choice]:
@@ -112,6 +115,17 @@ class CellSpace(NetworkSpace):
             read = node if source >= plan.wiring.n_inputs else state
             positions.append(Position((self.choice(plan.kind, source, target),), keys, held - read))
         return positions
+
+    def structure(self, archs: Sequence[Arch]) -> dict[str, Array]:
+        """Per kind of cell how often each operation is live, and what the live paths are made of."""
+        indices, n_edges = self.indices(archs), len(self.wiring.edges)
+        counts: list[Array] = []
+        paths: list[Array] = []
+        for kind in range(len(self.kinds)):
+            edges = indices[:, kind * n_edges : (kind + 1) * n_edges]
+            counts += [np.sum(edges == k, axis=1, dtype=np.float64) for k in range(len(self.operations))]
+            paths += path_features(self.wiring, self.ops, edges)
+        return {"operations": np.stack(counts, axis=1), "paths": np.stack(paths, axis=1)}
 
     def operations_of(self, arch: Arch) -> dict[str, dict[tuple[int, int], CellOp]]:
         """Per kind of cell the operation on each edge."""

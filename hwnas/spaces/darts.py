@@ -32,6 +32,17 @@ def is_large(image_size: int) -> bool:
     return image_size > _LARGEST_SMALL_IMAGE
 
 
+def stem_plans(scale: Scale) -> list[Plan]:
+    """What stands before the first cell."""
+    c, size = scale.channels, scale.image_size
+    if not is_large(size):
+        return [Fixed(CellBlock("stem", scale.in_channels, _STEM_CHANNELS * c, size), (IMAGE,))]
+    blocks = [CellBlock("stem", scale.in_channels, c // 2, size, stride=2)]
+    for c_in in (c // 2, c):
+        blocks.append(CellBlock("stem-relu", c_in, c, blocks[-1].size_out, stride=2, kernel=3))
+    return [Fixed(b, (i - 1,)) for i, b in enumerate(blocks)]
+
+
 class DartsSpace(CellSpace):
     """See the module's docstring; `load_space('darts', …)` makes one."""
 
@@ -53,7 +64,7 @@ class DartsSpace(CellSpace):
 
     def plans(self, scale: Scale) -> list[Plan]:
         """Stem, cells (reduction at a third and two thirds), head."""
-        plans, c = self._stem(scale), scale.channels
+        plans, c = stem_plans(scale), scale.channels
         last = len(plans) - 1
         reads, reduced = ((last - 1, last), True) if is_large(scale.image_size) else ((last, last), False)
         for layer in range(scale.cells):
@@ -80,15 +91,6 @@ class DartsSpace(CellSpace):
         width, size = plans[-1].c_out, plans[-1].size_out
         head = CellBlock("head", width, width, size, n_classes=scale.n_classes)
         return [*plans, Fixed(head, (len(plans) - 1,))]
-
-    def _stem(self, scale: Scale) -> list[Plan]:
-        c, size = scale.channels, scale.image_size
-        if not is_large(size):
-            return [Fixed(CellBlock("stem", scale.in_channels, _STEM_CHANNELS * c, size), (IMAGE,))]
-        blocks = [CellBlock("stem", scale.in_channels, c // 2, size, stride=2)]
-        for c_in in (c // 2, c):
-            blocks.append(CellBlock("stem-relu", c_in, c, blocks[-1].size_out, stride=2, kernel=3))
-        return [Fixed(b, (i - 1,)) for i, b in enumerate(blocks)]
 
     def build(self, arch: Arch, scale: Scale | None = None, *, auxiliary: bool = False) -> CellNetwork:
         """The network of `arch`. auxiliary: whether a second classifier follows the second reduction cell."""

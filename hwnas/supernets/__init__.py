@@ -8,6 +8,7 @@ trained (`gradient`).
 from .cell import CellSupernet
 from .macro import MacroSupernet
 from .mobile import MobileSupernet
+from .pairs import PairSupernet
 from .supernet import Supernet, make
 
-__all__ = ["CellSupernet", "MacroSupernet", "MobileSupernet", "Supernet", "make"]
+__all__ = ["CellSupernet", "MacroSupernet", "MobileSupernet", "PairSupernet", "Supernet", "make"]

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _PLACES = ("root", "splits_file", "labels_csv", "images")
 """Keys of a job's data that say where things lie, not what they are: a moved run keeps its results."""
 STEP_EVENT_EVERY_S = 0.5
+WEIGHTS = "weights.safetensors"
+"""The weights in the folder of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class TrainingJob:
     recipe: the fields of `Recipe`.
     seed: of the training.
     device: where it computes, as torch spells it.
+    start: `{"file": …, "sha256": …}` of weights to go on from; None for new ones from the seed.
     """
 
     job_id: str
@@ -56,11 +59,14 @@ class TrainingJob:
     recipe: Mapping[str, Any]
     seed: int
     device: str = "cpu"
+    start: Mapping[str, str] | None = None
 
     def digest(self) -> str:
         """SHA-256 of what decides the result."""
         what = {**asdict(self), "data": {k: v for k, v in self.data.items() if k not in _PLACES}}
-        del what["job_id"]
+        del what["job_id"], what["start"]
+        if self.start is not None:
+            what["start_sha256"] = self.start["sha256"]
         return sha256(json.dumps(what, sort_keys=True, allow_nan=False).encode())
 
     def folder(self, parent: Path) -> Path:
@@ -89,6 +95,12 @@ class Trained:
         from safetensors.torch import load
 
         return load(_weights(self.folder, read_checksummed(self.folder / "result.json", "training result")))
+
+    @property
+    def start(self) -> dict[str, str]:
+        """Its weights as the `start` of another job of the same network."""
+        path = self.folder / WEIGHTS
+        return {"file": str(path.resolve()), "sha256": sha256(path)}
 
     def module(self) -> nn.Module:
         """The trained network, in eval mode."""
@@ -156,16 +168,17 @@ def run_job(
     module = build_network(job.network)
     result = train(
         module,
-        _load_data(job.data),
+        data_of(job.data),
         Recipe(**job.recipe),
         job.seed,
+        start=None if job.start is None else _start_weights(job.start),
         device=job.device,
         on_step=on_step,
         saver=_JobSaver(checkpoints),
         save_every_s=save_every_s,
     )
     raw = safetensors_bytes(module)
-    write_atomic(folder / "weights.safetensors", raw)
+    write_atomic(folder / WEIGHTS, raw)
     cpu_s = time.process_time() - began
     document = {
         "schema": 1,
@@ -207,7 +220,8 @@ class _JobSaver:
 _loaded: dict[str, Data] = {}  # the data of the last job: the next one mostly asks for the same
 
 
-def _load_data(spec: Mapping[str, Any]) -> Data:
+def data_of(spec: Mapping[str, Any]) -> Data:
+    """The images that `TrainingJob.data` describes; those of the last call are kept."""
     from hwnas.data import load_data
 
     key = json.dumps(dict(spec), sort_keys=True)
@@ -224,8 +238,24 @@ def _load_data(spec: Mapping[str, Any]) -> Data:
     return _loaded[key]
 
 
+def _start_weights(start: Mapping[str, str]) -> dict[str, Tensor]:
+    """The weights that a job goes on from, which must be the ones it was made for."""
+    from safetensors.torch import load
+
+    path = Path(start["file"])
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"weights to start from: {path}: {error.strerror}; restore the file") from None
+    if sha256(raw) != start["sha256"]:
+        raise DamagedFileError(
+            f"weights to start from: {path} is not as it was when the training was planned; restore the file"
+        )
+    return load(raw)
+
+
 def _weights(folder: Path, result: Mapping[str, Any]) -> bytes:
-    path = folder / "weights.safetensors"
+    path = folder / WEIGHTS
     try:
         raw = path.read_bytes()
     except OSError as error:

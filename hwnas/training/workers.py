@@ -15,17 +15,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from targets.errors import DamagedFileError, UsageError
 
-from .memory import affordable_workers, available_bytes
+from .memory import PROCESS_BYTES, affordable_workers, available_bytes
 from .training_job import Trained, TrainingFailed, TrainingJob, read_result
 
-__all__ = ["Trained", "TrainingFailed", "TrainingJob", "TrainingProgress", "run_many"]
+__all__ = ["Trained", "TrainingFailed", "TrainingJob", "TrainingProgress", "Workers", "run_many"]
 
 ATTEMPTS = 2
 """A worker may be killed because another took the memory; one that dies twice on a job dies of the job."""
@@ -45,6 +45,7 @@ def run_many(
     folder: Path,
     n_workers: int,
     *,
+    workers: Workers | None = None,
     on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
     on_done: Callable[[Trained | TrainingFailed], None] = lambda outcome: None,
     log: Callable[[str], None] = lambda text: None,
@@ -53,6 +54,8 @@ def run_many(
 
     Callbacks are called one at a time, from other threads; an exception in one ends all workers and is
     raised here, like Ctrl-C. There are fewer workers than `n_workers` where the memory is short (`memory`).
+
+    workers: processes to use and to leave for the next call; None: processes of this call alone.
     """
     if n_workers < 1:
         raise UsageError(f"{n_workers} training processes; allowed: 1 or more")
@@ -66,10 +69,14 @@ def run_many(
             outcomes[i] = trained
     open_jobs = [i for i in range(len(jobs)) if i not in outcomes]
     if open_jobs:
-        shift = _Shift(jobs, folder, open_jobs, on_progress, on_done, log)
         wanted = min(n_workers, len(open_jobs))
-        n_affordable = affordable_workers([jobs[i] for i in open_jobs], wanted, available_bytes(), log)
-        outcomes.update(shift.work(n_affordable))
+        with Workers() if workers is None else contextlib.nullcontext(workers) as pool:
+            shift = _Shift(jobs, folder, open_jobs, pool, on_progress, on_done, log)
+            available = available_bytes()
+            if available is not None:
+                available += PROCESS_BYTES * pool.n_idle  # they take it already
+            n_affordable = affordable_workers([jobs[i] for i in open_jobs], wanted, available, log)
+            outcomes.update(shift.work(n_affordable))
     return [outcomes[i] for i in range(len(jobs))]
 
 
@@ -82,6 +89,37 @@ def _earlier_result(job: TrainingJob, folder: Path, log: Callable[[str], None]) 
         return None
 
 
+class Workers:
+    """Training processes that outlive a call of `run_many`: starting one takes seconds. A context manager."""
+
+    def __init__(self) -> None:
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+
+    @property
+    def n_idle(self) -> int:
+        """Processes that wait for work."""
+        return self._idle.qsize()
+
+    def take(self) -> _Worker:
+        """One that waits for work, else a new one."""
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return _Worker()
+
+    def give_back(self, worker: _Worker) -> None:
+        """One that has done its work."""
+        self._idle.put(worker)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End those that wait for work; those at work belong to the call that took them."""
+        while self.n_idle:
+            self._idle.get().close()
+
+
 class _Shift:
     """One call of `run_many`: a thread per worker process, all fed from one queue."""
 
@@ -90,17 +128,18 @@ class _Shift:
         jobs: Sequence[TrainingJob],
         folder: Path,
         numbers: Sequence[int],
+        pool: Workers,
         on_progress: Callable[[TrainingProgress], None],
         on_done: Callable[[Trained | TrainingFailed], None],
         log: Callable[[str], None],
     ) -> None:
-        self.jobs, self.folder, self.log = jobs, folder, log
+        self.jobs, self.folder, self.pool, self.log = jobs, folder, pool, log
         self.on_progress, self.on_done = on_progress, on_done
         self.waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         for number in numbers:
             self.waiting.put(number)
         self.outcomes: dict[int, Trained | TrainingFailed] = {}
-        self.children: set[subprocess.Popen[str]] = set()
+        self.children: set[_Worker] = set()
         self.error: BaseException | None = None
         self.stopped = threading.Event()
         self.lock = threading.Lock()
@@ -125,7 +164,7 @@ class _Shift:
         self.stopped.set()
         with self.lock:
             for child in self.children:
-                child.kill()
+                child.process.kill()
 
     def _guarded(self) -> None:
         try:
@@ -136,78 +175,107 @@ class _Shift:
 
     def _take_jobs(self) -> None:
         worker: _Worker | None = None
-        with contextlib.ExitStack() as stack:
+        try:
             while not self.stopped.is_set():
                 try:
                     number = self.waiting.get_nowait()
                 except queue.Empty:
                     return
-                for attempt in range(1, ATTEMPTS + 1):
-                    worker = worker or stack.enter_context(self._worker())
-                    outcome = worker.train(self.jobs[number], self.folder, self._say)
-                    if outcome is not None or self.stopped.is_set():
-                        break
-                    how = worker.how_it_died()
-                    worker = None
-                    self.log(f"{self.jobs[number].job_id}: {how} (attempt {attempt} of {ATTEMPTS})")
-                    outcome = TrainingFailed(self.jobs[number], f"{how}, {ATTEMPTS} times")
+                worker, outcome = self._train(number, worker)
                 if self.stopped.is_set():
                     return
-                assert outcome is not None
                 self.outcomes[number] = outcome
                 with self.lock:
                     self.on_done(outcome)
+        finally:
+            if worker is not None:
+                self._leave(worker)
+
+    def _train(self, number: int, worker: _Worker | None) -> tuple[_Worker | None, Trained | TrainingFailed]:
+        """The outcome of a job, and the process that may take the next one."""
+        job = self.jobs[number]
+        reason = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            worker = worker or self._enter()
+            try:
+                outcome = worker.train(job, self.folder, self._say)
+            except BaseException:  # of a callback; raised again
+                worker.process.kill()
+                self._leave(worker)
+                raise
+            if outcome is not None:
+                return worker, outcome
+            reason = worker.how_it_died()
+            self._leave(worker)
+            worker = None
+            if self.stopped.is_set():
+                break
+            self.log(f"{job.job_id}: {reason} (attempt {attempt} of {ATTEMPTS})")
+        return worker, TrainingFailed(job, f"{reason}, {ATTEMPTS} times")
+
+    def _enter(self) -> _Worker:
+        worker = self.pool.take()
+        with self.lock:
+            self.children.add(worker)
+            if self.stopped.is_set():  # set while it was being started
+                worker.process.kill()
+        return worker
+
+    def _leave(self, worker: _Worker) -> None:
+        """A process that is well goes back to the others."""
+        with self.lock:
+            self.children.discard(worker)
+            well = not self.stopped.is_set() and not worker.busy and worker.process.poll() is None
+        if well:
+            self.pool.give_back(worker)
+        else:
+            worker.close()
 
     def _say(self, progress: TrainingProgress) -> None:
         with self.lock:
             self.on_progress(progress)
 
-    @contextlib.contextmanager
-    def _worker(self) -> Iterator[_Worker]:
-        with tempfile.TemporaryFile() as complaints, _Worker(complaints) as worker:
-            with self.lock:
-                self.children.add(worker.process)
-                if self.stopped.is_set():  # set while it was being started
-                    worker.process.kill()
-            try:
-                yield worker
-            finally:
-                with self.lock:
-                    self.children.discard(worker.process)
-
 
 class _Worker:
     """A child process that trains; its stdin carries jobs, its stdout answers, its stderr complaints."""
 
-    def __init__(self, complaints: IO[bytes]) -> None:
-        self._complaints = complaints
+    def __init__(self) -> None:
+        self.busy = False
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
         path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hwnas.training.training_job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=self._complaints,
             text=True,
             encoding="utf-8",
             env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C goes to the parent alone, which ends its children
         )
 
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Tell an idle worker to go, and wait for it. One that was killed is gone already."""
         assert self.process.stdin is not None and self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()  # tells an idle worker to go
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
+        self._complaints.close()
 
     def train(
         self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
     ) -> Trained | TrainingFailed | None:
         """The outcome of the job; None when the process died on it."""
+        self.busy = True
+        outcome = self._ask(job, parent, say)
+        self.busy = outcome is None
+        return outcome
+
+    def _ask(
+        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
+    ) -> Trained | TrainingFailed | None:
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             order = {"job": asdict(job), "parent": str(parent.resolve())}

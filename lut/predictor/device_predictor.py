@@ -16,7 +16,7 @@ from profilers.kernels import Kernel, row_kernels
 from targets import Int8Form, Target, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
-from .asked_kernels import CannotRunError, kernels_here
+from .asked_kernels import CannotRunError, KernelProcess
 from .latency_predictor import LatencyPredictor, Prediction
 from .layout import HOST_GRAPH, LayoutRule, apply_rule
 from .profile import stored_predictor
@@ -42,6 +42,7 @@ class DevicePredictor:
         name: str = "the network",
         kernels_from: str = "auto",
         log: LogCallback = lambda _: None,
+        process: KernelProcess | None = None,
     ) -> Prediction:
         """What the network costs on the target.
 
@@ -50,6 +51,7 @@ class DevicePredictor:
         kernels_from: `target` runs it there once, to see which kernels it becomes; `layout rule` works them
             out here; `auto` asks the target where it answers.
         log: is told where the target was asked and did not answer.
+        process: runs networks of this machine, one after the other; None for a new one.
 
         DamagedFileError for a file that is no network, UsageError for one without fixed shapes, TargetError
         where the target was asked for and does not answer.
@@ -61,7 +63,8 @@ class DevicePredictor:
         if not isinstance(model, bytes):
             name, model = str(model), read_model(Path(model))
         data = self.as_deployed(name, model)
-        kernels, source = self._kernels(name, data, kernels_from, log)
+        with process or KernelProcess() as here:
+            kernels, source = self._kernels(name, data, kernels_from, log, here)
         estimate = self.stored.estimate(kernels, source, len(data))
         return replace(estimate, notes=(*estimate.notes, *fed_notes(data)))
 
@@ -75,35 +78,35 @@ class DevicePredictor:
         return data if run == sized else with_inputs(run, inputs_of(data))
 
     def _kernels(
-        self, name: str, data: bytes, kernels_from: str, log: LogCallback
+        self, name: str, data: bytes, kernels_from: str, log: LogCallback, here: KernelProcess
     ) -> tuple[list[Kernel], str]:
         if kernels_from == "layout rule":
-            return self._by_rule(name, data), "layout rule"
+            return self._by_rule(name, data, here), "layout rule"
         try:
-            return self._on_target(name, data, log), "target"
+            return self._on_target(name, data, log, here), "target"
         except CannotRunError:
             raise
         except TargetError as error:
             if kernels_from == "target" or self.stored.rule is None:
                 raise
             log(f"{error}; its kernels are worked out here")
-            return self._by_rule(name, data), "layout rule"
+            return self._by_rule(name, data, here), "layout rule"
 
-    def _on_target(self, name: str, data: bytes, log: LogCallback) -> list[Kernel]:
+    def _on_target(self, name: str, data: bytes, log: LogCallback, here: KernelProcess) -> list[Kernel]:
         if self.target.reach.transport == "local" and not self.target.reach.python:
-            return kernels_here(data, self.target, name)
+            return here.kernels(data, self.target, name)
         once = Timing(_ASK_S, min_rounds=4, max_rounds=4)
         rows = run_rows(self.target, {name: data}, once, log, kinds={name: ("kernels",)})
         if not rows:
             raise TargetError(f"target {self.target.name}: it did not run {name} within {_ASK_S:.0f} s")
         return row_kernels(rows[0])
 
-    def _by_rule(self, name: str, data: bytes) -> list[Kernel]:
+    def _by_rule(self, name: str, data: bytes, here: KernelProcess) -> list[Kernel]:
         if self.stored.rule is None:
             raise DamagedFileError(
                 f"the profile of {self.target.name} has no layout rule; ask the target for the kernels"
             )
-        return apply_rule(kernels_here(data, HOST_GRAPH, name), LayoutRule.from_json(self.stored.rule))
+        return apply_rule(here.kernels(data, HOST_GRAPH, name), LayoutRule.from_json(self.stored.rule))
 
 
 def load_predictor(target: Target | str | Path, home: Path | str | None = None) -> DevicePredictor:

@@ -125,7 +125,8 @@ def _cell(text: str, column: str, where: str) -> float | int | str:
         value = int(text) if COLUMNS[column] == "int64" else float(text)
     except ValueError:
         raise DamagedFileError(f"latency rows: {where}, column {column}: {text!r} is no number") from None
-    if not (math.isfinite(value) and value > 0):
+    # On a disturbed device an interval can reach down to 0 (`profilers.settle`).
+    if not (math.isfinite(value) and (value > 0 or (value == 0 and column == "ci_low_ms"))):
         raise DamagedFileError(f"latency rows: {where}, column {column}: {text!r} must be above 0 and finite")
     return value
 

@@ -1,4 +1,4 @@
-"""Every example of the README and the documents runs, and prints what the page shows.
+"""Every example of the README, the documents and the notebooks runs, and prints what the page shows.
 
 The folder it runs in holds what the pages speak of: `photos/`, `model.onnx`, `board.toml`, a run, a home with
 tables. What cannot run in a test is marked in the page with the reason (`tests/support/pages.py`).
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -32,23 +33,31 @@ from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
 from targets import load_target
 from tests.support.homes import chain_of_products, write_predictor, write_space_table
+from tests.support.image_files import write_image_files
+from tests.support.notebooks import cells_of, run_cell
 from tests.support.pages import ROOT, Block, blocks_of
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 MAKE = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 OURS = ("hwnas", "lut", "targets", "profilers", "tests")
-SET_UP = {"python3 -m venv .venv", ".venv/bin/pip install ."}
+SET_UP = {
+    "python3 -m venv .venv",
+    ".venv/bin/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu",
+    ".venv/bin/pip install .",
+}
 """What installs; tests/house/test_wheel.py does the like."""
 
 NOT_RUN = {
-    "a board": 3,
+    "a board": 5,
+    "a finished run": 5,
     "a download": 1,
     "a loop of the shell": 1,
-    "hours, and downloads": 1,
-    "measures for seconds": 1,
-    "minutes to hours": 3,
-    "needs the tables of NAS-Bench-201": 1,
+    "hours, and downloads": 2,
+    "measures for seconds": 3,
+    "minutes to hours": 7,
+    "needs the tables of NAS-Bench-201": 2,
 }
 """Reason -> how many blocks are marked with it. A new one is a line here."""
 
@@ -84,8 +93,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile("photos.zip", "w") as archive:
         for path in sorted(Path("photos").rglob("*.png")):
             archive.write(path)
-    Path("labels.csv").write_text("cat/0.png,cat\ndog/0.png,dog\n")
+    rows = [f"{p.relative_to('photos')},{p.parent.name}\n" for p in sorted(Path("photos").rglob("*.png"))]
+    Path("labels.csv").write_text("file,label\n" + "".join(rows))
     Path("model.onnx").write_bytes(chain_of_products(3, [4, 32], name="product"))
+    Path("models").mkdir()
+    for n in (1, 2):
+        Path(f"models/{n}.onnx").write_bytes(chain_of_products(n, ["batch", 32], name="product"))
     host = Path(cli.__file__).parent / "targets/known/host.toml"
     Path("board.toml").write_text(host.read_text().replace('name = "host"', 'name = "board"'))
     for target in ("host", "board.toml"):
@@ -105,7 +118,7 @@ def check(line: str, place: str) -> None:
         assert set(words[1:]) <= MAKE, place
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
-        commands = names[:2] if names[0] in ("targets", "tables", "spaces", "methods") else names[:1]
+        commands = names[:2] if names[0] in GROUPS else names[:1]
         shown = CliRunner().invoke(cli.app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
@@ -125,6 +138,7 @@ def check(line: str, place: str) -> None:
         assert line in SET_UP, f"{place}: the test does not know {line!r}"
 
 
+GROUPS = [name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
 KNOWN = ("make", "hwnas", "python")
 
 
@@ -132,23 +146,25 @@ def check_marked(block: Block) -> None:
     """What can be known of a block that is not run."""
     if block.language == "python":
         return check_calls(block)
-    for line in block.lines():
+    lines = [line for line, _ in block.commands()] if block.language == "console" else block.lines()
+    for line in lines:
         if Path(shlex.split(line)[0]).name in KNOWN:
             check(line, block.place)
     return None
 
 
-def run(line: str, place: str, *more: str) -> str:
-    """What `line` prints, with exit code 0; `> FILE` is followed."""
+def run(line: str, place: str, *more: str, wanted_code: int = 0) -> str:
+    """What `line` prints, with its messages where it is to fail; `> FILE` is followed."""
     words = shlex.split(line, comments=True)
     if Path(words[0]).name != "hwnas":
         check(line, place)
         return ""
     words, _, file = [[*words, ">"][: [*words, ">"].index(">")], None, words[-1] if ">" in words else ""]
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = out if wanted_code else io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.run([*words[1:], *more])
-    assert code == 0, f"{place}: {line}\n{err.getvalue()}"
+    assert code == wanted_code, f"{place}: {line}\n{err.getvalue()}"
     if file:
         Path(file).write_text(out.getvalue())
         return ""
@@ -160,15 +176,20 @@ def masked(line: str) -> str:
     return re.sub(r"\d[\d.,]*(e-?\d+)?", "N", re.sub(r"\s+", " ", line)).strip()
 
 
+def first_word(line: str) -> str:
+    return line.split()[0] if line.split() else ""
+
+
 def run_console(block: Block) -> None:
     """Each `$ ` line prints what stands below it; a line `…` stands for any lines."""
-    for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
-        line, _, shown = part.partition("\n")
-        printed = "".join(f"{masked(text)}\n" for text in run(line, block.place).splitlines())
-        wanted = [
-            r"(?:.*\n)*?" if text == "…" else re.escape(masked(text)) + "\n" for text in shown.splitlines()
-        ]
-        assert re.fullmatch("".join(wanted), printed), f"{block.place}: {line} prints\n{printed}"
+    for line, shown in block.commands():
+        output = run(line, block.place, wanted_code=int(block.attributes.get("exit", 0)))
+        printed, wanted = output.splitlines(), shown.splitlines()
+        if "on" in block.attributes:
+            printed, wanted = ([*lines[:1], *map(first_word, lines[1:])] for lines in (printed, wanted))
+        pattern = "".join(r"(?:.*\n)*?" if t == "…" else re.escape(masked(t)) + "\n" for t in wanted)
+        text = "".join(f"{masked(text)}\n" for text in printed)
+        assert re.fullmatch(pattern, text), f"{block.place}: {line} prints\n{text}"
 
 
 def check_calls(block: Block) -> None:
@@ -214,6 +235,10 @@ def run_block(block: Block, names: dict[str, Any]) -> None:
     file = block.attributes.get("file")
     if "not-run" in block.attributes:
         check_marked(block)
+    elif block.language == "files":
+        write_image_files(block.text, Path())
+    elif block.language == "csv" and file:
+        Path(file).write_text(block.text)
     elif block.language == "toml" and file:
         tomllib.loads(block.text)
         if "/" not in file:
@@ -242,6 +267,15 @@ def test_the_examples_of_a_page_run(page: Path, world: Path) -> None:
         run_block(block, names)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_cells_of_a_notebook_run(notebook: Path, world: Path) -> None:
+    names: dict[str, Any] = {"__name__": "notebook"}
+    for cell in cells_of(notebook):
+        printed = run_cell(cell, names)
+        assert cell.varies or masked(printed) == masked(cell.printed), cell.place
+
+
 def test_what_is_not_run_is_known() -> None:
     reasons = [block.attributes["not-run"] for block in BLOCKS if "not-run" in block.attributes]
     assert dict(Counter(reasons)) == NOT_RUN
@@ -250,7 +284,9 @@ def test_what_is_not_run_is_known() -> None:
 def test_blocks_are_of_a_kind_that_is_checked() -> None:
     known: dict[str, set[str]] = {
         "sh": {"dry-run", "not-run"},
-        "console": set(),
+        "console": {"exit", "on", "not-run"},
+        "files": set(),
+        "csv": {"file"},
         "python": {"not-run", "file", "part"},
         "toml": {"file"},
         "text": set(),

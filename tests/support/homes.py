@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +68,24 @@ def write_predictor(home: Path, target: Target, context: Context | None = None) 
 
 
 def write_space_table(
-    home: Path, target: str, facts: dict[str, Any], space_id: str = "toy-32px"
+    home: Path,
+    target: str,
+    facts: dict[str, Any],
+    space_id: str = "toy-32px",
+    blocks: Mapping[str, tuple[float, float]] | None = None,
 ) -> SpaceTable:
-    """A table of two blocks, one of them measured."""
+    """A table of two blocks, one of them measured; or of `blocks`, with their milliseconds and bytes."""
     row = Measurement(0.5, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 50)
+    costs = {"a": (0.6, 100.0), "b": (0.7, 200.0)} if blocks is None else blocks
     table = SpaceTable(
         space_id=space_id,
         target=target,
         context=Context(facts),
-        blocks=BlockCosts({"a": 0.6, "b": 0.7}, {"a": 100.0, "b": 200.0}),
+        blocks=BlockCosts({k: v[0] for k, v in costs.items()}, {k: v[1] for k, v in costs.items()}),
         calibration=Calibration(0.1, 1.2, 0.0, 0.0),
         errors={"mape_pct": 2.5},
         margin=0.04,
-        measured_rows={"a": row},
+        measured_rows={next(iter(costs)): row},
         date="2026-01-02",
         seed=0,
     )

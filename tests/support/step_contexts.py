@@ -15,6 +15,7 @@ from hwnas.gradient.method import Method
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.parts.objective import make_objective
 from hwnas.gradient.step.context import StepContext
+from hwnas.gradient.step.devices import search_devices
 from hwnas.gradient.step.optim import SGDSettings, WeightOptimizer
 from hwnas.gradient.step.protocols import Policy, RelaxContext, SearchCosts
 from tests.support.toy import ToyBatches, ToySupernet, toy_costs, toy_space
@@ -50,6 +51,7 @@ def make_context(
         where="test",
         weight_rule=method.make_weight_rule(method.stages[0]),
         extremes=lambda: ((0,) * len(space.choices), (1,) * len(space.choices)),
+        devices=search_devices(space, costs),
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from hwnas.evaluators import EvaluationFailed
-from hwnas.front import Problem, Strategy, make_strategy, run
+from hwnas.front import CostsOf, Problem, Strategy, make_strategy, run
 from targets.errors import DamagedFileError, HwnasError, UsageError
 
 
@@ -34,6 +35,31 @@ class DepthSpace(Space):
         depth = self.depths[arch[0]]
         return (arch[0], *(op if i < depth else 0 for i, op in enumerate(arch[1:])))
 
+    @property
+    def n_sizes(self) -> int:
+        """One per depth (`GrowingSpace`)."""
+        return len(self.depths)
+
+    def size_of(self, arch: Arch) -> int:
+        """1 for the smallest depth."""
+        return arch[0] + 1
+
+    def smallest(self) -> Iterator[Arch]:
+        """All operations of the smallest depth."""
+        return self._longer((0,), self.depths[0])
+
+    def grown(self, arch: Arch) -> Iterator[Arch]:
+        """More layers at the end."""
+        if arch[0] + 1 == self.n_sizes:
+            return iter(())
+        depth = self.depths[arch[0]]
+        return self._longer((arch[0] + 1, *arch[1 : 1 + depth]), self.depths[arch[0] + 1] - depth)
+
+    def _longer(self, begin: Arch, n: int) -> Iterator[Arch]:
+        missing = len(self.choices) - len(begin) - n
+        for ops in itertools.product(range(len(self.choices[1].options)), repeat=n):
+            yield (*begin, *ops, *(0,) * missing)
+
 
 def depth_metrics(space: DepthSpace, arch: Arch) -> dict[str, float]:
     """Metrics in which the best operation of a layer depends on its neighbour.
@@ -47,6 +73,17 @@ def depth_metrics(space: DepthSpace, arch: Arch) -> dict[str, float]:
     gain = sum(np.sqrt(k) * (1 + 0.1 * ((i * 7 + k * 3) % 5)) for i, k in enumerate(ops)) - 0.7 * same
     macs = sum(1e6 * (k + 1) for k in ops)
     return {"val_accuracy": float(1 / (1 + np.exp(2 - gain / 3))), "latency_ms": latency_ms, "macs": macs}
+
+
+def depth_costs(space: Space) -> CostsOf:
+    """The costs among `depth_metrics`, as a search may know them before an evaluation."""
+
+    def costs(archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
+        assert isinstance(space, DepthSpace)
+        rows = [depth_metrics(space, a) for a in archs]
+        return {m: np.array([r[m] for r in rows]) for m in ("latency_ms", "macs")}
+
+    return costs
 
 
 class DepthEvaluator:
@@ -67,10 +104,12 @@ class StrategyContract:
     """What every strategy of the table does; inherit it and give its `name`.
 
     options: of the strategy, small enough that it goes to work within a few generations of 8.
+    knows_costs: whether it gets the costs of architectures before an evaluation.
     """
 
     name: str
     options: Mapping[str, Any] = {}
+    knows_costs = False
 
     def make(
         self,
@@ -83,7 +122,14 @@ class StrategyContract:
     ) -> Strategy:
         """The strategy under test."""
         return make_strategy(
-            self.name, space, problem, population=population, seed=seed, seeds=seeds, **self.options
+            self.name,
+            space,
+            problem,
+            population=population,
+            seed=seed,
+            seeds=seeds,
+            costs_of=depth_costs(space) if self.knows_costs else None,
+            **self.options,
         )
 
     @pytest.fixture
@@ -196,6 +242,21 @@ class StrategyContract:
         strategy.tell(asked, DepthEvaluator(space)(asked))
         with pytest.raises(UsageError, match="last ask"):
             strategy.tell(asked, DepthEvaluator(space)(asked))
+
+    def test_more_are_asked_while_others_are_still_evaluated(
+        self, space: DepthSpace, problem: Problem
+    ) -> None:
+        strategy, evaluator = self.make(space, problem), DepthEvaluator(space)
+        open_archs = strategy.ask(3)
+        for _ in range(20):
+            first, *open_archs = open_archs
+            strategy.tell([first], evaluator([first]))
+            open_archs += strategy.ask(1)
+        assert len(open_archs) == 3 and len(evaluator.calls) == len(set(evaluator.calls)) == 20
+        assert {*map(space.key, open_archs)}.isdisjoint(evaluator.calls)
+        assert strategy.tell(open_archs[1:], evaluator(open_archs[1:]))[0].generation == 20
+        with pytest.raises(UsageError, match="from 1"):
+            strategy.ask(0)
 
     def test_trials_of_another_search_are_refused(self, space: DepthSpace, problem: Problem) -> None:
         strategy = self.make(space, problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,53 +11,80 @@ from typing import Any
 import lut
 from hwnas.runs.log import Log
 from lut.devices.device import device_context, int8_form
+from lut.predictor.models.model_file import fed_notes
 from lut.predictor.models.quantise import as_run
 from targets import Target
+from targets.errors import HwnasError
 
-Document = Mapping[str, Any]
-"""What a command prints with --json."""
-
-PrintedTable = tuple[Sequence[str], list[list[Any]]]
-"""Headings and rows."""
+from .model_files import FailedFiles, failures_json, without_failures
+from .model_table import NETWORK, Document, Row
 
 
 def bench_models(
-    target: Target, models: Mapping[str, bytes], *, home: Path, log: Log, resources: Sequence[str] = ()
+    target: Target,
+    files: Iterable[tuple[str, bytes | HwnasError]],
+    *,
+    home: Path,
+    log: Log,
+    resources: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The measured latencies of the models, with the context of the measurement.
 
     target: the device; where its precision is int8, float models are quantised first, and `int8` names them.
-    models: ONNX bytes by name.
+    files: ONNX bytes by name, or why a file cannot be read.
     home: the data home, with the reference's speed.
     log: told what is measured.
     resources: what else to measure of each model, `memory` and `energy`.
     """
-    deployed = {name: as_run(data, target, name=name) for name, data in models.items()}
-    others = lut.measure_resources(target, deployed, resources, log=log) if resources else {}
-    measured = lut.measure(target, deployed, home=home, log=log)
-    context = device_context(target, "")
-    quantised = [name for name, data in models.items() if deployed[name] is not data]
+    deployed: dict[str, bytes] = {}
+    quantised: list[str] = []
+    failed: FailedFiles = {}
+    for name, data in files:
+        try:
+            if isinstance(data, HwnasError):
+                raise data
+            deployed[name] = as_run(data, target, name=name)
+        except HwnasError as error:
+            failed[name] = error
+            continue
+        if deployed[name] is not data:
+            quantised.append(name)
+    told: dict[str, Any] = {"log": log, "progress": log.progress}
+    measured = without_failures(
+        deployed, lambda models: lut.measure(target, models, home=home, **told), failed
+    )
+    able = {name: deployed[name] for name in measured}
+    others = without_failures(
+        able if resources else {},
+        lambda models: lut.measure_resources(target, models, resources, **told),
+        failed,
+    )
     int8 = {"form": int8_form(target).text, "quantised": quantised} if target.precision == "int8" else None
     return {
         "target": target.described,
-        "context": context.to_json(),
+        "context": device_context(target, "").to_json(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "int8": int8,
-        "models": {name: {**asdict(row), **others.get(name, {})} for name, row in measured.items()},
+        "models": {
+            name: {**asdict(row), **others.get(name, {}), "notes": fed_notes(deployed[name])}
+            for name, row in measured.items()
+            if name not in failed
+        },
+        "failed": failures_json(failed),
     }
 
 
-def bench_table(document: Document) -> PrintedTable:
+def bench_rows(document: Document) -> list[Row]:
     """A row per network: its latency, then its memory and energy where they were measured."""
-    models = document["models"]
-    columns = ["p20_ms", "p50_ms", "p90_ms", "ci_low_ms", "ci_high_ms", "clock", "flag", "n"]
-    rows = [[name, *(row[column] for column in columns)] for name, row in models.items()]
-    for kind, (headings, values) in _RESOURCES.items():
-        if any(kind in row for row in models.values()):
-            columns += headings
-            for cells, row in zip(rows, models.values(), strict=True):
-                cells += values(row[kind])
-    return ("network", *columns), rows
+    rows = []
+    for name, model in document["models"].items():
+        row = {NETWORK: name, **{column: model[column] for column in _COLUMNS}}
+        for kind, values in _RESOURCES.items():
+            if kind in model:
+                row |= values(model[kind])
+        rows.append(row)
+    headings = dict.fromkeys(heading for row in rows for heading in row)
+    return [{heading: row.get(heading) for heading in headings} for row in rows]
 
 
 def bench_warnings(document: Document) -> list[str]:
@@ -82,22 +109,42 @@ def int8_line(document: Document) -> str:
     return f"quantised first: {', '.join(int8['quantised'])} ({int8['form']})"
 
 
+def bench_notes(document: Document) -> list[str]:
+    """What the networks were fed where that is a guess, a line each."""
+    return [f"{name}: {note}" for name, model in document["models"].items() for note in model["notes"]]
+
+
 def conditions_line(document: Document) -> str:
-    """The context of the latencies in one line."""
-    facts = document["context"]["facts"]
-    long = ("cpu_flags", "ort_build")
-    return ", ".join(f"{key} {value}" for key, value in facts.items() if value != "" and key not in long)
+    """What stands beside every latency; `--json` has all of the context."""
+    facts, target = document["context"]["facts"], document["target"]
+    threads = target["threads"]
+    parts = [
+        facts.get("cpu_model") or facts.get("cpu_hardware") or facts.get("machine", ""),
+        f"onnxruntime {facts['ort_version']}" if facts.get("ort_version") else "",
+        f"{target['provider']}, {threads} thread{'s' * (threads != 1)}, {target['precision']}",
+    ]
+    return f"on {target['name']}: {', '.join(str(part) for part in parts if part)}"
 
 
-def _memory(row: Document) -> list[Any]:
-    return [row["load_ms"], row["first_run_ms"], row["peak_bytes"] / 1e6, row["file_bytes"] / 1e6]
+def _memory(row: Document) -> Row:
+    return {
+        "load_ms": row["load_ms"],
+        "first_run_ms": row["first_run_ms"],
+        "peak_mb": row["peak_bytes"] / 1e6,
+        "file_mb": row["file_bytes"] / 1e6,
+    }
 
 
-def _energy(row: Document) -> list[Any]:
-    return [row.get("energy_mj", "unavailable"), row.get("part"), row.get("flag")]
+def _energy(row: Document) -> Row:
+    return {
+        "energy_mj": row.get("energy_mj", "unavailable"),
+        "of": row.get("part"),
+        "energy_flag": row.get("flag"),
+    }
 
 
-_RESOURCES = {
-    "memory": (("load_ms", "first_run_ms", "peak_mb", "file_mb"), _memory),
-    "energy": (("energy_mj", "of", "energy_flag"), _energy),
-}
+LATENCY, FLAG = "p50_ms", "flag"
+"""Headings."""
+
+_COLUMNS = ("p20_ms", LATENCY, "p90_ms", "ci_low_ms", "ci_high_ms", "clock", FLAG, "n")
+_RESOURCES = {"memory": _memory, "energy": _energy}

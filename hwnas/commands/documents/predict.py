@@ -2,48 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lut
 from hwnas.runs.log import Log
+from lut.predictor.asked_kernels import KernelProcess
 from lut.predictor.kernels.labels import Labelled
 from targets import Target
+from targets.errors import HwnasError
 
-from .bench import Document, PrintedTable
+from .model_files import FailedFiles, failures_json, without_failures
+from .model_table import NETWORK, Document, PrintedTable, Row, without_empty_columns
+
+LATENCY, FLAG = "latency_ms", "flag"
+"""Headings."""
 
 NAMED = 5
 """Number of kinds of kernels that a warning names, the costliest first."""
 
 
 def predict_models(
-    target: Target, models: Mapping[str, bytes], *, home: Path, kernels_from: str, measure: bool, log: Log
-) -> dict[str, Any]:
-    """The predictions of the models, with the context of the profile.
+    targets: Sequence[Target],
+    files: Iterable[tuple[str, bytes | HwnasError]],
+    *,
+    home: Path,
+    kernels_from: str,
+    measure: bool,
+    log: Log,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[dict[str, Any]]:
+    """The predictions of the models on each target, with the context of its profile.
 
-    target: the device.
-    models: ONNX bytes by name.
-    home: the data home, with the predictor.
+    targets: the devices.
+    files: ONNX bytes by name, or why a file cannot be read.
+    home: the data home, with the predictors.
     kernels_from: who says which kernels a network becomes, see `lut.DevicePredictor.predict`.
-    measure: run the models on the target too, whole and kernel by kernel.
+    measure: run the models on the targets too, whole and kernel by kernel.
     log: told what is measured.
+    advance: told of every prediction.
     """
-    predictor = lut.load_predictor(target, home)
-    deployed = {name: predictor.as_deployed(name, data) for name, data in models.items()}
-    predictions = {
-        name: predictor.predict(data, name=name, kernels_from=kernels_from, log=log)
-        for name, data in deployed.items()
-    }
-    measured = lut.measure_kernels(target, deployed, log=log) if measure else {}
-    stored = predictor.stored
-    return {
-        "target": target.described,
-        "context": stored.context.to_json(),
-        "profile": {"date": stored.date, "device_s": stored.device_s, "errors": dict(stored.errors)},
-        "models": {name: _model(prediction, measured.get(name)) for name, prediction in predictions.items()},
-    }
+    jobs = [_OnTarget(lut.load_predictor(target, home), kernels_from, log) for target in targets]
+    with KernelProcess() as process:
+        for name, data in files:
+            for job in jobs:
+                job.add(name, data, process, keep=measure)
+                advance(1)
+    return [job.document() for job in jobs]
+
+
+class _OnTarget:
+    """The predictions for one target as they come."""
+
+    def __init__(self, predictor: lut.DevicePredictor, kernels_from: str, log: Log) -> None:
+        self._predictor, self._kernels_from, self._log = predictor, kernels_from, log
+        self._predictions: dict[str, lut.Prediction] = {}
+        self._deployed: dict[str, bytes] = {}
+        self._failed: FailedFiles = {}
+        self._unanswered = 0
+
+    def add(self, name: str, data: bytes | HwnasError, process: KernelProcess, *, keep: bool) -> None:
+        """keep: the file for a measurement."""
+        if isinstance(data, HwnasError):
+            self._failed[name] = data
+            return
+        try:
+            deployed = self._predictor.as_deployed(name, data)
+            prediction = self._predictor.predict(
+                deployed, name=name, kernels_from=self._kernels_from, log=self._log, process=process
+            )
+        except HwnasError as error:
+            self._failed[name] = error
+            return
+        self._predictions[name] = prediction
+        if keep:
+            self._deployed[name] = deployed
+        asked_in_vain = self._kernels_from == "auto" and prediction.kernels_from != "target"
+        self._unanswered = self._unanswered + 1 if asked_in_vain else 0
+        if self._unanswered == _TRIES:
+            self._kernels_from = "layout rule"
+
+    def document(self) -> dict[str, Any]:
+        """All of it; the files that were kept are measured too."""
+        target, log = self._predictor.target, self._log
+        measured = without_failures(
+            self._deployed, lambda models: lut.measure_kernels(target, models, log=log), self._failed
+        )
+        stored = self._predictor.stored
+        return {
+            "target": target.described,
+            "context": stored.context.to_json(),
+            "profile": {"date": stored.date, "device_s": stored.device_s, "errors": dict(stored.errors)},
+            "models": {
+                name: _model(prediction, measured.get(name))
+                for name, prediction in self._predictions.items()
+                if name not in self._failed
+            },
+            "failed": failures_json(self._failed),
+        }
+
+
+_TRIES = 2
+"""Networks in a row for which a device may not answer before it is no longer asked."""
 
 
 def _model(prediction: lut.Prediction, measured: Labelled | None) -> dict[str, Any]:
@@ -90,28 +152,55 @@ def _kernel_times(prediction: lut.Prediction, measured: Labelled | None) -> list
     return [by_name.get(layer.name) for layer in prediction.layers]
 
 
-def prediction_table(document: Document) -> PrintedTable:
-    """A row per network."""
+def prediction_rows(document: Document) -> list[Row]:
+    """A row per network, in the order of the files."""
     rows = []
     for name, model in document["models"].items():
         memory_bytes, measured = model["peak_memory_bytes"], model["measured"]
-        row = [name, model["latency_ms"], model["low_ms"], model["high_ms"]]
-        row += [measured["latency_ms"] if measured else None, _mmacs(model)]
-        row += [model["file_bytes"] / 1e6, memory_bytes / 1e6 if memory_bytes else None]
-        rows.append([*row, model["kernels_from"], _flag(model)])
-    columns = ("latency_ms", "low_ms", "high_ms", "measured_ms", "mmacs", "file_mb", "peak_mb")
-    return ("network", *columns, "kernels_from", "flag"), rows
+        by_rule = any(other["kernels_from"] != "target" for other in document["models"].values())
+        rows.append(
+            {
+                NETWORK: name,
+                LATENCY: model["latency_ms"],
+                "low_ms": model["low_ms"],
+                "high_ms": model["high_ms"],
+                "measured_ms": measured["latency_ms"] if measured else None,
+                "mmacs": _mmacs(model),
+                "file_mb": model["file_bytes"] / 1e6,
+                "peak_mb": memory_bytes / 1e6 if memory_bytes else None,
+                "kernels_from": model["kernels_from"] if by_rule else None,
+                FLAG: _flag(model),
+            }
+        )
+    return rows
 
 
 def layer_table(model: Document) -> PrintedTable:
     """A row per layer, the costliest first, and one for the time outside of all layers."""
-    rows = []
-    for layer in sorted(model["layers"], key=lambda layer: -float(layer["latency_ms"])):
-        row = [layer["name"], layer["op"], layer["kind"], layer["macs"], layer["latency_ms"]]
-        rows.append([*row, layer["measured_ms"], f"{100 * layer['share']:.1f} %", layer["source"]])
-    share = f"{100 * max(1 - sum(layer['share'] for layer in model['layers']), 0):.1f} %"
-    rows.append(["outside of all layers", None, None, None, model["overhead_ms"], None, share, None])
-    return ("layer", "op", "kind", "macs", "latency_ms", "measured_ms", "share", "profile"), rows
+    rows: list[Row] = [
+        {
+            "layer": layer["name"],
+            "op": layer["op"],
+            "kind": layer["kind"],
+            "macs": layer["macs"],
+            LATENCY: layer["latency_ms"],
+            "measured_ms": layer["measured_ms"],
+            "share": _percent(layer["share"]),
+            "profile": layer["source"],
+        }
+        for layer in sorted(model["layers"], key=lambda layer: -float(layer["latency_ms"]))
+    ]
+    outside = max(1 - sum(layer["share"] for layer in model["layers"]), 0)
+    rest = {"layer": "outside of all layers", LATENCY: model["overhead_ms"], "share": _percent(outside)}
+    rows.append({heading: rest.get(heading) for heading in _LAYER_HEADINGS})
+    return without_empty_columns(rows)
+
+
+_LAYER_HEADINGS = ("layer", "op", "kind", "macs", LATENCY, "measured_ms", "share", "profile")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def prediction_warnings(document: Document) -> list[str]:
@@ -152,7 +241,7 @@ def profiled_line(document: Document) -> str:
     profile = document["profile"]
     mape_pct = profile["errors"].get("mape_pct")
     error = "" if mape_pct is None else f", mean error {mape_pct:.1f} % on networks not seen"
-    return f"profiled {profile['date']}{error}"
+    return f"profiled {str(profile['date'])[:10]}{error}"
 
 
 def _flag(model: Document) -> str:

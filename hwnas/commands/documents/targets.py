@@ -22,7 +22,7 @@ def check_target(target: Target, *, home: Path, log: Log) -> dict[str, Any]:
         "target": target.to_json(),
         "usable": usable,
         "needs": [asdict(need) for need in needs],
-        "measured": bench_models(target, {"reference": reference_onnx()}, home=home, log=log)
+        "measured": bench_models(target, [("reference", reference_onnx())], home=home, log=log)
         if usable
         else None,
     }

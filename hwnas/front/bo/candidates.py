@@ -108,6 +108,7 @@ class Candidates:
         steps = [catalogue.archs[row] for row in rng.choice(front, self._size.two_steps)]
         for _ in range(2):
             steps = random_steps(space, steps, rng)
+        steps = [arch for arch in steps if space.valid(arch)]
         others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
         return self.usable(np.union1d(near, others), taken)
 

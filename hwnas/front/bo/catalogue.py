@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,6 @@ from hwnas.front.neighbours import neighbours
 from hwnas.front.strategy import CostsOf
 from targets.errors import UsageError
 
-from .features import Features
 from .gp import Inputs
 from .task import Task
 
@@ -37,7 +36,7 @@ class Catalogue:
     def __init__(self, space: Space, costs_of: CostsOf, task: Task) -> None:
         self.space, self.metrics = space, task.metrics
         self.archs: list[Arch] = []
-        self._costs_of, self._features, self._task = costs_of, Features(space), task
+        self._costs_of, self._task = costs_of, task
         self._row_of: dict[Arch, int] = {}
         self._canonical: dict[Arch, Arch] = {}
         self._near: dict[int, Rows] = {}
@@ -73,8 +72,7 @@ class Catalogue:
         costs = np.zeros((len(archs), len(self.metrics)))
         for column, metric in enumerate(self.metrics):
             costs[:, column] = priced[metric]
-        sizes = [i for i, m in enumerate(self.metrics) if m in SIZES] or list(range(len(self.metrics)))
-        parts = self._features.groups(archs, np.log(np.maximum(costs[:, sizes], 1e-12)))
+        parts = self._groups(archs, costs)
         if not self.archs:
             self._costs = Growing(len(self.metrics))
             self._columns = [ScaledColumns(part) for part in parts]
@@ -83,6 +81,19 @@ class Catalogue:
         for columns, part in zip(self._columns, parts, strict=True):
             columns.extend(part)
         self.archs += archs
+
+    def _groups(self, archs: Sequence[Arch], costs: Array) -> list[Array]:
+        """The groups of the kernel: the features of the space, and one-hot choices.
+
+        Log costs join the first group where the space has no blocks that say the size. The distance of
+        one-hot choices counts those that differ.
+        """
+        features = self.space.features(archs)
+        groups = list(features.values())
+        if "size" not in features:
+            sizes = [i for i, m in enumerate(self.metrics) if m in SIZES] or list(range(len(self.metrics)))
+            groups[0] = np.hstack([groups[0], np.log(np.maximum(costs[:, sizes], 1e-12))])
+        return [*groups, self.space.encode(archs)]
 
     @property
     def costs(self) -> Array:
@@ -102,6 +113,14 @@ class Catalogue:
         """Whether rows keep every budget: (n,)."""
         return np.asarray((self.costs[rows] <= self.budgets).all(axis=1), dtype=np.bool_)
 
+    def penalties(self, rows: Rows) -> Array:
+        """What soft budgets add to the log error of rows: (n,)."""
+        added = np.zeros(len(rows))
+        for metric, (limit, margin) in self._task.soft.items():
+            excess = self.costs[rows, self.metrics.index(metric)] - limit
+            added += np.log1p(np.clip(excess / margin, 0.0, 1.0))
+        return added
+
     @property
     def budgets(self) -> Array:
         """The limit per metric; inf where there is none."""
@@ -114,7 +133,8 @@ class Catalogue:
     def near(self, row: int) -> Rows:
         """All neighbours of a row, each once and the row itself left out."""
         if row not in self._near:
-            rows = np.unique(self.rows(neighbours(self.space, self.archs[row])))
+            near = neighbours(self.space, self.archs[row])
+            rows = np.unique(self.rows(arch for arch in near if self.space.valid(arch)))
             self._near[row] = rows[rows != row]
         return self._near[row]
 
@@ -147,6 +167,11 @@ class ScaledColumns(Growing):
         self._mean, self._deviation = first.mean(axis=0)[self._kept], deviation[self._kept]
         super().__init__(len(self._kept))
 
+    def scaled(self, rows: Array) -> Array:
+        """Rows in the unit of the first ones, without the columns that those shared."""
+        columns: Array = (rows[:, self._kept] - self._mean) / self._deviation
+        return columns
+
     def extend(self, rows: Array) -> None:
-        """Append rows in the unit of the first ones."""
-        super().extend((rows[:, self._kept] - self._mean) / self._deviation)
+        """Append rows, which are scaled."""
+        super().extend(self.scaled(rows))

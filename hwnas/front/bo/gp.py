@@ -194,6 +194,11 @@ class Belief:
         """Of the value without noise, in the unit of the targets."""
         return np.sqrt(self._share * self._posterior.variance)
 
+    @property
+    def observed_deviation(self) -> Array:
+        """The same of an observation, with its noise."""
+        return np.sqrt((self._share + self._posterior.noise) * self._posterior.variance)
+
     def believe(self, row: int) -> None:
         """Take row `row` for observed, with its mean as the value."""
         one = self._inputs.take(np.array([row]))

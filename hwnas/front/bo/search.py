@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.core.arrays import Array
+from hwnas.front.strategy import Forecast
 
 from .candidates import Candidates, PoolSize
 from .catalogue import Catalogue, Rows
+from .extras import Extras
 from .gp import Belief
 from .improvement import Improvement, undominated
 from .surrogate import Model, Surrogate
@@ -28,13 +30,15 @@ from .task import Observation, Task
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
-    from hwnas.front.strategy import CostsOf
+    from hwnas.front.strategy import CostsOf, FeaturesOf
 
 SEED, START, MODEL, RANDOM = "seed", "start", "model", "random"
 """Where a proposal comes from."""
 
 _SHORTLIST = 500
 """Candidates that are looked at again for the others of a batch."""
+_DEAR = 64
+"""Candidates of which the extra features are asked, as they may take a network each."""
 _FEWEST_ROWS = 3
 """Different architectures that a surrogate needs."""
 
@@ -45,6 +49,8 @@ class BayesianSearch:
     costs_of: the known costs. task: what is sought.
     seeds: architectures that come first, where they keep the budgets.
     n_start: how many, seeds included, are evaluated before the surrogate chooses.
+    features_of: more columns for the surrogate, such as shared-weight accuracies and zero-cost proxies. They
+        are asked of what was observed and of the best candidates only.
     """
 
     def __init__(
@@ -57,15 +63,23 @@ class BayesianSearch:
         seeds: Sequence[Arch] = (),
         n_start: int = 5,
         pool: PoolSize | None = None,
+        features_of: FeaturesOf | None = None,
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
         self._seeds = list(seeds)
         self.catalogue = Catalogue(space, costs_of, task)
         self._candidates = Candidates(self.catalogue, pool or PoolSize(), self._rng)
-        self._surrogate = Surrogate(self.catalogue, lambda n_rows: self._rng(4, n_rows))
+        self._surrogate = Surrogate(self.catalogue, self.catalogue.inputs, self._fit_rng)
+        self._informed: Surrogate | None = None
+        if features_of is not None:
+            extras = Extras(self.catalogue, features_of, lambda: self._candidates.sample)
+            self._informed = Surrogate(self.catalogue, extras.inputs, self._fit_rng)
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=stream))
+
+    def _fit_rng(self, n_rows: int) -> np.random.Generator:
+        return self._rng(4, n_rows)
 
     def propose(
         self, observed: Sequence[Observation], n: int, *, pending: Sequence[Arch] = ()
@@ -90,47 +104,82 @@ class BayesianSearch:
         if (missing := n_start - len(observed) - len(pending) - len(chosen.rows)) > 0:
             chosen.take(self._candidates.start(n_start), START, missing)
         answered = [o for o in observed if o.error is not None]
-        if not chosen.full and len(set(self._rows(answered).tolist())) >= _FEWEST_ROWS:
+        if not chosen.full and self._enough(answered):
             unanswered = np.array([*waiting, *chosen.rows], dtype=np.int64)
-            model = self._model(answered)
-            chosen.take(self._by_model(model, unanswered, chosen, len(observed)), MODEL)
+            chosen.take(self._by_model(answered, unanswered, chosen, len(observed)), MODEL)
         if not chosen.full:
             chosen.take(self._candidates.anything(chosen.taken, len(observed)), RANDOM)
         return [(self.catalogue.archs[row], origin) for row, origin in chosen.rows.items()]
+
+    def forecast(self, observed: Sequence[Observation], archs: Sequence[Arch]) -> list[Forecast] | None:
+        """What is expected of architectures; None as long as too few different ones were evaluated."""
+        answered = [o for o in observed if o.error is not None]
+        if not self._enough(answered):
+            return None
+        with one_thread():
+            model = self._model(answered)
+            belief = model.at(self.catalogue.rows(archs))
+            return [
+                Forecast(mean, deviation, observed_deviation)
+                for mean, deviation, observed_deviation in zip(
+                    belief.mean.tolist(),
+                    belief.deviation.tolist(),
+                    belief.observed_deviation.tolist(),
+                    strict=True,
+                )
+            ]
+
+    def _enough(self, answered: Sequence[Observation]) -> bool:
+        return len(set(self._rows(answered).tolist())) >= _FEWEST_ROWS
 
     def model(self, observed: Sequence[Observation]) -> Model:
         """What the surrogate makes of the observations that did not fail; at least one of them."""
         with one_thread():
             return self._model(observed)
 
-    def _model(self, observed: Sequence[Observation]) -> Model:
+    def _model(self, observed: Sequence[Observation], surrogate: Surrogate | None = None) -> Model:
+        """By the surrogate with all features, unless another is given."""
         answered = [(o.arch, o.error) for o in observed if o.error is not None]
         _ = self._candidates.sample
         rows = self.catalogue.rows(arch for arch, _ in answered)
-        return self._surrogate.model(rows.tolist(), [error for _, error in answered])
+        surrogate = surrogate or self._informed or self._surrogate
+        return surrogate.model(rows.tolist(), [error for _, error in answered])
 
     def front(self, model: Model) -> list[int]:
         """Observed rows inside the budgets that no other dominates by posterior means."""
         inside = np.flatnonzero(self.catalogue.within(model.rows))
-        points = np.column_stack([self.catalogue.known(model.rows[inside]), model.mean[inside]])
+        judged = model.mean[inside] + self.catalogue.penalties(model.rows[inside])
+        points = np.column_stack([self.catalogue.known(model.rows[inside]), judged])
         return [int(row) for row in model.rows[inside[undominated(points)]]]
 
     def _rows(self, observed: Sequence[Observation]) -> Rows:
         _ = self._candidates.sample  # the first rows of the catalogue, which set the scales
         return self.catalogue.rows(o.arch for o in observed)
 
-    def _by_model(self, model: Model, unanswered: Rows, chosen: _Chosen, n_observed: int) -> Rows:
+    def _by_model(
+        self, answered: Sequence[Observation], unanswered: Rows, chosen: _Chosen, n_observed: int
+    ) -> Rows:
         """The candidates of largest EHVI, each given that those before it turn out as predicted."""
+        model = self._model(answered)
         front = self.front(model) or [int(model.rows[int(np.argmin(model.mean))])]
         candidates = self._candidates.around(front, chosen.taken, n_observed)
+        if self._informed is not None and len(candidates) > _DEAR:
+            structural = self._model(answered, self._surrogate)
+            rows, value_of = self._valued(structural, unanswered, candidates)
+            first = len(unanswered)
+            candidates = rows[first + np.argsort(-value_of.values(first), kind="stable")[:_DEAR]]
+        rows, value_of = self._valued(model, unanswered, candidates)
+        return rows[value_of.greedy(len(unanswered), chosen.missing)]
+
+    def _valued(self, model: Model, unanswered: Rows, candidates: Rows) -> tuple[Rows, CandidateValues]:
+        """Unanswered rows and candidates, and what they are worth where the first turn out as predicted."""
         rows = np.concatenate([unanswered, candidates])
         costs = self.catalogue.known(rows)
-        belief = model.posterior.at(self.catalogue.inputs(rows))
-        improvement = self._improvement(model, costs)
+        added = self.catalogue.penalties(rows)
+        value_of = CandidateValues(self._improvement(model, costs), model.at(rows), costs, added)
         for i in range(len(unanswered)):
-            improvement.add(costs[i], float(np.exp(belief.mean[i])))
-            belief.believe(i)
-        return rows[greedy(improvement, belief, costs, len(unanswered), chosen.missing)]
+            value_of.believe(i)
+        return rows, value_of
 
     def _improvement(self, model: Model, candidates: Array) -> Improvement:
         """The hypervolume of what was observed, in a box that holds the candidates."""
@@ -140,30 +189,53 @@ class BayesianSearch:
         limits = self._task.ends(met.max(axis=0, initial=0.0))
         return Improvement(
             costs=costs[inside],
-            errors=np.exp(model.mean[inside]),
+            errors=np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside])),
             low=np.minimum(met.min(axis=0, initial=np.inf), limits),
             limits=limits,
             worst=model.worst,
         )
 
 
-def greedy(improvement: Improvement, belief: Belief, costs: Array, first: int, n: int) -> Rows:
-    """Up to `n` indices from `first` on, by the kriging believer: (rows, m) costs.
+class CandidateValues:
+    """What candidates are worth: their EHVI, given that some of them turn out as predicted.
 
-    Each has the largest EHVI once those before it are taken for observed with their means. That lowers the
-    EHVI of others, so that after the first only the `_SHORTLIST` best are looked at again.
+    improvement: over what was observed. belief, costs (rows, m): of the candidates.
+    added (rows,): to their log errors, by soft budgets.
     """
-    left = np.arange(first, len(costs))
-    picked: list[int] = []
-    while len(picked) < n and len(left):
-        values = improvement.of(costs[left], belief.mean[left], belief.deviation[left])
-        best = int(np.argmax(values))
-        picked.append(int(left[best]))
-        left = left[np.argsort(-values, kind="stable")[1 : _SHORTLIST + 1]]
-        if len(picked) < n:
-            improvement.add(costs[picked[-1]], float(np.exp(belief.mean[picked[-1]])))
-            belief.believe(picked[-1])
-    return np.array(picked, dtype=np.int64)
+
+    def __init__(self, improvement: Improvement, belief: Belief, costs: Array, added: Array) -> None:
+        self._improvement, self._belief, self._costs, self._added = improvement, belief, costs, added
+
+    def believe(self, row: int) -> None:
+        """Take a candidate for observed with its mean."""
+        judged = self._belief.mean[row] + self._added[row]
+        self._improvement.add(self._costs[row], float(np.exp(judged)))
+        self._belief.believe(row)
+
+    def values(self, first: int) -> Array:
+        """The EHVI of all candidates from `first` on."""
+        return self._of(np.arange(first, len(self._costs)))
+
+    def _of(self, rows: Rows) -> Array:
+        belief = self._belief
+        judged = belief.mean[rows] + self._added[rows]
+        return self._improvement.of(self._costs[rows], judged, belief.deviation[rows])
+
+    def greedy(self, first: int, n: int) -> Rows:
+        """Up to `n` indices from `first` on, by the kriging believer.
+
+        Each has the largest EHVI once those before it are taken for observed. That lowers the EHVI of others,
+        so that after the first only the `_SHORTLIST` best are looked at again.
+        """
+        left = np.arange(first, len(self._costs))
+        picked: list[int] = []
+        while len(picked) < n and len(left):
+            values = self._of(left)
+            picked.append(int(left[int(np.argmax(values))]))
+            left = left[np.argsort(-values, kind="stable")[1 : _SHORTLIST + 1]]
+            if len(picked) < n:
+                self.believe(picked[-1])
+        return np.array(picked, dtype=np.int64)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from hwnas.core.arrays import Array
 
 from .catalogue import Catalogue, Rows
-from .gp import Hyperparameters, Posterior, fit
+from .gp import Belief, Hyperparameters, Inputs, Posterior, fit
 
 _SMALLEST_ERROR = 1e-4
 _MOST_ROWS = 800
@@ -18,7 +18,11 @@ _MOST_ROWS_FIT = 300
 """Rows that hyperparameters are fitted to: evenly taken from more."""
 
 
-@dataclass(frozen=True, slots=True)
+InputsOf = Callable[[Rows], Inputs]
+"""Rows of the catalogue as the kernel reads them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """rows: the observed ones it rests on. mean, deviation: of their log error. worst: the largest error."""
 
@@ -27,14 +31,21 @@ class Model:
     mean: Array
     deviation: Array
     worst: float
+    inputs_of: InputsOf
+
+    def at(self, rows: Rows) -> Belief:
+        """The belief about the log error of any rows."""
+        return self.posterior.at(self.inputs_of(rows))
 
 
 class Surrogate:
     """Makes the model of observations; the hyperparameters follow from them and the seed."""
 
-    def __init__(self, catalogue: Catalogue, rng: Callable[[int], np.random.Generator]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, inputs_of: InputsOf, rng: Callable[[int], np.random.Generator]
+    ) -> None:
         """Rng: the generator of the fit to so many rows."""
-        self._catalogue, self._rng = catalogue, rng
+        self._catalogue, self._inputs_of, self._rng = catalogue, inputs_of, rng
         self._fits: dict[int, tuple[Rows, Array, Hyperparameters]] = {}
 
     def model(self, rows: Sequence[int], errors: Sequence[float]) -> Model:
@@ -47,7 +58,7 @@ class Surrogate:
         counts = np.array([float(len(values)) for values in logs.values()])
         at = self._hyperparameters(different, means)
         keep = np.sort(np.argsort(self._excess(different, means), kind="stable")[:_MOST_ROWS])
-        inputs = self._catalogue.inputs(different[keep])
+        inputs = self._inputs_of(different[keep])
         posterior = Posterior(at, inputs, means[keep], counts[keep])
         belief = posterior.at(inputs)
         return Model(
@@ -56,6 +67,7 @@ class Surrogate:
             mean=belief.mean,
             deviation=belief.deviation,
             worst=float(np.exp(means.max())),
+            inputs_of=self._inputs_of,
         )
 
     def _excess(self, rows: Rows, logs: Array) -> Array:
@@ -78,7 +90,7 @@ class Surrogate:
                 thin = np.unique(np.linspace(0, size - 1, min(size, _MOST_ROWS_FIT)).round().astype(np.int64))
                 values = logs[:size][thin]
                 scaled = (values - values.mean()) / (values.std() or 1.0)
-                fitted = fit(self._catalogue.inputs(rows[:size][thin]), scaled, self._rng(size), at)
+                fitted = fit(self._inputs_of(rows[:size][thin]), scaled, self._rng(size), at)
                 memo = self._fits[size] = (rows[:size], logs[:size], fitted)
             at = memo[2]
         assert at is not None

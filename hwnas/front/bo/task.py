@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,11 +29,14 @@ class Task:
     limits: budgets, on known metrics or others; no proposal exceeds one.
     worst: the largest value that counts for the hypervolume, per known metric without a budget. A metric that
         is absent here gets the largest value of a random sample of the space.
+    soft: (limit, margin) of budgets that are soft: from the limit to the end of the margin, which is in
+        `limits`, an error counts up to twice.
     """
 
     known: tuple[str, ...]
     limits: Mapping[str, float]
     worst: Mapping[str, float]
+    soft: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> tuple[str, ...]:

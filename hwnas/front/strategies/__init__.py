@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwnas.front.generational import Generational
-from hwnas.front.strategy import STRATEGIES, CostsOf, StrategyContext
+from hwnas.front.strategy import STRATEGIES, CostsOf, FeaturesOf, StrategyContext
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def make_strategy(
     seed: int,
     seeds: Sequence[Arch] = (),
     costs_of: CostsOf | None = None,
+    features_of: FeaturesOf | None = None,
     max_failures: int = 10,
     **options: Any,
 ) -> Generational:
@@ -45,6 +46,7 @@ def make_strategy(
     seed: of every random draw.
     seeds: architectures that generation 0 holds before those that are proposed.
     costs_of: exact costs before an evaluation, for the strategies that use them.
+    features_of: more features of architectures, for the strategies with a model.
     max_failures: how many evaluations in a row may fail before the search stops.
     options: of the strategy (`hwnas strategies`).
     """
@@ -55,7 +57,12 @@ def make_strategy(
     row = STRATEGIES[name]
     resolved = row.resolve(options)
     context = StrategyContext(
-        space=space, problem=problem, population=population, seed=seed, costs_of=costs_of
+        space=space,
+        problem=problem,
+        population=population,
+        seed=seed,
+        costs_of=costs_of,
+        features_of=features_of,
     )
     propose = row.make(context, **resolved)
     return Generational(name, propose, context, seeds=seeds, options=resolved, max_failures=max_failures)

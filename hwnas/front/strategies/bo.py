@@ -8,13 +8,14 @@ The search itself is `hwnas.front.bo`; here it reads the history of a run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hwnas.core.budget import METRICS
+from hwnas.front.expected import error_of, predicted_objective
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.objectives import Problem
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BayesianProposals:
         """`n` proposals; fewer where the space holds no more inside the budgets, or no more were met."""
         observed = self.observations(history)
         new: list[tuple[Arch, str]] = []
-        refused: list[Arch] = []  # seeds of this generation, which are asked and not answered
+        refused = list(history.pending)  # later also seeds of this generation: asked, and not answered
         while len(new) < n:
             pending = [*refused, *(arch for arch, _ in new)]
             proposals = self.search.propose(observed, n - len(new), pending=pending)
@@ -51,27 +52,45 @@ class BayesianProposals:
 
         return [Observation(self._space.from_string(t.arch), self._error(t)) for t in history.trials]
 
+    def forecast(self, history: History, archs: Sequence[Arch]) -> list[Forecast] | None:
+        """The posterior of the surrogate, given the trials of the history."""
+        return self.search.forecast(self.observations(history), archs)
+
     def _error(self, trial: Trial) -> float | None:
         if trial.failure is not None:
             return None
-        value = trial.metrics[self.predicted]
-        return 1 - value if "accuracy" in self.predicted else value
+        return error_of(trial.metrics[self.predicted], self.predicted)
 
 
-def split_problem(problem: Problem) -> tuple[str, Task]:
+def split_problem(strategy: str, problem: Problem) -> tuple[str, Task]:
     """The objective that has to be predicted, and the rest, which is known."""
     from hwnas.front.bo import Task
 
-    names = [o.metric for o in problem.objectives]
-    known = [name for name in names if name.split("@")[0] in METRICS]
-    predicted = [name for name in names if name not in known]
-    if len(predicted) != 1:
+    predicted = predicted_objective(strategy, problem)
+    known = tuple(o.metric for o in problem.objectives if o.metric != predicted)
+    limits = {b.metric: b.largest for b in problem.budgets}
+    soft = {b.metric: (b.limit, b.margin) for b in problem.budgets if b.margin}
+    return predicted, Task(known=known, limits=limits, worst=dict(problem.worst), soft=soft)
+
+
+def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) -> BayesianProposals:
+    """The search for a context, on behalf of a strategy, whose name the messages say."""
+    from hwnas.front.bo import BayesianSearch
+
+    if context.costs_of is None:
         raise UsageError(
-            f"strategy 'bo' predicts exactly one objective, got {', '.join(predicted) or 'none'}; give one "
-            f"of val_accuracy and val_loss, and costs beside it"
+            f"strategy {strategy!r} needs the costs of architectures before an evaluation; give costs_of"
         )
-    limits = {b.metric: b.limit for b in problem.budgets}
-    return predicted[0], Task(known=tuple(known), limits=limits, worst=dict(problem.worst))
+    predicted, task = split_problem(strategy, context.problem)
+    search = BayesianSearch(
+        context.space,
+        context.costs_of,
+        task,
+        seed=context.seed,
+        n_start=n_start,
+        features_of=context.features_of,
+    )
+    return BayesianProposals(context, search, predicted)
 
 
 @add_strategy(
@@ -86,12 +105,6 @@ def bayesian_search(context: StrategyContext, *, n_start: int = 5) -> Propose:
     n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
         at evenly spread costs.
     """
-    from hwnas.front.bo import BayesianSearch
-
     if n_start < 1:
         raise UsageError(f"strategy 'bo': n_start must be at least 1, got {n_start}")
-    if context.costs_of is None:
-        raise UsageError("strategy 'bo' needs the costs of architectures before an evaluation; give costs_of")
-    predicted, task = split_problem(context.problem)
-    search = BayesianSearch(context.space, context.costs_of, task, seed=context.seed, n_start=n_start)
-    return BayesianProposals(context, search, predicted)
+    return bayesian_proposals("bo", context, n_start)

@@ -1,9 +1,7 @@
-"""NSGA-II [1], bred by Optuna's sampler from the trials of the run.
+"""NSGA-II [1]: the best constrained ranks survive, then those of the largest crowding distance.
 
-Each generation gets a fresh sampler over a study in memory that holds exactly the trials that can be
-parents: first the survivors and the last generation, to select from, then the selected, to breed
-from. Optuna breeds from a finished trial only if it carries the sampler's generation attribute
-(`optuna_trials.GENERATION`). So the seeds become parents too: they are trials of generation 0.
+With `oversample` above 1 more children are bred than wanted, and the surrogate of the Bayesian search keeps
+those that are expected to be the best: for spaces where thousands are evaluated.
 
 [1] K. Deb, A. Pratap, S. Agarwal, T. Meyarivan. A fast and elitist multiobjective genetic
     algorithm: NSGA-II. IEEE Transactions on Evolutionary Computation 6(2), 2002.
@@ -14,71 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import optuna
-from optuna.samplers import NSGAIISampler
-from optuna.trial import TrialState, create_trial
+import numpy as np
 
-from hwnas.front.history import History, Trial
+from hwnas.front.breeding import Breeder, Evaluated, Population, Survive
+from hwnas.front.expected import Expectation
+from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.optuna_trials import GENERATION, Codec, directions, quiet
 from hwnas.front.strategy import Propose, StrategyContext, add_strategy
 from targets.errors import UsageError
 
+from .bo import bayesian_proposals
+
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
-
-_PARENTS, _CHILDREN = 0, 1  # generations within a study in memory; trials carry those of the run
-
-
-class Breeding:
-    """Proposes the children of the survivors; the first generation is random."""
-
-    def __init__(self, context: StrategyContext) -> None:
-        self._context, self._codec = context, Codec(context.space)
-        self._survivors: list[Trial] = []
-        self._selected = 0  # how many generations the survivors were selected from
-
-    def __call__(self, history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
-        """`n` children, each new: a bred duplicate is mutated until it is; fewer when none is left."""
-        with quiet():
-            while self._selected < history.generations:
-                self._survivors = self._select(self._survivors + history.of_generation(self._selected), n)
-                self._selected += 1
-            bred = self._breed(n, self._context.sampler_seed(history.generations))
-        space, new = self._context.space, list[tuple["Arch", str]]()
-        for child in bred:
-            if (arch := novelty.claim(child)) is not None:
-                new.append((arch, "child"))
-            elif space.valid(child) and (arch := novelty.near(child)) is not None:
-                new.append((arch, "mutant"))
-        return new + novelty.at_random(n - len(new))
-
-    def _study(
-        self, trials: Sequence[Trial], population: int, seed: int
-    ) -> tuple[optuna.Study, NSGAIISampler]:
-        """A study in memory that holds `trials` as possible parents. Failed trials are none."""
-        sampler = NSGAIISampler(population_size=population, seed=seed)
-        study = optuna.create_study(directions=directions(self._context.problem), sampler=sampler)
-        study.add_trials([self._codec.trial(trial, _PARENTS) for trial in trials if trial.values])
-        return study, sampler
-
-    def _select(self, trials: Sequence[Trial], n: int) -> list[Trial]:
-        """The `n` trials that survive: constrained dominance, then crowding; in the order of the run."""
-        study, sampler = self._study(trials, n, seed=0)
-        kept = {t.user_attrs["arch"] for t in sampler.get_parent_population(study, _CHILDREN)}
-        return [trial for trial in trials if trial.arch in kept]
-
-    def _breed(self, n: int, seed: int) -> list[Arch]:
-        """`n` children of the survivors; none when fewer than two survive."""
-        if len(self._survivors) < 2:
-            return []
-        study, _ = self._study(self._survivors, n, seed)
-        # Optuna counts finished trials to find the generation of a new one, and a generation of ours
-        # can be short of failed ones. A waiting trial that carries its generation is not counted.
-        study.add_trials(
-            [create_trial(state=TrialState.WAITING, system_attrs={GENERATION: _CHILDREN}) for _ in range(n)]
-        )
-        return [self._codec.arch(study.ask(self._codec.distributions).params) for _ in range(n)]
 
 
 @add_strategy(
@@ -86,8 +32,56 @@ class Breeding:
     title="NSGA-II: non-dominated sorting with constraints, crowding, crossover and mutation",
     paper="Deb et al. 2002, A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
 )
-def nsga2(context: StrategyContext) -> Propose:
-    """NSGA-II whose population is that of the context, through Optuna's `NSGAIISampler`."""
+def nsga2(context: StrategyContext, *, oversample: int = 1) -> Propose:
+    """The population is that of the context.
+
+    oversample: children bred per child that is evaluated; the surrogate keeps those expected to be the best.
+    """
     if context.population < 2:
         raise UsageError(f"strategy 'nsga2': population must be at least 2, got {context.population}")
-    return Breeding(context)
+    if oversample < 1:
+        raise UsageError(f"strategy 'nsga2': oversample must be at least 1, got {oversample}")
+    population = Population(context, crowded(context))
+    breeder = Breeder(context, population)
+    keep = None if oversample == 1 else Filter(context, population)
+
+    def propose(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
+        rng = context.rng(history.generations)
+        if keep is None:
+            new = breeder.children(history, n, novelty, rng)
+        else:
+            bred = breeder.children(history, n * oversample, novelty.copy(), rng)
+            new = [(arch, origin) for arch, origin in keep(history, bred, n) if novelty.claim(arch)]
+        return new + novelty.at_random(n - len(new))
+
+    return propose
+
+
+def crowded(context: StrategyContext) -> Survive:
+    """The best constrained ranks, then the largest crowding distances ([1], section III-C)."""
+
+    def survive(pool: Evaluated, n: int, rng: np.random.Generator) -> list[int]:
+        return [int(i) for i in np.argsort(context.problem.places([values for _, values in pool]))[:n]]
+
+    return survive
+
+
+class Filter:
+    """Keeps the children that are expected to be the best among themselves and the survivors."""
+
+    def __init__(self, context: StrategyContext, population: Population) -> None:
+        self._population = population
+        self._surrogate = bayesian_proposals("nsga2", context, n_start=1)
+        self._expected = Expectation("nsga2", context.problem, context.costs_of)
+
+    def __call__(
+        self, history: History, bred: Sequence[tuple[Arch, str]], n: int
+    ) -> Sequence[tuple[Arch, str]]:
+        """`n` of those that were bred; the first ones as long as the surrogate knows too little."""
+        archs = [arch for arch, _ in bred]
+        forecasts = self._surrogate.forecast(history, archs) if archs else None
+        if forecasts is None:
+            return bred[:n]
+        log_errors = np.array([f.log_error for f in forecasts])
+        alive = [values for _, values in self._population.of(history)]
+        return [bred[i] for i in self._expected.best(archs, log_errors, n, alive)]

@@ -102,6 +102,9 @@ class Controller(nn.Module):
         """From now on draw among these options only."""
         self.active = active
 
+    def meet_devices(self, features: Tensor) -> None:
+        """One policy for all devices."""
+
     def free_logits(self) -> tuple[Tensor, ...]:
         """None, because the logits of a choice depend on the decisions before it."""
         return ()

@@ -153,7 +153,7 @@ class ArchObjective:
             if weight := ramp.at(view.progress):
                 extra = extra + weight * regulariser(view)
         costs = {name: float(value.detach()) for name, value in expected.items()}
-        return Score(self.term.join(task_loss, expected) + extra, costs, extra)
+        return Score(self.term.join(task_loss, expected) + extra, costs, extra, expected)
 
     def after_step(self, score: Score) -> None:
         """Let the cost term adapt; called once per arch step."""

@@ -98,6 +98,9 @@ class LogitPolicy(nn.Module):
         """From now on draw among these options only."""
         self.active, self._active_choices = active, restrict(self.choices, active)
 
+    def meet_devices(self, features: Tensor) -> None:
+        """One policy for all devices."""
+
     def free_logits(self) -> tuple[Tensor, ...]:
         """Per choice the logits of the active options."""
         pairs = zip(self.logits, self.active, strict=True)

@@ -7,7 +7,8 @@ names one per place: weight step, virtual step, arch step, validation.
 [1] Liu et al. 2019, DARTS, 1806.09055. [2] Cai et al. 2019, ProxylessNAS, 1812.00332.
 [3] Maddison et al. 2017, 1611.00712; Xie et al. 2019, SNAS, 1812.09926. [4] Dong and Yang 2019, GDAS,
 1910.04465. [5] Chen et al. 2021, DrNAS, 2006.10355. [6] Chu et al. 2020, FairDARTS, 1911.12126.
-[7] The code of DADARTS. [8] Chen and Hsieh 2020, SmoothDARTS, 2002.05283.
+[7] The code of DADARTS. [8] Chen and Hsieh 2020, SmoothDARTS, 2002.05283. [9] Liu et al. 2023, ReinMax,
+2304.08612, algorithm 2.
 """
 
 from __future__ import annotations
@@ -64,6 +65,28 @@ def gumbel_hard(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
         probs.append(_one_hot(soft.detach(), chosen) + (soft - soft.detach()))
         active.append((chosen,))
     return Mix(probs=tuple(probs), active=tuple(active), probe=tuple(() for _ in logits))
+
+
+@RELAXATIONS.add("reinmax")
+def reinmax(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
+    """One option per choice runs, drawn from softmax(logits); all others are probed [9].
+
+    One-hot in the forward pass. With D the draw and p the softmax, the backward pass is that of
+    2 s - p / 2, where s has the value (D + p) / 2 and the gradient of a softmax there: the rule of Heun
+    instead of Euler's, so the mean over the draws is exact wherever the loss is quadratic in the option.
+    """
+    probs, active, probe = [], [], []
+    for a in logits:
+        p = F.softmax(a / context.t, dim=0)
+        chosen = _draw(F.softmax(a, dim=0), context, 1)[0]
+        drawn = _one_hot(p.detach(), chosen)
+        middle = ((drawn + p.detach()) / 2).clamp_min(_LEAST_PROBABILITY)
+        s = F.softmax((middle.log() - a).detach() + a, dim=0)
+        backward = 2 * s - p / 2
+        probs.append(drawn + (backward - backward.detach()))
+        active.append((chosen,))
+        probe.append(tuple(i for i in range(len(a)) if i != chosen))
+    return Mix(probs=tuple(probs), active=tuple(active), probe=tuple(probe))
 
 
 @RELAXATIONS.add("dirichlet")

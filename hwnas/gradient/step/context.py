@@ -11,6 +11,7 @@ from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.data.batches import Batch
 
+from .devices import SearchDevice
 from .optim import WeightOptimizer
 from .passes import Pass
 from .protocols import Policy, Relax, RelaxContext, Score, ScoreFunction
@@ -42,6 +43,7 @@ class StepContext:
     where: the step in words, for error messages.
     weight_rule: what a weight step runs.
     extremes: gives the smallest and the largest architecture of the space.
+    devices: that the search is for.
     before_weights: called when the gradients of a weight step are there and the step is not made yet.
     """
 
@@ -58,6 +60,7 @@ class StepContext:
     where: str
     weight_rule: WeightRule
     extremes: Callable[[], tuple[Arch, Arch]]
+    devices: Sequence[SearchDevice]
     before_weights: Sequence[Callable[[StepContext], None]] = ()
 
     def draw(self, relax: Relax) -> Mix:

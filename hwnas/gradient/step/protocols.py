@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,6 +76,9 @@ class Policy(Protocol):
     def restrict(self, active: ActiveOptions) -> None:
         """From now on draw among these options only."""
 
+    def meet_devices(self, features: Tensor) -> None:
+        """The devices of the search, (n_devices, n_features); told once, before the first draw."""
+
     def free_logits(self) -> tuple[Tensor, ...]:
         """Per choice the logits of the active options; empty for a policy that has none."""
 
@@ -108,11 +111,13 @@ class Score:
     total: the scalar that is minimised.
     costs: per metric the expected cost that went into it.
     regularisers: the part of `total` that regularisers add.
+    expected: the same costs as scalars that can be differentiated.
     """
 
     total: Tensor
     costs: dict[str, float]
     regularisers: Tensor
+    expected: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class ScoreFunction(Protocol):

@@ -7,9 +7,11 @@ made of (spaces, searches, tables, training) lives elsewhere; nothing here knows
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
-from hwnas.pipeline.stages import RunStage, run_stages
+from hwnas.pipeline.stages import Outcome, RunStage, run_stages
 from hwnas.runs.run_dir import RunDir
 
 from .baselines import choose_baselines
@@ -19,8 +21,10 @@ from .front import search_front
 from .gradient import search_gradient
 from .plan import make_plan
 from .publish import publish
+from .replan import require_in_time
 from .run_context import RunContext
 from .shared_weights import train_shared_weights
+from .shipping import ship_chosen
 from .splits import split_data
 from .table import make_table
 from .training import train_models
@@ -39,6 +43,7 @@ STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="training", does="train picks and baselines from scratch", work=train_models),
     RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
     RunStage(name="report", does="write the front and the report", work=publish),
+    RunStage(name="export", does="make the files of the chosen network for apps", work=ship_chosen),
 )
 """In order. To add a stage, add a row."""
 
@@ -46,6 +51,17 @@ STAGES: tuple[RunStage[RunContext], ...] = (
 def search(run: RunDir) -> RunContext:
     """Do every stage of a search that is not done yet."""
     context = RunContext(run)
+    require_in_time(context)
     torch.set_num_threads(context.n_threads)
-    run_stages(STAGES, context)
+    run_stages([_timed(stage) for stage in STAGES], context)
     return context
+
+
+def _timed(stage: RunStage[RunContext]) -> RunStage[RunContext]:
+    """The stage, with the seconds that it takes on the clock of the run."""
+
+    def work(context: RunContext) -> Outcome:
+        with context.clock.stage(stage.name):
+            return stage.work(context)
+
+    return replace(stage, work=work)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from hwnas.pipeline.stages import Outcome
 from hwnas.training.mobilenet import WIDTHS, mobilenet_v3_small, widths_within
 
 from .candidate import Candidate
+from .devices import Measured, with_measured
 from .run_context import RunContext
 
 _SPARES = 2
@@ -27,7 +26,7 @@ _MOST_WORK = 3.0
 
 def choose_baselines(context: RunContext) -> Outcome:
     """Measure them on the target; the result lists those inside the budgets."""
-    n = context.config.random_baselines
+    n = context.plan["random_baselines"]
     if n == 0:
         return Outcome({"random": [], "mobilenet_v3": []})
     baselines = measured_baselines(context, n, n)
@@ -45,7 +44,8 @@ def measured_baselines(
         for key, (arch, _) in place.items()
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
-    measured = {key: asdict(measurement) for key, measurement in context.measure(files).items()}
+    costs = {key: of_arch for place in random for key, (_, of_arch) in place.items()}
+    measured = context.measure(files, costs)
     costs_by_width = {w: costs for w, (costs, _) in widths.items()}
     return {
         "random": _inside(context, random, measured),
@@ -61,16 +61,16 @@ def _random(context: RunContext, n: int, stream: int) -> list[ArchCosts]:
     """For each of `n` places among the picks' latencies the nearest of 200 random ones, and a spare."""
     rng = np.random.default_rng([context.config.seed, 0xBA5E, stream])
     picks = context.picks
-    latencies_ms, taken = [p.predicted["latency_ms"] for p in picks], {p.arch for p in picks}
+    burdens, taken = [context.burden(p.predicted) for p in picks], {p.arch for p in picks}
     places: list[ArchCosts] = []
-    for place_ms in np.quantile(latencies_ms, np.linspace(1, 0, n) if n > 1 else [1.0]):
+    for wanted in np.quantile(burdens, np.linspace(1, 0, n) if n > 1 else [1.0]):
         pool = [context.space.sample(rng) for _ in range(200)]
-        if place_ms < min(context.costs.of(pool)["latency_ms"]):
+        if wanted < min(map(context.burden, context.costs_of(pool))):
             fastest = context.costs.minimum("latency_ms")[1]
             pool = [networks.towards(context.space, a, fastest, rng) for a in pool]
         pool = [arch for arch in pool if context.space.reads_image(arch)]
         costs = context.costs_of(pool)
-        near = sorted(range(len(pool)), key=lambda i: abs(np.log(costs[i]["latency_ms"] / place_ms)))
+        near = sorted(range(len(pool)), key=lambda i: abs(np.log(context.burden(costs[i]) / wanted)))
         fits = [i for i in near if feasible(context.search_budgets, costs[i])]
         new = [i for i in fits if context.space.key(pool[i]) not in taken]
         places.append({context.space.key(pool[i]): (pool[i], costs[i]) for i in new[:_SPARES]})
@@ -78,15 +78,13 @@ def _random(context: RunContext, n: int, stream: int) -> list[ArchCosts]:
 
 
 def _inside(
-    context: RunContext, places: Sequence[ArchCosts], measured: Mapping[str, dict[str, Any]]
+    context: RunContext, places: Sequence[ArchCosts], measured: Mapping[str, Measured]
 ) -> list[Candidate]:
     """The first of each place that is measured inside the budgets."""
     inside: dict[str, Candidate] = {}
     for place in places:
         for key, (_, costs) in place.items():
-            if key not in inside and feasible(
-                context.budgets, {**costs, "latency_ms": measured[key]["p50_ms"]}
-            ):
+            if key not in inside and feasible(context.budgets, with_measured(costs, measured[key])):
                 inside[key] = Candidate(arch=key, origin="random", predicted=costs, measured=measured[key])
                 break
     return list(inside.values())
@@ -94,6 +92,10 @@ def _inside(
 
 def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], bytes]]:
     """MobileNetV3-small by width: its costs and its file. Widths far above the picks are left out."""
+    out_of_reach = [device.name for device in context.devices if not device.reached]
+    if out_of_reach:
+        context.run.log(f"MobileNetV3-small is no baseline: {', '.join(out_of_reach)} cannot measure it here")
+        return {}
     shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
     most_macs = _MOST_WORK * max(p.predicted["macs"] for p in context.picks)
     networks_by_width: dict[float, tuple[dict[str, float], bytes]] = {}
@@ -113,15 +115,18 @@ def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], byte
 def _spread_widths(
     context: RunContext,
     costs: Mapping[float, dict[str, float]],
-    measured: Mapping[str, dict[str, Any]],
+    measured: Mapping[str, Measured],
     n: int,
 ) -> list[Candidate]:
     """At most `n` widths inside every budget, evenly spread in log MACs."""
-    known = [b for b in context.budgets if b.metric in {"latency_ms", *next(iter(costs.values()))}]
+    if not costs:
+        return []
+    latencies = {device.metric for device in context.devices}
+    known = [b for b in context.budgets if b.metric in {*latencies, *next(iter(costs.values()))}]
     fits = [
         width
         for width, of_width in costs.items()
-        if feasible(known, {**of_width, "latency_ms": measured[f"{width:g}"]["p50_ms"]})
+        if feasible(known, with_measured(of_width, measured[f"{width:g}"]))
     ]
     if not fits:
         context.run.log("MobileNetV3-small is outside the budgets at every width, so it is no baseline here")

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hwnas.runs.front_file import FrontPoint, latency_columns
+from hwnas.runs.front_file import FrontPoint
+
+from .devices import Measured, columns_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,20 +17,20 @@ class Candidate:
 
     origin: front, gradient, random or mobilenet_v3.
     predicted: costs by the tables.
-    measured: the fields of a `lut.Measurement`.
+    measured: per metric of a device the fields of a `lut.Measurement` (`devices.measure`).
     arch: an architecture of the space; None for MobileNetV3.
     width: of MobileNetV3; None for an architecture of the space.
-    val_accuracy_shared: by the shared weights; None where it is not known.
+    val_accuracy_search: as the search saw it, by the evaluator of the front; None where it is not known.
     inside: whether it is measured inside the budgets; None for baselines, which all are.
     pick: why it was picked; None where it was not.
     """
 
     origin: str
     predicted: Mapping[str, float]
-    measured: Mapping[str, Any]
+    measured: Measured
     arch: str | None = None
     width: float | None = None
-    val_accuracy_shared: float | None = None
+    val_accuracy_search: float | None = None
     inside: bool | None = None
     pick: str | None = None
 
@@ -58,8 +60,8 @@ class Candidate:
             arch=arch_id if self.arch is None else self.arch,
             origin=self.origin,
             pick=self.pick,
-            predicted={**self.predicted, "val_accuracy_shared": self.val_accuracy_shared},
-            measured=latency_columns(self.measured) if measured is None else measured,
+            predicted={**self.predicted, "val_accuracy_search": self.val_accuracy_search},
+            measured=columns_of(self.measured) if measured is None else measured,
             feasible=feasible,
             failure=failure,
         )

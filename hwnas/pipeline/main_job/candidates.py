@@ -6,7 +6,8 @@ of it (Laube et al. 2022), so nothing is picked that was not measured inside.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hwnas.core.budget import feasible
@@ -16,82 +17,121 @@ from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
 from .candidate import Candidate
+from .devices import pooled, undecided, with_measured
+from .replan import plan_finals
 from .run_context import RunContext
 
-N_CANDIDATES = 16
+AGAIN = 2
+"""More measurements of what lies on a budget: an interval of three is 0.6 as wide."""
 
 
 def measure_candidates(context: RunContext) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
+    plan_finals(context)
     rows = _rows_to_measure(context)
     archs = context.archs([row["arch"] for row in rows])
-    files = {
-        row["arch"]: networks.arch_onnx(context.space, arch, context.config.batch)
-        for row, arch in zip(rows, archs, strict=True)
-    }
-    measurements = context.measure(files)
+    files = {}
+    with context.run.progress("export of candidates", len(rows)) as bar:
+        for row, arch in zip(rows, archs, strict=True):
+            files[row["arch"]] = networks.arch_onnx(context.space, arch, context.config.batch)
+            bar.advance()
+    costs = dict(zip(files, context.costs_of(archs), strict=True))
+    measured = settled(context, files, costs)
     candidates = []
-    for row, costs in zip(rows, context.costs_of(archs), strict=True):
-        measured = asdict(measurements[row["arch"]])
-        inside = feasible(context.budgets, {**costs, "latency_ms": measured["p50_ms"]})
-        candidates.append(Candidate(**row, predicted=costs, measured=measured, inside=inside))
+    for row in rows:
+        predicted, of_network = costs[row["arch"]], measured[row["arch"]]
+        inside = feasible(context.budgets, with_measured(predicted, of_network))
+        candidates.append(Candidate(**row, predicted=predicted, measured=of_network, inside=inside))
     picks = _picks(context, candidates)
     n_inside = sum(bool(candidate.inside) for candidate in candidates)
     context.run.log(
         f"measured {len(candidates)} candidates, {n_inside} inside the budgets; "
-        "picks: " + ", ".join(f"{p.pick} {p.measured['p50_ms']:.3g} ms" for p in picks)
+        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}" for p in picks)
     )
     return Outcome({"candidates": [c.to_json() for c in candidates], "picks": [p.to_json() for p in picks]})
 
 
+def settled(
+    context: RunContext, files: Mapping[str, bytes], costs: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measurements of which none crosses a budget by chance alone.
+
+    A network whose interval crosses a budget is measured again, at most `AGAIN` times; all samples count.
+    """
+    measured = context.measure(files, costs)
+    for _ in range(AGAIN):
+        open_keys = [key for key in files if undecided(measured[key], context.budgets)]
+        if not open_keys:
+            break
+        context.run.log(f"{len(open_keys)} candidates are measured again: their intervals cross a budget")
+        again = context.measure({key: files[key] for key in open_keys}, costs)
+        for key, rows in again.items():
+            measured[key] = {metric: pooled(measured[key][metric], row) for metric, row in rows.items()}
+    return measured
+
+
+def _latencies(candidate: Candidate) -> str:
+    return ", ".join(
+        f"{row['p50_ms']:.3g} ms{metric.removeprefix('latency_ms')}"
+        for metric, row in candidate.measured.items()
+    )
+
+
 def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
     """The gradient search's own architecture, and a spread of the front over log latency."""
+    n = context.counts.n_candidates
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
-    own = context.result("gradient")["seeds"][0]["arch"]
+    decoded = [seed["arch"] for seed in context.result("gradient").get("seeds", [])]
+    own = decoded[0] if decoded else None
     front = [by_arch[a] for a in context.result("front")["front_latency"]]
     if not front:
         raise InfeasibleError(
             f"no evaluated architecture meets {', '.join(map(str, context.search_budgets))}; "
-            f"raise the budgets or --generations"
+            f"raise the budgets or --evaluations"
         )
     chosen = choose_picks(
-        [r["latency_ms"] for r in front], [r["val_accuracy"] for r in front], min(N_CANDIDATES, len(front))
+        [context.burden(r) for r in front], [_accuracy(r) for r in front], min(n, len(front))
     )
     firsts = [own] if own in by_arch else []  # its evaluation may have failed
     archs = list(dict.fromkeys([*firsts, *(front[p.index]["arch"] for p in chosen)]))
-    if len(archs) < N_CANDIDATES:  # a short front leaves room for the next fronts
+    if len(archs) < n:  # a short front leaves room for the next fronts
         feasible_rows = [r for r in by_arch.values() if r["feasible"]]
         more = choose_picks(
-            [r["latency_ms"] for r in feasible_rows],
-            [r["val_accuracy"] for r in feasible_rows],
-            min(N_CANDIDATES, len(feasible_rows)),
+            [context.burden(r) for r in feasible_rows],
+            [_accuracy(r) for r in feasible_rows],
+            min(n, len(feasible_rows)),
         )
-        archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:N_CANDIDATES]
+        archs = list(dict.fromkeys([*archs, *(feasible_rows[p.index]["arch"] for p in more)]))[:n]
     return [
         {
             "arch": a,
             "origin": "gradient" if a == own else "front",
-            "val_accuracy_shared": by_arch[a]["val_accuracy"],
+            "val_accuracy_search": _accuracy(by_arch[a]),
         }
         for a in archs
     ]
 
 
+def _accuracy(row: Mapping[str, Any]) -> float:
+    """By the surrogate where there is one: of many noisy accuracies the best one is too good to be true."""
+    return float(1 - row["estimated_error"] if "estimated_error" in row else row["val_accuracy"])
+
+
 def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     inside = [c for c in candidates if c.inside]
     if not inside:
-        fastest = min(candidates, key=lambda c: c.measured["p50_ms"])
+        fastest = min(candidates, key=lambda c: context.burden(with_measured(c.predicted, c.measured)))
         raise InfeasibleError(
             f"none of {len(candidates)} measured candidates is inside "
             f"{', '.join(map(str, context.budgets))}; "
-            f"the fastest is {fastest.arch}, {fastest.measured['p50_ms']:.4g} ms"
+            f"the nearest is {fastest.arch}, {_latencies(fastest)}"
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
-    latency_ms = [c.predicted["latency_ms"] for c in inside]
-    accuracy = [c.val_accuracy_shared or 0.0 for c in inside]
-    chosen = choose_picks(latency_ms, accuracy, min(context.config.picks, len(inside)))
+    latency_ms = [context.burden(c.predicted) for c in inside]
+    accuracy = [c.val_accuracy_search or 0.0 for c in inside]
+    chosen = choose_picks(latency_ms, accuracy, min(context.plan["picks"], len(inside)))
     picks = [replace(inside[p.index], pick=p.why) for p in chosen]
     decoded = next((c for c in inside if c.origin == "gradient"), None)
     if decoded is not None and decoded.arch not in {p.arch for p in picks}:
         picks.append(replace(decoded, pick="gradient"))
-    return sorted(picks, key=lambda p: float(p.predicted["latency_ms"]))
+    return sorted(picks, key=lambda p: context.burden(p.predicted))

@@ -1,93 +1,245 @@
-"""The Pareto front over shared weights and the tables, seeded by the gradient search."""
+"""The Pareto front: what a strategy finds with an evaluator, the costs exact and the budgets tightened.
+
+A search by short trainings begins with the evaluations that earlier searches stored, and spends the last
+tenth of its own on second trainings (another seed) of members of the front that it cannot tell apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hwnas.core.choice import Arch
-from hwnas.front import OptunaExport, Problem, Trial, load_trials, make_strategy, run, save_trials
+from hwnas.evaluators import EvaluationFailed, Evaluator
+from hwnas.evaluators.short_training import ShortTraining
+from hwnas.front import (
+    STORED,
+    STRATEGIES,
+    Generational,
+    OptunaExport,
+    Problem,
+    Trial,
+    load_trials,
+    make_strategy,
+    run,
+    save_trials,
+)
+from hwnas.pipeline.counts import SHORT, objectives_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
+from hwnas.training.workers import Workers
 
+from .beliefs import Beliefs
+from .extra_features import features_of, proxy_correlations
+from .progress import TrainingBar, training_bar
+from .replan import FrontPace, rest_s
 from .run_context import RunContext
-
-OBJECTIVES = ("val_accuracy", "latency_ms", "macs", "peak_memory_mb")
-
+from .trainings import short_trainings
 
 N_BETWEEN = 5
 """Architectures of the first generation between the gradient search's own and the fastest."""
 
+MOST_STORED = 200
+"""Evaluations of earlier searches that a search begins with: more tell little and slow the surrogate."""
+
+REPEATED_SHARE = 0.1
+"""Of the evaluations: second trainings."""
+
 
 def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(OBJECTIVES, context.search_budgets)
+    return Problem.parse(_objectives(context), context.search_budgets)
 
 
-def towards_fastest(context: RunContext, arch: Arch) -> list[Arch]:
-    """The fastest architecture of the space, and random ones between it and `arch`.
-
-    Random architectures crowd around the median latency; without these the front has no fast end.
-    """
-    rng = np.random.default_rng([context.config.seed, 0xFA57])
-    fastest = context.costs.minimum("latency_ms")[1]
-    return [fastest, *(towards(context.space, arch, fastest, rng) for _ in range(N_BETWEEN))]
+def _objectives(context: RunContext) -> tuple[str, ...]:
+    return objectives_of(context.config, [device.name for device in context.devices])
 
 
 def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
-    config, problem = context.config, make_problem(context)
-    seeds = context.archs([row["arch"] for row in context.result("gradient")["seeds"]])
-    seeds += towards_fastest(context, seeds[0])
-    strategy = make_strategy(
-        config.strategy,
-        context.space,
-        problem,
-        population=config.population,
-        seed=config.seed,
-        seeds=seeds,
-        costs_of=context.costs.of,
-    )
-    path = context.path / "evaluated.json"
-    if path.exists():
-        strategy.restore(load_trials(path, strategy.identity))
-        context.run.log(f"going on after generation {strategy.history.generations}")
-    evaluator = context.evaluator
-    export = OptunaExport(context.path / "study.db", context.space, problem, context.run.log.warn)
-    generations = context.plan["generations"]
-    with context.run.progress("front", generations) as bar:
-        bar.advance(strategy.history.generations)
-
-        def on_generation(_: Sequence[Trial]) -> None:
-            save_trials(path, strategy.history, strategy.identity)
-            export.update(strategy.history.trials)
-            bar.advance(1)
-
-        ended = run(strategy, evaluator, generations, on_generation=on_generation)
-    export.update(strategy.history.trials)  # a kill may have come between a generation and its copy
-    history = strategy.history
+    n_all = context.counts.evaluations
+    with training_bar(context, "front", n_all, rest_s(context, "front")) as bar, Workers() as workers:
+        search = FrontSearch(context, bar, workers)
+        ended = search.run()
+        repeats = search.repeat()
+    history = search.strategy.history
     volumes = history.hypervolumes()
-    front = history.front(["val_accuracy", "latency_ms"])
+    n_stored = len(history.trials) - search.n_paid
     context.run.log(
-        f"front: {len(history.trials)} architectures evaluated ({ended}), "
-        f"{len(history.front())} on the front, "
+        f"front: {search.n_paid} architectures evaluated ({ended})"
+        + (f", {n_stored} known before" if n_stored else "")
+        + (f", {len(repeats)} trained twice" if repeats else "")
+        + f"; {len(history.front())} on the front, "
         f"hypervolume {volumes[0]['value']:.4f} -> {volumes[-1]['value']:.4f}"
     )
+    beliefs = Beliefs.of(search.strategy, repeats)
     result = {
-        "front": [r.arch for r in history.front()],
-        "front_latency": [r.arch for r in front],
-        "rows": [
-            {
-                "arch": r.arch,
-                "generation": r.generation,
-                "origin": r.origin,
-                "feasible": r.feasible,
-                **r.metrics,
-            }
-            for r in history.trials
-        ],
+        "evaluator": context.config.evaluator,
+        "store": search.store,
+        "strategy": search.strategy.name,
+        "front": [t.arch for t in history.front()],
+        "front_latency": beliefs.front() or [t.arch for t in history.front(_picked_by(context))],
+        "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.trials],
+        "repeats": repeats,
         "hypervolume": volumes,
         "ended": ended,
+        "slowdown": search.pace.slowdown,
+        "proxies": proxy_correlations(context, history.trials),
     }
     return Outcome(result, ("evaluated.json",))
+
+
+def _picked_by(context: RunContext) -> list[str]:
+    """Accuracy, and the latencies among the objectives."""
+    latencies = {device.metric for device in context.devices}
+    return [o for o in _objectives(context) if o == "val_accuracy" or o in latencies]
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    return {
+        "arch": trial.arch,
+        "generation": trial.generation,
+        "origin": trial.origin,
+        "feasible": trial.feasible,
+        "failure": trial.failure,
+        **trial.metrics,
+    }
+
+
+class FrontSearch:
+    """The search of one run: its strategy, its evaluator, and how much of it is left."""
+
+    def __init__(self, context: RunContext, bar: TrainingBar, workers: Workers) -> None:
+        self.context, self.bar, self.workers = context, bar, workers
+        self.problem, self.pace = make_problem(context), FrontPace(context)
+        self._n_all = context.counts.evaluations
+        self.path: Path = context.path / "evaluated.json"
+        self.strategy = self._strategy()
+        self.evaluator = self._evaluator(context.config.seed)
+        if self.path.exists():
+            self.strategy.restore(load_trials(self.path, self.strategy.identity))
+            context.run.log(f"going on after generation {self.strategy.history.generations}")
+        self.export = OptunaExport(
+            context.path / "study.db", context.space, self.problem, context.run.log.warn
+        )
+
+    @property
+    def store(self) -> str | None:
+        """The file in the data home that holds what was evaluated; None with shared weights."""
+        if not isinstance(self.evaluator, ShortTraining) or self.evaluator.store is None:
+            return None
+        return self.evaluator.store.path.name
+
+    @property
+    def n_paid(self) -> int:
+        """Evaluations of this search; those that were stored before are not its own."""
+        return sum(trial.origin != STORED for trial in self.strategy.history.trials)
+
+    def run(self) -> str:
+        """Evaluate what the plan has, less what is kept for repeats; why it ended."""
+        if not self.strategy.history.trials:
+            self._take_stored()
+        self.bar.finish(self.n_paid)
+        ended = run(self.strategy, self.evaluator, left=self._left, on_generation=self._keep)
+        self.export.update(self.strategy.history.trials)  # a kill may have come between the two files
+        return ended
+
+    def _left(self) -> int:
+        """The size of the next batch, which was decided before where this run was resumed."""
+        return self.context.decisions.batch(str(self.strategy.history.generations), self._decide)
+
+    def _decide(self) -> int:
+        counts = self.context.counts
+        n_all = self.pace.affordable(self.n_paid)
+        if n_all != self._n_all:
+            self.context.run.log(f"{n_all} evaluations, not {self._n_all}: what the time left allows")
+            self._n_all = n_all
+        n_repeats = int(REPEATED_SHARE * n_all) if counts.eval_epochs else 0
+        return max(0, min(counts.batch, n_all - n_repeats - self.n_paid))
+
+    def repeat(self) -> list[dict[str, Any]]:
+        """Train members of the front again, with another seed; what came out."""
+        is_short = self.context.config.evaluator == SHORT
+        n = self.context.decisions.batch("repeats", lambda: self.pace.affordable(self.n_paid) - self.n_paid)
+        archs = Beliefs.of(self.strategy, []).to_repeat(n) if is_short and n > 0 else []
+        if not archs:
+            return []
+        seed = self.context.config.seed + 1
+        answers = self._evaluator(seed)(archs)
+        self.bar.finish(len(archs))
+        return [
+            {"arch": self.context.space.key(arch), "seed": seed, "val_accuracy": a["val_accuracy"]}
+            for arch, a in zip(archs, answers, strict=True)
+            if not isinstance(a, EvaluationFailed)
+        ]
+
+    def _evaluator(self, seed: int) -> Evaluator:
+        """What scores architectures in this run. seed: of the trainings."""
+        if self.context.config.evaluator != SHORT:
+            return self.context.shared_weights
+        on_progress = self.bar.on_progress
+        return short_trainings(self.context, seed=seed, workers=self.workers, on_progress=on_progress)
+
+    def _strategy(self) -> Generational:
+        config, context = self.context.config, self.context
+        name = strategy_of(config)
+        return make_strategy(
+            name,
+            context.space,
+            self.problem,
+            population=context.plan["batch"],
+            seed=config.seed,
+            seeds=_seeds(context),
+            costs_of=context.costs.of,
+            features_of=features_of(context),
+            **STRATEGIES[name].read_options(config.strategy_options),
+        )
+
+    def _take_stored(self) -> None:
+        """Generation 0 of what earlier searches trained, those inside the budgets first."""
+        if not isinstance(self.evaluator, ShortTraining) or self.context.config.ignore_stored:
+            return
+        store = self.evaluator.store
+        archs = self.context.archs(list(store.known if store else ()))
+        inside = [
+            all(b.violation(c) <= 0 for b in self.problem.budgets) for c in self.context.costs_of(archs)
+        ]
+        order = sorted(range(len(archs)), key=lambda i: not inside[i])[:MOST_STORED]
+        stored = [archs[i] for i in order]
+        if stored:
+            self.strategy.history.add(stored, [STORED] * len(stored), self.evaluator(stored))
+            save_trials(self.path, self.strategy.history, self.strategy.identity)
+            self.context.run.log(f"{len(stored)} architectures were trained by earlier searches")
+
+    def _keep(self, trials: Sequence[Trial]) -> None:
+        save_trials(self.path, self.strategy.history, self.strategy.identity)
+        self.export.update(self.strategy.history.trials)
+        self.pace.add(len(trials))
+        self.bar.finish(len(trials), self._best())
+
+    def _best(self) -> str:
+        trials = [t for t in self.strategy.history.trials if t.feasible]
+        if not trials:
+            return "none inside the budgets yet"
+        best = max(trials, key=lambda t: t.metrics["val_accuracy"])
+        return f"best {100 * best.metrics['val_accuracy']:.1f} %, {best.metrics['latency_ms']:.3g} ms"
+
+
+def _seeds(context: RunContext) -> list[Arch]:
+    """What comes first: the architectures of the gradient search, the fastest one, and some between."""
+    decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
+    fastest, *others = dict.fromkeys(context.costs.minimum(device.metric)[1] for device in context.devices)
+    if context.config.evaluator == SHORT:  # where each costs a training, the strategy spreads them itself
+        return [*decoded, fastest, *others]
+    # Random architectures crowd around the median latency; without these the front has no fast end.
+    rng = np.random.default_rng([context.config.seed, 0xFA57])
+    end = decoded[0] if decoded else context.space.sample(rng)
+    return [
+        *decoded,
+        fastest,
+        *others,
+        *(towards(context.space, end, fastest, rng) for _ in range(N_BETWEEN)),
+    ]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from hwnas.core.budget import feasible
+from hwnas.gradient.device_fronts import device_fronts
 from hwnas.gradient.method_file import find_method
 from hwnas.gradient.search import GradientSearch, SearchSettings
 from hwnas.gradient.stage_supernets import search_start
 from hwnas.pipeline.search_history import GENOTYPES, Recorder
 from hwnas.pipeline.stages import Outcome, run_loop
 
-from .run_context import RunContext
+from .run_context import RunContext, left_out
+
+N_RAYS = 3
+"""Architectures of the front of each device that join it, where a policy knows devices."""
 
 N_SEEDS = 6
 """Decoded architectures that join the first generation of the front: the argmax and samples of the policy."""
@@ -16,6 +25,8 @@ N_SEEDS = 6
 
 def search_gradient(context: RunContext) -> Outcome:
     """Write the history of the search; the result holds the decoded architectures, the method's own first."""
+    if not context.plan["search_steps"]:
+        return left_out(context, "no gradient search: nothing in this run needs it (--search-steps)")
     train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
     n_steps = context.plan["search_steps"]
     settings = SearchSettings(
@@ -50,4 +61,36 @@ def search_gradient(context: RunContext) -> Outcome:
     context.run.log(
         f"{context.config.method}: {best['arch']} ({best['origin']}), predicted {best['latency_ms']:.3g} ms"
     )
-    return Outcome({"seeds": rows}, ("alphas.npz", "train_stats.csv", GENOTYPES))
+    fronts = _device_fronts(context, search)
+    result = {"seeds": rows + _seeds_of(context, fronts, rows), "device_fronts": fronts}
+    return Outcome(result, ("alphas.npz", "train_stats.csv", GENOTYPES))
+
+
+def _device_fronts(context: RunContext, search: GradientSearch) -> dict[str, list[dict[str, Any]]]:
+    """Per metric of a device what the policy decodes to, from latency alone to accuracy alone."""
+    fronts: dict[str, list[dict[str, Any]]] = {}
+    for metric, rays in device_fronts(search).items():
+        costs = context.costs_of([ray.arch for ray in rays])
+        fronts[metric] = [
+            {"arch": context.space.key(ray.arch), "preference": ray.preference, **of_arch}
+            for ray, of_arch in zip(rays, costs, strict=True)
+        ]
+        known = ", ".join(f"{row[metric]:.3g}" for row in fronts[metric])
+        context.run.log(f"{context.config.method}: {metric} of its front: {known}")
+    return fronts
+
+
+def _seeds_of(
+    context: RunContext, fronts: dict[str, list[dict[str, Any]]], seeds: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Up to N_RAYS of each front, evenly spread among those inside the budgets that are no seeds yet."""
+    known = {row["arch"] for row in seeds}
+    new = []
+    for rows in fronts.values():
+        inside = [row for row in rows if feasible(context.search_budgets, row) and row["arch"] not in known]
+        places = np.unique(np.linspace(0, len(inside) - 1, N_RAYS).round().astype(int)) if inside else ()
+        for place in places:
+            row = inside[place]
+            known.add(row["arch"])
+            new.append({**row, "origin": "ray"})
+    return new

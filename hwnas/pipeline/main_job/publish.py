@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,28 +13,56 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from hwnas.core.network_space import Position
+from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
-from hwnas.runs.front_file import FRONT_CSV, FRONT_JSON, FrontPoint
+from hwnas.runs.front_file import BEST, FRONT_CSV, FRONT_JSON, MISTAKES_JSON, FrontPoint
+from hwnas.runs.verdict import verdict
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
-from .front import OBJECTIVES
+from .mistakes import write_mistakes
+from .operation_worth import operation_worth
 from .run_context import RunContext
 from .training import finalist
+from .verdict_facts import data_facts, largest_costs, training_facts
 
 SCHEMA = 1
+
+_SURROGATE = ("expected_error", "expected_deviation", "estimated_error", "estimated_low", "estimated_high")
+"""What the surrogate of the search believed of an architecture."""
 
 
 def publish(context: RunContext) -> Outcome:
     """Write front.json, front.csv and report.html."""
     points = all_points(context)
-    write_json(context.path / FRONT_JSON, front_document(context, points))
+    chosen = context.result("evaluation")["chosen"]
+    document = front_document(context, points)
+    findings = verdict(document)
+    write_json(context.path / FRONT_JSON, {**document, "verdict": [f.to_json() for f in findings]})
     write_atomic(context.path / FRONT_CSV, front_csv(points))
+    extra = (MISTAKES_JSON,) if write_mistakes(context, points, chosen) else ()
+    point_at(context.path / "models", chosen)
+    for finding in findings:
+        if finding.level != "good":
+            context.run.log.warn(f"{finding.sentence} {finding.advice}".rstrip())
     report = write_report(context.path)
     context.run.log(f"report: {report}")
     # Not the page, which `hwnas report` may write again.
-    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV))
+    return Outcome({"report": report.name}, (FRONT_JSON, FRONT_CSV, *extra))
+
+
+def point_at(models: Path, chosen: str) -> None:
+    """`models/best` leads to the chosen network: a link, or a copy where there can be no links."""
+    best = models / BEST
+    if best.is_symlink() or best.is_file():
+        best.unlink()
+    elif best.is_dir():
+        shutil.rmtree(best)
+    try:
+        best.symlink_to(chosen, target_is_directory=True)
+    except (OSError, NotImplementedError):
+        shutil.copytree(models / chosen, best)
 
 
 def all_points(context: RunContext) -> list[FrontPoint]:
@@ -50,20 +80,27 @@ def all_points(context: RunContext) -> list[FrontPoint]:
 
 def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
     """All that the report shows, as JSON."""
-    front, table, plan = context.result("front"), context.table, context.result("plan")
+    front, table = context.result("front"), context.table
     evaluation = context.result("evaluation")
     return {
         "schema": SCHEMA,
         "target": {
-            **context.target.described,
+            **context.device.described,
             "context_hash": table["context"]["hash"],
             "facts": table["context"]["facts"],
         },
+        "targets": [device.to_json() for device in context.devices],
         "space": context.space.spec(),
         "budgets": [{"metric": b.metric, "limit": b.limit} for b in context.budgets],
         "default_budget": not context.config.budgets,
-        "objectives": list(OBJECTIVES),
-        "counts": plan["counts"],
+        "objectives": list(objectives_of(context.config, [d.name for d in context.devices])),
+        "evaluator": front["evaluator"],
+        "store": front["store"],
+        "strategy": front["strategy"],
+        "counts": context.plan,
+        "data": data_facts(context),
+        "largest": largest_costs(context),
+        "training": training_facts(context, evaluation["chosen"]),
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "hypervolume": front["hypervolume"],
@@ -76,15 +113,17 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
             {
                 "arch_id": context.space.arch_id(context.space.from_string(r["arch"])),
                 "arch": r["arch"],
-                "val_accuracy_shared": r.get("val_accuracy"),
+                "val_accuracy_search": r.get("val_accuracy"),
                 "latency_ms": r.get("latency_ms"),
                 "generation": r["generation"],
                 "origin": r["origin"],
                 "feasible": r["feasible"],
+                **{name: r[name] for name in _SURROGATE if name in r},
             }
             for r in front["rows"]
         ],
         "option_cost": option_costs(context),
+        "operation_worth": operation_worth(context.space, front["rows"]),
     }
 
 
@@ -97,9 +136,9 @@ def front_csv(points: Sequence[FrontPoint]) -> str:
 
 def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Spearman of shared-weight accuracy, and of #params, with the validation accuracy after training."""
-    rows = [m for m in models if m["predicted"].get("val_accuracy_shared") is not None]
+    rows = [m for m in models if m["predicted"].get("val_accuracy_search") is not None]
     if len(rows) < 3:
-        return {"shared_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
+        return {"search_vs_trained": None, "params_vs_trained": None, "n": len(rows)}
     trained = [m["measured"]["val_accuracy"] for m in rows]
 
     def rho(values: list[float]) -> float | None:
@@ -108,7 +147,7 @@ def rank_correlation(models: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return float(spearmanr(values, trained).statistic)
 
     return {
-        "shared_vs_trained": rho([m["predicted"]["val_accuracy_shared"] for m in rows]),
+        "search_vs_trained": rho([m["predicted"]["val_accuracy_search"] for m in rows]),
         "params_vs_trained": rho([m["predicted"]["params"] for m in rows]),
         "n": len(rows),
     }

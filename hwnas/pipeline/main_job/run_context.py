@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,50 +11,38 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-import lut
-import targets
 from hwnas import supernets
-from hwnas.core.budget import Budget
+from hwnas.core.budget import Budget, latency_metrics
 from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.pipeline.counts import Counts
+from hwnas.pipeline.forecast import Speed, Work
+from hwnas.pipeline.image_sizes import affordable_size
+from hwnas.pipeline.latency_tables import TargetDevice, find_devices
+from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.search_run import stored_config
 from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
 from lut.home import data_home
-from lut.predictor.models.quantise import as_run
-from targets import Target
 from targets.files import read_json
 
 from .candidate import Candidate
+from .clock import Decisions, WorkClock
+from .devices import OTHERS, RunDevice, burden, measure, run_costs
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
 
+BATCH_SIZE = 64
+"""Images per step of the shared weights and of a gradient search."""
+
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunTable:
-    """The latencies that the run works with: a snapshot, so that a later profile cannot change them."""
-
-    intercept_ms: float
-    blocks_ms: Mapping[str, float]
-    square_ms_per_mb2: float
-    weights_mb: Mapping[str, float]
-
-    def latency_ms(self, key: str) -> float:
-        """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
-        return self.blocks_ms[key]
-
-    def weight_mb(self, key: str) -> float:
-        """10^6 bytes of weights of a block."""
-        return self.weights_mb[key]
 
 
 class RunContext:
@@ -64,6 +51,12 @@ class RunContext:
     def __init__(self, run: RunDir) -> None:
         """Run: locked by the caller."""
         self.run = run
+        self.clock = WorkClock(run.path / "clock.json")
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """Counts that were planned again."""
+        return Decisions(self.path / "decisions.json")
 
     @cached_property
     def config(self) -> SearchConfig:
@@ -90,25 +83,49 @@ class RunContext:
         return [Candidate.from_json(entry) for entry in self.result("candidates")["picks"]]
 
     @cached_property
+    def image_size(self) -> int | None:
+        """As the user wants it, or as the time allows; None once splits.json knows it."""
+        if self.config.image_size is not None or (self.path / "splits.json").exists():
+            return self.config.image_size
+        return affordable_size(self.config, self.home, self.n_workers, self.run.log)
+
+    @cached_property
     def data(self) -> Data:
         """The images, split as splits.json says."""
         stored = self.path / "splits.json"
         config = self.config
         return load_data(
             config.data,
-            config.image_size,
+            self.image_size,
             config.seed,
             root=self.home,
             labels_csv=Path(config.labels) if config.labels else None,
             download=config.download,
+            skip_broken=config.skip_broken,
             splits=read_json(stored, "the splits of the run") if stored.exists() else None,
             log=self.run.log,
+            progress=self.run.progress,
         )
 
     @cached_property
-    def target(self) -> Target:
-        """The device."""
-        return targets.load_target(self.config.target)
+    def found_devices(self) -> list[TargetDevice]:
+        """The devices as the options name them, the first one first."""
+        return find_devices(self.config.targets, self.home)
+
+    @cached_property
+    def devices(self) -> list[RunDevice]:
+        """The devices with their tables, once table.json is there."""
+        metrics = latency_metrics([device.name for device in self.found_devices])
+        tables = [self.table, *self.table.get(OTHERS, {}).values()]
+        return [
+            RunDevice(name=device.name, metric=metric, target=device.target, table=table)
+            for device, metric, table in zip(self.found_devices, metrics, tables, strict=True)
+        ]
+
+    @property
+    def device(self) -> RunDevice:
+        """The first of them, which the files are made for."""
+        return self.devices[0]
 
     @cached_property
     def space(self) -> NetworkSpace:
@@ -128,15 +145,14 @@ class RunContext:
 
     @cached_property
     def table(self) -> dict[str, Any]:
-        """table.json of the run: blocks, intercept, errors, context."""
+        """table.json of the run: blocks, errors, context of the first device, and those of the others."""
         document: dict[str, Any] = read_json(self.path / "table.json", "the latency table of the run")
         return document
 
     @cached_property
     def costs(self) -> CostModel:
-        """Costs of the space on the target."""
-        latency = RunTable(**{f.name: self.table[f.name] for f in fields(RunTable)})
-        return CostModel(self.space, latency, self.table.get("energy_mj"))
+        """Costs of the space on the devices."""
+        return run_costs(self.space, self.table)
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
@@ -150,15 +166,26 @@ class RunContext:
 
     @property
     def plan(self) -> dict[str, int]:
-        """Numbers of steps, epochs and generations."""
-        counts: dict[str, int] = self.result("plan")["counts"]
-        return counts
+        """The counts of the work, as they were planned last."""
+        return {**self.result("plan")["counts"], **self.decisions.counts}
+
+    @property
+    def counts(self) -> Counts:
+        """The same, with what follows from them."""
+        return Counts.from_json(self.plan)
+
+    @cached_property
+    def work(self) -> Work:
+        """What is trained and how fast, as it was measured for the plan."""
+        document = self.result("plan")["work"]
+        return Work(**{**document, "speed": Speed(**document["speed"])})
 
     def batches(self, split: str, stream: int, *, augmented: bool) -> Batches:
         """Training batches; stream keeps the stages apart."""
         augment = Augment.for_data(self.data) if augmented else None
         seed = self.config.seed * 16 + stream
-        return Batches(self.data, split, self.config.batch_size, seed, augment, self.config.device)
+        size = self.config.batch_size or BATCH_SIZE
+        return Batches(self.data, split, size, seed, augment, self.config.device)
 
     @cached_property
     def supernet(self) -> Supernet:
@@ -168,7 +195,7 @@ class RunContext:
         return net.to(self.config.device).to(memory_format=torch.channels_last)
 
     @cached_property
-    def evaluator(self) -> SharedWeights:
+    def shared_weights(self) -> SharedWeights:
         """Accuracy by the shared weights, costs by the tables."""
         return SharedWeights.on(
             self.data,
@@ -193,12 +220,23 @@ class RunContext:
         """Architectures from their strings."""
         return [self.space.from_string(k) for k in keys]
 
-    def measure(self, files: Mapping[str, bytes]) -> dict[str, lut.Measurement]:
-        """Latencies of networks whose weights do not matter, each as the target runs it."""
-        as_it_runs = {key: as_run(file, self.target) for key, file in files.items()}
-        return lut.measure(self.target, as_it_runs, home=self.home, log=self.run.log)
+    def measure(
+        self, files: Mapping[str, Path | bytes], costs: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Latencies per network and metric of a device, each as the device runs it (`devices.measure`)."""
+        return measure(self.devices, files, costs, home=self.home, log=self.run.log)
+
+    def burden(self, costs: Mapping[str, float]) -> float:
+        """What picks are spread over (`devices.burden`)."""
+        return burden(costs, self.budgets, self.devices)
 
     def costs_of(self, archs: Sequence[Arch]) -> list[dict[str, float]]:
         """All costs of each architecture."""
         costs = self.costs.of(archs)
         return [{m: float(v[i]) for m, v in costs.items()} for i in range(len(archs))]
+
+
+def left_out(context: RunContext, why: str) -> Outcome:
+    """The outcome of a stage that this run does without."""
+    context.run.log(f"left out: {why}")
+    return Outcome({"left_out": why})

@@ -9,11 +9,13 @@ from hwnas.pipeline.search_history import write_stats
 from hwnas.pipeline.stages import Outcome, run_loop
 from targets.files import write_atomic
 
-from .run_context import RunContext
+from .run_context import RunContext, left_out
 
 
 def train_shared_weights(context: RunContext) -> Outcome:
     """Write supernet.safetensors."""
+    if not context.plan["supernet_steps"]:
+        return left_out(context, "no shared weights: nothing in this run needs them (--supernet-steps)")
     train = context.batches("train", 1, augmented=True)
     settings = WarmupSettings(
         steps=context.plan["supernet_steps"], epoch_steps=train.steps_per_epoch, seed=context.config.seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
+from targets.errors import UsageError
 from targets.files import write_json
 
 from .run_context import RunContext
@@ -11,6 +12,11 @@ from .run_context import RunContext
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
+    if data.n_classes < 2:
+        raise UsageError(
+            f"{data.name}: all images are of one class, {data.class_names[0]!r}, so there is nothing to tell "
+            f"apart; put the images of each class into a folder of its own"
+        )
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(

@@ -1,24 +1,38 @@
-"""Picks and baselines trained from scratch, side by side, with one recipe."""
+"""Picks and baselines trained to the end, side by side, with one recipe.
+
+After a search by short trainings each goes on from the weights of its short training. Where those are not
+here (a baseline, which had none, or an evaluation that an earlier search stored) the short training is made
+first, so that all are trained alike.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
-from hwnas.training.recipe import Recipe
-from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, TrainingProgress, run_many
+from hwnas.training.training_job import read_result
+from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
+from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
+from .progress import training_bar
+from .replan import plan_epochs, rest_s
 from .run_context import RunContext
+from .trainings import (
+    FINAL_FOLDER,
+    SHORT_FOLDER,
+    arch_network,
+    final_job,
+    final_recipe,
+    short_job,
+    short_recipe,
+)
 
-FOLDER = "training"
-
-
-def recipe(context: RunContext) -> Recipe:
-    """The one recipe, with the epochs of the plan."""
-    base = Recipe.for_data(len(context.data.split("train")), context.plan["train_epochs"])
-    return replace(base, batch_size=min(base.batch_size, len(context.data.split("train"))))
+Outcomes = dict[str, Trained | TrainingFailed]
+"""By the name of the network."""
 
 
 def finalists(context: RunContext) -> list[Finalist]:
@@ -35,7 +49,7 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
     """The candidate with its name in the run, and the network that it becomes."""
     if candidate.arch is not None:
         arch_id = context.space.arch_id(context.space.from_string(candidate.arch))
-        network: dict[str, Any] = {"space": context.space.spec(), "arch": candidate.arch}
+        network = arch_network(context, candidate.arch)
     else:
         shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
         arch_id = f"mobilenet_v3_small-{candidate.width:g}"
@@ -43,65 +57,116 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
     return Finalist(arch_id=arch_id, network=network, candidate=candidate)
 
 
-def training_job(context: RunContext, network: Finalist, seed: int) -> TrainingJob:
-    """The training of one network with one seed."""
-    config = context.config
-    data: dict[str, Any] = {
-        "spec": config.data,
-        "image_size": context.data.image_size,
-        "seed": config.seed,
-        "root": str(context.home),
-        "splits_file": str((context.path / "splits.json").resolve()),
+def train_finalists(
+    context: RunContext, networks: Sequence[Finalist], seed: int
+) -> tuple[Outcomes, Outcomes]:
+    """Their short trainings, of which there are none after a search by shared weights, and the final ones.
+
+    A network whose short training failed has no final one.
+    """
+    with Workers() as workers:
+        return _train_twice(context, networks, seed, workers)
+
+
+def _train_twice(
+    context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
+) -> tuple[Outcomes, Outcomes]:
+    short: Outcomes = {}
+    if context.config.evaluator == SHORT:
+        jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
+        if missing := _without_short(context, networks, seed):
+            names = ", ".join(n.arch_id for n in missing)
+            context.run.log(f"first the short training of {names}, whose weights are not in this run")
+        short = _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+    starts = {name: outcome for name, outcome in short.items() if isinstance(outcome, Trained)}
+    jobs = {
+        n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
+        for n in networks
+        if n.arch_id in starts or not short
     }
-    if config.labels:
-        data["labels_csv"] = config.labels
-    return TrainingJob(
-        job_id=f"{network.arch_id}-s{seed}",
-        network=network.network,
-        data=data,
-        recipe=recipe(context).to_json(),
-        seed=seed,
-        device=config.device,
-    )
+    final = _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
+    return short, final
 
 
-def train_all(context: RunContext, jobs: list[TrainingJob]) -> list[Trained | TrainingFailed]:
-    """Train in parallel processes under one progress bar."""
-    done: dict[str, int] = {}
-    with context.run.progress("training", 100 * len(jobs)) as bar:
+def _without_short(
+    context: RunContext, networks: Sequence[Finalist], seed: int | None = None
+) -> list[Finalist]:
+    """Those whose short training is not done in this run."""
+    if context.config.evaluator != SHORT:
+        return []
+    seed = context.config.seed if seed is None else seed
+    folder = context.path / SHORT_FOLDER
+    return [n for n in networks if not (folder / f"{n.arch_id}-s{seed}" / "result.json").exists()]
 
-        def on_progress(progress: TrainingProgress) -> None:
-            now = int(100 * progress.share)
-            bar.advance(now - done.get(progress.job_id, 0), progress.job_id)
-            done[progress.job_id] = now
 
-        return run_many(
-            jobs,
-            context.path / FOLDER,
-            context.n_workers,
-            on_progress=on_progress,
-            log=context.run.log.warn,
-        )
+def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
+    """What the last training of a network left; None where there is nothing."""
+    short = None
+    if context.config.evaluator == SHORT:
+        job = short_job(context, network.arch_id, network.network, seed)
+        short = read_result(job, context.path / SHORT_FOLDER)
+        if short is None:
+            return None
+    job = final_job(context, network.arch_id, network.network, seed, short)
+    return read_result(job, context.path / FINAL_FOLDER)
 
 
 def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
     networks = finalists(context)
-    outcomes = train_all(context, [training_job(context, n, context.config.seed) for n in networks])
-    models = []
-    for network, outcome in zip(networks, outcomes, strict=True):
-        entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
-        if isinstance(outcome, TrainingFailed):
-            context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
-            entry["failure"] = outcome.reason
-        else:
-            entry |= {
-                "val_accuracy": outcome.val_accuracy,
-                "val_loss": outcome.val_loss,
-                "cpu_s": outcome.cpu_s,
-            }
-            why = network.candidate.pick or network.candidate.origin
-            context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}")
-        models.append(entry)
-    files = tuple(f"{FOLDER}/{o.folder.name}" for o in outcomes if isinstance(o, Trained))
-    return Outcome({"recipe": recipe(context).to_json(), "models": models}, files)
+    plan_epochs(context, len(_without_short(context, networks)), len(networks))
+    short, final = train_finalists(context, networks, context.config.seed)
+    models, files = [], []
+    for network in networks:
+        first = short.get(network.arch_id)
+        outcome = final.get(network.arch_id, first)
+        assert outcome is not None  # one of the two was tried
+        models.append(_entry(context, network, first, outcome))
+        if isinstance(outcome, Trained):
+            files += [
+                f"{t.folder.parent.name}/{t.folder.name}" for t in (first, outcome) if isinstance(t, Trained)
+            ]
+    if all(entry["failure"] for entry in models):
+        raise TargetError(
+            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
+            f"--workers 1, then go on with: hwnas search --resume {context.path}"
+        )
+    recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
+    if context.config.evaluator == SHORT:
+        recipes["short_recipe"] = short_recipe(context).to_json()
+    return Outcome({**recipes, "models": models}, tuple(files))
+
+
+def _entry(
+    context: RunContext,
+    network: Finalist,
+    short: Trained | TrainingFailed | None,
+    outcome: Trained | TrainingFailed,
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
+    if isinstance(outcome, TrainingFailed):
+        context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
+        return {**entry, "failure": outcome.reason}
+    cpu_s = outcome.cpu_s
+    if isinstance(short, Trained):
+        entry["short_val_accuracy"] = short.val_accuracy
+        cpu_s += short.cpu_s
+    why = network.candidate.pick or network.candidate.origin
+    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}")
+    return {**entry, "val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss, "cpu_s": cpu_s}
+
+
+def _train(
+    context: RunContext, workers: Workers, name: str, jobs: Mapping[str, TrainingJob], folder: Path
+) -> Outcomes:
+    """Train in parallel processes under one progress bar."""
+    with training_bar(context, name, len(jobs), rest_s(context, "training")) as bar:
+        outcomes = run_many(
+            list(jobs.values()),
+            folder,
+            context.n_workers,
+            workers=workers,
+            on_progress=bar.on_progress,
+            log=context.run.log.warn,
+        )
+    return dict(zip(jobs, outcomes, strict=True))

@@ -10,6 +10,7 @@ the kinds that a network has are opened.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -145,13 +146,19 @@ def corrections(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) ->
     return factors
 
 
-def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
+@functools.lru_cache(maxsize=256)
+def _session(model: bytes) -> Any:
+    """Kept, because to load the trees takes longer than to ask them for a small network."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
+    session = _session(model)
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0], dtype=np.float64).ravel()
 
 

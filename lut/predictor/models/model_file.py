@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,7 +25,7 @@ from profilers.graph import (
     read_tensor,
     spans,
 )
-from targets.errors import DamagedFileError, UsageError, did_you_mean
+from targets.errors import DamagedFileError, HwnasError, UsageError, did_you_mean
 
 from .input_values import Values, input_entries
 from .protobuf import edited, field, without
@@ -35,6 +35,12 @@ MAX_BYTES = (1 << 31) - 1
 
 Shapes = Mapping[str, Sequence[int]]
 """Sizes of all axes by name of the input."""
+
+ASSUMED = "assumed"
+"""In the metadata of an input whose open first axis is taken as 1."""
+
+_LENGTHS = ("seq", "len", "time", "frame", "token", "word", "step", "point", "sample", "node", "edge", "box")
+"""In names of axes that are how long, and not how many."""
 
 METADATA = "hwnas.inputs"
 """Key of the metadata; `profilers.inputs` reads it (there onnxruntime is loaded, here it is not)."""
@@ -88,30 +94,53 @@ def read_model(path: Path, shapes: Shapes | None = None, values: Values | None =
         _check_names([*(shapes or {}), *(values or {})], graph, str(path))
         bound = _bound(graph, given, unranked, str(path))
         differing = {name: shape for name, shape in bound.items() if shape != graph.inputs[name].shape}
-        return with_inputs(data, input_entries(graph, bound, values or {}, differing, str(path)))
+        entries = input_entries(graph, bound, values or {}, differing, str(path))
+        known = {axis for name in given for axis in graph.inputs[name].shape}
+        for name in bound.keys() - given.keys():
+            shape = graph.inputs[name].shape
+            if _open_batch(shape) and (not shape[0] or shape[0] not in known):
+                entries[name][ASSUMED] = True
+        return with_inputs(data, entries)
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DamagedFileError(f"{path} is not an ONNX model: {error}; export it again") from None
 
 
-def read_models(paths: Sequence[Path], shapes: Shapes, values: Values) -> dict[str, bytes]:
-    """`read_model` for each; a shape or a value counts for the models that have the input."""
-    if len(paths) < 2 or not (shapes or values):
-        return {str(path): read_model(path, shapes, values) for path in paths}
-    inputs = {
-        path: set(read_graph(_read(path, path, 0, None, MAX_BYTES), str(path)).inputs) for path in paths
-    }
-    unknown = [name for name in (*shapes, *values) if not any(name in names for names in inputs.values())]
-    if unknown:
-        known = did_you_mean(unknown[0], set().union(*inputs.values()))
-        raise UsageError(f"none of the models has an input {unknown[0]!r}; {known}")
-    return {
-        str(path): read_model(
+def read_models(
+    paths: Sequence[Path], shapes: Shapes, values: Values
+) -> Iterator[tuple[str, bytes | HwnasError]]:
+    """`read_model` for each in turn, or why it cannot be read.
+
+    A shape or a value counts for the models that have the input; UsageError where none has it.
+    """
+    names = dict.fromkeys((*shapes, *values))
+    if len(paths) > 1 and names:
+        inputs = {path: _input_names(path) for path in paths}
+        for name in names:
+            if not any(name in known for known in inputs.values()):
+                known = did_you_mean(name, set().union(*inputs.values()))
+                raise UsageError(f"none of the models has an input {name!r}; {known}")
+    else:
+        inputs = {path: set(names) for path in paths}
+    return ((str(path), _read_or_why(path, shapes, values, inputs[path])) for path in paths)
+
+
+def _input_names(path: Path) -> set[str]:
+    """Of the inputs; none where the file cannot be read, which is told when it is its turn."""
+    try:
+        return set(read_graph(_read(path, path, 0, None, MAX_BYTES), str(path)).inputs)
+    except HwnasError:
+        return set()
+
+
+def _read_or_why(path: Path, shapes: Shapes, values: Values, inputs: Container[str]) -> bytes | HwnasError:
+    try:
+        return read_model(
             path,
-            {name: shape for name, shape in shapes.items() if name in names},
-            {name: array for name, array in values.items() if name in names},
+            {name: shape for name, shape in shapes.items() if name in inputs},
+            {name: array for name, array in values.items() if name in inputs},
         )
-        for path, names in inputs.items()
-    }
+    except HwnasError as error:
+        return error
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -170,10 +199,16 @@ def inputs_of(data: bytes) -> dict[str, Any]:
 
 
 def fed_notes(data: bytes) -> list[str]:
-    """What is fed to inputs whose numbers are a guess, in a line; [] where there are none."""
+    """What is fed to inputs whose sizes or numbers are a guess, in a line each; [] where there are none."""
+    notes = []
+    assumed = {name: entry["shape"] for name, entry in inputs_of(data).items() if entry.get(ASSUMED)}
+    if assumed:
+        name, shape = next(iter(assumed.items()))
+        another = ",".join(map(str, (8, *shape[1:])))
+        notes.append(f"an open batch is taken as 1; for another give --shape {name}={another}")
     guessed = {name: entry for name, entry in inputs_of(data).items() if entry.keys() & {"low", "values"}}
     if not guessed:
-        return []
+        return notes
     parts = []
     for name, entry in guessed.items():
         numbers = (
@@ -182,7 +217,10 @@ def fed_notes(data: bytes) -> list[str]:
             else f"{entry['low']} to {entry['high']}"
         )
         parts.append(f"{name} {numbers}")
-    return [f"fed {', '.join(parts)}; if other numbers lead elsewhere, give them with --input NAME=VALUE"]
+    notes.append(
+        f"fed {', '.join(parts)}; if other numbers lead elsewhere, give them with --input NAME=VALUE"
+    )
+    return notes
 
 
 def with_inputs(data: bytes, entries: Mapping[str, Any]) -> bytes:
@@ -212,9 +250,17 @@ def _other_format(data: bytes) -> str:
     """What a file of another format is, and what to do; empty where nothing is known of it."""
     head = data[:64]
     inner = [what for sign, (at, what) in _INNER_SIGNS.items() if head[at:].startswith(sign)]
-    return next(
-        iter([*(what for sign, what in _SIGNS.items() if head.lstrip().startswith(sign)), *inner]), ""
-    )
+    signed = [what for sign, what in _SIGNS.items() if head.lstrip().startswith(sign)]
+    return next(iter([*signed, *inner, *([_TEXT] if _is_text(data) else [])]), "")
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether all that it begins with can be read; a protobuf message has other bytes among its first."""
+    return not data[:1000].translate(None, _READABLE)
+
+
+_READABLE = bytes([9, 10, 13, *range(32, 127)])
+_TEXT = "it is a text file; give the ONNX file that the network was exported to"
 
 
 def _open(graph: OnnxGraph, name: str) -> bool:
@@ -234,9 +280,14 @@ def _bound(
     sizes: dict[str, int] = {}
     for name, shape in shapes.items():
         _bind(graph.inputs[name], name, shape, sizes, where)
+    for name, tensor in graph.inputs.items():
+        if name not in shapes and _open_batch(tensor.shape) and isinstance(tensor.shape[0], str):
+            sizes.setdefault(tensor.shape[0], 1)  # other inputs may share the axis
     bound: dict[str, tuple[int, ...]] = {}
     for name, tensor in graph.inputs.items():
-        filled = tuple(sizes.get(n, n) if isinstance(n, str) else n for n in tensor.shape)
+        filled = tuple(sizes.get(n, n) if isinstance(n, str) and n else n for n in tensor.shape)
+        if _open_batch(filled):
+            filled = (1, *filled[1:])
         wanted = tuple(shapes[name]) if name in shapes else filled
         sized = tuple(n for n in wanted if isinstance(n, int) and n > 0)
         if len(sized) < len(wanted) or (name in unranked and name not in shapes):
@@ -247,6 +298,15 @@ def _bound(
             )
         bound[name] = sized
     return bound
+
+
+def _open_batch(shape: OpenShape) -> bool:
+    """Whether only the first axis is open, and its name speaks of no length: then it is how many at once."""
+    rest = [n for n in shape[1:] if isinstance(n, int) and n > 0]
+    first = shape[0] if shape else 1
+    if len(shape) < 2 or len(rest) < len(shape) - 1 or (isinstance(first, int) and first > 0):
+        return False
+    return not any(word in str(first).lower() for word in _LENGTHS)
 
 
 def _bind(tensor: TensorInfo, name: str, shape: Sequence[int], sizes: dict[str, int], where: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,29 @@ def as_run(model: bytes, target: Target, *, name: str = "the network", form: Int
         raise DamagedFileError(f"{name}: {error}") from error
 
 
-def quantised(model: bytes, form: Int8Form, samples: Iterable[Sample] = ()) -> bytes:
+def quantised(
+    model: bytes,
+    form: Int8Form,
+    samples: Iterable[Sample] = (),
+    *,
+    floats: Sequence[str] = (),
+    averaged: bool = False,
+) -> bytes:
     """The int8 network of a float network with fixed shapes; the same bytes for the same arguments.
 
     form: types and ranges of activations and weights.
-    samples: what the ranges of the tensors are taken from, lowest to highest value; none: noise. It takes 0.3
-    to 3 s of one core, by the number of nodes, and a run of the network per sample. DamagedFileError for what
-    is no ONNX network, has a shape that is not fixed, or holds what the quantiser does not know.
+    samples: what the ranges of the tensors are taken from, lowest to highest value; none: noise.
+    floats: names of nodes that stay float. averaged: whether a range is the moving average of those of the
+    batches, which leaves out what a single image reaches.
+
+    It takes 0.3 to 3 s of one core, by the number of nodes, and a run of the network per sample.
+    DamagedFileError for what is no ONNX network, has a shape that is not fixed, or holds what the quantiser
+    does not know.
     """
-    with _quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
+    with quiet(), tempfile.TemporaryDirectory(prefix="hwnas-int8-") as folder:
         prepared, finished = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
         noise = _prepare(model, prepared)
-        _quantise(prepared, finished, form, list(samples) or [noise])
+        _quantise(prepared, finished, form, list(samples) or [noise], floats, averaged)
         return finished.read_bytes()
 
 
@@ -90,7 +101,14 @@ def _prepare(model: bytes, path: Path) -> dict[str, Any]:
     return noise
 
 
-def _quantise(source: Path, destination: Path, form: Int8Form, samples: Iterable[Sample]) -> None:
+def _quantise(
+    source: Path,
+    destination: Path,
+    form: Int8Form,
+    samples: Iterable[Sample],
+    floats: Sequence[str],
+    averaged: bool,
+) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the package has no type information
@@ -110,15 +128,16 @@ def _quantise(source: Path, destination: Path, form: Int8Form, samples: Iterable
             weight_type=QuantType.QInt8,
             per_channel=form.per_channel,
             reduce_range=form.reduced_range,
-            extra_options={"ActivationSymmetric": form.symmetric},
+            nodes_to_exclude=list(floats),
+            extra_options={"ActivationSymmetric": form.symmetric, "CalibMovingAverage": averaged},
         )
     except Exception as error:  # the quantiser raises whatever its parts raise
         raise DamagedFileError(f"cannot quantise: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser warns through the root logger of every weight that has no channel axis."""
+def quiet() -> Iterator[None]:
+    """No warnings and no log of the runtime's tools, which have one for every weight without channels."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

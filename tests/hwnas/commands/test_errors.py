@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import cli
+from targets import load_target
 from targets.errors import DamagedFileError, HwnasError, InfeasibleError, TargetError, UsageError
+from tests.support.homes import write_predictor
 
 
 @pytest.fixture(autouse=True)
@@ -157,10 +159,22 @@ def test_doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["problems"] == []
 
 
+def test_doctor_tells_damaged_files_of_the_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_predictor(tmp_path / "home", load_target("host"))
+    assert cli.run(["doctor", "--home", str(tmp_path / "home")]) == 0
+    assert "verdict: ready" in capsys.readouterr().out
+    (path,) = tmp_path.rglob("predictor.json")
+    path.write_text("{")
+    assert cli.run(["doctor", "--home", str(tmp_path / "home")]) == 4
+    out, err = capsys.readouterr()
+    assert "verdict: not ready: 1 problem to solve" in out
+    assert str(path) in err
+
+
 def test_doctor_tells_an_unwritable_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert cli.run(["doctor", "--home", str(tmp_path / "file")]) == 4
-    assert "is not writable" in capsys.readouterr().err
+    assert "is a file and no folder" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

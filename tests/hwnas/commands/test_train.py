@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,14 @@ from safetensors.numpy import load_file
 import cli
 import hwnas.pipeline.single_training
 import hwnas.training.training_job
+from hwnas.commands.documents.schemas import adapter
+from hwnas.pipeline.earlier_training import earlier_training
 from hwnas.pipeline.search_history import alphas_npz
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
+from hwnas.runs.search_run import create_search
 from hwnas.spaces import load_space
+from targets.errors import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -49,9 +56,58 @@ def write_alphas(path: Path) -> None:
 def test_a_genotype_is_trained_and_exported(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "--genotype", CELL, *SMALL]) == 0
     found = json.loads(capsys.readouterr().out)
+    adapter("train").validate_python(found)
     assert found["architecture"] == CELL
     assert Path(found["onnx"]).is_file()
     assert 0 <= found["test_accuracy"] <= 1
+
+
+def test_a_training_goes_on_for_more_epochs_from_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--genotype", CELL, *SMALL, "--out", "first"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    line = ["train", "--continue", "first", "--epochs", "2", "--quiet", "--json"]
+    assert cli.run([*line, "--dry-run"]) == 0
+    job = json.loads(capsys.readouterr().out)["job"]
+    before = json.loads((Path(first["folder"]) / "result.json").read_text())
+    assert job["recipe"] == {**before["job"]["recipe"], "epochs": 2}
+    assert job["start"]["sha256"] == before["weights_sha256"]
+    assert (job["network"], job["data"]) == (before["job"]["network"], before["job"]["data"])
+    assert cli.run(line) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert (second["architecture"], second["epochs"]) == (CELL, 2)
+    assert Path(second["onnx"]).is_file() and second["folder"] != first["folder"]
+    assert cli.run(["train", "--pick", second["folder"], "--epochs", "1", "--dry-run"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--continue nowhere", "nowhere is nothing that was trained; give RUN/ID of a search"),
+        ("--continue nowhere --data digits --batch-size 8", "--batch-size, --data: a training that goes on"),
+        ("--continue nowhere --genotype x", "--genotype: a training that goes on"),
+    ],
+)
+def test_what_cannot_go_on(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", *line.split(), "--epochs", "2"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_picks_of_a_search_are_found_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--genotype", CELL, *SMALL, "--out", "first"]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["folder"])
+    with create_search(Path("run"), SearchConfig(seed=3), log=Log(quiet=True)):
+        pass
+    name = folder.name
+    shutil.copytree(folder, f"run/training/{name}-s3")
+    trained = earlier_training(Path("run") / name)
+    assert (trained.folder, trained.job.network["arch"]) == (
+        Path(f"run/training/{name}-s3"),
+        json.loads((folder / "result.json").read_text())["job"]["network"]["arch"],
+    )
+    with pytest.raises(UsageError, match=f"has trained no network 'other'; known: {name}"):
+        earlier_training(Path("run/other"))
 
 
 def test_alphas_of_an_epoch_name_the_same_architecture(
@@ -86,6 +142,7 @@ def run_until_7(job, folder, *, on_step, log):
 
 training.run_job = run_until_7
 import cli
+from hwnas.commands.documents.schemas import adapter
 cli.main()
 """
 

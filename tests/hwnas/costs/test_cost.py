@@ -46,7 +46,7 @@ def test_the_cost_of_an_architecture_is_the_sum_of_its_blocks() -> None:
             assert float(one_hot[metric]) == pytest.approx(costs[metric][i], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro"])
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "mobile", "proxyless", "enas-macro", "pnas"])
 def test_a_one_hot_mix_costs_in_every_metric_what_the_blocks_of_its_network_cost(name: str) -> None:
     """Also through `with_kept_edges`, which searches put in between."""
     space = load_space(name, image_size=32, in_channels=3, n_classes=10)
@@ -108,6 +108,21 @@ def test_the_minimum_is_reached_and_never_undercut(metric: str) -> None:
     assert COSTS.of([SPACE.sample(rng) for _ in range(2000)])[metric].min() >= value - 1e-12
 
 
+@pytest.mark.parametrize("metric", COSTS.metrics)
+def test_the_maximum_is_never_exceeded_and_nothing_to_climb_is_left(metric: str) -> None:
+    """Oracle: random architectures, and hill climbing from the dearest of them, one choice at a time."""
+    value = COSTS.maximum(metric)
+    rng = np.random.default_rng(3)
+    best = max((SPACE.sample(rng) for _ in range(500)), key=lambda a: COSTS.of([a])[metric][0])
+    for _ in range(3):
+        for choice, options in enumerate(SPACE.choices):
+            near = [(*best[:choice], k, *best[choice + 1 :]) for k in range(len(options.options))]
+            best = near[int(COSTS.of(near)[metric].argmax())]
+    reached = float(COSTS.of([best])[metric][0])
+    assert reached <= value * (1 + 1e-9)
+    assert reached == pytest.approx(value, rel=0.05)  # widths of neighbours may be worth changing together
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("square", [0.01, 0.3, 10.0])
 def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: float) -> None:
@@ -132,6 +147,38 @@ def test_the_square_of_the_weights_is_part_of_the_latency_everywhere(square: flo
     assert costs.of([best])["latency_ms"][0] == pytest.approx(value)
     near = [SPACE.mutate(best, rng, 0.1) for _ in range(2000)]
     assert value <= min(latency.min(), costs.of(near)["latency_ms"].min()) + 1e-12
+
+
+def _table(seed: int, square: float) -> SimpleNamespace:
+    """A made-up table of the mobile space; int8 devices have other weights than float ones."""
+    prices = dict(zip(KEYS, np.random.default_rng(seed).uniform(0.001, 0.1, len(KEYS)), strict=True))
+    weights = {k: b.params * (4 if seed % 2 else 1) / 1e6 for k, b in SPACE.blocks().items()}
+    return SimpleNamespace(
+        intercept_ms=0.01 * seed,
+        latency_ms=prices.__getitem__,
+        square_ms_per_mb2=square,
+        weight_mb=weights.__getitem__,
+    )
+
+
+def test_several_devices_cost_what_each_costs_alone() -> None:
+    host, pi, phone = _table(1, 0.01), _table(2, 0.3), _table(3, 0.0)
+    costs = CostModel(SPACE, host, others={"pi": pi, "phone": phone})
+    assert costs.metrics[0] == "latency_ms" and costs.metrics[-2:] == ("latency_ms@pi", "latency_ms@phone")
+    archs, mix = [SPACE.sample(np.random.default_rng(4)) for _ in range(30)], random_mix(5)
+    together, expected = costs.of(archs), costs.expected(mix)
+    for metric, table in (("latency_ms", host), ("latency_ms@pi", pi), ("latency_ms@phone", phone)):
+        alone = CostModel(SPACE, table)
+        assert together[metric] == pytest.approx(alone.of(archs)["latency_ms"])
+        assert float(expected[metric]) == pytest.approx(float(alone.expected(mix)["latency_ms"]))
+        assert costs.minimum(metric) == alone.minimum("latency_ms")
+    for metric in CostModel(SPACE).metrics:
+        assert together[metric] == pytest.approx(CostModel(SPACE).of(archs)[metric])
+
+
+def test_a_device_without_a_table_has_no_cost() -> None:
+    with pytest.raises(UsageError, match=r"no costs of metric 'latency_ms@pi'; known: .*latency_ms"):
+        COSTS.minimum("latency_ms@pi")
 
 
 @settings(max_examples=60, deadline=None)

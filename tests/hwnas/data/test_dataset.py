@@ -12,7 +12,7 @@ from PIL import Image
 from hwnas.data import Data, load_data
 from hwnas.data import dataset as dataset_module
 from hwnas.data.folder import open_folder
-from hwnas.data.pixels import load_pixels
+from hwnas.data.pixels import ImageCache
 from targets.errors import DamagedFileError, HwnasError, UsageError
 from tests.support.logs import silent
 
@@ -121,10 +121,13 @@ class TestCache:
 
     def test_the_cached_array_cannot_be_changed_by_a_run(self, photos: Path, tmp_path: Path) -> None:
         source = open_folder(photos)
-        load_pixels(source, 32, tmp_path / "cache", silent)
+        cache = ImageCache(tmp_path / "cache", silent)
+        cache.decode(source, 32, in_memory=True)
         (file,) = (tmp_path / "cache").glob("*.npy")
         before = file.read_bytes()
-        load_pixels(source, 32, tmp_path / "cache", silent)[:] = 0
+        again = cache.decode(source, 32, in_memory=True).pixels
+        assert again is not None
+        again[:] = 0
         assert file.read_bytes() == before
 
     def test_an_unwritable_cache_only_costs_time(self, photos: Path, tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ class TestOnDemand:
         memory = load_data(str(photos), 32, 0, root=tmp_path)
         demand = load_data(str(photos), 32, 0, root=tmp_path / "b", memory_cap_mb=0.01)
         assert "decoded on demand" in demand.notes[-1]
-        assert not (tmp_path / "b").exists()
+        assert list((tmp_path / "b").rglob("*.npy")) == []
         assert torch.equal(memory.images([3, 1, 29]), demand.images([3, 1, 29]))
         assert parts(memory) == parts(demand)
         assert (memory.mean, memory.std) == (demand.mean, demand.std)
@@ -282,7 +285,7 @@ class TestBadInput:
         with pytest.raises(DamagedFileError) as caught:
             load_data(str(photos), 16, 0, root=tmp_path)
         lines = str(caught.value).split("\n")
-        assert lines[0] == "2 images are broken:"
+        assert lines[0] == "2 images are broken; --skip-broken leaves them out:"
         assert "cat/03.png" in lines[1] and "owl/07.png" in lines[2]
         assert "replace or remove it" in lines[1]
 
@@ -292,11 +295,27 @@ class TestBadInput:
         with pytest.raises(DamagedFileError, match=r"dog/05\.png: cannot be read as an image"):
             load_data(str(photos), 16, 0, root=tmp_path)
 
-    def test_after_20_broken_images_it_stops(self, photos: Path, tmp_path: Path) -> None:
+    def test_of_many_broken_images_20_are_named(self, photos: Path, tmp_path: Path) -> None:
+        for file in photos.rglob("*[1-9].png"):
+            file.write_bytes(b"x")
+        with pytest.raises(DamagedFileError, match=r"(?s)27 images are broken.*and 7 more") as caught:
+            load_data(str(photos), 16, 0, root=tmp_path)
+        assert str(caught.value).count("cannot be read as") == 20
+
+    def test_a_class_of_broken_images_is_no_class(self, photos: Path, tmp_path: Path) -> None:
+        for file in photos.glob("cat/*.png"):
+            file.write_bytes(b"x")
+        with pytest.raises(DamagedFileError, match=r"(?s)10 images are .*no training image for class cat"):
+            load_data(str(photos), 16, 0, root=tmp_path, skip_broken=True)
+
+    @pytest.mark.parametrize("memory_cap_mb", [0, 2000])
+    def test_where_no_image_can_be_read_nothing_is_left_to_skip(
+        self, photos: Path, tmp_path: Path, memory_cap_mb: float
+    ) -> None:
         for file in photos.rglob("*.png"):
             file.write_bytes(b"x")
-        with pytest.raises(DamagedFileError, match="20 images are broken"):
-            load_data(str(photos), 16, 0, root=tmp_path)
+        with pytest.raises(DamagedFileError, match="none of the 30 images of photos can be read"):
+            load_data(str(photos), 16, 0, root=tmp_path, skip_broken=True, memory_cap_mb=memory_cap_mb)
 
     def test_a_file_that_is_no_container(self, tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(b"no zip")

@@ -67,15 +67,17 @@ def test_what_file_managers_leave_behind_is_not_data(tmp_path: Path) -> None:
     assert FolderFiles(tmp_path / "b").paths == ("cat/1.jpg",)
 
 
-@pytest.mark.parametrize("cap", ["MAX_FILE_BYTES", "MAX_TOTAL_BYTES"])
+@pytest.mark.parametrize(
+    ("cap", "fault"), [("MAX_FILE_BYTES", DamagedFileError), ("MAX_TOTAL_BYTES", UsageError)]
+)
 def test_a_bomb_is_refused_before_it_is_unpacked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap: str, fault: type[Exception]
 ) -> None:
     path = write_zip(tmp_path / "a.zip", {"cat/1.jpg": bytes(2_000_000)}, compression=zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 10_000
     monkeypatch.setattr(f"hwnas.data.files.{cap}", 1_000_000)
-    with pytest.raises(UsageError, match="at most"):
-        ZipFiles(path)
+    with pytest.raises(fault, match="at most"):
+        ZipFiles(path).read("cat/1.jpg")
 
 
 def test_a_member_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
@@ -148,8 +150,21 @@ def test_linked_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
 
 def test_a_dangling_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").symlink_to(tmp_path / "gone.jpg")
-    with pytest.raises(DamagedFileError, match=r"1\.jpg"):
-        FolderFiles(tmp_path)
+    with pytest.raises(DamagedFileError, match=r"1\.jpg.*No such file"):
+        FolderFiles(tmp_path).read("1.jpg")
+
+
+def test_pipes_and_devices_are_left_alone(tmp_path: Path) -> None:
+    """To read a pipe that nobody writes to waits for ever."""
+    os.mkfifo(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").symlink_to("/dev/zero")
+    (tmp_path / "3.jpg").write_bytes(b"x")
+    files = FolderFiles(tmp_path)
+    assert (files.paths, files.refused) == (("3.jpg",), ("1.jpg", "2.jpg"))
+    os.mkfifo(tmp_path / "a.zip")
+    for path in (tmp_path / "a.zip", Path("/dev/zero")):
+        with pytest.raises(UsageError, match="is a pipe or a device"):
+            open_files(path)
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:

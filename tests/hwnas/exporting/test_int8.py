@@ -22,6 +22,7 @@ from hwnas.exporting.int8 import CALIBRATION_IMAGES, calibration, export_int8, i
 from hwnas.exporting.onnx_score import onnx_logits, open_session
 from hwnas.pipeline.main_job import RunContext, evaluation
 from hwnas.pipeline.main_job.candidate import Candidate, Finalist
+from hwnas.pipeline.main_job.devices import RunDevice
 from hwnas.runs.log import Log
 from lut.predictor.models.quantise import quantised
 from targets import Target, default_form, host_facts, load_target
@@ -165,6 +166,13 @@ def test_without_it_there_is_none(network: nn.Module, digits: Data, tmp_path: Pa
     assert int8_path(made) is None
 
 
+def device_of(target: str) -> RunDevice:
+    """The only device of a run."""
+    return RunDevice(
+        name=target, metric="latency_ms", target=load_target(target), table={"context": {"hash": "0"}}
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["host", "host-int8"])
 def test_a_search_scores_and_measures_the_file_that_its_target_runs(
@@ -172,11 +180,14 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
 ) -> None:
     candidate = Candidate(
         width=1.0, origin="front", pick="accurate", predicted={"latency_ms": 1.0}, measured={},
-        val_accuracy_shared=0.5,
+        val_accuracy_search=0.5,
     )  # fmt: skip
     finalist = Finalist(arch_id="net", network={}, candidate=candidate)
+    device = device_of(target)
     context: Any = SimpleNamespace(
-        target=load_target(target),
+        device=device,
+        devices=[device],
+        burden=lambda costs: costs["latency_ms"],
         data=digits,
         path=tmp_path,
         home=tmp_path / "home",
@@ -223,9 +234,9 @@ def test_candidates_and_baselines_are_measured_as_the_target_runs_them(
         return {}
 
     monkeypatch.setattr(lut, "measure", measure)
-    context: Any = SimpleNamespace(target=load_target(target), home=tmp_path, run=SimpleNamespace(log=str))
+    context: Any = SimpleNamespace(devices=[device_of(target)], home=tmp_path, run=SimpleNamespace(log=str))
     source = model.onnx.read_bytes()
-    RunContext.measure(context, {"a": source})
+    RunContext.measure(context, {"a": source}, {})
     operators = {node.op_type for node in onnx.load_model_from_string(asked["a"]).graph.node}
     assert ("QuantizeLinear" in operators) == (target == "host-int8")
     assert (asked["a"] == source) == (target == "host")

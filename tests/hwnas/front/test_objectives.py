@@ -89,3 +89,19 @@ def test_the_reference_without_a_budget_is_the_worst_given_or_of_the_first_gener
     assert problem.reference(first) == {"val_accuracy": 0.0, "latency_ms": 7.0, "macs": 9e6}
     # 0.9 x 4/7 x 8/9 of the box, and the second point adds nothing at latency 7 = reference
     assert problem.hypervolume(first, problem.reference(first)) == pytest.approx(0.9 * 4 / 7 * 8 / 9)
+
+
+def test_what_lies_in_a_soft_margin_is_judged_by_a_larger_error() -> None:
+    """0.9 at 13 ms of 12~2: the error 0.1 counts 1.5 times, so that 0.86 at 12 ms is better, 0.84 is not."""
+    problem = Problem.parse(["val_accuracy"], ["latency_ms<=12~2"])
+    found = [(0.9, 13.0), (0.86, 12.0), (0.84, 12.0), (0.99, 14.5)]
+    values = [problem.values_of({"val_accuracy": a, "latency_ms": t}) for a, t in found]
+    assert [v.feasible for v in values] == [True, True, True, False]
+    assert values[0].objectives == (0.9,)  # as measured
+    assert problem.places(values).tolist() == [1, 0, 2, 3]
+    losses = Problem.parse(["val_loss"], ["latency_ms<=12~2"])
+    assert losses.minimised([losses.values_of({"val_loss": 0.4, "latency_ms": 14.0})]).tolist() == [[0.8]]
+
+
+def test_top_5_is_an_accuracy() -> None:
+    assert Problem.parse(["val_top5_accuracy"]).objectives[0].maximise

@@ -50,16 +50,35 @@ def check(path: Path, trials: list[Trial]) -> None:
             assert optuna_trial.user_attrs["failure"] == "oom"
 
 
+def test_a_kill_while_it_is_first_written_leaves_nothing_of_it(
+    tmp_path: Path, trials: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, warnings = tmp_path / "study.db", list[str]()
+    with monkeypatch.context() as patch:
+
+        def stopped(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(optuna.Study, "add_trials", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            OptunaExport(path, SPACE, PROBLEM, warnings.append).update(trials[:6])
+    assert not path.exists()
+    OptunaExport(path, SPACE, PROBLEM, warnings.append).update(trials[:6])
+    check(path, trials[:6])
+    assert warnings == []
+    assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
+
+
 @pytest.mark.slow
 def test_it_grows_with_the_generations_and_says_nothing(
     tmp_path: Path, trials: list[Trial], capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, warnings = tmp_path / "study.db", list[str]()
     export = OptunaExport(path, SPACE, PROBLEM, warnings.append)
-    for n in (6, 12, 12):
+    for n in (6, 12, len(trials), len(trials)):
         export.update(trials[:n])
         check(path, trials[:n])
-    assert any(r.failure for r in trials[:12])
+    assert any(r.failure for r in trials)
     assert warnings == [] and capfd.readouterr() == ("", "")
     assert [p.name for p in tmp_path.iterdir()] == ["study.db"]
 

@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said_once(tmp_path: Path, text: str, message: str) -> 
 
 
 def test_a_missing_file_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"method file .*No such file"):
+    with pytest.raises(UsageError, match=r"method file .*does not exist"):
         find_method(str(tmp_path / "none.toml"))
 
 

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,9 +52,28 @@ import cli
 cli.main()
 """
 SMALL = [
-    *("--image-size", "16", "--supernet-steps", "60", "--search-steps", "20", "--population", "8"),
-    *("--generations", "3", "--picks", "2", "--random-baselines", "1", "--train-epochs", "2"),
+    *(
+        "--data",
+        "digits",
+        "--image-size",
+        "16",
+        "--picks",
+        "2",
+        "--random-baselines",
+        "1",
+        "--train-epochs",
+        "2",
+    ),
     *("--seed", "3", "--workers", "2"),
+]
+TRAINED = [
+    *("--supernet-steps", "60", "--search-steps", "20", "--evaluations", "10", "--population", "4"),
+    *("--eval-epochs", "1"),
+]
+"""A search by short trainings that also has the seeds of a gradient search."""
+SHARED = [
+    *("--evaluator", "shared-weights", "--supernet-steps", "60", "--search-steps", "20"),
+    *("--population", "8", "--generations", "3"),
 ]
 
 
@@ -64,14 +84,15 @@ class Place:
         self.folder = folder
         (folder / "tiny.toml").write_text(STAGES)
 
-    def command(self, *arguments: str) -> list[str]:
-        home = ["--home", str(self.folder / "home")]
-        return [sys.executable, "-c", LAUNCH, "search", *arguments, *home]
+    def command(self, *arguments: str, home: str = "home") -> list[str]:
+        return [sys.executable, "-c", LAUNCH, "search", *arguments, "--home", str(self.folder / home)]
 
-    def new(self, out: Path, *budgets: str, minutes: float = 0.5) -> list[str]:
+    def new(
+        self, out: Path, *budgets: str, minutes: float = 0.5, work: list[str] = TRAINED, home: str = "home"
+    ) -> list[str]:
         limits = [word for budget in budgets or ("latency_ms<=5000",) for word in ("--budget", budget)]
         space = ["--space", str(self.folder / "tiny.toml"), "--profile-minutes", str(minutes)]
-        return self.command(*SMALL, *limits, *space, "--out", str(out))
+        return self.command(*SMALL, *work, *limits, *space, "--out", str(out), home=home)
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -167,8 +188,26 @@ def test_picks_are_inside_the_budget_as_measured(whole: Path) -> None:
 def test_the_gradient_seeds_are_in_the_first_generation(whole: Path) -> None:
     seeds = json.loads((whole / "stages" / "gradient.json").read_text())["result"]["seeds"]
     rows = json.loads((whole / "evaluated.json").read_text())["rows"]
-    assert {s["arch"] for s in seeds} <= {r["arch"] for r in rows if r["origin"] == "seed"}
-    assert len({r["arch"] for r in rows}) == len(rows)
+    asked = [r["arch"] for r in rows if r["origin"] == "seed"]
+    assert asked and set(asked) <= {s["arch"] for s in seeds} | {r["arch"] for r in rows[-1:]} | set(asked)
+    assert {s["arch"] for s in seeds[:4]} <= set(asked)
+    assert len({r["arch"] for r in rows}) == len(rows) == 9  # the tenth training is a second one
+
+
+def test_what_was_trained_is_stored_with_what_the_surrogate_expected(whole: Path, place: Place) -> None:
+    front_stage = json.loads((whole / "stages" / "front.json").read_text())["result"]
+    assert front_stage["evaluator"] == "short-training" and front_stage["strategy"] == "bo"
+    (stored,) = [f for f in (place.folder / "home" / "evaluations").iterdir() if '"seed": 3' in f.read_text()]
+    rows = {row["arch"]: row["metrics"] for row in map(json.loads, stored.read_text().splitlines()[1:])}
+    trials = {row["arch"]: row for row in front_stage["rows"]}
+    assert rows.keys() >= trials.keys()
+    for arch, trial in trials.items():
+        assert rows[arch]["val_accuracy"] == trial["val_accuracy"]
+        assert 0 < trial["estimated_low"] <= trial["estimated_error"] <= trial["estimated_high"]
+        assert ("expected_error" in trial) == (trial["origin"] == "model")
+    assert any(trial["origin"] == "model" for trial in trials.values())
+    (repeat,) = front_stage["repeats"]
+    assert repeat["seed"] == 4 and repeat["arch"] in trials
 
 
 def digest(value: bytes) -> str:
@@ -204,7 +243,9 @@ def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, 
     began = time.monotonic()
     place.run(place.command("--resume", str(whole)))  # what a start costs when nothing is left to do
     start_s = time.monotonic() - began
-    command, killed_at = place.new(out), []
+    # A home without the evaluations of the other run, so that all is trained again.
+    shutil.copytree(place.folder / "home" / "tables", place.folder / "other" / "tables")
+    command, killed_at = place.new(out, home="other"), []
     for _ in range(5):
         process = subprocess.Popen(
             command, cwd=place.folder, env=place.environment(),
@@ -220,7 +261,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, 
         stages = sorted(p.stem for p in (out / "stages").glob("*.json"))
         killed_at.append(stages[-1] if stages else "nothing")
         if (out / "config.resolved.json").exists():
-            command = place.command("--resume", str(out))
+            command = place.command("--resume", str(out), home="other")
     done = place.run(command)
     assert done.returncode == 0, done.stderr
     expected, found = state(whole), state(out)
@@ -243,18 +284,68 @@ def test_a_page_that_is_written_again_is_no_damage(whole: Path, place: Place) ->
     assert place.run(place.command("--resume", str(whole))).returncode == 0
 
 
-def test_another_strategy_searches_the_front(whole: Path, place: Place) -> None:
-    out = place.folder / "bo"
-    small = ["--strategy", "bo", "--population", "5", "--generations", "4", "--random-baselines", "0"]
-    done = place.run([*place.new(out), *small])
+def test_a_second_search_begins_with_what_is_known_and_trains_none_of_it(whole: Path, place: Place) -> None:
+    out = place.folder / "second"
+    done = place.run([*place.new(out, "latency_ms<=4000", work=["--evaluations", "3", "--eval-epochs", "1"])])
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))["rows"]
+    first = {r["arch"]: r["metrics"] for r in json.loads((whole / "evaluated.json").read_text())["rows"]}
+    stored = {r["arch"]: r["metrics"] for r in rows if r["origin"] == "stored"}
+    assert {arch: stored[arch]["val_loss"] for arch in first} == {a: m["val_loss"] for a, m in first.items()}
+    own = [r for r in rows if r["origin"] != "stored"]
+    assert len(own) == 3 and not stored.keys() & {r["arch"] for r in own}
+    assert f"{len(stored)} architectures were trained by earlier searches" in done.stderr
+    assert "whose weights are not in this run" in done.stderr
+    trained = {f.name.split("-")[0] for f in (out / "evaluations").iterdir()}
+    assert len(trained) <= 3 + len(
+        json.loads((out / "stages" / "training.json").read_text())["result"]["models"]
+    )
+
+
+def test_one_search_for_several_devices_has_a_latency_on_each(whole: Path, place: Place) -> None:
+    """This machine, the same with another number of threads, and a device of which only a table is here."""
+    host = (ROOT / "targets" / "known" / "host.toml").read_text()
+    board = place.folder / "board.toml"
+    board.write_text(host.replace('name = "host"', 'name = "board"').replace("threads = 1", "threads = 2"))
+    tables = place.folder / "home" / "tables"
+    shutil.copytree(tables / "host", tables / "phone")
+    out = place.folder / "devices"
+    budgets = ("latency_ms@host<=4000", "latency_ms@board<=4000", "latency_ms@phone<=4000")
+    work = ["--evaluations", "2", "--eval-epochs", "1", "--random-baselines", "1"]
+    targets = [word for name in ("host", str(board), "phone") for word in ("--target", name)]
+    done = place.run([*place.new(out, *budgets, work=work, minutes=3), *targets])
+    assert done.returncode == 0, done.stderr
+    assert "phone is not measured: its latencies are those of its table" in done.stderr
+    entries = front(out)["targets"]
+    assert [(e["metric"], e["measured"]) for e in entries] == [
+        ("latency_ms", True),
+        ("latency_ms@board", True),
+        ("latency_ms@phone", False),
+    ]
+    assert [entry["threads"] for entry in entries] == [1, 2, 1]
+    assert [b["metric"] for b in front(out)["budgets"]] == [entry["metric"] for entry in entries]
+    assert front(out)["objectives"] == ["val_accuracy", *(entry["metric"] for entry in entries)]
+    for row in read_csv(out / "front.csv"):
+        # The table of the phone is that of the host, and what is not measured is what the table says.
+        assert row["predicted_latency_ms@phone"] == row["predicted_latency_ms"]
+        assert row["measured_latency_p50_ms@phone"] == row["predicted_latency_ms@phone"]
+        assert row["measured_clock@phone"] == "predicted" != row["measured_clock@board"] == "wall"
+        assert row["origin"] != "mobilenet_v3"
+        assert float(row["measured_latency_p50_ms@board"]) > 0
+    assert place.run(place.command("--resume", str(out))).returncode == 0
+    refused = place.run([*place.new(place.folder / "no", "latency_ms@bord<=3"), *targets])
+    assert refused.returncode == 2 and "'bord' is no device of this search" in refused.stderr
+    assert not (place.folder / "no").exists()
+
+
+def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> None:
+    out = place.folder / "shared"
+    done = place.run([*place.new(out, work=SHARED), "--random-baselines", "0"])
     assert done.returncode == 0, done.stderr
     stored = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))
-    assert stored["question"]["strategy"] == "bo"
-    origins = [row["origin"] for row in stored["rows"]]
-    assert origins[0] == "seed" and len(origins) == len({row["arch"] for row in stored["rows"]})
-    assert {row["generation"] for row in stored["rows"]} == {0, 1, 2, 3}
-    # The Gaussian process is asked for what comes after the seeds of the gradient search.
-    assert set(origins[-5:]) == {"model"}, origins
+    assert stored["question"]["strategy"] == "nsga2"
+    assert {row["generation"] for row in stored["rows"]} == {0, 1, 2}
+    assert not (out / "evaluations").exists() and front(out)["evaluator"] == "shared-weights"
 
 
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:

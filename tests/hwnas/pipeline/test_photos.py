@@ -59,8 +59,8 @@ def export_model(module, data, folder, **options):
 evaluation.svc_accuracy, evaluation.export_model = out_of_memory, export_model
 """
 OPTIONS = [
-    *("--image-size", str(SIDE_PX), "--supernet-steps", "3", "--search-steps", "2", "--population", "4"),
-    *("--generations", "1", "--picks", "1", "--random-baselines", "1", "--train-epochs", "1"),
+    *("--image-size", str(SIDE_PX), "--evaluations", "3", "--eval-epochs", "1", "--population", "4"),
+    *("--picks", "1", "--random-baselines", "1", "--train-epochs", "1"),
     *("--batch-size", "4", "--workers", "2", "--budget", "latency_ms<=5000"),
 ]
 

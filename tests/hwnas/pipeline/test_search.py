@@ -6,6 +6,7 @@ The device alone is a stand-in: every block costs 0.1 ms, every network 1 ms.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,8 +37,8 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY_STAGES)
     return {
-        "budgets": ["latency_ms<=5000"], "space": "tiny.toml", "image_size": 16, "supernet_steps": 3,
-        "search_steps": 2, "population": 4, "generations": 1, "picks": 1, "random_baselines": 0,
+        "budgets": ["latency_ms<=5000"], "space": "tiny.toml", "image_size": 16, "eval_epochs": 1,
+        "evaluations": 4, "picks": 1, "random_baselines": 0,
         "train_epochs": 1, "workers": 1, "home": tmp_path / "home", "out": tmp_path / "run", "quiet": True,
     }  # fmt: skip
 
@@ -62,10 +63,24 @@ def test_a_search_is_a_front_and_is_not_made_twice(options: dict[str, Any]) -> N
     others = [point for point in front if not point.is_trained]
     assert [front.onnx(point) for point in others] == [None] * len(others)
     assert "<table" in front._repr_html_()
+    codes = {finding.code for finding in front.verdict}
+    assert [finding.to_json() for finding in front.verdict] == front.document["verdict"]
+    assert {"trained_too_short", "budget_does_not_bind"} <= codes  # 2 epochs, 5000 ms
+    mistakes = json.loads((run / "mistakes.json").read_text())
+    n, right = (sum(row[key] for row in mistakes["classes"]) for key in ("n", "right"))
+    measured = front.best.measured or {}
+    assert (n, right / n) == (measured["test_images"], pytest.approx(measured["test_accuracy"]))
+    assert 0 < len(mistakes["pictures"]) <= 24
+    assert (run / "models" / "best").resolve() == (run / "models" / front.best.arch_id).resolve()
 
-    stamps = {p: p.stat().st_mtime_ns for p in run.rglob("*.json")}
+    def stamps() -> dict[Path, int]:
+        """When each file was written, but for what `hwnas status` shows."""
+        files = [p for p in run.rglob("*.json") if p.name != "progress.json"]
+        return {p: p.stat().st_mtime_ns for p in files}
+
+    before = stamps()
     assert hwnas.search("digits", **options) == front == hwnas.Front.read(run)
-    assert {p: p.stat().st_mtime_ns for p in run.rglob("*.json")} == stamps
+    assert stamps() == before
     with pytest.raises(UsageError, match="picks: the run has 1, asked for 2"):
         hwnas.search("digits", **{**options, "picks": 2})
 

@@ -47,6 +47,9 @@ PICKS = [
 ]
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+"""A picture of one pixel."""
+
 MEASURED = ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
 
 
@@ -113,7 +116,7 @@ def point(
             "params": int(91_234 * (1 + p50_ms)),
             "size_mb": 0.29 + 0.5 * p50_ms,
             "peak_memory_mb": 0.131 + 0.1 * p50_ms,
-            "val_accuracy_shared": None if origin == "mobilenet_v3" else val - 0.11 - 0.01 * (n % 3),
+            "val_accuracy_search": None if origin == "mobilenet_v3" else val - 0.11 - 0.01 * (n % 3),
         },
         "measured": measured,
         "feasible": True,
@@ -140,12 +143,12 @@ def front() -> dict[str, Any]:
     return {
         "target": TARGET,
         "budgets": [{"metric": "latency_ms", "limit": 2.5}, {"metric": "size_mb", "limit": 4.0}],
-        "objectives": ["val_accuracy_shared", "latency_ms", "macs", "peak_memory_mb"],
+        "objectives": ["val_accuracy_search", "latency_ms", "macs", "peak_memory_mb"],
         "points": [*points, late | {"feasible": False}],
         "hypervolume": [
             {"generation": g, "value": 1.9 - 0.8 * 0.8**g, "evaluated": 40 * (g + 1)} for g in range(12)
         ],
-        "rank_correlation": {"shared_vs_trained": 0.714, "params_vs_trained": 0.433, "n": 10},
+        "rank_correlation": {"search_vs_trained": 0.714, "params_vs_trained": 0.433, "n": 10},
         "svc_test_accuracy": 0.9722,
         "linear_test_accuracy": 0.9528,
         "chosen": "pick-accurate-3",
@@ -156,7 +159,7 @@ def front() -> dict[str, Any]:
             ]
         },
         "evaluated": [
-            {"arch_id": f"a{i}", "val_accuracy_shared": a, "latency_ms": ms, "generation": i // 40,
+            {"arch_id": f"a{i}", "val_accuracy_search": a, "latency_ms": ms, "generation": i // 40,
              "feasible": ms <= 2.5}
             for i, (ms, a) in enumerate(zip(latency.tolist(), accuracy.tolist(), strict=True))
         ],
@@ -202,10 +205,9 @@ def write_run(path: Path, document: dict[str, Any] | None = None) -> Path:
     np.savez(path / "alphas.npz", **alphas, stage1=np.zeros((15, 2)))
     config = {
         "data": "digits",
-        "target": "host",
+        "targets": ["host"],
         "budgets": ["latency_ms<=2.5", "size_mb<=4"],
         "seed": 3,
-        "picks": 5,
     }
     (path / "config.resolved.json").write_text(json.dumps({"schema": 1, "config": config}))
     versions = {"python": "3.11.9", "onnxruntime": "1.31.0", "torch": "2.15.0"}
@@ -254,3 +256,17 @@ def run_path(tmp_path: Path) -> Path:
 def make_run(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     """A finished run with that front.json."""
     return lambda document: write_run(tmp_path / "other", document)
+
+
+@pytest.fixture
+def mistakes() -> dict[str, Any]:
+    """mistakes.json of a finished run."""
+    return {
+        "arch_id": "pick-accurate-3",
+        "classes": [{"name": str(c), "n": 36, "right": 36 - (c % 3)} for c in range(10)],
+        "confusions": [
+            {"label": "2", "answer": "7", "n": 2}, {"label": "5", "answer": "3", "n": 2},
+            {"label": "1", "answer": "7", "n": 1},
+        ],
+        "pictures": [{"label": "2", "answer": "7", "sure": 0.93, "png": PNG}],
+    }  # fmt: skip

@@ -82,8 +82,8 @@ def command_of(path: Path, config: dict[str, Any], front: dict[str, Any]) -> str
 
 
 def test_the_repeating_command_says_what_is_not_default(tmp_path: Path) -> None:
-    config = {"data": "my photos", "target": "host", "seed": 0, "budgets": ["latency_ms<=12"]}
-    config |= {"method": "darts", "download": True, "labels": None, "picks": 5, "unknown": 1}
+    config = {"data": "my photos", "targets": ["host"], "seed": 0, "budgets": ["latency_ms<=12"]}
+    config |= {"method": "darts", "download": True, "labels": None, "picks": None, "unknown": 1}
     options = "--data 'my photos' --target host --seed 0 --method darts --budget 'latency_ms<=12' --download"
     assert command_of(tmp_path, config, {}) == f"hwnas search {options}"
 

@@ -66,8 +66,8 @@ def test_without_a_terminal_a_line_now_and_then_tells_the_time_left() -> None:
             clock.now_s += 1.0
             bar.advance(note="loss 0.3")
     lines = out.getvalue().splitlines()
-    assert lines[0] == "[   20s] train: 20/100, about 1m20s left, loss 0.3"
-    assert len(lines) == 4  # at 20, 40, 60 and 80 s; the end speaks for itself
+    assert lines[0] == "[   15s] train: 15/100, about 1m25s left, loss 0.3"
+    assert len(lines) == 6  # at 15, 30, … 90 s; the end speaks for itself
 
 
 def test_the_time_left_after_a_resume_counts_new_work_only() -> None:
@@ -77,7 +77,17 @@ def test_the_time_left_after_a_resume_counts_new_work_only() -> None:
         for _ in range(30):
             clock.now_s += 1.0
             bar.advance()
-    assert out.getvalue() == "[   20s] train: 80/100, about 20s left\n"
+    lines = ["[   15s] train: 75/100, about 25s left\n", "[   30s] train: 90/100, about 10s left\n"]
+    assert out.getvalue() == "".join(lines)
+
+
+def test_what_comes_after_a_bar_is_added_to_its_time_left() -> None:
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("train", 30, rest_s=120.0) as bar:
+        for _ in range(20):
+            clock.now_s += 1.0
+            bar.advance()
+    assert out.getvalue() == "[   15s] train: 15/30, about 15s left, 2m15s in all\n"
 
 
 def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,11 +70,11 @@ class TestConfig:
     def test_resume_never_changes_the_identity(self, run: RunDir) -> None:
         run.close()
         with pytest.raises(UsageError) as caught:
-            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "picks": 5})
+            open_search(run.path, given={"seed": 8, "budgets": ["latency_ms<=13"], "space": "mobile"})
         text = str(caught.value)
         assert "--seed: the run has 7, asked for 8" in text
         assert "--budget: " in text
-        assert "--picks" not in text
+        assert "--space" not in text
 
     def test_limits_may_change(self, run: RunDir) -> None:
         run.close()
@@ -91,6 +91,25 @@ class TestConfig:
         with pytest.raises(UsageError, match=r"thesis\.tex"):
             create_search(tmp_path, CONFIG)
         assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+    @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+    def test_creation_that_is_stopped_leaves_nothing(
+        self, stop: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def stopped(*_: object) -> None:
+            raise stop
+
+        monkeypatch.setattr("hwnas.runs.run_dir.environment", stopped)
+        with pytest.raises(stop):
+            create_search(tmp_path / "runs" / "a", SearchConfig())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_search_that_was_killed_before_it_began_says_how_to_go_on(self, tmp_path: Path) -> None:
+        (tmp_path / ".lock").write_text("")
+        (tmp_path / "config.toml").write_text("")
+        with pytest.raises(UsageError, match="stopped before it began; give the command again"):
+            open_search(tmp_path)
+        create_search(tmp_path, SearchConfig()).close()
 
     def test_creation_that_was_killed_is_taken_up(self, run: RunDir) -> None:
         run.close()
@@ -125,7 +144,7 @@ class TestConfig:
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "<script>", "a b", "x" * 300, "数据", ".", "CON"])
 def test_names_never_leave_the_folder(tmp_path: Path, name: str) -> None:
-    path = default_path(SearchConfig(data=name, target=name), tmp_path)
+    path = default_path(SearchConfig(data=name, targets=(name, name, name)), tmp_path)
     assert path.resolve().parent == tmp_path.resolve()
     assert len(path.name) < 100
 
@@ -303,11 +322,13 @@ class TestCheckpoints:
         run.finish_stage("data", {})
         save(run, 30)
         found = run_status(run.path)
-        assert list(found["stages_done"]) == ["data"]
-        assert found["checkpoint_steps"] == {"search": 30}
+        assert [(s["name"], s["state"]) for s in found["stages"]] == [("data", "done"), ("search", "to do")]
+        assert (found["state"], found["under_way"]) == ("running", None)
         assert str(os.getpid()) in found["in_use_by"]
         run.close()
-        assert run_status(run.path)["in_use_by"] is None
+        found = run_status(run.path)
+        assert (found["in_use_by"], found["state"]) == (None, "stopped")
+        assert f"--resume {run.path}" in found["next"]
 
 
 def spoil(file: Path, how: str) -> None:

@@ -20,6 +20,7 @@ from targets.errors import UsageError
         ("darts", supernets.CellSupernet),
         ("nasbench201", supernets.CellSupernet),
         ("enas-macro", supernets.MacroSupernet),
+        ("pnas", supernets.PairSupernet),
     ],
 )
 def test_every_space_of_the_package_has_one(name: str, kind: type) -> None:

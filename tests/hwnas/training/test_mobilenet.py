@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 
 from hwnas.networks.flops import counter_macs
 from hwnas.training.build import build_network
-from hwnas.training.mobilenet import mobilenet_v3_small, widths_within
+from hwnas.training.mobilenet import MOST_LR, mobilenet_v3_small, suited_recipe, widths_within
+from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
 
@@ -88,3 +90,11 @@ def test_widths_that_are_one_network_are_measured_once() -> None:
 
     assert widths_within(latency_ms, 9.0, 5, grid=(1.1, 1.0, 2.0), distinct=int) == [1.0, 2.0]
     assert measured == [1.0, 2.0]
+
+
+def test_it_trains_at_a_rate_that_it_bears_and_nothing_else_changes() -> None:
+    recipe = Recipe(epochs=3, batch_size=64, lr=0.5)
+    baseline = {"baseline": "mobilenet_v3_small", "width": 0.5}
+    assert suited_recipe(baseline, recipe) == replace(recipe, lr=MOST_LR)
+    assert suited_recipe(baseline, replace(recipe, lr=0.05)).lr == 0.05
+    assert suited_recipe({"space": {}, "arch": "a"}, recipe) == recipe

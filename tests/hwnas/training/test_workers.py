@@ -16,7 +16,7 @@ import torch
 
 import hwnas
 from hwnas.training.training_job import Trained, TrainingFailed, TrainingJob, read_result, run_job
-from hwnas.training.workers import TrainingProgress, run_many
+from hwnas.training.workers import TrainingProgress, Workers, run_many
 from targets.errors import DamagedFileError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -159,3 +159,52 @@ def test_two_jobs_cannot_share_a_folder(data: dict[str, Any], tmp_path: Path) ->
         run_many([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)
     with pytest.raises(UsageError, match="0 training processes"):
         run_many([_job(data, "a")], tmp_path, 0)
+
+
+def test_a_training_goes_on_from_weights_and_from_those_alone(data: dict[str, Any], tmp_path: Path) -> None:
+    short = run_job(_job(data, "one"), tmp_path / "short")
+    still = {"epochs": 1, "batch_size": 128, "lr": 1e-8, "momentum": 0.0, "weight_decay": 0.0}
+    job = _job(data, "one", recipe=still, start=short.start)
+    long = run_job(job, tmp_path / "long")
+    # So small a rate changes nothing but the statistics of the norms.
+    weights, before = long.weights(), short.weights()
+    for name, tensor in weights.items():
+        if "running" not in name and "batches" not in name:
+            assert torch.allclose(tensor, before[name], atol=1e-5), name
+    assert job.digest() != _job(data, "one", recipe=still).digest()
+    assert read_result(job, tmp_path / "long") == long
+    moved = dict(short.start, file=str(tmp_path / "elsewhere"))
+    assert _job(data, "one", recipe=still, start=moved).digest() == job.digest()
+    with pytest.raises(DamagedFileError, match=r"weights to start from: .*elsewhere"):
+        run_job(_job(data, "two", recipe=still, start=moved), tmp_path / "long")
+    (short.folder / "weights.safetensors").write_bytes(b"other")
+    with pytest.raises(DamagedFileError, match="not as it was when the training was planned"):
+        run_job(_job(data, "two", recipe=still, start=job.start), tmp_path / "long")
+
+
+def test_weights_of_another_network_are_refused(data: dict[str, Any], tmp_path: Path) -> None:
+    short = run_job(_job(data, "one"), tmp_path)
+    network = dict(short.job.network, arch="8:mb5e6/8:mb3e3/8:mb3e3/16:mb3e3/24:mb3e3")
+    (failed,) = run_many([_job(data, "two", network=network, start=short.start)], tmp_path, 1)
+    assert isinstance(failed, TrainingFailed) and "of another network" in failed.reason
+
+
+def test_processes_that_are_kept_train_the_next_jobs(data: dict[str, Any], tmp_path: Path) -> None:
+    pids: list[set[int]] = []
+
+    def note(progress: TrainingProgress) -> None:
+        pids[-1].add(progress.pid)
+
+    with Workers() as workers:
+        for name in ("a", "b"):
+            pids.append(set())
+            jobs = [_job(data, f"{name}{i}", seed=i) for i in range(2)]
+            outcomes = run_many(jobs, tmp_path, 2, workers=workers, on_progress=note)
+            assert all(isinstance(outcome, Trained) for outcome in outcomes)
+        assert pids[1] and pids[1] <= pids[0] and workers.n_idle == len(pids[0])
+        os.kill(next(iter(pids[0])), signal.SIGKILL)  # while nobody needs it
+        (outcome,) = run_many([_job(data, "c")], tmp_path, 1, workers=workers)
+        assert isinstance(outcome, Trained)
+    for pid in pids[0]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
 from lut.predictor.models.model_file import (
+    fed_notes,
     fixed,
     inputs_of,
     parse_shapes,
@@ -172,10 +173,10 @@ def test_more_than_an_onnx_file_can_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "says"),
     [
-        (["?", 3], r"open shape \(\?, 3\)"),
-        (["", 3], r"open shape \(\?, 3\)"),
-        (["batch", 3], r"open shape \(batch, 3\); .* --shape x=1,3"),
-        ([None, 3], r"open shape \(\?, 3\)"),
+        (["?", "?"], r"open shape \(\?, \?\)"),
+        (["", "n"], r"open shape \(\?, n\)"),
+        (["words", 3], r"open shape \(words, 3\); .* --shape x=1,3"),
+        ([None], r"open shape \(\?\)"),
         (["n", "c", "h", 7], r"--shape x=1,3,224,7"),
         (None, r"any number of axes"),
     ],
@@ -270,6 +271,7 @@ def test_varints_as_the_protobuf_documents_say() -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html></html>", "web page"),
         (b"\x1f\x8b\x08\0", "gunzip"),
+        (b"# Read me\n\nThe model lies elsewhere.\n", "a text file"),
         (b" \0\0\0ORTM" + b"\0" * 90, "format ORT"),
         (b"2\0\0\0\0\0\0\0" + b'{"a":{"dtype":"F32"}}', "safetensors"),
     ],
@@ -308,11 +310,30 @@ def test_a_shape_counts_for_the_models_that_have_the_input(tmp_path: Path) -> No
     other = model(["n", 3])
     other.graph.input[0].name = other.graph.node[0].input[0] = "image"
     open_.write_bytes(other.SerializeToString())
-    models = read_models([whole, open_], {"image": (1, 3)}, {})
-    assert inputs_of(models[str(open_)]) == {"image": {"shape": [1, 3]}}
+    models = dict(read_models([whole, open_], {"image": (1, 3)}, {}))
+    data = models[str(open_)]
+    assert isinstance(data, bytes)
+    assert inputs_of(data) == {"image": {"shape": [1, 3]}}
     assert models[str(whole)] == whole.read_bytes()
     with pytest.raises(UsageError, match="none of the models has an input 'z'; known: image, x"):
         read_models([whole, open_], {"z": (1, 3)}, {})
+
+
+@pytest.mark.parametrize("axis", ["batch", "N", "unk__12", "", "?", None])
+def test_an_open_batch_is_one_and_that_is_said(tmp_path: Path, axis: str | None) -> None:
+    data = read_model(save(tmp_path / "a.onnx", [axis, 3]))
+    assert inputs_of(data) == {"x": {"shape": [1, 3], "assumed": True}}
+    assert fed_notes(data) == ["an open batch is taken as 1; for another give --shape x=8,3"]
+    given = read_model(tmp_path / "a.onnx", {"x": (8, 3)})
+    assert (inputs_of(given), fed_notes(given)) == ({"x": {"shape": [8, 3]}}, [])
+
+
+def test_one_file_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
+    whole = save(tmp_path / "a.onnx", [2, 3])
+    (tmp_path / "b.onnx").write_bytes(b"")
+    answers = dict(read_models([tmp_path / "b.onnx", whole], {"x": (2, 3)}, {}))
+    assert isinstance(answers[str(tmp_path / "b.onnx")], DamagedFileError)
+    assert isinstance(answers[str(whole)], bytes)
 
 
 def test_what_is_fed_is_said_once() -> None:

@@ -7,6 +7,7 @@ import torch
 
 from hwnas.core.choice import Choice
 from hwnas.gradient.parts.controller import Controller
+from hwnas.gradient.parts.hyper_policy import HyperPolicy
 from hwnas.gradient.parts.relax import dense
 from hwnas.gradient.step.protocols import PolicyView
 from tests.support.signatures.claims import ALL, close, concrete, every, is_architecture, runs, temperature
@@ -120,3 +121,18 @@ def fbnet(ran: Ran) -> None:
     concrete(ran, "train")
     is_architecture(ran, "epoch")
     assert [s.moved for s in ran.steps] == [False, True, True, True]
+
+
+def modnas(ran: Ran) -> None:
+    """One ReinMax pass per device, all other options probed; a hypernetwork learns; else architectures."""
+    assert isinstance(ran.policy, HyperPolicy) and len(ran.policy.devices) == len(ran.search.devices)
+    runs(ran, *["val"] * len(ran.search.devices), "train")
+    is_architecture(ran, "train")
+    is_architecture(ran, "epoch")
+    for step in ran.learning:
+        for call in step.of("val"):
+            for p, a, probed in zip(call.mix.probs, call.mix.active, call.mix.probe, strict=True):
+                assert len(a) == 1 and set(probed) == set(ALL) - {*a}
+                assert float(p.detach()[a[0]]) == 1
+        # what is left is a convex combination of vectors of length 1: here of one
+        assert float(torch.cat([g.flatten() for g in step.gradients]).norm()) == pytest.approx(1, abs=1e-4)

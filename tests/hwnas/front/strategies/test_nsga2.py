@@ -4,24 +4,63 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import optuna
 import pytest
-from optuna.trial import create_trial
 
 from hwnas.core.budget import Budget
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from hwnas.evaluators import EvaluationFailed
 from hwnas.front import Problem, make_strategy, run
-from hwnas.front.optuna_trials import GENERATION, Codec, quiet
+from hwnas.front.breeding import tournament
+from hwnas.front.optuna_trials import Codec
 from targets.errors import UsageError
-from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_metrics
+from tests.support.strategies import DepthEvaluator, DepthSpace, StrategyContract, depth_costs, depth_metrics
 
 
 class TestNsga2(StrategyContract):
     name = "nsga2"
+
+
+class TestNsga2Filtered(StrategyContract):
+    name = "nsga2"
+    options: Mapping[str, Any] = {"oversample": 5}
+    knows_costs = True
+
+
+@pytest.mark.slow
+def test_children_that_a_surrogate_filters_bring_more_than_all_of_them() -> None:
+    space = DepthSpace((5, 6, 7), 5)
+    problem = Problem.parse(["val_accuracy", "latency_ms"])
+    better = []
+    for seed in range(4):
+        final = []
+        for oversample in (5, 1):
+            strategy = make_strategy(
+                "nsga2", space, problem, population=12, seed=seed,
+                costs_of=depth_costs(space), oversample=oversample,
+            )  # fmt: skip
+            run(strategy, DepthEvaluator(space), 8)
+            final.append(strategy.history.hypervolumes()[-1]["value"])
+        better.append(final[0] - final[1])
+    assert min(better) > 0
+
+
+def test_filtering_needs_costs_and_a_number_from_1() -> None:
+    problem = Problem.parse(["val_accuracy", "latency_ms"])
+    with pytest.raises(UsageError, match="strategy 'nsga2' needs the costs"):
+        make_strategy("nsga2", WIDE, problem, population=4, seed=0, oversample=5)
+    with pytest.raises(UsageError, match="oversample must be at least 1, got 0"):
+        make_strategy("nsga2", WIDE, problem, population=4, seed=0, oversample=0)
+
+
+def test_the_better_of_two_drawn_survivors_is_a_parent_three_times_of_four() -> None:
+    """Of two survivors both draws miss the best with probability 1/4."""
+    parents = np.array(tournament(2, 4000, np.random.default_rng(0)))
+    assert parents.mean() == pytest.approx(0.25, abs=0.015)
 
 
 def test_a_population_of_one_cannot_breed() -> None:
@@ -66,43 +105,6 @@ def test_its_hypervolume_beats_random_search() -> None:
 
 WIDE = Space("wide", [Choice(f"layer{i}", tuple("abcdefgh")) for i in range(12)])
 HERO: Arch = (7,) * 12
-
-
-def children(hero_attrs: dict[str, int]) -> list[Arch]:
-    """What Optuna's sampler breeds, without mutation, from seven dull trials and a much better one."""
-    codec = Codec(WIDE)
-    sampler = optuna.samplers.NSGAIISampler(population_size=8, seed=0, mutation_prob=0.0)
-    with quiet():
-        study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
-    for i in range(8):
-        arch = (i % 7,) * 12
-        params = codec.params(arch)
-        study.add_trial(
-            create_trial(
-                params=params,
-                distributions=codec.distributions,
-                values=[0.1 + i / 100, 5.0 + i / 10],
-                system_attrs={GENERATION: 0},
-            )
-        )
-    study.add_trial(
-        create_trial(
-            params=codec.params(HERO),
-            distributions=codec.distributions,
-            values=[0.9, 1.0],
-            system_attrs=hero_attrs,
-        )
-    )
-    return [codec.arch(study.ask(codec.distributions).params) for _ in range(8)]
-
-
-def test_optuna_breeds_from_a_finished_trial_that_carries_its_generation() -> None:
-    assert GENERATION == "NSGAIISampler:generation" == optuna.samplers.NSGAIISampler._get_generation_key()
-    assert sum(child.count(7) for child in children({GENERATION: 0})) >= 12
-
-
-def test_optuna_never_breeds_from_a_plainly_added_trial() -> None:
-    assert sum(child.count(7) for child in children({})) == 0
 
 
 def test_the_genes_of_seeds_are_found_in_the_next_generation() -> None:
@@ -155,24 +157,6 @@ def test_a_generation_in_which_all_failed_is_followed_by_random_ones() -> None:
     strategy.tell(asked, [EvaluationFailed("out of memory")] * 4)
     again = strategy.ask()
     assert len(again) == 4 and set(again).isdisjoint(asked)
-
-
-def test_two_choices_of_one_name_are_refused() -> None:
-    twice = Space("twice", [Choice("a", ("x", "y")), Choice("a", ("x", "y"))])
-    with pytest.raises(Exception, match="share a name"):
-        make_strategy("nsga2", twice, Problem.parse(["val_accuracy"]), population=4, seed=0)
-
-
-def test_optuna_is_silent_and_its_verbosity_is_left_alone(capfd: pytest.CaptureFixture[str]) -> None:
-    before = optuna.logging.get_verbosity()
-    space = DepthSpace()
-    run(
-        make_strategy("nsga2", space, Problem.parse(["val_accuracy"]), population=4, seed=0),
-        DepthEvaluator(space),
-        3,
-    )
-    assert optuna.logging.get_verbosity() == before
-    assert capfd.readouterr() == ("", "")
 
 
 SCRIPT = """

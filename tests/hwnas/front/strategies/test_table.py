@@ -29,8 +29,8 @@ def test_every_file_has_a_strategy_that_is_tested_by_the_contract(file: str) -> 
 
 
 def test_an_unknown_strategy_gets_a_hint() -> None:
-    with pytest.raises(UsageError, match=r"unknown strategy 'nsga3'.*did you mean 'nsga2'"):
-        make_strategy("nsga3", DepthSpace(), Problem.parse(["val_accuracy"]), population=4, seed=0)
+    with pytest.raises(UsageError, match=r"unknown strategy 'nsga4'.*did you mean 'nsga3'"):
+        make_strategy("nsga4", DepthSpace(), Problem.parse(["val_accuracy"]), population=4, seed=0)
 
 
 def test_an_unknown_option_is_refused() -> None:
@@ -48,3 +48,33 @@ def test_the_command_lists_every_strategy_with_its_options() -> None:
     # Real et al. 2019, section 4: a population of 100 and samples of 25.
     assert evolution["options"] == {"alive": 100, "tournament": 25}
     assert "alive=100, tournament=25" in shown.stdout
+
+
+def test_a_strategy_is_shown_with_what_its_options_mean() -> None:
+    shown = json.loads(CliRunner().invoke(cli.app, ["strategies", "show", "pnas", "--json"]).stdout)
+    assert shown["options"]["beam"] == 256 and "beam: how many are evaluated in each round" in shown["about"]
+    assert "predictor" in CliRunner().invoke(cli.app, ["strategies", "show", "pnas"]).stdout
+
+
+def test_options_are_read_as_their_defaults_say() -> None:
+    row = STRATEGIES["pnas"]
+    read = row.read_options(["beam=8", "predictor = lstm", "predictor-epochs=5"])
+    assert read == {"beam": 8, "predictor": "lstm", "predictor_epochs": 5}
+    assert row.read_options([]) == row.options
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("beam", "must read NAME=VALUE"),
+        ("beam=many", "beam must be a whole number, got 'many'"),
+        ("beem=8", "has no option 'beem'.*did you mean 'beam'"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        STRATEGIES["pnas"].read_options([text])
+    with pytest.raises(UsageError, match="each name once"):
+        STRATEGIES["pnas"].read_options(["beam=8", "beam=9"])
+    with pytest.raises(UsageError, match="it takes none"):
+        STRATEGIES["random"].read_options(["beam=8"])

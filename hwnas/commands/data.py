@@ -1,0 +1,95 @@
+"""`hwnas data`: images, before anything is trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.definition import definitions
+from targets.errors import DamagedFileError
+
+from .derived import help_of
+from .options import HomeOption, JsonOption
+from .output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from hwnas.data import DataFacts
+
+data_app = typer.Typer(help="Images to search with.", no_args_is_help=True)
+
+_OPTIONS = definitions(SearchConfig)
+_SHOWN_CLASSES = 40
+
+
+@data_app.command("check")
+def data_check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help=f"{_OPTIONS['data'].option.help}.")],
+    labels: Annotated[Path | None, typer.Option(help=help_of(_OPTIONS["labels"]))] = None,
+    image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help=help_of(_OPTIONS["skip_broken"]))
+    ] = False,
+    download: Annotated[bool, typer.Option("--download", help=help_of(_OPTIONS["download"]))] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every image as `hwnas search` will: classes, splits, sizes, what is broken or twice there.
+
+    \b
+    Examples:
+      hwnas data check photos/
+      hwnas data check photos.zip --labels labels.csv
+      hwnas data check photos/ --json | jq .broken
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
+    from hwnas.data import inspect_data
+    from hwnas.runs.log import Log
+    from lut.home import data_home
+
+    log = Log()
+    facts = inspect_data(
+        data,
+        image_size,
+        root=data_home(home),
+        labels_csv=labels,
+        download=download,
+        skip_broken=skip_broken,
+        log=log,
+        progress=log.progress,
+    )
+    if as_json:
+        print_json(facts.to_json())
+    else:
+        _print(facts)
+    if facts.broken and not skip_broken:
+        raise DamagedFileError(
+            f"{len(facts.broken)} of {facts.n_images + len(facts.broken)} images are broken; replace or "
+            f"remove them, or leave them out with --skip-broken"
+        )
+    facts.require_sound()
+
+
+def _print(facts: DataFacts) -> None:
+    colours = "grey" if facts.in_channels == 1 else "colour"
+    side = facts.image_size
+    print(
+        f"{facts.name}: {facts.n_images:,} images, taken in {colours} at {side} x {side} px "
+        f"({facts.memory_mb:.1f} MB)"
+    )
+    if facts.classes:
+        shown = list(facts.classes.items())[:_SHOWN_CLASSES]
+        rows = [(name, *counts.values(), sum(counts.values())) for name, counts in shown]
+        if len(facts.classes) > len(shown):
+            rows.append((f"... and {len(facts.classes) - len(shown)} more", *[None] * (len(rows[0]) - 1)))
+        rows.append(("all", *facts.splits.values(), sum(facts.splits.values())))
+        print_table(("class", *facts.splits, "images"), rows)
+        origin = f"{', '.join(facts.given_splits)} as given" if facts.given_splits else "drawn by --seed"
+        print(f"splits: {origin}")
+    for note in facts.notes:
+        say(f"note: {note}")
+    for a, b in facts.in_two_classes:
+        say(f"warning: {a} and {b} are the same image")
+    for why in facts.broken.values():
+        say(f"broken: {why}")

@@ -1,0 +1,114 @@
+"""What architectures look like to a surrogate: a few structural numbers, derived from what a space offers.
+
+Any space counts how often each option is chosen; a `NetworkSpace` also adds up what its blocks state. A space
+that knows more says so in its own `features`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Array, Indices
+
+if TYPE_CHECKING:
+    from .block import Block
+    from .choice import Choice
+
+_MOST_STAGES = 6
+_MEANS = ("kernel", "mid", "c_out", "se")
+"""Features of a block (`Priced.features`) of which a stage gets the mean; `mid` is the expanded width."""
+
+
+def stages(choices: Sequence[Choice]) -> list[int]:
+    """Per choice its stage: choices named alike (`stage2.1`), in sixths of the list where they are many."""
+    names = [c.name.split(".")[0] for c in choices]
+    order = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    if len(order) <= _MOST_STAGES:
+        return [order[name] for name in names]
+    return [order[name] * _MOST_STAGES // len(order) for name in names]
+
+
+def option_counts(choices: Sequence[Choice], indices: Indices) -> Array:
+    """Per option its count in each stage and in all; a choice of numbers gives the chosen number.
+
+    indices: (n, choices); returns (n, features).
+    """
+    columns: list[Array] = []
+    counted: dict[str, dict[int, list[tuple[int, int]]]] = {}
+    for c, (choice, stage) in enumerate(zip(choices, stages(choices), strict=True)):
+        if all(_is_number(o) for o in choice.options):
+            columns.append(np.array([float(o) for o in choice.options])[indices[:, c]])
+            continue
+        for k, option in enumerate(choice.options):
+            counted.setdefault(option, {}).setdefault(stage, []).append((c, k))
+    for by_stage in counted.values():
+        counts: list[Array] = [
+            np.sum([indices[:, c] == k for c, k in places], axis=0, dtype=np.float64)
+            for places in by_stage.values()
+        ]
+        columns += counts
+        if len(counts) > 1:
+            columns.append(np.sum(counts, axis=0))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(indices), 0))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class BlockSums:
+    """What the blocks of a network add up to, as one table per position.
+
+    positions: which choices rule each, and the keys of the blocks that may stand there (`Position`).
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        positions: Iterable[tuple[tuple[int, ...], NDArray[np.object_]]],
+        blocks: Mapping[str, Block],
+    ) -> None:
+        stage_of = stages(choices)
+        described = {key: block.features for key, block in blocks.items()}
+        means = [m for m in _MEANS if all(m in d for d in described.values())]
+        self.describes = len(means) > 0
+        zero = np.zeros(3 + len(means))
+        rows = {
+            key: np.array([b.macs, b.params, 1.0, *(described[key][m] for m in means)], dtype=np.float64)
+            for key, b in blocks.items()
+        }
+        self._fixed = np.zeros((max(stage_of) + 1, len(zero)))
+        tables: dict[tuple[int, ...], Array] = {}
+        for ruled_by, keys in positions:
+            flat = [zero if k is None else rows[k] for k in keys.ravel()]
+            table = np.reshape(flat, (*keys.shape, len(zero)))
+            if not ruled_by:
+                self._fixed[0, :2] += table[:2]
+            else:
+                tables[ruled_by] = tables[ruled_by] + table if ruled_by in tables else table
+        self._tables = [(stage_of[on[-1]], list(on), t) for on, t in tables.items()]
+
+    def of(self, indices: Indices) -> dict[str, Array]:
+        """`size`: log MACs and parameters; where blocks state their make also `shape`: depth and means.
+
+        The means are those of kernel, width and the like per stage. indices: (n, choices).
+        """
+        sums = np.repeat(self._fixed[None], len(indices), axis=0)
+        for stage, on, table in self._tables:
+            sums[:, stage] += table[tuple(indices[:, c] for c in on)]
+        groups = {"size": np.log1p(sums[:, :, :2].sum(axis=1))}
+        if self.describes:
+            depth, in_all = sums[:, :, 2], sums[:, :, 2].sum(axis=1, keepdims=True)
+            means = sums[:, :, 3:] / np.maximum(depth, 1)[:, :, None]
+            mean_in_all = sums[:, :, 3:].sum(axis=1) / np.maximum(in_all, 1)
+            flat = means.reshape(len(indices), means.shape[1] * means.shape[2])
+            groups["shape"] = np.hstack([depth, in_all, flat, mean_in_all])
+        return groups

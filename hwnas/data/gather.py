@@ -1,0 +1,162 @@
+"""From what the user typed to the images that can be read, which `load_data` and `inspect_data` share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.errors import DamagedFileError, UsageError
+
+from .folder import open_folder
+from .image import MAX_SIZE, MIN_SIZE
+from .layout import ignored_note
+from .pixels import ImageCache, Pixels, ReadImages
+from .source import NAMED, DataRequest, DataSource, Subset, unknown_source
+from .table import open_table
+
+_NAMED_BROKEN = 20
+"""Broken images that a message names with their reasons."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gathered:
+    """The images of a source that can be read.
+
+    source: of these images.
+    image_size: side in pixels.
+    pixels: of these images; None where they are decoded on demand.
+    groups: (n,) numbers, equal where the images are equal; None where the splits are known and need none.
+    broken: why each other image cannot be read, by name.
+    """
+
+    source: DataSource
+    image_size: int
+    pixels: Pixels | None
+    groups: npt.NDArray[np.int64] | None
+    broken: Mapping[str, str]
+
+    @property
+    def known_groups(self) -> npt.NDArray[np.int64]:
+        """The groups where somebody asked for them."""
+        assert self.groups is not None
+        return self.groups
+
+    def require_whole(self) -> None:
+        """DamagedFileError that names the broken images."""
+        if self.broken:
+            raise DamagedFileError(broken_text(self.broken))
+
+
+def broken_text(broken: Mapping[str, str]) -> str:
+    """How a message names broken images, some of many: the first 20 with their reasons."""
+    reasons = list(broken.values())
+    lines = reasons[:_NAMED_BROKEN]
+    if len(reasons) > len(lines):
+        lines.append(f"and {len(reasons) - len(lines)} more; `hwnas data check` names all")
+    if len(reasons) == 1:
+        return f"{lines[0]}, or leave it out with --skip-broken"
+    return "\n  ".join([f"{len(reasons)} images are broken; --skip-broken leaves them out:", *lines])
+
+
+def open_source(request: DataRequest, *, limit: int | None = None, seed: int = 0) -> DataSource:
+    """The source that `request.spec` names, or a seeded draw of at most `limit` of its images."""
+    source = _open(request)
+    if limit is not None and limit < len(source.listing.names):
+        source = _limited(source, limit, seed)
+    return source
+
+
+def gather(
+    source: DataSource,
+    image_size: int | None,
+    cache: ImageCache,
+    *,
+    memory_cap_mb: float,
+    skipped: Collection[str] = (),
+    groups_known: bool = False,
+) -> Gathered:
+    """Look at every image of the source once.
+
+    image_size: None for what suits the data.
+    cache: holds what was seen before.
+    memory_cap_mb: above it, images are decoded on demand.
+    skipped: names that are left out although they may be read.
+    groups_known: whether nobody asks which images are equal.
+    """
+    size = image_size or source.natural_size()
+    in_memory = size_mb(source, size) <= memory_cap_mb
+    n = len(source.listing.names)
+    if groups_known and not in_memory:
+        seen = ReadImages(None, np.zeros(n, np.int64), {})
+    else:
+        seen = cache.decode(source, size, in_memory=in_memory)
+    names = source.listing.names
+    broken = {names[index]: why for index, why in seen.broken.items()}
+    if len(broken) == n:
+        first = next(iter(broken.values()))
+        raise DamagedFileError(f"none of the {n} images of {source.listing.name} can be read; {first}")
+    whole = np.array([index not in seen.broken for index in range(n)])
+    kept = np.array([name not in broken and name not in skipped for name in names])
+    pixels, groups = seen.pixels, seen.groups
+    if not kept.all():
+        left_out = [name for name, keep in zip(names, kept, strict=True) if not keep]
+        note = ignored_note(left_out, "broken image")[0]
+        try:
+            source = Subset.of(source, np.flatnonzero(kept), f"without {sorted(left_out)}", note)
+        except UsageError as error:
+            raise DamagedFileError(f"{broken_text(broken)}\nWithout them: {error}") from None
+        if not (kept == whole).all():
+            pixels = None if pixels is None else pixels[kept[whole]]
+            groups = groups[kept[whole]]
+    return Gathered(
+        source=source,
+        image_size=size,
+        pixels=pixels,
+        groups=None if groups_known else groups,
+        broken={name: why for name, why in broken.items() if name not in skipped},
+    )
+
+
+def size_mb(source: DataSource, image_size: int) -> float:
+    """What the decoded images take."""
+    listing = source.listing
+    return len(listing.names) * listing.in_channels * image_size * image_size / 1e6
+
+
+def check_image_size(image_size: int | None) -> None:
+    """UsageError for a side that no image is scaled to."""
+    if image_size is not None and not MIN_SIZE <= image_size <= MAX_SIZE:
+        raise UsageError(f"image size {image_size}; allowed: {MIN_SIZE} to {MAX_SIZE} px")
+
+
+def _open(request: DataRequest) -> DataSource:
+    if request.spec in NAMED:
+        return NAMED[request.spec](request)
+    path = Path(request.spec).expanduser()
+    if not path.exists():
+        raise unknown_source(request.spec)
+    if path.suffix.lower() == ".csv":
+        return open_table(path, path.parent)
+    if request.labels_csv is not None:
+        return open_table(request.labels_csv, path)
+    return open_folder(path)
+
+
+def _limited(source: DataSource, limit: int, seed: int) -> Subset:
+    """At most `limit` samples: the same share of every class and given split."""
+    listing = source.listing
+    strata = listing.given.astype(np.int64) * len(listing.class_names) + listing.labels
+    rng = np.random.default_rng(np.random.SeedSequence([seed, limit]))
+    shuffled = rng.permutation(len(strata))
+    chosen: list[int] = []
+    for stratum in np.unique(strata):
+        members = shuffled[strata[shuffled] == stratum]
+        chosen += members[: len(members) * limit // len(strata)].tolist()
+    kept = np.array(sorted(chosen), np.int64)
+    if set(listing.labels[kept].tolist()) != set(listing.labels.tolist()):
+        raise UsageError(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
+    return Subset.of(source, kept, f"{seed} {limit}", f"limited to {len(kept)} of {len(strata)} images")

@@ -1,0 +1,154 @@
+"""What images there are, before anything is trained on them: classes, splits, sizes, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from targets.errors import DamagedFileError, HwnasError, UsageError
+
+from . import splits as splitting
+from .dataset import MEMORY_CAP_MB
+from .gather import broken_text, check_image_size, gather, open_source, size_mb
+from .pixels import ImageCache, OpenBar
+from .source import SPLITS, DataRequest, Listing
+
+_NAMED_PAIRS = 20
+_FEW = 20  # training images of a class: fewer teach a network little
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    """A data set as a search will see it.
+
+    name: of the data set.
+    n_images: that can be read.
+    image_size: side in pixels that networks are given.
+    in_channels: 1 for grey, 3 for colour.
+    memory_mb: of the decoded images.
+    splits: images of each split; empty where the images cannot be split.
+    classes: the same for each class.
+    given_splits: the splits that the data themselves have.
+    broken: why an image cannot be read, by name.
+    copies: images whose pixels another one has too.
+    in_two_classes: names of equal images of different classes, the first 20 pairs.
+    notes: what was ignored, dropped or scaled, and what to look at.
+    problems: why a search refuses the data.
+    """
+
+    name: str
+    n_images: int
+    image_size: int
+    in_channels: int
+    memory_mb: float
+    splits: Mapping[str, int]
+    classes: Mapping[str, Mapping[str, int]]
+    given_splits: tuple[str, ...]
+    broken: Mapping[str, str]
+    copies: int
+    in_two_classes: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    problems: tuple[HwnasError, ...]
+
+    def require_sound(self) -> None:
+        """Raise the first of the problems."""
+        if self.problems:
+            raise self.problems[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts, the problems as text."""
+        values = asdict(replace(self, problems=()))
+        return {**values, "problems": [str(problem) for problem in self.problems]}
+
+
+def inspect_data(
+    spec: str,
+    image_size: int | None = None,
+    seed: int = 0,
+    *,
+    root: Path,
+    labels_csv: Path | None = None,
+    download: bool = False,
+    skip_broken: bool = False,
+    val_share: float | None = None,
+    memory_cap_mb: float = MEMORY_CAP_MB,
+    log: Callable[[str], None] = lambda text: None,
+    progress: OpenBar | None = None,
+) -> DataFacts:
+    """Look at every image of a data set, with the arguments of `load_data`, which then reads no image twice.
+
+    UsageError or DamagedFileError where there are no labelled images at all; what else a search would refuse
+    stands in `problems`.
+    """
+    check_image_size(image_size)
+    source = open_source(DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv))
+    gathered = gather(
+        source,
+        image_size,
+        ImageCache(root / "cache" / "data", log, progress),
+        memory_cap_mb=memory_cap_mb,
+    )
+    listing, groups = gathered.source.listing, gathered.known_groups
+    problems: list[HwnasError] = []
+    if gathered.broken and not skip_broken:
+        problems.append(DamagedFileError(broken_text(gathered.broken)))
+    try:
+        split = splitting.make_split(listing, groups, seed, val_share)
+    except UsageError as error:
+        split = None
+        problems.append(error)
+    classes = {} if split is None else _per_class(listing, split)
+    notes = (*(listing if skip_broken else source.listing).notes, *(split.notes if split else ()))
+    return DataFacts(
+        name=listing.name,
+        n_images=len(listing.names),
+        image_size=gathered.image_size,
+        in_channels=listing.in_channels,
+        memory_mb=size_mb(gathered.source, gathered.image_size),
+        splits={name: sum(counts[name] for counts in classes.values()) for name in SPLITS if classes},
+        classes=classes,
+        given_splits=tuple(name for number, name in enumerate(SPLITS) if number in listing.given)
+        if (listing.given != 0).any()
+        else (),
+        broken=gathered.broken,
+        copies=len(groups) - len(np.unique(groups)),
+        in_two_classes=tuple(_in_two_classes(listing, groups)),
+        notes=(*notes, *_few_images(classes)),
+        problems=tuple(problems),
+    )
+
+
+def _per_class(listing: Listing, split: splitting.Split) -> dict[str, dict[str, int]]:
+    counts = {}
+    for label, name in enumerate(listing.class_names):
+        here = split.assignment[listing.labels == label]
+        counts[name] = {part: int((here == number).sum()) for number, part in enumerate(SPLITS)}
+    return counts
+
+
+def _in_two_classes(listing: Listing, groups: npt.NDArray[np.int64]) -> Iterator[tuple[str, str]]:
+    """Pairs of names, at most 20."""
+    order = np.argsort(groups, kind="stable")
+    left = _NAMED_PAIRS
+    for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if len(np.unique(listing.labels[members])) < 2:
+            continue
+        for a, b in combinations(members.tolist(), 2):
+            if listing.labels[a] != listing.labels[b] and left:
+                left -= 1
+                yield listing.names[a], listing.names[b]
+
+
+def _few_images(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    few = {name: counts["train"] for name, counts in classes.items() if counts["train"] < _FEW}
+    if not few:
+        return []
+    named = ", ".join(f"{name} ({n})" for name, n in sorted(few.items(), key=lambda item: item[1])[:5])
+    more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+    return [f"few training images: {named}{more}; a network learns little from under {_FEW} of a class"]

@@ -1,0 +1,141 @@
+"""README.md of an export, its model card: what the network is, how it is fed, how good and how fast it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .quality import worst_confusions
+from .snippets import CROP, SNIPPETS
+
+_SHOWN_CLASSES = 50
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """The card of a manifest, as Markdown."""
+    what = "an image classifier, " if manifest["data"] else ""
+    target = manifest["measured"]["target"]["name"]
+    parts = [
+        f"# {_line(manifest['name'])}",
+        f"This is {what}{_line(manifest['source']['kind'])}, exported for {_line(target)}.",
+        *(f"**{_line(sentence)}**" for sentence in manifest["findings"]),
+        "## Files",
+        _files(manifest),
+        f"Take `{manifest['recommended']}`: of the good files it is the fastest on the target.",
+        "## How it is fed",
+        _feeding(manifest),
+    ]
+    if manifest["quality"]:
+        parts += ["## How good it is", _quality(manifest)]
+    parts += ["## How fast it is", _speed(manifest), "## Data", _data(manifest)]
+    parts += ["## Licence", _line(manifest["licence"] or "Not stated: whoever exported it gave none.")]
+    if manifest["quality"]:
+        parts += ["## Call it", _calls()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _files(manifest: Mapping[str, Any]) -> str:
+    rows = []
+    for record in manifest["variants"]:
+        rows.append(
+            (
+                f"`{record['file']}`",
+                record["does"],
+                f"{record['size_bytes'] / 1e6:.2f} MB",
+                _percent(record.get("test_accuracy")),
+                _ms(record.get("latency_p50_ms")),
+                _ms(record.get("load_ms")),
+                "–" if record.get("peak_bytes") is None else f"{record['peak_bytes'] / 1e6:.0f} MB",
+            )
+        )
+    head = ("file", "what", "size", "test accuracy", "latency", "load", "peak memory")
+    return _table(head, rows)
+
+
+def _feeding(manifest: Mapping[str, Any]) -> str:
+    said = manifest["input"]
+    lines = [
+        f"- input `{said['input_name']}`, {said.get('input_layout', 'as the file says')}, "
+        f"{' × '.join(map(str, said['input_shape']))}",
+        f"- output `{said['output_name']}`",
+    ]
+    if "colour_order" in said:
+        lines.append(f"- colours: {said['colour_order']}")
+    if manifest["data"]:
+        lines.append(f"- {CROP}")
+    if "normalisation" in said:
+        lines.append(f"- {said['normalisation']}")
+        if "inside" not in said["normalisation"]:
+            lines.append(f"- scale {said['scale']:.9g}, mean {_list(said['mean'])}, std {_list(said['std'])}")
+    return "\n".join(lines)
+
+
+def _quality(manifest: Mapping[str, Any]) -> str:
+    quality, data = manifest["quality"], manifest["data"]
+    rows = [
+        (_line(row["class"]), str(row["images"]), _percent(row["accuracy"])) for row in quality["by_class"]
+    ]
+    confused = worst_confusions(quality)
+    parts = [
+        f"`{quality['file']}` on the {data['images']['test']} test images, which decided nothing before.",
+        _table(("class", "images", "right"), rows[:_SHOWN_CLASSES]),
+        f"… and {len(rows) - _SHOWN_CLASSES} more in manifest.json" if len(rows) > _SHOWN_CLASSES else "",
+        "Most often confused: "
+        + "; ".join(f"{_line(a)} taken for {_line(b)} ({n})" for a, b, n in confused)
+        + ". The whole table is `quality.confusion` of manifest.json."
+        if confused
+        else "No image is confused.",
+        f"Expected calibration error: {quality['calibration_error']:.3f} (0: of the answers that say 80 %, "
+        "80 % are right).",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _speed(manifest: Mapping[str, Any]) -> str:
+    measured = manifest["measured"]
+    facts = measured["context"]["facts"]
+    device = facts.get("cpu_model") or facts.get("cpu_hardware") or measured["target"]["name"]
+    options = ", ".join(f"{k} {v}" for k, v in measured["target"].items() if k != "name")
+    versions = ", ".join(f"{k} {v}" for k, v in manifest["versions"].items() if v)
+    return (
+        f"Measured on {measured['target']['name']} ({_line(str(device))}; {options}; onnxruntime "
+        f"{facts.get('ort_version', 'unknown')}) on {measured['date']}. Made with {versions}."
+    )
+
+
+def _data(manifest: Mapping[str, Any]) -> str:
+    data = manifest["data"]
+    if data is None:
+        return "None was given, so nothing is known of its accuracy."
+    images = ", ".join(f"{n} {split}" for split, n in data["images"].items())
+    return f"{_line(data['name'])}: {images}; {len(data['classes'])} classes."
+
+
+def _calls() -> str:
+    return (
+        "Each program checks itself against the golden pair in `golden/`: an image, and what each file must "
+        "answer to it.\n\n" + "\n".join(f"- `{name}`" for name in SNIPPETS)
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+
+
+def _line(text: str) -> str:
+    """A text from a file, on one line, with no sign that Markdown or HTML would read."""
+    escaped = "".join(f"\\{c}" if c in "\\`*_[]<>|#" else c for c in " ".join(str(text).split()))
+    return escaped
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g} ms"

@@ -1,0 +1,75 @@
+"""The golden pair: one image and what each file must answer to it, by which an app checks its own code."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .delivery import Delivery, Record
+from .onnx_score import open_session
+
+IMAGE, RAW, EXPECTED = "golden/input.png", "golden/input.raw", "golden/expected.json"
+
+_TOLERANCE = {"fp32": 1e-3, "ort": 1e-3, "fp16": 2e-2, "int8": 1e-1}
+"""How far another CPU's answers may be off, relative to the largest output or 1: 8-bit kernels most."""
+
+
+def golden_pair(delivery: Delivery, records: Sequence[Record]) -> dict[str, bytes]:
+    """Files by name: the image as PNG and as bare bytes (height, width, channel), and the answers as JSON.
+
+    The image is the first of the test split that the float network gets right and is surest of, so that
+    rounding does not change its class.
+    """
+    data = delivery.source.data
+    assert data is not None  # there is no pair without images
+    plain = delivery.plain_scores["test"]
+    ordered = np.sort(plain.logits, axis=1)
+    margin = (ordered[:, -1] - ordered[:, -2]) * (plain.predicted == plain.labels)
+    place = int(margin.argmax())
+    index = int(data.split("test")[place])
+    pixels = data.images([index]).numpy()[0].transpose(1, 2, 0)  # (h, w, c)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
+    answers = {record["file"]: _answer(delivery, record, index) for record in records}
+    document = {
+        "image": IMAGE,
+        "pixels": RAW,
+        "pixel_order": "height, width, channel",
+        "label": int(data.labels[index]),
+        "class": data.class_names[int(data.labels[index])],
+        "files": answers,
+    }
+    return {
+        IMAGE: buffer.getvalue(),
+        RAW: np.ascontiguousarray(pixels).tobytes(),
+        EXPECTED: (json.dumps(document, indent=1, allow_nan=False) + "\n").encode(),
+    }
+
+
+def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
+    """What the file answers to the image, as every app must get it."""
+    import torch
+
+    data = delivery.source.data
+    assert data is not None  # as above
+    session = open_session((delivery.folder / record["file"]).read_bytes())
+    wanted = session.get_inputs()[0]
+    raw = data.images([index])
+    if delivery.packaging.layout is None:
+        mean = torch.tensor(data.mean).reshape(1, -1, 1, 1)
+        std = torch.tensor(data.std).reshape(1, -1, 1, 1)
+        fed = ((raw.float() / 255 - mean) / std).numpy()
+    else:
+        fed = (raw.permute(0, 2, 3, 1) if delivery.packaging.layout == "nhwc" else raw).numpy()
+    batch = np.repeat(np.ascontiguousarray(fed), int(wanted.shape[0]), axis=0)
+    outputs = np.asarray(session.run(None, {wanted.name: batch})[0][0], np.float64)
+    return {
+        "outputs": [float(value) for value in outputs],
+        "label": int(outputs.argmax()),
+        "tolerance": _TOLERANCE[record["name"]] * max(1.0, float(np.abs(outputs).max())),
+    }

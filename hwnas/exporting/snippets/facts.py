@@ -1,0 +1,100 @@
+"""What a snippet must say truly: names, shapes, rules. Taken from the manifest and from nowhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.exporting.golden import EXPECTED
+
+CROP = (
+    "Turn the image upright (EXIF), take its central square, scale that to the size below by an antialiased "
+    "bicubic filter."
+)
+"""How every image becomes a square, in words; `hwnas/data/image.py` does it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppFacts:
+    """How one file is fed and read.
+
+    file: its name. pixels: whether it takes uint8 pixels. channels_last: their order.
+    mean, std: of pixels in 0..1, for files that take floats.
+    expected, tolerance: of the golden pair. probabilities: whether the answers are those.
+    """
+
+    file: str
+    input_name: str
+    output_name: str
+    pixels: bool
+    channels_last: bool
+    batch: int
+    channels: int
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+    expected: tuple[float, ...]
+    tolerance: float
+    probabilities: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the input."""
+        image = (self.height, self.width, self.channels)
+        return (self.batch, *(image if self.channels_last else (image[2], *image[:2])))
+
+
+def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: str) -> AppFacts:
+    """The facts of one file. golden: of `golden_pair`."""
+    said = manifest["input"]
+    answers = json.loads(golden[EXPECTED])["files"][file]
+    layout = str(said["input_layout"])
+    channels_last = layout.startswith("NHWC")
+    shape = [int(size) for size in said["input_shape"]]
+    height, width, channels = shape[1:] if channels_last else (*shape[2:], shape[1])
+    return AppFacts(
+        file=file,
+        input_name=str(said["input_name"]),
+        output_name=str(said["output_name"]),
+        pixels=layout.endswith("uint8"),
+        channels_last=channels_last,
+        batch=shape[0],
+        channels=channels,
+        height=height,
+        width=width,
+        mean=tuple(said["mean"]),
+        std=tuple(said["std"]),
+        class_names=tuple(map(str, said["class_names"])),
+        expected=tuple(answers["outputs"]),
+        tolerance=float(answers["tolerance"]),
+        probabilities=said["output_name"] == "probabilities",
+    )
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """The template with each `@NAME@` replaced. KeyError for a name without a value would be a bug."""
+    parts = template.split("@")
+    return "".join(part if i % 2 == 0 else values[part] for i, part in enumerate(parts))
+
+
+def quoted(text: str) -> str:
+    """A text between double quotes as C++, Kotlin and Swift read it; no character is special in them.
+
+    JSON's escapes are those of C++ and Kotlin (but `$`); Swift spells unicode otherwise, so all above ASCII
+    stays as it is, in UTF-8.
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+def numbers(values: Sequence[float], suffix: str = "") -> str:
+    """`0.5f, 1.25f`: nine digits hold a float32."""
+    return ", ".join(f"{_decimal(value)}{suffix}" for value in values)
+
+
+def _decimal(value: float) -> str:
+    text = f"{value:.9g}"
+    return text if any(sign in text for sign in ".en") else f"{text}.0"

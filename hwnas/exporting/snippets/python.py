@@ -1,0 +1,90 @@
+"""`classify.py`: needs numpy, Pillow and onnxruntime."""
+
+from __future__ import annotations
+
+from .facts import AppFacts, filled
+
+FILE = "snippets/classify.py"
+
+_TEMPLATE = '''"""Classify images with @FILE@. Needs numpy, Pillow and onnxruntime.
+
+python classify.py photo.jpg    the class of a photo
+python classify.py --check      whether this machine answers as the golden pair says
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image, ImageOps
+
+FOLDER = Path(__file__).resolve().parent.parent
+MODEL = FOLDER / @FILE_TEXT@
+CLASSES = @CLASSES@
+WIDTH, HEIGHT = @WIDTH@, @HEIGHT@
+
+
+def prepare(image: Image.Image) -> np.ndarray:
+    """The central square, scaled by an antialiased bicubic filter, as the network takes it."""
+    image = ImageOps.exif_transpose(image).convert("@MODE@")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    square = image.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box=box)
+    x = np.asarray(square, np.uint8).reshape(1, HEIGHT, WIDTH, @CHANNELS@)
+@FEED@
+    return np.repeat(np.ascontiguousarray(x), @BATCH@, axis=0)
+
+
+def classify(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
+    """@OUTPUT@, one per class."""
+    return session.run([@OUTPUT_NAME@], {@INPUT_NAME@: prepare(image)})[0][0]
+
+
+def main(arguments: list[str]) -> int:
+    session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    if arguments == ["--check"]:
+        golden = json.loads((FOLDER / "golden/expected.json").read_text(encoding="utf-8"))
+        expected = golden["files"][MODEL.name]
+        scores = classify(session, Image.open(FOLDER / golden["image"]))
+        difference = float(np.abs(scores - np.array(expected["outputs"])).max())
+        good = difference <= expected["tolerance"] and int(scores.argmax()) == expected["label"]
+        verdict = "good" if good else "WRONG"
+        print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
+        return 0 if good else 1
+    for path in arguments:
+        scores = classify(session, Image.open(path))
+        print(path, CLASSES[int(scores.argmax())], f"{scores.max():.4g}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+'''
+
+
+def snippet(facts: AppFacts) -> str:
+    """The program."""
+    feed = []
+    if not facts.pixels:
+        feed.append(f"    x = (x.astype(np.float32) / 255 - np.array({list(facts.mean)!r}, np.float32)) / ")
+        feed[-1] += f"np.array({list(facts.std)!r}, np.float32)"
+    if not facts.channels_last:
+        feed.append("    x = x.transpose(0, 3, 1, 2)")
+    values = {
+        "FILE": facts.file,
+        "FILE_TEXT": repr(facts.file),
+        "CLASSES": repr(list(facts.class_names)),
+        "WIDTH": str(facts.width),
+        "HEIGHT": str(facts.height),
+        "CHANNELS": str(facts.channels),
+        "MODE": "L" if facts.channels == 1 else "RGB",
+        "FEED": "\n".join(feed) or "    # pixels 0 to 255 as they are: the file normalises them itself",
+        "BATCH": str(facts.batch),
+        "OUTPUT": "Probabilities" if facts.probabilities else "Scores (logits)",
+        "OUTPUT_NAME": repr(facts.output_name),
+        "INPUT_NAME": repr(facts.input_name),
+    }
+    return filled(_TEMPLATE, values)

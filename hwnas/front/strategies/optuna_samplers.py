@@ -1,0 +1,91 @@
+"""Samplers of Optuna: TPE [1] and its Gaussian process.
+
+Each generation gets a fresh sampler over a study in memory that holds all trials of the run, those that are
+pending included. What a sampler proposes twice is mutated until it is new.
+
+[1] J. Bergstra, R. Bardenet, Y. Bengio, B. Kégl. Algorithms for Hyper-Parameter Optimization. NeurIPS 2011;
+    for several objectives Y. Ozaki et al., Multiobjective Tree-Structured Parzen Estimator, JAIR 73, 2022.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState, create_trial
+
+from hwnas.front.history import History
+from hwnas.front.novelty import Novelty
+from hwnas.front.optuna_trials import Codec, directions, quiet
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from targets.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwnas.core.choice import Arch
+
+
+class Sampled:
+    """Proposes what a sampler does. make: a fresh one for a seed."""
+
+    def __init__(self, context: StrategyContext, make: Callable[[int], BaseSampler]) -> None:
+        self._context, self._make, self._codec = context, make, Codec(context.space)
+
+    def __call__(self, history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
+        """`n` of the sampler's, or near them where those are known."""
+        space, codec = self._context.space, self._codec
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = self._make(self._context.sampler_seed(history.generations))
+            study = optuna.create_study(directions=directions(self._context.problem), sampler=sampler)
+            study.add_trials([codec.trial(trial, 0) for trial in history.trials])
+            study.add_trials([self._running(arch) for arch in history.pending])
+            drawn = [codec.arch(study.ask(codec.distributions).params) for _ in range(n)]
+        new: list[tuple[Arch, str]] = []
+        rng = self._context.rng(history.generations)
+        for arch in (space.repaired(a, rng) for a in drawn):
+            if (claimed := novelty.claim(arch)) is not None:
+                new.append((claimed, "sampled"))
+            elif (claimed := novelty.near(arch)) is not None:
+                new.append((claimed, "mutant"))
+        return new + novelty.at_random(n - len(new))
+
+    def _running(self, arch: Arch) -> optuna.trial.FrozenTrial:
+        return create_trial(
+            state=TrialState.RUNNING,
+            params=self._codec.params(arch),
+            distributions=self._codec.distributions,
+        )
+
+
+@add_strategy(
+    "tpe",
+    title="Optuna's tree-structured Parzen estimator",
+    paper="Ozaki et al. 2022, Multiobjective Tree-Structured Parzen Estimator, JAIR 73",
+)
+def tpe(context: StrategyContext, *, n_start: int = 10) -> Propose:
+    """n_start: random evaluations before the estimator chooses."""
+    _check("tpe", n_start)
+
+    def make(seed: int) -> BaseSampler:
+        return optuna.samplers.TPESampler(n_startup_trials=n_start, seed=seed, constant_liar=True)
+
+    return Sampled(context, make)
+
+
+@add_strategy(
+    "gp",
+    title="Optuna's Gaussian process on the choices, which predicts costs too",
+    paper="none; it is `GPSampler` of Optuna",
+)
+def gp(context: StrategyContext, *, n_start: int = 10) -> Propose:
+    """It takes seconds per architecture. n_start: random evaluations before the process chooses."""
+    _check("gp", n_start)
+    return Sampled(context, lambda seed: optuna.samplers.GPSampler(n_startup_trials=n_start, seed=seed))
+
+
+def _check(name: str, n_start: int) -> None:
+    if n_start < 1:
+        raise UsageError(f"strategy {name!r}: n_start must be at least 1, got {n_start}")

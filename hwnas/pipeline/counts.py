@@ -1,0 +1,125 @@
+"""How much of everything a search does, where neither the user nor the time says it.
+
+What the options leave open is decided here for a search without `--minutes`, and by `plan` with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+from hwnas.core.budget import latency_metrics, metric_on_devices
+from hwnas.runs.config import SearchConfig
+from hwnas.training.recipe import Recipe
+
+SHORT, SHARED = "short-training", "shared-weights"
+"""The evaluators."""
+
+PER_WORKER = 2
+"""Trainings per process and batch of proposals: none waits long for the last of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """The work of a search.
+
+    supernet_steps, search_steps: of the shared weights, of the gradient search over them; 0 leaves it out.
+    evaluations: architectures that are scored, those that earlier searches left not counted.
+    batch: how many the strategy proposes at a time.
+    eval_epochs: of the training that scores one; 0 with shared weights.
+    picks, random_baselines: networks of the front that are trained to the end, random ones beside them.
+    train_epochs: of that training, which goes on from the short one where there is one.
+    """
+
+    supernet_steps: int
+    search_steps: int
+    evaluations: int
+    batch: int
+    eval_epochs: int
+    picks: int
+    random_baselines: int
+    train_epochs: int
+
+    def to_json(self) -> dict[str, int]:
+        """By name."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, counts: Mapping[str, int]) -> Counts:
+        """The inverse of `to_json`."""
+        return cls(**{field.name: counts[field.name] for field in fields(cls)})
+
+    @property
+    def n_candidates(self) -> int:
+        """Architectures of the front that are measured on the target."""
+        return min(16, 2 * self.picks + 6)
+
+    @property
+    def n_finalists(self) -> int:
+        """Networks that are trained to the end, at most: MobileNetV3 stands beside the random ones."""
+        return self.picks + 2 * self.random_baselines + (1 if self.search_steps else 0)
+
+
+def strategy_of(config: SearchConfig) -> str:
+    """The strategy that searches the front."""
+    return config.strategy or ("bo" if config.evaluator == SHORT else "nsga2")
+
+
+def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ...]:
+    """What the front is of. Few evaluations are spent on accuracy and latency, which the picks go by.
+
+    devices: names; with several, the latency on each is an objective.
+    """
+    if config.objectives:
+        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
+    few = ("val_accuracy", *latency_metrics(devices))
+    return few if config.evaluator == SHORT else (*few, "macs", "peak_memory_mb")
+
+
+def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
+    """The counts of a search without a limit on time. n_train: training images."""
+    counts = _of_short_trainings(n_train, n_workers) if config.evaluator == SHORT else _OF_SHARED_WEIGHTS
+    return with_options(counts, config)
+
+
+def with_options(counts: Counts, config: SearchConfig) -> Counts:
+    """`counts`, but what the user gave is as given."""
+    given = {
+        name: value
+        for name in ("supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs")
+        if (value := getattr(config, name)) is not None
+    }
+    if config.random_baselines is not None:
+        given["random_baselines"] = config.random_baselines
+    if config.population is not None:
+        given["batch"] = config.population
+    if config.generations is not None:
+        given["evaluations"] = config.generations * given.get("batch", counts.batch)
+    if config.evaluator != SHORT:
+        given["eval_epochs"] = 0
+    return replace(counts, **given)
+
+
+def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
+    return Counts(
+        supernet_steps=0,
+        search_steps=0,
+        evaluations=16,
+        batch=min(8, max(2, PER_WORKER * n_workers)),
+        eval_epochs=Recipe.short(n_train).epochs,
+        picks=5,
+        random_baselines=2,
+        train_epochs=Recipe.going_on(n_train).epochs,
+    )
+
+
+_OF_SHARED_WEIGHTS = Counts(
+    supernet_steps=500,
+    search_steps=100,
+    evaluations=240,
+    batch=24,
+    eval_epochs=0,
+    picks=5,
+    random_baselines=2,
+    train_epochs=12,
+)

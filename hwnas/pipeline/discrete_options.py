@@ -1,0 +1,88 @@
+"""The options of a discrete search by a searcher of the Python API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Interval
+
+from hwnas.core.budget import Budget
+from hwnas.front import STRATEGIES
+from hwnas.front.strategy import StrategyRow
+from hwnas.runs.definition import Option
+from hwnas.runs.options import (
+    BudgetOptions,
+    CellOptions,
+    DatasetOptions,
+    Device,
+    FolderOptions,
+    ProfileOptions,
+    SpaceName,
+    Text,
+    TrainingDeviceOptions,
+)
+from targets.errors import UsageError
+
+from .spellings import space_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscreteSearcherOptions(
+    DatasetOptions, CellOptions, BudgetOptions, ProfileOptions, TrainingDeviceOptions, FolderOptions
+):
+    """What is searched, on what, how. What is not said here is said where a field is defined.
+
+    strategy, strategy_options: a row of `hwnas strategies`, and options of it as `name=value`.
+    search_epochs: of the shared weights by which architectures are scored, each step a random path.
+    evaluations: how many architectures are scored.
+    population: how many the strategy proposes at a time.
+    objectives: what is optimised, as `val_accuracy` and `macs`; the architecture that is returned is the most
+        accurate one inside the budgets.
+    cells, channels: of the network that is deployed (cell spaces).
+    latency_constraint: in milliseconds on `target_platform`.
+    """
+
+    search_space: SpaceName = "darts"
+    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "random"
+    strategy_options: Annotated[
+        tuple[str, ...], Option("Option NAME=VALUE of the strategy", repeated="strategy_option")
+    ] = ()
+    search_epochs: Annotated[int, Interval(ge=1), Option("Epochs of the shared weights")] = 50
+    evaluations: Annotated[int, Interval(ge=1), Option("Architectures that are scored")] = 500
+    population: Annotated[int, Interval(ge=1), Option("Architectures proposed at a time")] = 20
+    objectives: Annotated[tuple[str, ...], Option("What is optimised", repeated="objective")] = (
+        "val_accuracy",
+    )
+    batch_size: Annotated[int, Interval(ge=2), Option("Images per training step")] = 64
+    target_platform: Device = "host"
+    latency_constraint: Annotated[float | None, Option("Milliseconds on the target")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none; the strategy's own options are read here too."""
+        least = {"search_epochs": 1, "evaluations": 1, "population": 1, "batch_size": 2}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < smallest:
+                raise UsageError(
+                    f"{type(self).__name__}: {name} must be a whole number from {smallest}, got {value!r}"
+                )
+        self.row().read_options(self.named_options())
+
+    @property
+    def space_name(self) -> str:
+        """The search space under its own name."""
+        return space_name(self.search_space)
+
+    def row(self) -> StrategyRow:
+        """The row of the table of strategies."""
+        return STRATEGIES[self.strategy]
+
+    def named_options(self) -> tuple[str, ...]:
+        """`name=value` of the strategy; searchers with fields of their own add them."""
+        return tuple(self.strategy_options)
+
+    def all_budgets(self) -> list[Budget]:
+        """The latency constraint, then the other budgets."""
+        latency = [] if self.latency_constraint is None else [Budget("latency_ms", self.latency_constraint)]
+        return [*latency, *map(Budget.parse, self.budgets)]

@@ -1,0 +1,81 @@
+"""A network that was trained before, by a search or by `hwnas train`, as the start of a longer training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.pipeline.main_job.trainings import FINAL_FOLDER
+from hwnas.runs.front_file import read_front
+from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
+from hwnas.training.training_job import Trained, TrainingJob, read_result
+from targets.checksummed import read_checksummed
+from targets.errors import DamagedFileError, UsageError, did_you_mean
+from targets.files import safe_name
+
+_RESULT = "result.json"
+
+
+def earlier_training(place: Path) -> Trained:
+    """What was trained at `place`: RUN/ID of a search, RUN for its chosen network, a folder of `hwnas train`.
+
+    UsageError where there is none, with what there is.
+    """
+    folder = _folder(place)
+    document = read_checksummed(folder / _RESULT, "training result")
+    try:
+        job = TrainingJob(**document["job"])
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(f"{folder / _RESULT} is no result of a training ({error})") from None
+    if "arch" not in job.network:
+        raise UsageError(f"{place} is a baseline and no architecture of a space; go on with a pick")
+    trained = read_result(replace(job, job_id=folder.name), folder.parent)
+    assert trained is not None  # its result was just read
+    return trained
+
+
+def longer_job(trained: Trained, epochs: int, device: str) -> TrainingJob:
+    """The same network, images and recipe for more epochs, from the weights that it has."""
+    if epochs < 1:
+        raise UsageError(f"--epochs must be at least 1, got {epochs}")
+    job = trained.job
+    data = dict(job.data)
+    splits = next((p / "splits.json" for p in trained.folder.parents if (p / "splits.json").is_file()), None)
+    if "splits_file" in data and splits is not None:  # the run may have been moved
+        data["splits_file"] = str(splits.resolve())
+    recipe: dict[str, Any] = {**job.recipe, "epochs": epochs}
+    return replace(job, data=data, recipe=recipe, device=device, start=trained.start)
+
+
+def _folder(place: Path) -> Path:
+    """Of the result."""
+    if (place / _RESULT).is_file():
+        return place
+    if place.is_dir() and is_run(place):
+        identity = read_identity(place)
+        if identity.kind == SEARCH:
+            return _of_search(place, str(read_front(place)["chosen"]), identity.values)
+        results = sorted(place.glob(f"*/{_RESULT}"))
+        if identity.kind == TRAINING and len(results) == 1:
+            return results[0].parent
+        raise UsageError(f"{place} holds no finished training; give its own command to go on with it first")
+    for run in (place.parent, place.parent.parent):
+        if run.is_dir() and is_run(run) and read_identity(run).kind == SEARCH:
+            return _of_search(run, place.name, read_identity(run).values)
+    raise UsageError(
+        f"{place} is nothing that was trained; give RUN/ID of a search, or the folder of a `hwnas train`"
+    )
+
+
+def _of_search(run: Path, arch_id: str, options: Any) -> Path:
+    known = {path.parent.name for path in (run / FINAL_FOLDER).glob(f"*/{_RESULT}")}
+    suffix = f"-s{options.get('seed', 0)}"
+    for name in (safe_name(f"{arch_id}{suffix}"), safe_name(arch_id)):
+        if name in known:
+            return run / FINAL_FOLDER / name
+    names = sorted(name.removesuffix(suffix) for name in known)
+    raise UsageError(
+        f"{run} has trained no network {arch_id!r}; "
+        + (did_you_mean(arch_id, names) if names else "it has trained none yet: go on with the search first")
+    )

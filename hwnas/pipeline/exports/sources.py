@@ -1,0 +1,299 @@
+"""What the user names as a source: a run, a folder of `hwnas train`, a genotype, an ONNX file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.data import Data, load_data
+from hwnas.exporting.export import describe_input, onnx_bytes, open_model
+from hwnas.exporting.reshape import without_flatten
+from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
+from hwnas.genotype import read_genotype
+from hwnas.pipeline.spellings import data_spec, space_for, space_name
+from hwnas.runs.front_file import read_front
+from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
+from hwnas.runs.log import Log
+from hwnas.runs.search_run import stored_config
+from hwnas.training.training_job import data_of
+from lut.home import data_home
+from lut.predictor.models.model_file import fixed, parse_shapes, read_model
+from profilers.graph import read_graph
+from targets.checksummed import read_checksummed
+from targets.errors import DamagedFileError, UsageError, did_you_mean
+from targets.files import read_json, safe_name
+
+from .options import ExportOptions
+
+_OPEN = (
+    "a run of `hwnas search` or RUN/ID, a folder of `hwnas train`, an ONNX file, or a genotype with --weights"
+)
+
+
+def open_source(options: ExportOptions, log: Log) -> ExportSource:
+    """The network that the options name; UsageError for what is none, with what could be."""
+    place = Path(options.source).expanduser()
+    for kind in _KINDS:
+        if kind.matches(place, options):
+            source = kind.read(place, options, log)
+            check_images_fit(source)
+            return source
+    if place.exists():
+        raise UsageError(f"{place} is nothing that can be exported; give {_OPEN}")
+    raise UsageError(
+        f"{options.source!r} is no file or folder here, and a genotype needs --weights; give {_OPEN}"
+    )
+
+
+def _owner(place: Path) -> tuple[Path, str | None] | None:
+    """(the run, the id of a network in it) that RUN, RUN/ID and RUN/models/ID name."""
+    if place.is_dir() and is_run(place):
+        return place, None
+    for run in (place.parent, place.parent.parent):
+        if run.is_dir() and is_run(run) and (run == place.parent or place.parent.name == "models"):
+            return run, place.name
+    return None
+
+
+def _is_of(kind: str) -> Callable[[Path, ExportOptions], bool]:
+    def matches(place: Path, options: ExportOptions) -> bool:
+        owner = _owner(place)
+        return owner is not None and read_identity(owner[0]).kind == kind
+
+    return matches
+
+
+def _pick(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    owner = _owner(place)
+    assert owner is not None  # it matched
+    run, arch_id = owner
+    _refuse(options, "a run", "data", "labels", "mean", "std", "shape", "weights")
+    front = read_front(run) if arch_id is None else None
+    arch_id = str(front["chosen"]) if front else str(arch_id)
+    known = sorted(path.parent.name for path in (run / "models").glob("*/manifest.json"))
+    if arch_id not in known:
+        raise UsageError(
+            f"{run} has no exported network {arch_id!r}; "
+            + (did_you_mean(arch_id, known) if known else "it has none yet: go on with the search first")
+        )
+    config = stored_config(read_identity(run), run)
+    splits = run / "splits.json"
+    data = load_data(
+        config.data,
+        config.image_size,
+        config.seed,
+        root=data_home(options.home or config.home),
+        labels_csv=Path(config.labels) if config.labels else None,
+        splits=read_json(splits, "the splits of the run"),
+        log=log,
+    )
+    return _of_folder(run / "models" / arch_id, data, f"network {arch_id} of a search")
+
+
+def _training(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    _refuse(options, "a training", "data", "labels", "mean", "std", "shape", "weights")
+    owner = _owner(place)
+    assert owner is not None  # it matched
+    run = owner[0]
+    results = sorted(run.glob("*/result.json"))
+    if not results or not (results[0].parent / "model" / "manifest.json").is_file():
+        raise UsageError(
+            f"the training in {run} is not at its end; the command that began it goes on with it"
+        )
+    job = read_checksummed(results[0], "training result")["job"]
+    spec = {**job["data"], **({"root": options.home} if options.home else {})}
+    return _of_folder(results[0].parent / "model", data_of(spec), "a training")
+
+
+def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
+    """A model folder that hwnas wrote; its files are checked against the manifest."""
+    exported = open_model(folder)
+    manifest = exported.manifest
+    described = {k: manifest[k] for k in describe_input(data, manifest["input_shape"])}
+    known = ("arch_id", "network", "blocks", "pick", "ptflops")
+    facts: dict[str, Any] = {k: manifest[k] for k in known if k in manifest}
+    return ExportSource(
+        name=str(manifest["arch_id"]),
+        kind=kind,
+        model=without_flatten(exported.onnx.read_bytes()),
+        data=data,
+        described=described,
+        facts=facts,
+    )
+
+
+def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    _refuse(options, "an ONNX file", "weights")
+    model = without_flatten(fixed(read_model(place, parse_shapes(options.shape))))
+    graph = read_graph(model, str(place))
+    tensor = next(iter(graph.inputs.values()))
+    described = {
+        **_metadata(model),
+        "input_name": next(iter(graph.inputs)),
+        "input_shape": list(tensor.shape),
+        "output_name": graph.outputs[0],
+    }
+    described |= _given_normalisation(options)
+    source = ExportSource(
+        name=safe_name(place.stem), kind="an ONNX file", model=model, data=None, described=described
+    )
+    if options.data is not None:
+        data = _data(options, _image_size(graph, options))
+        check_images_fit(dataclasses.replace(source, data=data))
+        data = _normalised(data, described, options, log)
+        known = describe_input(data, [int(size or 1) for size in tensor.shape])
+        normalised = {"mean": list(data.mean), "std": list(data.std)}
+        source = dataclasses.replace(source, data=data, described={**known, **described, **normalised})
+    check_classes(source, _n_outputs(model))
+    return source
+
+
+def _n_outputs(model: bytes) -> int:
+    """Numbers that the first output has for each image."""
+    from hwnas.exporting.onnx_score import open_session
+
+    shape = open_session(model).get_outputs()[0].shape
+    return int(shape[-1]) if shape and isinstance(shape[-1], int) else 1
+
+
+def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    import safetensors.torch
+
+    _refuse(options, "a genotype", "mean", "std", "shape")
+    if options.data is None:
+        raise UsageError(
+            "a genotype becomes a network for some images; give those of its training with --data"
+        )
+    data = _data(options, options.image_size)
+    space = space_for(space_name(options.space), data, cells=options.cells, channels=options.channels)
+    text = place.read_text(encoding="utf-8") if place.is_file() else options.source
+    arch = space.canonical(read_genotype(space, text))
+    module = space.build(arch)
+    weights = Path(str(options.weights)).expanduser()
+    try:
+        module.load_state_dict(safetensors.torch.load(weights.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"--weights {weights}: {error.strerror}; give a safetensors file") from None
+    except Exception as error:  # safetensors and torch have errors of their own
+        raise DamagedFileError(
+            f"--weights {weights} are not those of this network in space {space.name}: "
+            f"{str(error).splitlines()[0]} Give --cells, --channels and --image-size as it was trained with"
+        ) from None
+    shape = (1, data.in_channels, data.image_size, data.image_size)
+    described = describe_input(data, shape)
+    strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
+    return ExportSource(
+        name=space.arch_id(arch),
+        kind=f"an architecture of space {space.name}",
+        model=onnx_bytes(module, shape, metadata={**strings, "arch_id": space.arch_id(arch)}),
+        data=data,
+        described=described,
+        facts={"network": {"space": space.spec(), "arch": space.to_string(arch)}},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """matches: whether the source is one. read: opens it."""
+
+    matches: Callable[[Path, ExportOptions], bool]
+    read: Callable[[Path, ExportOptions, Log], ExportSource]
+
+
+_KINDS = (
+    SourceKind(_is_of(SEARCH), _pick),
+    SourceKind(_is_of(TRAINING), _training),
+    SourceKind(lambda place, options: options.weights is not None, _genotype),
+    SourceKind(lambda place, options: place.is_file(), _onnx_file),
+)
+"""In this order."""
+
+
+def _refuse(options: ExportOptions, what: str, *names: str) -> None:
+    """UsageError for options that the source answers itself."""
+    given = [name for name in names if getattr(options, name)]
+    if given:
+        raise UsageError(f"{what} says itself what --{given[0]} would say; leave it out")
+
+
+def _data(options: ExportOptions, image_size: int | None) -> Data:
+    return load_data(
+        data_spec(str(options.data), options.path),
+        image_size,
+        options.seed,
+        root=data_home(options.home),
+        labels_csv=Path(options.labels) if options.labels else None,
+        download=options.download,
+        limit=options.limit,
+        skip_broken=options.skip_broken,
+    )
+
+
+def _image_size(graph: Any, options: ExportOptions) -> int | None:
+    """The side of the images that the file reads, unless the user gives another."""
+    shapes = [tensor.shape for tensor in graph.inputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        names = ", ".join(f"{name} {list(t.shape)}" for name, t in graph.inputs.items())
+        raise UsageError(
+            f"{options.source} has the inputs {names}; accuracy and calibration are of networks that "
+            "read one batch of images (n, channels, height, width); leave out --data"
+        )
+    return options.image_size or int(shapes[0][-1])
+
+
+def _given_normalisation(options: ExportOptions) -> dict[str, Any]:
+    """What --mean and --std say."""
+    texts = {name: getattr(options, name) for name in ("mean", "std")}
+    return {name: list(_numbers(text, f"--{name}")) for name, text in texts.items() if text is not None}
+
+
+def _normalised(data: Data, described: dict[str, Any], options: ExportOptions, log: Log) -> Data:
+    """The images with the mean and deviation that the file was trained with."""
+    pairs: dict[str, Any] = {}
+    for name in ("mean", "std"):
+        values = described.get(name)
+        if values is None:
+            continue
+        if len(values) != data.in_channels:
+            raise UsageError(
+                f"--{name} has {len(values)} numbers, the images of {data.name} have "
+                f"{data.in_channels} channels"
+            )
+        pairs[name] = tuple(map(float, values))
+    missing = [name for name in ("mean", "std") if name not in pairs]
+    if missing:
+        log.warn(
+            f"{options.source} does not say its {' and '.join(missing)}; those of {data.name} are taken. "
+            "Give --mean and --std where it was trained with others"
+        )
+    return dataclasses.replace(data, **pairs)
+
+
+def _numbers(text: str, option: str) -> Iterator[float]:
+    for part in text.split(","):
+        try:
+            yield float(part)
+        except ValueError:
+            raise UsageError(f"{option} must be numbers separated by commas, got {text!r}") from None
+
+
+def _metadata(model: bytes) -> dict[str, Any]:
+    """What the file says of how it is fed, where hwnas wrote it."""
+    import onnx
+
+    props = {p.key: p.value for p in onnx.load_model_from_string(model).metadata_props}
+    known = {k: props[k] for k in _TEXTS if k in props}
+    for key in _VALUES & set(props):
+        try:
+            known[key] = json.loads(props[key])
+        except ValueError:
+            continue  # another tool's key of that name
+    return known
+
+
+_TEXTS = ("input_layout", "colour_order", "preprocessing", "normalisation", "data")
+_VALUES = {"mean", "std", "scale", "class_names"}

@@ -1,0 +1,287 @@
+"""What a search will take, from a few steps that were measured, and the counts that fit into a time.
+
+A unit of training is an image that goes forwards and backwards once through a network of middle size. All
+else (exports, measurements, baselines on pixels) is a constant of an idle core times how much slower this one
+is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas.runs.config import SearchConfig
+from hwnas.training.recipe import Recipe
+
+from .counts import SHORT, Counts, with_options
+
+if TYPE_CHECKING:
+    from hwnas.core.network_space import NetworkSpace
+
+LARGER = 1.25
+"""Work of the networks that a search proposes, in that of a random one of middle size."""
+
+UNCERTAINTY = 0.35
+"""Of a forecast made before anything was trained, to both sides."""
+
+_PROBE_IMAGES = 8
+_SHARING = 1.1
+"""Two processes on neighbouring cores slow each other down through the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Of this machine as busy as it is now.
+
+    image_s: seconds by the clock of one image of training, in one of the processes.
+    n_parallel: trainings at a time.
+    slowness: seconds by the clock per second of CPU time, at least 1.
+    """
+
+    image_s: float
+    n_parallel: int
+    slowness: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is trained, and how fast. n_train, n_val: images; batch_size: images per step."""
+
+    n_train: int
+    n_val: int
+    batch_size: int
+    speed: Speed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of the training images."""
+        return max(1, self.n_train // self.batch_size)
+
+    def epochs_of(self, steps: int) -> int:
+        """The fewest epochs that make at least so many steps."""
+        return max(1, math.ceil(steps / self.steps_per_epoch))
+
+    def training_s(self, epochs: int) -> float:
+        """One training, with the validation at its end."""
+        images = epochs * self.steps_per_epoch * self.batch_size + self.n_val / 3
+        return images * self.speed.image_s * LARGER
+
+
+def measure_speed(
+    space: NetworkSpace, n_parallel: int, *, seed: int = 0, rounds: int = 3, least_s: float = 2.0
+) -> Speed:
+    """Steps of the network of middle size among 31 random ones, in this process.
+
+    rounds, least_s: at least so many steps, and for so long: the others of a busy machine come and go.
+    """
+    import torch
+    from torch.nn import functional
+
+    from hwnas.costs.cost_model import CostModel
+
+    rng = np.random.default_rng([seed, 0x5EED])
+    archs = [arch for arch in (space.sample(rng) for _ in range(31)) if space.reads_image(arch)]
+    middle = archs[int(np.argsort(CostModel(space).of(archs)["macs"])[len(archs) // 2])]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            net = space.build(middle).to(memory_format=torch.channels_last).train()
+            side, channels = space.scale.image_size, space.scale.in_channels
+            images = torch.zeros((_PROBE_IMAGES, channels, side, side))
+            labels = torch.arange(_PROBE_IMAGES) % space.scale.n_classes
+
+            def step() -> None:
+                functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
+
+            step()  # the first one makes what the others use
+            began_cpu_s, began_s, n_steps = time.process_time(), time.monotonic(), 0
+            while n_steps < rounds or time.monotonic() - began_s < least_s:
+                step()
+                n_steps += 1
+            seconds = time.monotonic() - began_s
+    finally:
+        torch.set_num_threads(threads)
+    slowness = seconds / max(time.process_time() - began_cpu_s, 1e-6)
+    sharing = _SHARING if n_parallel > 1 else 1.0
+    image_s = seconds / n_steps / _PROBE_IMAGES * sharing
+    return Speed(image_s=image_s, n_parallel=n_parallel, slowness=max(1.0, slowness))
+
+
+def makespan_s(durations_s: Sequence[float], n_parallel: int) -> float:
+    """When the last of `durations_s` ends where each free process takes the longest that is left."""
+    ends = [0.0] * n_parallel
+    for duration_s in sorted(durations_s, reverse=True):
+        ends[ends.index(min(ends))] += duration_s
+    return max(ends)
+
+
+def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
+    """Seconds by the clock of every stage after the table."""
+    speed = work.speed
+    slow, start_s = speed.slowness, 4.0 * speed.slowness
+    short_s, final_s = work.training_s(counts.eval_epochs), work.training_s(counts.train_epochs)
+    step_s = 64 * speed.image_s
+    n_batches = math.ceil(counts.evaluations / counts.batch)
+    if counts.eval_epochs:
+        per_batch_s = makespan_s([short_s] * min(counts.batch, counts.evaluations), speed.n_parallel)
+        front_s = start_s + n_batches * (per_batch_s * 1.1 + 0.5 * slow)
+        baselines = [short_s] * (2 * counts.random_baselines)
+    else:
+        front_s, baselines = counts.evaluations * (step_s / 3 * 16 + 0.02), []
+    finals = [final_s] * counts.n_finalists
+    n_parallel = speed.n_parallel
+    return {
+        "supernet": counts.supernet_steps * step_s,
+        "gradient": counts.search_steps * 2.5 * step_s,
+        "front": front_s,
+        "candidates": slow * (3 + 0.5 * counts.n_candidates),
+        "baselines": slow * 8 if counts.random_baselines else 0.0,
+        "training": start_s + makespan_s(baselines, n_parallel) + makespan_s(finals, n_parallel),
+        "evaluation": slow * (5 + 1.5 * counts.n_finalists + min(work.n_train, 5_000) / 500),
+        "report": slow * 4,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLevel:
+    """How well a search is done: counts, and the fewest evaluations with which it is worth them."""
+
+    picks: int
+    random_baselines: int
+    short_steps: int
+    final_steps: int
+    evaluations: int
+
+
+LEVELS = (
+    PlanLevel(5, 2, 100, 300, 16),
+    PlanLevel(4, 1, 100, 200, 12),
+    PlanLevel(3, 1, 80, 150, 10),
+    PlanLevel(3, 0, 60, 120, 8),
+    PlanLevel(2, 0, 50, 100, 6),
+    PlanLevel(1, 0, 40, 60, 4),
+)
+"""From good to the least with which networks get above chance: few that are trained properly come before many
+that are not."""
+
+ENOUGH = 24
+"""Evaluations above which time goes to the final trainings as well."""
+MOST_EVALUATIONS = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """counts: what fits. needed_s: for the lowest level, where that does not; None where one does."""
+
+    counts: Counts
+    needed_s: float | None = None
+
+
+def fit(config: SearchConfig, defaults: Counts, work: Work, left_s: float) -> Fit:
+    """The counts of the best level that fits into `left_s`; what the user gave is kept."""
+    for level in LEVELS:
+        counts = at_level(level, config, defaults, work)
+        spare_s = left_s - sum(forecast_s(counts, work).values())
+        if spare_s >= 0:
+            return Fit(_spend(counts, config, work, spare_s))
+    lowest = at_level(LEVELS[-1], config, defaults, work)
+    needed_s = sum(forecast_s(lowest, work).values())
+    return Fit(_squeeze(lowest, config, work, left_s), needed_s)
+
+
+def at_level(level: PlanLevel, config: SearchConfig, defaults: Counts, work: Work) -> Counts:
+    """The counts of a level with its fewest evaluations."""
+    counts = replace(
+        defaults,
+        picks=level.picks,
+        random_baselines=level.random_baselines,
+        evaluations=level.evaluations,
+        train_epochs=work.epochs_of(level.final_steps),
+    )
+    if config.evaluator == SHORT:
+        counts = replace(counts, eval_epochs=work.epochs_of(level.short_steps))
+    return with_options(counts, config)
+
+
+def _spend(counts: Counts, config: SearchConfig, work: Work, spare_s: float) -> Counts:
+    """More evaluations up to `ENOUGH`; beyond, a third of the time for them, the rest for final epochs."""
+    if config.evaluations is None and config.generations is None:
+        one = replace(counts, evaluations=counts.evaluations + counts.batch)
+        more_s = forecast_s(one, work)["front"] - forecast_s(counts, work)["front"]
+        batches = int(spare_s / more_s)
+        to_enough = max(0, math.ceil((ENOUGH - counts.evaluations) / counts.batch))
+        beyond = max(0, batches - to_enough)
+        own = beyond if config.train_epochs is not None else beyond // 3
+        n = min(counts.evaluations + (min(batches, to_enough) + own) * counts.batch, MOST_EVALUATIONS)
+        spare_s -= (n - counts.evaluations) / counts.batch * more_s
+        counts = replace(counts, evaluations=n)
+    if config.train_epochs is None:
+        counts = replace(counts, train_epochs=counts.train_epochs + _more_epochs(counts, work, spare_s))
+    return counts
+
+
+def _more_epochs(counts: Counts, work: Work, spare_s: float) -> int:
+    one = replace(counts, train_epochs=counts.train_epochs + 1)
+    epoch_s = forecast_s(one, work)["training"] - forecast_s(counts, work)["training"]
+    return max(0, int(spare_s / epoch_s))
+
+
+def _squeeze(counts: Counts, config: SearchConfig, work: Work, left_s: float) -> Counts:
+    """Less than the lowest level, at least three evaluations and one epoch each."""
+    forecast = forecast_s(counts, work)
+    share = max(0.0, left_s) / sum(forecast.values())
+    squeezed = replace(
+        counts,
+        evaluations=max(3, int(counts.evaluations * share)),
+        eval_epochs=max(1, int(counts.eval_epochs * share)) if counts.eval_epochs else 0,
+        train_epochs=max(1, int(counts.train_epochs * share)),
+    )
+    return with_options(squeezed, config)
+
+
+def total_s(forecast: Mapping[str, float]) -> float:
+    """Of all stages."""
+    return sum(forecast.values())
+
+
+def about(seconds: float) -> str:
+    """A forecast in words, with its uncertainty."""
+    low, high = ((1 - UNCERTAINTY) * seconds / 60, (1 + UNCERTAINTY) * seconds / 60)
+    return f"about {seconds / 60:.2g} minutes ({low:.2g} to {high:.2g})"
+
+
+def work_of(config: SearchConfig, space: NetworkSpace, n_train: int, n_val: int, n_workers: int) -> Work:
+    """What is trained for a search, and how fast this machine does."""
+    batch_size = min(config.batch_size or Recipe.for_data(n_train).batch_size, n_train)
+    speed = measure_speed(space, min(n_workers, os.cpu_count() or 1), seed=config.seed)
+    return Work(n_train=n_train, n_val=n_val, batch_size=batch_size, speed=speed)
+
+
+def in_words(counts: Counts, work: Work) -> str:
+    """What will be trained how often."""
+    others = 2 * counts.random_baselines
+    finals = f"{counts.picks} of them" + (f" and up to {others} baselines" if others else "")
+    long_steps = counts.train_epochs * work.steps_per_epoch
+    parts = []
+    if counts.supernet_steps:
+        parts.append(f"shared weights for {counts.supernet_steps:,} steps")
+    if counts.search_steps:
+        parts.append(f"a gradient search of {counts.search_steps:,} steps")
+    if counts.eval_epochs:
+        steps = counts.eval_epochs * work.steps_per_epoch
+        parts.append(
+            f"{counts.evaluations} networks trained for {steps:,} steps ({counts.eval_epochs} epochs)"
+        )
+        more = "more"
+    else:
+        parts.append(f"{counts.evaluations} networks scored by the shared weights")
+        more = "from scratch"
+    parts.append(f"{finals} for {long_steps:,} steps {more} ({counts.train_epochs} epochs)")
+    return ", ".join(parts)

@@ -1,0 +1,46 @@
+"""Progress of many trainings as one bar."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hwnas.runs.log import ProgressBar
+from hwnas.training.workers import TrainingProgress
+
+from .run_context import RunContext
+
+_PARTS = 100
+"""Of one training."""
+
+
+class TrainingBar:
+    """A bar of trainings; those in flight count by their share. tick: called whenever one goes on."""
+
+    def __init__(self, bar: ProgressBar, tick: Callable[[], None]) -> None:
+        self._bar, self._tick, self._lock = bar, tick, threading.Lock()
+        self._shares: dict[str, int] = {}
+
+    def on_progress(self, progress: TrainingProgress) -> None:
+        """A training in flight got further. Called from the threads that watch the workers."""
+        share = int(_PARTS * progress.share)
+        with self._lock:
+            step = share - self._shares.get(progress.job_id, 0)
+            self._shares[progress.job_id] = share
+            self._tick()
+        self._bar.advance(step, progress.job_id)
+
+    def finish(self, n: int, note: str = "") -> None:
+        """`n` trainings are over: those in flight until now, and those that were known or failed."""
+        with self._lock:
+            rest = _PARTS * n - sum(self._shares.values())
+            self._shares = {}
+        self._bar.advance(rest, note)
+
+
+@contextmanager
+def training_bar(context: RunContext, name: str, n: int, rest_s: float) -> Iterator[TrainingBar]:
+    """The bar of `n` trainings under `name`. rest_s: what the run takes after them."""
+    with context.run.progress(name, _PARTS * max(n, 1), rest_s) as bar:
+        yield TrainingBar(bar, context.clock.tick)

@@ -1,0 +1,184 @@
+"""The plan kept up with the machine: what is left of `--minutes` decides how much more is done.
+
+Each decision is written down before it takes effect (`clock`), so that a resumed run repeats those that were
+taken. Without `--minutes` the plan stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwnas.pipeline.counts import Counts
+from hwnas.pipeline.forecast import LEVELS, MOST_EVALUATIONS, Work, forecast_s
+from targets.errors import UsageError
+
+from .run_context import RunContext
+
+FEWEST_EVALUATIONS = 3
+_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "report")
+
+
+def require_in_time(context: RunContext) -> None:
+    """UsageError for other `--minutes` than the run was planned for, once nothing is left to plan again."""
+    plan = context.run.stage_done("plan")
+    minutes = context.config.minutes
+    if plan is None or minutes == plan.get("minutes"):
+        return
+    planned = "no limit" if plan.get("minutes") is None else f"{plan['minutes']:g}"
+    if "train_epochs" in context.decisions.counts or context.run.stage_done("training") is not None:
+        raise UsageError(
+            f"--minutes {minutes} comes too late: the run was planned for {planned}, and its final trainings "
+            f"have begun. Leave it away to go on"
+        )
+    context.run.log(f"planned again for --minutes {minutes}; before: {planned}")
+
+
+def left_s(context: RunContext) -> float:
+    """Of the time that the user gave; infinite where none was given."""
+    minutes = context.config.minutes
+    return float("inf") if minutes is None else minutes * 60 - context.clock.spent_s
+
+
+def rest_s(context: RunContext, stage: str) -> float:
+    """What the stages after this one are expected to take, at the speed of the front where that is known."""
+    known = context.run.stage_done("front") is not None
+    forecast = forecast_s(context.counts, slowed(context) if known else context.work)
+    later = list(forecast)[list(forecast).index(stage) + 1 :]
+    return sum(forecast[name] for name in later)
+
+
+class FrontPace:
+    """How fast the evaluations of the front go, and how many more there is time for.
+
+    A front that is resumed measures again from its first batch on.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._began_s = context.clock.spent_s
+        self._n_done = 0
+
+    def add(self, n: int) -> None:
+        """`n` evaluations were paid for."""
+        self._n_done += n
+        self._context.clock.save()
+
+    @property
+    def evaluation_s(self) -> float | None:
+        """Seconds by the clock of one; None before the first."""
+        return (self._context.clock.spent_s - self._began_s) / self._n_done if self._n_done else None
+
+    @property
+    def slowdown(self) -> float:
+        """How much slower the machine is than it was when the plan was made."""
+        planned_s = forecast_s(self._context.counts, self._context.work)["front"]
+        one_s = planned_s / max(1, self._context.counts.evaluations)
+        return 1.0 if self.evaluation_s is None or one_s <= 0 else self.evaluation_s / one_s
+
+    def affordable(self, n_paid: int) -> int:
+        """Evaluations in all, `n_paid` of which are done, that leave the time of the final trainings."""
+        context, counts = self._context, self._context.counts
+        fixed = context.config.evaluations is not None or context.config.generations is not None
+        if context.config.minutes is None or self.evaluation_s is None or fixed:
+            return counts.evaluations
+        fewest = n_paid + self._more(least_finals(context, counts))
+        if fewest <= counts.evaluations:
+            return max(FEWEST_EVALUATIONS, n_paid, fewest)
+        # A faster machine than was thought: more than planned, where the final trainings keep their time.
+        return min(
+            MOST_EVALUATIONS, max(counts.evaluations, n_paid + self._more(enough_finals(context, counts)))
+        )
+
+    def _more(self, counts: Counts) -> int:
+        """Evaluations for which there is time before the final trainings of `counts`."""
+        assert self.evaluation_s is not None
+        rest = forecast_s(counts, self._context.work)
+        kept_s = min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
+        return max(0, int((left_s(self._context) - kept_s) / self.evaluation_s))
+
+
+def least_finals(context: RunContext, counts: Counts) -> Counts:
+    """`counts` with final trainings that are two thirds as long as planned, where that is not too short."""
+    if context.config.train_epochs is not None:
+        return counts
+    least = context.work.epochs_of(LEVELS[-1].final_steps)
+    shorter = max(min(least, counts.train_epochs), counts.train_epochs * 2 // 3)
+    return replace(counts, train_epochs=shorter)
+
+
+def enough_finals(context: RunContext, counts: Counts) -> Counts:
+    """`counts` with final trainings that are not too short, even where no more were planned."""
+    if context.config.train_epochs is not None:
+        return counts
+    return replace(counts, train_epochs=max(counts.train_epochs, enough_epochs(context)))
+
+
+def enough_epochs(context: RunContext) -> int:
+    """Of the final training of a search with time enough."""
+    return context.work.epochs_of(LEVELS[0].final_steps)
+
+
+def plan_finals(context: RunContext) -> None:
+    """Before the front is measured: how many picks and baselines there is still time to train."""
+    if context.config.minutes is None:
+        return
+    work = slowed(context)
+    counts = context.counts
+    least_steps = min(level.final_steps for level in LEVELS)
+    while True:
+        shortest = replace(counts, train_epochs=min(counts.train_epochs, work.epochs_of(least_steps)))
+        forecast = forecast_s(shortest, work)
+        if sum(forecast[stage] for stage in _LAST_STAGES) <= left_s(context):
+            break
+        fewer = _fewer(context, counts)
+        if fewer is None:
+            break
+        counts = fewer
+    if counts != context.counts:
+        context.run.log(
+            f"there is time for {counts.picks} picks and {counts.random_baselines} random networks beside"
+        )
+    context.decisions.fix(picks=counts.picks, random_baselines=counts.random_baselines)
+
+
+def _fewer(context: RunContext, counts: Counts) -> Counts | None:
+    """One network less, baselines before picks; None where the user or reason allow none."""
+    config = context.config
+    if counts.random_baselines and config.random_baselines is None:
+        return replace(counts, random_baselines=counts.random_baselines - 1)
+    if counts.picks > 1 and config.picks is None:
+        return replace(counts, picks=counts.picks - 1)
+    return None
+
+
+def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
+    """Before the final trainings: as many epochs as there is time for, up to three times what is enough.
+
+    n_short: networks whose short training comes first. n_final: networks that are trained to the end.
+    """
+    if context.config.minutes is None or context.config.train_epochs is not None:
+        return
+    work, counts = slowed(context), context.counts
+    after = forecast_s(counts, work)
+    shorts_s = work.training_s(counts.eval_epochs) * -(-n_short // work.speed.n_parallel)
+    time_s = left_s(context) - after["evaluation"] - after["report"] - shorts_s - 4.0
+    per_epoch_s = work.training_s(2) - work.training_s(1)
+    rounds = n_final / work.speed.n_parallel * (1.15 if n_final % work.speed.n_parallel else 1.0)
+    epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)
+    planned = counts.train_epochs
+    epochs = max(1, min(epochs, 3 * max(planned, enough_epochs(context))))
+    if epochs != planned:
+        context.run.log(f"final trainings of {epochs} epochs, not {planned}: what the time left allows")
+    context.decisions.fix(train_epochs=epochs)
+
+
+def slowed(context: RunContext) -> Work:
+    """The work at the speed that the evaluations of the front had."""
+    work, front = context.work, context.result("front")
+    slowdown = float(front.get("slowdown", 1.0))
+    speed = replace(
+        work.speed,
+        image_s=work.speed.image_s * slowdown,
+        slowness=max(1.0, work.speed.slowness * slowdown),
+    )
+    return replace(work, speed=speed)

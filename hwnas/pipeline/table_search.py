@@ -1,0 +1,161 @@
+"""A search of a table of known results: the same strategies, no network, and a clock that is simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.core.budget import METRICS, base_metric
+from hwnas.front import STRATEGIES, Generational, Problem, Trial, load_trials, make_strategy, save_trials
+from hwnas.front import run as run_strategy
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.identity import TABLE_SEARCH, Identity
+from hwnas.runs.log import Log
+from hwnas.runs.run_dir import RunDir
+from hwnas.runs.stages import StageRecords
+from hwnas.spaces.table import PREFIX, ResultsTable, load_table
+from targets.errors import InfeasibleError
+from targets.files import safe_name, write_atomic
+
+from .stages import Outcome, RunStage, run_stages
+
+EVALUATIONS = 100
+"""Unless told."""
+BATCH = {"bo": 5}
+"""Architectures at a time, unless told; 20 of other strategies."""
+TRIALS, FRONT, CURVE = "evaluated.json", "front.csv", "curve.csv"
+
+
+def is_table(space: str) -> bool:
+    """Whether `--space` names a table of known results."""
+    return space.startswith(PREFIX)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSearchContext:
+    """What the stages of a search of a table share. n: evaluations."""
+
+    run: RunDir
+    table: ResultsTable
+    problem: Problem
+    strategy: Generational
+    n: int
+
+
+def search_table(config: SearchConfig, path: Path | None, log: Log) -> Path:
+    """Search the table of `config.space`, or go on; returns the run directory."""
+    table = load_table(config.space)
+    name = config.strategy or "bo"
+    # The largest cost of the table ends the hypervolume, so that those of two strategies can be compared.
+    costs = [m for m in table.objectives if base_metric(m) in METRICS]
+    worst = {m: float(table.metrics[m].max()) for m in costs}
+    problem = Problem.parse(table.objectives, config.budgets, worst)
+    for budget in problem.budgets:
+        table.require(budget.metric)
+    population = config.population or BATCH.get(name, 20)
+    n = config.evaluations or (config.generations or 0) * population or EVALUATIONS
+    file = config.space.removeprefix(PREFIX)
+    values: dict[str, Any] = {
+        "space": table.space.name,
+        "table": table.checksum,
+        "strategy": name,
+        "options": STRATEGIES[name].read_options(config.strategy_options),
+        "objectives": list(table.objectives),
+        "budgets": list(map(str, problem.budgets)),
+        "population": population,
+        "evaluations": n,
+        "seed": config.seed,
+    }
+    strategy = make_strategy(
+        name,
+        table.space,
+        problem,
+        population=min(population, n),
+        seed=config.seed,
+        costs_of=table.costs_of,
+        **values["options"],
+    )
+    identity = Identity(kind=TABLE_SEARCH, values=values)
+    where = path or identity.default_folder(f"{name}-{safe_name(Path(file).stem)}")
+    with RunDir.enter(where, identity, log=log) as run:
+        context = TableSearchContext(run=run, table=table, problem=problem, strategy=strategy, n=n)
+        run_stages(STAGES, context)
+    return where
+
+
+def read_table_search(path: Path) -> dict[str, Any]:
+    """The result of a finished search of a table."""
+    return dict(StageRecords(path).read("search") or {})
+
+
+def _search(context: TableSearchContext) -> Outcome:
+    """Write evaluated.json generation by generation; then front.csv, and curve.csv with the clock."""
+    run, table = context.run, context.table
+    strategy = context.strategy
+    path = run.path / TRIALS
+    if path.exists():
+        strategy.restore(load_trials(path, strategy.identity))
+    history = strategy.history
+    with run.progress("search", context.n) as bar:
+        bar.advance(len(history.trials))
+
+        def keep(new: Sequence[Trial]) -> None:
+            save_trials(path, history, strategy.identity)
+            bar.advance(len(new))
+
+        run_strategy(
+            strategy,
+            table,
+            left=lambda: min(strategy.context.population, context.n - len(history.trials)),
+            on_generation=keep,
+        )
+    curve = _curve(context)
+    front = [{"arch": t.arch, "evaluation": t.number + 1, **t.metrics} for t in history.front()]
+    if not front:
+        raise InfeasibleError(
+            f"none of {len(history.trials)} architectures keeps "
+            f"{', '.join(map(str, context.problem.budgets))}; loosen the budgets"
+        )
+    front.sort(key=lambda row: tuple(row[o.metric] for o in context.problem.objectives))
+    _write_csv(run.path / FRONT, front)
+    _write_csv(run.path / CURVE, curve)
+    result = {"strategy": strategy.name, "front": front, **curve[-1]}
+    return Outcome(result, (TRIALS, FRONT, CURVE))
+
+
+def _curve(context: TableSearchContext) -> list[dict[str, float]]:
+    """Per generation: evaluations, simulated seconds, hypervolume, and the best of each objective."""
+    history, table = context.strategy.history, context.table
+    rows: list[dict[str, float]] = []
+    seconds, best = 0.0, dict[str, float]()
+    for row in history.hypervolumes():
+        new = history.of_generation(int(row["generation"]))
+        seconds += table.seconds_of([table.space.from_string(t.arch) for t in new])
+        for objective in context.problem.objectives:
+            values = [t.metrics[objective.metric] for t in new if t.feasible]
+            known = [best[objective.metric]] if objective.metric in best else []
+            if values or known:
+                best[objective.metric] = (max if objective.maximise else min)([*values, *known])
+        rows.append(
+            {
+                "evaluations": row["evaluated"],
+                "simulated_s": seconds,
+                "hypervolume": row["value"],
+                **{f"best_{metric}": value for metric, value in best.items()},
+            }
+        )
+    return rows
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    import pandas as pd
+
+    write_atomic(path, pd.DataFrame(list(rows)).to_csv(index=False, lineterminator="\n"))
+
+
+STAGES: tuple[RunStage[TableSearchContext], ...] = (
+    RunStage(name="search", does="search the table", work=_search),
+)
+"""One: nothing is trained."""

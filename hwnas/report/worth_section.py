@@ -1,0 +1,69 @@
+"""The section that asks whether the search was worth its time."""
+
+from __future__ import annotations
+
+from .facts import by_evaluator
+from .figure_sections import card, pending, section
+from .markup import Html, HtmlContent, el, percent
+from .run_files import RunFiles
+from .worth_figures import (
+    Calibrated,
+    Volumes,
+    calibration,
+    calibration_figure,
+    volume_figure,
+    volumes,
+    worth_figure,
+)
+
+
+def worth_section(run: RunFiles) -> Html:
+    """Gain over chance, calibration of the surrogate, what each operation brought."""
+    gained, calibrated = volumes(run), calibration(run)
+    cards = [
+        card("fig-gain", "What the search gained", _gain_words(gained), volume_figure(gained))
+        if gained
+        else None,
+        card(
+            "fig-calibration",
+            "What the surrogate expected",
+            _calibration_words(calibrated),
+            calibration_figure(calibrated),
+        )
+        if calibrated
+        else None,
+        card(
+            "fig-worth",
+            "What each operation is worth",
+            "Points of accuracy that one more layer of it brings at equal latency: a ridge regression over "
+            f"the evaluated architectures (accuracy {by_evaluator(run)}), with 90 % bootstrap intervals. "
+            "Grey: not told apart from nothing.",
+            worth_figure(run),
+        ),
+    ]
+    shown: list[HtmlContent] = [each for each in cards if each is not None]
+    body = el("div", shown, class_="grid") if shown else pending("Too little has been evaluated to say.")
+    return section("worth", "Was it worth it?", body)
+
+
+def _gain_words(known: Volumes) -> str:
+    words = (
+        f"The share of the box of latency and error that the front dominates: {known.by_search[-1]:.3f} "
+        f"after {len(known.by_search)} evaluations"
+    )
+    if not known.by_chance:
+        return f"{words}."
+    n = len(known.by_chance)
+    return (
+        f"{words}. Dashed: what is to be expected of as many of the {n} evaluations that nothing learned "
+        f"had proposed (the random or stratified start of this run), {known.by_chance[-1]:.3f} after all."
+    )
+
+
+def _calibration_words(known: Calibrated) -> str:
+    n = len(known.came)
+    return (
+        f"Of {n} architectures that the surrogate proposed, {known.covered} "
+        f"({percent(known.covered / n, 0)}) came out inside the 95 % interval that it had given before they "
+        "were trained."
+    )

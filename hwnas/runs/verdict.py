@@ -1,0 +1,326 @@
+"""What to think of a finished search, before any of its numbers: findings from the records in `front.json`.
+
+Each finding is a plain sentence and what to do about it. A run at chance level, a budget that binds nothing
+or a pick no better than a random network is said first: in the terminal, in `--json` and on the page.
+What a run does not record (older runs record less) is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from .intervals import difference, wilson
+
+Level = Literal["bad", "warn", "good"]
+LEVELS: tuple[Level, ...] = ("bad", "warn", "good")
+"""The worst first."""
+
+LEAST_STEPS = 300
+"""Optimiser steps below which a training says little about a network."""
+
+STILL_FALLING = 0.1
+"""Share of the training loss that the last quarter of a training takes off where it was cut short."""
+
+LEARNED = 0.9
+"""Training accuracy from which a falling loss is no reason to go on."""
+
+WIDEST = 0.05
+"""Half an interval of the validation accuracy from which networks can hardly be told apart."""
+
+SAME_LATENCY = 1.05
+
+FEWEST_RANKED = 5
+"""Networks whose order says something."""
+
+LOW_RHO, HIGH_RHO = 0.3, 0.6
+
+_NAMES = {"svc": "the SVC on pixels", "linear": "the linear model on pixels"}
+_UNITS = {"latency_ms": " ms", "size_mb": " MB", "peak_memory_mb": " MB", "energy_mj": " mJ"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know. code: its name for programs. advice: what to do; empty where nothing is needed."""
+
+    level: Level
+    code: str
+    sentence: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As front.json has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    name: str
+    origin: str
+    latency_ms: float
+    test: float
+    n_test: float
+    feasible: bool
+
+
+class _Records:
+    """front.json, read with care: parts may be missing or null."""
+
+    def __init__(self, front: Mapping[str, Any]) -> None:
+        self.front = front
+        self.points = [p for p in front.get("points") or [] if isinstance(p, Mapping)]
+        self.networks = [n for p in self.points if (n := _network(p)) is not None]
+        mine = [n for n in self.networks if n.feasible and n.origin not in ("random", "mobilenet_v3")]
+        self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        value = self.front.get(name)
+        return value if isinstance(value, Mapping) else {}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _network(point: Mapping[str, Any]) -> _Network | None:
+    measured = point.get("measured") or {}
+    test, n_test = _number(measured.get("test_accuracy")), _number(measured.get("test_images"))
+    latency_ms = _number(measured.get("latency_p50_ms"))
+    if test is None or not n_test or latency_ms is None:
+        return None
+    return _Network(
+        name=str(point.get("arch_id")),
+        origin=str(point.get("origin")),
+        latency_ms=latency_ms,
+        test=test,
+        n_test=n_test,
+        feasible=bool(point.get("feasible", True)),
+    )
+
+
+def verdict(front: Mapping[str, Any]) -> list[Finding]:
+    """The findings on the run whose front.json this is, the worst first."""
+    records = _Records(front)
+    findings = [finding for check in _CHECKS for finding in check(records)]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
+def _chance(records: _Records) -> Iterator[Finding]:
+    """Is the network better than the answer that is always the same?"""
+    majority, best = _number(records.part("data").get("majority_share_test")), records.chosen
+    if majority is None or best is None:
+        return
+    low, high = wilson(best.test, best.n_test)
+    if low <= majority:
+        yield Finding(
+            "bad",
+            "chance_level",
+            f"The chosen network is no better than guessing: {_percent(best.test)} of {best.n_test:g} test "
+            f"images ({_percent(low)} to {_percent(high)}), where the most frequent class alone has "
+            f"{_percent(majority)}.",
+            "Use none of these networks. Train longer (--train-epochs, --minutes), check the labels "
+            "(`hwnas data check`), or add images.",
+        )
+
+
+def _linear(records: _Records) -> Iterator[Finding]:
+    """Does the network beat a linear model on pixels?"""
+    linear, best = _number(records.front.get("linear_test_accuracy")), records.chosen
+    if linear is None or best is None:
+        return
+    low, high = difference(best.test, linear, best.n_test)
+    told = f"{_percent(best.test)}, the linear model on pixels {_percent(linear)} of the test images"
+    if best.test <= linear:
+        yield Finding(
+            "bad",
+            "linear_model_better",
+            f"A linear model is as good: the chosen network has {told}.",
+            "Train longer (--train-epochs, --minutes), or take the linear model.",
+        )
+    elif low <= 0:
+        yield Finding(
+            "warn",
+            "linear_model_ties",
+            f"The chosen network cannot be told from a linear model: {told} "
+            f"(difference {100 * low:+.1f} to {100 * high:+.1f} points).",
+            "Train longer, or test on more images.",
+        )
+    else:
+        yield Finding("good", "beats_linear_model", f"The chosen network has {told}.")
+
+
+def _short_training(records: _Records) -> Iterator[Finding]:
+    """Was the training long enough?"""
+    training = records.part("training")
+    steps, epochs = _number(training.get("steps")), _number(training.get("epochs"))
+    if steps is None or not epochs:
+        return
+    work = f"{epochs:g} epochs × {steps / epochs:.0f} steps"
+    falls, learned = _number(training.get("last_quarter_fall")), _number(training.get("train_accuracy"))
+    if steps < LEAST_STEPS:
+        yield Finding(
+            "warn",
+            "trained_too_short",
+            f"The networks were trained for {steps:g} optimiser steps ({work}): too few to judge them.",
+            f"Train at least {math.ceil(LEAST_STEPS * epochs / steps)} epochs: --train-epochs, or more "
+            "--minutes.",
+        )
+    elif falls is not None and learned is not None and falls > STILL_FALLING and learned < LEARNED:
+        yield Finding(
+            "warn",
+            "still_improving",
+            f"The chosen network was still learning when its training ended ({work}): the last quarter took "
+            f"{100 * falls:.0f} % off its loss, and it knows {_percent(learned)} of its training images.",
+            f"Train longer: --train-epochs {math.ceil(2 * epochs)}.",
+        )
+
+
+def _budget(records: _Records) -> Iterator[Finding]:
+    """Does the budget exclude anything?"""
+    largest = records.part("largest")
+    for budget in records.front.get("budgets") or []:
+        metric, limit = str(budget.get("metric")), _number(budget.get("limit"))
+        need = _number(largest.get(metric))
+        if limit is None or not need or limit < need:
+            continue
+        unit = _UNITS.get(metric.split("@")[0], "")
+        yield Finding(
+            "warn",
+            "budget_does_not_bind",
+            f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times "
+            f"what the largest network of the space needs ({need:.3g}{unit}).",
+            "There is room for more accuracy: try a larger --image-size or --width-mult, or a lower budget.",
+        )
+
+
+def _unstable(records: _Records) -> Iterator[Finding]:
+    """Were the latencies measured on a quiet device?"""
+    measured = [p["measured"] for p in records.points if isinstance(p.get("measured"), Mapping)]
+    bad = [row for row in measured if row.get("flag") not in (None, "", "ok")]
+    if not bad:
+        return
+    reasons = sorted({str(row[key]) for row in bad for key in ("reason", "flag_reason") if row.get(key)})
+    yield Finding(
+        "warn",
+        "measurements_unstable",
+        f"{len(bad)} of {len(measured)} latencies are not known to a few percent"
+        + (f" ({'; '.join(reasons[:3])})." if reasons else ": the device was busy."),
+        "Measure again on a quiet device: `hwnas bench models/*/model.onnx`.",
+    )
+
+
+def _random(records: _Records) -> Iterator[Finding]:
+    """Would a random network have done?"""
+    best = records.chosen
+    rivals = [n for n in records.networks if n.origin == "random" and n.feasible]
+    if best is None or not rivals:
+        return
+    rivals = [n for n in rivals if n.latency_ms <= SAME_LATENCY * best.latency_ms]
+    rival = max(rivals, key=lambda n: n.test, default=None)
+    if rival is None:
+        return
+    low, high = difference(best.test, rival.test, best.n_test)
+    if low > 0:
+        yield Finding(
+            "good",
+            "beats_random",
+            f"The chosen network beats the best random one of no more latency by {100 * low:.1f} to "
+            f"{100 * high:.1f} points.",
+        )
+        return
+    word = "is better than" if high < 0 else "ties with"
+    yield Finding(
+        "warn",
+        "random_ties",
+        f"A random network {word} the chosen one: {_percent(rival.test)} in {rival.latency_ms:.3g} ms, the "
+        f"chosen one {_percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
+        f"{100 * high:+.1f} points).",
+        "The search gained nothing that these test images can show: search longer (--evaluations, "
+        "--minutes), train longer, or test on more images.",
+    )
+
+
+def _failures(records: _Records) -> Iterator[Finding]:
+    """What failed, and why?"""
+    failed = [
+        (str(p.get("arch_id")), str(p["failure"]), p.get("origin"))
+        for p in records.points
+        if p.get("failure")
+    ]
+    models = [
+        m for m in records.front.get("pixel_models") or [] if isinstance(m, Mapping) and m.get("failure")
+    ]
+    failed += [
+        (_NAMES.get(str(m.get("name")), str(m.get("name"))), str(m["failure"]), "pixels") for m in models
+    ]
+    for name, reason, origin in failed:
+        is_baseline = origin in ("random", "mobilenet_v3", "pixels")
+        yield Finding(
+            "warn",
+            "baseline_failed" if is_baseline else "network_failed",
+            f"{'The baseline ' if origin in ('random', 'mobilenet_v3') else ''}{name} failed: "
+            f"{reason.rstrip('.')}.",
+            "Nothing is compared with it." if is_baseline else "It is no part of the front.",
+        )
+
+
+def _validation(records: _Records) -> Iterator[Finding]:
+    """Are there enough images to tell networks apart?"""
+    n_val = _number(records.part("data").get("n_val"))
+    point = next((p for p in records.points if p.get("arch_id") == records.front.get("chosen")), {})
+    share = _number((point.get("measured") or {}).get("val_accuracy"))
+    if not n_val or share is None:
+        return
+    low, high = wilson(share, n_val)
+    if (high - low) / 2 > WIDEST:
+        yield Finding(
+            "warn",
+            "few_validation_images",
+            f"{n_val:g} validation images know an accuracy to ± {50 * (high - low):.0f} points: networks "
+            "that are closer cannot be told apart.",
+            "Add images, or put more of them into the validation split.",
+        )
+
+
+def _ranking(records: _Records) -> Iterator[Finding]:
+    """Did the search foresee the trained accuracy?"""
+    ranks = records.part("rank_correlation")
+    rho = _number(ranks.get("search_vs_trained", ranks.get("shared_vs_trained")))
+    n = _number(ranks.get("n"))
+    if rho is None or n is None or n < FEWEST_RANKED or LOW_RHO <= rho < HIGH_RHO:
+        return
+    told = f"rank correlation {rho:.2f} of its accuracy with the trained one, over {n:g} networks"
+    if rho < LOW_RHO:
+        yield Finding(
+            "warn",
+            "ranking_weak",
+            f"The search did not foresee which networks train well ({told}).",
+            "Raise --eval-epochs or --evaluations; take the chosen network by its measured accuracy alone.",
+        )
+    else:
+        yield Finding("good", "ranking_good", f"The search foresaw which networks train well ({told}).")
+
+
+_CHECKS: Sequence[Callable[[_Records], Iterator[Finding]]] = (
+    _chance,
+    _linear,
+    _short_training,
+    _random,
+    _budget,
+    _failures,
+    _unstable,
+    _validation,
+    _ranking,
+)

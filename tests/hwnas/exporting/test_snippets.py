@@ -1,0 +1,157 @@
+"""The programs that call an exported file: Python and C++ run, Kotlin and Swift are read."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from PIL import Image
+
+import cli
+from hwnas.exporting.snippets import SNIPPETS, AppFacts
+from hwnas.exporting.snippets.kotlin import kotlin_text
+from tests.support.exports import fake_costs, write_search
+
+KINDS = {
+    "plain": (),
+    "pixels": ("--with-preprocessing", "nhwc", "--softmax"),
+    "channels": ("--with-preprocessing", "nchw"),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("snippets")
+    write_search(home / "run", home / "home")
+    return home / "run"
+
+
+@pytest.fixture(params=KINDS)
+def folder(
+    request: pytest.FixtureRequest, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An export whose fastest file is the 8-bit one."""
+    fake_costs(monkeypatch, {"int8": 0.5})
+    line = ["export", str(run), "--as", "fp32,int8", "--max-drop", "0.1", "--licence", "CC0-1.0", "--quiet"]
+    assert cli.run([*line, *KINDS[request.param], "--out", str(tmp_path / "out")]) == 0
+    return tmp_path / "out"
+
+
+@pytest.mark.slow
+def test_the_python_program_answers_as_the_golden_pair(folder: Path) -> None:
+    program = [sys.executable, str(folder / "snippets/classify.py")]
+    checked = subprocess.run([*program, "--check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0 and checked.stdout.startswith("good"), checked.stdout + checked.stderr
+    golden = json.loads((folder / "golden/expected.json").read_text())
+    said = subprocess.run(
+        [*program, str(folder / golden["image"])], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split()[1] == golden["class"]
+    golden["files"]["model.int8.onnx"]["outputs"][0] += 5
+    (folder / "golden/expected.json").write_text(json.dumps(golden))
+    assert subprocess.run([*program, "--check"], capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.slow
+def test_the_golden_pair_is_what_onnxruntime_answers_to_the_image(folder: Path) -> None:
+    golden = json.loads((folder / "golden/expected.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    pixels = np.asarray(Image.open(folder / "golden/input.png"))[:, :, None]
+    assert (folder / "golden/input.raw").read_bytes() == pixels.tobytes()
+    said = manifest["input"]
+    x = pixels[None] if said["input_layout"].startswith("NHWC") else pixels.transpose(2, 0, 1)[None]
+    if "float32" in said["input_layout"]:
+        x = ((x / 255 - said["mean"][0]) / said["std"][0]).astype(np.float32)
+    for name, expected in golden["files"].items():
+        session = ort.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
+        (scores,) = session.run([said["output_name"]], {said["input_name"]: x})
+        np.testing.assert_allclose(scores[0], expected["outputs"], atol=expected["tolerance"] / 10)
+        assert list(x.shape) == said["input_shape"]
+
+
+HEADERS = os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path(HEADERS, "onnxruntime_cxx_api.h").is_file() or shutil.which("g++") is None,
+    reason="needs g++ and onnxruntime's C++ headers, which pip does not bring; set ONNXRUNTIME_INCLUDE",
+)
+def test_the_cpp_program_answers_as_the_golden_pair(folder: Path) -> None:
+    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "libonnxruntime.so.1").symlink_to(library)  # the name that it is loaded by
+    program = folder / "classify"
+    source = folder / "snippets/classify.cpp"
+    compiled = subprocess.run(
+        ["g++", "-std=c++17", "-Wall", str(source), "-I", HEADERS, str(library), "-o", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert compiled.returncode == 0, compiled.stderr
+    file = json.loads((folder / "manifest.json").read_text())["recommended"]
+    done = subprocess.run(
+        [str(program), str(folder / file), str(folder / "golden/input.raw"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder / "lib")},
+    )
+    assert done.returncode == 0 and "good" in done.stdout, done.stdout + done.stderr
+
+
+def facts(**changes: object) -> AppFacts:
+    values: dict[str, object] = {
+        "file": "model.onnx",
+        "input_name": "image",
+        "output_name": "logits",
+        "pixels": False,
+        "channels_last": False,
+        "batch": 1,
+        "channels": 3,
+        "height": 32,
+        "width": 48,
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+        "class_names": ("cat", 'a "$dog"\\', "né"),
+        "expected": (1.0, -2.5e-05, 3.0),
+        "tolerance": 0.001,
+        "probabilities": False,
+    }
+    return AppFacts(**{**values, **changes})  # type: ignore[arg-type]  # names as above
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.parametrize("changes", [{}, {"pixels": True, "channels_last": True, "channels": 1}])
+def test_every_program_says_the_true_names_and_shapes(name: str, changes: dict[str, object]) -> None:
+    known = facts(**changes)
+    text = SNIPPETS[name](known)
+    assert not re.search(r"@[A-Z_]+@", text)
+    for word in (known.file, "image", "logits", "48", "cat", "né"):
+        assert word in text
+    if not name.endswith(".py"):  # its golden answers are in the folder
+        assert "-2.5e-05" in text and ", ".join(map(str, known.shape)) in text
+    assert ("0.485" in text) == (not known.pixels)
+    code = re.sub(r'"(\\.|[^"\\])*"', '""', re.sub(r"//.*|/\*.*?\*/|^#.*", "", text, flags=re.M))
+    if name.endswith(".py"):
+        ast.parse(text)
+    else:
+        assert all(code.count(a) == code.count(b) for a, b in ("()", "[]", "{}"))
+
+
+def test_class_names_cannot_break_out_of_their_quotes() -> None:
+    assert kotlin_text('a "$x"\\') == r'"a \"\$x\"\\"'
+    name = '"); system("rm -rf /"); //'
+    for file, write in SNIPPETS.items():
+        text = write(facts(class_names=(name, "b", "c")))
+        assert ("system(" in text) and f"({name}" not in text and f'"{name}' not in text, file

@@ -1,0 +1,162 @@
+"""The space `pnas`: its size, costs and supernet against the built network, growth, and the exported file."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hwnas import supernets
+from hwnas.core.choice import Arch
+from hwnas.core.growing import GrowingSpace
+from hwnas.core.mix import Mix
+from hwnas.costs.cost_model import CostModel
+from hwnas.exporting.export import onnx_bytes
+from hwnas.front import Problem, make_strategy, run
+from hwnas.networks.flops import counter_macs
+from hwnas.networks.wrappers import Partial
+from hwnas.spaces import load_space
+from hwnas.spaces.pnas import PnasSpace
+from targets.errors import UsageError
+
+
+def small(image_size: int = 16) -> PnasSpace:
+    space = load_space("pnas", image_size=image_size, in_channels=3, n_classes=10, cells=3, channels=4)
+    assert isinstance(space, PnasSpace)
+    return space
+
+
+SPACE = small()
+SEARCH = replace(SPACE.search_scale, cells=3, channels=4)
+X = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(4)
+FIRST, LARGER = "older:sep_conv_3x3", "older:sep_conv_5x5"
+
+
+def test_cells_grow_as_the_paper_counts_them() -> None:
+    """Section 4.2: 136 different cells of one block; of a second block there are 24 sides, in 300 pairs."""
+    assert isinstance(SPACE, GrowingSpace) and SPACE.n_sizes == 5
+    first = list(SPACE.smallest())
+    assert len(set(first)) == 136
+    grown = list(SPACE.grown(first[7]))
+    assert len(set(grown)) == 24 * 25 // 2 == 300
+    for arch in (*first, *grown):
+        assert SPACE.valid(arch) and SPACE.canonical(arch) == arch
+    assert {SPACE.size_of(a) for a in first} == {1} and {SPACE.size_of(a) for a in grown} == {2}
+    assert all(a[1:5] == first[7][1:5] for a in grown)
+    largest = SPACE.canonical((4, *(0,) * 20))
+    assert list(SPACE.grown(largest)) == []
+
+
+def test_sides_have_no_order_and_what_lies_beyond_the_last_block_does_not_count() -> None:
+    text = "1/newer:max_pool_3x3:older:skip_connect/" + "/".join(
+        ["older:sep_conv_5x5:older:sep_conv_3x3"] * 4
+    )
+    same = "1/older:skip_connect:newer:max_pool_3x3/" + "/".join(
+        ["older:sep_conv_3x3:older:sep_conv_3x3"] * 4
+    )
+    assert SPACE.key(SPACE.from_string(text)) == same
+
+
+@pytest.mark.parametrize(("image_size", "seed"), [(16, 0), (16, 1), (16, 2), (72, 3)])
+def test_costs_are_those_of_the_built_network(image_size: int, seed: int) -> None:
+    space = SPACE if image_size == 16 else small(image_size)
+    arch = space.sample(np.random.default_rng(seed))
+    net = space.build(arch)
+    costs = CostModel(space)
+    exact = costs.of([arch])
+    assert exact["macs"][0] == counter_macs(net, (3, image_size, image_size))
+    assert exact["params"][0] == sum(p.numel() for p in net.parameters())
+    one_hot = costs.expected(Mix.one_hot(space.choices, arch))
+    for metric in costs.metrics:
+        assert float(one_hot[metric]) == pytest.approx(exact[metric][0], rel=1e-5)
+
+
+def test_an_exported_network_is_as_large_as_it_is_priced_and_its_nodes_have_the_prefixes() -> None:
+    arch = SPACE.sample(np.random.default_rng(2))
+    space = load_space("pnas", image_size=16, in_channels=3, n_classes=10)
+    exported = onnx_bytes(space.build(arch), (1, 3, 16, 16))
+    assert CostModel(space).of([arch])["size_mb"][0] == pytest.approx(len(exported) / 1e6, rel=0.02)
+    names = [node.name for node in onnx.load_from_string(exported).graph.node if node.op_type == "Conv"]
+    prefixes, keys = space.prefixes(arch), space.block_keys(arch)
+    assert len(prefixes) == len(keys) == len(set(prefixes))
+    assert all(sum(name.startswith(p) for p in prefixes) == 1 for name in names)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_restricted_to_an_architecture_the_supernet_is_the_built_network(seed: int) -> None:
+    torch.manual_seed(0)
+    net = supernets.make(SPACE, SEARCH)
+    arch = SPACE.sample(np.random.default_rng(seed))
+    with torch.no_grad():
+        ours, built = net(X, Mix.one_hot(SPACE.choices, arch)), net.extract(arch).train()(X)
+    assert float((ours - built).abs().max()) < 1e-5
+
+
+def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
+    torch.manual_seed(0)
+    space = PnasSpace(SPACE.operations[3:6], 2, SPACE.scale, SEARCH)
+    net = supernets.make(space, SEARCH).double()
+    one_hot = Mix.one_hot(space.choices, space.sample(np.random.default_rng(1)))
+    gates = [w.double().requires_grad_() for w in one_hot.probs]
+    everything = tuple(tuple(range(len(c.options))) for c in space.choices)
+    others = tuple(
+        tuple(k for k in every if k not in a) for every, a in zip(everything, one_hot.active, strict=True)
+    )
+    probed = F.cross_entropy(net(X.double(), Mix(tuple(gates), one_hot.active, others)), LABELS)
+    mixed = F.cross_entropy(net(X.double(), Mix(tuple(gates), everything, one_hot.probe)), LABELS)
+    torch.testing.assert_close(probed, mixed)
+    # Gates of a block that is only probed have no gradient to first order.
+    found, expected = (torch.autograd.grad(loss, gates, materialize_grads=True) for loss in (probed, mixed))
+    torch.testing.assert_close(torch.cat(found), torch.cat(expected), rtol=1e-9, atol=1e-12)
+
+
+def test_every_weight_learns_from_a_mix_of_everything() -> None:
+    net = supernets.make(SPACE, SEARCH)
+    weights = tuple(torch.full((len(c.options),), 1 / len(c.options)) for c in SPACE.choices)
+    everything = tuple(tuple(range(len(w))) for w in weights)
+    F.cross_entropy(net(X, Mix(weights, everything, tuple(() for _ in weights))), LABELS).backward()
+    assert [n for n, p in net.named_parameters() if p.grad is None] == []
+
+
+def test_features_by_hand() -> None:
+    """Block 0 pools the older input and skips the newer; block 1 adds two convolutions of block 0."""
+    begin = "2/older:avg_pool_3x3:newer:skip_connect/block0:sep_conv_3x3:block0:sep_conv_5x5/"
+    arch = SPACE.canonical(SPACE.from_string(begin + "/".join([f"{FIRST}:{FIRST}"] * 3)))
+    features = SPACE.features([arch])
+    assert features["operations"][0].tolist() == [1, 1, 0, 0, 1, 1, 0, 0]
+    assert features["cell"][0].tolist() == [2, 2, 1 + 2, 1]  # blocks, depth, sum of depths, unread blocks
+
+
+def test_strategy_pnas_grows_its_cells() -> None:
+    strategy = make_strategy(
+        "pnas", SPACE, Problem.parse(["val_accuracy"]), population=68, seed=0, beam=4, predictor_epochs=20
+    )
+    skip = SPACE.operations.index("skip_connect")
+
+    def evaluate(archs: Sequence[Arch]) -> list[dict[str, float]]:
+        ops = [arch[2 : 4 * (arch[0] + 1) + 1 : 2] for arch in archs]
+        return [{"val_accuracy": o.count(skip) / 10} for o in ops]
+
+    run(strategy, evaluate, 3)
+    later = [SPACE.from_string(t.arch) for t in strategy.history.trials[136:]]
+    assert {SPACE.size_of(a) for a in later} == {2}
+    assert strategy.history.trials[136].metrics["val_accuracy"] >= 0.3  # of at most four skips
+
+
+def test_strings_and_specs_come_back() -> None:
+    arch = SPACE.sample(np.random.default_rng(1))
+    assert SPACE.from_string(SPACE.to_string(arch)) == arch
+    assert load_space(**SPACE.spec()).space_id == SPACE.space_id
+    assert CostModel(SPACE).minimum("macs")[0] > 0
+    assert len(SPACE.describe(arch)) == len(SPACE.block_keys(arch))
+
+
+def test_bad_input_gets_one_clear_error() -> None:
+    with pytest.raises(UsageError, match="no edges that Partial could wrap"):
+        supernets.make(SPACE, SEARCH, Partial(2))
+    with pytest.raises(UsageError, match="no width multiplier"):
+        load_space("pnas", image_size=32, in_channels=3, n_classes=10, width_mult=1.0)

@@ -1,0 +1,76 @@
+"""Images on disk as a page lists them: one pattern a line, and what kind of image after two spaces.
+
+pets/{cat,dog}/{1..40}.jpg
+scans.zip/{ill,well}/{1..5}.png  16 bit
+pets/cat/41.jpg  broken
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIDE_PX = 24
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP"}
+
+
+def _noise(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.integers(0, 255, shape, np.uint8)
+
+
+def _deep(rng: np.random.Generator) -> Image.Image:
+    """12 bits in 16, as cameras and scanners write them."""
+    return Image.fromarray(rng.integers(0, 4095, (SIDE_PX, SIDE_PX), np.uint16))
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
+    "": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX, 3)),
+    "grey": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX)),
+    "16 bit": _deep,
+    "transparent": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX, 4)),
+    "640 x 480": lambda rng: Image.fromarray(_noise(rng, 60, 80, 3)).resize((640, 480)),
+}
+
+
+def expand(pattern: str) -> Iterator[str]:
+    """The names that bash makes of braces: `{a,b}` and `{1..3}`."""
+    match = re.search(r"\{([^{}]+)\}", pattern)
+    if match is None:
+        yield pattern
+        return
+    span = re.fullmatch(r"(\d+)\.\.(\d+)", match[1])
+    words = map(str, range(int(span[1]), int(span[2]) + 1)) if span else match[1].split(",")
+    for word in words:
+        yield from expand(pattern[: match.start()] + word + pattern[match.end() :])
+
+
+def encoded(path: str, kind: str, rng: np.random.Generator) -> bytes:
+    """The bytes of an image of that kind; of a file that is none, whatever it would hold."""
+    suffix = Path(path).suffix
+    if suffix not in FORMATS:
+        return b"not an image\n"
+    buffer = io.BytesIO()
+    KINDS["" if kind == "broken" else kind](rng).save(buffer, FORMATS[suffix])
+    return buffer.getvalue()[: 200 if kind == "broken" else None]
+
+
+def write_image_files(listing: str, folder: Path) -> None:
+    """Write what `listing` lists into `folder`; a part `NAME.zip/` of a path is an archive."""
+    rng = np.random.default_rng(0)
+    for line in listing.splitlines():
+        pattern, _, kind = (part.strip() for part in line.partition("  "))
+        for name in expand(pattern):
+            content = encoded(name, kind, rng)
+            archive, inside, member = name.partition(".zip/")
+            if inside:
+                with zipfile.ZipFile(folder / f"{archive}.zip", "a") as file:
+                    file.writestr(member, content)
+            else:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
