@@ -137,7 +137,7 @@ def interval_ms(latency_ms: float, uncertainty: float, quantiles: Sequence[float
 
 
 _ELSEWHERE = 1.3
-"""Networks from elsewhere are further off than generated ones that were left out: intervals without it held 74
-to 84 % of them (docs/benchmarks.md). Chosen, not fitted."""
+"""Networks from elsewhere are further off than generated ones that were left out: intervals without it held
+74 to 84 % of them (docs/benchmarks.md). Chosen, not fitted."""
 
 _WIDEST = 5.0
