@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -62,8 +63,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setattr(profile, "generate", lambda n, seed: [Network(f"n{i}") for i in range(n)])
     monkeypatch.setattr(profile, "as_run", lambda data, target: data)
     monkeypatch.setattr(profile, "fit_networks", fitted)
-    monkeypatch.setattr(profile, "_rule", lambda *_: None)
-    monkeypatch.setattr(profile, "_memory", lambda *_: None)
+    monkeypatch.setattr(profile, "learn_rule", lambda pairs: SimpleNamespace(to_json=dict))
 
     def of(device: Device, **options: Any) -> Any:
         monkeypatch.setattr(profile, "run_rows", device.run_rows)
