@@ -60,7 +60,13 @@ def test_predict(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) ->
     assert found["measured"] is None
     assert sum(layer["share"] for layer in found["layers"]) == pytest.approx(0.35 / 0.37)
     assert document["context"]["hash"] == device_context(HOST, "").hash
-    assert document["profile"] == {"date": "2026-01-02", "device_s": 300.0, "errors": {"mape_pct": 4.5}}
+    assert document["profile"] == {
+        "date": "2026-01-02",
+        "device_s": 300.0,
+        "errors": {"mape_pct": 4.5},
+        "state": "ok",
+        "notes": [],
+    }
 
 
 def test_the_breakdown_and_what_was_never_profiled(
