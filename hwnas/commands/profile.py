@@ -43,6 +43,12 @@ def profile(
     ] = None,
     batch: Annotated[int | None, option("For --space: images per inference; default 1")] = None,
     seed: Annotated[int, option("Seed of the networks drawn to measure", "seed")] = DEFAULTS.seed,
+    accept_noise: Annotated[
+        bool,
+        typer.Option(
+            "--accept-noise", help="Write it on a disturbed machine too, its noise stated, intervals as wide."
+        ),
+    ] = False,
     home: HomeOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print them, and stop.")
@@ -74,6 +80,7 @@ def profile(
     }
     given = {key: value for key, value in scale.items() if value is not None}
     options: dict[str, Any] = {"minutes": _minutes(minutes, space), "seed": seed}
+    options["accept_noise"] = accept_noise
     options |= _of_device(start_from, given) if space is None else _of_space(start_from, given)
     if dry_run:
         return print_json({"target": device.to_json(), "space": space, **options})

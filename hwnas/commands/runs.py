@@ -65,7 +65,7 @@ def report(run_path: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
 
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Check that this machine has what a search needs, and that the home is whole; exit code 4 if not."""
-    from hwnas.commands.documents.tables import stored_tables
+    from hwnas.commands.documents.tables import stored_tables, table_row
     from hwnas.runs.doctor import examine
     from lut.home import data_home
     from lut.tables.bundle import PREDICTOR
@@ -75,7 +75,9 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     tables = stored_tables(place)
     damaged = [str(stored) for _, stored in tables if isinstance(stored, DamagedFileError)]
     profiles = [name for name, _ in tables if name.endswith(f"/{PREDICTOR}")]
-    found = examine(place, damaged, len(profiles))
+    rows_of = [table_row(name, stored) for name, stored in tables]
+    states = [f"{row['table']}: {row['state']}" for row in rows_of if row["state"] not in ("ok", "damaged")]
+    found = examine(place, damaged, len(profiles), states)
     if as_json:
         print_json(found)
     else:

@@ -78,6 +78,7 @@ def latency_table(
     seed: int,
     log: Log,
     batch: int = 1,
+    accept_noise: bool = False,
 ) -> tuple[lut.SpaceTable, bool]:
     """The table of `space` on a device, and whether the device was reached.
 
@@ -87,11 +88,19 @@ def latency_table(
     newest stored table of it counts. UsageError where there is none, TargetError where the device is there
     and cannot be measured.
     batch: images per inference.
+    accept_noise: take a table of a disturbed machine too.
     """
     reason = _out_of_reach(device.target, minutes)
     if device.target is not None and reason is None:
         table = networks.latency_table(
-            space, device.target, minutes=minutes, home=home, seed=seed, log=log, batch=batch
+            space,
+            device.target,
+            minutes=minutes,
+            home=home,
+            seed=seed,
+            log=log,
+            batch=batch,
+            accept_noise=accept_noise,
         )
         return table, True
     folder = _newest(space, device, home, batch)

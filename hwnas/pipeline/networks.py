@@ -48,11 +48,12 @@ def latency_table(
     log: Log,
     batch: int = 1,
     method: str = BLOCK_LEVEL,
+    accept_noise: bool = False,
 ) -> lut.SpaceTable:
     """The table of a space on a target: reused where one of this context exists, else measured.
 
-    minutes: None for as many as the space needs. batch: images per inference. method: how blocks are priced,
-    see `lut.space_table`, which also says what is raised.
+    minutes: None for as many as the space needs. batch: images per inference. method: how blocks are priced.
+    accept_noise: on a disturbed machine too. See `lut.space_table`, which also says what is raised.
     """
     return lut.space_table(
         target,
@@ -66,6 +67,7 @@ def latency_table(
         log=log,
         progress=log.progress,
         method=method,
+        accept_noise=accept_noise,
         profiled=covering(space, seed, batch) if method == IN_CONTEXT else (),
     )
 

@@ -16,10 +16,13 @@ from .environment import machine_facts, versions
 _LEAST_MEMORY_GB, _LEAST_DISK_GB = 4.0, 2.0
 
 
-def examine(home: Path, damaged: Sequence[str] = (), n_profiles: int | None = None) -> dict[str, Any]:
+def examine(
+    home: Path, damaged: Sequence[str] = (), n_profiles: int | None = None, states: Sequence[str] = ()
+) -> dict[str, Any]:
     """Facts of the installation; `problems` is empty when a search can run.
 
     damaged: what is wrong with the files in the home. n_profiles: profiles of devices there; None: not known.
+    states: of the tables that are there and not `ok`.
     """
     found = versions()
     problems = [
@@ -32,6 +35,7 @@ def examine(home: Path, damaged: Sequence[str] = (), n_profiles: int | None = No
     warnings = _shortages(machine, home)
     if n_profiles == 0:
         warnings.append("no device is profiled yet: `hwnas profile` once, then `hwnas predict` knows it")
+    warnings += states
     return {
         "versions": found,
         "machine": machine,

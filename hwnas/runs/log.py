@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 Clock = Callable[[], float]
 
@@ -51,22 +54,24 @@ class Log:
         self._print(f"warning: {text}")
 
     @contextmanager
-    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+    def progress(
+        self, name: str, total: int, rest_s: float = 0.0, *, limit_s: float | None = None
+    ) -> Iterator[ProgressBar]:
         """A bar with the time left on a terminal or in a notebook, else a line every 15 s.
 
-        rest_s: what the run is expected to take after it.
+        rest_s: what the run is expected to take after it. limit_s: what it takes itself at most, done or not.
         """
         if self._quiet:
             yield _Silent()
         elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, total, rest_s) as bar:
+            with _Bar(self.stream, name, total, rest_s, limit_s) as bar:
                 self._bars.append(bar)
                 try:
                     yield bar
                 finally:
                     self._bars.remove(bar)
         else:
-            yield _Lines(self, name, total, rest_s, self._clock)
+            yield _Lines(self, name, total, rest_s, limit_s, self._clock)
 
     @property
     def silent_s(self) -> float:
@@ -111,8 +116,8 @@ class _Silent:
 class _Lines:
     """Progress where no bar can be drawn."""
 
-    def __init__(self, log: Log, name: str, total: int, rest_s: float, clock: Clock):
-        self._rest_s = rest_s
+    def __init__(self, log: Log, name: str, total: int, rest_s: float, limit_s: float | None, clock: Clock):
+        self._rest_s, self._limit_s = rest_s, limit_s
         self._log, self._name, self._total, self._clock = log, name, total, clock
         self._done = self._before = 0
         self._start_s = clock()
@@ -128,25 +133,44 @@ class _Lines:
         if self._log.silent_s < LINE_EVERY_S:
             return
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
-        text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
+        said = "about"
+        if self._limit_s is not None and (most_s := self._limit_s - (now_s - self._start_s)) < left_s:
+            said, left_s = "at most", max(most_s, 0.0)
+        text = f"{self._name}: {self._done}/{self._total}, {said} {duration(left_s)} left"
         if self._rest_s:
             text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
 
 
+def _time_left(limit_s: float | None) -> ProgressColumn:
+    """The column of a bar with the time left, which is no longer than the limit."""
+    from rich.progress import Task, TimeRemainingColumn
+    from rich.text import Text
+
+    class TimeLeft(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            most_s = None if limit_s is None else max(limit_s - (task.elapsed or 0.0), 0.0)
+            left_s = task.time_remaining
+            if most_s is None or task.finished or (left_s is not None and left_s <= most_s):
+                return super().render(task)
+            return Text(f"at most {duration(most_s)}", style="progress.remaining")
+
+    return TimeLeft(compact=True, elapsed_when_finished=True)
+
+
 class _Bar:
     """A rich progress bar; NO_COLOR is obeyed by rich itself."""
 
-    def __init__(self, stream: TextIO, name: str, total: int, rest_s: float):
+    def __init__(self, stream: TextIO, name: str, total: int, rest_s: float, limit_s: float | None):
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
         self._rich = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            _time_left(limit_s),
             TextColumn(f"then about {duration(rest_s)}" if rest_s else ""),
             TextColumn("{task.fields[note]}"),
             console=Console(file=stream),

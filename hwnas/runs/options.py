@@ -98,6 +98,10 @@ class ProfileOptions:
         Annotated[float, Interval(gt=0, le=1440)] | None,
         Option("For measuring blocks where no table fits yet; default 0.8 and more by the space", free=True),
     ] = None
+    accept_noise: Annotated[
+        bool,
+        Option("Take a table of a disturbed machine too, its noise stated and its margin as wide", free=True),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,13 +158,15 @@ class RunDir:
         self._under_way.begin(stages, name)
 
     @contextmanager
-    def progress(self, name: str, total: int, rest_s: float = 0.0) -> Iterator[ProgressBar]:
+    def progress(
+        self, name: str, total: int, rest_s: float = 0.0, *, limit_s: float | None = None
+    ) -> Iterator[ProgressBar]:
         """A bar with the time left, as a context manager whose value has `advance(n, note)`.
 
-        rest_s: what the run is expected to take after it.
+        rest_s: what the run is expected to take after it. limit_s: what it takes itself at most.
         """
         with (
-            self.log.progress(name, total, rest_s) as bar,
+            self.log.progress(name, total, rest_s, limit_s=limit_s) as bar,
             self._under_way.watched(bar, name, total) as watched,
         ):
             yield watched

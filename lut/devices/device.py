@@ -103,7 +103,7 @@ def run_rows(
     with job_folder(target, models, timing, kinds, facts) if folder is None else nullcontext(folder) as place:
         job = write_job(place, target.without_address(), models, reference_onnx(), timing, kinds)
         n_rows = sum(len(group) for group in wanted_rows(job))
-        with progress("measure", n_rows) if progress else nullcontext(None) as bar:
+        with progress("measure", n_rows, limit_s=timing.seconds) if progress else nullcontext(None) as bar:
             open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
         conditions = read_conditions(job.folder)
         slower = slowdown(conditions)

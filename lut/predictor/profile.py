@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lut.caveats import ASKED, MEASURED, NOISE, state
 from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import device_context, run_rows, tables_folder
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
@@ -62,6 +63,7 @@ def profile_device(
     log: LogCallback,
     progress: ProgressCallback | None = None,
     start_from: Sequence[LatencyPredictor] = (),
+    accept_noise: bool = False,
 ) -> LatencyPredictor:
     """Measure the device for at most `minutes`, and write its predictor beside its tables.
 
@@ -73,8 +75,12 @@ def profile_device(
         correct the nearest of these; `errors["after_networks_pct"]` says how the error falls with their
         number.
 
-    A profile that was cut off goes on with what it lacks. TargetError where the device is too disturbed to
-    measure; nothing is written then.
+    accept_noise: make it on a disturbed device too; `errors["noise"]` says how disturbed. Intervals are as
+        wide, for they come from networks that were measured there.
+
+    A profile that was cut off, or had too little time for its networks, goes on with what it lacks; until
+    then `errors` says how many it has of how many. TargetError where the device is too disturbed to measure;
+    nothing is written then, and what was measured counts only if noise is accepted next.
     """
     if not (np.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
@@ -85,15 +91,16 @@ def profile_device(
     models = _as_run(generate(n, seed), target, log)
     kinds = wanted_kinds(models)
     began = time.monotonic()
-    job = folder / f"job-{n}-{seed}"
+    job = _job(folder, n, seed, accept_noise)
     rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
     device_s = time.monotonic() - began
     networks = labelled(rows)
     try:
-        measured = steady(networks, log, _clock(rows))
+        measured, noise = steady(networks, log, _clock(rows), accept_noise)
     except TargetError:
         if networks:  # else the next profile would go on with these very rows
-            shutil.rmtree(job, ignore_errors=True)
+            shutil.rmtree(_disturbed(job), ignore_errors=True)
+            job.rename(_disturbed(job))
         raise
     log(f"fitting on {sum(len(m.kernels) for m in measured)} kernels of {len(measured)} networks")
     fitted = _moved(start_from, measured, seed, log) if start_from else fit_networks(measured, seed)
@@ -104,14 +111,30 @@ def profile_device(
         model=fitted.model,
         overhead=fitted.overhead,
         quantiles=fitted.quantiles,
-        errors=fitted.errors,
+        errors={**fitted.errors, ASKED: len(models), MEASURED: len(networks), **noise},
         device_s=device_s,
         rule=_rule(target, models, measured),
         memory=_memory(rows, measured),
     )
     predictor.save(folder)
-    shutil.rmtree(job, ignore_errors=True)
+    if len(networks) < len(models):
+        log(f"{state(predictor.errors)} were measured in the time; the same command measures the others")
+    else:
+        for done in folder.glob("job-*"):
+            shutil.rmtree(done, ignore_errors=True)
     return predictor
+
+
+def _job(folder: Path, n: int, seed: int, accept_noise: bool) -> Path:
+    """The folder of the job; one that was too disturbed goes on where noise is accepted."""
+    job = folder / f"job-{n}-{seed}"
+    if accept_noise and _disturbed(job).exists() and not job.exists():
+        _disturbed(job).rename(job)
+    return job
+
+
+def _disturbed(job: Path) -> Path:
+    return job.with_name(f"{job.name}-disturbed")
 
 
 def _as_run(networks: Sequence[Generated], target: Target, log: LogCallback) -> dict[str, bytes]:
@@ -175,21 +198,31 @@ def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
     return {key: ("time", "kernels", *(("memory",) if key in memory else ())) for key in models}
 
 
-def steady(networks: Mapping[str, Labelled], log: LogCallback, clock: str) -> list[Labelled]:
-    """The networks that were measured well; TargetError where most were not."""
+def steady(
+    networks: Mapping[str, Labelled], log: LogCallback, clock: str, accept_noise: bool = False
+) -> tuple[list[Labelled], dict[str, str]]:
+    """The networks that were measured well, and among errors how disturbed they are.
+
+    TargetError where most were not measured well, unless noise is accepted: then all count.
+    """
     if not networks:
         raise TargetError("no network was measured in time; give more minutes")
     halves = np.array([network.half_split for network in networks.values()])
     if float(np.median(halves)) > UNSTABLE_SHARE[clock]:
+        if accept_noise:
+            noise = f"two halves of the samples of a network differ by {100 * np.median(halves):.0f} %"
+            log(f"the profile is noisy: {noise} (median)")
+            return list(networks.values()), {NOISE: noise}
         raise TargetError(
             f"unstable: two halves of the samples differ by {100 * np.median(halves):.0f} % (median; at "
             f"most {100 * UNSTABLE_SHARE[clock]:g} % by the {clock} clock), so no predictor was made; "
-            "stop other work on the device, fix its frequency, and profile again"
+            "stop other work on the device, fix its frequency, and profile again; to have it all the same, "
+            "with the noise stated and intervals as wide, give the same command with --accept-noise"
         )
     kept = [network for network in networks.values() if network.half_split <= 4 * UNSTABLE_SHARE[clock]]
     if len(kept) < len(networks):
         log(f"{len(networks) - len(kept)} of {len(networks)} networks are unstable and left out")
-    return kept
+    return kept, {}
 
 
 def _clock(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from lut.caveats import NOISE
 from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import device_context, tables_folder
 from lut.devices.measurement import Measurement
@@ -47,6 +48,10 @@ _MEASURE: Mapping[str, Measure] = {
     IN_CONTEXT: measure_in_context,
 }
 
+OF_TEN = 1.46
+"""From the mean difference of two measurements to what nine of ten stay within, of normal ones:
+1.645 / (2 / sqrt(pi))."""
+
 Item = TypeVar("Item", TableBlock, TableNetwork)
 
 
@@ -64,6 +69,7 @@ def space_table(
     progress: ProgressCallback | None = None,
     method: str = BLOCK_LEVEL,
     profiled: Sequence[TableNetwork] = (),
+    accept_noise: bool = False,
 ) -> SpaceTable:
     """The table of the space on the target: from the data home if one of this context is there, else made.
 
@@ -79,6 +85,8 @@ def space_table(
     method: `block-level` measures each block in a session of its own. `in-context` takes its cost from its
         kernels in the profiles of the networks that calibrate and of those in `profiled`.
     profiled: further networks, in this order, as many as there is time for.
+    accept_noise: make the table on a disturbed machine too; `errors["noise"]` says how disturbed, and the
+        margin is as wide.
     """
     check_method(method)
     _check_request(blocks, networks, minutes)
@@ -103,9 +111,12 @@ def space_table(
         networks=_as_target_runs(networks, target),
         profiled=_as_target_runs(profiled, target),
         seed=seed,
+        accept_noise=accept_noise,
     )
     known = blocks_csv.read_rows(folder / ROWS_FILE)
     measured = _MEASURE[method](request, known, watch, home, log, progress)
+    if measured.disturbed is not None:
+        log(f"the latency table of {space_id} is noisy: {measured.disturbed}; its margin is as much wider")
     table = _assemble(request, measured, context, folder)
     mape_pct, macs_line_pct = (table.errors[k] for k in ("mape_pct", "macs_line_mape_pct"))
     if mape_pct > macs_line_pct:
@@ -175,6 +186,9 @@ def _assemble(
     uncalibrated_ms, held_out, files = _estimate_missing(request, known, measured.block_ms)
     costs = BlockCosts(uncalibrated_ms, _weight_bytes(request.blocks, measured.file_bytes, request.seed))
     calibration, margin, report = _calibrate(request.networks, costs, measured.network_ms)
+    if measured.disturbed is not None:
+        margin = float(np.hypot(margin, OF_TEN * measured.noise_pct / 100))
+        report[NOISE] = measured.disturbed
     report |= {
         **held_out,
         **measured.facts,

@@ -84,7 +84,7 @@ def measure_in_context(
     latencies = {row["key"]: row for row in settle([row for row in rows if row["kind"] == "time"])}
     speed = ReferenceSpeed(home, request.target)
     sessions = sessions_ms(latencies, files, speed, request.target.name)
-    check_steady(request.target, latencies, noise_pct(sessions))
+    disturbed = check_steady(request, latencies, noise_pct(sessions))
     if further_files:
         rows += _profile(request, further_files, until - time.monotonic(), log, progress)
     profiles = labelled(rows)
@@ -115,6 +115,7 @@ def measure_in_context(
         rows=block_rows,
         network_ms=medians(sessions),
         noise_pct=noise_pct(sessions),
+        disturbed=disturbed,
         facts=facts,
         file_bytes={},
     )

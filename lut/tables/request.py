@@ -16,6 +16,12 @@ BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
 METHODS = (BLOCK_LEVEL, IN_CONTEXT)
 """How the cost of a block is found: in a session of its own, or from its kernels in profiles of networks."""
 
+ACCEPT_ADVICE = (
+    "To have it all the same, with the noise stated and the margin as wide, add --accept-noise: to "
+    "`hwnas profile`, or to a search that goes on, `hwnas search --resume RUN`"
+)
+"""What to do where a machine stays disturbed."""
+
 
 def check_method(name: str) -> None:
     """UsageError unless `name` is one of METHODS."""
@@ -34,6 +40,7 @@ class TableRequest:
     networks: whole networks to calibrate and check on.
     profiled: further networks to see blocks in; only the in-context method uses them.
     seed: of every random draw.
+    accept_noise: make it on a disturbed machine too.
     """
 
     target: Target
@@ -43,6 +50,7 @@ class TableRequest:
     networks: Sequence[TableNetwork]
     profiled: Sequence[TableNetwork]
     seed: int
+    accept_noise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,7 @@ class TableMeasurements:
         too.
     network_ms: latency of each whole network by key.
     noise_pct: mean difference of two sessions of one network.
+    disturbed: how disturbed the machine was; None where it was steady.
     facts: what the table reports of the method.
     file_bytes: sizes of the exported blocks by key.
     """
@@ -62,6 +71,7 @@ class TableMeasurements:
     rows: Mapping[str, Measurement]
     network_ms: Mapping[str, float]
     noise_pct: float
+    disturbed: str | None
     facts: Mapping[str, Any]
     file_bytes: Mapping[str, int]
 

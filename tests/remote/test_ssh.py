@@ -329,7 +329,7 @@ def test_without_a_folder_named_the_same_question_goes_on_where_it_stopped(
     models = {f"conv {i}": net(4 + i) for i in range(4)}
 
     @contextmanager
-    def cutting(name: str, total: int):
+    def cutting(name: str, total: int, *, limit_s: float | None = None):
         assert total == 4
 
         def cut() -> None:

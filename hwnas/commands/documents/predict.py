@@ -9,6 +9,7 @@ from typing import Any
 
 import lut
 from hwnas.runs.log import Log
+from lut.caveats import caveats, state
 from lut.predictor.asked_kernels import KernelProcess
 from lut.predictor.kernels.labels import Labelled
 from targets import Target
@@ -94,7 +95,13 @@ class _OnTarget:
         return {
             "target": target.described,
             "context": stored.context.to_json(),
-            "profile": {"date": stored.date, "device_s": stored.device_s, "errors": dict(stored.errors)},
+            "profile": {
+                "date": stored.date,
+                "device_s": stored.device_s,
+                "errors": dict(stored.errors),
+                "state": state(stored.errors),
+                "notes": caveats(stored.errors),
+            },
             "models": {
                 name: _model(prediction, measured.get(name))
                 for name, prediction in self._predictions.items()
@@ -214,8 +221,11 @@ def prediction_warnings(document: Document) -> list[str]:
 
 
 def prediction_notes(document: Document) -> list[str]:
-    """What each network was fed and which parts of it ran, where that is not the same for all inputs."""
-    return [f"{name}: {note}" for name, model in document["models"].items() for note in model["notes"]]
+    """What is to be known of the profile; what each network was fed and which parts of it ran."""
+    profile = [f"{document['target']['name']}: {note}" for note in document["profile"]["notes"]]
+    return profile + [
+        f"{name}: {note}" for name, model in document["models"].items() for note in model["notes"]
+    ]
 
 
 def _mmacs(model: Document) -> float | str:

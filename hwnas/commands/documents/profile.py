@@ -28,6 +28,7 @@ def profile_space(
     log: Log,
     method: str = BLOCK_LEVEL,
     batch: int = 1,
+    accept_noise: bool = False,
 ) -> lut.SpaceTable:
     """The latency table of a space on a target: reused where one of this context exists, else measured.
 
@@ -40,6 +41,7 @@ def profile_space(
     log: told what is measured.
     method: how blocks are measured, see `lut.space_table`.
     batch: images per inference.
+    accept_noise: make it on a disturbed machine too.
     """
     from hwnas.pipeline.networks import latency_table
     from hwnas.spaces import load_space
@@ -48,17 +50,33 @@ def profile_space(
         space_name, image_size=image_size, in_channels=in_channels, n_classes=n_classes, width_mult=width_mult
     )
     return latency_table(
-        space, target, minutes=minutes, home=home, seed=seed, log=log, batch=batch, method=method
+        space,
+        target,
+        minutes=minutes,
+        home=home,
+        seed=seed,
+        log=log,
+        batch=batch,
+        method=method,
+        accept_noise=accept_noise,
     )
 
 
 def profile_device(
-    target: Target, *, minutes: float, home: Path, seed: int, start_from: Sequence[str], log: Log
+    target: Target,
+    *,
+    minutes: float,
+    home: Path,
+    seed: int,
+    start_from: Sequence[str],
+    log: Log,
+    accept_noise: bool = False,
 ) -> lut.LatencyPredictor:
     """Measure the predictor of a target for any network.
 
     start_from: names of stored predictors of other devices or contexts. The nearest of them is corrected by a
         few measured networks.
+    accept_noise: make it on a disturbed machine too.
     """
     known = [find_table(home, name, f"/{PREDICTOR}").content for name in start_from]
     return lut.profile_device(
@@ -68,5 +86,6 @@ def profile_device(
         seed=seed,
         log=log,
         progress=log.progress,
+        accept_noise=accept_noise,
         start_from=[content for content in known if isinstance(content, lut.LatencyPredictor)],
     )

@@ -86,6 +86,8 @@ class ProfileFactsDocument(_Document):
     date: str
     device_s: float
     errors: dict[str, Any]
+    state: str = Field(description="ok, partial: N of M networks, noisy")
+    notes: list[str]
 
 
 class PredictTargetDocument(_Document):
@@ -286,6 +288,7 @@ class TableFactsDocument(_OpenDocument):
 
     target: str
     date: str
+    state: str = Field(description="ok, partial: N of M networks, noisy")
     errors: dict[str, Any]
     context: ContextDocument
 

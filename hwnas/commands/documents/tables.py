@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lut
+from lut.caveats import state
 from lut.predictor import latency_predictor
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.tables.bundle import PREDICTOR, Stored, export_bundle, import_bundle
@@ -84,14 +85,16 @@ def table_row(name: str, stored: Stored | DamagedFileError) -> dict[str, Any]:
     if isinstance(stored, DamagedFileError):
         return {"table": name, "state": "damaged"}
     content = stored.content
-    return {"table": name, "state": "ok", "date": content.date, "mape_pct": content.errors.get("mape_pct")}
+    errors = content.errors
+    return {"table": name, "state": state(errors), "date": content.date, "mape_pct": errors.get("mape_pct")}
 
 
 def table_facts(content: lut.SpaceTable | LatencyPredictor) -> dict[str, Any]:
     """What `hwnas profile` and `tables show` print: what it covers, its error, its context."""
     context = content.context.to_json()
     facts = _predictor_facts(content) if isinstance(content, LatencyPredictor) else _space_facts(content)
-    return {**facts, "target": content.target, "date": content.date, "context": context}
+    of = {"target": content.target, "date": content.date, "state": state(content.errors)}
+    return {**facts, **of, "context": context}
 
 
 def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def _table_on(context: RunContext, device: TargetDevice, minutes: float) -> dict
         seed=context.config.seed,
         log=context.run.log,
         batch=context.config.batch,
+        accept_noise=context.config.accept_noise,
     )
     context.run.log(f"latency table {table.context.hash} of {device.title}: {describe(table.errors)}")
     if not reached:

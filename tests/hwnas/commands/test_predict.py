@@ -18,6 +18,7 @@ import cli
 import lut
 from lut.devices.device import device_context
 from lut.predictor.kernels.network import Overhead
+from lut.predictor.profile import predictor_folder
 from targets import load_target
 from targets.errors import TargetError
 from tests.support.homes import chain_of_products, write_predictor
@@ -59,7 +60,13 @@ def test_predict(home: Path, model: Path, capsys: pytest.CaptureFixture[str]) ->
     assert found["measured"] is None
     assert sum(layer["share"] for layer in found["layers"]) == pytest.approx(0.35 / 0.37)
     assert document["context"]["hash"] == device_context(HOST, "").hash
-    assert document["profile"] == {"date": "2026-01-02", "device_s": 300.0, "errors": {"mape_pct": 4.5}}
+    assert document["profile"] == {
+        "date": "2026-01-02",
+        "device_s": 300.0,
+        "errors": {"mape_pct": 4.5},
+        "state": "ok",
+        "notes": [],
+    }
 
 
 def test_the_breakdown_and_what_was_never_profiled(
@@ -373,6 +380,26 @@ def test_memory_is_measured_in_processes_of_their_own(
     assert row["file_bytes"] == model.stat().st_size
     assert row["peak_bytes"] > row["baseline_bytes"] > 10e6
     assert row["load_ms"] > 0
+
+
+def test_a_partial_profile_is_called_so_by_every_command(
+    home: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = lut.load_predictor(HOST, home).stored
+    partial = {**stored.errors, "networks_asked": 72, "networks_measured": 10}
+    replace(stored, errors=partial).save(predictor_folder(home, HOST, stored.context.hash))
+    says = "partial: 10 of 72 networks"
+    printed = {}
+    for command in ("tables list", "tables show host:predictor", f"predict {model}", "doctor"):
+        assert cli.run([*command.split(), "--home", str(home)]) == 0
+        out, err = capsys.readouterr()
+        assert says in out + err
+        assert cli.run([*command.split(), "--home", str(home), "--json"]) == 0
+        printed[command.split()[0]] = json.loads(capsys.readouterr().out)
+    assert printed["tables"]["state"] == says
+    assert printed["predict"]["profile"]["state"] == says
+    assert "`hwnas profile` measures the others" in printed["predict"]["profile"]["notes"][0]
+    assert [text for text in printed["doctor"]["warnings"] if says in text]
 
 
 def test_profile_of_a_device(

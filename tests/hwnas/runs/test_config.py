@@ -150,7 +150,9 @@ def test_json_is_strict_and_holds_every_field() -> None:
 
 
 def test_limits_and_places_only_may_change_on_resume() -> None:
-    free = {"minutes", "workers", "home", "download", "alpha_history", "trackers", "profile_minutes"}
+    free = {"minutes", "workers", "home", "download", "alpha_history", "trackers", "profile_minutes"} | {
+        "accept_noise"
+    }
     assert free_on_resume(SearchConfig) == free
     assert free_on_resume(SearcherOptions) == (free - {"minutes", "workers"}) | {
         "out", "path", "quiet",

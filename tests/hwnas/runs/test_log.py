@@ -90,6 +90,26 @@ def test_what_comes_after_a_bar_is_added_to_its_time_left() -> None:
     assert out.getvalue() == "[   15s] train: 15/30, about 15s left (2m15s to the end of the run)\n"
 
 
+def test_the_time_left_is_no_longer_than_the_limit_of_the_work() -> None:
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("measure", 337, limit_s=50.0) as bar:
+        for seconds in (1.0, 16.0):
+            clock.now_s += seconds
+            bar.advance()
+        assert out.getvalue() == "[   17s] measure: 2/337, at most 33s left\n"
+        clock.now_s += 20.0
+        bar.advance(300)
+    assert out.getvalue().splitlines()[1] == "[   37s] measure: 302/337, about 4s left"
+
+
+def test_the_bar_shows_the_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    with Log(out).progress("measure", 337, limit_s=33.4) as bar:
+        bar.advance()
+    assert "at most 33s" in out.getvalue()
+
+
 def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     out = Terminal()

@@ -36,7 +36,7 @@ def test_a_table_in_seconds_better_than_nothing(
     limits_s: list[float] = []
 
     @contextmanager
-    def progress(name: str, total: int):
+    def progress(name: str, total: int, *, limit_s: float | None = None):
         shown[:] = [total]
         yield type("Bar", (), {"advance": lambda self: shown.append(1)})()
 

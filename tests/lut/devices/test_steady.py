@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lut.caveats import NOISE, caveats, state
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.profile import steady
 from targets.errors import TargetError
@@ -16,14 +17,22 @@ def measured(half_split: float) -> dict[str, Labelled]:
 
 
 def test_the_wall_clock_must_be_quieter_than_the_cpu_clock() -> None:
-    assert len(steady(measured(0.04), silent, "cpu")) == 5
+    assert len(steady(measured(0.04), silent, "cpu")[0]) == 5
     with pytest.raises(TargetError, match=r"differ by 4 % \(median; at most 3 % by the wall clock\)"):
         steady(measured(0.04), silent, "wall")
-    assert len(steady(measured(0.02), silent, "wall")) == 5
+    assert len(steady(measured(0.02), silent, "wall")[0]) == 5
 
 
 def test_unstable_networks_are_left_out_and_said() -> None:
     said: list[str] = []
-    kept = steady({**measured(0.01), "bad": measured(0.5)["n0"]}, said.append, "cpu")
-    assert len(kept) == 5
+    kept, noise = steady({**measured(0.01), "bad": measured(0.5)["n0"]}, said.append, "cpu")
+    assert (len(kept), noise) == (5, {})
     assert "1 of 6 networks are unstable" in said[0]
+
+
+def test_noise_that_is_accepted_leaves_nothing_out_and_is_said() -> None:
+    with pytest.raises(TargetError, match="--accept-noise"):
+        steady(measured(0.3), silent, "cpu")
+    kept, noise = steady(measured(0.3), silent, "cpu", accept_noise=True)
+    assert (len(kept), noise) == (5, {NOISE: "two halves of the samples of a network differ by 30 %"})
+    assert (state(noise), caveats(noise)[0][:20]) == ("noisy", "the profile is noisy")

@@ -9,6 +9,7 @@ import pytest
 
 import lut
 from lut import SpaceTable
+from lut.caveats import state
 from lut.devices.device import device_context, tables_folder
 from lut.devices.reference_networks import EMPTY_KEY
 from lut.tables.calibrate import split
@@ -224,16 +225,55 @@ def test_too_few_minutes_for_the_exports(make, device, networks, monkeypatch) ->
         make()
 
 
-def test_a_machine_too_noisy_to_measure_is_said_and_no_table_is_written(make, device, tmp_path) -> None:
+def all_flagged(device, apart: float) -> None:
+    """Every row flagged, and one of three sessions of each network slower by the share `apart`."""
     quiet = device.row
-    device.row = lambda name: {**quiet(name), "flag": "unstable" if name != EMPTY_KEY else "ok"}
-    with pytest.raises(TargetError, match=r"host: unstable: 99 % of the measurements are flagged"):
+
+    def row(name: str) -> dict:
+        times = quiet(name)
+        slow = 1 + apart * ("#2" in name)
+        return {**times, "p20_ms": times["p20_ms"] * slow, "flag": "ok" if name == EMPTY_KEY else "unstable"}
+
+    device.row = row
+
+
+def test_a_machine_too_noisy_to_measure_is_said_and_no_table_is_written(make, device, tmp_path) -> None:
+    all_flagged(device, 0.12)
+    with pytest.raises(TargetError, match=r"host: unstable: 99 % of the measurements are flagged.*7\.6 %"):
         make()  # 90 of 91: 24 networks three times, 18 blocks, all but the empty run
-    device.row = lambda name: {**quiet(name), "p20_ms": quiet(name)["p20_ms"] * (1 + 0.3 * ("#2" in name))}
-    # of the three pairs of sessions one agrees, the others differ by 0.3 and 1 - 1 / 1.3
-    with pytest.raises(TargetError, match=r"differ by 17\.7 % \(at most 10 % by the cpu clock\).*try later"):
+    quiet = device.row
+    device.row = lambda name: {**quiet(name), "p20_ms": quiet(name)["p20_ms"] * (1 + 0.18 * ("#2" in name))}
+    with pytest.raises(
+        TargetError, match=r"\(at most 10 % by the cpu clock\).*try later.*--accept-noise"
+    ) as no:
         make()
+    assert "--resume RUN" in str(no.value)
     assert not list(tmp_path.rglob("toy.json"))
+
+
+def test_sessions_that_agree_count_for_more_than_flags_and_the_noise_is_stated(make, device) -> None:
+    quiet, said = make(space_id="quiet"), list[str]()
+    assert (quiet.errors.get("noise"), state(quiet.errors)) == (None, "ok")
+    all_flagged(device, 0.02)
+    table = make(log=said.append)
+    # of the three pairs of sessions one agrees, the others differ by 0.02 and 1 - 1 / 1.02
+    differ = (0.02 + 1 - 1 / 1.02) / 3
+    assert table.errors["noise_floor_pct"] == pytest.approx(100 * differ)
+    assert "99 % of the measurements are flagged" in table.errors["noise"]
+    assert state(table.errors) == "noisy"
+    assert [text for text in said if "is noisy: 99 %" in text]
+    # nine of ten of a normal distribution, whose mean absolute difference is `differ`
+    nine_of_ten = 1.6449 * differ / (2 / np.sqrt(np.pi))
+    assert table.margin == pytest.approx(np.hypot(quiet.margin, nine_of_ten), rel=0.05)
+
+
+def test_noise_that_is_accepted_is_stated_and_in_the_margin(make, device) -> None:
+    all_flagged(device, 0.3)
+    with pytest.raises(TargetError, match=r"differ by 17\.7 %"):
+        make()
+    table = make(accept_noise=True)
+    assert "differ by 17.7 %" in table.errors["noise"]
+    assert table.margin > 0.25
 
 
 def test_the_wall_clock_must_be_quieter(make, device, tmp_path) -> None:
