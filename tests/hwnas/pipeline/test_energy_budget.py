@@ -57,7 +57,8 @@ def planned(folder: Path, table: str, budget: str) -> Iterator[RunContext]:
     file = folder / "energy.csv"
     file.write_text(table)
     config = SearchConfig(
-        image_size=16, width_mult=WIDTH, method="darts", budgets=(budget,), energy_table=str(file),
+        data="digits", image_size=16, width_mult=WIDTH, method="darts", budgets=(budget,),
+        energy_table=str(file),
         home=str(folder / "home"), batch_size=32, search_steps=4,
     )  # fmt: skip
     with create_search(folder / "run", config, log=Log(quiet=True)) as run:

@@ -45,8 +45,8 @@ def context(tmp_path: Path) -> Iterator[RunContext]:
     file = tmp_path / "small.toml"
     file.write_text(SPACE)
     config = SearchConfig(
-        image_size=16, space=str(file), method="pc-darts", home=str(tmp_path / "home"), alpha_history=True,
-        batch_size=32,
+        data="digits", image_size=16, space=str(file), method="pc-darts", home=str(tmp_path / "home"),
+        alpha_history=True, batch_size=32,
     )  # fmt: skip
     run = create_search(tmp_path / "run", config, log=Log(quiet=True))
     context = RunContext(run)
