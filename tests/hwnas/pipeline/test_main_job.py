@@ -146,7 +146,7 @@ def test_it_leaves_what_the_design_says(whole: Path) -> None:
 
 
 def test_every_model_is_checked_and_says_how_to_feed_it(whole: Path, place: Place) -> None:
-    models = sorted((whole / "models").iterdir())
+    models = sorted(folder for folder in (whole / "models").iterdir() if not folder.is_symlink())
     assert len(models) >= 3
     data = load_data(
         "digits", 16, 3, root=place.folder / "home", splits=json.loads((whole / "splits.json").read_text())
