@@ -29,14 +29,14 @@ from benchmarks.profile_rows import TARGETS, Context, log, spent_s
 from lut.predictor import profile
 from lut.predictor.kernels import regress
 from lut.predictor.kernels.features import KernelFeatures, features_of
-from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary
+from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary, uncertainty_of
 from lut.predictor.kernels.labels import Labelled
-from lut.predictor.kernels.network import predicted_uncertainty
+from lut.predictor.kernels.network import fit_overhead, interval_ms, without_profiler
 from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
 from lut.predictor.transfer import transferred
 from targets.errors import HwnasError
 
-GENERATED = 120
+GENERATED = 330
 """As many as `hwnas profile` measures in its five minutes."""
 
 TRANSFER = (0, 5, 10, 20)
@@ -52,7 +52,7 @@ def networks_to_judge(options: argparse.Namespace) -> dict[str, bytes]:
     if options.zoo:
         return {name: path.read_bytes() for name, path in zoo.folder(options.zoo).items()}
     chosen = zoo.entries(options.list, options.only)
-    return {entry.name: zoo.exported(entry, options.cache).read_bytes() for entry in chosen}
+    return {f"{e.source}/{e.name}": zoo.exported(e, options.cache).read_bytes() for e in chosen}
 
 
 def line_of(name: str, predicted: Floats, truth: Floats, minutes: float, covered: Any = None) -> Line:
@@ -67,13 +67,14 @@ def total(fitted: Fitted, parts: Iterable[Floats]) -> Floats:
 
 
 def predicted(fitted: Fitted, networks: Sequence[Sequence[KernelFeatures]]) -> tuple[Floats, Floats]:
-    """(n,) latencies of networks of these kernels, and half the widths of their intervals, in ms."""
+    """(n,) latencies of networks of these kernels, and (n, 2) their intervals, in ms."""
     times = [fitted.model.predict_ms(features) for features in networks]
     latency_ms = total(fitted, times)
-    pairs = zip(times, networks, strict=True)
-    spreads = ((ms, fitted.model.log_spread(features)) for ms, features in pairs)
-    uncertainties = np.array([predicted_uncertainty(ms, spread) for ms, spread in spreads])
-    return latency_ms, fitted.conformal_quantile * uncertainties * latency_ms
+    intervals = [
+        interval_ms(float(ms), uncertainty_of(fitted.model, features, of), fitted.quantiles)
+        for ms, of, features in zip(latency_ms, times, networks, strict=True)
+    ]
+    return latency_ms, np.array(intervals)
 
 
 def peers_of(context: Context, seconds: float, seed: int) -> dict[str, tuple[Peer, float]]:
@@ -99,14 +100,16 @@ def judge(context: Context, peer_seconds: float, seed: int) -> tuple[Fitted, lis
     """(the predictor, the table, a line per network) of one context."""
     fitted = fit_networks(context.generated, seed)
     minutes, truth = context.minutes, context.truth
-    own = [n.kernel_ms for n in context.zoo]
+    own = [n.kernel_ms for n in without_profiler(context.zoo, fitted.profiler)]
     table = [line_of("ceiling: own measured kernels", total(fitted, own), truth, 0.0)]
     from_target = [n.features for n in context.zoo]
     for name, kernels in (("from the target", from_target), ("by layout rule", by_rule(context))):
-        ours, half = predicted(fitted, kernels)
-        covered = np.abs(truth - ours) <= half
+        ours, intervals = predicted(fitted, kernels)
+        covered = (intervals[:, 0] <= truth) & (truth <= intervals[:, 1])
         table.append(line_of(f"hwnas, kernels {name}", ours, truth, minutes, covered))
-    roof = regress.fit(*pooled(context.generated), seed).rooflines
+        if name == "from the target":
+            table += strata(ours, truth, covered)
+    roof = regress.fit(*pooled(without_profiler(context.generated, fitted.profiler)), seed).rooflines
     straight = total(fitted, [regress.roof_ms(roof, kernels) for kernels in from_target])
     table.append(line_of("rooflines only", straight, truth, minutes))
     for name, (peer, spent) in peers_of(context, peer_seconds, seed).items():
@@ -116,18 +119,32 @@ def judge(context: Context, peer_seconds: float, seed: int) -> tuple[Fitted, lis
     return fitted, table, each_of(context, *predicted(fitted, from_target))
 
 
-def each_of(context: Context, ours: Floats, half: Floats) -> list[Line]:
+STRATA_MS = ((0.0, 0.1), (0.1, 1.0), (1.0, 10.0), (10.0, np.inf))
+
+
+def strata(ours: Floats, truth: Floats, covered: Floats) -> list[Line]:
+    """A row per class of measured latencies that has at least three networks."""
+    rows = []
+    for low, high in STRATA_MS:
+        of = (truth >= low) & (truth < high)
+        if of.sum() >= 3:
+            title = f"  {of.sum()} of {low:g} to {high:g} ms"
+            rows.append(line_of(title, ours[of], truth[of], 0.0, covered[of]))
+    return rows
+
+
+def each_of(context: Context, ours: Floats, intervals: Floats) -> list[Line]:
     """A line per network: measured, predicted with the kernels of the target, and its interval."""
     return [
         {
             "network": n.key,
             "measured_ms": float(t),
             "predicted_ms": float(p),
-            "low_ms": float(p - h),
-            "high_ms": float(p + h),
+            "low_ms": float(low),
+            "high_ms": float(high),
             "error_pct": float(100 * (p / t - 1)),
         }
-        for n, t, p, h in zip(context.zoo, context.truth, ours, half, strict=True)
+        for n, t, p, (low, high) in zip(context.zoo, context.truth, ours, intervals, strict=True)
     ]
 
 
@@ -148,7 +165,8 @@ def transfers(base: Fitted, context: Context, seed: int) -> list[Line]:
     """Errors in another context, of the first one's predictor corrected with more and more networks of it."""
     table = []
     for n in TRANSFER:
-        networks: Sequence[Labelled] = context.generated[:n]
+        every = without_profiler(context.generated, fit_overhead(context.generated))
+        networks: Sequence[Labelled] = every[:n]
         found = transferred(base.model, base.overhead, networks, seed)
         moved = total(found, [found.model.predict_ms(n.features) for n in context.zoo])
         used = {one.key for one in networks}

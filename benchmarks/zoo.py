@@ -1,6 +1,6 @@
-"""Networks of torchvision and timm as ONNX, with random weights, and any folder of ONNX files.
+"""Networks of torchvision, timm and hwnas's spaces as ONNX, with random weights, and folders of ONNX files.
 
-    python -m benchmarks.zoo acceptance|development [--cache DIR] [--only NAME ...]
+    python -m benchmarks.zoo acceptance|development|small|small_development [--cache DIR] [--only NAME ...]
 
 exports the networks of `zoo_acceptance.toml` into the cache and runs each once. Nothing is downloaded.
 """
@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 from targets.files import safe_name, write_atomic
 
 if TYPE_CHECKING:
     from torch import nn
 
-LISTS = {"acceptance": "timm", "development": "torchvision"}
+LISTS = {"acceptance": "timm", "development": "torchvision", "small": "", "small_development": ""}
+"""The lists, and where networks whose name holds no source come from."""
 LIST_FILE = Path(__file__).with_name("zoo_acceptance.toml")
 CACHE = Path(tempfile.gettempdir()) / "hwnas-zoo"
 """Where every benchmark keeps exported networks, unless told otherwise: the names tell versions apart."""
@@ -46,7 +49,13 @@ def entries(which: str, only: Sequence[str] = ()) -> list[Entry]:
     unknown = [name for name in only if name not in table[which]]
     if unknown:
         raise UsageError(f"zoo: {which} has no {unknown[0]!r}; {did_you_mean(unknown[0], table[which])}")
-    return [Entry(LISTS[which], n, size) for n, size in table[which].items() if not only or n in only]
+    chosen = [(n, size) for n, size in table[which].items() if not only or n in only]
+    return [_entry(name if "/" in name else f"{LISTS[which]}/{name}", size) for name, size in chosen]
+
+
+def _entry(name: str, size: int) -> Entry:
+    source, _, short = name.partition("/")
+    return Entry(source, short, size)
 
 
 def exported(entry: Entry, cache: Path, *, batch: int = 1) -> Path:
@@ -55,11 +64,13 @@ def exported(entry: Entry, cache: Path, *, batch: int = 1) -> Path:
 
     identity = (entry.source, _version(entry.source), entry.name, entry.image_size, batch, EXPORTER)
     digest = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
-    path = cache / f"{safe_name(entry.name)}-{digest}.onnx"
+    prefix = "" if entry.source in ("timm", "torchvision") else f"{entry.source}-"
+    path = cache / f"{prefix}{safe_name(entry.name)}-{digest}.onnx"
     if not path.is_file():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the tracer says about other people's control flow
-            model = onnx_bytes(_network(entry), (batch, 3, entry.image_size, entry.image_size))
+            network, (n, *rest) = _network(entry)
+            model = onnx_bytes(network, (n * batch, *rest))
         cache.mkdir(parents=True, exist_ok=True)
         write_atomic(path, model)
     return path
@@ -75,7 +86,6 @@ def folder(path: Path) -> dict[str, Path]:
 
 def run_once(path: Path) -> None:
     """Load and run the file; DamagedFileError when its output is not made of finite numbers."""
-    import numpy as np
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -88,22 +98,40 @@ def run_once(path: Path) -> None:
 def _version(source: str) -> str:
     from importlib.metadata import version
 
-    return version(source).split("+")[0]
+    return version(source if source in ("timm", "torchvision") else "hwnas").split("+")[0]
 
 
-def _network(entry: Entry) -> nn.Module:
+def _network(entry: Entry) -> tuple[nn.Module, tuple[int, ...]]:
+    """The network, and the shape of its input."""
     import torch
 
     torch.manual_seed(0)
     torch.backends.mha.set_fastpath_enabled(False)  # its fused operator has no ONNX form
+    shape = (1, 3, entry.image_size, entry.image_size)
+    if entry.source == "tiny":
+        from benchmarks.tiny_networks import TINY
+
+        return TINY[entry.name](entry.image_size)
     if entry.source == "timm":
         import timm
 
-        return timm.create_model(entry.name, pretrained=False)
-    import torchvision
+        return timm.create_model(entry.name, pretrained=False), shape
+    if entry.source == "torchvision":
+        import torchvision
 
-    extra = {"init_weights": False} if entry.name in ("googlenet", "inception_v3") else {}
-    return torchvision.models.get_model(entry.name, weights=None, **extra)
+        extra = {"init_weights": False} if entry.name in ("googlenet", "inception_v3") else {}
+        return torchvision.models.get_model(entry.name, weights=None, **extra), shape
+    from hwnas.spaces import load_space
+
+    # Images of 16 px are grey: the space as the demo searches it.
+    channels = 1 if entry.image_size == 16 else 3
+    space = load_space(entry.source, image_size=entry.image_size, in_channels=channels, n_classes=10)
+    rng = np.random.default_rng(int(entry.name))
+    drawn = (space.canonical(space.sample(rng)) for _ in iter(int, 1))
+    arch = next(
+        arch for arch in drawn if space.reads_image(arch)
+    )  # else the runtime folds it into a constant
+    return space.build(arch), (1, channels, *shape[2:])
 
 
 def main() -> None:
@@ -117,7 +145,8 @@ def main() -> None:
     for entry in entries(options.list, options.only):
         path = exported(entry, options.cache)
         run_once(path)
-        print(f"{entry.name:30s} {entry.image_size:4d} px {path.stat().st_size / 1e6:7.1f} MB", flush=True)
+        name, size_mb = f"{entry.source}/{entry.name}", path.stat().st_size / 1e6
+        print(f"{name:40s} {entry.image_size:4d} {size_mb:7.1f} MB", flush=True)
 
 
 if __name__ == "__main__":

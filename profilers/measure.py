@@ -19,7 +19,7 @@ from .clock import Clocks
 from .job import Timing
 from .neighbours import Watch, alone, counted
 from .rows import MeasuredRow, RowIdentity
-from .stats import Floats, flag_of, low_quantile, quantile_ratio, summarise, undisturbed
+from .stats import Floats, flagged, low_quantile, quantile_ratio, reasons_of, summarise, undisturbed
 
 REFERENCE_EVERY = 16
 REFERENCE_EVERY_MS = 20.0
@@ -178,7 +178,7 @@ def row(of: RowIdentity, samples: Samples, reference: Samples, clock: str) -> Me
         "quiet_share": s.quiet_share,
         "half_split": s.half_split,
         "drift": s.drift,
-        "flag": flag_of(s, cpu_share, clock),
+        **flagged(reasons_of(s, cpu_share, clock)),
         "clock": clock,
         "p20_ratio": quantile_ratio(times, other),
         "reference_quantiles_ms": [float(q) for q in np.quantile(other, GRID)],

@@ -23,7 +23,17 @@ import numpy as np
 
 from .neighbours import LEAST, alone, counted
 from .rows import MeasuredRow
-from .stats import ANCHORS, Floats, Summary, flag_of, half_split, low_quantile, summarise, undisturbed
+from .stats import (
+    ANCHORS,
+    Floats,
+    Summary,
+    flagged,
+    half_split,
+    low_quantile,
+    reasons_of,
+    summarise,
+    undisturbed,
+)
 
 _GAIN = 0.8
 """A higher anchor must lower the disagreement to this share: a low one is nearer to the quiet device."""
@@ -57,7 +67,14 @@ def settle(rows: Sequence[MeasuredRow]) -> list[MeasuredRow]:
     settled = [[_at(row, _samples(row), anchor) for row in sessions] for sessions in counting]
     scatter = session_scatter([[row["p50_ms"] for row in of] for of in settled])
     merged = zip(networks, (_merged(sessions, scatter) for sessions in settled))
-    return [{**row, "flag": "unstable"} if of in disturbed else row for of, row in merged]
+    return [_beside_others(row) if of in disturbed else row for of, row in merged]
+
+
+def _beside_others(row: MeasuredRow) -> MeasuredRow:
+    """The row of a network that never had the machine to itself, where others of its job had."""
+    cpus = row.get("others_cpus") or [0.0]
+    said = [f"others used {np.median(cpus):.1f} CPUs", *([row["reason"]] if row["reason"] else [])]
+    return {**row, **flagged(said)}
 
 
 def choose_anchor(samples: Sequence[Floats]) -> float:
@@ -96,7 +113,7 @@ def _at(row: MeasuredRow, samples: Floats, anchor: float) -> MeasuredRow:
         **row,
         "anchor": anchor,
         **_summary(s),
-        "flag": flag_of(s, row.get("cpu_share"), row["clock"]),
+        **flagged(reasons_of(s, row.get("cpu_share"), row["clock"])),
         "reference_p20_ms": low_quantile(reference, anchor),
         "reference_p50_ms": float(np.median(undisturbed(reference, anchor))),
     }
@@ -145,14 +162,17 @@ def _merged(sessions: Sequence[MeasuredRow], scatter: float) -> MeasuredRow:
         drift=typical["drift"],
         quiet_share=typical["quiet_share"],
     )
-    apart = max(times) / min(times) - 1 > UNSTABLE_SESSIONS
+    reasons = reasons_of(whole, typical.get("cpu_share"), ordered[0]["clock"])
+    apart = max(times) / min(times) - 1
+    if apart > UNSTABLE_SESSIONS:
+        reasons.insert(0, f"sessions differ by {apart:.0%}")
     return {
         **ordered[0],
         **typical,
         **_summary(whole),
         "n": n_samples,
         "sessions_ms": times,
-        "flag": "unstable" if apart else flag_of(whole, typical.get("cpu_share"), ordered[0]["clock"]),
+        **flagged(reasons),
         **_joined(ordered),
     }
 

@@ -13,6 +13,7 @@ are also as wide as the spread over stretches of time says (`between_stretches`)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +74,19 @@ class Summary:
     @property
     def flag(self) -> str:
         """`unstable` where the number should not be trusted to a few percent, else `ok`."""
-        stable = (
-            self.quiet_share >= UNSTABLE_SHARE
-            and self.half_split <= UNSTABLE_HALF
-            and abs(self.drift) <= UNSTABLE_DRIFT
-            and max(self.ci_high - self.p50, self.p50 - self.ci_low) <= UNSTABLE_CI * self.p50
-        )
-        return "ok" if stable else "unstable"
+        return "unstable" if self.reasons else "ok"
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the number should not be trusted to a few percent, each with its figure; [] where it should."""
+        width = max(self.ci_high - self.p50, self.p50 - self.ci_low) / self.p50
+        found = {
+            f"{self.quiet_share:.0%} of the samples lie near the low ones": self.quiet_share < UNSTABLE_SHARE,
+            f"two halves of the samples differ by {self.half_split:.0%}": self.half_split > UNSTABLE_HALF,
+            f"the time drifted by {self.drift:+.0%}": abs(self.drift) > UNSTABLE_DRIFT,
+            f"the interval is {width:.0%} wide on a side": width > UNSTABLE_CI,
+        }
+        return [reason for reason, holds in found.items() if holds]
 
 
 def summarise(samples: Floats, anchor: float = ANCHORS[0]) -> Summary:
@@ -139,13 +146,22 @@ def _centre(samples: Floats, anchor: float) -> tuple[float, float]:
     return p50, p20
 
 
-def flag_of(summary: Summary, cpu_share: float | None, clock: str) -> str:
-    """The flag of a row, from its samples and from the share of the time in which the process could run.
+def reasons_of(summary: Summary, cpu_share: float | None, clock: str) -> list[str]:
+    """Why a row is unstable: its samples, and the share of the time in which the process could run.
 
     By the wall clock, waiting is part of the samples. cpu_share: None where it is not known.
     """
     starved = clock == "cpu" and cpu_share is not None and cpu_share < UNSTABLE_CPU_SHARE
-    return "unstable" if starved else summary.flag
+    return [*([f"it ran for {cpu_share:.0%} of the time"] if starved else []), *summary.reasons]
+
+
+def flagged(reasons: Sequence[str]) -> dict[str, str]:
+    """The fields `flag` and `reason` of a row.
+
+    >>> flagged(["sessions differ by 12%"])
+    {'flag': 'unstable', 'reason': 'sessions differ by 12%'}
+    """
+    return {"flag": "unstable" if reasons else "ok", "reason": "; ".join(reasons)}
 
 
 def undisturbed(samples: Floats, anchor: float = ANCHORS[0]) -> Floats:

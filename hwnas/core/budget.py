@@ -107,7 +107,7 @@ class Budget:
         """The same budget in a search on these devices; UsageError where it names another.
 
         >>> Budget.parse("latency_ms@host<=2").on_devices(["host", "pi"])
-        Budget(metric='latency_ms', limit=2.0)
+        Budget(metric='latency_ms', limit=2.0, margin=0.0)
         """
         return replace(self, metric=metric_on_devices(self.metric, devices, f"budget {self}"))
 

@@ -73,7 +73,7 @@ class Problem:
 
     >>> problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 10.0)])
     >>> problem.values_of({"val_accuracy": 0.9, "latency_ms": 12.5})
-    TrialValues(objectives=(0.9, 12.5), constraints={'latency_ms': 0.25})
+    TrialValues(objectives=(0.9, 12.5), constraints={'latency_ms': 0.25}, penalty=1.0)
     """
 
     objectives: tuple[Objective, ...]

@@ -130,7 +130,7 @@ class _Lines:
         left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
         text = f"{self._name}: {self._done}/{self._total}, about {duration(left_s)} left"
         if self._rest_s:
-            text += f", {duration(left_s + self._rest_s)} in all"
+            text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
 
 

@@ -67,10 +67,14 @@ def run_job(
     """
     settled = settle(run_rows(target, models, timing, log, folder=folder, progress=progress))
     rows = {row["key"]: row for row in settled}
-    unstable = sum(row["flag"] != "ok" for row in rows.values())
+    unstable = [row.get("reason", "") for row in rows.values() if row["flag"] != "ok"]
     if unstable:
-        log(f"{unstable} of {len(rows)} measurements are unstable: the machine is disturbed")
+        examples = "; ".join(list(dict.fromkeys(unstable))[:_EXAMPLES])
+        log(f"{len(unstable)} of {len(rows)} measurements are unstable, for example: {examples}")
     return rows
+
+
+_EXAMPLES = 2
 
 
 def run_rows(

@@ -31,6 +31,7 @@ class Measurement:
     clock: `cpu` (the CPU time of the thread; one thread only) or `wall`.
     flag: `ok`, or `unstable` where the number should not be trusted to a few percent.
     n: number of samples.
+    reason: why it is `unstable`, with figures; '' where it is `ok`.
     """
 
     p20_ms: float
@@ -41,6 +42,7 @@ class Measurement:
     clock: str
     flag: str
     n: int
+    reason: str = ""
 
 
 class ReferenceSpeed:
@@ -84,6 +86,7 @@ class ReferenceSpeed:
             clock=row["clock"],
             flag=row["flag"],
             n=row["n"],
+            reason=row.get("reason", ""),
         )
 
 

@@ -13,12 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lut.predictor.footprint.memory import MemoryModel
-from lut.predictor.kernels.features import FREE, NAMES, KernelFeatures, features_of
+from lut.predictor.kernels.features import NAMES, KernelFeatures, features_of
 from lut.predictor.kernels.macs import other_macs
-from lut.predictor.kernels.network import Overhead, predicted_uncertainty
+from lut.predictor.kernels.network import Overhead, interval_ms, predicted_uncertainty
 from lut.predictor.kernels.regress import FEW, KernelModel
 from profilers.kernels import Kernel
 from targets import Context
@@ -26,7 +24,7 @@ from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
 
-VERSION = 2
+VERSION = 3
 FILE = "predictor.json"
 
 
@@ -52,9 +50,8 @@ class Layer:
 class Prediction:
     """What a network is expected to cost.
 
-    low_ms, high_ms: an interval that holds nine of ten generated networks left out of the fit; of networks
-        from elsewhere fewer lie within (docs/benchmarks.md). It widens with the time in kinds of kernels that
-        the profile has not seen or rarely seen, and for networks smaller than all profiled ones.
+    low_ms, high_ms: an interval that is to hold nine of ten networks. It widens with the time in kinds of
+        kernels that the profile has not seen, and the further kernels lie outside of all that it has seen.
     layers: its kernels, in order of execution.
     overhead_ms: the part of the latency that belongs to no kernel.
     unknown, few: kinds of kernels with no or few samples in the profile, with the samples that there are.
@@ -96,7 +93,8 @@ class LatencyPredictor:
 
     context, target, date: where and when the profile was made.
     model, overhead: from kernels to their latencies, and from these to that of the network.
-    conformal_quantile: times a network's predicted uncertainty, half the width of its interval.
+    quantiles: by class of latency; times a network's predicted uncertainty, half the width of its interval
+        on a logarithmic scale.
     errors: on profiled networks that the model had not seen, in percent.
     device_s: seconds that the profile took on the device.
     rule: the device's layout as JSON, see `lut.predictor.layout`; None where it is not known.
@@ -108,7 +106,7 @@ class LatencyPredictor:
     date: str
     model: KernelModel
     overhead: Overhead
-    conformal_quantile: float
+    quantiles: Sequence[float]
     errors: Mapping[str, Any]
     device_s: float
     rule: Mapping[str, Any] | None = None
@@ -119,17 +117,15 @@ class LatencyPredictor:
         features = features_of(kernels)
         times_ms = self.model.predict_ms(features)
         latency_ms = self.overhead.latency_ms(float(times_ms.sum()), len(features))
-        uncertainty = predicted_uncertainty(times_ms, self.model.log_spread(features))
-        # Where the line is not followed, no profiled network was as small: the interval holds both.
-        beyond_ms = latency_ms - self.overhead.line_ms(float(times_ms.sum()), len(features))
-        margin_ms = self.conformal_quantile * uncertainty * latency_ms
+        kinds = [f.kind for f in features]
+        uncertainty = predicted_uncertainty(times_ms, self.model.log_spread(features), kinds)
+        low_ms, high_ms = interval_ms(latency_ms, uncertainty, self.quantiles)
         samples = {f.kind: self.model.counts.get(f.kind, 0) for f in features}
-        far = np.array([_factor(f.kind, samples[f.kind]) for f in features])
         layers = zip(kernels, features, times_ms, strict=True)
         return Prediction(
             latency_ms=latency_ms,
-            low_ms=max(latency_ms - margin_ms, 0.0) * float((times_ms / far).sum() / times_ms.sum()),
-            high_ms=latency_ms + margin_ms + max(beyond_ms, 0.0) + float((times_ms * (far - 1)).sum()),
+            low_ms=low_ms,
+            high_ms=high_ms,
             layers=tuple(_layer(kernel, f, float(ms), samples[f.kind]) for kernel, f, ms in layers),
             overhead_ms=latency_ms - float(times_ms.sum()),
             unknown={kind: n for kind, n in sorted(samples.items()) if n == 0},
@@ -155,7 +151,7 @@ class LatencyPredictor:
             "features": {family: list(names) for family, names in NAMES.items()},
             "model": _save_model(self.model, folder, ""),
             "overhead": asdict(self.overhead),
-            "factor": self.conformal_quantile,
+            "quantiles": list(self.quantiles),
             "errors": dict(self.errors),
             "device_s": self.device_s,
             "rule": self.rule,
@@ -178,7 +174,7 @@ def load(folder: Path) -> LatencyPredictor:
         date=document["date"],
         model=_load_model(document["model"], folder, path),
         overhead=Overhead(**document["overhead"]),
-        conformal_quantile=document["factor"],
+        quantiles=tuple(document["quantiles"]),
         errors=document["errors"],
         device_s=document["device_s"],
         rule=document["rule"],
@@ -200,6 +196,8 @@ def _save_model(model: KernelModel, folder: Path, prefix: str) -> dict[str, Any]
         "trees": files,
         "counts": dict(model.counts),
         "spread": dict(model.spread),
+        "ranges": {kind: [list(low), list(high)] for kind, (low, high) in model.ranges.items()},
+        "tick_ms": model.tick_ms,
         "base": None if model.base is None else _save_model(model.base, folder, f"{prefix}base-"),
     }
 
@@ -218,18 +216,10 @@ def _load_model(document: Mapping[str, Any], folder: Path, path: Path) -> Kernel
         trees=trees,
         counts=document["counts"],
         spread=document["spread"],
+        tick_ms=document["tick_ms"],
+        ranges={kind: (low, high) for kind, (low, high) in document["ranges"].items()},
         base=None if base is None else _load_model(base, folder, path),
     )
-
-
-_FAR = 50.0
-"""How far off the price of a kind may be that was never profiled: Pow with an exponent of 0.5 takes 39 times
-as long as its family's roofline says, LSTM 8 times."""
-
-
-def _factor(kind: str, n_samples: int) -> float:
-    """How far off the price of a kernel may be, by the samples of its kind; 1 where there are enough."""
-    return 1.0 if n_samples >= FEW or kind in FREE else _FAR ** (1 / (1 + n_samples))
 
 
 def _layer(kernel: Kernel, features: KernelFeatures, latency_ms: float, n_samples: int) -> Layer:

@@ -15,33 +15,35 @@ import numpy as np
 from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import device_context, run_rows, tables_folder
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
-from lut.predictor.kernels.fit import MIN_NETWORKS, Fitted, fit_networks
+from lut.predictor.kernels.fit import MIN_NETWORKS, Fitted, fit_networks, is_usual
 from lut.predictor.kernels.labels import Labelled, labelled
+from lut.predictor.kernels.network import fit_overhead, without_profiler
 from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from targets import Target
-from targets.errors import TargetError, UsageError
+from targets.errors import DamagedFileError, TargetError, UsageError
 
-from .generate import generate
+from .generate import Generated, generate
 from .latency_predictor import FILE, LatencyPredictor, load
 from .layout import extended_kernels, learn_rule
 from .transfer import learning_curve, nearest, transferred
 
-NETWORKS_PER_MINUTE = 24
-"""On one core of a server CPU, loading included; a slower device measures as many as it has time for."""
+NETWORKS_PER_MINUTE = 66
+"""On one core of a server CPU, loading included; a third of them are large and take nearly all of the time. A
+slower device measures as many as it has time for."""
 
 PASSES, TOGETHER, ROUNDS = 3, 10, 4
 """Each network is met in three stretches of the profile, beside nine others, so that a disturbed minute costs
 each of them a few samples; a device that is cut off loses one group of ten."""
 
 MEMORY_NETWORKS = 10
-RULE_NETWORKS = 12
+RULE_NETWORKS = 24
 
 UNSTABLE_SHARE: Mapping[str, float] = {"cpu": 0.05, "wall": 0.03}
 """Median difference of the two halves of a network's samples above which no predictor is made, by clock."""
 
-TRANSFER_NETWORKS = 24
-"""Measured where another device's predictor is corrected: ten would do, the others show the error."""
+TRANSFER_NETWORKS = 48
+"""Measured where another device's predictor is corrected: half would do, the others show the error."""
 
 
 def timing(minutes: float, seed: int) -> Timing:
@@ -80,7 +82,7 @@ def profile_device(
     folder = predictor_folder(home, target, context.hash)
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
     log(f"making {n} networks to measure")
-    models = {network.key: as_run(network.onnx(), target) for network in generate(n, seed)}
+    models = _as_run(generate(n, seed), target, log)
     kinds = wanted_kinds(models)
     began = time.monotonic()
     job = folder / f"job-{n}-{seed}"
@@ -101,7 +103,7 @@ def profile_device(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         model=fitted.model,
         overhead=fitted.overhead,
-        conformal_quantile=fitted.conformal_quantile,
+        quantiles=fitted.quantiles,
         errors=fitted.errors,
         device_s=device_s,
         rule=_rule(target, models, measured),
@@ -112,9 +114,24 @@ def profile_device(
     return predictor
 
 
+def _as_run(networks: Sequence[Generated], target: Target, log: LogCallback) -> dict[str, bytes]:
+    """The files in the precision of the target, by key, without those that have no such form."""
+    models = {}
+    for network in networks:
+        try:
+            models[network.key] = as_run(network.onnx(), target)
+        except DamagedFileError:
+            if target.precision != "int8":
+                raise
+    if len(models) < len(networks):
+        log(f"{len(networks) - len(models)} of them have no {target.precision} form and are left out")
+    return models
+
+
 def _moved(
     known: Sequence[LatencyPredictor], networks: Sequence[Labelled], seed: int, log: LogCallback
 ) -> Fitted:
+    networks = without_profiler(networks, fit_overhead(networks))
     base = nearest(known, networks)
     log(f"starting from {base.target} ({base.date}), the nearest of {len(known)}")
     fitted = transferred(base.model, base.overhead, networks, seed)
@@ -183,7 +200,7 @@ def _rule(target: Target, models: Mapping[str, bytes], networks: Sequence[Labell
     """The layout of the target, from networks that it ran; None where it does not run level `all`."""
     if target.provider != "cpu" or target.graph_level not in ("all", "layout"):
         return None
-    chosen = [n for n in networks if n.kernels][:RULE_NETWORKS]
+    chosen = [n for n in networks if n.kernels and is_usual(n)][:RULE_NETWORKS]
     pairs = [(extended_kernels(models[n.key], n.key), n.kernels) for n in chosen]
     return learn_rule(pairs).to_json()
 

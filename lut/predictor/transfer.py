@@ -9,7 +9,7 @@ predict milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,8 @@ STEPS = (0, 5, 10, 20)
 
 _LEAF = 10
 
+Ranges = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
 
 def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labelled], seed: int) -> Fitted:
     """The predictor of the context in which `networks` were measured.
@@ -38,7 +40,7 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
     base, overhead: of the known device; without networks they come back unchanged.
     """
     if not networks:
-        return Fitted(model=base, overhead=overhead, conformal_quantile=1.0, errors={"networks": 0})
+        return Fitted(model=base, overhead=overhead, quantiles=(1.0, 1.0, 1.0), errors={"networks": 0})
     model = _corrected(base, networks, seed)
     line = _scaled(overhead, networks)
     unseen = [
@@ -94,7 +96,17 @@ def _corrected(base: KernelModel, networks: Sequence[Labelled], seed: int) -> Ke
         counts=counts,
         spread={**base.spread, **spread},
         base=base,
+        ranges=_joined(base.ranges, regress.ranges(features)),
     )
+
+
+def _joined(first: Ranges, second: Ranges) -> Ranges:
+    """The wider of both, by kind."""
+    both = {**first, **second}
+    for kind in first.keys() & second.keys():
+        (low, high), (lower, higher) = first[kind], second[kind]
+        both[kind] = (tuple(map(min, low, lower)), tuple(map(max, high, higher)))
+    return both
 
 
 def _factors(features: Sequence[KernelFeatures], log: Floats, weight: Floats) -> dict[str, tuple[float, ...]]:

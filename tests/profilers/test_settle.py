@@ -162,3 +162,18 @@ def test_what_others_took_is_told_of_every_sample_of_the_sessions() -> None:
     assert len(found["cpu_ms"]) == len(found["others_cpus"])
     rows = beside_others(sessions("a", 1.0, [1.0, 1.0], 0), [2.0, 2.0])
     assert settle([rows[0], {**rows[1], "others_cpus": []}])[0]["others_cpus"] == []
+
+
+def test_a_network_that_never_was_alone_says_how_much_others_took() -> None:
+    reference = np.full(20, 1.0)
+    alone = {**row("a", np.full(20, 2.0), reference), "others_cpus": [0.0] * 20}
+    beside = {**row("b", np.full(20, 2.0), reference), "others_cpus": [1.7] * 20}
+    found = {r["key"]: r for r in settle([alone, beside])}
+    assert (found["a"]["flag"], found["a"]["reason"]) == ("ok", "")
+    assert (found["b"]["flag"], found["b"]["reason"]) == ("unstable", "others used 1.7 CPUs")
+
+
+def test_sessions_that_differ_are_named() -> None:
+    reference = np.full(20, 1.0)
+    sessions = [{**row("a", np.full(20, ms), reference), "pass": i} for i, ms in enumerate((2.0, 2.3))]
+    assert settle(sessions)[0]["reason"].startswith("sessions differ by 15%")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profilers.stats import interval, quantile_ratio, summarise, undisturbed
+from profilers.stats import flagged, interval, quantile_ratio, reasons_of, summarise, undisturbed
 
 
 def test_quantiles_by_hand() -> None:
@@ -92,3 +92,10 @@ def test_intervals_hold_the_undisturbed_median_or_the_row_is_flagged(slower, len
 def test_a_quiet_series_is_not_flagged(seed: int, n: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
     assert summarise(3.0 * (1 + spread * rng.exponential(size=n))).flag == "ok"
+
+
+def test_a_flag_says_why_with_its_figure() -> None:
+    drifting = summarise(np.array([1.0] * 10 + [1.2] * 10))
+    assert any(reason == "the time drifted by +20%" for reason in drifting.reasons)
+    assert reasons_of(summarise(np.full(20, 2.0)), 0.25, "cpu") == ["it ran for 25% of the time"]
+    assert flagged([]) == {"flag": "ok", "reason": ""}

@@ -44,7 +44,15 @@ def store(home: Path, target: Target, rule: dict | None) -> None:
     )
     context = device_context(HOST, "")  # this machine as it was when it had another name
     made = LatencyPredictor(
-        context, target.name, DATE, model, Overhead(1.0, 0.0, 0.0), 1.0, {"mape_pct": 4.5}, 300.0, rule
+        context,
+        target.name,
+        DATE,
+        model,
+        Overhead(1.0, 0.0, 0.0),
+        (1.0, 1.0, 1.0),
+        {"mape_pct": 4.5},
+        300.0,
+        rule,
     )
     made.save(predictor_folder(home, target, context.hash))
 

@@ -54,7 +54,14 @@ def write_predictor(home: Path, target: Target, context: Context | None = None) 
     )
     context = context or device_context(target, "")
     predictor = LatencyPredictor(
-        context, target.name, "2026-01-02", model, Overhead(1.0, 0.0, 0.02), 1.0, {"mape_pct": 4.5}, 300.0
+        context,
+        target.name,
+        "2026-01-02",
+        model,
+        Overhead(1.0, 0.0, 0.02),
+        (1.0, 1.0, 1.0),
+        {"mape_pct": 4.5},
+        300.0,
     )
     predictor.save(predictor_folder(home, target, context.hash))
     return predictor

@@ -88,8 +88,13 @@ def bench_rows(document: Document) -> list[Row]:
 
 
 def bench_warnings(document: Document) -> list[str]:
-    """Why the energy of a network could not be measured, a line each."""
-    return [
+    """Why a latency is unstable and why the energy of a network could not be measured, a line each."""
+    unstable = [
+        f"{name} is unstable: {row['reason']}"
+        for name, row in document["models"].items()
+        if row.get("reason")
+    ]
+    return unstable + [
         f"the energy of {name} is unavailable: {row['energy']['unavailable']}"
         for name, row in document["models"].items()
         if "unavailable" in row.get("energy", {})

@@ -20,7 +20,7 @@ def heads_of(c: int, rng: Random) -> int:
 def mlp(g: GraphBuilder, x: Value, ratio: float, name: str = "gelu") -> Value:
     """Two linear layers."""
     c = x.shape[-1]
-    return linear(g, act(g, linear(g, x, round(c * ratio)), name), c)
+    return linear(g, act(g, linear(g, x, max(1, round(c * ratio))), name), c)
 
 
 def attend(g: GraphBuilder, q: Value, k: Value, v: Value, bias: Value | None, both: bool) -> Value:

@@ -121,3 +121,31 @@ def factored(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Val
         groups = divisor(c, (1, 1, c), rng)
         return conv_act(g, x, c, rng.choice((3, 5, 7)), 1, name, dilation=d, groups=groups)
     return add(g, x, conv_act(g, depthwise(g, x, rng.choice((7, 9, 11, 13))), c, 1, 1, name))
+
+
+def cell(g: GraphBuilder, x: Value, c: int, stride: int, rng: Random) -> Value:
+    """NAS-Bench-201, DARTS: each node is a sum of operations on all nodes before it."""
+    x = conv(g, act(g, x, "relu"), c, 3 if stride == 2 else 1, stride) if x.c != c or stride == 2 else x
+    ways = [
+        rng.choice(("conv", "conv", "point", "separable", "dilated", "average", "max", "skip"))
+        for _ in range(6)
+    ]
+    nodes = [x]
+    for i in range(1, rng.choice((3, 4))):
+        terms = [_edge(g, node, ways[(i * (i - 1) // 2 + j) % 6]) for j, node in enumerate(nodes)]
+        total = terms[0]
+        for term in terms[1:]:
+            total = add(g, total, term)
+        nodes.append(total)
+    return nodes[-1]
+
+
+def _edge(g: GraphBuilder, x: Value, way: str) -> Value:
+    if way == "skip":
+        return x
+    if way in ("average", "max"):
+        return pool(g, x, "AveragePool" if way == "average" else "MaxPool", 3, 1)
+    y = act(g, x, "relu")
+    if way in ("separable", "dilated"):
+        return conv(g, depthwise(g, y, 3, dilation=2 if way == "dilated" else 1), x.c)
+    return conv(g, y, x.c, 3 if way == "conv" else 1)

@@ -64,6 +64,7 @@ class _Node:
 
 
 Mark = tuple[int, int, int, int, int, int]
+Numbers = float | Sequence[int] | Sequence[Sequence[int]]
 
 
 class GraphBuilder:
@@ -75,7 +76,7 @@ class GraphBuilder:
         self.parameters = 0
         self._nodes: list[_Node] = []
         self._weights: list[_Weight] = []
-        self._constants: list[tuple[str, Sequence[int] | float]] = []
+        self._constants: list[tuple[str, Numbers, str]] = []
 
     def node(self, op: str, inputs: Sequence[Value | str], shape: Sequence[int], **attributes: Any) -> Value:
         """Append a node with one output of this shape."""
@@ -99,10 +100,12 @@ class GraphBuilder:
         self.parameters += prod(shape)
         return Value(name, tuple(shape))
 
-    def constant(self, value: Sequence[int] | float) -> str:
-        """An int64 vector (shapes, axes) or a float32 scalar."""
+    def constant(self, value: Numbers, dtype: str = "") -> str:
+        """Numbers that are written: int64 in a list (shapes, axes), float32 on its own, unless dtype says."""
         name = f"k{len(self._constants)}"
-        self._constants.append((name, value))
+        self._constants.append(
+            (name, value, dtype or ("float32" if isinstance(value, int | float) else "int64"))
+        )
         return name
 
     def mark(self) -> Mark:
@@ -115,8 +118,11 @@ class GraphBuilder:
         nodes, weights, constants, self.macs, self.elements, self.parameters = mark
         del self._nodes[nodes:], self._weights[weights:], self._constants[constants:]
 
-    def onnx_bytes(self, image: Value, output: Value) -> bytes:
-        """The finished file; weights come from a fixed table of noise, so equal graphs are equal bytes."""
+    def onnx_bytes(self, images: Sequence[Value], outputs: Sequence[Value], *, typed: bool = True) -> bytes:
+        """The finished file; weights come from a fixed table of noise, so equal graphs are equal bytes.
+
+        typed: the outputs are floats of the shapes that are known here; else the runtime infers them.
+        """
         from onnx import TensorProto, helper
 
         graph = helper.make_graph(
@@ -125,9 +131,14 @@ class GraphBuilder:
                 for n in self._nodes
             ],
             "generated",
-            [helper.make_tensor_value_info(image.name, TensorProto.FLOAT, image.shape)],
-            [helper.make_tensor_value_info(output.name, TensorProto.FLOAT, output.shape)],
-            [_drawn(w, i) for i, w in enumerate(self._weights)] + [_fixed(n, v) for n, v in self._constants],
+            [helper.make_tensor_value_info(x.name, TensorProto.FLOAT, x.shape) for x in images],
+            [
+                helper.make_tensor_value_info(y.name, TensorProto.FLOAT, y.shape)
+                if typed
+                else helper.make_empty_tensor_value_info(y.name)
+                for y in outputs
+            ],
+            [_drawn(w, i) for i, w in enumerate(self._weights)] + [_fixed(*one) for one in self._constants],
         )
         opset = [helper.make_opsetid("", OPSET)]
         return bytes(helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION).SerializeToString())
@@ -150,10 +161,8 @@ def _drawn(weight: _Weight, index: int) -> TensorProto:
     return numpy_helper.from_array(values.reshape(weight.shape), weight.name)
 
 
-def _fixed(name: str, value: Sequence[int] | float) -> TensorProto:
+def _fixed(name: str, value: Numbers, dtype: str) -> TensorProto:
     import numpy as np
     from onnx import numpy_helper
 
-    if isinstance(value, float | int):
-        return numpy_helper.from_array(np.array(value, np.float32), name)
-    return numpy_helper.from_array(np.asarray(value, np.int64), name)
+    return numpy_helper.from_array(np.asarray(value, dtype), name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from math import exp, log
 from random import Random
 from typing import TypeVar
@@ -17,21 +17,22 @@ from typing import TypeVar
 from targets.errors import UsageError
 
 from .ends import STEMS, Stem, build_head, build_stem, halve
+from .forms import ELEMENT_COST, FAVOUR, FORMS, TURNS, Form
 from .graph import GraphBuilder, Value
+from .operator_rows import OPERATORS
+from .operators import operators
 from .ops import conv
+from .parts import even
 from .rows import ROWS, BlockRow
+from .small import SMALL_FORMS
 
 T = TypeVar("T")
 
-COST_RANGE = (1.2e7, 8e9)
-"""Of a network, log-uniform; a MAC costs 1, an element written `_ELEMENT_COST`."""
-_ELEMENT_COST = 10  # pointwise kernels move memory where convolutions compute
 _TRIES = 14
 
 # (parameters, share of networks): most files are small, a few hold late wide layers.
 _PARAMETERS = ((2e6, 0.45), (4e6, 0.3), (8e6, 0.16), (13e6, 0.09))
 
-_SIZES = (32, 48, 64, 96, 112, 128, 160, 176, 192, 224, 224, 224, 224, 224, 240, 256, 288, 299)
 _OBLONG = ((3, 4), (4, 3), (1, 2), (2, 1), (9, 16), (1, 3))
 _BATCHES = ((1, 0.86), (2, 0.06), (4, 0.05), (8, 0.03))
 
@@ -51,16 +52,26 @@ _UNALIGNED_SHARE = 0.12  # of the other stages: multiples of 4 or 8 off the usua
 
 
 @dataclass(frozen=True, slots=True)
+class Style:
+    """Of the blocks of a kind: the factor on their channels, and what makes them alike ("": unlike)."""
+
+    width: float
+    alike: str
+
+
+@dataclass(frozen=True, slots=True)
 class Generated:
     """A network to profile.
 
     key: its name in a job.
+    form: of `forms`, of `small`, or `operators`.
     macs: multiply-accumulates.
-    rows: the kinds of blocks in it.
+    rows: the kinds of blocks in it, one per stage.
     onnx: writes the file's bytes, weights included, when it is called.
     """
 
     key: str
+    form: str
     macs: int
     rows: tuple[str, ...]
     onnx: Callable[[], bytes]
@@ -74,14 +85,36 @@ def generate(n: int, seed: int) -> list[Generated]:
 
 
 def _sequence(seed: int) -> Iterator[Generated]:
-    deck = tuple(row for row in ROWS for _ in range(row.copies))
-    rows, stems = _dealt(deck, f"rows {seed}"), _dealt(STEMS, f"stems {seed}")
-    index = 0
-    while True:
-        rng = Random(f"network {seed} {index}")
-        chosen = list(islice(rows, rng.choice((8, 9, 10, 11, 12))))
-        yield _network(f"generated-{seed}-{index:04d}", chosen, list(islice(stems, 3)), rng)
-        index += 1
+    """The forms in turn; each deals the kinds of blocks from a deck of its own."""
+    decks = {
+        form.name: (
+            _dealt(_deck(form), f"rows {seed} {form.name}"),
+            _dealt(STEMS, f"stems {seed} {form.name}"),
+        )
+        for form in FORMS
+    }
+    names = _dealt(tuple(OPERATORS), f"operators {seed}")
+    for index in count():
+        name = TURNS[index % len(TURNS)]
+        key, rng = f"generated-{seed}-{index:04d}", Random(f"network {seed} {index}")
+        if name == "operators":
+            yield _operators(key, names, rng)
+            continue
+        if name in SMALL_FORMS:
+            yield _small(key, name, rng)
+            continue
+        form = next(form for form in FORMS if form.name == name)
+        rows, stems = decks[name]
+        stages = rng.choice(form.blocks)
+        chosen = list(islice(rows, min(rng.choice(form.kinds), stages) if form.kinds else stages))
+        chosen += rng.choices(chosen, k=stages - len(chosen))
+        yield _network(key, form, chosen, list(islice(stems, form.stems)), rng)
+
+
+def _deck(form: Form) -> tuple[BlockRow, ...]:
+    return tuple(
+        row for row in ROWS for _ in range(row.copies * (FAVOUR if row.name in form.favoured else 1))
+    )
 
 
 def _dealt(cards: tuple[T, ...], seed: str) -> Iterator[T]:
@@ -91,14 +124,35 @@ def _dealt(cards: tuple[T, ...], seed: str) -> Iterator[T]:
         yield from rng.sample(cards, len(cards))
 
 
-def _network(key: str, rows: list[BlockRow], stems: list[Stem], rng: Random) -> Generated:
-    cost = exp(rng.uniform(*map(log, COST_RANGE)))
+def _operators(key: str, names: Iterator[str], rng: Random) -> Generated:
+    g = GraphBuilder()
+    images, results = operators(g, rng, names)
+    return Generated(
+        key=key,
+        form="operators",
+        macs=g.macs,
+        rows=(),
+        onnx=lambda: g.onnx_bytes(images, results, typed=False),
+    )
+
+
+def _small(key: str, name: str, rng: Random) -> Generated:
+    g = GraphBuilder()
+    x, y = SMALL_FORMS[name](g, rng)
+    return Generated(key=key, form=name, macs=g.macs, rows=(), onnx=lambda: g.onnx_bytes([x], [y]))
+
+
+def _network(key: str, form: Form, rows: list[BlockRow], stems: list[Stem], rng: Random) -> Generated:
+    cost = exp(rng.uniform(*map(log, form.cost)))
     room = _weighted(_PARAMETERS, rng)
     batch = _weighted(_BATCHES, rng)
-    image_hw = _image(cost / batch, rng)
-    levels = sorted(((_level(row, image_hw, rng), row) for row in rows), key=lambda pair: pair[0])
+    image_hw = _image(form, cost / batch, rng)
+    width = rng.choice(form.widths)
+    levels = sorted(
+        ((_level(row, image_hw, form.least_px, rng), row) for row in rows), key=lambda pair: pair[0]
+    )
     g = GraphBuilder()
-    image = Value("image", (batch, 3, *image_hw))
+    image = Value("image", (batch, rng.choice(form.image_channels), *image_hw))
     x, level, sides = _stems(g, image, stems, levels[0][0], cost, rng)
     # Uneven shares, so that some kernels are as large as the largest of published networks.
     shares = [exp(rng.gauss(0, 1)) for _ in levels]
@@ -107,28 +161,33 @@ def _network(key: str, rows: list[BlockRow], stems: list[Stem], rng: Random) -> 
             max(cost - _cost(g), 0.1 * cost) * shares[i] / sum(shares[i:]),
             (room - g.parameters) * max(0.5, 1 / (len(levels) - i)),
         )
-        x = _stage(g, x, row, (level, wanted), limits, rng)
+        style = Style(width, f"{key} {row.name}" if form.kinds else "")
+        x = _stage(g, x, row, (level, wanted), limits, style, rng)
         level = max(level, wanted)
-    logits = build_head(g, x, sides, int(max(room - g.parameters, rng.choice((5e4, 1.4e6)))), rng)
+    spare = room - g.parameters if form.head is None else form.head * cost
+    logits = build_head(
+        g, x, sides, int(max(spare, rng.choice((5e4, 1.4e6)) if form.head is None else 2e3)), rng
+    )
     return Generated(
         key=key,
+        form=form.name,
         macs=g.macs,
         rows=tuple(row.name for _, row in levels),
-        onnx=lambda: g.onnx_bytes(image, logits),
+        onnx=lambda: g.onnx_bytes([image], [logits]),
     )
 
 
 def _cost(g: GraphBuilder) -> float:
-    return g.macs + _ELEMENT_COST * g.elements
+    return g.macs + ELEMENT_COST * g.elements
 
 
 def _weighted(table: tuple[tuple[T, float], ...], rng: Random) -> T:
     return rng.choices([v for v, _ in table], [share for _, share in table])[0]
 
 
-def _image(cost: float, rng: Random) -> tuple[int, int]:
+def _image(form: Form, cost: float, rng: Random) -> tuple[int, int]:
     """Height and width; small budgets have small images, as the stem alone would spend them."""
-    size = rng.choice([s for s in _SIZES if s * s * 300 <= cost] or _SIZES[:1])
+    size = rng.choice([s for s in form.sizes if s * s * 300 <= cost] or form.sizes[:1])
     if rng.random() >= 0.15 or size < 64:
         return size, size
     a, b = rng.choice(_OBLONG)
@@ -136,9 +195,9 @@ def _image(cost: float, rng: Random) -> tuple[int, int]:
     return round(unit * a / 32) * 32 or 32, round(unit * b / 32) * 32 or 32
 
 
-def _level(row: BlockRow, image_hw: tuple[int, int], rng: Random) -> int:
-    """log2 of the reduction at which the row stands; maps are 4 pixels wide at least (2 if the row must)."""
-    allowed = [i + 1 for i, share in enumerate(row.levels) if share and min(image_hw) >> (i + 1) >= 4]
+def _level(row: BlockRow, image_hw: tuple[int, int], least_px: int, rng: Random) -> int:
+    """log2 of the reduction at which the row stands; maps are `least_px` wide, or less where the row must."""
+    allowed = [i + 1 for i, share in enumerate(row.levels) if share and min(image_hw) >> (i + 1) >= least_px]
     if not allowed:
         return next(i + 1 for i, share in enumerate(row.levels) if share)
     return rng.choices(allowed, [row.levels[i - 1] for i in allowed])[0]
@@ -175,6 +234,7 @@ def _stage(
     row: BlockRow,
     levels: tuple[int, int],
     limits: tuple[float, float],
+    style: Style,
     rng: Random,
 ) -> Value:
     """One to three blocks of a kind, the draw out of `_TRIES` that is nearest to the budget."""
@@ -182,7 +242,7 @@ def _stage(
     best: tuple[float, int] | None = None
     for _ in range(_TRIES):
         seed = rng.getrandbits(32)
-        _blocks(g, x, row, levels, Random(seed))
+        _blocks(g, x, row, levels, style, Random(seed))
         spent, parameters = _cost(g) - before[0], g.parameters - before[1]
         miss = abs(log(max(spent, 1) / limits[0])) + 4 * max(
             0.0, log(max(parameters, 1) / max(limits[1], 1e4))
@@ -191,10 +251,12 @@ def _stage(
         g.rewind(mark)
         if miss < 0.3:
             break
-    return _blocks(g, x, row, levels, Random(best[1] if best else 0))
+    return _blocks(g, x, row, levels, style, Random(best[1] if best else 0))
 
 
-def _blocks(g: GraphBuilder, x: Value, row: BlockRow, levels: tuple[int, int], rng: Random) -> Value:
+def _blocks(
+    g: GraphBuilder, x: Value, row: BlockRow, levels: tuple[int, int], style: Style, rng: Random
+) -> Value:
     level, wanted = levels
     offsets: tuple[int, ...] = (0,)
     if rng.random() < _ODD_STAGES:
@@ -203,15 +265,17 @@ def _blocks(g: GraphBuilder, x: Value, row: BlockRow, levels: tuple[int, int], r
         offsets = _UNALIGNED
 
     def channels(at: int) -> int:
-        return max(4, rng.choice(CHANNELS[at - 1]) + rng.choice(offsets))
+        c = rng.choice(CHANNELS[at - 1])
+        return max(4, (c if style.width == 1 else even(round(c * style.width), 4)) + rng.choice(offsets))
 
     while level < wanted - (0 if row.keeps else 1):
         level += 1
-        x = halve(g, x, channels(level), rng)
+        x = halve(g, x, channels(level), Random(style.alike) if style.alike else rng)
     stride = 2 if level < wanted else 1
-    for i in range(rng.choice((1, 2, 3, 3))):
-        c = x.c if i and rng.random() < 0.5 else channels(wanted)
+    for i in range(rng.choice((1, 1, 2, 3, 4) if style.alike else (1, 2, 3, 3))):
+        c = x.c if i and (style.alike or rng.random() < 0.5) else channels(wanted)
         if row.keeps and x.c != c and rng.random() < 0.8:
             x = conv(g, x, c)
-        x = row.build(g, x, x.c if row.keeps else c, 1 if i else stride, rng)
+        of_block = Random(style.alike) if style.alike else rng
+        x = row.build(g, x, x.c if row.keeps else c, 1 if i else stride, of_block)
     return x

@@ -85,4 +85,5 @@ ROWS: tuple[BlockRow, ...] = (
     BlockRow("pyramid", branch.pyramid, (0, 1, 3, 4, 4)),
     BlockRow("large_kernel_attention", mobile.large_kernel_attention, _MIDDLE),
     BlockRow("gated", meta.gated, _MIDDLE, keeps=True),
+    BlockRow("cell", full.cell, _ANY),
 )

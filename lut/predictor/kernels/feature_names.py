@@ -102,6 +102,9 @@ class ContextFeatures(NamedTuple):
     log_net_largest: the activations of the kernel with the largest.
     log_since_written: what passed through the caches since the kernel's first input was written.
     log_previous: the traffic of the kernel before.
+    log_kinds: how many kinds of kernels the network has: their code shares the caches too.
+    log_since_kind: kernels of other kinds that ran since the last of the same kind.
+    log_twins: kernels of the same kind and size in the network.
     """
 
     log_net_weights: float
@@ -109,6 +112,9 @@ class ContextFeatures(NamedTuple):
     log_net_largest: float
     log_since_written: float
     log_previous: float
+    log_kinds: float
+    log_since_kind: float
+    log_twins: float
 
 
 FamilyFeatures = ConvFeatures | MatmulFeatures | MemoryFeatures

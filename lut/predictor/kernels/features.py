@@ -7,13 +7,14 @@ has: convolutions, matrix products, and all that only moves data.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 
 from profilers.kernels import Kernel
 
 from .feature_names import NAMES, ContextFeatures, SizeFeatures
-from .kernel_features import FREE, KernelFeatures, log1
+from .kernel_features import FREE, KernelFeatures, KernelWork, log1
 from .moving import moving
 from .products import CONVOLUTIONS, PRODUCTS, conv, matmul
 
@@ -26,9 +27,14 @@ _Traffic = tuple[float, float, float]
 def features_of(kernels: Sequence[Kernel]) -> list[KernelFeatures]:
     """The features of a network's kernels, which come in order of execution."""
     traffic = [_traffic(kernel) for kernel in kernels]
+    works = [_work(kernel) for kernel in kernels]
     weights = sum(t[2] for t in traffic)
     total = sum(sum(t) for t in traffic)
     largest = max((t[0] + t[1] for t in traffic), default=0.0)
+    kinds = [work.kind for _, work in works]
+    gaps = _gaps(kinds)
+    shapes = [(work.kind, work.macs, *traffic[i]) for i, (_, work) in enumerate(works)]
+    twins = Counter(shapes)
     written: dict[str, int] = {}
     passed = [0.0, *accumulate(map(sum, traffic))]
     features = []
@@ -42,11 +48,24 @@ def features_of(kernels: Sequence[Kernel]) -> list[KernelFeatures]:
             log_net_largest=log1(largest),
             log_since_written=log1(since),
             log_previous=log1(sum(traffic[i - 1]) if i else 0.0),
+            log_kinds=log1(len(set(kinds))),
+            log_since_kind=log1(gaps[i]),
+            log_twins=log1(twins[shapes[i]]),
         )
-        features.append(_features(kernel, traffic[i], context))
+        features.append(_features(works[i], traffic[i], context))
         for name in kernel.writes:
             written[name] = i
     return features
+
+
+def _gaps(kinds: Sequence[str]) -> list[int]:
+    """Kernels of other kinds that ran since the last of the kind, the run before included; (n,)."""
+    last = {kind: i - len(kinds) for i, kind in enumerate(kinds)}
+    gaps = []
+    for i, kind in enumerate(kinds):
+        gaps.append(i - last[kind] - 1)
+        last[kind] = i
+    return gaps
 
 
 def _traffic(kernel: Kernel) -> _Traffic:
@@ -57,7 +76,8 @@ def _traffic(kernel: Kernel) -> _Traffic:
     return float(read), float(sum(argument.size_bytes for argument in kernel.outputs)), float(weight)
 
 
-def _features(kernel: Kernel, traffic: _Traffic, context: ContextFeatures) -> KernelFeatures:
+def _work(kernel: Kernel) -> tuple[str, KernelWork]:
+    """(the family of a kernel, its work)."""
     family, work = "memory", None
     if kernel.op in CONVOLUTIONS:
         family, work = "conv", conv(kernel)
@@ -65,6 +85,11 @@ def _features(kernel: Kernel, traffic: _Traffic, context: ContextFeatures) -> Ke
         family, work = "matmul", matmul(kernel)
     if work is None:  # of a form that its family has no numbers for, as a convolution of five axes
         family, work = "memory", moving(kernel)
+    return family, work
+
+
+def _features(counted: tuple[str, KernelWork], traffic: _Traffic, context: ContextFeatures) -> KernelFeatures:
+    family, work = counted
     read_bytes, write_bytes, weight_bytes = traffic
     size = SizeFeatures(
         log_macs=log1(work.macs),

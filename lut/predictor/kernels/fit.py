@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,18 @@ from profilers.stats import Floats
 from targets.errors import TargetError
 
 from . import regress
-from .features import KernelFeatures
+from .features import NAMES, KernelFeatures
 from .labels import Labelled
-from .network import Overhead, conformal_quantile, fit_overhead, predicted_uncertainty
-from .regress import KernelModel
+from .network import (
+    AS_IT_IS,
+    Overhead,
+    class_quantiles,
+    fit_overhead,
+    of_run,
+    predicted_uncertainty,
+    without_profiler,
+)
+from .regress import TICK_MS, UNKNOWN, KernelModel
 
 FOLDS = 4
 MIN_NETWORKS = 10
@@ -27,14 +35,16 @@ MIN_OF_KIND = 8
 class Fitted:
     """The fitted parts of a predictor.
 
-    model, overhead, conformal_quantile: see LatencyPredictor.
+    model, overhead, quantiles: see LatencyPredictor.
     errors: of networks left out of the fit, in percent.
+    profiler: from the kernels as measured, with what the profiler takes, to networks.
     """
 
     model: KernelModel
     overhead: Overhead
-    conformal_quantile: float
+    quantiles: Sequence[float]
     errors: Mapping[str, Any]
+    profiler: Overhead = AS_IT_IS
 
 
 def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
@@ -44,35 +54,42 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
             f"only {len(networks)} networks were measured, a predictor needs {MIN_NETWORKS}; "
             "give more minutes, or quiet the machine"
         )
-    overhead = fit_overhead(networks)
+    line = fit_overhead([n for n in networks if is_usual(n)] or networks)
+    networks = without_profiler(networks, line)
     unseen = _left_out(networks, seed)
-    spread = _spread(networks, unseen)
     features, times = pooled(networks)
     forests = regress.fit(features, times, seed)
+    spread = _spread(networks, unseen) | _unknown_spread(forests.rooflines, features, times)
     model = KernelModel(
         rooflines=forests.rooflines,
         trees=regress.as_onnx(forests.trees, features),
         counts=regress.counted(features),
         spread=spread,
+        ranges=regress.ranges(features),
+        tick_ms=TICK_MS,
     )
-    return judged(model, overhead, networks, unseen)
+    return replace(judged(model, of_run(line), networks, unseen), profiler=line)
 
 
 def judged(
     model: KernelModel, overhead: Overhead, networks: Sequence[Labelled], predicted_ms: Sequence[Floats]
 ) -> Fitted:
     """The parts with their errors; predicted_ms: of each network, by a model that has not seen it."""
+    usual = [is_usual(n) for n in networks]
+    if any(usual):
+        predicted_ms = [p for p, wanted in zip(predicted_ms, usual, strict=True) if wanted]
+        networks = [n for n, wanted in zip(networks, usual, strict=True) if wanted]
     predicted = np.array([overhead.latency_ms(float(p.sum()), len(p)) for p in predicted_ms])
     truth = np.array([n.latency_ms for n in networks])
     pairs = zip(networks, predicted_ms, strict=True)
-    uncertainties = np.array([predicted_uncertainty(p, model.log_spread(n.features)) for n, p in pairs])
+    uncertainties = np.array([uncertainty_of(model, n.features, p) for n, p in pairs])
     from_measured = np.array(
         [overhead.latency_ms(float(n.kernel_ms.sum()), len(n.features)) for n in networks]
     )
     return Fitted(
         model=model,
         overhead=overhead,
-        conformal_quantile=conformal_quantile(predicted / truth - 1, uncertainties),
+        quantiles=class_quantiles(predicted, truth, uncertainties),
         errors={
             **summary(predicted, truth),
             "ceiling_mape_pct": float(100 * np.abs(from_measured / truth - 1).mean()),
@@ -81,6 +98,19 @@ def judged(
             "kernels": int(sum(len(n.features) for n in networks)),
         },
     )
+
+
+def uncertainty_of(model: KernelModel, features: Sequence[KernelFeatures], times_ms: Floats) -> float:
+    """The predicted uncertainty of a network of these kernels, whose predicted times are (n,)."""
+    return predicted_uncertainty(times_ms, model.log_spread(features), [k.kind for k in features])
+
+
+def is_usual(network: Labelled) -> bool:
+    """Whether it has few results; to hand over many costs more than the kernels of a small network."""
+    return sum(len(kernel.results) for kernel in network.kernels) <= _FEW_RESULTS
+
+
+_FEW_RESULTS = 6
 
 
 def pooled(networks: Sequence[Labelled]) -> tuple[list[KernelFeatures], Floats]:
@@ -115,15 +145,26 @@ def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
 
 
 def _spread(networks: Sequence[Labelled], unseen: Sequence[Floats]) -> dict[str, float]:
-    """Root mean square of log(measured / predicted) by kind, where there are enough, and by family."""
+    """Root mean square of log(measured / predicted) by kind, where there are enough."""
     rest: dict[str, list[float]] = defaultdict(list)
     for network, predicted in zip(networks, unseen, strict=True):
-        for kernel, log in zip(network.features, np.log(network.kernel_ms / predicted), strict=True):
+        off = np.log((network.kernel_ms + TICK_MS) / (predicted + TICK_MS))
+        for kernel, log in zip(network.features, off, strict=True):
             rest[kernel.kind].append(log)
-            rest[kernel.family].append(log)
-    families = {k.family for n in networks for k in n.features}
-    return {
-        name: float(np.sqrt(np.mean(np.square(logs))))
-        for name, logs in rest.items()
-        if len(logs) >= MIN_OF_KIND or name in families
-    }
+    return {kind: _rms(logs) for kind, logs in rest.items() if len(logs) >= MIN_OF_KIND}
+
+
+def _unknown_spread(
+    rooflines: Mapping[str, Any], features: Sequence[KernelFeatures], times_ms: Floats
+) -> dict[str, float]:
+    """How far kinds are off their family's roofline: what a kind may be off that was never profiled."""
+    families: dict[str, list[float]] = defaultdict(list)
+    of_family = {name: rooflines[name] for name in NAMES if name in rooflines}
+    off = np.log((times_ms + TICK_MS) / regress.roof_ms(of_family, features))
+    for _, rows, _ in regress.by_kind(features):
+        families[features[int(rows[0])].family].append(_rms(off[rows]))
+    return {f"{UNKNOWN} {family}": _rms(logs) for family, logs in families.items()}
+
+
+def _rms(values: Sequence[float] | Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))

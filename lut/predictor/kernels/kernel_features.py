@@ -56,6 +56,12 @@ class KernelFeatures:
         return {**self.specific._asdict(), **self.size._asdict(), **self.context._asdict()}
 
     @property
+    def sizes(self) -> tuple[float, ...]:
+        """Logarithms of its work and traffic, and of the network's: what makes kernels near to each other."""
+        work = (self.size.log_macs, self.size.log_read, self.size.log_write, self.size.log_weight)
+        return (*work, self.size.log_units, self.context.log_net_weights, self.context.log_kinds)
+
+    @property
     def terms(self) -> tuple[float, ...]:
         """What a roofline may be made of: a call, what is executed, what is moved and how often."""
         moved = (self.read_bytes, self.write_bytes, self.weight_bytes)

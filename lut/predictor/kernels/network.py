@@ -1,20 +1,24 @@
 """The latency of a network from that of its kernels: a line, and an interval that networks not seen have set.
 
-Kernel times include profiler overhead and omit runtime overhead, so their sum differs from the network's
-latency: `latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the
-profiled networks.
+Kernel times include what the profiler itself takes, 1 to 3 us each, and omit what a run costs beside its
+kernels: `latency = slope * sum + per_kernel * n + intercept`, fitted on the *measured* kernels of the
+profiled networks. In a network of 0.05 ms the profiler takes most of that sum, so kernels are priced without
+it (`without_profiler`): what is left of a network outside of its kernels is then the cost of a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from profilers.stats import Floats
 
 from .labels import Labelled
+
+LEAST_MS = 2e-5
+"""What a kernel takes at least. The profiler counts whole microseconds, so some seem to take less than 0."""
 
 COVERAGE = 0.9
 """Share of the networks that an interval is to hold."""
@@ -37,6 +41,8 @@ class Overhead:
         return self.slope * sum_ms + self.per_kernel_ms * n + self.intercept_ms
 
 
+AS_IT_IS = Overhead(1.0, 0.0, 0.0)
+
 _LEAST = 0.5
 """Share of its kernels' times that a network takes at least: the line is fitted on networks of a millisecond,
 and goes below 0 for those of a few kernels, half of whose times is the profiler's."""
@@ -46,38 +52,55 @@ def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
     """The least sum of relative errors over the networks' own measured kernels.
 
     Iteratively reweighted least squares; plain squares follow the networks of a few 100 us, which noise and
-    the profiler's ticks put furthest off (ceiling on a model zoo 4.7 instead of 4.5 %).
+    the profiler's ticks put furthest off (ceiling on a model zoo 4.7 instead of 4.5 %). The profiler takes
+    time and a run costs time, so neither has another sign.
     """
+    from scipy.optimize import nnls
+
     sums = np.array([n.kernel_ms.sum() for n in networks])
     counts = np.array([len(n.features) for n in networks], dtype=np.float64)
     truth = np.array([n.latency_ms for n in networks])
-    x = np.column_stack([sums, counts, np.ones(len(sums))]) / truth[:, None]
+    x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
     importance = np.ones(len(truth))
     for _ in range(_REWEIGHTED):
-        weights = np.linalg.lstsq(x * importance[:, None], importance, rcond=None)[0]
+        weights = nnls(x * importance[:, None], importance)[0]
         importance = 1 / np.sqrt(np.maximum(np.abs(x @ weights - 1), _EXACT))
     slope, per_kernel_ms, intercept_ms = map(float, weights)
-    return Overhead(slope, per_kernel_ms, intercept_ms)
+    return Overhead(slope, -per_kernel_ms, intercept_ms)
+
+
+def without_profiler(networks: Sequence[Labelled], line: Overhead) -> list[Labelled]:
+    """The networks, their kernels' times less what the profiler takes. line: of the kernels as measured."""
+    return [
+        replace(n, kernel_ms=np.maximum(line.slope * n.kernel_ms + line.per_kernel_ms, LEAST_MS))
+        for n in networks
+    ]
+
+
+def of_run(line: Overhead) -> Overhead:
+    """What is added to kernels without the profiler: the cost of a run."""
+    return Overhead(1.0, 0.0, line.intercept_ms)
 
 
 _REWEIGHTED, _EXACT = 20, 0.005
 """Rounds; a relative error below which all count the same."""
 
 
-def predicted_uncertainty(times_ms: Floats, log_spread: Floats) -> float:
-    """How uncertain a sum of kernels is, relative, up to the factor that `conformal_quantile` finds.
+def predicted_uncertainty(times_ms: Floats, log_spread: Floats, kinds: Sequence[str]) -> float:
+    """How uncertain the logarithm of a sum of kernels is, up to the factor that `conformal_quantile` finds.
 
-    times_ms, log_spread: (n,) per kernel. Errors of kernels of a network are half common (the network's
-    caches) and half their own.
+    times_ms, log_spread, kinds: (n,) per kernel. Errors of kernels of a network are half common (the
+    network's caches) and half those of their kind, which its kernels share.
     """
-    share = times_ms / times_ms.sum()
-    independent = float(np.sqrt(np.sum((share * log_spread) ** 2)))
-    common = float(np.sum(share * log_spread))
+    parts = times_ms / times_ms.sum() * log_spread
+    _, kind = np.unique(np.asarray(kinds), return_inverse=True)
+    independent = float(np.sqrt(np.sum(np.bincount(kind, parts) ** 2)))
+    common = float(parts.sum())
     return float(np.sqrt(independent * common))
 
 
 def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:
-    """The q at which |relative error| <= q * predicted uncertainty holds for COVERAGE of the networks.
+    """The q at which |error| <= q * predicted uncertainty holds for COVERAGE of the networks.
 
     errors, uncertainties: (n,) per network. Split conformal prediction (Lei et al. 2018): the rank is rounded
     up.
@@ -85,3 +108,36 @@ def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:
     ratios = np.sort(np.abs(errors) / uncertainties)
     rank = min(len(ratios) - 1, int(np.ceil(COVERAGE * (len(ratios) + 1))) - 1)
     return float(ratios[rank])
+
+
+STRATA_MS = (0.0, 0.1, 1.0)
+"""Where classes of latency begin: errors of small networks are of another kind, so each has its own quantile
+(Mondrian conformal prediction, Vovk et al. 2005)."""
+
+_LEAST_OF_CLASS = 15
+
+
+def class_quantiles(predicted_ms: Floats, truth_ms: Floats, uncertainties: Floats) -> tuple[float, ...]:
+    """The conformal quantile of each class of latencies; that of all networks where a class has too few."""
+    errors = np.log(predicted_ms / truth_ms)
+    of_all = conformal_quantile(errors, uncertainties)
+    classes = np.digitize(predicted_ms, STRATA_MS) - 1
+    rows = [np.flatnonzero(classes == i) for i in range(len(STRATA_MS))]
+    return tuple(
+        conformal_quantile(errors[of], uncertainties[of]) if len(of) >= _LEAST_OF_CLASS else of_all
+        for of in rows
+    )
+
+
+def interval_ms(latency_ms: float, uncertainty: float, quantiles: Sequence[float]) -> tuple[float, float]:
+    """The interval of a latency, as wide to either side on a logarithmic scale."""
+    quantile = quantiles[int(np.digitize(latency_ms, STRATA_MS)) - 1]
+    factor = float(np.exp(min(_ELSEWHERE * quantile * uncertainty, _WIDEST)))
+    return latency_ms / factor, latency_ms * factor
+
+
+_ELSEWHERE = 1.3
+"""Networks from elsewhere are further off than generated ones that were left out: intervals without it held
+74 to 84 % of them (docs/benchmarks.md). Chosen, not fitted."""
+
+_WIDEST = 5.0

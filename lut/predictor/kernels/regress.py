@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from profilers.stats import Floats
 
 from .features import FREE, NAMES, KernelFeatures
+from .network import LEAST_MS
 
 Roofline = tuple[float, ...]
 
@@ -35,6 +36,9 @@ FEW = 50
 """Kinds with fewer samples are flagged in every answer (`latency-predictor.md`: an attention network was
 20 % too fast because three of its kernels had none)."""
 
+TICK_MS = 3e-4
+"""The spread of a whole microsecond, of which the profiler counts full ones only."""
+
 _REWEIGHTED = 12
 _TREES, _LEAF, _TRIED = 40, 4, 0.6
 _OPSET = {"": 17, "ai.onnx.ml": 3}
@@ -47,7 +51,10 @@ class KernelModel:
     rooflines: milliseconds per term, by kind or family.
     trees: ONNX files by kind.
     counts: samples per kind.
-    spread: standard deviation of log(measured / predicted) by kind or family, on networks not seen.
+    spread: standard deviation of log(measured / predicted) by kind, on networks not seen; `unknown FAMILY` of
+        kinds that were not profiled.
+    ranges: the smallest and the largest sizes of each kind that were profiled.
+    tick_ms: added to the times that it was fitted on, and taken from what it predicts.
     base: the model of another device that this one corrects; rooflines are then factors on its predictions.
     """
 
@@ -56,6 +63,8 @@ class KernelModel:
     counts: Mapping[str, int]
     spread: Mapping[str, float]
     base: KernelModel | None = field(default=None, repr=False)
+    ranges: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict, repr=False)
+    tick_ms: float = 0.0
 
     def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """Milliseconds of each kernel in context; (n,)."""
@@ -63,7 +72,7 @@ class KernelModel:
         for kind, rows, x in by_kind(features):
             if kind in self.trees:
                 times_ms[rows] *= np.exp(_run(self.trees[kind], x))
-        return times_ms
+        return np.maximum(times_ms - self.tick_ms, LEAST_MS)
 
     def first_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """The prediction before the trees; (n,)."""
@@ -74,8 +83,45 @@ class KernelModel:
         return times_ms
 
     def log_spread(self, features: Sequence[KernelFeatures]) -> Floats:
-        """Standard deviation of the logarithm of each prediction; (n,)."""
-        return np.array([self.spread.get(k.kind, self.spread.get(k.family, 1.0)) for k in features])
+        """Standard deviation of the logarithm of each prediction; (n,).
+
+        That of the kind on networks not seen, and more the further a kernel lies outside of all that were
+        profiled. Kinds without samples are as far off as kinds of the family are from its roofline.
+        """
+        return np.array([self._spread_of(k) for k in features])
+
+    def _spread_of(self, kernel: KernelFeatures) -> float:
+        unknown = self.spread.get(f"{UNKNOWN} {kernel.family}", _UNTOLD)
+        own = self.spread.get(kernel.kind, unknown)
+        known = self.ranges.get(kernel.kind)
+        return own if known is None else float(np.hypot(own, _PER_E_FOLD * outside(kernel.sizes, known)))
+
+
+def outside(sizes: Sequence[float], known: tuple[Sequence[float], Sequence[float]]) -> float:
+    """How far sizes, as logarithms, lie beyond the smallest and largest ones known, all together."""
+    return float(sum(max(low - x, x - high, 0.0) for x, low, high in zip(sizes, *known, strict=True)))
+
+
+def ranges(features: Sequence[KernelFeatures]) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+    """By kind, the smallest and the largest sizes that were profiled."""
+    by_name: dict[str, list[tuple[float, ...]]] = {}
+    for kernel in features:
+        by_name.setdefault(kernel.kind, []).append(kernel.sizes)
+    found = {kind: np.array(rows) for kind, rows in by_name.items()}
+    return {
+        kind: (tuple(map(float, x.min(axis=0))), tuple(map(float, x.max(axis=0))))
+        for kind, x in found.items()
+    }
+
+
+UNKNOWN = "unknown"
+"""Before the name of a family: the spread of kinds that were not profiled."""
+
+_UNTOLD = 3.0
+"""The same where the profile says nothing of a family: a factor of twenty."""
+
+_PER_E_FOLD = 0.25
+"""Standard deviation that each e-fold beyond the profile adds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +133,8 @@ class Forests:
 
     def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
         """As KernelModel.predict_ms."""
-        return roof_ms(self.rooflines, features) * corrections(self.trees, features)
+        times_ms = roof_ms(self.rooflines, features) * corrections(self.trees, features)
+        return np.maximum(times_ms - TICK_MS, LEAST_MS)
 
 
 def corrections(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> Floats:
@@ -126,7 +173,11 @@ def _of(rooflines: Mapping[str, Roofline], kernel: KernelFeatures) -> Roofline:
 
 
 def fit(features: Sequence[KernelFeatures], times_ms: Floats, seed: int) -> Forests:
-    """The rooflines and trees of measured times (n,), each above 0."""
+    """The rooflines and trees of measured times (n,), each above 0.
+
+    Both are fitted on the logarithm of the times and TICK_MS: what is shorter than a tick is noise there.
+    """
+    times_ms = times_ms + TICK_MS
     rooflines = _rooflines(features, times_ms)
     return Forests(
         rooflines, fit_trees(features, np.log(times_ms / roof_ms(rooflines, features)), times_ms, seed)

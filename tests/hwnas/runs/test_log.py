@@ -87,7 +87,7 @@ def test_what_comes_after_a_bar_is_added_to_its_time_left() -> None:
         for _ in range(20):
             clock.now_s += 1.0
             bar.advance()
-    assert out.getvalue() == "[   15s] train: 15/30, about 15s left, 2m15s in all\n"
+    assert out.getvalue() == "[   15s] train: 15/30, about 15s left (2m15s to the end of the run)\n"
 
 
 def test_a_bar_on_a_terminal_and_lines_above_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ PLAIN = LayoutRule(blocked=False)
 
 @pytest.fixture(scope="module")
 def files() -> list[bytes]:
-    float_files = [network.onnx() for network in generate(4, 0)]
+    float_files = [network.onnx() for network in generate(12, 2) if network.form == "large"]
     return [*float_files, quantised(float_files[1], UINT8)]
 
 

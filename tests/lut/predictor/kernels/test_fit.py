@@ -22,7 +22,7 @@ def stored(fitted) -> LatencyPredictor:
         date=WHEN,
         model=fitted.model,
         overhead=fitted.overhead,
-        conformal_quantile=fitted.conformal_quantile,
+        quantiles=fitted.quantiles,
         errors=fitted.errors,
         device_s=1.0,
     )
@@ -36,7 +36,44 @@ def known(world):
 def test_the_roofline_of_a_device_without_noise_is_found(world) -> None:
     kernels, times = pooled(world(30))
     rooflines = regress.fit(kernels, times, 0).rooflines
-    assert regress.roof_ms(rooflines, kernels) == pytest.approx(times, rel=0.01)
+    assert regress.roof_ms(rooflines, kernels) - regress.TICK_MS == pytest.approx(times, rel=0.01)
+
+
+def test_what_the_profiler_takes_is_no_part_of_a_kernel(world) -> None:
+    """3 us per kernel of profiler, 10 us per run: kernels are what they were, and the run is beside them."""
+    networks = world(30)
+    measured = [
+        replace(n, kernel_ms=n.kernel_ms + 0.003, latency_ms=float(n.kernel_ms.sum()) + 0.01)
+        for n in networks
+    ]
+    line = network.fit_overhead(measured)
+    assert (line.slope, line.per_kernel_ms, line.intercept_ms) == pytest.approx((1.0, -0.003, 0.01), rel=1e-4)
+    for before, after in zip(networks, network.without_profiler(measured, line), strict=True):
+        assert after.kernel_ms == pytest.approx(before.kernel_ms, rel=1e-3, abs=1e-6)
+    run = network.of_run(line)
+    assert run.latency_ms(0.5, 100) == pytest.approx(0.51)
+
+
+def test_each_class_of_latency_has_an_interval_of_its_own() -> None:
+    """Small networks ten times as far off as large ones: nine of ten of either lie inside."""
+    rng = np.random.default_rng(0)
+    truth = np.concatenate([np.full(500, 0.05), np.full(500, 5.0)])
+    spread = np.where(truth < 0.1, 0.1, 0.01)
+    predicted = truth * np.exp(rng.standard_normal(1000) * spread)
+    quantiles = network.class_quantiles(predicted, truth, np.ones(1000))
+    assert quantiles[0] == pytest.approx(0.1 * 1.645, rel=0.15)
+    assert quantiles[2] == pytest.approx(0.01 * 1.645, rel=0.15)
+    low, high = network.interval_ms(2.0, 1.0, (0.3, 0.2, 0.1))
+    assert low * high == pytest.approx(4.0)
+    assert network.interval_ms(0.5, 1.0, (0.3, 0.2, 0.1))[1] / 0.5 > high / 2
+
+
+def test_an_interval_widens_with_the_distance_from_the_profile(known, make) -> None:
+    near = known.model.ranges["plain Conv 1x1"]
+    inside = regress.outside([(a + b) / 2 for a, b in zip(*near, strict=True)], near)
+    beyond = regress.outside([b + 1 for b in near[1]], near)
+    assert inside == 0
+    assert beyond == pytest.approx(len(near[0]))
 
 
 def test_the_line_from_kernels_to_networks_is_found(world) -> None:
@@ -159,3 +196,11 @@ def test_the_error_falls_with_the_networks_measured(known, world) -> None:
     assert list(curve) == ["0", "5", "10", "20"]
     assert curve["0"] > 40
     assert curve["10"] < 5
+
+
+def test_kernels_of_one_kind_are_off_together() -> None:
+    """By hand: a hundred of one kind are as uncertain as one of them; of a hundred kinds, 100 ** -0.25."""
+    times, spread = np.full(100, 0.05), np.full(100, 0.4)
+    assert network.predicted_uncertainty(times, spread, ["Sin"] * 100) == pytest.approx(0.4)
+    kinds = [f"kind {i}" for i in range(100)]
+    assert network.predicted_uncertainty(times, spread, kinds) == pytest.approx(0.4 * 100**-0.25)
