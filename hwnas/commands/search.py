@@ -86,8 +86,10 @@ def search(
 def _search_table(options: SearchConfig, out: Path | None, log: Log, *, dry_run: bool, as_json: bool) -> None:
     """A search of a table of known results (`--space table:FILE.csv`): nothing is trained or measured."""
     from hwnas.pipeline.table_search import CURVE, FRONT, read_table_search, search_table
+    from hwnas.spaces.table import load_table
 
     if dry_run:
+        load_table(options.space)  # says what is wrong with it
         return print_json({"config": options.to_json()})
     path = search_table(options, out, log)
     result = read_table_search(path)

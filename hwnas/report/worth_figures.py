@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwnas.front.pareto import hypervolume
-
 from .figure import Figure, figure, scatter
 from .front_figures import latency_budget_ms
 from .markup import esc, percent
@@ -65,6 +63,8 @@ def _pair(row: JsonObject) -> LatencyError | None:
 
 def _growing(points: Sequence[LatencyError | None]) -> list[float]:
     """The volume after each point; a point that does not count leaves it as it was."""
+    from hwnas.front.pareto import hypervolume  # here: the page of a prediction needs no search
+
     kept: list[LatencyError] = []
     volume, values = 0.0, []
     for point in points:

@@ -123,6 +123,8 @@ def load_table(text: str) -> ResultsTable:
     """The table of `FILE.csv`, or one of its fidelities, `FILE.csv@NAME`; also with `table:` before."""
     file, _, fidelity = text.removeprefix(PREFIX).partition(".csv@")
     path = Path(f"{file}.csv" if fidelity else file)
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; give the CSV file of the results as {PREFIX}FILE.csv")
     schema_file = path.with_suffix(".toml")
     schema = _read_schema(schema_file)
     where = str(schema_file)
@@ -161,8 +163,6 @@ def _read_schema(path: Path) -> dict[str, Any]:
 def _read_rows(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist; give the CSV file of the results") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise DamagedFileError(f"{path} is no CSV table: {error}") from None
     if frame.empty:
