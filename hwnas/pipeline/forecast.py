@@ -161,8 +161,8 @@ class PlanLevel:
 
 
 LEVELS = (
-    PlanLevel(5, 2, 100, 300, 16),
-    PlanLevel(4, 1, 100, 200, 12),
+    PlanLevel(5, 2, 200, 200, 16),
+    PlanLevel(4, 1, 120, 200, 12),
     PlanLevel(3, 1, 80, 150, 10),
     PlanLevel(3, 0, 60, 120, 8),
     PlanLevel(2, 0, 50, 100, 6),

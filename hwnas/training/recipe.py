@@ -17,8 +17,12 @@ TRAINING_VERSION = 1
 accuracies, and stored evaluations (`hwnas.evaluators`) are made anew."""
 
 
-SHORT_STEPS, FINAL_STEPS = 100, 300
-"""Steps below which networks cannot be told apart, and below which one is not trained to its end."""
+SHORT_STEPS, FINAL_STEPS = 200, 200
+"""Steps below which networks cannot be told apart, and below which one is not trained to its end.
+
+After 100 steps on `scenes` small networks lead, because large ones need longer: accuracy and MACs of 15
+networks had a rank correlation of -0.34, and the front spanned 1.2 times in latency.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hwnas.pipeline.counts import Counts
-from hwnas.pipeline.forecast import LEVELS, MOST_EVALUATIONS, Work, forecast_s
+from hwnas.pipeline.counts import Counts, with_options
+from hwnas.pipeline.forecast import LEVELS, MOST_EVALUATIONS, PlanLevel, Work, forecast_s
 from targets.errors import UsageError
 
 from .run_context import RunContext
@@ -107,10 +107,15 @@ def least_finals(context: RunContext, counts: Counts) -> Counts:
 
 
 def enough_finals(context: RunContext, counts: Counts) -> Counts:
-    """`counts` with final trainings that are not too short, even where no more were planned."""
-    if context.config.train_epochs is not None:
-        return counts
-    return replace(counts, train_epochs=max(counts.train_epochs, enough_epochs(context)))
+    """`counts` with the final trainings of the best level, before which no more evaluations are worth it."""
+    return _at_level(context, counts, LEVELS[0])
+
+
+def _at_level(context: RunContext, counts: Counts, level: PlanLevel) -> Counts:
+    """`counts` with the final trainings of a level, but what the user gave as it was given."""
+    epochs = max(counts.train_epochs, context.work.epochs_of(level.final_steps))
+    finals = replace(counts, picks=level.picks, random_baselines=level.random_baselines, train_epochs=epochs)
+    return with_options(finals, context.config)
 
 
 def enough_epochs(context: RunContext) -> int:
@@ -122,33 +127,18 @@ def plan_finals(context: RunContext) -> None:
     """Before the front is measured: how many picks and baselines there is still time to train."""
     if context.config.minutes is None:
         return
-    work = slowed(context)
-    counts = context.counts
-    least_steps = min(level.final_steps for level in LEVELS)
-    while True:
-        shortest = replace(counts, train_epochs=min(counts.train_epochs, work.epochs_of(least_steps)))
-        forecast = forecast_s(shortest, work)
-        if sum(forecast[stage] for stage in _LAST_STAGES) <= left_s(context):
+    work, planned, time_s = slowed(context), context.counts, left_s(context)
+    for level in LEVELS:
+        wanted = _at_level(context, replace(planned, train_epochs=1), level)
+        forecast = forecast_s(wanted, work)
+        if sum(forecast[stage] for stage in _LAST_STAGES) <= time_s:
             break
-        fewer = _fewer(context, counts)
-        if fewer is None:
-            break
-        counts = fewer
-    if counts != context.counts:
+    counts = replace(planned, picks=wanted.picks, random_baselines=wanted.random_baselines)
+    if counts != planned:
         context.run.log(
             f"there is time for {counts.picks} picks and {counts.random_baselines} random networks beside"
         )
     context.decisions.fix(picks=counts.picks, random_baselines=counts.random_baselines)
-
-
-def _fewer(context: RunContext, counts: Counts) -> Counts | None:
-    """One network less, baselines before picks; None where the user or reason allow none."""
-    config = context.config
-    if counts.random_baselines and config.random_baselines is None:
-        return replace(counts, random_baselines=counts.random_baselines - 1)
-    if counts.picks > 1 and config.picks is None:
-        return replace(counts, picks=counts.picks - 1)
-    return None
 
 
 def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:

@@ -146,7 +146,7 @@ def test_it_leaves_what_the_design_says(whole: Path) -> None:
 
 
 def test_every_model_is_checked_and_says_how_to_feed_it(whole: Path, place: Place) -> None:
-    models = sorted((whole / "models").iterdir())
+    models = sorted(folder for folder in (whole / "models").iterdir() if not folder.is_symlink())
     assert len(models) >= 3
     data = load_data(
         "digits", 16, 3, root=place.folder / "home", splits=json.loads((whole / "splits.json").read_text())
@@ -182,7 +182,7 @@ def test_picks_are_inside_the_budget_as_measured(whole: Path) -> None:
     chosen = next(p for p in document["points"] if p["arch_id"] == document["chosen"])
     assert chosen in picks
     candidates = json.loads((whole / "stages" / "candidates.json").read_text())["result"]["picks"]
-    assert all(c["measured"]["p50_ms"] <= budget["limit"] for c in candidates)
+    assert all(c["measured"]["latency_ms"]["p50_ms"] <= budget["limit"] for c in candidates)
 
 
 def test_the_gradient_seeds_are_in_the_first_generation(whole: Path) -> None:
