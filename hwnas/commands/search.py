@@ -10,7 +10,7 @@ import typer
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from hwnas.runs.options import BudgetOptions
-from targets.errors import UsageError
+from targets.errors import InfeasibleError, UsageError
 
 from .derived import takes_options
 from .interrupted import resumable
@@ -110,13 +110,23 @@ def _short(value: object) -> object:
 
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
-    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
-    from hwnas.runs.verdict import verdict
+    from hwnas.runs.verdict import OUTSIDE, verdict
 
     front = read_front(path)
+    findings = verdict(front)
     if as_json:
-        findings = [finding.to_json() for finding in verdict(front)]
-        return print_json({"run": str(path), "verdict": findings, "front": front})
+        found = [finding.to_json() for finding in findings]
+        print_json({"run": str(path), "verdict": found, "front": front})
+    else:
+        _print_front(path, front)
+    for finding in findings:
+        if finding.code == OUTSIDE:
+            raise InfeasibleError(finding.sentence)
+
+
+def _print_front(path: Path, front: dict[str, Any]) -> None:
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+
     for line in verdict_lines(front):
         print(line)
     print_table(HEADINGS, front_rows(front))

@@ -9,6 +9,7 @@ from .run_files import RunFiles
 
 _WORDS = {"bad": "Do not use", "warn": "Mind", "good": "Good"}
 _TITLES = {
+    "outside_budget": "Nothing inside the budgets",
     "chance_level": "No better than guessing",
     "linear_model_better": "No better than a linear model",
 }

@@ -18,6 +18,9 @@ Level = Literal["bad", "warn", "good"]
 LEVELS: tuple[Level, ...] = ("bad", "warn", "good")
 """The worst first."""
 
+OUTSIDE = "outside_budget"
+"""Code of the finding that nothing keeps the budgets: the search then ends as infeasible."""
+
 LEAST_STEPS = 300
 """Optimiser steps below which a training says little about a network."""
 
@@ -72,7 +75,7 @@ class _Records:
         self.front = front
         self.points = [p for p in front.get("points") or [] if isinstance(p, Mapping)]
         self.networks = [n for p in self.points if (n := _network(p)) is not None]
-        mine = [n for n in self.networks if n.feasible and n.origin not in ("random", "mobilenet_v3")]
+        mine = [n for n in self.networks if n.origin not in ("random", "mobilenet_v3")]
         self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
 
     def part(self, name: str) -> Mapping[str, Any]:
@@ -115,6 +118,23 @@ def _percent(share: float) -> str:
 
 def _times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
+
+
+def _outside(records: _Records) -> Iterator[Finding]:
+    """Does the chosen network keep the budgets?"""
+    best = records.chosen
+    if best is None or best.feasible:
+        return
+    budgets = ", ".join(
+        f"{b.get('metric')} <= {b.get('limit'):g}" for b in records.front.get("budgets") or []
+    )
+    yield Finding(
+        "bad",
+        OUTSIDE,
+        f"No trained network is inside the budgets as measured ({budgets}); the one shown is the fastest, "
+        f"with {best.latency_ms:.3g} ms.",
+        "Measure it again on a quiet device (`hwnas bench`), or search again with a higher budget.",
+    )
 
 
 def _chance(records: _Records) -> Iterator[Finding]:
@@ -314,6 +334,7 @@ def _ranking(records: _Records) -> Iterator[Finding]:
 
 
 _CHECKS: Sequence[Callable[[_Records], Iterator[Finding]]] = (
+    _outside,
     _chance,
     _linear,
     _short_training,

@@ -55,6 +55,10 @@ def test_a_sound_run_is_praised_only() -> None:
     }
 
 
+def outside(front: dict[str, Any]) -> None:
+    front["points"][0]["feasible"] = False
+
+
 def chance(front: dict[str, Any]) -> None:
     front["points"][0]["measured"]["test_accuracy"] = 0.11
 
@@ -106,6 +110,7 @@ def weak_ranking(front: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "level", "words"),
     [
+        (outside, "outside_budget", "bad", "latency_ms <= 2.5); the one shown is the fastest, with 2 ms"),
         (chance, "chance_level", "bad", "no better than guessing"),
         (linear, "linear_model_better", "bad", "linear model on pixels 96.0 %"),
         (linear_ties, "linear_model_ties", "warn", "cannot be told"),
