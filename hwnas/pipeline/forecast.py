@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ LARGER = 1.25
 UNCERTAINTY = 0.35
 """Of a forecast made before anything was trained, to both sides."""
 
-_PROBE_IMAGES = 8
+_PROBE_PIXELS = 64 * 48**2
+"""Of a step that is timed: whole batches of small images, which cost less per image than parts of them."""
 _SHARING = 1.1
 """Two processes on neighbouring cores slow each other down through the memory."""
 
@@ -74,16 +76,24 @@ class Work:
 
 
 def measure_speed(
-    space: NetworkSpace, n_parallel: int, *, seed: int = 0, rounds: int = 3, least_s: float = 2.0
+    space: NetworkSpace,
+    n_parallel: int,
+    *,
+    batch_size: int = 32,
+    seed: int = 0,
+    rounds: int = 3,
+    least_s: float = 2.0,
 ) -> Speed:
     """Steps of the network of middle size among 31 random ones, in this process.
 
+    batch_size: images of a step; of large images fewer are timed, at least 8.
     rounds, least_s: at least so many steps, and for so long: the others of a busy machine come and go.
     """
     import torch
     from torch.nn import functional
 
     from hwnas.costs.cost_model import CostModel
+    from hwnas.networks.depthwise import fast_depthwise
 
     rng = np.random.default_rng([seed, 0x5EED])
     archs = [arch for arch in (space.sample(rng) for _ in range(31)) if space.reads_image(arch)]
@@ -91,11 +101,13 @@ def measure_speed(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), ExitStack() as stack:
             net = space.build(middle).to(memory_format=torch.channels_last).train()
+            stack.enter_context(fast_depthwise(net))
             side, channels = space.scale.image_size, space.scale.in_channels
-            images = torch.zeros((_PROBE_IMAGES, channels, side, side))
-            labels = torch.arange(_PROBE_IMAGES) % space.scale.n_classes
+            n_images = min(batch_size, max(8, _PROBE_PIXELS // side**2))
+            images = torch.zeros((n_images, channels, side, side))
+            labels = torch.arange(n_images) % space.scale.n_classes
 
             def step() -> None:
                 functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
@@ -110,7 +122,7 @@ def measure_speed(
         torch.set_num_threads(threads)
     slowness = seconds / max(time.process_time() - began_cpu_s, 1e-6)
     sharing = _SHARING if n_parallel > 1 else 1.0
-    image_s = seconds / n_steps / _PROBE_IMAGES * sharing
+    image_s = seconds / n_steps / n_images * sharing
     return Speed(image_s=image_s, n_parallel=n_parallel, slowness=max(1.0, slowness))
 
 
@@ -260,7 +272,8 @@ def about(seconds: float) -> str:
 def work_of(config: SearchConfig, space: NetworkSpace, n_train: int, n_val: int, n_workers: int) -> Work:
     """What is trained for a search, and how fast this machine does."""
     batch_size = min(config.batch_size or Recipe.for_data(n_train).batch_size, n_train)
-    speed = measure_speed(space, min(n_workers, os.cpu_count() or 1), seed=config.seed)
+    n_parallel = min(n_workers, os.cpu_count() or 1)
+    speed = measure_speed(space, n_parallel, batch_size=batch_size, seed=config.seed)
     return Work(n_train=n_train, n_val=n_val, batch_size=batch_size, speed=speed)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hwnas.pipeline.counts import Counts, with_options
-from hwnas.pipeline.forecast import LEVELS, MOST_EVALUATIONS, PlanLevel, Work, forecast_s
+from hwnas.pipeline.forecast import ENOUGH, LEVELS, MOST_EVALUATIONS, PlanLevel, Work, forecast_s
 from targets.errors import UsageError
 
 from .run_context import RunContext
@@ -85,9 +85,11 @@ class FrontPace:
         if fewest <= counts.evaluations:
             return max(FEWEST_EVALUATIONS, n_paid, fewest)
         # A faster machine than was thought: more than planned, where the final trainings keep their time.
-        return min(
-            MOST_EVALUATIONS, max(counts.evaluations, n_paid + self._more(enough_finals(context, counts)))
-        )
+        # Beyond what is enough a third of the time, as in the plan: the rest makes final trainings longer.
+        enough = max(counts.evaluations, ENOUGH)
+        beyond = n_paid + self._more(enough_finals(context, counts)) - enough
+        wanted = enough + (beyond // 3 if beyond > 0 else beyond)
+        return min(MOST_EVALUATIONS, max(counts.evaluations, wanted))
 
     def _more(self, counts: Counts) -> int:
         """Evaluations for which there is time before the final trainings of `counts`."""
