@@ -188,6 +188,7 @@ def test_ctrl_c_is_heard_while_a_network_runs(host: Target, tmp_path: Path) -> N
     code = (
         "import sys, pathlib; from targets import load_target\n"
         "from lut.predictor.asked_kernels import kernels_here\n"
+        "import onnxruntime  # a signal while its extension starts is lost\n"
         "print('go', flush=True)\n"
         "kernels_here(pathlib.Path(sys.argv[1]).read_bytes(), load_target('host'), 'net')"
     )
