@@ -19,8 +19,7 @@ from targets.errors import UsageError
 from .ends import STEMS, Stem, build_head, build_stem, halve
 from .forms import ELEMENT_COST, FAVOUR, FORMS, TURNS, Form
 from .graph import GraphBuilder, Value
-from .operator_rows import OPERATORS
-from .operators import operators
+from .operators import OPERATORS, operators
 from .ops import conv
 from .parts import even
 from .rows import ROWS, BlockRow
