@@ -21,7 +21,9 @@ from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
 from hwnas.training.training_job import data_of
 from lut.home import data_home
-from lut.predictor.models.model_file import fixed, parse_shapes, read_model
+from lut.predictor.models.input_metadata import fixed
+from lut.predictor.models.input_shapes import parse_shapes
+from lut.predictor.models.model_file import read_model
 from profilers.graph import read_graph
 from targets.checksummed import read_checksummed
 from targets.errors import DamagedFileError, UsageError, did_you_mean
