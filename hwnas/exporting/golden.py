@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .delivery import Delivery, Record
-from .onnx_score import open_session
+from .onnx_score import batch_of, open_session
 
 IMAGE, RAW, EXPECTED = "golden/input.png", "golden/input.raw", "golden/expected.json"
 
@@ -66,7 +66,7 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
         fed = ((raw.float() / 255 - mean) / std).numpy()
     else:
         fed = (raw.permute(0, 2, 3, 1) if delivery.packaging.layout == "nhwc" else raw).numpy()
-    batch = np.repeat(np.ascontiguousarray(fed), int(wanted.shape[0]), axis=0)
+    batch = np.repeat(np.ascontiguousarray(fed), batch_of(session), axis=0)
     outputs = np.asarray(session.run(None, {wanted.name: batch})[0][0], np.float64)
     return {
         "outputs": [float(value) for value in outputs],
