@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lut.predictor.kernels.features import KernelFeatures
-from lut.predictor.kernels.fit import Fitted, judged, pooled
+from lut.predictor.kernels.fit import Fitted, judged, pooled, rms
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import STRATA_MS, Overhead
 from lut.predictor.kernels.regress import KernelModel, Ranges
@@ -127,7 +127,7 @@ def _shrunken(log: Floats, weight: Floats, parent: float) -> float:
 
 def _spread(features: Sequence[KernelFeatures], rest: Floats) -> dict[str, float]:
     return {
-        kind: float(np.sqrt(np.mean(np.square(rest[rows]))))
+        kind: rms(rest[rows])
         for kind, rows, _ in regress.by_kind(features)
         if len(rows) >= regress.MIN_OF_KIND
     }
