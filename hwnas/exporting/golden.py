@@ -12,11 +12,9 @@ from PIL import Image
 
 from .delivery import Delivery, Record
 from .onnx_score import batch_of, open_session
+from .variants import VARIANTS
 
 IMAGE, RAW, EXPECTED = "golden/input.png", "golden/input.raw", "golden/expected.json"
-
-_TOLERANCE = {"fp32": 1e-3, "ort": 1e-3, "fp16": 2e-2, "int8": 1e-1}
-"""How far another CPU's answers may be off, relative to the largest output or 1: 8-bit kernels most."""
 
 
 def golden_pair(delivery: Delivery, records: Sequence[Record]) -> dict[str, bytes]:
@@ -71,5 +69,5 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
     return {
         "outputs": [float(value) for value in outputs],
         "label": int(outputs.argmax()),
-        "tolerance": _TOLERANCE[record["name"]] * max(1.0, float(np.abs(outputs).max())),
+        "tolerance": VARIANTS[record["name"]].off_elsewhere * max(1.0, float(np.abs(outputs).max())),
     }
