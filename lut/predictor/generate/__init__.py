@@ -3,8 +3,8 @@
 `generate(n, seed)` writes them with onnx.helper alone, node by node as torch's exporter would, so that the
 kernels which run are those of exported networks. `sequence` deals the kinds of blocks, `rows.ROWS` is their
 table, `network` puts them together; `ends` holds stems and heads, `ops` and `moves` the operators that blocks
-are made of, `graph` the file. `operators` makes networks of single operators, the rows of `*_operators`. What a
-kernel costs is no concern here.
+are made of, `graph` the file. `operators` makes networks of single operators, the rows of `*_operators`.
+What a kernel costs is no concern here.
 """
 
 from .network import Generated
