@@ -120,7 +120,7 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
     return Counts(
         supernet_steps=0,
         search_steps=0,
-        evaluations=16,
+        evaluations=14,
         batch=min(8, max(2, PER_WORKER * n_workers)),
         eval_epochs=Recipe.short(n_train).epochs,
         picks=5,

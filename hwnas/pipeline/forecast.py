@@ -174,7 +174,8 @@ class PlanLevel:
 
 
 LEVELS = (
-    PlanLevel(5, 2, 200, 200, 16),
+    PlanLevel(5, 2, 300, 300, 14),
+    PlanLevel(5, 1, 200, 200, 12),
     PlanLevel(4, 1, 120, 200, 12),
     PlanLevel(3, 1, 80, 150, 10),
     PlanLevel(3, 0, 60, 120, 8),
