@@ -22,8 +22,8 @@ SHORT_STEPS, FINAL_STEPS = 300, 300
 
 After 100 steps on `scenes` small networks lead, because large ones need longer: accuracy and MACs of 15
 networks had a rank correlation of -0.34, and the front spanned 1.2 times in latency. That of the
-accuracy in the search and the one after the final training was 0.15 with 200 steps of each and 0.93 with 300 and
-400 (7 networks, one seed).
+accuracy in the search and the one after the final training was 0.15 with 200 steps of each and 0.93 with
+300 and 400 (7 networks, one seed).
 """
 
 
