@@ -52,14 +52,16 @@ def search(
       hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import preflight
-    from hwnas.pipeline.table_search import is_table
     from hwnas.runs.config import load_config
     from hwnas.runs.search_run import create_search, default_path, open_search
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
+
+    from hwnas.pipeline.preflight import preflight  # here: a wrong option is told before torch is there
+    from hwnas.pipeline.table_search import is_table
+
     if is_table(options.space) and not resume:
         return _search_table(options, out, Log(quiet=quiet), dry_run=dry_run, as_json=as_json)
     preflight(options)
