@@ -35,8 +35,6 @@ from targets.files import sha256
 
 from .definition import different_names, known, need
 
-PREFIX = "table:"
-"""How `--space` says that a table follows."""
 _KEYS = ("choices", "objectives", "seconds", "same_as", "metrics", "fidelities")
 
 
@@ -120,11 +118,11 @@ class ResultsTable:
 
 
 def load_table(text: str) -> ResultsTable:
-    """The table of `FILE.csv`, or one of its fidelities, `FILE.csv@NAME`; also with `table:` before."""
-    file, _, fidelity = text.removeprefix(PREFIX).partition(".csv@")
+    """The table of `FILE.csv`, or one of its fidelities, `FILE.csv@NAME`."""
+    file, _, fidelity = text.partition(".csv@")
     path = Path(f"{file}.csv" if fidelity else file)
     if not path.is_file():
-        raise UsageError(f"{path} does not exist; give the CSV file of the results as {PREFIX}FILE.csv")
+        raise UsageError(f"{path} does not exist; give the CSV file of the results as table:FILE.csv")
     schema_file = path.with_suffix(".toml")
     schema = _read_schema(schema_file)
     where = str(schema_file)
