@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hwnas.core.budget import base_metric
+
 from .intervals import difference, wilson
 
 Level = Literal["bad", "warn", "good"]
@@ -215,7 +217,7 @@ def _budget(records: _Records) -> Iterator[Finding]:
         need = _number(largest.get(metric))
         if limit is None or not need or limit < need:
             continue
-        unit = _UNITS.get(metric.split("@")[0], "")
+        unit = _UNITS.get(base_metric(metric), "")
         yield Finding(
             "warn",
             "budget_does_not_bind",
