@@ -170,9 +170,9 @@ def worth_figure(run: RunFiles) -> Figure | None:
     if not known:
         return None
     known.sort(key=lambda row: row[1])
-    points = [row[1] for row in known]
-    bars = interval_bars(points, [row[2] for row in known], [row[3] for row in known])
-    trace = scatter(points, [None] * len(known), "", error_x=bars)
+    values = [row[1] for row in known]
+    bars = interval_bars(values, [row[2] for row in known], [row[3] for row in known])
+    trace = scatter(values, [None] * len(known), "", error_x=bars)
     trace |= {
         "y": [esc(row[0]) for row in known],
         "marker": {"color": [GREEN if row[2] > 0 else GREY for row in known], "size": 9},
