@@ -11,7 +11,8 @@ from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import run_job, run_rows
 from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
-from lut.predictor.models.model_file import fixed, read_model
+from lut.predictor.models.input_metadata import fixed
+from lut.predictor.models.model_file import read_model
 from profilers import Timing
 from targets import Target
 from targets.errors import TargetError

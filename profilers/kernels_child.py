@@ -38,9 +38,8 @@ def main() -> int:
 def _answer(request: Mapping[str, Any], target: Target) -> dict[str, Any]:
     answer: dict[str, Any] = {}
 
-    def run() -> int:
+    def run() -> None:
         answer["kernels"] = _kernels(request["name"], Path(request["model"]), target)
-        return 0
 
     failure = failure_of(run)
     return answer if failure is None else {"exit_code": failure.exit_code, "error": str(failure)}

@@ -200,8 +200,8 @@ def _load_targets(names: Sequence[str] | None) -> list[Target]:
 
 def _files(models: list[Path], shape: list[str] | None, values: list[str] | None) -> ModelFiles:
     from hwnas.commands.documents.model_files import ModelFiles, find_models
+    from lut.predictor.models.input_shapes import parse_shapes
     from lut.predictor.models.input_values import parse_inputs
-    from lut.predictor.models.model_file import parse_shapes
 
     return ModelFiles(find_models(models, say), parse_shapes(shape or []), parse_inputs(values or []))
 

@@ -68,7 +68,7 @@ class Data:
         return len(self.class_names)
 
     def split(self, name: str) -> SampleIndices:
-        """SampleIndices of the samples of `train`, `val` or `test`, ascending."""
+        """The samples of `train`, `val` or `test`, ascending."""
         if name not in SPLITS:
             raise UsageError(f"unknown split {name!r}; known: {', '.join(SPLITS)}")
         return self._split.indices(SPLITS.index(name))
@@ -125,7 +125,7 @@ def load_data(
         log: told what was ignored, dropped, decoded.
         progress: opens the bar of a long decoding.
     """
-    stored = None if splits is None else _stored_question(splits, image_size)
+    stored = None if splits is None else _stored_conditions(splits, image_size)
     if stored is not None:
         image_size, limit = stored.image_size, stored.limit
     _check_numbers(image_size, seed, limit)
@@ -197,7 +197,7 @@ class _Stored:
     skipped: tuple[str, ...]
 
 
-def _stored_question(splits: Mapping[str, Any], image_size: int | None) -> _Stored:
+def _stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> _Stored:
     stored, limit, skipped = splits.get("image_size"), splits.get("limit"), splits.get("skipped", [])
     if not isinstance(stored, int) or not (limit is None or isinstance(limit, int)):
         raise DamagedFileError("splits.json: image_size or limit is missing or no number; restore the file")

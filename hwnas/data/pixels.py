@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 
+from hwnas.runs.log import Log, ProgressBar
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, sha256, write_json
 
@@ -31,16 +32,10 @@ _AT_A_TIME = 256  # images handed to the threads together
 _PROGRESS_FROM = 2000  # images; fewer are read in a few seconds
 
 
-class Bar(Protocol):
-    """What decoding reports to."""
+OpenBar = Callable[[str, int], AbstractContextManager[ProgressBar]]
+"""A bar of that name and length, as `Log.progress` gives one."""
 
-    def advance(self, n: int = 1, note: str = "") -> None:
-        """`n` more images are done."""
-        ...
-
-
-OpenBar = Callable[[str, int], AbstractContextManager[Bar]]
-"""A bar of that name and length, as `hwnas.runs.log.Log.progress` gives one."""
+_no_bar: OpenBar = Log(quiet=True).progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +53,7 @@ class ReadImages:
 
 
 class ImageCache:
-    """ReadImages images in a folder, by what they were decoded from."""
+    """Decoded images in a folder, by what they were decoded from."""
 
     def __init__(self, folder: Path, log: Callable[[str], None], progress: OpenBar | None = None) -> None:
         self._folder, self._log = folder, log
@@ -188,13 +183,3 @@ def _can_be_read(source: DataSource, index: int, image_size: int) -> bool:
     except DamagedFileError:
         return False
     return True
-
-
-class _Silent:
-    def advance(self, n: int = 1, note: str = "") -> None:
-        pass
-
-
-@contextmanager
-def _no_bar(name: str, total: int) -> Iterator[Bar]:
-    yield _Silent()

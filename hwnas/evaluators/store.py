@@ -1,4 +1,4 @@
-"""Evaluations that were paid for once: a file per question in the data home, a line per architecture.
+"""Evaluations that were paid for once: a file per identity in the data home, a line per architecture.
 
     <home>/evaluations/<space>-<data>-<hash of the identity>.jsonl
 

@@ -20,7 +20,7 @@ from profilers.inputs import make_feeds
 from targets.errors import DamagedFileError
 
 from .export import CHECK_IMAGES
-from .onnx_score import open_session
+from .onnx_score import batch_of, open_session
 from .packaging import PIXELS, PLAIN, Packaging
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ Feeds = Mapping[str, Any]
 """One call: an array by the name of each input."""
 
 _NOISE_CALLS = 8
-_LAYER_CALLS = 8
-"""Calls by which layers are compared; their means settle fast."""
+LAYER_CALLS = 8
+"""Calls by which layers are compared; their ratios settle fast."""
 
 _QUANTISED = "_DequantizeLinear_Output"
 """What the quantiser adds to the name of a tensor that it has brought back to float."""
@@ -87,7 +87,7 @@ def check_feeds(model: bytes, data: Data | None, packaging: Packaging) -> tuple[
     if data is None:
         return "noise", [make_feeds("the network", session, seed) for seed in range(_NOISE_CALLS)]
     wanted = session.get_inputs()[0]
-    size = int(wanted.shape[0])
+    size = batch_of(session)
     calls: list[Feeds] = []
     for x, _ in packaging.batches(data, "val", size, CHECK_IMAGES):
         images = np.ascontiguousarray(x.numpy())
@@ -136,7 +136,7 @@ def check_variant(
     if allowed is None or difference <= allowed:
         return VariantCheck(**facts, reason="")
     reason = f"{name}: its outputs differ from fp32's by {difference:.3g}, allowed are {allowed:.3g}"
-    layers = layer_differences(model, reference, calls[:_LAYER_CALLS], plain[:_LAYER_CALLS])
+    layers = layer_differences(model, reference, calls[:LAYER_CALLS], plain[:LAYER_CALLS])
     if layers:
         first = worst_layer(layers)
         facts["worst_layer"] = {"layer": first.layer, "op": first.op, "snr_db": _finite(first.snr_db)}
@@ -196,7 +196,7 @@ def worst_layer(layers: Sequence[LayerDifference]) -> LayerDifference:
     """
     best, worst, loss = math.inf, layers[0], -math.inf
     for layer in layers:
-        lost = (200.0 if best == math.inf else best) - min(layer.snr_db, 200.0)
+        lost = min(best, _MOST_DB) - min(layer.snr_db, _MOST_DB)
         if lost > loss:
             worst, loss = layer, lost
         best = min(best, layer.snr_db)
@@ -227,7 +227,11 @@ def _decibel(signal: float, noise: float) -> float:
 
 
 def _finite(snr_db: float) -> float:
-    return max(-200.0, min(200.0, snr_db))
+    return max(-_MOST_DB, min(_MOST_DB, snr_db))
+
+
+_MOST_DB = 200.0
+"""What stands for infinity, which JSON lacks: the outputs are the same."""
 
 
 def _load(model: bytes) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ validation images. One that is not is kept as `*.rejected`, with the reason, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,12 +20,12 @@ from targets import Target
 from targets.errors import DamagedFileError
 from targets.files import sha256, write_atomic
 
-from .check import check_feeds, check_variant
+from .check import LAYER_CALLS, check_feeds, check_variant
 from .int8 import calibration
-from .onnx_score import OnnxScore, onnx_logits, open_session
+from .onnx_score import OnnxScore, batch_of, onnx_logits, open_session
 from .packaging import PLAIN, ROUNDING, Packaging
 from .partitions import Partitions
-from .promise import CALLS, chosen, steps_to
+from .promise import chosen, steps_to
 from .source import ExportSource
 from .variants import Making, Variant, tagged
 
@@ -35,9 +35,6 @@ Record = dict[str, Any]
 _EQUAL = 1e-12
 """Accuracies are quotients of counts: what differs less is the same."""
 
-MAX_DROP = 0.01
-"""Accuracy that a variant may lose against fp32, on validation images."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
@@ -45,15 +42,16 @@ class Delivery:
 
     source: the float network. folder: where the files go. target: what they are for.
     home: the data home, with the reference speed of the target.
-    max_drop: accuracy that a variant may lose.
+    max_drop: accuracy that a variant may lose against fp32, on validation images.
+    packaging: what goes into the files beside the network.
     """
 
     source: ExportSource
     folder: Path
     target: Target
     home: Path
-    max_drop: float = MAX_DROP
-    packaging: Packaging = PLAIN
+    max_drop: float
+    packaging: Packaging
 
     @cached_property
     def reference(self) -> bytes:
@@ -129,12 +127,10 @@ class Delivery:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _calibration(self) -> Any:
+    def _calibration(self) -> Iterator[dict[str, Any]]:
         assert self.source.data is not None  # asked for where there are images
         session = open_session(self.source.model)
-        wanted = session.get_inputs()[0]
-        for batch in calibration(self.source.data, int(wanted.shape[0])):
-            yield {wanted.name: next(iter(batch.values()))}
+        return calibration(self.source.data, batch_of(session), session.get_inputs()[0].name)
 
     def _made(
         self, variant: Variant, making: Making, float_record: Record | None
@@ -148,7 +144,7 @@ class Delivery:
             return self.scores(self._around(content), self.packaging, ("val",))["val"].accuracy
 
         _, calls = check_feeds(making.model, self.source.data, PLAIN)
-        steps = steps_to(making, accuracy, wanted, calls[:CALLS])
+        steps = steps_to(making, accuracy, wanted, calls[:LAYER_CALLS])
         content = chosen(steps, wanted).content
         if len(steps) == 1:
             return self._around(tagged(content, making.model, variant.name)), []
@@ -191,7 +187,7 @@ class Delivery:
         """What a file with that packaging answers on every image of these splits."""
         assert self.source.data is not None  # asked for where there are images
         session = open_session(content)
-        size = int(session.get_inputs()[0].shape[0])
+        size = batch_of(session)
         return {
             split: OnnxScore(*onnx_logits(session, packaging.batches(self.source.data, split, size)))
             for split in splits

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
 from lut.predictor.models.quantise import quantised
 from targets import Int8Form
 from targets.files import sha256, write_atomic
 
 from .export import INPUT_NAME, Exported
+from .variants import tagged
 
 if TYPE_CHECKING:
     from hwnas.data import Data
@@ -30,10 +30,7 @@ def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
     """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash, size and form."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    int8 = onnx.load_model_from_string(quantised(source, form, calibration(data, batch)))
-    props = {p.key: p.value for p in onnx.load_model_from_string(source).metadata_props}
-    onnx.helper.set_model_props(int8, {**props, "precision": "int8"})
-    content = bytes(int8.SerializeToString())
+    content = tagged(quantised(source, form, calibration(data, batch)), source, "int8")
     write_atomic(model.folder / FILE, content)
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {
@@ -45,13 +42,13 @@ def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
     return model.noted(files={**model.manifest["files"], FILE: sha256(content)}, int8=facts)
 
 
-def calibration(data: Data, batch: int) -> Iterator[dict[str, Any]]:
+def calibration(data: Data, batch: int, input_name: str = INPUT_NAME) -> Iterator[dict[str, Any]]:
     """Training images spread evenly over the split, in batches of the model's size; the last is filled up."""
     from hwnas.data import eval_batches
 
     for x, _ in eval_batches(data, "train", batch, CALIBRATION_IMAGES):
         image = np.ascontiguousarray(x.numpy())
-        yield {INPUT_NAME: np.resize(image, (batch, *image.shape[1:]))}
+        yield {input_name: np.resize(image, (batch, *image.shape[1:]))}
 
 
 def int8_path(model: Exported) -> Path | None:

@@ -25,9 +25,6 @@ MAX_FLOAT_SHARE = 0.2
 
 MAX_STEPS = 16
 
-CALLS = 8
-"""Images by which layers are compared; their ratios settle fast."""
-
 _CEILING_DB = 60.0
 """Above it, 8 bits add no more noise than the type itself has."""
 

@@ -7,37 +7,21 @@ at once, so a kill costs the jobs in flight only the time since their last check
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from targets.errors import DamagedFileError, UsageError
 
 from .memory import PROCESS_BYTES, affordable_workers, available_bytes
 from .training_job import Trained, TrainingFailed, TrainingJob, read_result
+from .worker import TrainingProgress, Worker
 
 __all__ = ["Trained", "TrainingFailed", "TrainingJob", "TrainingProgress", "Workers", "run_many"]
 
 ATTEMPTS = 2
 """A worker may be killed because another took the memory; one that dies twice on a job dies of the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """What a worker is at. share: 0..1 of the job; pid: of the worker."""
-
-    job_id: str
-    share: float
-    pid: int
 
 
 def run_many(
@@ -93,21 +77,21 @@ class Workers:
     """Training processes that outlive a call of `run_many`: starting one takes seconds. A context manager."""
 
     def __init__(self) -> None:
-        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
 
     @property
     def n_idle(self) -> int:
         """Processes that wait for work."""
         return self._idle.qsize()
 
-    def take(self) -> _Worker:
+    def take(self) -> Worker:
         """One that waits for work, else a new one."""
         try:
             return self._idle.get_nowait()
         except queue.Empty:
-            return _Worker()
+            return Worker()
 
-    def give_back(self, worker: _Worker) -> None:
+    def give_back(self, worker: Worker) -> None:
         """One that has done its work."""
         self._idle.put(worker)
 
@@ -139,7 +123,7 @@ class _Shift:
         for number in numbers:
             self.waiting.put(number)
         self.outcomes: dict[int, Trained | TrainingFailed] = {}
-        self.children: set[_Worker] = set()
+        self.children: set[Worker] = set()
         self.error: BaseException | None = None
         self.stopped = threading.Event()
         self.lock = threading.Lock()
@@ -174,7 +158,7 @@ class _Shift:
             self._stop()
 
     def _take_jobs(self) -> None:
-        worker: _Worker | None = None
+        worker: Worker | None = None
         try:
             while not self.stopped.is_set():
                 try:
@@ -191,7 +175,7 @@ class _Shift:
             if worker is not None:
                 self._leave(worker)
 
-    def _train(self, number: int, worker: _Worker | None) -> tuple[_Worker | None, Trained | TrainingFailed]:
+    def _train(self, number: int, worker: Worker | None) -> tuple[Worker | None, Trained | TrainingFailed]:
         """The outcome of a job, and the process that may take the next one."""
         job = self.jobs[number]
         reason = ""
@@ -213,7 +197,7 @@ class _Shift:
             self.log(f"{job.job_id}: {reason} (attempt {attempt} of {ATTEMPTS})")
         return worker, TrainingFailed(job, f"{reason}, {ATTEMPTS} times")
 
-    def _enter(self) -> _Worker:
+    def _enter(self) -> Worker:
         worker = self.pool.take()
         with self.lock:
             self.children.add(worker)
@@ -221,7 +205,7 @@ class _Shift:
                 worker.process.kill()
         return worker
 
-    def _leave(self, worker: _Worker) -> None:
+    def _leave(self, worker: Worker) -> None:
         """A process that is well goes back to the others."""
         with self.lock:
             self.children.discard(worker)
@@ -234,70 +218,3 @@ class _Shift:
     def _say(self, progress: TrainingProgress) -> None:
         with self.lock:
             self.on_progress(progress)
-
-
-class _Worker:
-    """A child process that trains; its stdin carries jobs, its stdout answers, its stderr complaints."""
-
-    def __init__(self) -> None:
-        self.busy = False
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
-        path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.training.training_job"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            text=True,
-            encoding="utf-8",
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": path},
-            start_new_session=True,  # Ctrl-C goes to the parent alone, which ends its children
-        )
-
-    def close(self) -> None:
-        """Tell an idle worker to go, and wait for it. One that was killed is gone already."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
-        self._complaints.close()
-
-    def train(
-        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
-    ) -> Trained | TrainingFailed | None:
-        """The outcome of the job; None when the process died on it."""
-        self.busy = True
-        outcome = self._ask(job, parent, say)
-        self.busy = outcome is None
-        return outcome
-
-    def _ask(
-        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
-    ) -> Trained | TrainingFailed | None:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        try:
-            order = {"job": asdict(job), "parent": str(parent.resolve())}
-            self.process.stdin.write(json.dumps(order, allow_nan=False) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return None
-        for line in self.process.stdout:
-            event: dict[str, Any] = json.loads(line)
-            if event["event"] == "step":
-                say(TrainingProgress(job.job_id, event["done"] / event["total"], self.process.pid))
-            elif event["event"] == "failed":
-                return TrainingFailed(job, event["reason"])
-            elif event["event"] == "done":
-                return read_result(job, parent)
-        return None
-
-    def how_it_died(self) -> str:
-        """Exit code or signal, and the last thing it said."""
-        code = self.process.wait()
-        name = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        return f"the training process {name}{hint}" + (f"; it said: {lines[-1]}" if lines else "")

@@ -96,12 +96,6 @@ class KernelProcess:
             self.close()
 
 
-def kernels_here(data: bytes, target: Target, name: str, limit_s: float = LIMIT_S) -> list[Kernel]:
-    """`KernelProcess.kernels` for one network."""
-    with KernelProcess(limit_s) as process:
-        return process.kernels(data, target, name)
-
-
 class _Child:
     """The process, its pipes, and what it says on standard error."""
 

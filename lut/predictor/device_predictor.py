@@ -8,7 +8,8 @@ from pathlib import Path
 from lut.devices.callbacks import LogCallback
 from lut.devices.device import run_rows
 from lut.home import data_home
-from lut.predictor.models.model_file import fed_notes, fixed, inputs_of, read_model, with_inputs
+from lut.predictor.models.input_metadata import fed_notes, fixed, inputs_of, with_inputs
+from lut.predictor.models.model_file import read_model
 from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from profilers.graph import read_graph

@@ -9,15 +9,15 @@ predict milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from lut.predictor.kernels.features import KernelFeatures
-from lut.predictor.kernels.fit import Fitted, judged, pooled
+from lut.predictor.kernels.fit import Fitted, judged, pooled, rms
 from lut.predictor.kernels.labels import Labelled
-from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
+from lut.predictor.kernels.network import STRATA_MS, Overhead
+from lut.predictor.kernels.regress import KernelModel, Ranges
 from profilers.stats import Floats
 
 from .kernels import regress
@@ -31,8 +31,6 @@ STEPS = (0, 5, 10, 20)
 
 _LEAF = 10
 
-Ranges = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-
 
 def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labelled], seed: int) -> Fitted:
     """The predictor of the context in which `networks` were measured.
@@ -40,7 +38,8 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
     base, overhead: of the known device; without networks they come back unchanged.
     """
     if not networks:
-        return Fitted(model=base, overhead=overhead, quantiles=(1.0, 1.0, 1.0), errors={"networks": 0})
+        quantiles = (1.0,) * len(STRATA_MS)
+        return Fitted(model=base, overhead=overhead, quantiles=quantiles, errors={"networks": 0})
     model = _corrected(base, networks, seed)
     line = _scaled(overhead, networks)
     unseen = [
@@ -128,7 +127,7 @@ def _shrunken(log: Floats, weight: Floats, parent: float) -> float:
 
 def _spread(features: Sequence[KernelFeatures], rest: Floats) -> dict[str, float]:
     return {
-        kind: float(np.sqrt(np.mean(np.square(rest[rows]))))
+        kind: rms(rest[rows])
         for kind, rows, _ in regress.by_kind(features)
         if len(rows) >= regress.MIN_OF_KIND
     }

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lut.predictor.asked_kernels import CannotRunError, kernels_here
+from lut.predictor.asked_kernels import LIMIT_S, CannotRunError, KernelProcess
 from lut.predictor.kernels.features import features_of
 from lut.predictor.layout import LayoutRule, apply_rule
 from profilers.kernels import Kernel
@@ -168,29 +168,36 @@ def test_tensors_between_that_are_larger_than_memory_end_in_a_message(host: Targ
     ]
     data = network(nodes, [info("x", F, [1])], [info("y", F, [])], [("s", np.array([10**6, 10**7]))])
     with pytest.raises(TargetError, match="needs more memory"):
-        kernels_here(data, host, "net")
+        kernels_there(data, host)
+
+
+def kernels_there(data: bytes, target: Target, limit_s: float = LIMIT_S) -> list[Kernel]:
+    """What a process apart answers."""
+    with KernelProcess(limit_s) as process:
+        return process.kernels(data, target, "net")
 
 
 @pytest.mark.slow
 def test_a_loop_without_end_is_ended(host: Target) -> None:
     with pytest.raises(CannotRunError, match="net did not end within 3 s"):
-        kernels_here(loop(None), host, "net", limit_s=3)
+        kernels_there(loop(None), host, limit_s=3)
 
 
 def test_the_process_answers_as_this_one(host: Target) -> None:
-    assert kernels_here(loop(2), host, "net") == kernels(loop(2), host)
+    assert kernels_there(loop(2), host) == kernels(loop(2), host)
     with pytest.raises(DamagedFileError, match="onnxruntime cannot load net"):
-        kernels_here(b"no network", host, "net")
+        kernels_there(b"no network", host)
 
 
 def test_ctrl_c_is_heard_while_a_network_runs(host: Target, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(loop(None))
     code = (
         "import sys, pathlib; from targets import load_target\n"
-        "from lut.predictor.asked_kernels import kernels_here\n"
+        "from lut.predictor.asked_kernels import KernelProcess\n"
         "import onnxruntime  # a signal while its extension starts is lost\n"
         "print('go', flush=True)\n"
-        "kernels_here(pathlib.Path(sys.argv[1]).read_bytes(), load_target('host'), 'net')"
+        "process = KernelProcess()\n"
+        "process.kernels(pathlib.Path(sys.argv[1]).read_bytes(), load_target('host'), 'net')"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "m.onnx")], stdout=subprocess.PIPE, stderr=subprocess.PIPE

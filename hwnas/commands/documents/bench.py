@@ -11,7 +11,7 @@ from typing import Any
 import lut
 from hwnas.runs.log import Log
 from lut.devices.device import device_context, int8_form
-from lut.predictor.models.model_file import fed_notes
+from lut.predictor.models.input_metadata import fed_notes
 from lut.predictor.models.quantise import as_run
 from targets import Target
 from targets.errors import HwnasError

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lut.predictor.models.input_shapes import Shapes
 from lut.predictor.models.input_values import Values
-from lut.predictor.models.model_file import Shapes, read_models
+from lut.predictor.models.model_file import read_models
 from targets.errors import DamagedFileError, HwnasError, UsageError
 
 SUFFIX = ".onnx"

@@ -33,7 +33,7 @@ def zico(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     with torch.random.fork_rng(devices=[]):  # dropout draws
         for images, labels in batches:
             net.zero_grad(set_to_none=True)
-            functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
+            functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
             gradients.append([torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights])
     return sum(filter(None, (_layer(torch.stack(of_layer)) for of_layer in zip(*gradients, strict=True))))
 

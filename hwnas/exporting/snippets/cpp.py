@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .facts import AppFacts, filled, numbers, quoted
+from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/classify.cpp"
 
@@ -85,8 +85,6 @@ int main(int argc, char** argv) {
 
 def snippet(facts: AppFacts) -> str:
     """The program."""
-    from .facts import CROP
-
     last = "(static_cast<size_t>(y) * kWidth + x) * kChannels + c"
     first = "(static_cast<size_t>(c) * kHeight + y) * kWidth + x"
     constants = (

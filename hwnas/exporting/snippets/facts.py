@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.exporting.golden import EXPECTED
+from hwnas.exporting.packaging import PROBABILITIES
 
 CROP = (
     "Turn the image upright (EXIF), take its central square, scale that to the size below by an antialiased "
@@ -71,7 +72,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         class_names=tuple(map(str, said["class_names"])),
         expected=tuple(answers["outputs"]),
         tolerance=float(answers["tolerance"]),
-        probabilities=said["output_name"] == "probabilities",
+        probabilities=said["output_name"] == PROBABILITIES,
     )
 
 

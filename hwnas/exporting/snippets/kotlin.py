@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .facts import AppFacts, filled, numbers, quoted
+from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/Classifier.kt"
 
@@ -128,8 +128,6 @@ _RGB = """            pixels[3 * i] = red.toByte()
 def snippet(facts: AppFacts) -> str:
     """The class."""
     import onnxruntime
-
-    from .facts import CROP
 
     order = "            buffer.put(pixels)" if facts.channels_last else _CHANNELS_FIRST
     constants = [

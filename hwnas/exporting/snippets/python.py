@@ -69,8 +69,8 @@ def snippet(facts: AppFacts) -> str:
     """The program."""
     feed = []
     if not facts.pixels:
-        feed.append(f"    x = (x.astype(np.float32) / 255 - np.array({list(facts.mean)!r}, np.float32)) / ")
-        feed[-1] += f"np.array({list(facts.std)!r}, np.float32)"
+        mean, std = (f"np.array({list(values)!r}, np.float32)" for values in (facts.mean, facts.std))
+        feed.append(f"    x = (x.astype(np.float32) / 255 - {mean}) / {std}")
     if not facts.channels_last:
         feed.append("    x = x.transpose(0, 3, 1, 2)")
     values = {

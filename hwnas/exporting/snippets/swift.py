@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .facts import AppFacts, filled, numbers, quoted
+from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/Classifier.swift"
 
@@ -97,8 +97,6 @@ _FIRST = """            for c in 0..<Self.channels {
 
 def snippet(facts: AppFacts) -> str:
     """The class."""
-    from .facts import CROP
-
     value = "pixels[i]" if facts.pixels else "(Float(pixels[i]) / 255 - Self.mean[c]) / Self.std[c]"
     constants = [
         f"    static let {name}: [Float] = [{numbers(values)}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,22 @@ from hwnas.exporting.export import describe_input, onnx_bytes, open_model
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
-from hwnas.pipeline.spellings import data_spec, space_for, space_name
+from hwnas.pipeline.spellings import space_for, space_name
 from hwnas.runs.front_file import read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
 from hwnas.training.training_job import data_of
 from lut.home import data_home
-from lut.predictor.models.model_file import fixed, parse_shapes, read_model
+from lut.predictor.models.input_metadata import fixed
+from lut.predictor.models.input_shapes import parse_shapes
+from lut.predictor.models.model_file import read_model
 from profilers.graph import read_graph
 from targets.checksummed import read_checksummed
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 from targets.files import read_json, safe_name
 
+from .images import given_normalisation, image_size_of, images_named, with_normalisation
 from .options import ExportOptions
 
 _OPEN = (
@@ -137,17 +140,17 @@ def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         "input_shape": list(tensor.shape),
         "output_name": graph.outputs[0],
     }
-    described |= _given_normalisation(options)
+    described |= given_normalisation(options)
     source = ExportSource(
         name=safe_name(place.stem), kind="an ONNX file", model=model, data=None, described=described
     )
     if options.data is not None:
-        data = _data(options, _image_size(graph, options))
+        data = images_named(options, image_size_of(graph, options))
         check_images_fit(dataclasses.replace(source, data=data))
-        data = _normalised(data, described, options, log)
+        data = with_normalisation(data, described, options, log)
         known = describe_input(data, [int(size or 1) for size in tensor.shape])
-        normalised = {"mean": list(data.mean), "std": list(data.std)}
-        source = dataclasses.replace(source, data=data, described={**known, **described, **normalised})
+        normalisation = {"mean": list(data.mean), "std": list(data.std)}
+        source = dataclasses.replace(source, data=data, described={**known, **described, **normalisation})
     check_classes(source, _n_outputs(model))
     return source
 
@@ -168,7 +171,7 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         raise UsageError(
             "a genotype becomes a network for some images; give those of its training with --data"
         )
-    data = _data(options, options.image_size)
+    data = images_named(options, options.image_size)
     space = space_for(space_name(options.space), data, cells=options.cells, channels=options.channels)
     text = place.read_text(encoding="utf-8") if place.is_file() else options.source
     arch = space.canonical(read_genotype(space, text))
@@ -215,70 +218,9 @@ _KINDS = (
 
 def _refuse(options: ExportOptions, what: str, *names: str) -> None:
     """UsageError for options that the source answers itself."""
-    given = [name for name in names if getattr(options, name)]
-    if given:
-        raise UsageError(f"{what} says itself what --{given[0]} would say; leave it out")
-
-
-def _data(options: ExportOptions, image_size: int | None) -> Data:
-    return load_data(
-        data_spec(str(options.data), options.path),
-        image_size,
-        options.seed,
-        root=data_home(options.home),
-        labels_csv=Path(options.labels) if options.labels else None,
-        download=options.download,
-        limit=options.limit,
-        skip_broken=options.skip_broken,
-    )
-
-
-def _image_size(graph: Any, options: ExportOptions) -> int | None:
-    """The side of the images that the file reads, unless the user gives another."""
-    shapes = [tensor.shape for tensor in graph.inputs.values()]
-    if len(shapes) != 1 or len(shapes[0]) != 4:
-        names = ", ".join(f"{name} {list(t.shape)}" for name, t in graph.inputs.items())
-        raise UsageError(
-            f"{options.source} has the inputs {names}; accuracy and calibration are of networks that "
-            "read one batch of images (n, channels, height, width); leave out --data"
-        )
-    return options.image_size or int(shapes[0][-1])
-
-
-def _given_normalisation(options: ExportOptions) -> dict[str, Any]:
-    """What --mean and --std say."""
-    texts = {name: getattr(options, name) for name in ("mean", "std")}
-    return {name: list(_numbers(text, f"--{name}")) for name, text in texts.items() if text is not None}
-
-
-def _normalised(data: Data, described: dict[str, Any], options: ExportOptions, log: Log) -> Data:
-    """The images with the mean and deviation that the file was trained with."""
-    pairs: dict[str, Any] = {}
-    for name in ("mean", "std"):
-        values = described.get(name)
-        if values is None:
-            continue
-        if len(values) != data.in_channels:
-            raise UsageError(
-                f"--{name} has {len(values)} numbers, the images of {data.name} have "
-                f"{data.in_channels} channels"
-            )
-        pairs[name] = tuple(map(float, values))
-    missing = [name for name in ("mean", "std") if name not in pairs]
-    if missing:
-        log.warn(
-            f"{options.source} does not say its {' and '.join(missing)}; those of {data.name} are taken. "
-            "Give --mean and --std where it was trained with others"
-        )
-    return dataclasses.replace(data, **pairs)
-
-
-def _numbers(text: str, option: str) -> Iterator[float]:
-    for part in text.split(","):
-        try:
-            yield float(part)
-        except ValueError:
-            raise UsageError(f"{option} must be numbers separated by commas, got {text!r}") from None
+    refused = [name for name in names if getattr(options, name)]
+    if refused:
+        raise UsageError(f"{what} says itself what --{refused[0]} would say; leave it out")
 
 
 def _metadata(model: bytes) -> dict[str, Any]:

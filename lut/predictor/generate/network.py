@@ -1,30 +1,23 @@
-"""Networks to profile: a stem, blocks from the table at falling resolution, a head, within a budget.
+"""A network to profile: a stem, blocks from the table at falling resolution, a head, within a budget.
 
-A latency predictor needs coverage more than volume. Kinds are dealt from a shuffled deck, so that any prefix
-of the sequence has seen all of them nearly equally often. The channels of a block follow from its resolution
-as they do in published networks; independent draws would give shapes that no network has.
+The channels of a block follow from its resolution as they do in published networks; independent draws would
+give shapes that no network has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count, islice
 from math import exp, log
 from random import Random
 from typing import TypeVar
 
-from targets.errors import UsageError
-
 from .ends import STEMS, Stem, build_head, build_stem, halve
-from .forms import ELEMENT_COST, FAVOUR, FORMS, TURNS, Form
+from .forms import ELEMENT_COST, Form
 from .graph import GraphBuilder, Value
-from .operator_rows import OPERATORS
-from .operators import operators
 from .ops import conv
 from .parts import even
-from .rows import ROWS, BlockRow
-from .small import SMALL_FORMS
+from .rows import BlockRow
 
 T = TypeVar("T")
 
@@ -77,72 +70,8 @@ class Generated:
     onnx: Callable[[], bytes]
 
 
-def generate(n: int, seed: int) -> list[Generated]:
-    """The first n networks of the sequence that belongs to the seed."""
-    if n < 0:
-        raise UsageError(f"networks to generate: {n}, must be at least 0")
-    return list(islice(_sequence(seed), n))
-
-
-def _sequence(seed: int) -> Iterator[Generated]:
-    """The forms in turn; each deals the kinds of blocks from a deck of its own."""
-    decks = {
-        form.name: (
-            _dealt(_deck(form), f"rows {seed} {form.name}"),
-            _dealt(STEMS, f"stems {seed} {form.name}"),
-        )
-        for form in FORMS
-    }
-    names = _dealt(tuple(OPERATORS), f"operators {seed}")
-    for index in count():
-        name = TURNS[index % len(TURNS)]
-        key, rng = f"generated-{seed}-{index:04d}", Random(f"network {seed} {index}")
-        if name == "operators":
-            yield _operators(key, names, rng)
-            continue
-        if name in SMALL_FORMS:
-            yield _small(key, name, rng)
-            continue
-        form = next(form for form in FORMS if form.name == name)
-        rows, stems = decks[name]
-        stages = rng.choice(form.blocks)
-        chosen = list(islice(rows, min(rng.choice(form.kinds), stages) if form.kinds else stages))
-        chosen += rng.choices(chosen, k=stages - len(chosen))
-        yield _network(key, form, chosen, list(islice(stems, form.stems)), rng)
-
-
-def _deck(form: Form) -> tuple[BlockRow, ...]:
-    return tuple(
-        row for row in ROWS for _ in range(row.copies * (FAVOUR if row.name in form.favoured else 1))
-    )
-
-
-def _dealt(cards: tuple[T, ...], seed: str) -> Iterator[T]:
-    """The cards, shuffled anew each time that all have been dealt."""
-    rng = Random(seed)
-    while True:
-        yield from rng.sample(cards, len(cards))
-
-
-def _operators(key: str, names: Iterator[str], rng: Random) -> Generated:
-    g = GraphBuilder()
-    images, results = operators(g, rng, names)
-    return Generated(
-        key=key,
-        form="operators",
-        macs=g.macs,
-        rows=(),
-        onnx=lambda: g.onnx_bytes(images, results, typed=False),
-    )
-
-
-def _small(key: str, name: str, rng: Random) -> Generated:
-    g = GraphBuilder()
-    x, y = SMALL_FORMS[name](g, rng)
-    return Generated(key=key, form=name, macs=g.macs, rows=(), onnx=lambda: g.onnx_bytes([x], [y]))
-
-
-def _network(key: str, form: Form, rows: list[BlockRow], stems: list[Stem], rng: Random) -> Generated:
+def block_network(key: str, form: Form, rows: list[BlockRow], stems: list[Stem], rng: Random) -> Generated:
+    """A network of these kinds of blocks, one per stage, and these stems, at a cost that the form allows."""
     cost = exp(rng.uniform(*map(log, form.cost)))
     room = _weighted(_PARAMETERS, rng)
     batch = _weighted(_BATCHES, rng)

@@ -6,12 +6,18 @@ here in all of their forms. Each stands on its own: it reads an input, and its r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import exp, log
 from random import Random
 
 from .graph import GraphBuilder, Value
-from .operator_rows import OPERATORS
+from .layer_operators import LAYER_OPERATORS
+from .move_operators import MOVE_OPERATORS
+from .number_operators import NUMBER_OPERATORS
+from .operator_rows import OperatorRow
+
+OPERATORS: Mapping[str, OperatorRow] = {**NUMBER_OPERATORS, **MOVE_OPERATORS, **LAYER_OPERATORS}
+"""By name: each is dealt as often as any other."""
 
 _OPERATORS = 32
 _ELEMENTS = (3, 5e4)
@@ -31,11 +37,11 @@ def operators(g: GraphBuilder, rng: Random, names: Iterator[str]) -> tuple[list[
         row = OPERATORS[next(names)]
         mark = g.mark()
         before = g.macs, g.elements
-        made = row.build(g, inputs[rng.choice(row.ranks)], rng)
+        result = row.build(g, inputs[rng.choice(row.ranks)], rng)
         if g.macs - before[0] > _MOST_MACS or g.elements - before[1] > _MOST_ELEMENTS:
             g.rewind(mark)
         else:
-            results.append(made)
+            results.append(result)
     return images, results
 
 

@@ -28,7 +28,6 @@ from .regress import TICK_MS, UNKNOWN, KernelModel
 
 FOLDS = 4
 MIN_NETWORKS = 10
-MIN_OF_KIND = 8
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _spread(networks: Sequence[Labelled], unseen: Sequence[Floats]) -> dict[str,
         off = np.log((network.kernel_ms + TICK_MS) / (predicted + TICK_MS))
         for kernel, log in zip(network.features, off, strict=True):
             rest[kernel.kind].append(log)
-    return {kind: _rms(logs) for kind, logs in rest.items() if len(logs) >= MIN_OF_KIND}
+    return {kind: rms(logs) for kind, logs in rest.items() if len(logs) >= regress.MIN_OF_KIND}
 
 
 def _unknown_spread(
@@ -162,9 +161,10 @@ def _unknown_spread(
     of_family = {name: rooflines[name] for name in NAMES if name in rooflines}
     off = np.log((times_ms + TICK_MS) / regress.roof_ms(of_family, features))
     for _, rows, _ in regress.by_kind(features):
-        families[features[int(rows[0])].family].append(_rms(off[rows]))
-    return {f"{UNKNOWN} {family}": _rms(logs) for family, logs in families.items()}
+        families[features[int(rows[0])].family].append(rms(off[rows]))
+    return {f"{UNKNOWN} {family}": rms(logs) for family, logs in families.items()}
 
 
-def _rms(values: Sequence[float] | Floats) -> float:
+def rms(values: Sequence[float] | Floats) -> float:
+    """The root mean square."""
     return float(np.sqrt(np.mean(np.square(values))))

@@ -26,6 +26,9 @@ from .network import LEAST_MS
 
 Roofline = tuple[float, ...]
 
+Ranges = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""By kind, the smallest and the largest `KernelFeatures.sizes` that were profiled."""
+
 MIN_OF_KIND = 8
 """Fewer samples of a kind than this share the roofline of their family."""
 
@@ -63,7 +66,7 @@ class KernelModel:
     counts: Mapping[str, int]
     spread: Mapping[str, float]
     base: KernelModel | None = field(default=None, repr=False)
-    ranges: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict, repr=False)
+    ranges: Ranges = field(default_factory=dict, repr=False)
     tick_ms: float = 0.0
 
     def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
@@ -102,16 +105,13 @@ def outside(sizes: Sequence[float], known: tuple[Sequence[float], Sequence[float
     return float(sum(max(low - x, x - high, 0.0) for x, low, high in zip(sizes, *known, strict=True)))
 
 
-def ranges(features: Sequence[KernelFeatures]) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
-    """By kind, the smallest and the largest sizes that were profiled."""
-    by_name: dict[str, list[tuple[float, ...]]] = {}
-    for kernel in features:
-        by_name.setdefault(kernel.kind, []).append(kernel.sizes)
-    found = {kind: np.array(rows) for kind, rows in by_name.items()}
-    return {
-        kind: (tuple(map(float, x.min(axis=0))), tuple(map(float, x.max(axis=0))))
-        for kind, x in found.items()
-    }
+def ranges(features: Sequence[KernelFeatures]) -> Ranges:
+    """What of sizes the profile holds."""
+    bounds = {}
+    for kind, rows, _ in by_kind(features):
+        sizes = np.array([features[row].sizes for row in rows])  # (n, sizes)
+        bounds[kind] = (sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist())
+    return bounds
 
 
 UNKNOWN = "unknown"

@@ -98,7 +98,7 @@ def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> 
 def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Path) -> None:
     job = _job(data, "one", recipe=LONG)
     with subprocess.Popen(
-        [sys.executable, "-m", "hwnas.training.training_job"],
+        [sys.executable, "-m", "hwnas.training.worker_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

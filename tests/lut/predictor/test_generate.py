@@ -17,7 +17,7 @@ from onnx import shape_inference
 
 from lut.predictor.generate import ROWS, Generated, generate
 from lut.predictor.generate.graph import GraphBuilder, Value
-from lut.predictor.generate.operator_rows import OPERATORS
+from lut.predictor.generate.operators import OPERATORS
 from targets.errors import UsageError
 
 SEED = 0

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from lut.predictor.models.input_metadata import fed_notes, inputs_of
 from lut.predictor.models.input_values import parse_inputs
-from lut.predictor.models.model_file import fed_notes, inputs_of, read_model
+from lut.predictor.models.model_file import read_model
 from profilers.session import Runner
 from targets import load_target
 from targets.errors import DamagedFileError, HwnasError, UsageError

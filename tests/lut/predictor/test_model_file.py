@@ -17,15 +17,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 
-from lut.predictor.models.model_file import (
-    fed_notes,
-    fixed,
-    inputs_of,
-    parse_shapes,
-    read_model,
-    read_models,
-    with_inputs,
-)
+from lut.predictor.models.input_metadata import fed_notes, fixed, inputs_of, with_inputs
+from lut.predictor.models.input_shapes import parse_shapes
+from lut.predictor.models.model_file import read_model, read_models
 from lut.predictor.models.protobuf import edited, field, varint, without
 from profilers.graph import fields, read_graph
 from targets.errors import DamagedFileError, HwnasError, UsageError
