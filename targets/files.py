@@ -41,6 +41,14 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         ) from error
 
 
+def unfinished(path: Path) -> Path:
+    """The file to fill before it takes the place of `path`, for what is not written in one piece.
+
+    Its name is that of a temporary file of `write_atomic`, so that a run directory removes what a kill left.
+    """
+    return path.with_name(f".{path.name}.{'0' * 8}")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON with sorted keys; ValueError for NaN and infinity."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -42,10 +42,14 @@ def export(
       hwnas export runs/photos-host-1/ID --target raspberry-pi-5
       hwnas export model.onnx --as fp16,int8 --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.exports.job import export_network, prepare_export
-    from hwnas.runs.log import Log
+    from hwnas.pipeline.exports.request import read_request
 
     options = ExportOptions(source=source, **{**given, "quiet": quiet})
+    read_request(options)
+
+    from hwnas.pipeline.exports.job import export_network, prepare_export  # here: they load torch
+    from hwnas.runs.log import Log
+
     if dry_run:
         return print_json(prepare_export(options, Log(quiet=quiet)).document())
     with resumable("the same command; the files that are made stay"):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import JsonOption
+from .options import JsonOption, output_file
 from .output import csv_text, percent, print_json, print_table, say
 
 front_app = typer.Typer(no_args_is_help=True, help="Put the fronts of finished searches together.")
@@ -18,9 +18,7 @@ def merge(
     run_paths: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Finished searches, at least two.")
     ],
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write every trained network as CSV.")
-    ] = None,
+    csv: Annotated[Path | None, output_file("--csv", "Write every trained network as CSV")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one front over the trained networks of several searches of one space, data set and split.
@@ -32,8 +30,13 @@ def merge(
     Example:
       hwnas front merge runs/photos-host-1 runs/photos-host-2 --csv both.csv
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.merge import merge as merge_runs
+    from hwnas.runs.identity import read_identity
     from targets.files import write_atomic
+
+    for path in run_paths:
+        read_identity(path)
+
+    from hwnas.pipeline.merge import merge as merge_runs  # here: it loads torch
 
     document = merge_runs(run_paths)
     if csv is not None:

@@ -20,6 +20,7 @@ from .options import (
     ShapeOption,
     SortOption,
     option,
+    output_file,
 )
 from .output import print_csv, print_json, print_table, say
 
@@ -39,8 +40,7 @@ def predict(
         bool, typer.Option("--breakdown", help="Show every layer, the costliest first.")
     ] = False,
     html: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write a page of the layers; it opens without a network."),
+        Path | None, output_file("--html", "Write a page of the layers; it opens without a network")
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Run the networks on the device too, and show both.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.definition import definitions
+from targets.errors import UsageError
 
 from .derived import help_of
 
@@ -34,6 +36,28 @@ CsvOption = Annotated[
     bool,
     typer.Option("--csv", help="Print the table as CSV, a row per target and file.", rich_help_panel=OUTPUT),
 ]
+
+
+def check_output_file(path: Path | None) -> Path | None:
+    """UsageError before the work for a file that could not be written after it."""
+    if path is None:
+        return None
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {path.parent} is read-only; give another folder")
+    return path
+
+
+def output_file(flag: str, what: str) -> Any:
+    """An option that names a file to write, which is checked before the work."""
+    return typer.Option(
+        flag, metavar="FILE", help=f"{what}.", rich_help_panel=OUTPUT, callback=check_output_file
+    )
+
+
 SortOption = Annotated[
     str | None,
     typer.Option(metavar="COLUMN", help="Sort by this column; default as given.", rich_help_panel=OUTPUT),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import HomeOption, JsonOption, option
+from .options import HomeOption, JsonOption, option, output_file
 from .output import csv_text, percent, print_json, print_table, say
 
 HEADINGS = (
@@ -31,12 +31,9 @@ def rank(
     budget: Annotated[
         list[str] | None, option("Upper limit METRIC<=NUMBER, repeatable, as 'latency_ms<=12'")
     ] = None,
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write every known network as CSV.")
-    ] = None,
+    csv: Annotated[Path | None, output_file("--csv", "Write every known network as CSV")] = None,
     html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page of the front; it opens without a network."),
+        Path | None, output_file("--html", "Write a page of the front; it opens without a network")
     ] = None,
     profile_minutes: Annotated[
         float | None,
@@ -58,10 +55,12 @@ def rank(
       hwnas rank runs/photos-host-1 --target pi --csv pi.csv --html pi.html    an imported table of `pi`
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.rank import rank as rank_run
+    from hwnas.runs.identity import read_identity
     from hwnas.runs.log import Log
     from lut.home import data_home
     from targets.files import write_atomic
 
+    read_identity(run_path)  # a folder that is no run is told before torch is loaded
     document = rank_run(
         run_path, target, budget or (), home=data_home(home), minutes=profile_minutes, log=Log()
     )

@@ -53,15 +53,16 @@ def search(
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.preflight import preflight
-    from hwnas.pipeline.table_search import is_table
     from hwnas.runs.config import load_config
     from hwnas.runs.search_run import create_search, default_path, open_search
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
-    if is_table(options.space) and not resume:
-        return _search_table(options, out, Log(quiet=quiet), dry_run=dry_run, as_json=as_json)
+
+    if options.table_file is not None and not resume:
+        log = Log(quiet=quiet)
+        return _search_table(options.table_file, options, out, log, dry_run=dry_run, as_json=as_json)
     preflight(options)
     if dry_run:
         from hwnas.pipeline.planned_work import planned_work
@@ -83,15 +84,17 @@ def search(
     _show_front(path, as_json)
 
 
-def _search_table(options: SearchConfig, out: Path | None, log: Log, *, dry_run: bool, as_json: bool) -> None:
+def _search_table(
+    file: str, options: SearchConfig, out: Path | None, log: Log, *, dry_run: bool, as_json: bool
+) -> None:
     """A search of a table of known results (`--space table:FILE.csv`): nothing is trained or measured."""
     from hwnas.pipeline.table_search import CURVE, FRONT, read_table_search, search_table
     from hwnas.spaces.table import load_table
 
     if dry_run:
-        load_table(options.space)  # says what is wrong with it
+        load_table(file)  # says what is wrong with it
         return print_json({"config": options.to_json()})
-    path = search_table(options, out, log)
+    path = search_table(file, options, out, log)
     result = read_table_search(path)
     if as_json:
         return print_json({"run": str(path), **result})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import HomeOption, JsonOption, TableArgument
+from .options import HomeOption, JsonOption, TableArgument, output_file
 from .output import print_json, print_table, say
 
 tables_app = typer.Typer(help="Latency tables measured so far.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def tables_show(name: TableArgument, home: HomeOption = None, as_json: JsonOptio
 @tables_app.command("export")
 def tables_export(
     name: TableArgument,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The archive to write.")],
+    out: Annotated[Path, output_file("--out", "The archive to write")],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -70,10 +70,8 @@ class Breeder:
             both = i != j and rng.random() < CROSSOVER
             child = space.cross_over(parents[i], parents[j], rng) if both else parents[i]
             child = space.redrawn(child, rng, 1 / len(space.choices))
-            if (arch := novelty.claim(child)) is not None:
-                new.append((arch, "child"))
-            elif (arch := novelty.near(child)) is not None:
-                new.append((arch, "mutant"))
+            if (entry := novelty.claim_or_mutate(child, "child")) is not None:
+                new.append(entry)
         return new
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hwnas.core.arrays import Array
-from hwnas.core.budget import METRICS
+from hwnas.core.budget import METRICS, base_metric
 from targets.errors import UsageError
 
 from .history import Trial
@@ -70,14 +70,10 @@ def error_of(value: float, metric: str) -> float:
 
 def predicted_objective(strategy: str, problem: Problem) -> str:
     """The one objective that is no cost; UsageError where there is none, or more than one."""
-    predicted = [o.metric for o in problem.objectives if o.metric.split("@")[0] not in METRICS]
+    predicted = [o.metric for o in problem.objectives if base_metric(o.metric) not in METRICS]
     if len(predicted) != 1:
         raise UsageError(
             f"strategy {strategy!r} predicts exactly one objective, got {', '.join(predicted) or 'none'}; "
             f"give one of val_accuracy and val_loss, and costs beside it"
         )
     return predicted[0]
-
-
-Predict = Callable[[Sequence["Arch"]], Array]
-"""Architectures -> predicted log errors."""

@@ -50,6 +50,13 @@ class Novelty:
                     return new
         return self.anywhere()
 
+    def claim_or_mutate(self, arch: Arch, origin: str) -> tuple[Arch, str] | None:
+        """`arch` with its origin if it is new, else a new `mutant` near it; None where none is left."""
+        if (new := self.claim(arch)) is not None:
+            return new, origin
+        mutant = self.near(arch)
+        return None if mutant is None else (mutant, "mutant")
+
     def anywhere(self) -> Arch | None:
         """A new random architecture, or None.
 

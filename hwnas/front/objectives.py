@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.core.budget import METRICS, Budget
+from hwnas.core.budget import METRICS, Budget, base_metric
 from hwnas.evaluators import EvaluationFailed, Metrics
 from targets.errors import UsageError, did_you_mean
 
@@ -34,7 +34,7 @@ class Objective:
     @classmethod
     def parse(cls, metric: str) -> Objective:
         """The objective for a known metric; a cost may name its target (`latency_ms@phone`)."""
-        base = metric.split("@")[0]
+        base = base_metric(metric)
         if base not in _MAXIMISED + _MINIMISED:
             raise UsageError(f"unknown objective {metric!r}; {did_you_mean(base, _MAXIMISED + _MINIMISED)}")
         return cls(metric, base in _MAXIMISED)

@@ -19,6 +19,8 @@ from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
+from targets.files import unfinished
+
 from .history import Trial
 from .objectives import Problem
 from .optuna_trials import Codec, directions, quiet
@@ -97,7 +99,7 @@ class OptunaExport:
 
     def _write_new(self, trials: Sequence[Trial]) -> None:
         """The file comes whole or not at all: a kill on the way leaves no half of a study."""
-        part = self._path.with_name(f".{self._path.name}.{'0' * 8}")
+        part = unfinished(self._path)
         part.unlink(missing_ok=True)
         with _storage(part) as storage:
             self._create(storage).add_trials([self._codec.trial(t, t.generation) for t in trials])

@@ -207,6 +207,13 @@ def add_strategy(
     return file
 
 
+def require_at_least(least: int, strategy: str, **options: int) -> None:
+    """UsageError for the first option of a strategy that is below `least`."""
+    for name, value in options.items():
+        if value < least:
+            raise UsageError(f"strategy {strategy!r}: {name} must be at least {least}, got {value}")
+
+
 def generation_entropy(seed: int, generation: int, stream: int) -> np.random.SeedSequence:
     """The source of one stream of random numbers in one generation: 0 for novelty, 1 for the strategy."""
     return np.random.SeedSequence(seed, spawn_key=(generation, stream))

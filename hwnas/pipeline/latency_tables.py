@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lut
-from hwnas.core.network_space import NetworkSpace
 from hwnas.runs.log import Log
 from lut.devices.device import device_context
 from targets import Target, load_target
@@ -15,7 +15,8 @@ from targets.context import Context
 from targets.errors import DamagedFileError, TargetError, UsageError
 from targets.files import read_json, safe_name
 
-from . import networks
+if TYPE_CHECKING:
+    from hwnas.core.network_space import NetworkSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def latency_table(
     batch: images per inference.
     accept_noise: take a table of a disturbed machine too.
     """
+    from . import networks  # here: devices are found without torch
+
     reason = _out_of_reach(device.target, minutes)
     if device.target is not None and reason is None:
         table = networks.latency_table(

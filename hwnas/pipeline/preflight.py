@@ -13,6 +13,7 @@ from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
 from .counts import evaluator_of, objectives_of, strategy_of
+from .latency_tables import find_devices
 
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
 
 def preflight(config: SearchConfig) -> None:
     """UsageError or TargetError for data, a target, space, method, strategy or device that there is not."""
+    home = data_home(config.home)
+    if home.is_file():
+        raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
+    names = [device.name for device in find_devices(config.targets, home)]
+    budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
+
+    # Here, so that what is wrong above is told before torch is loaded.
     from hwnas.data import known_sources
     from hwnas.data.source import unknown_source
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
-    from hwnas.pipeline.latency_tables import find_devices
     from hwnas.pipeline.search_history.trackers import check_trackers
     from hwnas.spaces import SPACES
 
@@ -34,11 +41,6 @@ def preflight(config: SearchConfig) -> None:
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
         )
-    home = data_home(config.home)
-    if home.is_file():
-        raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
-    names = [device.name for device in find_devices(config.targets, home)]
-    budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
     method = find_method(config.method)
     STRATEGIES[strategy_of(config)].read_options(config.strategy_options)
     _check_work(config, names, budgets)

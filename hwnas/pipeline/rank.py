@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lut
 from hwnas.core.budget import LATENCY, Budget
-from hwnas.costs.cost_model import CostModel
 from hwnas.front.pareto import non_dominated
-from hwnas.gradient.decode import require_reachable
 from hwnas.runs.log import Log
 from targets.errors import InfeasibleError, UsageError, did_you_mean
 
-from .finished_run import FinishedRun, KnownNetwork
 from .latency_tables import find_device, latency_table
+
+if TYPE_CHECKING:
+    from hwnas.costs.cost_model import CostModel
+
+    from .finished_run import KnownNetwork
 
 INSIDE, OUTSIDE, UNSURE = "yes", "no", "unsure"
 
@@ -40,9 +42,16 @@ def rank(
     may be named. minutes: of profiling where no table fits.
     InfeasibleError where nothing known is inside the budgets.
     """
-    run = FinishedRun.read(path)
     device = find_device(target, home)
     limits = [Budget.parse(text).on_devices([device.name]) for text in budgets]
+
+    # Here, so that a wrong target or budget is told before torch is loaded.
+    from hwnas.costs.cost_model import CostModel
+    from hwnas.gradient.decode import require_reachable
+
+    from .finished_run import FinishedRun
+
+    run = FinishedRun.read(path)
     table, _ = latency_table(
         run.space,
         device,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hwnas.core.network_space import NetworkSpace
-from hwnas.data import Data, known_sources, load_data
-from hwnas.spaces import SPACES, load_space
 from targets import Target, load_target
 from targets.errors import UsageError
+
+if TYPE_CHECKING:
+    from hwnas.core.network_space import NetworkSpace
+    from hwnas.data import Data
 
 TARGETS = {"mobile": "android"}
 """Other names of targets. `mobile` is an Android phone over adb, one thread of its CPU."""
@@ -20,6 +21,8 @@ NEED_A_PATH = ("imagenet",)
 
 def space_name(text: str) -> str:
     """`darts_space` and `darts` are `darts`, `enas_macro_space` is `enas-macro`; else as it is."""
+    from hwnas.spaces import SPACES  # here and below: a target is read without torch
+
     name = text.removesuffix("_space").replace("_", "-")
     return name if name in SPACES else text
 
@@ -41,6 +44,8 @@ def data_spec(dataset: str, path: str | Path | None) -> str:
 
 
 def _wanted(dataset: str) -> str:
+    from hwnas.data import known_sources
+
     return (
         f"give path= a folder with train/ and val/ in it, one sub-folder of images per class; without a path "
         f"dataset= is one of {', '.join(known_sources())}"
@@ -60,6 +65,8 @@ def open_data(
     val_share: float | None = None,
 ) -> Data:
     """The images, split as (seed, limit, val_share) say."""
+    from hwnas.data import load_data
+
     spec = data_spec(dataset, path)
     return load_data(
         spec,
@@ -75,6 +82,8 @@ def open_data(
 
 def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     """The space of that name for images and classes of `data`."""
+    from hwnas.spaces import load_space
+
     return load_space(
         name, image_size=data.image_size, in_channels=data.in_channels, n_classes=data.n_classes, **scale
     )

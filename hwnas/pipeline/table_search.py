@@ -14,7 +14,7 @@ from hwnas.runs.identity import TABLE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.stages import StageRecords
-from hwnas.spaces.table import PREFIX, ResultsTable, load_table
+from hwnas.spaces.table import ResultsTable, load_table
 from targets.errors import InfeasibleError
 from targets.files import safe_name, write_atomic
 
@@ -28,11 +28,6 @@ BATCH = {"bo": 5}
 FRONT, CURVE = "front.csv", "curve.csv"
 
 
-def is_table(space: str) -> bool:
-    """Whether `--space` names a table of known results."""
-    return space.startswith(PREFIX)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TableSearchContext:
     """What the stages of a search of a table share. n: evaluations."""
@@ -44,9 +39,9 @@ class TableSearchContext:
     n: int
 
 
-def search_table(config: SearchConfig, path: Path | None, log: Log) -> Path:
-    """Search the table of `config.space`, or go on; returns the run directory."""
-    table = load_table(config.space)
+def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -> Path:
+    """Search a table, or go on; returns the run directory. file: as `load_table` reads it."""
+    table = load_table(file)
     name = config.strategy or "bo"
     # The largest cost of the table ends the hypervolume, so that those of two strategies can be compared.
     costs = [m for m in table.objectives if base_metric(m) in METRICS]
@@ -56,7 +51,6 @@ def search_table(config: SearchConfig, path: Path | None, log: Log) -> Path:
         table.require(budget.metric)
     population = config.population or BATCH.get(name, 20)
     n = config.evaluations or (config.generations or 0) * population or EVALUATIONS
-    file = config.space.removeprefix(PREFIX)
     values: dict[str, Any] = {
         "space": table.space.name,
         "table": table.checksum,

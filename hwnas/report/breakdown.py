@@ -1,6 +1,6 @@
 """`hwnas predict --html`: which layers cost what, predicted and, where it was measured, real.
 
-One file without any script; a policy in it forbids the browser to load or to run anything.
+One file without any script (`script_free`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .markup import Html, HtmlContent, count, el, fixed, join, ms, percent, signed_percent
-from .theme import BLUE, GREEN, ORANGE, STYLE
+from .script_free import script_free_page
+from .theme import BLUE, GREEN, ORANGE
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _BARS = """
 .bars { width: 34%; min-width: 180px; }
 .bar { display: block; height: 9px; border-radius: 3px; min-width: 1px; margin: 2px 0; }
@@ -33,21 +33,7 @@ def breakdown_page(*documents: Mapping[str, Any]) -> str:
         suffix = f" on {document['target']['name']}" if len(documents) > 1 else ""
         parts += [_section(f"{name}{suffix}", model) for name, model in document["models"].items()]
         parts.append(_conditions(document))
-    return script_free_page(f"{', '.join(names)} on {on}", join(*parts))
-
-
-def script_free_page(title: str, content: Html) -> str:
-    """A page around `content`, without any script, as text."""
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", f"{title} · hwnas"),
-        el("style", Html(STYLE + _BARS)),
-    )
-    body = el("body", el("main", el("div", content, class_="wrap")))
-    return f"<!doctype html>\n{el('html', join(head, body), lang='en')}\n"
+    return script_free_page(f"{', '.join(names)} on {on}", join(*parts), style=_BARS)
 
 
 def _comparison(names: Sequence[str], documents: Sequence[Mapping[str, Any]]) -> Html:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hwnas.core.budget import LATENCY
+
 from .facts import trained
 from .figure_sections import section
 from .markup import Html, HtmlContent, el, ms, percent, table
 from .run_files import JsonObject, Point, RunFiles, number
-
-LATENCY = "latency_ms"
 
 
 def devices_section(run: RunFiles) -> Html | None:

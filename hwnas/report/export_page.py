@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .breakdown import script_free_page
 from .markup import Html, HtmlContent, el, fixed, join, ms, percent, percent_interval, table
+from .script_free import script_free_page
 
 _HEAD = (
     "File", "Size", "Validation", "Test", "Latency", "Load", "First run", "Peak memory", "Nearness to fp32",

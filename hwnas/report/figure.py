@@ -11,7 +11,7 @@ from typing import Any
 
 from .markup import esc, ms, percent
 from .run_files import Point
-from .theme import FONTS, RED
+from .theme import FONTS, GREY, RED
 
 Figure = dict[str, Any]
 Trace = dict[str, Any]
@@ -47,6 +47,27 @@ def scatter(x: Iterable[float | None], y: Iterable[float | None], name: str, **m
     if "text" in more and "hovertemplate" not in more:
         trace["hovertemplate"] = "%{text}<extra></extra>"
     return trace | more
+
+
+def exact_line(ends: Sequence[float]) -> Trace:
+    """The dotted diagonal where what was expected came."""
+    line = {"color": GREY, "width": 1, "dash": "dot"}
+    return scatter(ends, ends, "Exact", mode="lines", hoverinfo="skip", line=line)
+
+
+def interval_bars(
+    values: Iterable[float], lows: Iterable[float], highs: Iterable[float], *, width_px: int = 3
+) -> dict[str, Any]:
+    """Error bars from `lows` to `highs`; an end on the wrong side of its value counts as the value."""
+    rows = list(zip(values, lows, highs, strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, high - value) for value, _, high in rows],
+        "arrayminus": [max(0.0, value - low) for value, low, _ in rows],
+        "thickness": 1.2,
+        "width": width_px,
+    }
 
 
 def rounded(values: Iterable[float | None]) -> list[float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .figure import Figure, Trace, budget_line, figure, hover, scatter, wrapped
+from .figure import Figure, Trace, budget_line, figure, hover, interval_bars, scatter, wrapped
 from .markup import esc, ms, percent
 from .run_files import JsonObject, Point, RunFiles, number
 from .theme import BLUE, GREY, ORIGIN_STYLES, PICK_SYMBOLS, RED
@@ -154,10 +154,9 @@ def _marked(known: Sequence[KnownPoint], name: str, colour: str, symbol: str, *,
 
 def _with_interval(trace: Trace, known: Sequence[KnownPoint]) -> Trace:
     """The trace with the measured confidence interval as horizontal error bars."""
-    high = [max(0.0, p.measured.get("latency_ci_high_ms", x) - x) for p, (x, _) in known]
-    low = [max(0.0, x - p.measured.get("latency_ci_low_ms", x)) for p, (x, _) in known]
-    bars = {"type": "data", "symmetric": False, "array": high, "arrayminus": low}
-    return trace | {"error_x": bars | {"thickness": 1.2, "width": 4}}
+    lows = [p.measured.get("latency_ci_low_ms", x) for p, (x, _) in known]
+    highs = [p.measured.get("latency_ci_high_ms", x) for p, (x, _) in known]
+    return trace | {"error_x": interval_bars([x for _, (x, _) in known], lows, highs, width_px=4)}
 
 
 def _group(pick: str, known: Sequence[KnownPoint]) -> Trace:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .figure import Figure, Trace, figure, scatter, wrapped
+from .figure import Figure, Trace, exact_line, figure, scatter, wrapped
 from .markup import esc, ms, signed_percent
 from .run_files import RunFiles, number
-from .theme import BLUE, GREY, PURPLE
+from .theme import BLUE, PURPLE
 
 
 def prediction(run: RunFiles) -> Figure | None:
@@ -40,14 +40,7 @@ def prediction(run: RunFiles) -> Figure | None:
                 fillcolor="rgba(59,125,221,.16)",
                 hoverinfo="skip",
             ),
-            scatter(
-                ends,
-                ends,
-                "Exact",
-                mode="lines",
-                hoverinfo="skip",
-                line={"color": GREY, "width": 1, "dash": "dot"},
-            ),
+            exact_line(ends),
             _checked(checked, "Check networks", BLUE, "circle"),
             _checked(shipped, "Networks of this run", PURPLE, "diamond"),
         ],

@@ -1,7 +1,4 @@
-"""`hwnas rank --html`: the front of another device, as one file without any script.
-
-A policy in it forbids the browser to load or to run anything.
-"""
+"""`hwnas rank --html`: the front of another device, as one file without any script (`script_free`)."""
 
 from __future__ import annotations
 
@@ -10,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .markup import Html, count, el, ms, percent, percent_interval, table
-from .theme import BLUE, GREEN, GREY, ORANGE, RED, STYLE
+from .script_free import script_free_page
+from .theme import BLUE, GREEN, GREY, ORANGE, RED
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 900, 360, 64, 44, 14
 
 RankedRow = Mapping[str, Any]
@@ -21,14 +18,6 @@ RankedRow = Mapping[str, Any]
 def rank_page(document: Mapping[str, Any]) -> str:
     """The page of what `hwnas.pipeline.rank.rank` returned, as text."""
     device = str(document["target"])
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("title", f"{device} · hwnas rank"),
-        el("style", Html(STYLE)),
-    )
     content = [
         el(
             "section",
@@ -40,8 +29,7 @@ def rank_page(document: Mapping[str, Any]) -> str:
         el("section", el("h2", "Networks of the front"), _table(document, document["front"])),
         el("section", el("h2", "Trained to the end"), _table(document, _trained(document))),
     ]
-    body = el("body", el("main", el("div", content, class_="wrap")))
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
+    return script_free_page(f"the front on {device}", content)
 
 
 def _lead(document: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from hwnas.runs.front_file import BEST, MISTAKES_JSON
+from hwnas.runs.front_file import BASELINES, BEST, MISTAKES_JSON
 from targets.errors import DamagedFileError
 from targets.files import read_json
 
@@ -64,9 +64,6 @@ class Point:
     def is_baseline(self) -> bool:
         """Not found by the search, but trained and measured beside it."""
         return self.origin in BASELINES
-
-
-BASELINES = ("random", "mobilenet_v3")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .figure import Figure, figure, scatter
+from .figure import Figure, exact_line, figure, interval_bars, scatter
 from .front_figures import latency_budget_ms
 from .markup import esc, percent
 from .run_files import JsonObject, RunFiles, number
@@ -133,28 +133,14 @@ def calibration(run: RunFiles) -> Calibrated | None:
 def calibration_figure(known: Calibrated) -> Figure:
     """Expected against came."""
     ends = [min(known.expected + known.came), max(known.expected + known.came)]
-    bars = {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(0.0, b - e) for b, e in zip(known.high, known.expected, strict=True)],
-        "arrayminus": [max(0.0, e - a) for a, e in zip(known.low, known.expected, strict=True)],
-        "thickness": 1.2,
-        "width": 3,
-    }
+    bars = interval_bars(known.expected, known.low, known.high)
     text = [
         f"expected {percent(e)} ({percent(a)} to {percent(b)}), came {percent(c)}"
         for e, a, b, c in zip(known.expected, known.low, known.high, known.came, strict=True)
     ]
     return figure(
         [
-            scatter(
-                ends,
-                ends,
-                "Exact",
-                mode="lines",
-                hoverinfo="skip",
-                line={"color": GREY, "width": 1, "dash": "dot"},
-            ),
+            exact_line(ends),
             scatter(
                 known.expected,
                 known.came,
@@ -184,15 +170,9 @@ def worth_figure(run: RunFiles) -> Figure | None:
     if not known:
         return None
     known.sort(key=lambda row: row[1])
-    bars = {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(0.0, high - points) for _, points, _, high in known],
-        "arrayminus": [max(0.0, points - low) for _, points, low, _ in known],
-        "thickness": 1.2,
-        "width": 3,
-    }
-    trace = scatter([row[1] for row in known], [None] * len(known), "", error_x=bars)
+    values = [row[1] for row in known]
+    bars = interval_bars(values, [row[2] for row in known], [row[3] for row in known])
+    trace = scatter(values, [None] * len(known), "", error_x=bars)
     trace |= {
         "y": [esc(row[0]) for row in known],
         "marker": {"color": [GREEN if row[2] > 0 else GREY for row in known], "size": 9},

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from hwnas.core.budget import Budget
 from targets.errors import UsageError, did_you_mean
 from targets.toml_file import read_toml
 
+from .allowed import refusal
 from .definition import definitions
 from .options import (
     BudgetOptions,
@@ -29,7 +30,6 @@ from .options import (
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-    from pydantic_core import ErrorDetails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,10 @@ class SearchConfig(
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str | Mapping[str, str]) -> SearchConfig:
-        """The config of `values`, all faults listed. where: what to call the source, or a name per key."""
+        """The config of `values`, all faults listed.
+
+        where: what `values` are, or how each key is called: an option, or a key of a file.
+        """
         return _validate(values, where)
 
 
@@ -76,7 +79,7 @@ def load_config(
     spell: how an option is called in messages; None: as on the command line.
     """
     given: dict[str, Any] = read_toml(file, "configuration") if file else {}
-    where = dict.fromkeys(given, str(file))
+    where = {key: f"{file}: {key}" for key in given}
     for key, value in options.items():
         if value is not None:
             given[key], where[key] = value, (spell or option_name)(key)
@@ -95,54 +98,54 @@ def _expand_budget_ms(given: dict[str, Any], where: dict[str, str]) -> None:
     """Replaces the shorthand by the budget it stands for, in front of the others."""
     if "budget_ms" not in given:
         return
-    limit, source = given.pop("budget_ms"), where.pop("budget_ms")
+    limit, name = given.pop("budget_ms"), where.pop("budget_ms")
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
-        raise UsageError(f"{source}: budget_ms: must be a number of milliseconds, got {limit!r}")
+        raise UsageError(f"{name} is {limit!r}; allowed: a number of milliseconds")
     others = given.get("budgets", ())
     if not isinstance(others, (list, tuple)):
-        raise UsageError(f"{where['budgets']}: budgets: must be a list like ['size_mb<=4'], got {others!r}")
+        raise UsageError(f"{where['budgets']} is {others!r}; allowed: a list like ['size_mb<=4']")
     given["budgets"] = [f"latency_ms<={limit!r}", *others]
-    where["budgets"] = source
+    where["budgets"] = name
 
 
 def _expand_target(given: dict[str, Any], where: dict[str, str]) -> None:
     """Replaces one target by the list of it."""
     if "target" not in given:
         return
-    target, source = given.pop("target"), where.pop("target")
+    target, name = given.pop("target"), where.pop("target")
     if "targets" in given:
-        raise UsageError(f"{source}: target: targets are given too; give one of the two")
+        raise UsageError(f"{name}: targets are given too; give one of the two")
     given["targets"] = list(target) if isinstance(target, (list, tuple)) else [target]
-    where["targets"] = source
+    where["targets"] = name
 
 
 def _validate(values: Mapping[str, Any], where: str | Mapping[str, str]) -> SearchConfig:
     from pydantic import ValidationError
 
-    def source(key: str) -> str:
-        return where if isinstance(where, str) else where.get(key, "configuration")
+    def name(key: str) -> str:
+        return f"{where}: {key}" if isinstance(where, str) else where.get(key, key)
 
-    faults = [
-        f"{source(key)}: {key}: {type(value).__name__} is not allowed here"
-        for key, value in values.items()
-        if not _is_plain(value)
-    ]
-    if not faults:
-        try:
-            # Through JSON, because strict mode refuses plain dicts and lists otherwise; NaN is for
-            # pydantic to report, with its path.
-            config = _adapter().validate_json(json.dumps(dict(values)))
-            faults = [f"{source('budgets')}: {fault}" for fault in _budget_faults(config.budgets)]
-            if not faults:
-                # One spelling each, so that a resume does not take 12.0 for another budget than 12.
-                return dataclasses.replace(
-                    config, budgets=tuple(str(Budget.parse(b)) for b in config.budgets)
-                )
-        except ValidationError as error:
-            faults = [_fault(details, source) for details in error.errors()]
-        except RecursionError:
-            faults = ["configuration: nested too deeply"]
-    raise UsageError("\n  ".join([f"{len(faults)} fault(s) in the configuration:", *faults]))
+    refused = {key for key, value in values.items() if key not in FIELDS or not _is_plain(value)}
+    try:
+        # Through JSON, because strict mode refuses plain dicts and lists otherwise.
+        config = _adapter().validate_json(json.dumps({k: v for k, v in values.items() if k not in refused}))
+    except ValidationError as error:
+        refused |= {str(details["loc"][0]) for details in error.errors()}
+    if refused:
+        raise _faults([_refusal(key, value, name(key)) for key, value in values.items() if key in refused])
+    return _with_one_spelling(config, name("budgets"))
+
+
+def _with_one_spelling(config: SearchConfig, where: str) -> SearchConfig:
+    """The config with its budgets as `Budget` writes them, for a resume takes 12.0 for 12."""
+    if faults := _budget_faults(config.budgets):
+        raise _faults([f"{where}: {fault}" for fault in faults])
+    return dataclasses.replace(config, budgets=tuple(str(Budget.parse(b)) for b in config.budgets))
+
+
+def _faults(faults: Sequence[str]) -> UsageError:
+    """One fault is one line."""
+    return UsageError(faults[0] if len(faults) == 1 else "\n  ".join([f"{len(faults)} faults:", *faults]))
 
 
 def _budget_faults(texts: tuple[str, ...]) -> list[str]:
@@ -158,18 +161,18 @@ def _budget_faults(texts: tuple[str, ...]) -> list[str]:
 
 
 def _is_plain(value: Any) -> bool:
+    """Whether JSON can say it; not so text of a file name that is no Unicode (a lone surrogate)."""
     if isinstance(value, (list, tuple)):
-        return all(isinstance(item, (str, int, float, bool)) for item in value)
-    return value is None or isinstance(value, (str, int, float, bool))
+        return all(isinstance(item, (str, int, float, bool)) and _is_plain(item) for item in value)
+    if isinstance(value, str):
+        return value == value.encode(errors="ignore").decode()
+    return value is None or isinstance(value, (int, float, bool))
 
 
-def _fault(details: ErrorDetails, source: Any) -> str:
-    key = str(details["loc"][0]) if details["loc"] else ""
-    if details["type"] == "unexpected_keyword_argument":
-        return f"{source(key)}: unknown key {key!r}; {did_you_mean(key, (*FIELDS, *SHORTHANDS))}"
-    path = key + "".join(f"[{part}]" for part in details["loc"][1:] if isinstance(part, int))
-    got = repr(details["input"])
-    return f"{source(key)}: {path}: {details['msg']}, got {got if len(got) <= 80 else got[:77] + '...'}"
+def _refusal(key: str, value: Any, name: str) -> str:
+    if key not in FIELDS:
+        return f"{name}: unknown key; {did_you_mean(key, (*FIELDS, *SHORTHANDS))}"
+    return refusal(name, value, get_type_hints(SearchConfig, include_extras=True)[key])
 
 
 @cache

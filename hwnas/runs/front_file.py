@@ -10,6 +10,8 @@ from typing import Any
 from targets.files import read_json
 
 FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
+BASELINES = ("random", "mobilenet_v3")
+"""Origins of networks that the search has not found, but trains and measures beside its own."""
 MISTAKES_JSON = "mistakes.json"
 """What the chosen network gets wrong on the test images."""
 BEST = "best"

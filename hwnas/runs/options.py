@@ -138,6 +138,14 @@ class SpaceOptions:
         Option("Factor on all channels; default by image size"),
     ] = None
 
+    @property
+    def table_file(self) -> str | None:
+        """The file of `--space table:FILE`, a table of known results; None for a space of networks."""
+        return self.space.removeprefix(_TABLE) if self.space.startswith(_TABLE) else None
+
+
+_TABLE = "table:"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellOptions:

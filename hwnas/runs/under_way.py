@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from targets.files import unfinished
+
 from .log import Clock, ProgressBar
 
 UNDER_WAY = "progress.json"
@@ -75,10 +77,10 @@ class UnderWayFile:
 
     def _write(self) -> None:
         self._state["written"] = self._now()
-        torn = self._path.with_name(f".{self._path.name}.{'0' * 8}")
+        part = unfinished(self._path)  # without the fsync of write_atomic: all of it can be lost
         with suppress(OSError):  # a full disk is told by what matters
-            torn.write_text(json.dumps(self._state), encoding="utf-8")
-            torn.replace(self._path)
+            part.write_text(json.dumps(self._state), encoding="utf-8")
+            part.replace(self._path)
 
 
 class _Watched:

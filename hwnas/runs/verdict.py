@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hwnas.core.budget import base_metric
+
+from .front_file import BASELINES
 from .intervals import difference, wilson
 
 Level = Literal["bad", "warn", "good"]
@@ -75,7 +78,7 @@ class _Records:
         self.front = front
         self.points = [p for p in front.get("points") or [] if isinstance(p, Mapping)]
         self.networks = [n for p in self.points if (n := _network(p)) is not None]
-        mine = [n for n in self.networks if n.origin not in ("random", "mobilenet_v3")]
+        mine = [n for n in self.networks if n.origin not in BASELINES]
         self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
 
     def part(self, name: str) -> Mapping[str, Any]:
@@ -215,7 +218,7 @@ def _budget(records: _Records) -> Iterator[Finding]:
         need = _number(largest.get(metric))
         if limit is None or not need or limit < need:
             continue
-        unit = _UNITS.get(metric.split("@")[0], "")
+        unit = _UNITS.get(base_metric(metric), "")
         yield Finding(
             "warn",
             "budget_does_not_bind",
@@ -286,12 +289,11 @@ def _failures(records: _Records) -> Iterator[Finding]:
         (_NAMES.get(str(m.get("name")), str(m.get("name"))), str(m["failure"]), "pixels") for m in models
     ]
     for name, reason, origin in failed:
-        is_baseline = origin in ("random", "mobilenet_v3", "pixels")
+        is_baseline = origin in (*BASELINES, "pixels")
         yield Finding(
             "warn",
             "baseline_failed" if is_baseline else "network_failed",
-            f"{'The baseline ' if origin in ('random', 'mobilenet_v3') else ''}{name} failed: "
-            f"{reason.rstrip('.')}.",
+            f"{'The baseline ' if origin in BASELINES else ''}{name} failed: {reason.rstrip('.')}.",
             "Nothing is compared with it." if is_baseline else "It is no part of the front.",
         )
 

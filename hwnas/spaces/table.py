@@ -16,7 +16,6 @@ Of these, `choices` and `metrics` are needed. Every row is one architecture; row
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +31,15 @@ from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 from targets.files import sha256
+from targets.toml_file import read_toml
 
 from .definition import different_names, known, need
 
-PREFIX = "table:"
-"""How `--space` says that a table follows."""
 _KEYS = ("choices", "objectives", "seconds", "same_as", "metrics", "fidelities")
+_ADVICE = (
+    'it says what the columns of the table are: choices = ["COLUMN", …] and [metrics] with '
+    'val_accuracy = "COLUMN", …'
+)
 
 
 class TableSpace(Space):
@@ -120,11 +122,11 @@ class ResultsTable:
 
 
 def load_table(text: str) -> ResultsTable:
-    """The table of `FILE.csv`, or one of its fidelities, `FILE.csv@NAME`; also with `table:` before."""
-    file, _, fidelity = text.removeprefix(PREFIX).partition(".csv@")
+    """The table of `FILE.csv`, or one of its fidelities, `FILE.csv@NAME`."""
+    file, _, fidelity = text.partition(".csv@")
     path = Path(f"{file}.csv" if fidelity else file)
     if not path.is_file():
-        raise UsageError(f"{path} does not exist; give the CSV file of the results as {PREFIX}FILE.csv")
+        raise UsageError(f"{path} does not exist; give the CSV file of the results as table:FILE.csv")
     schema_file = path.with_suffix(".toml")
     schema = _read_schema(schema_file)
     where = str(schema_file)
@@ -147,15 +149,7 @@ def load_table(text: str) -> ResultsTable:
 
 
 def _read_schema(path: Path) -> dict[str, Any]:
-    try:
-        schema = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(
-            f'{path} does not exist; it says what the columns of the table are: choices = ["COLUMN", …] and '
-            f'[metrics] with val_accuracy = "COLUMN", …'
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path}: {error}") from None
+    schema = read_toml(path, "description of the table", _ADVICE)
     known(schema, _KEYS, str(path))
     return schema
 

@@ -38,3 +38,18 @@ def test_lut_loads_no_torch() -> None:
 def test_predicting_loads_neither_what_fits_nor_what_writes_networks() -> None:
     heavy = {"pandas", "sklearn", "scipy", "skl2onnx", "onnx", "torch"}
     assert loaded_by("import lut; lut.load_predictor").isdisjoint(heavy)
+
+
+def test_words_of_a_command_are_checked_without_torch() -> None:
+    lines = [
+        "search --picks 0",
+        "search --budget latency_ms<12",
+        "search --target hots",
+        "rank none --target host",
+        "front merge none nothing",
+        "export a.onnx --as fp8",
+        "export a.onnx --target hots",
+        "export a.onnx --with-preprocessing nhcw",
+    ]
+    run = f"import cli; assert [cli.run(line.split()) for line in {lines}] == {[2] * len(lines)}"
+    assert "torch" not in loaded_by(f"{run}; import hwnas.pipeline.rank")

@@ -116,6 +116,7 @@ class BenchModelDocument(_OpenDocument):
     ci_high_ms: float
     clock: str
     flag: str
+    reason: str = Field(description="why it is unstable; empty where flag is ok")
     n: int
     notes: list[str]
 

@@ -18,8 +18,7 @@ from hwnas.core.arrays import Array
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
-from targets.errors import UsageError
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +54,14 @@ def bananas(
     parents: how many of the best are mutated.
     predictor_epochs: passes over the trials to fit the ensemble.
     """
-    for name, value in (
-        ("n_start", n_start), ("candidates", candidates), ("parents", parents),
-        ("predictor_epochs", predictor_epochs),
-    ):  # fmt: skip
-        if value < 1:
-            raise UsageError(f"strategy 'bananas': {name} must be at least 1, got {value}")
+    require_at_least(
+        1,
+        "bananas",
+        n_start=n_start,
+        candidates=candidates,
+        parents=parents,
+        predictor_epochs=predictor_epochs,
+    )
     expected = Expectation("bananas", context.problem, context.costs_of)
     space, problem = context.space, context.problem
 

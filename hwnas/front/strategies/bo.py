@@ -15,7 +15,7 @@ from hwnas.front.expected import error_of, predicted_objective
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.objectives import Problem
-from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy
+from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy, require_at_least
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,6 +105,5 @@ def bayesian_search(context: StrategyContext, *, n_start: int = 5) -> Propose:
     n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
         at evenly spread costs.
     """
-    if n_start < 1:
-        raise UsageError(f"strategy 'bo': n_start must be at least 1, got {n_start}")
+    require_at_least(1, "bo", n_start=n_start)
     return bayesian_proposals("bo", context, n_start)

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
-from targets.errors import UsageError
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -32,10 +31,7 @@ if TYPE_CHECKING:
 )
 def evolution(context: StrategyContext, *, alive: int = 100, tournament: int = 25) -> Propose:
     """alive: size of the population, which random architectures fill first. tournament: drawn per child."""
-    if alive < 1 or tournament < 1:
-        raise UsageError(
-            f"strategy 'evolution': alive and tournament must be at least 1, got {alive} and {tournament}"
-        )
+    require_at_least(1, "evolution", alive=alive, tournament=tournament)
 
     def propose(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
         parents = history.evaluated[-alive:]

@@ -18,8 +18,7 @@ from hwnas.front.breeding import Breeder, Evaluated, Population, Survive
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
-from targets.errors import UsageError
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 
 from .bo import bayesian_proposals
 
@@ -37,10 +36,8 @@ def nsga2(context: StrategyContext, *, oversample: int = 1) -> Propose:
 
     oversample: children bred per child that is evaluated; the surrogate keeps those expected to be the best.
     """
-    if context.population < 2:
-        raise UsageError(f"strategy 'nsga2': population must be at least 2, got {context.population}")
-    if oversample < 1:
-        raise UsageError(f"strategy 'nsga2': oversample must be at least 1, got {oversample}")
+    require_at_least(2, "nsga2", population=context.population)
+    require_at_least(1, "nsga2", oversample=oversample)
     population = Population(context, crowded(context))
     breeder = Breeder(context, population)
     keep = None if oversample == 1 else Filter(context, population)

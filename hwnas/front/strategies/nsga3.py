@@ -22,8 +22,7 @@ from hwnas.core.arrays import Array, Indices
 from hwnas.front.breeding import Breeder, Evaluated, Population, Survive
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
-from targets.errors import UsageError
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
 )
 def nsga3(context: StrategyContext) -> Propose:
     """The population is that of the context."""
-    if context.population < 2:
-        raise UsageError(f"strategy 'nsga3': population must be at least 2, got {context.population}")
+    require_at_least(2, "nsga3", population=context.population)
     breeder = Breeder(context, Population(context, by_directions(context)))
 
     def propose(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:

@@ -20,8 +20,7 @@ from optuna.trial import TrialState, create_trial
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
 from hwnas.front.optuna_trials import Codec, directions, quiet
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
-from targets.errors import UsageError
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -46,10 +45,8 @@ class Sampled:
         new: list[tuple[Arch, str]] = []
         rng = self._context.rng(history.generations)
         for arch in (space.repaired(a, rng) for a in drawn):
-            if (claimed := novelty.claim(arch)) is not None:
-                new.append((claimed, "sampled"))
-            elif (claimed := novelty.near(arch)) is not None:
-                new.append((claimed, "mutant"))
+            if (entry := novelty.claim_or_mutate(arch, "sampled")) is not None:
+                new.append(entry)
         return new + novelty.at_random(n - len(new))
 
     def _running(self, arch: Arch) -> optuna.trial.FrozenTrial:
@@ -67,7 +64,7 @@ class Sampled:
 )
 def tpe(context: StrategyContext, *, n_start: int = 10) -> Propose:
     """n_start: random evaluations before the estimator chooses."""
-    _check("tpe", n_start)
+    require_at_least(1, "tpe", n_start=n_start)
 
     def make(seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(n_startup_trials=n_start, seed=seed, constant_liar=True)
@@ -82,10 +79,5 @@ def tpe(context: StrategyContext, *, n_start: int = 10) -> Propose:
 )
 def gp(context: StrategyContext, *, n_start: int = 10) -> Propose:
     """It takes seconds per architecture. n_start: random evaluations before the process chooses."""
-    _check("gp", n_start)
+    require_at_least(1, "gp", n_start=n_start)
     return Sampled(context, lambda seed: optuna.samplers.GPSampler(n_startup_trials=n_start, seed=seed))
-
-
-def _check(name: str, n_start: int) -> None:
-    if n_start < 1:
-        raise UsageError(f"strategy {name!r}: n_start must be at least 1, got {n_start}")

@@ -22,7 +22,7 @@ from hwnas.core.growing import GrowingSpace
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
 from targets.errors import UsageError
 
 from .bananas import encoded
@@ -129,11 +129,7 @@ def pnas(
             f"strategy 'pnas' grows architectures, and those of space {context.space.name} do not grow; "
             f"choose the space 'pnas', or another strategy"
         )
-    if beam < 1 or predictor_epochs < 1:
-        raise UsageError(
-            f"strategy 'pnas': beam and predictor_epochs must be at least 1, got {beam} and "
-            f"{predictor_epochs}"
-        )
+    require_at_least(1, "pnas", beam=beam, predictor_epochs=predictor_epochs)
     if predictor not in PREDICTORS:
         raise UsageError(f"strategy 'pnas': predictor must be mlp or lstm, got {predictor!r}")
     return Progressive(context, context.space, beam, predictor, predictor_epochs)

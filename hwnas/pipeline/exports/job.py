@@ -15,7 +15,6 @@ from hwnas.exporting.packaging import Packaging
 from hwnas.exporting.snippets import SNIPPETS, app_facts
 from hwnas.exporting.source import ExportSource, check_packaging
 from hwnas.exporting.variants import Variant, wanted_variants
-from hwnas.pipeline.spellings import target_named
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
 from hwnas.report.export_page import export_page
 from hwnas.runs.identity import EXPORT, Identity
@@ -23,10 +22,10 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from lut.home import data_home
 from targets import Target
-from targets.errors import UsageError
 from targets.files import sha256, write_atomic, write_json
 
 from .options import ExportOptions
+from .request import read_request
 from .sources import open_source
 
 PAGE, CARD = "export.html", "README.md"
@@ -92,20 +91,16 @@ class ExportContext:
 
 def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     """Check everything that can be wrong before a folder is made."""
-    target = target_named(options.target)
-    names = [name.strip() for text in options.variants for name in text.split(",") if name.strip()]
-    if options.variants and not names:
-        raise UsageError("--as names no file; give some of fp32, fp16, int8, ort, separated by commas")
-    packaging = Packaging(layout=options.with_preprocessing, softmax=options.softmax)
+    request = read_request(options)
     source = open_source(options, log)
-    check_packaging(source, packaging)
-    variants = wanted_variants(names, target, has_images=source.data is not None)
+    check_packaging(source, request.packaging)
+    variants = wanted_variants(request.names, request.target, has_images=source.data is not None)
     return PreparedExport(
         source=source,
-        target=target,
+        target=request.target,
         variants=variants,
         max_drop=options.max_drop,
-        packaging=packaging,
+        packaging=request.packaging,
         home=data_home(options.home),
         licence=options.licence,
     )

@@ -212,3 +212,26 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "home").write_text("")
     assert cli.run(["search", "--dry-run", "--home", str(tmp_path / "home")]) == 2
     assert "is a file; give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("none/a.csv", "there is no folder none"), (".", "is a folder"), ("file/a.csv", "no folder file")],
+)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rank a --target host --csv",
+        "rank a --target host --html",
+        "front merge a b --csv",
+        "predict a.onnx --html",
+        "tables export host --out",
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    line: str, file: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli.run([*line.split(), file]) == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import typer
 
 import cli
 import lut
-from hwnas.commands.documents.schemas import PRINTED, adapter
+from hwnas.commands.documents.schemas import PRINTED, BenchModelDocument, adapter
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.front_file import FrontPoint
 from hwnas.runs.log import Log
@@ -110,3 +111,7 @@ def test_unknown_commands_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean 'predict'" in capsys.readouterr().err
     assert cli.run(["schema"]) == 0
     assert capsys.readouterr().out.split("\n")[:-1] == list(PRINTED)
+
+
+def test_bench_states_all_of_a_measurement() -> None:
+    assert {field.name for field in fields(lut.Measurement)} <= BenchModelDocument.model_fields.keys()

@@ -86,7 +86,7 @@ def test_a_search_is_a_front_and_is_not_made_twice(options: dict[str, Any]) -> N
 
 
 def test_bad_options_leave_nothing(options: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"pick: unknown key 'pick'.*did you mean 'picks'") as caught:
+    with pytest.raises(UsageError, match=r"pick: unknown key; .*did you mean 'picks'") as caught:
         hwnas.search("digits", **options, pick=2)
     assert "--" not in str(caught.value)  # in the words of Python
     with pytest.raises(UsageError, match="data 'digit' is neither"):

@@ -11,15 +11,19 @@ from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
-from hwnas.networks.flops import counter_macs
-from hwnas.networks.wrappers import Partial
 from hwnas.spaces import load_space
 from targets.errors import UsageError
+from tests.support.network_spaces import NetworkSpaceContract
 
 SPACE = load_space("enas-macro", image_size=16, in_channels=3, n_classes=10, cells=6, channels=8)
 SEARCH = replace(SPACE.search_scale, channels=8)
 X = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(4)
+
+
+class TestEnasMacro(NetworkSpaceContract):
+    space = SPACE
+    search = SEARCH
 
 
 def test_the_size_is_that_of_the_paper() -> None:
@@ -29,35 +33,12 @@ def test_the_size_is_that_of_the_paper() -> None:
     assert len(space.choices) == 12 + 66
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_costs_are_those_of_the_built_network(seed: int) -> None:
-    arch = SPACE.sample(np.random.default_rng(seed))
-    net = SPACE.build(arch)
-    costs = CostModel(SPACE)
-    exact = costs.of([arch])
-    assert exact["macs"][0] == counter_macs(net, (3, 16, 16))
-    assert exact["params"][0] == sum(p.numel() for p in net.parameters())
-    one_hot = costs.expected(Mix.one_hot(SPACE.choices, arch))
-    for metric in costs.metrics:
-        assert float(one_hot[metric]) == pytest.approx(exact[metric][0], rel=1e-5)
-
-
 def test_the_file_is_as_large_as_it_is_priced_when_every_output_is_read() -> None:
     """The nodes of the 66 additions are not priced: 2 %."""
     space = load_space("enas-macro", image_size=16, in_channels=3, n_classes=10)
     arch = tuple(1 for _ in space.choices)
     exported = onnx_bytes(space.build(arch), (1, 3, 16, 16))
     assert CostModel(space).of([arch])["size_mb"][0] == pytest.approx(len(exported) / 1e6, rel=0.02)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_restricted_to_an_architecture_it_is_the_built_network(seed: int) -> None:
-    torch.manual_seed(0)
-    net = supernets.make(SPACE, SEARCH)
-    arch = SPACE.sample(np.random.default_rng(seed))
-    with torch.no_grad():
-        ours, built = net(X, Mix.one_hot(SPACE.choices, arch)), net.extract(arch).train()(X)
-    assert float((ours - built).abs().max()) < 1e-5
 
 
 def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
@@ -77,26 +58,6 @@ def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
     torch.testing.assert_close(torch.cat(found), torch.cat(expected), rtol=1e-9, atol=1e-12)
 
 
-def test_every_weight_learns_from_a_mix_of_everything() -> None:
-    net = supernets.make(SPACE, SEARCH)
-    weights = tuple(torch.full((len(c.options),), 0.5) for c in SPACE.choices)
-    everything = tuple(tuple(range(len(w))) for w in weights)
-    F.cross_entropy(net(X, Mix(weights, everything, tuple(() for _ in weights))), LABELS).backward()
-    assert [n for n, p in net.named_parameters() if p.grad is None] == []
-
-
-def test_strings_and_specs_come_back() -> None:
-    arch = SPACE.sample(np.random.default_rng(1))
-    assert SPACE.from_string(SPACE.to_string(arch)) == arch
-    assert load_space(**SPACE.spec()).space_id == SPACE.space_id
-    assert CostModel(SPACE).minimum("macs")[0] > 0
-    assert len(SPACE.describe(arch)) == len(SPACE.block_keys(arch))
-
-
-def test_bad_input_gets_one_clear_error() -> None:
-    with pytest.raises(UsageError, match="no edges that Partial could wrap"):
-        supernets.make(SPACE, SEARCH, Partial(2))
+def test_too_few_cells_get_one_clear_error() -> None:
     with pytest.raises(UsageError, match="too few"):
         load_space("enas-macro", image_size=32, in_channels=3, n_classes=10, cells=2)
-    with pytest.raises(UsageError, match="no width multiplier"):
-        load_space("enas-macro", image_size=32, in_channels=3, n_classes=10, width_mult=1.0)

@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_rows_are_the_space_and_equal_networks_are_one(file: Path) -> None:
-    table = load_table(f"table:{file}")
+    table = load_table(str(file))
     space = table.space
     assert space.size == 19 and len(list(space.enumerate())) == 15
     assert [c.options for c in space.choices] == [

@@ -77,7 +77,7 @@ def test_what_cannot_be_is_refused() -> None:
     flat = Space("flat", [Choice("a", ("x", "y"))])
     with pytest.raises(UsageError, match="those of space flat do not grow"):
         make_strategy("pnas", flat, ACCURACY, population=4, seed=0)
-    with pytest.raises(UsageError, match="beam and predictor_epochs must be at least 1"):
+    with pytest.raises(UsageError, match="beam must be at least 1, got 0"):
         make_strategy("pnas", DepthSpace(), ACCURACY, population=4, seed=0, beam=0)
     with pytest.raises(UsageError, match="mlp or lstm, got 'tree'"):
         make_strategy("pnas", DepthSpace(), ACCURACY, population=4, seed=0, predictor="tree")
