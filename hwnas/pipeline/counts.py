@@ -5,15 +5,12 @@ What the options leave open is decided here for a search without `--minutes`, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
-
-SHORT, SHARED = "short-training", "shared-weights"
-"""The evaluators."""
 
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
@@ -60,26 +57,45 @@ class Counts:
         return self.picks + 2 * self.random_baselines + (1 if self.search_steps else 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorRow:
+    """What a search does by the evaluator, where the options leave it open.
+
+    trains: whether an evaluation is a training, which the final one goes on from.
+    strategy: that searches the front.
+    objectives: of the front, beside accuracy and latency.
+    counts: (training images, training processes) -> how much of everything.
+    """
+
+    trains: bool
+    strategy: str
+    objectives: tuple[str, ...]
+    counts: Callable[[int, int], Counts]
+
+
+def evaluator_of(config: SearchConfig) -> EvaluatorRow:
+    """The row of the evaluator of a search."""
+    return EVALUATORS[config.evaluator]
+
+
 def strategy_of(config: SearchConfig) -> str:
     """The strategy that searches the front."""
-    return config.strategy or ("bo" if config.evaluator == SHORT else "nsga2")
+    return config.strategy or evaluator_of(config).strategy
 
 
 def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ...]:
-    """What the front is of. Few evaluations are spent on accuracy and latency, which the picks go by.
+    """What the front is of.
 
     devices: names; with several, the latency on each is an objective.
     """
     if config.objectives:
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
-    few = ("val_accuracy", *latency_metrics(devices))
-    return few if config.evaluator == SHORT else (*few, "macs", "peak_memory_mb")
+    return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
-    counts = _of_short_trainings(n_train, n_workers) if config.evaluator == SHORT else _OF_SHARED_WEIGHTS
-    return with_options(counts, config)
+    return with_options(evaluator_of(config).counts(n_train, n_workers), config)
 
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:
@@ -95,7 +111,7 @@ def with_options(counts: Counts, config: SearchConfig) -> Counts:
         given["batch"] = config.population
     if config.generations is not None:
         given["evaluations"] = config.generations * given.get("batch", counts.batch)
-    if config.evaluator != SHORT:
+    if not evaluator_of(config).trains:
         given["eval_epochs"] = 0
     return replace(counts, **given)
 
@@ -104,7 +120,7 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
     return Counts(
         supernet_steps=0,
         search_steps=0,
-        evaluations=16,
+        evaluations=14,
         batch=min(8, max(2, PER_WORKER * n_workers)),
         eval_epochs=Recipe.short(n_train).epochs,
         picks=5,
@@ -113,13 +129,27 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
     )
 
 
-_OF_SHARED_WEIGHTS = Counts(
-    supernet_steps=500,
-    search_steps=100,
-    evaluations=240,
-    batch=24,
-    eval_epochs=0,
-    picks=5,
-    random_baselines=2,
-    train_epochs=12,
-)
+def _of_shared_weights(n_train: int, n_workers: int) -> Counts:
+    return Counts(
+        supernet_steps=500,
+        search_steps=100,
+        evaluations=240,
+        batch=24,
+        eval_epochs=0,
+        picks=5,
+        random_baselines=2,
+        train_epochs=12,
+    )
+
+
+EVALUATORS: Mapping[str, EvaluatorRow] = {
+    # Few evaluations are spent on accuracy and latency, which the picks go by.
+    "short-training": EvaluatorRow(trains=True, strategy="bo", objectives=(), counts=_of_short_trainings),
+    "shared-weights": EvaluatorRow(
+        trains=False,
+        strategy="nsga2",
+        objectives=("macs", "peak_memory_mb"),
+        counts=_of_shared_weights,
+    ),
+}
+"""By the name that `--evaluator` takes."""

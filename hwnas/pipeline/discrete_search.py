@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.costs.energy import read_energy
 from hwnas.data import Augment, Batches, Data
 from hwnas.evaluators.shared_weights import SharedWeights
-from hwnas.front import Generational, Problem, Trial, load_trials, make_strategy, save_trials
-from hwnas.front import run as run_strategy
+from hwnas.front import Generational, Problem, make_strategy
 from hwnas.genotype import write_genotype
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
 from hwnas.runs.definition import free_on_resume
@@ -36,8 +34,9 @@ from .search_history import write_stats
 from .search_history.drawings import best_form
 from .spellings import TARGETS, open_data, space_for
 from .stages import Outcome, RunStage, run_loop, run_stages
+from .stored_search import TRIALS, search_stored
 
-WEIGHTS, TRIALS = "supernet.safetensors", "evaluated.json"
+WEIGHTS = "supernet.safetensors"
 _STREAM = 1
 """Of the batches that train shared weights, as in the main job."""
 
@@ -140,29 +139,14 @@ def _train_shared(context: DiscreteSearchContext) -> Outcome:
 
 def _search(context: DiscreteSearchContext) -> Outcome:
     """Write evaluated.json, generation by generation; its trials are read where the search goes on."""
-    options, run = context.options, context.run
+    options = context.options
     net = supernets.make(context.space)
     net.load_state_dict(load_file(context.path / WEIGHTS))
     evaluator = SharedWeights.on(
         context.data, net.to(options.device), context.costs, seed=options.seed, device=options.device
     )
-    strategy, path = make(context), context.path / TRIALS
-    if path.exists():
-        strategy.restore(load_trials(path, strategy.identity))
-    history = strategy.history
-    with run.progress("search", options.evaluations) as bar:
-        bar.advance(len(history.trials))
-
-        def keep(new: Sequence[Trial]) -> None:
-            save_trials(path, history, strategy.identity)
-            bar.advance(len(new))
-
-        run_strategy(
-            strategy,
-            evaluator,
-            left=lambda: min(options.population, options.evaluations - len(history.trials)),
-            on_generation=keep,
-        )
+    strategy = make(context)
+    search_stored(context.run, strategy, evaluator, options.evaluations)
     return Outcome(_document(context, strategy), (TRIALS,))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
-from .counts import SHORT, Counts, with_options
+from .counts import Counts, evaluator_of, with_options
 
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
@@ -154,10 +154,11 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
         "gradient": counts.search_steps * 2.5 * step_s,
         "front": front_s,
         "candidates": slow * (3 + 0.5 * counts.n_candidates),
-        "baselines": slow * 8 if counts.random_baselines else 0.0,
+        "baselines": slow * 13 if counts.random_baselines else 0.0,
         "training": start_s + makespan_s(baselines, n_parallel) + makespan_s(finals, n_parallel),
         "evaluation": slow * (5 + 1.5 * counts.n_finalists + min(work.n_train, 5_000) / 500),
-        "report": slow * 4,
+        "report": slow * 1,
+        "export": slow * 6,
     }
 
 
@@ -173,7 +174,8 @@ class PlanLevel:
 
 
 LEVELS = (
-    PlanLevel(5, 2, 200, 200, 16),
+    PlanLevel(5, 2, 300, 300, 14),
+    PlanLevel(5, 1, 200, 200, 12),
     PlanLevel(4, 1, 120, 200, 12),
     PlanLevel(3, 1, 80, 150, 10),
     PlanLevel(3, 0, 60, 120, 8),
@@ -217,7 +219,7 @@ def at_level(level: PlanLevel, config: SearchConfig, defaults: Counts, work: Wor
         evaluations=level.evaluations,
         train_epochs=work.epochs_of(level.final_steps),
     )
-    if config.evaluator == SHORT:
+    if evaluator_of(config).trains:
         counts = replace(counts, eval_epochs=work.epochs_of(level.short_steps))
     return with_options(counts, config)
 

@@ -12,7 +12,7 @@ from hwnas.runs.config import SearchConfig
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import SHORT, objectives_of, strategy_of
+from .counts import evaluator_of, objectives_of, strategy_of
 from .latency_tables import find_devices
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
 
-    shared = config.evaluator != SHORT
+    shared = not evaluator_of(config).trains
     needs_supernet = [
         ("--evaluator shared-weights", shared and config.supernet_steps == 0),
         (

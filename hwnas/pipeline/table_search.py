@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.core.budget import METRICS, base_metric
-from hwnas.front import STRATEGIES, Generational, Problem, Trial, load_trials, make_strategy, save_trials
-from hwnas.front import run as run_strategy
+from hwnas.front import STRATEGIES, Generational, Problem, make_strategy
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.identity import TABLE_SEARCH, Identity
 from hwnas.runs.log import Log
@@ -20,12 +19,13 @@ from targets.errors import InfeasibleError
 from targets.files import safe_name, write_atomic
 
 from .stages import Outcome, RunStage, run_stages
+from .stored_search import TRIALS, search_stored
 
 EVALUATIONS = 100
 """Unless told."""
 BATCH = {"bo": 5}
 """Architectures at a time, unless told; 20 of other strategies."""
-TRIALS, FRONT, CURVE = "evaluated.json", "front.csv", "curve.csv"
+FRONT, CURVE = "front.csv", "curve.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,23 +88,7 @@ def _search(context: TableSearchContext) -> Outcome:
     """Write evaluated.json generation by generation; then front.csv, and curve.csv with the clock."""
     run, table = context.run, context.table
     strategy = context.strategy
-    path = run.path / TRIALS
-    if path.exists():
-        strategy.restore(load_trials(path, strategy.identity))
-    history = strategy.history
-    with run.progress("search", context.n) as bar:
-        bar.advance(len(history.trials))
-
-        def keep(new: Sequence[Trial]) -> None:
-            save_trials(path, history, strategy.identity)
-            bar.advance(len(new))
-
-        run_strategy(
-            strategy,
-            table,
-            left=lambda: min(strategy.context.population, context.n - len(history.trials)),
-            on_generation=keep,
-        )
+    history = search_stored(run, strategy, table, context.n)
     curve = _curve(context)
     front = [{"arch": t.arch, "evaluation": t.number + 1, **t.metrics} for t in history.front()]
     if not front:

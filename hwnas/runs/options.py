@@ -197,7 +197,7 @@ class EvaluationOptions:
         Count | None, Option("Architectures to evaluate; default 16, or what --minutes allow")
     ] = None
     eval_epochs: Annotated[
-        Epochs | None, Option("Epochs of a short training; default at least 200 steps")
+        Epochs | None, Option("Epochs of a short training; default at least 300 steps")
     ] = None
     eval_start: Annotated[
         str,

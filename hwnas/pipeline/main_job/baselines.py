@@ -26,7 +26,7 @@ _MOST_WORK = 3.0
 
 def choose_baselines(context: RunContext) -> Outcome:
     """Measure them on the target; the result lists those inside the budgets."""
-    n = context.plan["random_baselines"]
+    n = context.counts.random_baselines
     if n == 0:
         return Outcome({"random": [], "mobilenet_v3": []})
     baselines = measured_baselines(context, n, n)

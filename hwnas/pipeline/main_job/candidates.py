@@ -129,7 +129,7 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [context.burden(c.predicted) for c in inside]
     accuracy = [c.val_accuracy_search or 0.0 for c in inside]
-    chosen = choose_picks(latency_ms, accuracy, min(context.plan["picks"], len(inside)))
+    chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
     picks = [replace(inside[p.index], pick=p.why) for p in chosen]
     decoded = next((c for c in inside if c.origin == "gradient"), None)
     if decoded is not None and decoded.arch not in {p.arch for p in picks}:

@@ -19,7 +19,6 @@ from hwnas.data import eval_batches
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
-from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint
@@ -151,7 +150,7 @@ def _with_search_accuracy(context: RunContext, network: Finalist) -> Finalist:
         for m in context.result("training")["models"]
         if m["arch_id"] == network.arch_id
     )
-    if accuracy is None and context.config.evaluator != SHORT:
+    if accuracy is None and not context.trains:
         (metrics,) = context.shared_weights(context.archs([candidate.arch]))
         accuracy = float(metrics["val_accuracy"]) if isinstance(metrics, dict) else None
     return replace(network, candidate=replace(candidate, val_accuracy_search=accuracy))

@@ -17,7 +17,6 @@ from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed
 from hwnas.evaluators.proxies import PROXIES, ProxyScores
 from hwnas.front import FeaturesOf, Trial
-from hwnas.pipeline.counts import SHORT
 
 from .run_context import RunContext
 
@@ -30,10 +29,10 @@ _FEWEST = 5
 
 def features_of(context: RunContext) -> FeaturesOf | None:
     """The columns that this run adds to those of the structure; None where it adds none."""
-    if context.config.evaluator != SHORT:
+    if not context.trains:
         return None
     columns: list[FeaturesOf] = []
-    if context.plan["supernet_steps"]:
+    if context.counts.supernet_steps:
         columns.append(lambda archs: _shared_errors(context, archs))
     if context.config.proxies:
         scores = ProxyScores.on(context.space, context.data, seed=context.config.seed)
@@ -53,7 +52,7 @@ def _shared_errors(context: RunContext, archs: Sequence[Arch]) -> Array:
 def proxy_correlations(context: RunContext, trials: Sequence[Trial]) -> dict[str, Any] | None:
     """Spearman of each proxy, parameters and MACs with the accuracy of short trainings; None for too few."""
     trained = [t for t in trials if t.failure is None][:MOST_SCORED]
-    if context.config.evaluator != SHORT or len(trained) < _FEWEST:
+    if not context.trains or len(trained) < _FEWEST:
         return None
     accuracy = np.array([t.metrics["val_accuracy"] for t in trained])
     if len(np.unique(accuracy)) < 2:

@@ -27,7 +27,7 @@ from hwnas.front import (
     run,
     save_trials,
 )
-from hwnas.pipeline.counts import SHORT, objectives_of, strategy_of
+from hwnas.pipeline.counts import objectives_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.workers import Workers
@@ -162,9 +162,8 @@ class FrontSearch:
 
     def repeat(self) -> list[dict[str, Any]]:
         """Train members of the front again, with another seed; what came out."""
-        is_short = self.context.config.evaluator == SHORT
         n = self.context.decisions.batch("repeats", lambda: self.pace.affordable(self.n_paid) - self.n_paid)
-        archs = Beliefs.of(self.strategy, []).to_repeat(n) if is_short and n > 0 else []
+        archs = Beliefs.of(self.strategy, []).to_repeat(n) if self.context.trains and n > 0 else []
         if not archs:
             return []
         seed = self.context.config.seed + 1
@@ -178,7 +177,7 @@ class FrontSearch:
 
     def _evaluator(self, seed: int) -> Evaluator:
         """What scores architectures in this run. seed: of the trainings."""
-        if self.context.config.evaluator != SHORT:
+        if not self.context.trains:
             return self.context.shared_weights
         on_progress = self.bar.on_progress
         return short_trainings(self.context, seed=seed, workers=self.workers, on_progress=on_progress)
@@ -190,7 +189,7 @@ class FrontSearch:
             name,
             context.space,
             self.problem,
-            population=context.plan["batch"],
+            population=context.counts.batch,
             seed=config.seed,
             seeds=_seeds(context),
             costs_of=context.costs.of,
@@ -232,7 +231,7 @@ def _seeds(context: RunContext) -> list[Arch]:
     """What comes first: the architectures of the gradient search, the fastest one, and some between."""
     decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
     fastest, *others = dict.fromkeys(context.costs.minimum(device.metric)[1] for device in context.devices)
-    if context.config.evaluator == SHORT:  # where each costs a training, the strategy spreads them itself
+    if context.trains:  # where each costs a training, the strategy spreads them itself
         return [*decoded, fastest, *others]
     # Random architectures crowd around the median latency; without these the front has no fast end.
     rng = np.random.default_rng([context.config.seed, 0xFA57])

@@ -25,10 +25,10 @@ N_SEEDS = 6
 
 def search_gradient(context: RunContext) -> Outcome:
     """Write the history of the search; the result holds the decoded architectures, the method's own first."""
-    if not context.plan["search_steps"]:
+    if not context.counts.search_steps:
         return left_out(context, "no gradient search: nothing in this run needs it (--search-steps)")
     train, val = context.batches("train", 2, augmented=True), context.batches("val", 2, augmented=True)
-    n_steps = context.plan["search_steps"]
+    n_steps = context.counts.search_steps
     settings = SearchSettings(
         steps=n_steps,
         epoch_steps=max(1, n_steps // 12),

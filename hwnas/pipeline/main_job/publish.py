@@ -97,7 +97,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "evaluator": front["evaluator"],
         "store": front["store"],
         "strategy": front["strategy"],
-        "counts": context.plan,
+        "counts": context.counts.to_json(),
         "data": data_facts(context),
         "largest": largest_costs(context),
         "training": training_facts(context, evaluation["chosen"]),

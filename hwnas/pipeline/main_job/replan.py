@@ -15,7 +15,7 @@ from targets.errors import UsageError
 from .run_context import RunContext
 
 FEWEST_EVALUATIONS = 3
-_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "report")
+_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "report", "export")
 
 
 def require_in_time(context: RunContext) -> None:
@@ -153,7 +153,7 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     work, counts = slowed(context), context.counts
     after = forecast_s(counts, work)
     shorts_s = work.training_s(counts.eval_epochs) * -(-n_short // work.speed.n_parallel)
-    time_s = left_s(context) - after["evaluation"] - after["report"] - shorts_s - 4.0
+    time_s = left_s(context) - after["evaluation"] - after["report"] - after["export"] - shorts_s - 4.0
     per_epoch_s = work.training_s(2) - work.training_s(1)
     rounds = n_final / work.speed.n_parallel * (1.15 if n_final % work.speed.n_parallel else 1.0)
     epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)

@@ -18,7 +18,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
-from hwnas.pipeline.counts import Counts
+from hwnas.pipeline.counts import Counts, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
@@ -165,14 +165,14 @@ class RunContext:
         return tuple(Budget.parse(b) for b in self.result("plan")["search_budgets"])
 
     @property
-    def plan(self) -> dict[str, int]:
-        """The counts of the work, as they were planned last."""
-        return {**self.result("plan")["counts"], **self.decisions.counts}
+    def counts(self) -> Counts:
+        """How much of everything, as it was planned last."""
+        return Counts.from_json({**self.result("plan")["counts"], **self.decisions.counts})
 
     @property
-    def counts(self) -> Counts:
-        """The same, with what follows from them."""
-        return Counts.from_json(self.plan)
+    def trains(self) -> bool:
+        """Whether architectures are scored by trainings, which the final ones go on from."""
+        return evaluator_of(self.config).trains
 
     @cached_property
     def work(self) -> Work:

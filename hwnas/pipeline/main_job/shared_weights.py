@@ -14,11 +14,11 @@ from .run_context import RunContext, left_out
 
 def train_shared_weights(context: RunContext) -> Outcome:
     """Write supernet.safetensors."""
-    if not context.plan["supernet_steps"]:
+    if not context.counts.supernet_steps:
         return left_out(context, "no shared weights: nothing in this run needs them (--supernet-steps)")
     train = context.batches("train", 1, augmented=True)
     settings = WarmupSettings(
-        steps=context.plan["supernet_steps"], epoch_steps=train.steps_per_epoch, seed=context.config.seed
+        steps=context.counts.supernet_steps, epoch_steps=train.steps_per_epoch, seed=context.config.seed
     )
     warmup = Warmup(
         space=context.space,

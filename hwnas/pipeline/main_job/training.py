@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.pipeline.counts import SHORT
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
@@ -72,7 +71,7 @@ def _train_twice(
     context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
 ) -> tuple[Outcomes, Outcomes]:
     short: Outcomes = {}
-    if context.config.evaluator == SHORT:
+    if context.trains:
         jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
         if missing := _without_short(context, networks, seed):
             names = ", ".join(n.arch_id for n in missing)
@@ -92,7 +91,7 @@ def _without_short(
     context: RunContext, networks: Sequence[Finalist], seed: int | None = None
 ) -> list[Finalist]:
     """Those whose short training is not done in this run."""
-    if context.config.evaluator != SHORT:
+    if not context.trains:
         return []
     seed = context.config.seed if seed is None else seed
     folder = context.path / SHORT_FOLDER
@@ -102,7 +101,7 @@ def _without_short(
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the last training of a network left; None where there is nothing."""
     short = None
-    if context.config.evaluator == SHORT:
+    if context.trains:
         job = short_job(context, network.arch_id, network.network, seed)
         short = read_result(job, context.path / SHORT_FOLDER)
         if short is None:
@@ -132,7 +131,7 @@ def train_models(context: RunContext) -> Outcome:
             f"--workers 1, then go on with: hwnas search --resume {context.path}"
         )
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
-    if context.config.evaluator == SHORT:
+    if context.trains:
         recipes["short_recipe"] = short_recipe(context).to_json()
     return Outcome({**recipes, "models": models}, tuple(files))
 

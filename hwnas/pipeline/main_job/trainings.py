@@ -11,7 +11,6 @@ from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.networks.modes import safetensors_bytes
-from hwnas.pipeline.counts import SHORT
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingJob, Workers
@@ -26,13 +25,13 @@ _STARTS = "starts"
 
 def short_recipe(context: RunContext) -> Recipe:
     """Of the trainings that score architectures."""
-    return _fitting(context, Recipe.short(_n_train(context), context.plan["eval_epochs"]))
+    return _fitting(context, Recipe.short(_n_train(context), context.counts.eval_epochs))
 
 
 def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
-    epochs = context.plan["train_epochs"]
-    if context.config.evaluator == SHORT:
+    epochs = context.counts.train_epochs
+    if context.trains:
         return _fitting(context, Recipe.going_on(_n_train(context), epochs))
     return _fitting(context, Recipe.for_data(_n_train(context), epochs))
 

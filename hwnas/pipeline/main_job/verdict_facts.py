@@ -39,7 +39,7 @@ def training_facts(context: RunContext, arch_id: str) -> dict[str, Any] | None:
         before = _steps_of(context, short.recipe) if short.folder(context.path / SHORT_FOLDER).exists() else 0
     epochs = trained.epochs
     return {
-        "epochs": len(epochs) + (context.plan["eval_epochs"] if before else 0),
+        "epochs": len(epochs) + (context.counts.eval_epochs if before else 0),
         "steps": epochs[-1].step + before,
         "train_accuracy": epochs[-1].train_accuracy,
         "last_quarter_fall": last_quarter_fall(epochs),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hwnas import BayesianSearcher, EvolutionSearcher, PNASSearcher, RandomSearcher
-from hwnas.pipeline import discrete_search
+from hwnas.pipeline import discrete_search, stored_search
 from hwnas.pipeline.discrete_searchers import DiscreteSearcher
 from hwnas.runs.status import run_status
 from hwnas.spaces import load_space
@@ -81,16 +81,16 @@ def test_a_search_that_was_stopped_goes_on_with_the_same_architectures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = BayesianSearcher(**NB201, out="whole").search()
-    save = vars(discrete_search)["save_trials"]
+    save = vars(stored_search)["save_trials"]
 
     def killed(*arguments: Any) -> None:
         save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(discrete_search, "save_trials", killed)
+    monkeypatch.setattr(stored_search, "save_trials", killed)
     with pytest.raises(KeyboardInterrupt):
         BayesianSearcher(**NB201, out="stopped").search()
-    monkeypatch.setattr(discrete_search, "save_trials", save)
+    monkeypatch.setattr(stored_search, "save_trials", save)
     again = BayesianSearcher(**NB201, out="stopped").search()
     assert trials(again.folder) == trials(whole.folder) and again.key == whole.key
 

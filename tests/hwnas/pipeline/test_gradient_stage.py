@@ -12,6 +12,7 @@ import torch
 
 from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
+from hwnas.pipeline.counts import default_counts
 from hwnas.pipeline.main_job.gradient import search_gradient
 from hwnas.pipeline.main_job.run_context import RunContext
 from hwnas.pipeline.main_job.splits import split_data
@@ -58,7 +59,8 @@ def context(tmp_path: Path) -> Iterator[RunContext]:
     write_json(run.path / "table.json", {"intercept_ms": 0.0, "square_ms_per_mb2": 0.0, **prices})
     (run.path / "supernet.safetensors").write_bytes(safetensors_bytes(supernets.make(space)))
     budgets = {"budgets": ["latency_ms<=2"], "search_budgets": ["latency_ms<=2"]}
-    run.finish_stage("plan", {**budgets, "counts": {"search_steps": 4}})
+    counts = default_counts(config, 64, 1)
+    run.finish_stage("plan", {**budgets, "counts": {**counts.to_json(), "search_steps": 4}})
     run.finish_stage("supernet", {"log": []})
     with run:
         yield context
