@@ -34,9 +34,16 @@ def preflight(config: SearchConfig) -> None:
     from hwnas.gradient.method_file import find_method
     from hwnas.pipeline.search_history.trackers import check_trackers
     from hwnas.spaces import SPACES
+    from hwnas.tasks import task_named
 
     if config.data not in known_sources() and not Path(config.data).exists():
         raise unknown_source(config.data)
+    task = task_named(config.task)
+    if not task.shared_weights and (config.supernet_steps or config.search_steps):
+        raise UsageError(
+            f"--supernet-steps and --search-steps train shared weights, which learn no {task.name}; leave "
+            "them out: architectures are then scored by short trainings"
+        )
     if config.labels is not None and config.data in known_sources():
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -51,6 +51,38 @@ class LabelledImageOptions(ImageOptions):
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
+    task: Annotated[
+        Text,
+        Option(
+            "What is learned: classification (a class per image), multi-label (tags), regression (numbers)"
+        ),
+    ] = "classification"
+    label_columns: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 4096)],
+        Option(
+            "Column of the CSV to learn, repeatable; default the one named label or the like, and for tags "
+            "and numbers all columns that are nothing else",
+            repeated="label-column",
+        ),
+    ] = ()
+    group_column: Annotated[
+        Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
+    ] = None
+    class_weights: Annotated[
+        bool, Option("Weigh the loss so that rare classes or tags count as much as frequent ones")
+    ] = False
+
+    @property
+    def label_options(self) -> dict[str, Any]:
+        """What `load_data` and `inspect_data` are told of labels, as JSON values; defaults are left out."""
+        known = {
+            "labels_csv": self.labels,
+            "task": None if self.task == type(self).task else self.task,
+            "label_columns": list(self.label_columns),
+            "group_column": self.group_column,
+            "class_weights": self.class_weights,
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)

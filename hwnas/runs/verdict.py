@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
+from hwnas.tasks import Metric, task_named
 
 from .front_file import BASELINES
-from .intervals import difference, wilson
+from .intervals import Interval, difference_between, wilson
 
 Level = Literal["bad", "warn", "good"]
 LEVELS: tuple[Level, ...] = ("bad", "warn", "good")
@@ -68,6 +69,7 @@ class _Network:
     latency_ms: float
     test: float
     n_test: float
+    interval: Interval
     feasible: bool
 
 
@@ -80,6 +82,15 @@ class _Records:
         self.networks = [n for p in self.points if (n := _network(p)) is not None]
         mine = [n for n in self.networks if n.origin not in BASELINES]
         self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
+
+    @property
+    def metric(self) -> Metric:
+        """The objective of the task."""
+        return task_named(self.front.get("task")).metric
+
+    def told(self, score: float) -> str:
+        """A score of the task in words."""
+        return _percent(score) if self.metric.counted else f"{self.metric.label} {_percent(score)}"
 
     def part(self, name: str) -> Mapping[str, Any]:
         value = self.front.get(name)
@@ -104,8 +115,15 @@ def _network(point: Mapping[str, Any]) -> _Network | None:
         latency_ms=latency_ms,
         test=test,
         n_test=n_test,
+        interval=_interval(measured, test, n_test),
         feasible=bool(point.get("feasible", True)),
     )
+
+
+def _interval(measured: Mapping[str, Any], test: float, n_test: float) -> Interval:
+    """As it was measured; of an accuracy, which is a share of the images, in closed form."""
+    low, high = (_number(measured.get(f"test_accuracy_{end}")) for end in ("low", "high"))
+    return wilson(test, n_test) if low is None or high is None else (low, high)
 
 
 def verdict(front: Mapping[str, Any]) -> list[Finding]:
@@ -158,13 +176,40 @@ def _chance(records: _Records) -> Iterator[Finding]:
         )
 
 
+def _trivial(records: _Records) -> Iterator[Finding]:
+    """Is the network better than what needs no network?"""
+    data, best = records.part("data"), records.chosen
+    trivial = _number(data.get("trivial_test"))
+    if trivial is None or best is None:
+        return
+    low, high = best.interval
+    told = f"{records.told(best.test)} ({_percent(low)} to {_percent(high)})"
+    beside = f"{data.get('trivial')} has {_percent(trivial)}"
+    if low <= trivial:
+        yield Finding(
+            "bad",
+            "trivial_level",
+            f"The chosen network is no better than what needs no network: {told} on {best.n_test:g} test "
+            f"images, where {beside}.",
+            "Use none of these networks. Train longer (--train-epochs, --minutes), check the labels "
+            "(`hwnas data check`), or add images.",
+        )
+    else:
+        yield Finding("good", "beats_trivial", f"The chosen network has {told}, where {beside}.")
+
+
 def _linear(records: _Records) -> Iterator[Finding]:
     """Does the network beat a linear model on pixels?"""
     linear, best = _number(records.front.get("linear_test_accuracy")), records.chosen
     if linear is None or best is None:
         return
-    low, high = difference(best.test, linear, best.n_test)
-    told = f"{_percent(best.test)}, the linear model on pixels {_percent(linear)} of the test images"
+    if records.metric.counted:
+        beside = wilson(linear, best.n_test)
+    else:  # as sure as the network
+        beside = (linear - best.test + best.interval[0], linear - best.test + best.interval[1])
+    low, high = difference_between(best.test, best.interval, linear, beside)
+    of = " of the test images" if records.metric.counted else ""
+    told = f"{records.told(best.test)}, the linear model on pixels {_percent(linear)}{of}"
     if best.test <= linear:
         yield Finding(
             "bad",
@@ -205,9 +250,15 @@ def _short_training(records: _Records) -> Iterator[Finding]:
             "warn",
             "still_improving",
             f"The chosen network was still learning when its training ended ({work}): the last quarter took "
-            f"{100 * falls:.0f} % off its loss, and it knows {_percent(learned)} of its training images.",
+            f"{100 * falls:.0f} % off its loss, and it {_knows(records, learned)}.",
             f"Train longer: --train-epochs {math.ceil(2 * epochs)}.",
         )
+
+
+def _knows(records: _Records, learned: float) -> str:
+    if records.metric.counted:
+        return f"knows {_percent(learned)} of its training images"
+    return f"had {_percent(learned)} right of what it was trained on"
 
 
 def _budget(records: _Records) -> Iterator[Finding]:
@@ -224,7 +275,8 @@ def _budget(records: _Records) -> Iterator[Finding]:
             "budget_does_not_bind",
             f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times "
             f"what the largest network of the space needs ({need:.3g}{unit}).",
-            "There is room for more accuracy: try a larger --image-size or --width-mult, or a lower budget.",
+            f"There is room for more {records.metric.label}: try a larger --image-size or --width-mult, or a "
+            "lower budget.",
         )
 
 
@@ -254,7 +306,7 @@ def _random(records: _Records) -> Iterator[Finding]:
     rival = max(rivals, key=lambda n: n.test, default=None)
     if rival is None:
         return
-    low, high = difference(best.test, rival.test, best.n_test)
+    low, high = difference_between(best.test, best.interval, rival.test, rival.interval)
     if low > 0:
         yield Finding(
             "good",
@@ -267,8 +319,8 @@ def _random(records: _Records) -> Iterator[Finding]:
     yield Finding(
         "warn",
         "random_ties",
-        f"A random network {word} the chosen one: {_percent(rival.test)} in {rival.latency_ms:.3g} ms, the "
-        f"chosen one {_percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
+        f"A random network {word} the chosen one: {records.told(rival.test)} in {rival.latency_ms:.3g} ms, "
+        f"the chosen one {_percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
         f"{100 * high:+.1f} points).",
         "The search gained nothing that these test images can show: search longer (--evaluations, "
         "--minutes), train longer, or test on more images.",
@@ -303,7 +355,7 @@ def _validation(records: _Records) -> Iterator[Finding]:
     n_val = _number(records.part("data").get("n_val"))
     point = next((p for p in records.points if p.get("arch_id") == records.front.get("chosen")), {})
     share = _number((point.get("measured") or {}).get("val_accuracy"))
-    if not n_val or share is None:
+    if not n_val or share is None or not records.metric.counted:
         return
     low, high = wilson(share, n_val)
     if (high - low) / 2 > WIDEST:
@@ -323,13 +375,16 @@ def _ranking(records: _Records) -> Iterator[Finding]:
     n = _number(ranks.get("n"))
     if rho is None or n is None or n < FEWEST_RANKED or LOW_RHO <= rho < HIGH_RHO:
         return
-    told = f"rank correlation {rho:.2f} of its accuracy with the trained one, over {n:g} networks"
+    told = (
+        f"rank correlation {rho:.2f} of its {records.metric.label} with the trained one, over {n:g} networks"
+    )
     if rho < LOW_RHO:
         yield Finding(
             "warn",
             "ranking_weak",
             f"The search did not foresee which networks train well ({told}).",
-            "Raise --eval-epochs or --evaluations; take the chosen network by its measured accuracy alone.",
+            "Raise --eval-epochs or --evaluations; take the chosen network by its measured "
+            f"{records.metric.label} alone.",
         )
     else:
         yield Finding("good", "ranking_good", f"The search foresaw which networks train well ({told}).")
@@ -338,6 +393,7 @@ def _ranking(records: _Records) -> Iterator[Finding]:
 _CHECKS: Sequence[Callable[[_Records], Iterator[Finding]]] = (
     _outside,
     _chance,
+    _trivial,
     _linear,
     _short_training,
     _random,

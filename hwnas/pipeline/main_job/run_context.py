@@ -99,7 +99,7 @@ class RunContext:
             self.image_size,
             config.seed,
             root=self.home,
-            labels_csv=Path(config.labels) if config.labels else None,
+            **config.label_options,
             download=config.download,
             skip_broken=config.skip_broken,
             splits=read_json(stored, "the splits of the run") if stored.exists() else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
-from targets.errors import UsageError
 from targets.files import write_json
 
 from .run_context import RunContext
@@ -12,16 +11,11 @@ from .run_context import RunContext
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
-    if data.n_classes < 2:
-        raise UsageError(
-            f"{data.name}: all images are of one class, {data.class_names[0]!r}, so there is nothing to tell "
-            f"apart; put the images of each class into a folder of its own"
-        )
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(
-        f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
-        + ", ".join(f"{n} {name}" for name, n in sizes.items())
+        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} px, "
+        f"{data.in_channels} channel(s); " + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )
     shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
     return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))

@@ -135,9 +135,9 @@ def _job(context: RunContext, *, recipe: Recipe, **fields: Any) -> TrainingJob:
         "root": str(context.home),
         "splits_file": str((context.path / "splits.json").resolve()),
     }
-    if config.labels:
-        data["labels_csv"] = config.labels
-    return TrainingJob(data=data, recipe=recipe.to_json(), device=config.device, **fields)
+    return TrainingJob(
+        data=data | config.label_options, recipe=recipe.to_json(), device=config.device, **fields
+    )
 
 
 def _fitting(context: RunContext, recipe: Recipe) -> Recipe:
