@@ -34,7 +34,8 @@ def joined(one: Numbers, other: Numbers) -> Numbers:
         (np.ones(len(one), np.int8), (one, n_one + other)), shape=(n_one + n_other, n_one + n_other)
     )
     _, component = connected_components(edges, directed=False)
-    return component[one].astype(np.int64)
+    numbers: Numbers = component[one].astype(np.int64)
+    return numbers
 
 
 def parts_of_groups(
@@ -56,7 +57,7 @@ def parts_of_groups(
     large = np.flatnonzero(per_part >= least)
     place = np.full(len(names), len(large), np.int64)
     place[large] = np.arange(len(large))
-    kept = [names[i] for i in large]
+    kept = [names[i] for i in large.tolist()]
     if per_part.sum() - per_part[large].sum() >= least:
         kept.append("others")
     elif len(large):

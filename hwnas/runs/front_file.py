@@ -84,7 +84,8 @@ def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_front(run_path: Path) -> dict[str, Any]:
     """front.json of a finished run in `inside_names`; DamagedFileError when it is missing or torn."""
-    return inside_names(read_json(run_path / FRONT_JSON, "the front of the run"))
+    document: dict[str, Any] = inside_names(read_json(run_path / FRONT_JSON, "the front of the run"))
+    return document
 
 
 def inside_names(front: Any) -> Any:

@@ -139,7 +139,7 @@ class Classification(PlainTask):
 
     def card(self, quality: Mapping[str, Any]) -> tuple[Sequence[str], list[tuple[str, ...]], list[str]]:
         """Accuracy by class, what is confused, calibration."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 row["class"],
                 str(row["images"]),
@@ -175,4 +175,4 @@ class Classification(PlainTask):
         }
 
 
-CLASSIFICATION = Classification()
+CLASSIFICATION: Task = Classification()

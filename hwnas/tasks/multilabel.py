@@ -77,8 +77,9 @@ class MultiLabel(PlainTask):
 
     def members(self, names: Sequence[str], labels: LabelArray) -> list[tuple[str, NDArray[np.bool_]]]:
         """The images with each tag, and those with none."""
-        tagged = [(name, labels[:, j] > 0) for j, name in enumerate(names)]
-        return [*tagged, ("(no tag)", ~labels.any(axis=1))]
+        there: NDArray[np.bool_] = labels > 0
+        bare: NDArray[np.bool_] = ~there.any(axis=1)
+        return [*((name, there[:, j]) for j, name in enumerate(names)), ("(no tag)", bare)]
 
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
         """Which tags are rare."""
@@ -249,4 +250,4 @@ def _lists(table: LabelTable) -> Labels:
     return Labels(names, values)
 
 
-MULTI_LABEL = MultiLabel()
+MULTI_LABEL: Task = MultiLabel()

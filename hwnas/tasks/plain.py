@@ -81,9 +81,10 @@ def parts(keys: NDArray[np.int64], names: Sequence[str]) -> tuple[tuple[str, ...
     large = np.flatnonzero(counts >= FEWEST)
     if not len(large):
         return ("all",), np.zeros(len(keys), np.int64)
+    kept = [names[i] for i in large.tolist()]
     place = np.full(len(names), len(large), np.int64)
     place[large] = np.arange(len(large))
     if counts.sum() - counts[large].sum() < FEWEST:
         place[place == len(large)] = int(counts[large].argmax())
-        return tuple(names[i] for i in large), place[keys]
-    return (*(names[i] for i in large), "others"), place[keys]
+        return tuple(kept), place[keys]
+    return (*kept, "others"), place[keys]

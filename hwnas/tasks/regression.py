@@ -235,7 +235,8 @@ def _errors(answers: Floats, labels: LabelArray) -> list[dict[str, float]]:
 
 def _distances(answers: Floats, labels: LabelArray, std: Sequence[float]) -> NDArray[np.float64]:
     """(n,): the largest error of a sample, in deviations of the target."""
-    return np.abs((answers.astype(np.float64) - labels) / np.array(std)).max(axis=1)
+    far: NDArray[np.float64] = np.abs((answers.astype(np.float64) - labels) / np.array(std)).max(axis=1)
+    return far
 
 
 def _ranges(values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -251,4 +252,4 @@ def _range_names(target: str, edges: NDArray[np.float64]) -> list[str]:
     return [f"{target} below {texts[0]}", *between, f"{target} from {texts[-1]}"]
 
 
-REGRESSION = Regression()
+REGRESSION: Task = Regression()

@@ -90,17 +90,21 @@ class Task(Protocol):
     does: str
     metric: Metric
     readable: Readable
-    mark: str
-    """Tells the labels of one task from equal ones of another; empty for classification."""
     many_columns: bool
     """Whether a CSV holds a column for each output."""
     mirror: bool
     """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
 
-    pixel_models: tuple[str, ...]
-    """What convolutions are compared with, names of `hwnas.training.pixel_models.PIXEL_MODELS`."""
     shared_weights: bool
     """Whether a supernet can learn it."""
+
+    @property
+    def mark(self) -> str:
+        """Tells the labels of one task from equal ones of another; empty for classification."""
+
+    @property
+    def pixel_models(self) -> tuple[str, ...]:
+        """What convolutions are compared with, names of `hwnas.training.pixel_models.PIXEL_MODELS`."""
 
     def read(self, table: LabelTable) -> Labels:
         """The labels as numbers; UsageError names what cannot be read."""
