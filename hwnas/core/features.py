@@ -35,7 +35,7 @@ def stages(choices: Sequence[Choice]) -> list[int]:
 class OptionCounts:
     """Per option its count in each stage and in all; a choice of numbers gives the chosen number.
 
-    Each feature is a sum over the choices, so that the features of many architectures are one product of matrices.
+    Each is a sum over the choices, so that the features of many architectures are one product of matrices.
     """
 
     def __init__(self, choices: Sequence[Choice]) -> None:

@@ -163,7 +163,7 @@ class CostModel:
     def _factors(self, table: NDArray[np.float64]) -> list[ChoiceTable]:
         """The choices of each scope, and its part of `table` (metrics, scopes, a, b, c)."""
         return [
-            (scope, table[(slice(None), i, *(slice(n) for n in _pad(shape)))].reshape(len(table), *shape))
+            (scope, table[:, i][(slice(None), *(slice(n) for n in _pad(shape)))].reshape(len(table), *shape))
             for i, (scope, shape) in enumerate(self._scopes.items())
         ]
 

@@ -130,7 +130,7 @@ class MobileSpace(NetworkSpace):
 
     @cached_property
     def _skipped(self) -> list[tuple[int, int, int]]:
-        """Per stage the choices of the layers that may be skipped, first to end, and the option that skips."""
+        """Per stage the layers that may be skipped, first to end, and the option that skips."""
         return [
             (stage.layers[0] + 1, stage.layers[-1] + 1, len(self.choices[stage.layers[-1]].options) - 1)
             for stage in self.stages

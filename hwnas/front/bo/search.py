@@ -250,7 +250,7 @@ def one_thread() -> Iterator[None]:
 
 @cache
 def _blas() -> ThreadpoolController:
-    """The libraries of linear algebra, which are all loaded here: looking for them takes longer than most fits."""
+    """The libraries of linear algebra, all loaded by now: to look for them takes longer than a fit."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
