@@ -92,12 +92,14 @@ def draw_gauges(
     """(n, 32, 32, 3). angle: of the needle in degrees. level: of the bar in percent."""
     n = len(angle)
     image = _ground(draws, n)
-    y, x = (draws.between(13 * _UNIT, 17 * _UNIT, n) / _UNIT for _ in range(2))
+    # Anywhere: of a dial in one place, a linear model of the pixels reads the needle (R² 0.99).
+    y = draws.between(8 * _UNIT, 24 * _UNIT, n) / _UNIT
+    x = draws.between(8 * _UNIT, 19 * _UNIT, n) / _UNIT
     down, right = _grid(y, x)
-    image = _paint(image, _inside(9.5 - np.hypot(down, right)), _ink(draws, n))
+    image = _paint(image, _inside(7.5 - np.hypot(down, right)), _ink(draws, n))
     turn = np.deg2rad(225.0 - angle)[:, None, None]  # 0 points to the left below
     along, across = right * np.cos(turn) - down * np.sin(turn), right * np.sin(turn) + down * np.cos(turn)
-    needle = np.minimum(np.minimum(along + 1, 8 - along), 1.2 - np.abs(across))
+    needle = np.minimum(np.minimum(along + 1, 6.5 - along), 1.1 - np.abs(across))
     image = _paint(image, _inside(needle), np.zeros((n, 3)))
     line = np.arange(SIDE_PX) + 0.5
     column = _inside(2.0 - np.abs(line - 29))[None, None, :]

@@ -115,7 +115,7 @@ def with_probabilities(model: bytes, operator: str = "Softmax") -> bytes:
     loaded = onnx.load_model_from_string(model)
     graph = loaded.graph
     before = graph.output[0].name
-    options = {"axis": -1} if operator == "Softmax" else {}
+    options: dict[str, Any] = {"axis": -1} if operator == "Softmax" else {}
     graph.node.append(helper.make_node(operator, [before], [PROBABILITIES], name=operator.lower(), **options))
     graph.output[0].name = PROBABILITIES
     return bytes(loaded.SerializeToString())

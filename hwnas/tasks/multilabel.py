@@ -78,7 +78,7 @@ class MultiLabel(PlainTask):
     def members(self, names: Sequence[str], labels: LabelArray) -> list[tuple[str, NDArray[np.bool_]]]:
         """The images with each tag, and those with none."""
         there: NDArray[np.bool_] = labels > 0
-        bare: NDArray[np.bool_] = ~there.any(axis=1)
+        bare = np.asarray(~there.any(axis=1))
         return [*((name, there[:, j]) for j, name in enumerate(names)), ("(no tag)", bare)]
 
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:

@@ -27,15 +27,19 @@ class ImageData(Protocol):
     def labels(self) -> LabelArray:
         """Class of every sample, (n,), or (n, k) numbers."""
 
-    @property
-    def task(self) -> Task:
-        """What the labels mean."""
-
     def split(self, name: str) -> NDArray[np.int64]:
         """Sample indices of 'train', 'val' or 'test'."""
 
     def images(self, indices: NDArray[np.int64]) -> torch.Tensor:
         """uint8 (b, c, h, w)."""
+
+
+class TaskData(ImageData, Protocol):
+    """The same with a task that scores."""
+
+    @property
+    def task(self) -> Task:
+        """What the labels mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> P
     return _best("linear", data, seed, min(max_train, max(1, MAX_VALUES // per_image)), _ridges)
 
 
-def ridge_score(data: ImageData, *, seed: int, max_train: int = 50_000) -> PixelModel:
+def ridge_score(data: TaskData, *, seed: int, max_train: int = 50_000) -> PixelModel:
     """scikit-learn's Ridge on several outputs, scored by the task; the penalty is chosen on validation."""
     n_features = _pixels(data, data.split("train")[:1]).shape[1]
     per_image = n_features + _TARGET_COPIES * data.labels.shape[1]

@@ -1,4 +1,4 @@
-"""Metrics, losses and baselines of tasks against scikit-learn, torch and closed forms, on the same predictions."""
+"""Metrics, losses and baselines of tasks against scikit-learn, torch and closed forms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_metrics_of_tags_are_those_of_scikit_learn(rng: np.random.Generator, dec
     answers = rng.normal(size=(400, 5)).round(decimals).astype(np.float32)
     labels = (rng.random((400, 5)) < [0.5, 0.3, 0.1, 0.02, 0.9]).astype(np.float32)
     metrics = MULTI_LABEL.metrics(answers, labels)
-    assert metrics["map"] == pytest.approx(average_precision_score(labels, answers, average="macro"), abs=1e-6)
+    assert metrics["map"] == pytest.approx(
+        average_precision_score(labels, answers, average="macro"), abs=1e-6
+    )
     assert metrics["f1"] == pytest.approx(f1_score(labels, answers > 0, average="macro"), abs=1e-6)
     quality = MULTI_LABEL.quality(answers, labels, "abcde", probabilities=False)
     expected = precision_recall_fscore_support(labels, answers > 0, zero_division=0)
@@ -73,7 +75,9 @@ def test_a_score_is_never_below_0_and_says_what_needs_no_network(rng: np.random.
     assert REGRESSION.trivial(labels[:25], labels[25:])[1] == 0.0
     tags = (rng.random((200, 3)) < 0.3).astype(np.float32)
     constant = np.zeros((200, 3), np.float32)
-    assert MULTI_LABEL.trivial(tags, tags)[1] == pytest.approx(average_precision_score(tags, constant), abs=1e-6)
+    assert MULTI_LABEL.trivial(tags, tags)[1] == pytest.approx(
+        average_precision_score(tags, constant), abs=1e-6
+    )
 
 
 def test_the_losses_are_torchs(rng: np.random.Generator) -> None:
@@ -81,7 +85,9 @@ def test_the_losses_are_torchs(rng: np.random.Generator) -> None:
     tags = torch.from_numpy((rng.random((64, 3)) < 0.3).astype(np.float32))
     expected = 3 * functional.binary_cross_entropy_with_logits(outputs, tags)
     assert MULTI_LABEL.loss(outputs, tags).item() == pytest.approx(expected.item(), rel=1e-6)
-    assert MULTI_LABEL.loss(outputs, tags, reduction="sum").item() == pytest.approx(64 * expected.item(), rel=1e-5)
+    assert MULTI_LABEL.loss(outputs, tags, reduction="sum").item() == pytest.approx(
+        64 * expected.item(), rel=1e-5
+    )
     numbers = torch.from_numpy((rng.normal(size=(64, 3)) * 5 + 40).astype(np.float32))
     task = REGRESSION.fitted(numbers.numpy())
     standard = (numbers - numbers.mean(0)) / numbers.std(0, unbiased=False)
@@ -126,5 +132,5 @@ def test_a_task_is_found_by_its_name(task: Task) -> None:
 
 def test_no_name_is_classification_and_a_wrong_one_is_told_with_the_known_ones() -> None:
     assert task_named(None) is CLASSIFICATION
-    with pytest.raises(UsageError, match="unknown task 'regresion'.*did you mean 'regression'"):
+    with pytest.raises(UsageError, match=r"unknown task 'regresion'.*did you mean 'regression'"):
         task_named("regresion")
