@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
+from hwnas.tasks import inward, task_named
 from hwnas.training.recipe import Recipe
 
 PER_WORKER = 2
@@ -89,7 +90,8 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
     devices: names; with several, the latency on each is an objective.
     """
     if config.objectives:
-        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
+        named = inward(list(config.objectives), task_named(config.task))
+        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in named)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 

@@ -106,6 +106,7 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.tasks import outward, task_named
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -126,4 +127,5 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
     problem = Problem.parse(objectives_of(config, devices), budgets)
     if "val_accuracy" not in problem.metrics:
-        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
+        name = outward("val_accuracy", task_named(config.task))
+        raise UsageError(f"--objective: one of them has to be {name}, which the picks go by")

@@ -102,7 +102,7 @@ def test_labels_of_another_task_are_other_data(images: Path) -> None:
         ("multi-label", [row.replace(",1", ",0") for row in COLUMNS], {}, "no training image has the tag"),
         ("multi-label", ["file,tags", *(f"{i:02d}.png," for i in range(N))], {}, "no training image has the"),
         ("multi-label", COLUMNS, {"label_columns": ["cat", "cat"]}, "names a column twice"),
-        ("classification", COLUMNS, {"label_columns": ["cat", "dog"]}, "names 2 columns, classification learns"),
+        ("classification", COLUMNS, {"label_columns": ["cat", "dog"]}, "names 2 columns, classif"),
         ("classification", COLUMNS, {}, "no label column among.*or give --label-columns"),
         ("regresion", NUMBERS, {}, "unknown task 'regresion'"),
     ],
