@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hwnas.gradient.method import Method
 
 
-def preflight(config: SearchConfig, log: Log) -> None:
+def preflight(config: SearchConfig, log: Log | None = None) -> None:
     """UsageError or TargetError for a target or device that there is not, and options that do not fit.
 
     Names in the options are known to be right (`hwnas.core.names`).
@@ -56,7 +56,7 @@ def preflight(config: SearchConfig, log: Log) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
-    require_ready(devices, home, log.warn)  # last, because it may take seconds
+    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")
