@@ -251,7 +251,7 @@ def _short_training(records: _Records) -> Iterator[Finding]:
             "still_improving",
             f"The chosen network was still learning when its training ended ({work}): the last quarter took "
             f"{100 * falls:.0f} % off its loss, and it {_knows(records, learned)}.",
-            f"Train longer: --train-epochs {math.ceil(2 * epochs)}.",
+            f"Train longer: `hwnas search --continue-from RUN --train-epochs {math.ceil(epochs)}`.",
         )
 
 
