@@ -225,7 +225,13 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     splits = options.out / "splits.json"
     splits.write_text(json.dumps(data.splits_json()))
-    where = {"spec": images, "image_size": 32, "seed": 0, "splits_file": str(splits.resolve())}
+    where = {
+        "spec": images,
+        "image_size": 32,
+        "seed": 0,
+        "root": str(options.out.resolve()),
+        "splits_file": str(splits.resolve()),
+    }
     print(
         f"{len(data.split('train'))} images to train, {len(data.split('val'))} to validate, {options.epochs} "
         f"epochs of {recipe.steps_per_epoch(len(data.split('train')))} steps; {options.cpu_s:g} CPU-s each"
