@@ -66,16 +66,16 @@ def short_job(
 
 
 def final_job(
-    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, short: Trained | None
+    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, first: Trained | None
 ) -> TrainingJob:
-    """The training that ends one network. short: its short training, where there was one."""
+    """The training that ends one network. first: what it goes on from, where there is that."""
     return _job(
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
         recipe=suited_recipe(network, final_recipe(context)),
         seed=seed,
-        start=None if short is None else short.start,
+        start=None if first is None else first.start,
     )
 
 
