@@ -364,7 +364,8 @@ def test_successive_halving_trains_the_best_on_from_their_weights(whole: Path, p
     [later] = (out / "evaluations").glob("*-s3/result.json")
     weights = later.parent.with_name(f"{later.parent.name}-e1") / "weights.safetensors"
     job = json.loads(later.read_text())["job"]
-    assert job["start"]["sha256"] == digest(weights.read_bytes()) and job["recipe"]["epochs"] == 1
+    assert job["start"]["sha256"].startswith(digest(weights.read_bytes()))
+    assert job["recipe"]["epochs"] == 1
 
 
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
