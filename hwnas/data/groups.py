@@ -11,10 +11,10 @@ from targets.errors import UsageError
 
 from .source import DROPPED, SPLITS, Listing
 
-Numbers = npt.NDArray[np.int64]
+GroupNumbers = npt.NDArray[np.int64]
 
 
-def kept_together(listing: Listing, copies: Numbers, assignment: npt.NDArray[np.int8]) -> Numbers:
+def kept_together(listing: Listing, copies: GroupNumbers, assignment: npt.NDArray[np.int8]) -> GroupNumbers:
     """(n,) numbers, equal for samples that are joined by a group, by equal pixels, or by a chain of both.
 
     UsageError where the owner of the data put one group into two splits.
@@ -24,7 +24,7 @@ def kept_together(listing: Listing, copies: Numbers, assignment: npt.NDArray[np.
     return joined(copies, listing.groups)
 
 
-def joined(one: Numbers, other: Numbers) -> Numbers:
+def joined(one: GroupNumbers, other: GroupNumbers) -> GroupNumbers:
     """The connected components of samples that share a number in either array, (n,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -34,13 +34,13 @@ def joined(one: Numbers, other: Numbers) -> Numbers:
         (np.ones(len(one), np.int8), (one, n_one + other)), shape=(n_one + n_other, n_one + n_other)
     )
     _, component = connected_components(edges, directed=False)
-    numbers: Numbers = component[one].astype(np.int64)
+    numbers: GroupNumbers = component[one].astype(np.int64)
     return numbers
 
 
 def parts_of_groups(
-    source: str, names: Sequence[str], parts: Numbers, member_of: Numbers, least: int
-) -> tuple[tuple[str, ...], Numbers]:
+    source: str, names: Sequence[str], parts: GroupNumbers, member_of: GroupNumbers, least: int
+) -> tuple[tuple[str, ...], GroupNumbers]:
     """Names of the parts, and of every group that of most of its samples; small parts are put together.
 
     parts: (n,) of the samples. member_of: (n,), their group. least: groups that a part needs.

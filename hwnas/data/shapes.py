@@ -29,7 +29,7 @@ _NOISE = 14
 _SEED = 2718
 _UNIT = 1000
 
-Floats = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float64]
 """(n, SIDE_PX, SIDE_PX)."""
 

@@ -40,6 +40,7 @@ class Point:
     file: the exported file that the target runs, inside the run; None where there is none.
     failure: why it was not trained or exported.
     metric: what `accuracy` stands for in its names.
+    reason: why it was picked, as a sentence.
     """
 
     arch_id: str
@@ -55,6 +56,7 @@ class Point:
     file: str | None
     failure: str = ""
     metric: Metric = CLASSIFICATION.metric
+    reason: str = ""
 
     @property
     def label(self) -> str:
@@ -173,6 +175,7 @@ def _point(
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
         failure=str(row.get("failure") or ""),
         metric=metric,
+        reason=str(row.get("reason") or ""),
     )
 
 

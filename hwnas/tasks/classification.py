@@ -13,7 +13,7 @@ from targets.errors import UsageError
 
 from .class_quality import confusion, quality_of, sureness, worst_confusions, wrong_first
 from .plain import PlainTask
-from .task import Floats, LabelArray, Labels, LabelTable, Metric, Readable, Task
+from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,16 +104,16 @@ class Classification(PlainTask):
         """Right answers."""
         return int((outputs.argmax(1) == labels).sum())
 
-    def metrics(self, answers: Floats, labels: LabelArray) -> dict[str, float]:
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """The share of right answers."""
         return {"accuracy": float((answers.argmax(1) == labels).mean())}
 
-    def unlike(self, answers: Floats, others: Floats) -> NDArray[np.bool_]:
+    def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """Another class."""
         differ: NDArray[np.bool_] = answers.argmax(1) != others.argmax(1)
         return differ
 
-    def margin(self, answers: Floats, labels: LabelArray) -> NDArray[np.float64]:
+    def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
         """Of right answers, how far the second class is."""
         ordered = np.sort(answers, axis=1)
         margin: NDArray[np.float64] = (ordered[:, -1] - ordered[:, -2]) * (answers.argmax(1) == labels)
@@ -132,7 +132,7 @@ class Classification(PlainTask):
         return "the most frequent class alone", int(np.bincount(tested).max()) / len(tested)
 
     def quality(
-        self, answers: Floats, labels: LabelArray, names: Sequence[str], *, probabilities: bool
+        self, answers: Answers, labels: LabelArray, names: Sequence[str], *, probabilities: bool
     ) -> dict[str, Any]:
         """Accuracy by class, confusion, calibration."""
         return quality_of(answers, labels, names, probabilities=probabilities)
@@ -158,15 +158,15 @@ class Classification(PlainTask):
         ]
         return ("class", "images", "right"), rows, sentences
 
-    def mistakes(self, answers: Floats, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
+    def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """Classes and confusions."""
         return confusion(answers, labels, names)
 
-    def worst(self, answers: Floats, labels: LabelArray) -> NDArray[np.int64]:
+    def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Wrong answers, the surest first."""
         return wrong_first(answers, labels)
 
-    def told(self, answer: Floats, label: Any, names: Sequence[str]) -> dict[str, Any]:
+    def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
         """The two classes, and the probability of the answer."""
         return {
             "label": names[int(label)],

@@ -14,7 +14,7 @@ from targets.errors import UsageError
 
 from .classification import UNBALANCED
 from .plain import PlainTask, parts
-from .task import Floats, LabelArray, Labels, LabelTable, Metric, Readable, Task
+from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +113,7 @@ class MultiLabel(PlainTask):
         """Right decisions, as a share of the tags."""
         return float(((outputs > 0) == (labels > 0.5)).float().mean(1).sum())
 
-    def metrics(self, answers: Floats, labels: LabelArray) -> dict[str, float]:
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """Means over the tags: `map` over those that some sample has, `f1` over all."""
         precision = [
             average_precision(labels[:, j], answers[:, j])
@@ -123,17 +123,17 @@ class MultiLabel(PlainTask):
         f1 = [row["f1"] for row in _decisions(answers, labels)]
         return {"map": float(np.mean(precision)) if precision else 0.0, "f1": float(np.mean(f1))}
 
-    def unlike(self, answers: Floats, others: Floats) -> NDArray[np.bool_]:
+    def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """Other tags."""
         differ: NDArray[np.bool_] = ((answers > 0) != (others > 0)).any(axis=1)
         return differ
 
-    def plain(self, probabilities: Floats) -> Floats:
+    def plain(self, probabilities: Answers) -> Answers:
         """Logits."""
         clipped = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-7)
         return np.log(clipped / (1 - clipped)).astype(np.float32)
 
-    def margin(self, answers: Floats, labels: LabelArray) -> NDArray[np.float64]:
+    def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
         """Where all tags are right, how far the nearest is from its threshold."""
         right = ((answers > 0) == (labels > 0)).all(axis=1)
         margin: NDArray[np.float64] = np.abs(answers).min(axis=1).astype(np.float64) * right
@@ -149,7 +149,7 @@ class MultiLabel(PlainTask):
         return "any answer that is always the same", float(shares[shares > 0].mean()) if shares.any() else 0.0
 
     def quality(
-        self, answers: Floats, labels: LabelArray, names: Sequence[str], *, probabilities: bool
+        self, answers: Answers, labels: LabelArray, names: Sequence[str], *, probabilities: bool
     ) -> dict[str, Any]:
         """Average precision, precision, recall and F1 per tag."""
         rows = []
@@ -173,7 +173,7 @@ class MultiLabel(PlainTask):
         )
         return ("tag", "images", "average precision", "precision", "recall", "F1"), rows, [means]
 
-    def mistakes(self, answers: Floats, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
+    def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """Per tag what was missed and what was given wrongly."""
         given, there = answers > 0, labels > 0
         rows = [
@@ -191,14 +191,14 @@ class MultiLabel(PlainTask):
             "n": len(labels),
         }
 
-    def worst(self, answers: Floats, labels: LabelArray) -> NDArray[np.int64]:
+    def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Samples with a wrong tag, the most certain mistake first."""
         wrong = np.where((answers > 0) != (labels > 0), np.abs(answers), 0).max(axis=1)
         order = np.argsort(-wrong, kind="stable").astype(np.int64)
         places: NDArray[np.int64] = order[wrong[order] > 0]
         return places
 
-    def told(self, answer: Floats, label: Any, names: Sequence[str]) -> dict[str, Any]:
+    def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
         """The tags that are there and those that were given."""
 
         def tags(chosen: NDArray[np.bool_]) -> str:
@@ -220,7 +220,7 @@ def average_precision(there: NDArray[Any], scores: NDArray[Any]) -> float:
     return float((precision * np.diff(recall, prepend=0.0)).sum())
 
 
-def _decisions(answers: Floats, labels: LabelArray) -> list[dict[str, float]]:
+def _decisions(answers: Answers, labels: LabelArray) -> list[dict[str, float]]:
     """Precision, recall and F1 per tag; 0 where they are undefined."""
     given, there = answers > 0, labels > 0
     both, n_given, n_there = (given & there).sum(0), given.sum(0), there.sum(0)

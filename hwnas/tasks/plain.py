@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
-from .task import Floats, LabelArray, Metric, Readable, Task
+from .task import Answers, LabelArray, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,7 @@ class PlainTask:
         """UsageError."""
         raise UsageError(f"--class-weights: {self.name} has no classes that could be rare; leave it out")
 
-    def answers(self, outputs: Floats) -> Floats:
+    def answers(self, outputs: Answers) -> Answers:
         """The outputs."""
         return outputs
 
@@ -55,15 +55,15 @@ class PlainTask:
         """The network as it is."""
         return module
 
-    def plain(self, probabilities: Floats) -> Floats:
+    def plain(self, probabilities: Answers) -> Answers:
         """The probabilities."""
         return probabilities
 
-    def metrics(self, answers: Floats, labels: LabelArray) -> dict[str, float]:
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """Every metric by name."""
         raise NotImplementedError
 
-    def score(self, answers: Floats, labels: LabelArray) -> float:
+    def score(self, answers: Answers, labels: LabelArray) -> float:
         """The first metric, which counts as 0 below 0."""
         return max(0.0, self.metrics(answers, labels)[self.metric.name])
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from targets.errors import HwnasError, UsageError
 
 from .plain import PlainTask, parts
-from .task import Floats, LabelArray, Labels, LabelTable, Metric, Readable, Task
+from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -113,9 +113,9 @@ class Regression(PlainTask):
         lost = (outputs - (labels - mean) / std).square().mean(1)
         return max(0.0, float((1 - lost).sum()))
 
-    def answers(self, outputs: Floats) -> Floats:
+    def answers(self, outputs: Answers) -> Answers:
         """In the units of the data."""
-        rescaled: Floats = (outputs * np.array(self.std) + np.array(self.mean)).astype(np.float32)
+        rescaled: Answers = (outputs * np.array(self.std) + np.array(self.mean)).astype(np.float32)
         return rescaled
 
     def finish(self, module: nn.Module) -> nn.Module:
@@ -136,17 +136,17 @@ class Regression(PlainTask):
             layer.bias = nn.Parameter(shifted.float())
         return module
 
-    def metrics(self, answers: Floats, labels: LabelArray) -> dict[str, float]:
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """Means over the targets of R², mean absolute error, root of the mean squared error."""
         rows = _errors(answers, labels)
         return {key: float(np.mean([row[key] for row in rows])) for key in ("r2", "mae", "rmse")}
 
-    def unlike(self, answers: Floats, others: Floats) -> NDArray[np.bool_]:
+    def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """Numbers that differ by more than a hundredth of a deviation of the targets."""
         far: NDArray[np.bool_] = (np.abs(answers - others) > 0.01 * np.array(self.std)).any(axis=1)
         return far
 
-    def margin(self, answers: Floats, labels: LabelArray) -> NDArray[np.float64]:
+    def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
         """The nearest estimate is the best."""
         return 1 / (1e-3 + _distances(answers, labels, self.std))
 
@@ -160,7 +160,7 @@ class Regression(PlainTask):
         return "the mean of the training targets", self.score(mean, tested)
 
     def quality(
-        self, answers: Floats, labels: LabelArray, names: Sequence[str], *, probabilities: bool
+        self, answers: Answers, labels: LabelArray, names: Sequence[str], *, probabilities: bool
     ) -> dict[str, Any]:
         """Errors per target, and how large 90 % of them are at most."""
         rows = _errors(answers, labels)
@@ -180,7 +180,7 @@ class Regression(PlainTask):
         head = ("target", "mean", "mean absolute error", "RMSE", "90 % of errors below", "R²")
         return head, rows, ["All numbers are in the units of the data, as the file answers."]
 
-    def mistakes(self, answers: Floats, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
+    def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """Errors per target."""
         keys = ("mae", "rmse", "r2")
         rows = [
@@ -192,11 +192,11 @@ class Regression(PlainTask):
             "n": len(labels),
         }
 
-    def worst(self, answers: Floats, labels: LabelArray) -> NDArray[np.int64]:
+    def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """The largest errors first."""
         return np.argsort(-_distances(answers, labels, self.std), kind="stable").astype(np.int64)
 
-    def told(self, answer: Floats, label: Any, names: Sequence[str]) -> dict[str, Any]:
+    def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
         """True and estimated numbers."""
 
         def numbers(values: Any) -> str:
@@ -218,7 +218,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _errors(answers: Floats, labels: LabelArray) -> list[dict[str, float]]:
+def _errors(answers: Answers, labels: LabelArray) -> list[dict[str, float]]:
     """R², MAE and RMSE per target; R² of a constant target is 1 for a perfect answer, else 0."""
     off = answers.astype(np.float64) - labels.astype(np.float64)
     spread = labels.astype(np.float64) - labels.astype(np.float64).mean(0)
@@ -233,7 +233,7 @@ def _errors(answers: Floats, labels: LabelArray) -> list[dict[str, float]]:
     ]
 
 
-def _distances(answers: Floats, labels: LabelArray, std: Sequence[float]) -> NDArray[np.float64]:
+def _distances(answers: Answers, labels: LabelArray, std: Sequence[float]) -> NDArray[np.float64]:
     """(n,): the largest error of a sample, in deviations of the target."""
     far: NDArray[np.float64] = np.abs((answers.astype(np.float64) - labels) / np.array(std)).max(axis=1)
     return far

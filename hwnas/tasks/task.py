@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Floats = NDArray[np.float32]
+Answers = NDArray[np.float32]
 LabelArray = NDArray[Any]
 """(n,) int64 of classes, or (n, k) float32."""
 Reading = Literal["top", "above", "values"]
@@ -137,25 +137,25 @@ class Task(Protocol):
     def right(self, outputs: Tensor, labels: Tensor) -> float:
         """How many of the samples of a batch are answered well; a sum of shares."""
 
-    def answers(self, outputs: Floats) -> Floats:
+    def answers(self, outputs: Answers) -> Answers:
         """From outputs to answers."""
 
     def finish(self, module: nn.Module) -> nn.Module:
         """The same network, changed in place so that its outputs are answers."""
 
-    def metrics(self, answers: Floats, labels: LabelArray) -> dict[str, float]:
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """Every metric by name, that of `metric` first."""
 
-    def score(self, answers: Floats, labels: LabelArray) -> float:
+    def score(self, answers: Answers, labels: LabelArray) -> float:
         """The objective, within 0..1."""
 
-    def unlike(self, answers: Floats, others: Floats) -> NDArray[np.bool_]:
+    def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """(n,): where two networks tell a user different things."""
 
-    def plain(self, probabilities: Floats) -> Floats:
+    def plain(self, probabilities: Answers) -> Answers:
         """Answers from those behind `readable.activation`; what orders and decides alike is enough."""
 
-    def margin(self, answers: Floats, labels: LabelArray) -> NDArray[np.float64]:
+    def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
         """(n,): how sure each answer is, where it is good; the largest makes the golden pair."""
 
     def outputs_in_words(self, n: int) -> str:
@@ -168,7 +168,7 @@ class Task(Protocol):
         """What needs no network, in words, and what it scores on the test labels."""
 
     def quality(
-        self, answers: Floats, labels: LabelArray, names: Sequence[str], *, probabilities: bool
+        self, answers: Answers, labels: LabelArray, names: Sequence[str], *, probabilities: bool
     ) -> dict[str, Any]:
         """How good a file is in detail, as JSON, for the manifest.
 
@@ -178,11 +178,11 @@ class Task(Protocol):
     def card(self, quality: Mapping[str, Any]) -> tuple[Sequence[str], list[tuple[str, ...]], list[str]]:
         """The same for people: heading and rows of a table, and sentences."""
 
-    def mistakes(self, answers: Floats, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
+    def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """What the network gets wrong, as JSON for the page."""
 
-    def worst(self, answers: Floats, labels: LabelArray) -> NDArray[np.int64]:
+    def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Places of the wrong answers, the worst first."""
 
-    def told(self, answer: Floats, label: Any, names: Sequence[str]) -> dict[str, Any]:
+    def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
         """`label` and `answer` of one sample as text, and `sure`, a probability, where there is one."""

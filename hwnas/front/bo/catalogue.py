@@ -14,7 +14,7 @@ from hwnas.front.strategy import CostsOf
 from targets.errors import UsageError
 
 from .gp import Inputs
-from .task import Task
+from .task import Sought
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -33,7 +33,7 @@ class Catalogue:
     archs: in canonical form, by number. metrics: the columns of `costs`, those of the task first.
     """
 
-    def __init__(self, space: Space, costs_of: CostsOf, task: Task) -> None:
+    def __init__(self, space: Space, costs_of: CostsOf, task: Sought) -> None:
         self.space, self.metrics = space, task.metrics
         self.archs: list[Arch] = []
         self._costs_of, self._task = costs_of, task
@@ -105,9 +105,14 @@ class Catalogue:
         """Whether anything of an image reaches the classifier: (rows,)."""
         return np.asarray(self._trainable.values[:, 0] > 0, dtype=np.bool_)
 
+    @property
+    def n_known(self) -> int:
+        """How many costs are to be small: the first columns."""
+        return len(self._task.known)
+
     def known(self, rows: Rows) -> Array:
         """The costs of rows that are to be small: (n, known metrics)."""
-        return self.costs[rows, : len(self._task.known)]
+        return self.costs[rows, : self.n_known]
 
     def within(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether rows keep every budget: (n,)."""

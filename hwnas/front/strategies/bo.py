@@ -20,7 +20,7 @@ from targets.errors import UsageError
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
-    from hwnas.front.bo import BayesianSearch, Observation, Task
+    from hwnas.front.bo import BayesianSearch, Observation, Sought
 
 
 class BayesianProposals:
@@ -62,15 +62,15 @@ class BayesianProposals:
         return error_of(trial.metrics[self.predicted], self.predicted)
 
 
-def split_problem(strategy: str, problem: Problem) -> tuple[str, Task]:
+def split_problem(strategy: str, problem: Problem) -> tuple[str, Sought]:
     """The objective that has to be predicted, and the rest, which is known."""
-    from hwnas.front.bo import Task
+    from hwnas.front.bo import Sought
 
     predicted = predicted_objective(strategy, problem)
     known = tuple(o.metric for o in problem.objectives if o.metric != predicted)
     limits = {b.metric: b.largest for b in problem.budgets}
     soft = {b.metric: (b.limit, b.margin) for b in problem.budgets if b.margin}
-    return predicted, Task(known=known, limits=limits, worst=dict(problem.worst), soft=soft)
+    return predicted, Sought(known=known, limits=limits, worst=dict(problem.worst), soft=soft)
 
 
 def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) -> BayesianProposals:

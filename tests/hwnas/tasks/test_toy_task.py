@@ -54,10 +54,10 @@ class Ordinal(MultiLabel):
 
 
 @pytest.fixture
-def ordinal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ordinal]:
+def ordinal() -> Iterator[Ordinal]:
     task = Ordinal()
-    monkeypatch.setitem(TASKS._parts, task.name, task)
-    yield task
+    with TASKS.lent(task.name, task):
+        yield task
 
 
 def write(folder: Path, grades: Sequence[int]) -> Path:
