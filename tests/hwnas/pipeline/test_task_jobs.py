@@ -25,16 +25,20 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 STAGES = """
-operations = ["mb3e3", "fused3e3"]
+operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
 [stem]
-channels = 8
+channels = 16
 stride = 2
 [head]
 channels = 32
 [[stages]]
-widths = [16, 24]
-depth = 2
+widths = [16, 32]
+depth = 5
 stride = 2
+[[stages]]
+widths = [32, 48]
+depth = 5
+stride = 1
 """
 LAUNCH = """
 import lut.tables.block_level
