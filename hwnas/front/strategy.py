@@ -119,6 +119,7 @@ class StrategyContext:
     seed: of every random draw.
     costs_of: exact costs before an evaluation; None where there are none.
     features_of: more features for a strategy with a model; None where there are none.
+    n_images: that an accuracy is a share of, so that a model knows how far chance moves it; None: no chance.
     """
 
     space: Space
@@ -127,6 +128,7 @@ class StrategyContext:
     seed: int
     costs_of: CostsOf | None = None
     features_of: FeaturesOf | None = None
+    n_images: int | None = None
 
     def rng(self, generation: int) -> np.random.Generator:
         """The random draws of a strategy for one generation."""

@@ -35,6 +35,7 @@ def make_strategy(
     seeds: Sequence[Arch] = (),
     costs_of: CostsOf | None = None,
     features_of: FeaturesOf | None = None,
+    n_images: int | None = None,
     max_failures: int = 10,
     **options: Any,
 ) -> Generational:
@@ -47,6 +48,7 @@ def make_strategy(
     seeds: architectures that generation 0 holds before those that are proposed.
     costs_of: exact costs before an evaluation, for the strategies that use them.
     features_of: more features of architectures, for the strategies with a model.
+    n_images: that an accuracy is a share of, for the strategies with a model of it.
     max_failures: how many evaluations in a row may fail before the search stops.
     options: of the strategy (`hwnas strategies`).
     """
@@ -63,6 +65,7 @@ def make_strategy(
         seed=seed,
         costs_of=costs_of,
         features_of=features_of,
+        n_images=n_images,
     )
     propose = row.make(context, **resolved)
     return Generational(name, propose, context, seeds=seeds, options=resolved, max_failures=max_failures)
