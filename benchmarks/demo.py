@@ -2,8 +2,8 @@
 
     python -m benchmarks.demo [--seeds 0 1 2] [--random 9] [--out DIR] [--json FILE]
 
-With `--random N` each seed is searched once more with N random networks trained alike, so that the picks can be
-compared with as many of them as the training time of the whole search would have paid for: 14 short trainings
+With `--random N` each seed is searched once more with N random networks trained alike: the picks can be
+compared with as many as the training time of the whole search would have paid for, as 14 short trainings
 and 5 long ones of 300 steps each are about 9 random networks of 600. The evaluations are those of the first
 run. Hypervolume: of (measured latency / budget, validation error / error of guessing), reference (1, 1).
 
@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from scipy.stats import t
 
 from hwnas.front import hypervolume, non_dominated
@@ -85,7 +84,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
 
 
 def against_random(out: Path, seed: int, n: int) -> dict[str, Any]:
-    """Hypervolume of the picks and of `n` random networks trained alike; front_figures has the default run."""
+    """Hypervolume of the picks, and of `n` random networks trained alike."""
     run = out / f"seed-{seed}-random"
     _wait(_search(out, run, seed, "--random-baselines", str(n)))
     front = json.loads((run / "front.json").read_text())
