@@ -110,7 +110,7 @@ NAMES: Mapping[str, Names] = {
             kind="strategy",
             known=(
                 *("bananas", "bo", "evolution", "gp", "local-search", "nsga2", "nsga3", "pnas", "random"),
-                "tpe",
+                *("successive-halving", "tpe"),
             ),
             table="hwnas.front.strategy:STRATEGIES",
         ),
