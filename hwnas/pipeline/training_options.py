@@ -16,6 +16,7 @@ from hwnas.runs.options import (
     Text,
     TrainingDeviceOptions,
 )
+from hwnas.runs.recipe_options import RecipeOptions
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
@@ -30,11 +31,12 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
+class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
-    recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`.
+    recipe: a name, or from Python a `Recipe`, which the options of the recipe change.
+    epochs, batch_size: None as the recipe says.
     """
 
     architecture: Annotated[
@@ -52,7 +54,23 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
             "Instead of it, go on from the weights of RUN/ID of a search, or of a folder of `hwnas train`"
         ),
     ] = None
-    recipe: Recipe | None = None
+    start_from: Annotated[
+        Place,
+        Option(
+            "Weights to begin with: a safetensors file, RUN/ID, or a folder of `hwnas train`; a classifier "
+            "of other classes is new"
+        ),
+    ] = None
+    epochs: Annotated[  # type: ignore[assignment]  # the recipe may say it
+        int | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
+    ] = None
+    batch_size: Annotated[  # type: ignore[assignment]
+        int | None, Option("Images per training step; default 96, of other recipes by the number of images")
+    ] = None
+    recipe: Annotated[
+        Recipe | Text | None,
+        Option("published (as the papers train), standard (as a search does) or strong; default published"),
+    ] = None
 
     def __post_init__(self) -> None:
         if sum(what is not None for what in (self.architecture, self.alphas, self.continue_from)) != 1:

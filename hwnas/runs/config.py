@@ -28,6 +28,8 @@ from .options import (
     TargetOptions,
 )
 
+from .recipe_options import RecipeOptions
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -40,6 +42,7 @@ class SearchConfig(
     SpaceOptions,
     StepOptions,
     FinalTrainingOptions,
+    RecipeOptions,
     SpeedOptions,
     LimitOptions,
     HomeOptions,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.teachers import teacher_of
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
 from targets.errors import TargetError
@@ -78,12 +79,16 @@ def _train_twice(
             context.run.log(f"first the short training of {names}, whose weights are not in this run")
         short = _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
     starts = {name: outcome for name, outcome in short.items() if isinstance(outcome, Trained)}
-    jobs = {
-        n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
-        for n in networks
-        if n.arch_id in starts or not short
-    }
-    final = _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
+    final: Outcomes = {}
+    for wave in waves(context, networks):
+        jobs = {
+            n.arch_id: final_job(
+                context, n.arch_id, n.network, seed, starts.get(n.arch_id), teacher_for(context, n, seed)
+            )
+            for n in wave
+            if n.arch_id in starts or not short
+        }
+        final |= _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
     return short, final
 
 
@@ -106,8 +111,42 @@ def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | N
         short = read_result(job, context.path / SHORT_FOLDER)
         if short is None:
             return None
-    job = final_job(context, network.arch_id, network.network, seed, short)
+    teacher = teacher_for(context, network, seed)
+    job = final_job(context, network.arch_id, network.network, seed, short, teacher)
     return read_result(job, context.path / FINAL_FOLDER)
+
+
+def waves(context: RunContext, networks: Sequence[Finalist]) -> list[list[Finalist]]:
+    """Networks that are trained side by side: first the one that teaches the others, where one does."""
+    if context.config.teacher != LARGEST:
+        return [list(networks)]
+    first = largest(context)
+    return [
+        wave
+        for wave in ([n for n in networks if n == first], [n for n in networks if n != first])
+        if wave
+    ]
+
+
+def largest(context: RunContext) -> Finalist:
+    """The pick of the most MACs, which is the teacher of `--teacher largest`."""
+    return max(
+        (finalist(context, pick) for pick in context.picks), key=lambda n: n.candidate.predicted["macs"]
+    )
+
+
+def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, Any] | None:
+    """What the network learns from, as a job holds it; None where it learns from the images alone."""
+    config = context.config
+    if config.teacher != LARGEST:
+        return teacher_of(config.teacher, config.teacher_weights, context.data)
+    first = largest(context)
+    trained = None if network == first else read_final(context, first, seed)
+    return None if trained is None else {"network": dict(first.network), **trained.start}
+
+
+LARGEST = "largest"
+"""The word of `--teacher` for the run's own largest pick."""
 
 
 def train_models(context: RunContext) -> Outcome:

@@ -12,6 +12,7 @@ from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.training.mobilenet import suited_recipe
+from hwnas.training.presets import STRONG, changed
 from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingJob, Workers
 from targets.files import sha256, write_atomic
@@ -31,9 +32,11 @@ def short_recipe(context: RunContext) -> Recipe:
 def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
     epochs = context.counts.train_epochs
-    if context.trains:
-        return _fitting(context, Recipe.going_on(_n_train(context), epochs))
-    return _fitting(context, Recipe.for_data(_n_train(context), epochs))
+    base = Recipe.going_on if context.trains else Recipe.for_data
+    recipe = _fitting(context, base(_n_train(context), epochs))
+    if context.config.recipe == "strong":
+        recipe = replace(recipe, **STRONG)
+    return changed(recipe, context.config)
 
 
 def short_job(context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int) -> TrainingJob:
@@ -49,16 +52,23 @@ def short_job(context: RunContext, arch_id: str, network: Mapping[str, Any], see
 
 
 def final_job(
-    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, short: Trained | None
+    context: RunContext,
+    arch_id: str,
+    network: Mapping[str, Any],
+    seed: int,
+    short: Trained | None,
+    teacher: Mapping[str, Any] | None = None,
 ) -> TrainingJob:
     """The training that ends one network. short: its short training, where there was one."""
+    recipe = suited_recipe(network, final_recipe(context))
     return _job(
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
-        recipe=suited_recipe(network, final_recipe(context)),
+        recipe=recipe if teacher else replace(recipe, distil=0.0),
         seed=seed,
         start=None if short is None else short.start,
+        teacher=teacher,
     )
 
 

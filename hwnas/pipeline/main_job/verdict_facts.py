@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.training.train import EpochStats
+from hwnas.training.training_state import EpochStats
 
 from .run_context import RunContext
 from .training import finalists, read_final
