@@ -143,7 +143,7 @@ class Growing:
     """Rows of a fixed width in memory that doubles."""
 
     def __init__(self, width: int) -> None:
-        self._memory, self._n = np.zeros((1024, width)), 0
+        self._memory, self._n = np.empty((1024, width)), 0
 
     @property
     def values(self) -> Array:
@@ -152,8 +152,10 @@ class Growing:
 
     def extend(self, rows: Array) -> None:
         """Append rows (n, width)."""
-        while self._n + len(rows) > len(self._memory):
-            self._memory = np.concatenate([self._memory, np.zeros_like(self._memory)])
+        if self._n + len(rows) > len(self._memory):
+            grown = np.empty((max(2 * len(self._memory), self._n + len(rows)), self._memory.shape[1]))
+            grown[: self._n] = self.values
+            self._memory = grown
         self._memory[self._n : self._n + len(rows)] = rows
         self._n += len(rows)
 

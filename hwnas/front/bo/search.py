@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ from .surrogate import Model, Surrogate
 from .task import Observation, Task
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
     from hwnas.front.strategy import CostsOf, FeaturesOf
@@ -241,10 +244,16 @@ class CandidateValues:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Linear algebra on one thread: faster where matrices are small, and the same for any number of cores."""
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(1, "blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of linear algebra, all loaded by now: to look for them takes longer than a fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class _Chosen:
