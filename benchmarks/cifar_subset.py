@@ -21,8 +21,8 @@ def cifar_subset(archive: Path, folder: Path, n_train: int, n_test: int) -> Path
             n = min(len(known), wanted[split] // n_classes)
             for place in range(n):
                 name = known[place * len(known) // n]
-                path = folder / split / label / PurePosixPath(name).name
-                if not path.exists():
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(images.read(name))
+                image = folder / split / label / PurePosixPath(name).name
+                if not image.exists():
+                    image.parent.mkdir(parents=True, exist_ok=True)
+                    image.write_bytes(images.read(name))
     return folder

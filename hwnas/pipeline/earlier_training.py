@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.pipeline.main_job.trainings import FINAL_FOLDER
 from hwnas.runs.front_file import read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
+from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.training.training_job import Trained, TrainingJob, read_result
 from targets.checksummed import read_checksummed
 from targets.errors import DamagedFileError, UsageError, did_you_mean

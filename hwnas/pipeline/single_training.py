@@ -90,7 +90,9 @@ def prepare(options: TrainingOptions) -> Prepared:
 
 def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
     """More epochs of what was trained at `place`."""
-    job = longer_job(earlier_training(place), options.epochs or 600, options.device)
+    job = longer_job(
+        earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
+    )
     data, space = data_of(job.data), load_space(**job.network["space"])
     return Prepared(space=space, arch=space.from_string(job.network["arch"]), data=data, job=job)
 

@@ -26,8 +26,12 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
     """What a training and an evaluation have in common."""
 
     search_space: SpaceName = "darts"
-    epochs: Annotated[int, Option("Epochs to train for")] = 600
-    batch_size: Annotated[int, Option("Images per training step")] = 96
+    epochs: Annotated[
+        int | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
+    ] = None
+    batch_size: Annotated[
+        int | None, Option("Images per training step; default 96, of other recipes by the number of images")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +64,6 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
             "Weights to begin with: a safetensors file, RUN/ID, or a folder of `hwnas train`; a classifier "
             "of other classes is new"
         ),
-    ] = None
-    epochs: Annotated[  # type: ignore[assignment]  # the recipe may say it
-        int | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
-    ] = None
-    batch_size: Annotated[  # type: ignore[assignment]
-        int | None, Option("Images per training step; default 96, of other recipes by the number of images")
     ] = None
     recipe: Annotated[
         Recipe | Text | None,

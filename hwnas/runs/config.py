@@ -27,7 +27,6 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
-
 from .recipe_options import RecipeOptions
 
 if TYPE_CHECKING:

@@ -75,8 +75,8 @@ class RecipeOptions:
     teacher: Annotated[
         Text | None,
         Option(
-            "Network to learn from: RUN/ID, a folder of `hwnas train`, FILE.onnx, torchvision:NAME, timm:NAME; "
-            "in a search also `largest`, its own, which is trained first"
+            "Network to learn from: RUN/ID, a folder of `hwnas train`, FILE.onnx, torchvision:NAME, "
+            "timm:NAME; in a search also `largest`, its own, which is trained first"
         ),
     ] = None
     teacher_weights: Annotated[

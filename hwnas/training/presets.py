@@ -33,20 +33,25 @@ STRONG: Mapping[str, Any] = {
 def published(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
     """As the papers train a cell. large: images of more than 64 px, trained as ImageNet is."""
     kind = Recipe.evaluation_large if large else Recipe.evaluation
-    return kind(epochs or 600, batch_size or 96)
+    return kind(_or(epochs, 600), _or(batch_size, 96))
 
 
 def standard(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
     """As a search trains, with at least `STEPS` steps where no epochs are asked for."""
     recipe = Recipe.for_data(n_train)
-    recipe = replace(recipe, batch_size=min(batch_size or recipe.batch_size, n_train))
-    return replace(recipe, epochs=epochs or max(recipe.epochs, recipe.epochs_of(STEPS, n_train)))
+    recipe = replace(recipe, batch_size=min(_or(batch_size, recipe.batch_size), n_train))
+    return replace(recipe, epochs=_or(epochs, max(recipe.epochs, recipe.epochs_of(STEPS, n_train))))
 
 
 def strong(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
     """`standard`, regularised by `STRONG` and `STRONG_LONGER` times as long where no epochs are asked for."""
     recipe = standard(n_train, large=large, epochs=epochs, batch_size=batch_size)
-    return replace(recipe, epochs=epochs or STRONG_LONGER * recipe.epochs, **STRONG)
+    return replace(recipe, epochs=_or(epochs, STRONG_LONGER * recipe.epochs), **STRONG)
+
+
+def _or(count: int | None, default: int) -> int:
+    """What was asked for, even where it is wrong, so that the recipe can say so."""
+    return default if count is None else count
 
 
 PRESETS: Mapping[str, Callable[..., Recipe]] = {

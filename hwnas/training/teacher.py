@@ -25,7 +25,7 @@ class NetworkTeacher:
     """A torch network in eval mode."""
 
     def __init__(self, module: nn.Module, device: str | torch.device) -> None:
-        self._module = module.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._module = module.to(device).to(memory_format=torch.channels_last).eval()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits (b, n_classes) of images (b, c, h, w)."""
@@ -38,9 +38,14 @@ class OnnxTeacher:
     """An ONNX file in onnxruntime; one of a fixed batch size is called several times."""
 
     def __init__(self, model: bytes) -> None:
-        from hwnas.exporting.onnx_score import open_session
+        import onnxruntime as ort
 
-        self._session = open_session(model)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own classes, one per status code
+            raise DamagedFileError(f"the teacher is no model that onnxruntime can run: {error}") from error
         self._input = self._session.get_inputs()[0]
 
     def __call__(self, x: Tensor) -> Tensor:

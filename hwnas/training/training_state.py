@@ -90,7 +90,9 @@ class TrainingState:
         if isinstance(self.module, CellNetwork) and self.recipe.auxiliary:
             logits, second = self.module.forward_both(x)
             loss = self.loss_of(x, logits, targets)
-            return logits, loss + self.recipe.auxiliary * self.loss_of.of_targets(second, targets)
+            if second is not None:
+                loss = loss + self.recipe.auxiliary * self.loss_of.of_targets(second, targets)
+            return logits, loss
         logits = self.module(x)
         return logits, self.loss_of(x, logits, targets)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
+from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
 from targets.errors import TargetError
@@ -22,8 +23,6 @@ from .progress import training_bar
 from .replan import plan_epochs, rest_s
 from .run_context import RunContext
 from .trainings import (
-    FINAL_FOLDER,
-    SHORT_FOLDER,
     arch_network,
     final_job,
     final_recipe,
@@ -122,9 +121,7 @@ def waves(context: RunContext, networks: Sequence[Finalist]) -> list[list[Finali
         return [list(networks)]
     first = largest(context)
     return [
-        wave
-        for wave in ([n for n in networks if n == first], [n for n in networks if n != first])
-        if wave
+        wave for wave in ([n for n in networks if n == first], [n for n in networks if n != first]) if wave
     ]
 
 

@@ -11,6 +11,7 @@ from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.networks.modes import safetensors_bytes
+from hwnas.runs.search_run import SHORT_FOLDER
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.presets import STRONG, changed
 from hwnas.training.recipe import Recipe
@@ -19,8 +20,6 @@ from targets.files import sha256, write_atomic
 
 from .run_context import RunContext
 
-SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
-"""Of the jobs, in the run directory."""
 _STARTS = "starts"
 
 
