@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
-from hwnas.training.presets import changed, recipe_of
+from hwnas.training.presets import recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
@@ -165,13 +165,10 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
 
 def _recipe(options: TrainingOptions, data: Data) -> Recipe:
     """Of the options, for so many images."""
-    n_train = len(data.split("train"))
-    if isinstance(options.recipe, Recipe):
-        return changed(replace(options.recipe, batch_size=min(options.recipe.batch_size, n_train)), options)
     return recipe_of(
         options.recipe,
         options,
-        n_train,
+        len(data.split("train")),
         large=is_large(data.image_size),
         epochs=options.epochs,
         batch_size=options.batch_size,

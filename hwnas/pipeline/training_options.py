@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from hwnas.runs.definition import Option
+from annotated_types import Interval
+
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option, ReadAs
 from hwnas.runs.options import (
     CellOptions,
+    Count,
     DatasetOptions,
     DatasetPlaceOptions,
+    Epochs,
     FolderOptions,
     Place,
     SpaceName,
@@ -17,8 +22,9 @@ from hwnas.runs.options import (
     TrainingDeviceOptions,
 )
 from hwnas.runs.recipe_options import RecipeOptions
-from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
+
+from .spellings import data_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +33,15 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
 
     search_space: SpaceName = "darts"
     epochs: Annotated[
-        int | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
+        Epochs | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
     ] = None
     batch_size: Annotated[
-        int | None, Option("Images per training step; default 96, of other recipes by the number of images")
+        Annotated[int, Interval(ge=2, le=8192)] | None,
+        Option("Images per training step; default 96, of other recipes by the number of images"),
     ] = None
+
+    def __post_init__(self) -> None:
+        require_allowed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +49,6 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
-    recipe: a name, or from Python a `Recipe`, which the options of the recipe change.
     epochs, batch_size: None as the recipe says.
     """
 
@@ -47,9 +56,10 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
         Text | None, Option("The architecture: Genotype(...), a string of NAS-Bench-201, JSON or a key")
     ] = None
     alphas: Annotated[Place, Option("Instead of it, alphas.npz of a search")] = None
-    epoch: Annotated[int | None, Option("Epoch of the alphas, from 1; default the last")] = None
+    epoch: Annotated[Count | None, Option("Epoch of the alphas, from 1; default the last")] = None
     method: Annotated[
         Text | None,
+        Named("method"),
         Option("Method that decodes the alphas; default that of the run they lie in"),
     ] = None
     continue_from: Annotated[
@@ -66,11 +76,14 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
         ),
     ] = None
     recipe: Annotated[
-        Recipe | Text | None,
-        Option("published (as the papers train), standard (as a search does) or strong; default published"),
-    ] = None
+        str,
+        ReadAs(Literal["published", "standard", "strong"]),
+        Option("How it is trained: published (as the papers do), standard (as a search does) or strong"),
+    ] = "published"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        data_spec(self.dataset, self.path)
         if sum(what is not None for what in (self.architecture, self.alphas, self.continue_from)) != 1:
             raise UsageError(
                 "give either a genotype or the alphas of a search to train an architecture of, or what was "

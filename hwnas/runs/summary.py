@@ -70,5 +70,9 @@ def next_commands(run: str, chosen: str) -> list[tuple[str, str]]:
         (f"hwnas bench {model}", "measure the chosen network again"),
         (f"hwnas predict {model}", "what each of its kernels costs"),
         (f"hwnas train --pick {shlex.quote(f'{run}/{chosen}')} --epochs 100", "train it longer"),
+        (
+            f"hwnas search --continue-from {folder} --train-epochs 100",
+            "train all of them longer, with a report",
+        ),
         (f"hwnas export {folder}", "pack it for delivery, also as fp16, int8 or .ort"),
     ]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hwnas.runs.recipe_options import RecipeOptions
-from targets.errors import UsageError, did_you_mean
+from targets.errors import UsageError
 
 from .recipe import Recipe
 
@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Callable[..., Recipe]] = {
 
 
 def recipe_of(
-    name: str | None,
+    name: str,
     options: RecipeOptions,
     n_train: int,
     *,
@@ -71,10 +71,7 @@ def recipe_of(
     epochs: int | None,
     batch_size: int | None,
 ) -> Recipe:
-    """The recipe of that name with what the options change of it. UsageError for an unknown name."""
-    name = name or "published"
-    if name not in PRESETS:
-        raise UsageError(f"unknown recipe {name!r}; {did_you_mean(name, PRESETS)}")
+    """The recipe of that name with what the options change of it."""
     recipe = PRESETS[name](n_train, large=large, epochs=epochs, batch_size=batch_size)
     recipe = replace(recipe, batch_size=min(recipe.batch_size, n_train))
     return changed(recipe, options)

@@ -103,6 +103,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "training": training_facts(context, evaluation["chosen"]),
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
+        "continued_from": context.config.continue_from,
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],

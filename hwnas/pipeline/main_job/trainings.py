@@ -55,10 +55,10 @@ def final_job(
     arch_id: str,
     network: Mapping[str, Any],
     seed: int,
-    short: Trained | None,
+    first: Trained | None,
     teacher: Mapping[str, Any] | None = None,
 ) -> TrainingJob:
-    """The training that ends one network. short: its short training, where there was one."""
+    """The training that ends one network. first: what it goes on from, where there is that."""
     recipe = suited_recipe(network, final_recipe(context))
     return _job(
         context,
@@ -66,7 +66,7 @@ def final_job(
         network=network,
         recipe=recipe if teacher else replace(recipe, distil=0.0),
         seed=seed,
-        start=None if short is None else short.start,
+        start=None if first is None else first.start,
         teacher=teacher,
     )
 

@@ -204,7 +204,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--epoch", "4"], "an epoch chooses among alphas"),
         (["--genotype", CELL, "--method", "p-darts"], "a method decodes them; give the alphas too"),
         (["--genotype", CELL, "--epochs", "0"], "epochs"),
-        (["--genotype", CELL, "--batch-size", "0"], "batch_size"),
+        (["--genotype", CELL, "--batch-size", "0"], "--batch-size is 0; allowed: 2 to 8,192"),
         (["--genotype", CELL, "--limit", "0"], "limit"),
         (["--genotype", CELL, "--cells", "0"], "cells"),
         (["--genotype", CELL, "--image-size", "8"], "16 to 224"),
@@ -212,7 +212,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--data", "empty"], "empty"),
         (["--genotype", CELL, "--data", "cifra10"], "did you mean 'cifar10'"),
         (["--genotype", CELL, "--space", "nasbench"], "did you mean 'nasbench201'"),
-        (["--genotype", CELL, "--device", "gpu"], "unknown device 'gpu'"),
+        (["--genotype", CELL, "--device", "gpu"], "--device is 'gpu'; allowed: cpu or cuda"),
         (["--alphas", "gone.npz"], "give alphas.npz of a search"),
         (["--alphas", "good.npz", "--epoch", "3"], "epoch 3 is not among the 2"),
         (["--alphas", "good.npz", "--space", "darts"], "they are not of space darts"),
@@ -313,12 +313,12 @@ def test_a_strong_recipe_learns_from_an_earlier_network_and_resumes_as_the_same(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--recipe", "stronk"], "did you mean 'strong'"),
+        (["--recipe", "stronk"], "published or standard or strong"),
         (["--distil", "0.5"], "name it with --teacher"),
         (["--teacher", "torchvision:resnet18"], "--teacher-weights"),
         (["--teacher", "nothing/here"], "nothing that was trained"),
         (["--teacher", "bad.onnx"], "no model that onnxruntime can run"),
-        (["--schedule", "linear"], "cosine, one-cycle"),
+        (["--schedule", "linear"], "cosine or one-cycle"),
         (["--start-from", "bad.onnx"], "no safetensors file"),
     ],
 )
