@@ -56,20 +56,24 @@ class AwareTraining:
         recipe = Recipe.for_data(len(data.split("train")), MAX_EPOCHS)
         recipe = replace(recipe, lr=recipe.lr * RATE_SHARE, warmup_share=0.0)
         shape = (1, data.in_channels, data.image_size, data.image_size)
-        for _ in aware_epochs(module, data, recipe, self.form, self.seed):
-            yield onnx_bytes(plain(module), shape)
+        for trained in aware_epochs(module, data, recipe, self.form, self.seed):
+            yield onnx_bytes(trained, shape)
 
 
 def aware_epochs(
     module: nn.Module, data: Data, recipe: Recipe, form: Int8Form, seed: int
 ) -> Iterator[nn.Module]:
-    """Train `module` in place; it is yielded after each epoch. UsageError where nothing in it has weights."""
+    """Train `module` in place; yields the float network after each epoch.
+
+    UsageError where nothing in it has weights.
+    """
     from hwnas.data import Batches
     from hwnas.training.train import changes_of
 
     layers = [part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))]
     if not layers:
         raise UsageError("quantisation-aware training needs convolutions or linear layers; leave out --qat")
+    float_network = copy.deepcopy(module)
     batches = Batches(data, "train", recipe.batch_size, seed, changes_of(recipe, data))
     observers = [Observer(form) for _ in layers]
     handles = [
@@ -95,20 +99,20 @@ def aware_epochs(
             F.cross_entropy(module(x), y).backward()  # type: ignore[no-untyped-call]
             sgd.step()
             if (step + 1) % batches.steps_per_epoch == 0:
-                yield module
+                yield _plain(module, float_network)
     finally:
         for handle in handles:
             handle.remove()
 
 
-def plain(module: nn.Module) -> nn.Module:
-    """A copy with its float weights and without rounding."""
-    bare = copy.deepcopy(module)
-    for part in bare.modules():
-        part._forward_pre_hooks.clear()
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight", leave_parametrized=False)
-    return bare.eval()
+def _plain(trained: nn.Module, float_network: nn.Module) -> nn.Module:
+    """`float_network` with the weights that lie behind the rounded ones."""
+    weights = {
+        name.replace(".parametrizations.weight.original", ".weight"): tensor.detach().clone()
+        for name, tensor in trained.state_dict().items()
+    }
+    float_network.load_state_dict(weights)
+    return float_network.eval()
 
 
 class RoundedWeight(nn.Module):

@@ -39,7 +39,7 @@ def test_ranges_are_quantiles_to_a_bin(tmp_path: Path) -> None:
     path.write_bytes(network())
     values = np.concatenate([s["x"] for s in samples()])
     (low, high) = percentile_ranges(path, samples(), kept=0.999)["a"]
-    bin_width = (values.max() - values.min()) / 2048
+    bin_width = float(values.max() - values.min()) / 2048
     assert low == pytest.approx(np.quantile(values, 0.0005), abs=bin_width)
     assert high == pytest.approx(np.quantile(values, 0.9995), abs=bin_width)
 
