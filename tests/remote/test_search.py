@@ -40,9 +40,18 @@ def test_a_board_behind_ssh_is_searched_for_beside_this_machine(sshd: Server, tm
     (tmp_path / "tiny.toml").write_text(STAGES)
     reach = sshd.reach(tmp_path / "board")
     lines = [f"{k} = {getattr(reach, k)!r}" for k in ("host", "port", "identity", "known_hosts", "python")]
-    host = (ROOT / "targets" / "known" / "host.toml").read_text().replace('name = "host"', 'name = "pi"')
+    host = (ROOT / "targets" / "known" / "host.toml").read_text().partition("[reach]")[0]
     (tmp_path / "pi.toml").write_text(
-        "\n".join([host, "[reach]", 'transport = "ssh"', *lines, f"folder = '{reach.folder}'", ""])
+        "\n".join(
+            [
+                host.replace('"host"', '"pi"'),
+                "[reach]",
+                'transport = "ssh"',
+                *lines,
+                f"folder = '{reach.folder}'",
+                "",
+            ]
+        )
     )
     words = "--data digits --image-size 16 --target host --target pi.toml --space tiny.toml"
     words += " --budget latency_ms@host<=5000 --budget latency_ms@pi<=4000 --profile-minutes 3"
@@ -72,7 +81,8 @@ def test_a_board_behind_ssh_is_searched_for_beside_this_machine(sshd: Server, tm
     ratio = pd.concat(
         [trained["predicted_latency_ms"] / 5000, trained["predicted_latency_ms@pi"] / 4000], axis=1
     )
-    assert front["chosen"] == trained.loc[ratio.max(axis=1).idxmin(), "arch_id"]
+    least = int(ratio.max(axis=1).to_numpy().argmin())
+    assert front["chosen"] == trained["arch_id"].iloc[least]
     assert f"{trained['arch_id'].iloc[0]}: " in done.stdout and "Why these:" in done.stdout
     asked = json.loads((tmp_path / "run" / "evaluated.json").read_text())["rows"]
     assert all(
