@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from hwnas.core.budget import latency_metrics, metric_on_devices
+from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
 from hwnas.training.presets import STRONG_LONGER
 from hwnas.training.recipe import Recipe
@@ -118,6 +118,9 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
     devices: names; with several, the latency on each is an objective.
     """
     if config.objectives:
+        latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
+        if RATIO in config.objectives and config.budgets and not latencies:
+            raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
