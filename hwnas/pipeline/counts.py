@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from hwnas.core.budget import latency_metrics, metric_on_devices
+from hwnas.core.budget import LATENCY, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
@@ -91,6 +91,18 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
     if config.objectives:
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
+
+
+def needs_latency(config: SearchConfig) -> bool:
+    """Whether the search has to know what a network takes on a device, which needs a table of it.
+
+    The default objectives do, and so does the budget that there is without any. A gradient search learns
+    under a latency.
+    """
+    named = [*config.objectives, *config.budgets]
+    default_steps = 0 if evaluator_of(config).trains else None
+    gradient = (default_steps if config.search_steps is None else config.search_steps) != 0
+    return not config.objectives or gradient or any(name.startswith(LATENCY) for name in named)
 
 
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:

@@ -13,6 +13,7 @@ from typing import Any
 from hwnas.core.budget import feasible
 from hwnas.front import choose_picks
 from hwnas.pipeline import networks
+from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
@@ -44,9 +45,10 @@ def measure_candidates(context: RunContext) -> Outcome:
         candidates.append(Candidate(**row, predicted=predicted, measured=of_network, inside=inside))
     picks = _picks(context, candidates)
     n_inside = sum(bool(candidate.inside) for candidate in candidates)
+    did = "measured" if needs_latency(context.config) else "counted the costs of"
     context.run.log(
-        f"measured {len(candidates)} candidates, {n_inside} inside the budgets; "
-        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}" for p in picks)
+        f"{did} {len(candidates)} candidates, {n_inside} inside the budgets; "
+        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}".rstrip() for p in picks)
     )
     return Outcome({"candidates": [c.to_json() for c in candidates], "picks": [p.to_json() for p in picks]})
 
@@ -58,6 +60,8 @@ def settled(
 
     A network whose interval crosses a budget is measured again, at most `AGAIN` times; all samples count.
     """
+    if not needs_latency(context.config):
+        return {key: {} for key in files}
     measured = context.measure(files, costs)
     for _ in range(AGAIN):
         open_keys = [key for key in files if undecided(measured[key], context.budgets)]
@@ -106,7 +110,8 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         {
             "arch": a,
             "origin": "gradient" if a == own else "front",
-            "val_accuracy_search": _accuracy(by_arch[a]),
+            "val_accuracy_search": float(by_arch[a]["val_accuracy"]),
+            "val_accuracy_expected": _expected(by_arch[a]),
         }
         for a in archs
     ]
@@ -114,7 +119,12 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
 
 def _accuracy(row: Mapping[str, Any]) -> float:
     """By the surrogate where there is one: of many noisy accuracies the best one is too good to be true."""
-    return float(1 - row["estimated_error"] if "estimated_error" in row else row["val_accuracy"])
+    expected = _expected(row)
+    return float(row["val_accuracy"]) if expected is None else expected
+
+
+def _expected(row: Mapping[str, Any]) -> float | None:
+    return float(1 - row["estimated_error"]) if "estimated_error" in row else None
 
 
 def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
@@ -128,7 +138,7 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [context.burden(c.predicted) for c in inside]
-    accuracy = [c.val_accuracy_search or 0.0 for c in inside]
+    accuracy = [c.val_accuracy_expected or c.val_accuracy_search or 0.0 for c in inside]
     chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
     picks = [replace(inside[p.index], pick=p.why) for p in chosen]
     decoded = next((c for c in inside if c.origin == "gradient"), None)
