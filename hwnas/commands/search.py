@@ -132,11 +132,15 @@ def _show_front(path: Path, as_json: bool) -> None:
 
 
 def _print_front(path: Path, front: dict[str, Any]) -> None:
-    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, pick_lines, verdict_lines
 
     for line in verdict_lines(front):
         print(line)
     print_table(HEADINGS, front_rows(front))
+    if reasons := pick_lines(front):
+        print("Why these:")
+        for line in reasons:
+            print(f"  {line}")
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
     print("What next:")
     for command, does in next_commands(str(path), str(front["chosen"])):

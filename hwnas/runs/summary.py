@@ -50,6 +50,13 @@ def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [cells for _, cells in sorted(rows, key=lambda row: row[0])]
 
 
+def pick_lines(front: Mapping[str, Any]) -> list[str]:
+    """Why each network was picked, a line each, in the order of `front_rows`."""
+    reasons = {p.arch_id: p.reason for p in front_points(front) if p.pick and p.reason and p.is_trained}
+    names = [str(row[0]) for row in front_rows(front)]
+    return [f"{name}: {reasons[name]}" for name in names if name in reasons]
+
+
 _MARKS = {"bad": "BAD ", "warn": "MIND", "good": "GOOD"}
 
 

@@ -97,8 +97,28 @@ class Candidates:
         logs = np.log(np.maximum(self._catalogue.costs[rows][:, columns], 1e-12))
         return np.asarray(logs.sum(axis=1), dtype=np.float64)
 
+    @cached_property
+    def cheapest(self) -> Rows:
+        """Per known cost the row that a descent over neighbours ends at; of equally cheap ones the smallest.
+
+        The front may end several steps before it, where costs are whole milliseconds and the steps between
+        gain nothing.
+        """
+        ends = list[int]()
+        for cost in range(self._catalogue.n_known if len(self._inside) else 0):
+            row, near = -1, self._inside
+            while (best := self._least(near, cost)) != row:
+                row = best
+                near = np.append(self.usable(self._catalogue.near(row), set()), row)
+            ends.append(row)
+        return np.unique(np.array(ends, dtype=np.int64))
+
+    def _least(self, rows: Rows, cost: int) -> int:
+        order = np.lexsort((rows, self._network_sizes(rows), self._catalogue.costs[rows, cost]))
+        return int(rows[order[0]])
+
     def around(self, front: Sequence[int], taken: set[int], n_observed: int) -> Rows:
-        """Neighbours of the front, some two steps away, and some at random."""
+        """Neighbours of the front, some two steps away, some at random, and the cheapest."""
         catalogue, space, rng = self._catalogue, self._catalogue.space, self._rng(1, n_observed)
         if space.size <= _TINY:
             return self.usable(self.sample, taken)
@@ -110,6 +130,7 @@ class Candidates:
             steps = random_steps(space, steps, rng)
         steps = [arch for arch in steps if space.valid(arch)]
         others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
+        others = np.union1d(others, self.cheapest)
         return self.usable(np.union1d(near, others), taken)
 
     def _draws(self, number: int) -> Rows:

@@ -23,7 +23,8 @@ class Candidate:
     val_accuracy_search: as the evaluator of the front observed it; None where it is not known.
     val_accuracy_expected: as the surrogate of the front believes it; None for a search without one.
     inside: whether it is measured inside the budgets; None for baselines, which all are.
-    pick: why it was picked; None where it was not.
+    pick: as what it was picked (`hwnas.front.Pick`); None where it was not.
+    reason: why, as a sentence.
     """
 
     origin: str
@@ -35,6 +36,7 @@ class Candidate:
     val_accuracy_expected: float | None = None
     inside: bool | None = None
     pick: str | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as the record of a stage has it."""
@@ -69,6 +71,7 @@ class Candidate:
             measured=columns_of(self.measured) if measured is None else measured,
             feasible=feasible,
             failure=failure,
+            reason=self.reason,
         )
 
 

@@ -106,6 +106,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "continued_from": context.config.continue_from,
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
+        "proxies": front.get("proxies"),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
         "pixel_models": [evaluation["svc"], evaluation["linear"]],

@@ -91,11 +91,18 @@ def _first_trainings(
         jobs = {n.arch_id: final_job(context, n.arch_id, n.network, seed, None) for n in networks}
         return earlier_trainings(context, jobs, seed)
     if context.trains:
-        jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
         if missing := _without_short(context, networks, seed):
             names = ", ".join(n.arch_id for n in missing)
             context.run.log(f"first the short training of {names}, whose weights are not in this run")
-        return _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+        short: Outcomes = {}
+        for fidelity in range(len(context.eval_epochs)):
+            jobs = {
+                n.arch_id: short_job(context, n.arch_id, n.network, seed, fidelity)
+                for n in networks
+                if not isinstance(short.get(n.arch_id), TrainingFailed)
+            }
+            short |= _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+        return short
     return {}
 
 

@@ -53,7 +53,7 @@ def _before(context: RunContext, arch_id: str, network: Mapping[str, Any]) -> di
     if short is None or not short.folder(context.path / SHORT_FOLDER).exists():
         return {"epochs": 0, "steps": 0}
     steps_per_epoch = max(1, len(context.data.split("train")) // int(short.recipe["batch_size"]))
-    epochs = int(short.recipe["epochs"])
+    epochs = context.eval_epochs[-1]
     return {"epochs": epochs, "steps": epochs * steps_per_epoch}
 
 

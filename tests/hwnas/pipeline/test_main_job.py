@@ -350,6 +350,24 @@ def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> No
     assert not (out / "evaluations").exists() and front(out)["evaluator"] == "shared-weights"
 
 
+def test_successive_halving_trains_the_best_on_from_their_weights(whole: Path, place: Place) -> None:
+    out = place.folder / "halving"
+    work = ["--strategy", "successive-halving", "--strategy-option", "width=4", "--random-baselines", "0"]
+    refused = place.run(place.new(place.folder / "one", work=[*work, "--eval-epochs", "1"]))
+    assert refused.returncode == 2 and "--eval-epochs of 2 or more" in refused.stderr
+    done = place.run(place.new(out, work=[*work, "--eval-epochs", "2", "--evaluations", "3"]))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))["rows"]
+    brief, long = [[r for r in rows if r.get("fidelity", 0) == f] for f in (0, 1)]
+    assert len(brief) >= 4 and len(long) == 1 and long[0]["origin"] == "promoted"
+    assert [r["arch"] for r in front(out)["evaluated"]] == [long[0]["arch"]]
+    [later] = (out / "evaluations").glob("*-s3/result.json")
+    weights = later.parent.with_name(f"{later.parent.name}-e1") / "weights.safetensors"
+    job = json.loads(later.read_text())["job"]
+    assert job["start"]["sha256"].startswith(digest(weights.read_bytes()))
+    assert job["recipe"]["epochs"] == 1
+
+
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
     out = place.folder / "hopeless"
     done = place.run(place.new(out, "latency_ms<=0.0001", "macs<=10"))
