@@ -38,7 +38,8 @@ def measure_candidates(context: RunContext) -> Outcome:
             files[row["arch"]] = networks.arch_onnx(context.space, arch, context.config.batch)
             bar.advance()
     costs = dict(zip(files, context.costs_of(archs), strict=True))
-    measured = settled(context, files, costs)
+    by_latency = needs_latency(context.config)
+    measured = settled(context, files, costs) if by_latency else {key: {} for key in files}
     candidates = []
     for row in rows:
         predicted, of_network = costs[row["arch"]], measured[row["arch"]]
@@ -46,7 +47,7 @@ def measure_candidates(context: RunContext) -> Outcome:
         candidates.append(Candidate(**row, predicted=predicted, measured=of_network, inside=inside))
     picks = _picks(context, candidates)
     n_inside = sum(bool(candidate.inside) for candidate in candidates)
-    did = "measured" if needs_latency(context.config) else "counted the costs of"
+    did = "measured" if by_latency else "counted the costs of"
     context.run.log(
         f"{did} {len(candidates)} candidates, {n_inside} inside the budgets; "
         "picks: " + ", ".join(f"{p.pick} {_latencies(p)}".rstrip() for p in picks)
@@ -61,8 +62,6 @@ def settled(
 
     A network whose interval crosses a budget is measured again, at most `AGAIN` times; all samples count.
     """
-    if not needs_latency(context.config):
-        return {key: {} for key in files}
     measured = context.measure(files, costs)
     for _ in range(AGAIN):
         open_keys = [key for key in files if undecided(measured[key], context.budgets)]

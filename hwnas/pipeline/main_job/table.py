@@ -61,7 +61,7 @@ def _no_table(context: RunContext) -> Outcome:
     )
     file = context.config.energy_table
     energy = None if file is None else read_energy(Path(file), context.space.blocks())
-    nothing = {"context": None, "errors": {}, "margin": 0.0, "reached": True}
+    nothing: dict[str, Any] = {"context": None, "errors": {}, "margin": 0.0, "reached": True}
     others = {name: nothing for name in names[1:]}
     write_json(
         context.path / "table.json", {**nothing, OTHERS: others, "energy_mj": energy, "profile_cpu_s": 0.0}

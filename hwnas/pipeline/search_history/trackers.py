@@ -55,7 +55,8 @@ class _TensorBoard:
     def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]) -> None:
         tensorboard = importlib.import_module("torch.utils.tensorboard")
         self._writer = tensorboard.SummaryWriter(str(folder / "tensorboard"))
-        self._writer.add_text("search", "\n".join(f"- {k}: {v}" for k, v in facts.items()))
+        if facts:
+            self._writer.add_text("search", "\n".join(f"- {k}: {v}" for k, v in facts.items()))
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
@@ -98,10 +99,10 @@ class _MLflow:
             self._client.log_metric(self._run, key, value, step=number)
 
     def result(self, options: Mapping[str, str], figures: Mapping[str, float]) -> None:
-        for key, value in options.items():
-            self._client.log_param(self._run, f"option.{key}", value[:_LONGEST])
-        for key, value in figures.items():
-            self._client.log_metric(self._run, key, value)
+        for key, text in options.items():
+            self._client.log_param(self._run, f"option.{key}", text[:_LONGEST])
+        for key, figure in figures.items():
+            self._client.log_metric(self._run, key, figure)
 
     def artefact(self, file: Path, folder: str) -> None:
         self._client.log_artifact(self._run, str(file), folder if folder != "." else None)
