@@ -12,7 +12,7 @@ from pathlib import Path
 
 from targets.errors import UsageError, did_you_mean
 
-from .budget import METRICS, base_metric
+from .budget import COSTS, base_metric
 
 
 def _is_toml(text: str) -> bool:
@@ -130,7 +130,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="objective",
-            known=("val_accuracy", "val_top5_accuracy", "val_loss", *METRICS),
+            known=("val_accuracy", "val_top5_accuracy", "val_loss", *COSTS),
             table="hwnas.front.objectives:OBJECTIVES",
             read=base_metric,
         ),

@@ -119,6 +119,7 @@ class StrategyContext:
     seed: of every random draw.
     costs_of: exact costs before an evaluation; None where there are none.
     features_of: more features for a strategy with a model; None where there are none.
+    n_images: that an accuracy is a share of, so that a model knows how far chance moves it; None: no chance.
     prices: what an evaluation takes at each fidelity, the cheapest first, in units of a whole one.
     """
 
@@ -128,6 +129,7 @@ class StrategyContext:
     seed: int
     costs_of: CostsOf | None = None
     features_of: FeaturesOf | None = None
+    n_images: int | None = None
     prices: tuple[float, ...] = (1,)
 
     def rng(self, generation: int) -> np.random.Generator:

@@ -191,6 +191,14 @@ class EvaluationOptions:
             repeated="objective",
         ),
     ] = ()
+    prefer: Annotated[
+        str | None,
+        ReadAs(Literal["accuracy", "balance", "latency"] | None),
+        Option(
+            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
+            "default the most accurate one, and the whole front"
+        ),
+    ] = None
     evaluator: Annotated[
         Text,
         Named("evaluator"),

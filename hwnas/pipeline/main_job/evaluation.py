@@ -15,10 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwnas.data import eval_batches
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
+from hwnas.front import find_preference
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint
@@ -70,12 +73,17 @@ def evaluate_models(context: RunContext) -> Outcome:
 
 
 def _chosen(context: RunContext, picks: list[FrontPoint]) -> FrontPoint:
-    """The most accurate one inside the budgets; where a busy device measured all outside, the fastest."""
+    """The preferred one inside the budgets, unless told the most accurate one.
+
+    Where a busy device measured all outside, the fastest.
+    """
     if not picks:
         raise HwnasError("no pick was trained and exported; see the warnings above")
     inside = [pick for pick in picks if pick.feasible]
     if inside:
-        return max(inside, key=lambda p: (_measured(p)["val_accuracy"], -context.burden(p.predicted)))
+        latency = np.array([context.burden(p.predicted) for p in inside])
+        accuracy = np.array([_measured(p)["val_accuracy"] for p in inside])
+        return inside[find_preference(context.config.prefer or "accuracy").choose(latency, accuracy)]
     context.run.log.warn(
         f"no trained pick is measured inside {', '.join(map(str, context.budgets))}: a device busier "
         f"than before, or a file larger than predicted; the fastest counts. `hwnas bench` measures it again"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.core.budget import RATIO
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
@@ -52,7 +53,9 @@ REPEATED_SHARE = 0.1
 
 def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(_objectives(context), context.search_budgets)
+    objectives = _objectives(context)
+    worst = {RATIO: 1.0} if RATIO in objectives else {}
+    return Problem.parse(objectives, context.search_budgets, worst, context.config.prefer)
 
 
 def _objectives(context: RunContext) -> tuple[str, ...]:
@@ -96,8 +99,8 @@ def search_front(context: RunContext) -> Outcome:
 
 def _picked_by(context: RunContext) -> list[str]:
     """Accuracy, and the latencies among the objectives."""
-    objectives = _objectives(context)
-    chosen = [o for o in objectives if o == "val_accuracy" or o in context.burdens]
+    objectives, latencies = _objectives(context), {RATIO, *context.burdens}
+    chosen = [o for o in objectives if o == "val_accuracy" or o in latencies]
     return chosen if len(chosen) > 1 else list(objectives)
 
 
@@ -203,8 +206,9 @@ class FrontSearch:
             population=context.counts.batch,
             seed=config.seed,
             seeds=_seeds(context),
-            costs_of=context.costs.of,
+            costs_of=context.search_costs.of,
             features_of=features_of(context),
+            n_images=len(context.data.split("val")),
             prices=self.prices,
             **STRATEGIES[name].read_options(config.strategy_options),
         )

@@ -103,7 +103,7 @@ def short_trainings(
     for fidelity in range(len(context.eval_epochs)):
         evaluators.append(
             ShortTraining(
-                costs=context.costs,
+                costs=context.search_costs,
                 job=partial(job, fidelity),
                 folder=context.path / SHORT_FOLDER,
                 n_workers=context.n_workers,
