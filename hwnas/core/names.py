@@ -82,6 +82,9 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
+_STRATEGIES = """
+    bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
+"""
 _TOML = ", or a TOML file"
 
 NAMES: Mapping[str, Names] = {
@@ -104,11 +107,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="strategy",
-            known=(
-                *("bananas", "bo", "evolution", "gp", "local-search", "nsga2", "nsga3", "pnas", "random"),
-                "successive-halving",
-                "tpe",
-            ),
+            known=tuple(_STRATEGIES.split()),
             table="hwnas.front.strategy:STRATEGIES",
         ),
         Names(

@@ -125,6 +125,18 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 
+def needs_latency(config: SearchConfig) -> bool:
+    """Whether the search has to know what a network takes on a device, which needs a table of it.
+
+    The default objectives do, and so does the budget that there is without any. A gradient search learns
+    under a latency.
+    """
+    named = [*config.objectives, *config.budgets]
+    default_steps = 0 if evaluator_of(config).trains else None
+    gradient = (default_steps if config.search_steps is None else config.search_steps) != 0
+    return not config.objectives or gradient or any(name.startswith((LATENCY, RATIO)) for name in named)
+
+
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
     counts = evaluator_of(config).counts(n_train, n_workers)

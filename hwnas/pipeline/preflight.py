@@ -13,7 +13,7 @@ from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, objectives_of, strategy_of
+from .counts import evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -56,7 +56,8 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
-    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
+    warn, by_tables = (log or Log()).warn, needs_latency(config)
+    require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")

@@ -251,7 +251,7 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
             for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
         },
         "target": context.device.described,
-        "context": context.table["context"],
+        "context": dict(context.device.context),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
@@ -261,7 +261,7 @@ def _form(device: RunDevice) -> Int8Form:
     """The form of int8 networks on a device that may be out of reach."""
     if device.target is not None and device.reached:
         return int8_form(device.target)
-    facts = device.table["context"]["facts"]
+    facts = device.facts
     if device.target is not None:
         return device.target.int8_form(facts)
     return default_form(facts, str(facts.get("target_provider", "cpu")))

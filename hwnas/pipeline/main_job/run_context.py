@@ -123,6 +123,12 @@ class RunContext:
         ]
 
     @property
+    def burdens(self) -> list[str]:
+        """The metrics that say how heavy an architecture is: its latencies, else its MACs."""
+        known = [device.metric for device in self.devices if device.metric in self.costs.metrics]
+        return known or ["macs"]
+
+    @property
     def device(self) -> RunDevice:
         """The first of them, which the files are made for."""
         return self.devices[0]
