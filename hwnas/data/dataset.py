@@ -104,7 +104,6 @@ def load_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
-    class_weights: bool = False,
     download: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
@@ -125,7 +124,6 @@ def load_data(
         task: what is learned, a name of `hwnas.tasks.TASKS`; None for classification.
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
-        class_weights: whether rare classes or tags weigh as much as frequent ones in the loss.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
         skip_broken: leave out the images that cannot be read, and say which; else they are an error.
@@ -169,10 +167,8 @@ def load_data(
         split = splitting.from_json(listing, splits)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
     trained = listing.labels[split.indices(TRAIN)]
-    learned = listing.task.balanced(trained) if class_weights else listing.task
     notes = (*listing.notes, *split.notes, *_nearly_one_colour(mean, std))
-    if not class_weights:
-        notes += tuple(listing.task.notes(listing.class_names, trained))
+    notes += tuple(listing.task.notes(listing.class_names, trained))
     if pixels is None:
         most = f"{size_mb(source, size):.0f} MB of pixels exceed {memory_cap_mb:.0f} MB"
         notes += (f"{most}: images are decoded on demand",)
@@ -188,7 +184,7 @@ def load_data(
         flip=listing.flip,
         centred=listing.centred,
         labels=listing.labels,
-        task=learned.fitted(trained),
+        task=listing.task.fitted(trained),
         notes=notes,
         _split=split,
         _source=source,

@@ -81,7 +81,6 @@ def inspect_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
-    class_weights: bool = False,
     download: bool = False,
     skip_broken: bool = False,
     val_share: float | None = None,
@@ -124,10 +123,7 @@ def inspect_data(
     notes = (*(listing if skip_broken else source.listing).notes, *(split.notes if split else ()))
     if split is not None:
         trained = listing.labels[split.indices(TRAIN)]
-        if class_weights:
-            listing.task.balanced(trained)  # refuses where there are no classes
-        else:
-            notes += tuple(listing.task.notes(listing.class_names, trained))
+        notes += tuple(listing.task.notes(listing.class_names, trained))
     return DataFacts(
         name=listing.name,
         n_images=len(listing.names),

@@ -122,9 +122,8 @@ def data_request(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
-    class_weights: bool = False,
 ) -> DataRequest:
-    """The request of values as options and JSON have them. class_weights: changes no data."""
+    """The request of values as options and JSON have them."""
     return DataRequest(
         spec=spec,
         root=root,

@@ -55,7 +55,6 @@ def data_identity(data: Data) -> dict[str, Any]:
     return {
         "name": data.name,
         "image_size": data.image_size,
-        **({"class_weights": weights} if (weights := getattr(data.task, "weights", None)) else {}),
         "listing": document["digest"],
         "split": _digest(split),
         "pixels": sha256(np.ascontiguousarray(data.images(some).numpy()).tobytes()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.core.words import percent
 from hwnas.tasks import Task, task_named
 
 from .snippets import CROP, file_names
@@ -148,7 +149,7 @@ def _list(values: Sequence[float]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else percent(share)
 
 
 def _ms(value: float | None) -> str:

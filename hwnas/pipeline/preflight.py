@@ -13,7 +13,7 @@ from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, objectives_of, strategy_of
+from .counts import evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -63,7 +63,8 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
-    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
+    warn, by_tables = (log or Log()).warn, needs_latency(config)
+    require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")
@@ -106,6 +107,8 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
     from hwnas.tasks import outward, task_named
+    from hwnas.training.presets import changed
+    from hwnas.training.recipe import Recipe
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -124,6 +127,20 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    recipe = changed(Recipe.for_data(1), config)
+    task = task_named(config.task)
+    classes_only = {
+        "--recipe strong (give --ema, --clip and the like one by one)": config.recipe == "strong",
+        "--mixup": recipe.mixup > 0,
+        "--cutmix": recipe.cutmix > 0,
+        "--teacher": config.teacher is not None,
+        "--balance sampling": recipe.balance == "sampling",
+    }
+    asked = [option for option, is_asked in classes_only.items() if is_asked]
+    if asked and not task.mixes:
+        raise UsageError(f"{', '.join(asked)}: for classes only, and {task.name} has none; leave it out")
+    if recipe.balance == "weights" and not task.weighs:
+        raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
     problem = Problem.parse(objectives_of(config, devices), budgets)
     if "val_accuracy" not in problem.metrics:
         name = outward("val_accuracy", task_named(config.task))

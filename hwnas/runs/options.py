@@ -76,9 +76,6 @@ class LabelledImageOptions(ImageOptions):
     group_column: Annotated[
         Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
     ] = None
-    class_weights: Annotated[
-        bool, Option("Weigh the loss so that rare classes or tags count as much as frequent ones")
-    ] = False
 
     @property
     def label_options(self) -> dict[str, Any]:
@@ -88,7 +85,6 @@ class LabelledImageOptions(ImageOptions):
             "task": None if self.task == type(self).task else self.task,
             "label_columns": list(self.label_columns),
             "group_column": self.group_column,
-            "class_weights": self.class_weights,
         }
         return {name: value for name, value in known.items() if value}
 
@@ -228,6 +224,14 @@ class EvaluationOptions:
             repeated="objective",
         ),
     ] = ()
+    prefer: Annotated[
+        str | None,
+        ReadAs(Literal["accuracy", "balance", "latency"] | None),
+        Option(
+            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
+            "default the most accurate one, and the whole front"
+        ),
+    ] = None
     evaluator: Annotated[
         Text,
         Named("evaluator"),
@@ -309,6 +313,11 @@ class FinalTrainingOptions:
         Annotated[int, Interval(ge=0, le=50)] | None,
         Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
     ] = None
+    recipe: Annotated[
+        str,
+        ReadAs(Literal["standard", "strong"]),
+        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
+    ] = "standard"
     train_epochs: Annotated[
         Epochs | None,
         Option("Epochs that each of them is trained for after its short training; default by the images"),

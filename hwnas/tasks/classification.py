@@ -38,6 +38,8 @@ class Classification(PlainTask):
     many_columns = False
     pixel_models = ("svc", "linear")
     shared_weights = True
+    mixes = True
+    weighs = True
 
     def read(self, table: LabelTable) -> Labels:
         """Classes, numbered in the order of their names."""
@@ -80,7 +82,7 @@ class Classification(PlainTask):
         return [
             f"classes are unbalanced: {counts[most]:,} training images of {names[most]!r}, "
             f"{counts[fewest]:,} of {names[fewest]!r}; accuracy hides how the rare ones do: see the accuracy "
-            "by class, and --class-weights to weigh them alike"
+            "by class, and --balance to weigh them alike"
         ]
 
     def balanced(self, labels: LabelArray) -> Task:

@@ -31,6 +31,7 @@ class MultiLabel(PlainTask):
     weights: tuple[float, ...] | None = None
 
     name = "multi-label"
+    weighs = True
     does = "any number of tags per image"
     metric = Metric("map", "mAP")
     readable = Readable("above", 0.0, "Sigmoid", "tag", "Tagger", "a tagger of images", "tag", "the tags")
@@ -88,7 +89,7 @@ class MultiLabel(PlainTask):
         if not rare:
             return []
         told = ", ".join(f"{names[i]} ({100 * shares[i]:.1f} %)" for i in rare[:5])
-        return [f"rare tags: {told} of the training images; --class-weights weighs them more"]
+        return [f"rare tags: {told} of the training images; `--balance weights` weighs them more"]
 
     def balanced(self, labels: LabelArray) -> Task:
         """Weights absent / present per tag, at most 20."""

@@ -29,6 +29,8 @@ class PlainTask:
     mirror = True
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
+    mixes = False
+    weighs = False
 
     @property
     def mark(self) -> str:
@@ -45,7 +47,7 @@ class PlainTask:
 
     def balanced(self, labels: LabelArray) -> Task:
         """UsageError."""
-        raise UsageError(f"--class-weights: {self.name} has no classes that could be rare; leave it out")
+        raise UsageError(f"--balance: {self.name} has no classes that could be rare; leave it out")
 
     def answers(self, outputs: Answers) -> Answers:
         """The outputs."""

@@ -97,6 +97,10 @@ class Task(Protocol):
 
     shared_weights: bool
     """Whether a supernet can learn it."""
+    mixes: bool
+    """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
+    weighs: bool
+    """Whether `balanced` has a meaning."""
 
     @property
     def mark(self) -> str:

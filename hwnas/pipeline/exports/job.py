@@ -13,7 +13,7 @@ from hwnas.exporting.golden import golden_pair
 from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manifest
 from hwnas.exporting.packaging import Packaging
 from hwnas.exporting.snippets import app_facts, snippets
-from hwnas.exporting.source import ExportSource, check_packaging
+from hwnas.exporting.source import ExportSource, check_aware, check_packaging
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
 from hwnas.report.export_page import export_page
@@ -43,6 +43,7 @@ class PreparedExport:
     packaging: Packaging
     home: Path
     licence: str | None = None
+    aware: bool = False
 
     def document(self) -> dict[str, Any]:
         """What would be exported, as JSON values."""
@@ -55,6 +56,7 @@ class PreparedExport:
             "max_drop": self.max_drop,
             "packaging": {"layout": self.packaging.layout, "softmax": self.packaging.softmax},
             "licence": self.licence,
+            **({"qat": True} if self.aware else {}),
         }
 
     def identity(self) -> Identity:
@@ -87,6 +89,7 @@ class ExportContext:
             home=known.home,
             max_drop=known.max_drop,
             packaging=known.packaging,
+            aware=known.aware,
         )
 
 
@@ -96,6 +99,8 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     source = open_source(options, log)
     packaging = request.packaging if source.data is None else request.packaging.of(source.data.task)
     check_packaging(source, packaging)
+    if options.qat:
+        check_aware(source)
     variants = wanted_variants(request.names, request.target, has_images=source.data is not None)
     return PreparedExport(
         source=source,
@@ -105,6 +110,7 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
         packaging=packaging,
         home=data_home(options.home),
         licence=options.licence,
+        aware=options.qat,
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.teachers import teacher_of
 from targets.files import write_json
 
 from .run_context import RunContext
+from .training import LARGEST
 
 
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
+    if context.config.teacher != LARGEST:  # told now, not after all the short trainings
+        teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(

@@ -185,12 +185,11 @@ def test_unbalanced_classes_are_told_and_weighed_on_request(images: Path) -> Non
     assert any(
         note.startswith("classes are unbalanced: 30 training images of 'a', 6 of 'b'") for note in notes
     )
-    weighted = read(images, rows, class_weights=True)
+    data = read(images, rows)
+    weighted = data.task.balanced(data.labels[data.split("train")])
     # n / (classes × images of the class), of 36 training images.
-    assert weighted.task.weights == pytest.approx((36 / (2 * 30), 36 / (2 * 6)))  # type: ignore[attr-defined]
-    assert not any("unbalanced" in note for note in weighted.notes)
-    with pytest.raises(UsageError, match="--class-weights: regression has no classes"):
-        read(images, NUMBERS, task="regression", class_weights=True)
+    expected = (36 / (2 * 30), 36 / (2 * 6))
+    assert weighted.weights == pytest.approx(expected)  # type: ignore[attr-defined]
 
 
 def test_what_is_there_is_told_before_a_search(images: Path) -> None:
