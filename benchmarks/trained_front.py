@@ -113,7 +113,13 @@ def bayesian(spending: Spending, seed: int) -> None:
         return rows
 
     strategy = make_strategy(
-        "bo", spending.truth.space, Problem.parse(OBJECTIVES), population=2, seed=seed, costs_of=costs.of
+        "bo",
+        spending.truth.space,
+        Problem.parse(OBJECTIVES),
+        population=2,
+        seed=seed,
+        costs_of=costs.of,
+        n_images=len(spending.truth.data.split("val")),
     )
     started = time.process_time()
     run(strategy, evaluate, stop=lambda: out_of_time)
