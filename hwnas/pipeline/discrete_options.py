@@ -41,8 +41,8 @@ class DiscreteSearcherOptions(
 
     strategy, strategy_options: a row of `hwnas strategies`, and options of it as `name=value`.
     evaluator: shared-weights, or short-training, which trains each architecture for `eval_epochs` epochs
-        (None: at least 300 steps), in `workers` processes (None: one per core). What was trained before is read
-        from the data home.
+        (None: at least 300 steps), in `workers` processes (None: one per core). What was trained before is
+        read from the data home.
     search_epochs: of the shared weights, each step a random path.
     evaluations: how many architectures are scored.
     population: how many the strategy proposes at a time.
