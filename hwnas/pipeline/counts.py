@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
+from hwnas.training.presets import STRONG_LONGER
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
@@ -126,7 +127,10 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
 
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
-    return with_options(evaluator_of(config).counts(n_train, n_workers), config)
+    counts = evaluator_of(config).counts(n_train, n_workers)
+    if config.recipe == "strong":
+        counts = replace(counts, train_epochs=STRONG_LONGER * counts.train_epochs)
+    return with_options(counts, config)
 
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:

@@ -98,6 +98,8 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.training.presets import changed
+    from hwnas.training.recipe import Recipe
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -116,6 +118,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    changed(Recipe.for_data(1), config)
     problem = Problem.parse(objectives_of(config, devices), budgets)
     if "val_accuracy" not in problem.metrics:
         raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")

@@ -26,6 +26,7 @@ from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint
 from hwnas.runs.heartbeat import heartbeat
+from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.training_job import Trained
@@ -37,7 +38,6 @@ from .candidate import Finalist
 from .devices import Measured, RunDevice, columns_of, measure, with_measured
 from .run_context import RunContext
 from .training import finalists, read_final
-from .trainings import FINAL_FOLDER
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
