@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.core.budget import Budget
+from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, objectives_of, strategy_of
+from .counts import EVALUATED, evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -56,7 +56,8 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
-    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
+    warn, by_tables = (log or Log()).warn, needs_latency(config)
+    require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")
@@ -98,6 +99,8 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.training.presets import changed
+    from hwnas.training.recipe import Recipe
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -116,6 +119,13 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    changed(Recipe.for_data(1), config)
     problem = Problem.parse(objectives_of(config, devices), budgets)
-    if "val_accuracy" not in problem.metrics:
-        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
+    found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
+    if unknown := [metric for metric in found_out if metric not in EVALUATED]:
+        raise UsageError(
+            f"--objective {unknown[0]}: trainings tell {' and '.join(EVALUATED)}; only a table of known "
+            f"results can have it (--space table:FILE.csv)"
+        )
+    if not found_out:
+        raise UsageError("--objective: one of them has to be val_accuracy or val_loss")

@@ -25,6 +25,7 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
+from .recipe_options import RecipeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class SearchConfig(
     SpaceOptions,
     StepOptions,
     FinalTrainingOptions,
+    RecipeOptions,
     SpeedOptions,
     LimitOptions,
     HomeOptions,
