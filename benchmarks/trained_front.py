@@ -6,8 +6,8 @@ In the space `mobile` at 32 px, accuracy against MACs, each method with the same
 
     bo               the Bayesian search; every evaluation is a short training
     random           different random architectures, each trained shortly
-    shared-weights   0.4 of the time trains a supernet, 0.2 goes to NSGA-II with its weights; then the front that
-                     it found, spread over MACs, is trained shortly until the time is used up
+    shared-weights   0.4 of the time trains a supernet, 0.2 goes to NSGA-II with its weights; then the front
+                     that it found, spread over MACs, is trained shortly until the time is used up
 
 A training of an architecture is made once and serves every method and seed; each method pays its CPU time.
 What a method trained within its time is scored by hypervolume, reference (1, 1), of (validation error / error
