@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.core.budget import Budget
+from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, needs_latency, objectives_of, strategy_of
+from .counts import EVALUATED, evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -142,6 +142,12 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     if recipe.balance == "weights" and not task.weighs:
         raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
     problem = Problem.parse(objectives_of(config, devices), budgets)
-    if "val_accuracy" not in problem.metrics:
-        name = outward("val_accuracy", task_named(config.task))
-        raise UsageError(f"--objective: one of them has to be {name}, which the picks go by")
+    found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
+    if unknown := [metric for metric in found_out if metric not in EVALUATED]:
+        raise UsageError(
+            f"--objective {outward(unknown[0], task)}: trainings tell "
+            f"{' and '.join(outward(list(EVALUATED), task))}; only a table of known "
+            f"results can have it (--space table:FILE.csv)"
+        )
+    if not found_out:
+        raise UsageError(f"--objective: one of them has to be {outward('val_accuracy', task)} or val_loss")
