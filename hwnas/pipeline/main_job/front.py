@@ -15,6 +15,7 @@ import numpy as np
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
+from hwnas.executors import Executor
 from hwnas.front import (
     STORED,
     STRATEGIES,
@@ -30,7 +31,6 @@ from hwnas.front import (
 from hwnas.pipeline.counts import objectives_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
-from hwnas.training.workers import Workers
 
 from .beliefs import Beliefs
 from .extra_features import features_of, proxy_correlations
@@ -61,8 +61,11 @@ def _objectives(context: RunContext) -> tuple[str, ...]:
 def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
     n_all = context.counts.evaluations
-    with training_bar(context, "front", n_all, rest_s(context, "front")) as bar, Workers() as workers:
-        search = FrontSearch(context, bar, workers)
+    with (
+        training_bar(context, "front", n_all, rest_s(context, "front")) as bar,
+        context.executor() as executor,
+    ):
+        search = FrontSearch(context, bar, executor)
         ended = search.run()
         repeats = search.repeat()
     history = search.strategy.history
@@ -112,8 +115,8 @@ def _row(trial: Trial) -> dict[str, Any]:
 class FrontSearch:
     """The search of one run: its strategy, its evaluator, and how much of it is left."""
 
-    def __init__(self, context: RunContext, bar: TrainingBar, workers: Workers) -> None:
-        self.context, self.bar, self.workers = context, bar, workers
+    def __init__(self, context: RunContext, bar: TrainingBar, executor: Executor) -> None:
+        self.context, self.bar, self.executor = context, bar, executor
         self.problem, self.pace = make_problem(context), FrontPace(context)
         self._n_all = context.counts.evaluations
         self.path: Path = context.path / "evaluated.json"
@@ -180,7 +183,7 @@ class FrontSearch:
         if not self.context.trains:
             return self.context.shared_weights
         on_progress = self.bar.on_progress
-        return short_trainings(self.context, seed=seed, workers=self.workers, on_progress=on_progress)
+        return short_trainings(self.context, self.executor, seed=seed, on_progress=on_progress)
 
     def _strategy(self) -> Generational:
         config, context = self.context.config, self.context

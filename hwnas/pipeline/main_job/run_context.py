@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.executors import Executor, Local
 from hwnas.pipeline.counts import Counts, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
@@ -215,6 +217,12 @@ class RunContext:
     def n_workers(self) -> int:
         """Training processes: as many as the machine has cores, unless told."""
         return self.config.workers or os.cpu_count() or 1
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor]:
+        """What does the trainings of a stage."""
+        with Local(self.n_workers, self.run.log.warn) as executor:
+            yield executor
 
     def archs(self, keys: Sequence[str]) -> list[Arch]:
         """Architectures from their strings."""

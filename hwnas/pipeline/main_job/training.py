@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.executors import Executor
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.training_job import read_result
-from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
+from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
@@ -63,12 +64,12 @@ def train_finalists(
 
     A network whose short training failed has no final one.
     """
-    with Workers() as workers:
-        return _train_twice(context, networks, seed, workers)
+    with context.executor() as executor:
+        return _train_twice(context, networks, seed, executor)
 
 
 def _train_twice(
-    context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
+    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
 ) -> tuple[Outcomes, Outcomes]:
     short: Outcomes = {}
     if context.trains:
@@ -76,14 +77,14 @@ def _train_twice(
         if missing := _without_short(context, networks, seed):
             names = ", ".join(n.arch_id for n in missing)
             context.run.log(f"first the short training of {names}, whose weights are not in this run")
-        short = _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+        short = _train(context, executor, "short trainings", jobs, context.path / SHORT_FOLDER)
     starts = {name: outcome for name, outcome in short.items() if isinstance(outcome, Trained)}
     jobs = {
         n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
         for n in networks
         if n.arch_id in starts or not short
     }
-    final = _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
+    final = _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
     return short, final
 
 
@@ -156,15 +157,14 @@ def _entry(
 
 
 def _train(
-    context: RunContext, workers: Workers, name: str, jobs: Mapping[str, TrainingJob], folder: Path
+    context: RunContext, executor: Executor, name: str, jobs: Mapping[str, TrainingJob], folder: Path
 ) -> Outcomes:
-    """Train in parallel processes under one progress bar."""
+    """Train side by side under one progress bar."""
     with training_bar(context, name, len(jobs), rest_s(context, "training")) as bar:
         outcomes = run_many(
             list(jobs.values()),
             folder,
-            context.n_workers,
-            workers=workers,
+            executor,
             on_progress=bar.on_progress,
             log=context.run.log.warn,
         )

@@ -10,10 +10,11 @@ from hwnas.core.choice import Arch
 from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
+from hwnas.executors import Executor
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.recipe import Recipe
-from hwnas.training.workers import Trained, TrainingJob, Workers
+from hwnas.training.workers import Trained, TrainingJob
 from targets.files import sha256, write_atomic
 
 from .run_context import RunContext
@@ -69,9 +70,9 @@ def arch_network(context: RunContext, key: str) -> dict[str, Any]:
 
 def short_trainings(
     context: RunContext,
+    executor: Executor,
     *,
     seed: int | None = None,
-    workers: Workers | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> ShortTraining:
     """The evaluator by short trainings. seed: of the trainings where it is not that of the run."""
@@ -85,9 +86,8 @@ def short_trainings(
         costs=context.costs,
         job=job,
         folder=context.path / SHORT_FOLDER,
-        n_workers=context.n_workers,
+        executor=executor,
         store=evaluation_store(context, run_seed),
-        workers=workers,
         on_progress=on_progress,
         log=context.run.log.warn,
     )
