@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.core.budget import Budget
 from hwnas.costs.energy import read_energy
+from hwnas.executors.cluster_file import find_cluster
 from hwnas.runs.config import SearchConfig
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def preflight(config: SearchConfig) -> None:
     """UsageError or TargetError for data, a target, space, method, strategy or device that there is not."""
+    if config.cluster is not None:
+        find_cluster(config.cluster)
     home = data_home(config.home)
     if home.is_file():
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
@@ -112,6 +115,8 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, lacks in needs_supernet:
         if lacks:
             raise UsageError(f"{option} needs shared weights; give --supernet-steps, for instance 500")
+    if config.cluster is not None and config.workers is not None:
+        raise UsageError("--workers counts processes of this machine; with --cluster its own workers count")
     if config.generations is not None and config.evaluations is not None:
         raise UsageError("--evaluations and --generations both say how long the front is searched; give one")
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):

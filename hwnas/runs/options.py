@@ -280,6 +280,10 @@ class LimitOptions:
         Annotated[int, Interval(ge=1, le=256)] | None,
         Option("Training processes; default one per core", free=True),
     ] = None
+    cluster: Annotated[
+        Text | None,
+        Option("Train on a Dask cluster: tls://HOST:PORT of its scheduler, or a TOML file", free=True),
+    ] = None
     minutes: Annotated[
         Annotated[float, Interval(gt=0, le=100_000)] | None,
         Option(

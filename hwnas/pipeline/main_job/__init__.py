@@ -53,7 +53,10 @@ def search(run: RunDir) -> RunContext:
     context = RunContext(run)
     require_in_time(context)
     torch.set_num_threads(context.n_threads)
-    run_stages([_timed(stage) for stage in STAGES], context)
+    try:
+        run_stages([_timed(stage) for stage in STAGES], context)
+    finally:
+        context.close()
     return context
 
 

@@ -127,17 +127,8 @@ def _supernet_start(context: RunContext, arch_id: str, network: Mapping[str, Any
 
 
 def _job(context: RunContext, *, recipe: Recipe, **fields: Any) -> TrainingJob:
-    config = context.config
-    data: dict[str, Any] = {
-        "spec": config.data,
-        "image_size": context.data.image_size,
-        "seed": config.seed,
-        "root": str(context.home),
-        "splits_file": str((context.path / "splits.json").resolve()),
-    }
-    if config.labels:
-        data["labels_csv"] = config.labels
-    return TrainingJob(data=data, recipe=recipe.to_json(), device=config.device, **fields)
+    data, device = context.job_data, context.config.device
+    return TrainingJob(data=data, recipe=recipe.to_json(), device=device, **fields)
 
 
 def _fitting(context: RunContext, recipe: Recipe) -> Recipe:
