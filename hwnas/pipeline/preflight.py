@@ -61,6 +61,10 @@ def preflight(config: SearchConfig) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
+    if config.storage is not None:
+        from hwnas.front.shared_record import require_server
+
+        require_server(config.storage)
 
 
 DEVICES = ("cpu", "cuda")

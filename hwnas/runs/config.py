@@ -22,6 +22,7 @@ from .options import (
     HomeOptions,
     LabelledImageOptions,
     LimitOptions,
+    RecordOptions,
     SpaceOptions,
     SpeedOptions,
     StepOptions,
@@ -42,6 +43,7 @@ class SearchConfig(
     FinalTrainingOptions,
     SpeedOptions,
     LimitOptions,
+    RecordOptions,
     HomeOptions,
 ):
     """Every option of `hwnas search`."""

@@ -294,6 +294,18 @@ class LimitOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordOptions:
+    """Where others can follow a run."""
+
+    topic: ClassVar[str] = "Files"
+
+    storage: Annotated[
+        Text | None,
+        Option("Also record the trials in this PostgreSQL database, for optuna-dashboard", free=True),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingDeviceOptions:
     """Where networks are trained, and from which seed."""
 

@@ -35,6 +35,7 @@ from hwnas.pipeline.stages import Outcome
 from .beliefs import Beliefs
 from .extra_features import features_of, proxy_correlations
 from .progress import TrainingBar, training_bar
+from .record import shared_record
 from .replan import FrontPace, rest_s
 from .run_context import RunContext
 from .trainings import short_trainings
@@ -128,6 +129,7 @@ class FrontSearch:
         self.export = OptunaExport(
             context.path / "study.db", context.space, self.problem, context.run.log.warn
         )
+        self.record = shared_record(context, self.problem)
 
     @property
     def store(self) -> str | None:
@@ -148,6 +150,8 @@ class FrontSearch:
         self.bar.finish(self.n_paid)
         ended = run(self.strategy, self.evaluator, left=self._left, on_generation=self._keep)
         self.export.update(self.strategy.history.trials)  # a kill may have come between the two files
+        if self.record is not None:
+            self.record.finish(self.strategy.history.trials)
         return ended
 
     def _left(self) -> int:
@@ -219,6 +223,8 @@ class FrontSearch:
     def _keep(self, trials: Sequence[Trial]) -> None:
         save_trials(self.path, self.strategy.history, self.strategy.identity)
         self.export.update(self.strategy.history.trials)
+        if self.record is not None:
+            self.record.update(self.strategy.history.trials)
         self.pace.add(len(trials))
         self.bar.finish(len(trials), self._best())
 

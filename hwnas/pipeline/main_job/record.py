@@ -1,0 +1,27 @@
+"""The shared record of a run (`--storage`), under a name that no other run has."""
+
+from __future__ import annotations
+
+import uuid
+
+from hwnas.front import Problem
+from hwnas.front.optuna_study import StudyWriter
+from hwnas.front.shared_record import SharedRecord
+from targets.files import read_json, write_json
+
+from .run_context import RunContext
+
+_FILE = "record.json"
+
+
+def shared_record(context: RunContext, problem: Problem) -> SharedRecord | None:
+    """The record of this run; None where there is none."""
+    url = context.config.storage
+    if url is None:
+        return None
+    path = context.path / _FILE
+    if not path.exists():
+        write_json(path, {"schema": 1, "study": f"{context.path.name}-{uuid.uuid4().hex[:8]}"})
+    name = str(read_json(path, "the name of the study in the shared record")["study"])
+    context.run.log(f"trials are recorded as study {name!r}: optuna-dashboard {url}")
+    return SharedRecord(url, StudyWriter(name, context.space, problem), context.run.log.warn)
