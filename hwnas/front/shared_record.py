@@ -28,7 +28,7 @@ PATIENCE_S = 120.0
 
 
 def storage_url(text: str) -> URL:
-    """The URL of a PostgreSQL database as SQLAlchemy reads it; UsageError for any other, or with a password."""
+    """The URL of a PostgreSQL database as SQLAlchemy reads it; UsageError for another one."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -61,7 +61,8 @@ def require_server(text: str) -> None:
         engine.connect().close()
     except SQLAlchemyError as error:
         raise ConnectionLostError(
-            f"--storage {text}: {_cause(error)}; see that the server runs and lets you in, or leave --storage away"
+            f"--storage {text}: {_cause(error)}; see that the server runs and lets you in, or "
+            "leave --storage away"
         ) from None
     finally:
         engine.dispose()
