@@ -21,6 +21,7 @@ from hwnas.gradient.warmup import make_supernet
 from hwnas.spaces import load_space
 
 BATCH = 64
+MANY = 1_000_000
 
 
 class Noise:
@@ -81,6 +82,10 @@ def main() -> None:
         print(f"search step of {name} (arch and weight step, batch {BATCH}): {step_ms:.1f} ms, "
               f"pricing is {100 * pricing / step_ms:.2f} % of it")  # fmt: skip
     print(f"1000 architectures, all metrics: {cpu_ms(lambda: costs.of(archs), options.repeats):.2f} ms")
+    many = np.array(archs)[np.random.default_rng(0).integers(len(archs), size=MANY)]
+    tuples = list(map(tuple, many.tolist()))
+    print(f"{MANY:,} architectures, all metrics: {cpu_ms(lambda: costs.of(many), 3) / 1e3:.3f} s, "
+          f"as tuples {cpu_ms(lambda: costs.of(tuples), 3) / 1e3:.3f} s")  # fmt: skip
     print(f"exact minimum of the space in macs: {cpu_ms(lambda: costs.minimum('macs'), 3):.1f} ms")
 
 

@@ -46,11 +46,20 @@ _BITS: Mapping[str, tuple[int, str]] = {
     "tensor(float8e4m3fnuz)": (18, "uint8"),
     "tensor(float8e5m2)": (19, "uint8"),
     "tensor(float8e5m2fnuz)": (20, "uint8"),
+    "tensor(uint4)": (21, "uint8"),
+    "tensor(int4)": (22, "uint8"),
+    "tensor(float4e2m1)": (23, "uint8"),
+    "tensor(float8e8m0)": (24, "uint8"),
+    "tensor(uint2)": (25, "uint8"),
+    "tensor(int2)": (26, "uint8"),
 }
-"""Types that numpy lacks: TensorProto.DataType, and the numpy type that holds their bits."""
+"""Types that numpy lacks: TensorProto.DataType, and the numpy type that holds their bits.
 
-_FLOAT8_BITS = 0x38
-"""1 or 0.5 in each of the formats of 8 bits."""
+Those of less than 8 bits are packed, so that the runtime needs fewer bytes than it gets.
+"""
+
+_BITS_OF_8 = 0x38
+"""1 or 0.5 in each of the floating-point formats of 8 bits."""
 
 HIGHEST = 7
 """The highest of the whole numbers that an input gets of which the file does not say more."""
@@ -115,7 +124,7 @@ def described(entry: Mapping[str, Any]) -> str:
 
 def _shape(name: str, value: Any, said: Mapping[str, Any]) -> tuple[int, ...]:
     shape = said.get(value.name, {}).get("shape", value.shape)
-    if not all(isinstance(n, int) and n > 0 for n in shape):
+    if not all(isinstance(n, int) and n >= 0 for n in shape):
         raise DamagedFileError(
             f"{name}: input {value.name} has shape {value.shape}; export it with fixed sizes"
         )
@@ -153,7 +162,7 @@ def _value(kind: str, shape: tuple[int, ...], entry: Mapping[str, Any], rng: np.
     if "values" in entry:
         return _as_type(np.resize(np.array(entry["values"]), shape), kind)
     if kind in _BITS and kind != "tensor(bfloat16)":
-        return _ort_value(np.full(shape, _FLOAT8_BITS, np.uint8), kind)
+        return _ort_value(np.full(shape, _BITS_OF_8, np.uint8), kind)
     if kind == "tensor(bfloat16)" or np.dtype(_TYPES[kind]).kind == "f":
         return _as_type(rng.standard_normal(shape), kind)
     low, high = entry.get("low", 0), entry.get("high", HIGHEST)

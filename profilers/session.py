@@ -30,14 +30,22 @@ _LEVELS = {
     ),
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
-_SOURCE = re.compile(r"^(\[ONNXRuntimeError\] : \d+ : \w+ : )?(\S+\.(cc|h):\d+ .*?\)+ (?=[A-Z]))?")
-"""`[ONNXRuntimeError] : 1 : FAIL : /a/b.cc:12 void f(int) ` before what it has to say."""
+_SOURCE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:(Fatal error: )?"
+    r"|Exception during initialization: |\S+\.(cc|h):\d+ .*?was false\. (?=\S)"
+    r"|\S+\.(cc|h):\d+ (\S+ )?(\S*\(.*?\)\S* (const )?(\[with .*?\] )?(?=[A-Z]))?"
+)
+"""`[ONNXRuntimeError] : 1 : FAIL : /a/b.cc:12 void f(int) const ` before what it has to say."""
 
-_OPERATOR = f"onnxruntime {ort.__version__} lacks this operator: replace it, or install a runtime that has it"
+_OPERATOR = (
+    f"onnxruntime {ort.__version__} lacks this operator, or this version or type of it: replace it, or "
+    "install a runtime that has it"
+)
 _VERSION = f"onnxruntime {ort.__version__} is too old for the file: export it with an older opset, or update"
 _ADVICE = {
     "is not a registered function/op": _OPERATOR,
     "No Op registered for": _OPERATOR,
+    "Could not find an implementation": _OPERATOR,
     "under development": _VERSION,
     "Unsupported model IR version": _VERSION,
 }

@@ -32,28 +32,38 @@ def stages(choices: Sequence[Choice]) -> list[int]:
     return [order[name] * _MOST_STAGES // len(order) for name in names]
 
 
-def option_counts(choices: Sequence[Choice], indices: Indices) -> Array:
+class OptionCounts:
     """Per option its count in each stage and in all; a choice of numbers gives the chosen number.
 
-    indices: (n, choices); returns (n, features).
+    Each is a sum over the choices, so that the features of many architectures are one product of matrices.
     """
-    columns: list[Array] = []
-    counted: dict[str, dict[int, list[tuple[int, int]]]] = {}
-    for c, (choice, stage) in enumerate(zip(choices, stages(choices), strict=True)):
-        if all(_is_number(o) for o in choice.options):
-            columns.append(np.array([float(o) for o in choice.options])[indices[:, c]])
-            continue
-        for k, option in enumerate(choice.options):
-            counted.setdefault(option, {}).setdefault(stage, []).append((c, k))
-    for by_stage in counted.values():
-        counts: list[Array] = [
-            np.sum([indices[:, c] == k for c, k in places], axis=0, dtype=np.float64)
-            for places in by_stage.values()
-        ]
-        columns += counts
-        if len(counts) > 1:
-            columns.append(np.sum(counts, axis=0))
-    return np.stack(columns, axis=1) if columns else np.zeros((len(indices), 0))
+
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        offsets = np.cumsum([0, *(len(c.options) for c in choices)])
+        columns: list[Array] = []
+        counted: dict[str, dict[int, Array]] = {}
+        for first, choice, stage in zip(offsets, choices, stages(choices), strict=False):
+            if all(_is_number(o) for o in choice.options):
+                column = np.zeros(offsets[-1])
+                column[first : first + len(choice.options)] = [float(o) for o in choice.options]
+                columns.append(column)
+                continue
+            for k, option in enumerate(choice.options):
+                by_stage = counted.setdefault(option, {})
+                by_stage.setdefault(stage, np.zeros(offsets[-1]))[first + k] = 1
+        for by_stage in counted.values():
+            columns += by_stage.values()
+            if len(by_stage) > 1:
+                columns.append(np.sum(list(by_stage.values()), axis=0))
+        self._offsets = offsets[:-1]
+        self._weights = np.stack(columns, axis=1) if columns else np.zeros((offsets[-1], 0))
+
+    def of(self, indices: Indices) -> Array:
+        """indices: (n, choices); returns (n, features)."""
+        one_hot = np.zeros((len(indices), len(self._weights)))
+        one_hot[np.arange(len(indices))[:, None], indices + self._offsets] = 1
+        counts: Array = one_hot @ self._weights
+        return counts
 
 
 def _is_number(text: str) -> bool:

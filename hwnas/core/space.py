@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
@@ -18,7 +19,7 @@ from targets.errors import UsageError, did_you_mean
 
 from .arrays import Array, Indices
 from .choice import Arch, Choice
-from .features import option_counts
+from .features import OptionCounts
 from .node import check_nodes, nodes_of
 
 
@@ -41,6 +42,7 @@ class Space:
         self.name = name
         self.choices = tuple(choices)
         self.n_options = np.array([len(c.options) for c in self.choices], dtype=np.int64)
+        self._limits = self.n_options.tolist()
         self._offsets = np.concatenate([[0], np.cumsum(self.n_options)])
         check_nodes(name, self.choices)
         self.nodes = nodes_of(self.choices)
@@ -61,7 +63,8 @@ class Space:
         """Whether `arch` has one existing option per choice and as many edges per node as are kept."""
         return (
             len(arch) == len(self.choices)
-            and all(0 <= i < len(c.options) for i, c in zip(arch, self.choices, strict=True))
+            and all(map(operator.lt, arch, self._limits))
+            and min(arch, default=0) >= 0
             and all(len(node.kept(arch)) == node.keep for node in self.nodes)
         )
 
@@ -96,7 +99,7 @@ class Space:
             for i, c in enumerate(node.edges):
                 real = [k for k in range(int(self.n_options[c])) if k != node.none[i]]
                 drawn[c] = real[rng.integers(len(real))] if i in kept else node.none[i]
-        return tuple(int(i) for i in drawn)
+        return tuple(drawn.tolist())
 
     def _settle(self, arch: NDArray[np.int64], source: Arch, rng: np.random.Generator) -> Arch:
         """`arch` with `keep` edges per node: surplus edges are dropped, missing ones come from `source`.
@@ -168,8 +171,12 @@ class Space:
             np.put_along_axis(rows, columns, 1.0, axis=1)
         return rows
 
-    def indices(self, archs: Sequence[Arch]) -> Indices:
+    def indices(self, archs: Sequence[Arch] | Indices) -> Indices:
         """Architectures as rows (n, choices), also for none."""
+        if len(archs) and isinstance(archs[0], tuple) and self.n_options.max(initial=0) <= 256:
+            # By way of bytes: numpy takes twice as long to read tuples.
+            read = np.frombuffer(b"".join(map(bytes, archs)), dtype=np.uint8)
+            return read.astype(np.int64).reshape(len(archs), len(self.choices))
         return np.asarray(archs, dtype=np.int64).reshape(len(archs), len(self.choices))
 
     def features(self, archs: Sequence[Arch]) -> dict[str, Array]:
@@ -178,7 +185,11 @@ class Space:
         What a surrogate of the accuracy goes by; each group gets one length scale. A space that knows more of
         its architectures than their options states it here.
         """
-        return {"options": option_counts(self.choices, self.indices(archs))}
+        return {"options": self._option_counts.of(self.indices(archs))}
+
+    @cached_property
+    def _option_counts(self) -> OptionCounts:
+        return OptionCounts(self.choices)
 
     @cached_property
     def _groups(self) -> list[list[int]]:

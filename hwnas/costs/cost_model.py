@@ -13,6 +13,7 @@ All metrics and positions are contracted at once, which takes well under 1 % of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hwnas.core.arrays import Indices
 from hwnas.core.block import Block
 from hwnas.core.budget import LATENCY, METRICS
 from hwnas.core.choice import Arch
@@ -28,6 +30,7 @@ from hwnas.core.network_space import NetworkSpace
 from targets.errors import UsageError, did_you_mean
 
 from .eliminate import eliminate
+from .joint import ChoiceTable, JointTables
 
 _ARITY = 3
 """The most choices that rule a position."""
@@ -152,17 +155,27 @@ class CostModel:
                 combine(entries[m], np.reshape(flat, keys.shape), out=entries[m])
         return table, columns
 
-    def of(self, archs: Sequence[Arch]) -> dict[str, NDArray[np.float64]]:
-        """Exact costs of the architectures: per metric (n,), in the unit that its name says."""
-        indices = np.asarray(archs, dtype=np.int64).reshape(len(archs), len(self.space.choices))
-        padded = np.concatenate([indices, np.zeros((len(archs), 1), dtype=np.int64)], axis=1)
-        a, b, c = (padded[:, self._columns[:, i]] for i in range(_ARITY))
-        entries = self._table[:, np.arange(len(self._columns)), a, b, c]
-        sums, n = entries.sum(axis=2), len(self.metrics)
-        reduced = np.where(self._maxima[:, None], entries[:n].max(axis=2), sums[:n])
-        costs = {m: reduced[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
+    @cached_property
+    def _joint(self) -> JointTables:
+        maxima = np.array([*self._maxima, *(False for _ in self._squares)])
+        return JointTables.of(self._factors(self._table), self.space.n_options, maxima)
+
+    def _factors(self, table: NDArray[np.float64]) -> list[ChoiceTable]:
+        """The choices of each scope, and its part of `table` (metrics, scopes, a, b, c)."""
+        return [
+            (scope, table[:, i][(slice(None), *(slice(n) for n in _pad(shape)))].reshape(len(table), *shape))
+            for i, (scope, shape) in enumerate(self._scopes.items())
+        ]
+
+    def of(self, archs: Sequence[Arch] | Indices) -> dict[str, NDArray[np.float64]]:
+        """Exact costs of the architectures: per metric (n,), in the unit that its name says.
+
+        archs: also as an array (n, choices), which is read three times as fast.
+        """
+        values = self._joint.values(self.space.indices(archs))
+        costs = {m: values[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
         for metric, (row, square) in self._squares.items():
-            costs[metric] += square * sums[row] ** 2
+            costs[metric] += square * values[row] ** 2
         return costs
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:
@@ -227,16 +240,11 @@ class CostModel:
         at, best, reached = 0.0, None, np.inf
         for _ in range(_TANGENTS):
             table = self._table[m] + 2 * square * at * self._table[row]
-            factors = [
-                (scope, table[i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
-                for i, (scope, shape) in enumerate(self._scopes.items())
-            ]
-            factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
-            arch = eliminate(factors, self.space.n_options, largest=bool(self._maxima[m]))[1]
+            arch = self._least(table, largest=bool(self._maxima[m]))
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:
                 reached, best = value, arch
-            weight_mb = self._sum(row, arch)
+            weight_mb = float(self._joint.values(self.space.indices([arch]))[row, 0])
             if not square or weight_mb == at:
                 break
             at = weight_mb
@@ -253,18 +261,14 @@ class CostModel:
             return float(self._table[m].max() + self._fixed[m])
         archs = []
         for row in {m, self._squares.get(metric, (m, 0.0))[0]}:
-            factors = [
-                (scope, -self._table[row, i][tuple(slice(n) for n in _pad(shape))].reshape(shape))
-                for i, (scope, shape) in enumerate(self._scopes.items())
-            ]
-            factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
-            archs.append(eliminate(factors, self.space.n_options, largest=False)[1])
+            archs.append(self._least(-self._table[row], largest=False))
         return float(self.of(archs)[metric].max())
 
-    def _sum(self, row: int, arch: Arch) -> float:
-        padded = np.array([*arch, 0])
-        a, b, c = (padded[self._columns[:, i]] for i in range(_ARITY))
-        return float(self._table[row, np.arange(len(self._columns)), a, b, c].sum())
+    def _least(self, table: NDArray[np.float64], *, largest: bool) -> Arch:
+        """The architecture of the least sum of a table (scopes, a, b, c), or of the least maximum."""
+        factors = [(scope, part[0]) for scope, part in self._factors(table[None])]
+        factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
+        return eliminate(factors, self.space.n_options, largest=largest)[1]
 
 
 def _pad(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -71,7 +71,10 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
     if not has_splits:
         _ask_whether_splits(inner.values(), where)
     else:
-        inner = {path: _undoubled(parts, inner.values()) for path, parts in inner.items()}
+        doubled = _doubled(inner.values())
+        for path, (top, *rest) in inner.items():
+            if top in doubled and len(rest) > 2:
+                inner[path] = [top, *rest[1:]]
     if has_splits and TRAIN not in kinds:
         raise UsageError(f"{where}: has {', '.join(sorted(tops))} but no train folder; {_EXPECTED}")
     placed, unplaced = [], []
@@ -102,13 +105,14 @@ def _splits(names: Collection[str]) -> dict[str, int]:
     return split_of
 
 
-def _undoubled(parts: list[str], every: Collection[list[str]]) -> list[str]:
-    """`seg_train/seg_train/cat/0.jpg` without the folder that is there twice."""
-    below = {other[1] for other in every if other[0] == parts[0] and len(other) > 2}
-    if len(parts) < 4 or below != {parts[1]}:
-        return parts
-    again = parts[1] == parts[0] or parts[1].lower() in (*SPLIT_OF, *_FILLERS)
-    return [parts[0], *parts[2:]] if again else parts
+def _doubled(every: Iterable[list[str]]) -> set[str]:
+    """Folders like the outer one of `seg_train/seg_train/cat/0.jpg`, of which one is to be skipped."""
+    below: dict[str, set[str]] = {}
+    for top, *rest in every:
+        if len(rest) > 1:
+            below.setdefault(top, set()).add(rest[0])
+    only = {top: min(names) for top, names in below.items() if len(names) == 1}
+    return {top for top, name in only.items() if name == top or name.lower() in (*SPLIT_OF, *_FILLERS)}
 
 
 def _ask_whether_splits(every: Collection[list[str]], where: str) -> None:

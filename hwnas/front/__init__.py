@@ -14,6 +14,7 @@ from .loop import run
 from .objectives import Objective, Problem, TrialValues
 from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
+from .pick_reasons import pick_reasons
 from .picks import Pick, choose_picks
 from .strategies import make_strategy
 from .strategy import STRATEGIES, CostsOf, FeaturesOf, Forecast, Propose, Strategy, StrategyContext
@@ -42,6 +43,7 @@ __all__ = [
     "load_trials",
     "make_strategy",
     "non_dominated",
+    "pick_reasons",
     "ranks",
     "run",
     "save_trials",

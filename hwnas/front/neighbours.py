@@ -19,7 +19,9 @@ def neighbours(space: Space, arch: Arch) -> Iterator[Arch]:
     inside = {c for node in space.nodes for c in node.edges}
     for c in range(len(arch)):
         if c not in inside:
-            yield from (_changed(arch, {c: k}) for k in range(int(space.n_options[c])) if k != arch[c])
+            yield from (
+                (*arch[:c], k, *arch[c + 1 :]) for k in range(int(space.n_options[c])) if k != arch[c]
+            )
     for node in space.nodes:
         kept = set(node.kept(arch))
         for i in sorted(kept):

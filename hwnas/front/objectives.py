@@ -21,7 +21,7 @@ from targets.errors import UsageError, did_you_mean
 from . import pareto
 
 _MAXIMISED = ("val_accuracy", "val_top5_accuracy")
-_MINIMISED = ("val_loss", *METRICS)
+OBJECTIVES = (*_MAXIMISED, "val_loss", *METRICS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Objective:
     def parse(cls, metric: str) -> Objective:
         """The objective for a known metric; a cost may name its target (`latency_ms@phone`)."""
         base = base_metric(metric)
-        if base not in _MAXIMISED + _MINIMISED:
-            raise UsageError(f"unknown objective {metric!r}; {did_you_mean(base, _MAXIMISED + _MINIMISED)}")
+        if base not in OBJECTIVES:
+            raise UsageError(f"unknown objective {metric!r}; {did_you_mean(base, OBJECTIVES)}")
         return cls(metric, base in _MAXIMISED)
 
 

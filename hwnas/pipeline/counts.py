@@ -5,13 +5,17 @@ What the options leave open is decided here for a search without `--minutes`, an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
+from targets.errors import UsageError
 
+ETA, MOST_FIDELITIES = 3, 3
+"""Trainings of successive halving are three times as long from one fidelity to the next, of three at most."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 
@@ -81,6 +85,30 @@ def evaluator_of(config: SearchConfig) -> EvaluatorRow:
 def strategy_of(config: SearchConfig) -> str:
     """The strategy that searches the front."""
     return config.strategy or evaluator_of(config).strategy
+
+
+def epochs_by_fidelity(config: SearchConfig, eval_epochs: int) -> tuple[int, ...]:
+    """After how many epochs an architecture is scored: on the way too where the strategy asks for it.
+
+    Each training goes on from the one before. UsageError for a strategy that needs several and has one.
+    """
+    from hwnas.front.strategies import STRATEGIES
+
+    name = strategy_of(config)
+    if not STRATEGIES[name].several_fidelities:
+        return (eval_epochs,)
+    epochs = tuple(sorted({-(-eval_epochs // ETA**k) for k in range(MOST_FIDELITIES)}))
+    if not evaluator_of(config).trains or len(epochs) < 2:
+        raise UsageError(
+            f"strategy {name!r} needs trainings of several lengths; give --evaluator short-training and "
+            f"--eval-epochs of 2 or more"
+        )
+    return epochs
+
+
+def prices_of(epochs: Sequence[int]) -> tuple[float, ...]:
+    """What the training to each of these epochs takes after the one before, in units of the whole."""
+    return tuple((b - a) / epochs[-1] for a, b in itertools.pairwise((0, *epochs)))
 
 
 def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ...]:

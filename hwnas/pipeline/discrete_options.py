@@ -10,21 +10,23 @@ from annotated_types import Interval
 from hwnas.core.budget import Budget
 from hwnas.front import STRATEGIES
 from hwnas.front.strategy import StrategyRow
-from hwnas.runs.definition import Option
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option
 from hwnas.runs.options import (
+    BatchSize,
     BudgetOptions,
     CellOptions,
     DatasetOptions,
     Device,
     FolderOptions,
+    LatencyLimit,
     ProfileOptions,
     SpaceName,
     Text,
     TrainingDeviceOptions,
 )
-from targets.errors import UsageError
 
-from .spellings import space_name
+from .spellings import data_spec, space_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,29 +46,26 @@ class DiscreteSearcherOptions(
     """
 
     search_space: SpaceName = "darts"
-    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "random"
+    strategy: Annotated[
+        Text, Named("strategy"), Option("How the front is searched, see `hwnas strategies`")
+    ] = "random"
     strategy_options: Annotated[
         tuple[str, ...], Option("Option NAME=VALUE of the strategy", repeated="strategy_option")
     ] = ()
     search_epochs: Annotated[int, Interval(ge=1), Option("Epochs of the shared weights")] = 50
     evaluations: Annotated[int, Interval(ge=1), Option("Architectures that are scored")] = 500
     population: Annotated[int, Interval(ge=1), Option("Architectures proposed at a time")] = 20
-    objectives: Annotated[tuple[str, ...], Option("What is optimised", repeated="objective")] = (
-        "val_accuracy",
-    )
-    batch_size: Annotated[int, Interval(ge=2), Option("Images per training step")] = 64
+    objectives: Annotated[
+        tuple[str, ...], Named("objective"), Option("What is optimised", repeated="objective")
+    ] = ("val_accuracy",)
+    batch_size: BatchSize = 64
     target_platform: Device = "host"
-    latency_constraint: Annotated[float | None, Option("Milliseconds on the target")] = None
+    latency_constraint: LatencyLimit = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are none; the strategy's own options are read here too."""
-        least = {"search_epochs": 1, "evaluations": 1, "population": 1, "batch_size": 2}
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if type(value) is not int or value < smallest:
-                raise UsageError(
-                    f"{type(self).__name__}: {name} must be a whole number from {smallest}, got {value!r}"
-                )
+        """Refuse values that are not allowed; the strategy's own options are read here too."""
+        require_allowed(self)
+        data_spec(self.dataset, self.path)
         self.row().read_options(self.named_options())
 
     @property

@@ -13,6 +13,7 @@ from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 from lut.home import data_home
 
+from .continued_work import continued_work
 from .counts import default_counts, objectives_of, strategy_of
 from .forecast import UNCERTAINTY, Fit, Work, fit, forecast_s, in_words, total_s, work_of
 from .image_sizes import affordable_size
@@ -28,6 +29,8 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
 
     UsageError or DamagedFileError for images that a search would refuse.
     """
+    if config.continue_from is not None:
+        return continued_work(config)
     from hwnas.data import inspect_data
     from hwnas.spaces import load_space
 

@@ -10,36 +10,38 @@ from hwnas.core.budget import Budget
 from hwnas.costs.energy import read_energy
 from hwnas.executors.cluster_file import find_cluster
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
 from .counts import evaluator_of, objectives_of, strategy_of
 from .latency_tables import find_devices
+from .ready import require_ready
 
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
 
 
-def preflight(config: SearchConfig) -> None:
-    """UsageError or TargetError for data, a target, space, method, strategy or device that there is not."""
+def preflight(config: SearchConfig, log: Log | None = None) -> None:
+    """UsageError or TargetError for a target or device that there is not, and options that do not fit.
+
+    Names in the options are known to be right (`hwnas.core.names`).
+    """
     if config.cluster is not None:
         find_cluster(config.cluster)
     home = data_home(config.home)
     if home.is_file():
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
-    names = [device.name for device in find_devices(config.targets, home)]
+    devices = find_devices(config.targets, home)
+    names = [device.name for device in devices]
     budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
 
     # Here, so that what is wrong above is told before torch is loaded.
     from hwnas.data import known_sources
-    from hwnas.data.source import unknown_source
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
     from hwnas.pipeline.search_history.trackers import check_trackers
-    from hwnas.spaces import SPACES
 
-    if config.data not in known_sources() and not Path(config.data).exists():
-        raise unknown_source(config.data)
     if config.labels is not None and config.data in known_sources():
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
@@ -55,16 +57,13 @@ def preflight(config: SearchConfig) -> None:
             "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
             "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
         )
-    if config.space not in SPACES and not config.space.endswith(".toml"):
-        raise UsageError(
-            f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
-        )
     _check_space(config, method)
     check_device(config.device)
     if config.storage is not None:
         from hwnas.front.shared_record import require_server
 
         require_server(config.storage)
+    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.core.names import NAMES, require_name
 from targets import Target, load_target
 from targets.errors import UsageError
 
@@ -33,22 +34,21 @@ def target_named(text: str) -> Target:
 
 
 def data_spec(dataset: str, path: str | Path | None) -> str:
-    """What `load_data` is asked for; UsageError for a data set that needs a path and has none."""
+    """What `load_data` is asked for; UsageError for a data set that there is not, or that needs a path."""
     if path is not None:
         if not Path(path).expanduser().exists():
             raise UsageError(f"dataset {dataset!r}: path {str(path)!r} does not exist; {_wanted(dataset)}")
         return str(path)
     if dataset in NEED_A_PATH:
         raise UsageError(f"dataset {dataset!r} cannot be downloaded; {_wanted(dataset)}")
+    require_name("data", dataset)
     return dataset
 
 
 def _wanted(dataset: str) -> str:
-    from hwnas.data import known_sources
-
     return (
         f"give path= a folder with train/ and val/ in it, one sub-folder of images per class; without a path "
-        f"dataset= is one of {', '.join(known_sources())}"
+        f"dataset= is one of {', '.join(NAMES['data'].all())}"
     )
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from hwnas.runs.definition import Option
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option
 from hwnas.runs.options import (
+    BatchSize,
     CellOptions,
+    Count,
     DatasetOptions,
     DatasetPlaceOptions,
+    Epochs,
     FolderOptions,
     Place,
     SpaceName,
@@ -19,14 +23,19 @@ from hwnas.runs.options import (
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
+from .spellings import data_spec
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOptions, FolderOptions):
     """What a training and an evaluation have in common."""
 
     search_space: SpaceName = "darts"
-    epochs: Annotated[int, Option("Epochs to train for")] = 600
-    batch_size: Annotated[int, Option("Images per training step")] = 96
+    epochs: Annotated[Epochs, Option("Epochs to train for")] = 600
+    batch_size: BatchSize = 96
+
+    def __post_init__(self) -> None:
+        require_allowed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +50,10 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
         Text | None, Option("The architecture: Genotype(...), a string of NAS-Bench-201, JSON or a key")
     ] = None
     alphas: Annotated[Place, Option("Instead of it, alphas.npz of a search")] = None
-    epoch: Annotated[int | None, Option("Epoch of the alphas, from 1; default the last")] = None
+    epoch: Annotated[Count | None, Option("Epoch of the alphas, from 1; default the last")] = None
     method: Annotated[
         Text | None,
+        Named("method"),
         Option("Method that decodes the alphas; default that of the run they lie in"),
     ] = None
     continue_from: Annotated[
@@ -55,6 +65,8 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
     recipe: Recipe | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        data_spec(self.dataset, self.path)
         if sum(what is not None for what in (self.architecture, self.alphas, self.continue_from)) != 1:
             raise UsageError(
                 "give either a genotype or the alphas of a search to train an architecture of, or what was "

@@ -224,6 +224,7 @@ def _drawing(run: RunFiles, point: Point) -> Html:
         "div",
         el("h3", title),
         el("p", [el("span", el("b", value), f" {unit}") for value, unit in facts if value], class_="facts"),
+        el("p", point.reason) if point.reason else None,
         failed,
         drawing,
         el("details", el("summary", "Architecture string"), el("p", el("code", point.arch or point.arch_id))),

@@ -38,6 +38,7 @@ class Point:
     blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
     file: the exported file that the target runs, inside the run; None where there is none.
     failure: why it was not trained or exported.
+    reason: why it was picked, as a sentence.
     """
 
     arch_id: str
@@ -52,6 +53,7 @@ class Point:
     blocks: tuple[JsonObject, ...]
     file: str | None
     failure: str = ""
+    reason: str = ""
 
     @property
     def label(self) -> str:
@@ -161,6 +163,7 @@ def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Descr
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
         failure=str(row.get("failure") or ""),
+        reason=str(row.get("reason") or ""),
     )
 
 

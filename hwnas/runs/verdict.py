@@ -206,7 +206,7 @@ def _short_training(records: _Records) -> Iterator[Finding]:
             "still_improving",
             f"The chosen network was still learning when its training ended ({work}): the last quarter took "
             f"{100 * falls:.0f} % off its loss, and it knows {_percent(learned)} of its training images.",
-            f"Train longer: --train-epochs {math.ceil(2 * epochs)}.",
+            f"Train longer: `hwnas search --continue-from RUN --train-epochs {math.ceil(epochs)}`.",
         )
 
 

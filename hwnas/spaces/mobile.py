@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,20 @@ class MobileSpace(NetworkSpace):
 
     def canonical(self, arch: Arch) -> Arch:
         """Skipped layers move to the end of their stage: the layers of a stage have equal shapes."""
-        canonical = list(arch)
-        for stage in self.stages:
-            ops = [arch[i] for i in stage.layers[1:]]
-            skip = len(self.choices[stage.layers[-1]].options) - 1
-            kept = [op for op in ops if op != skip]
-            canonical[stage.layers[0] + 1 : stage.layers[-1] + 1] = kept + [skip] * (len(ops) - len(kept))
-        return tuple(canonical)
+        for first, end, skip in self._skipped:
+            ops = arch[first:end]
+            if skip in ops[:-1]:
+                kept = tuple(op for op in ops if op != skip)
+                arch = (*arch[:first], *kept, *(skip,) * (len(ops) - len(kept)), *arch[end:])
+        return arch
+
+    @cached_property
+    def _skipped(self) -> list[tuple[int, int, int]]:
+        """Per stage the layers that may be skipped, first to end, and the option that skips."""
+        return [
+            (stage.layers[0] + 1, stage.layers[-1] + 1, len(self.choices[stage.layers[-1]].options) - 1)
+            for stage in self.stages
+        ]
 
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
         """Width of stages, depth of skips, kernel and expansion among operations that are alike otherwise."""

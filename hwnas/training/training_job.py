@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
 """Keys of a job's data that say where things lie, not what they are: a moved run keeps its results."""
-WEIGHTS = "weights.safetensors"
-"""The weights in the folder of a job."""
+RESULT, WEIGHTS = "result.json", "weights.safetensors"
+"""In the folder of a finished job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Trained:
         """The trained state of the network; DamagedFileError when it is not what was written."""
         from safetensors.torch import load
 
-        return load(_weights(self.folder, read_checksummed(self.folder / "result.json", "training result")))
+        return load(_weights(self.folder, read_checksummed(self.folder / RESULT, "training result")))
 
     @property
     def start(self) -> dict[str, str]:
@@ -117,9 +117,9 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
     from .train import EpochStats
 
     folder = job.folder(parent)
-    if not (folder / "result.json").exists():
+    if not (folder / RESULT).exists():
         return None
-    result = read_checksummed(folder / "result.json", "training result")
+    result = read_checksummed(folder / RESULT, "training result")
     if result["job_sha256"] != job.digest():
         raise DamagedFileError(
             f"{folder} holds the result of another training; delete it, or use a new folder"
@@ -134,6 +134,18 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
         epochs=epochs,
         cpu_s=result["cpu_s"],
     )
+
+
+def stored_result(folder: Path) -> Trained:
+    """What was trained in `folder`, whatever it is; DamagedFileError where that cannot be read."""
+    document = read_checksummed(folder / RESULT, "training result")
+    try:
+        job = TrainingJob(**{**document["job"], "job_id": folder.name})
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(f"{folder / RESULT} is no result of a training ({error})") from None
+    trained = read_result(job, folder.parent)
+    assert trained is not None  # its result was just read
+    return trained
 
 
 def run_job(
@@ -184,7 +196,7 @@ def run_job(
         "epochs": [asdict(e) for e in result.epochs],
         "cpu_s": cpu_s,
     }
-    write_checksummed(folder / "result.json", document)
+    write_checksummed(folder / RESULT, document)
     checkpoints.delete(_STAGE)
     return Trained(
         job=job,

@@ -7,7 +7,6 @@ that was transferred from another device has that device's trees as well. Nothin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from lut.predictor.footprint.memory import MemoryModel
 from lut.predictor.kernels.features import NAMES, KernelFeatures, features_of
-from lut.predictor.kernels.macs import other_macs
+from lut.predictor.kernels.macs import kernel_macs
 from lut.predictor.kernels.network import Overhead, interval_ms, predicted_uncertainty
 from lut.predictor.kernels.regress import FEW, KernelModel
 from profilers.kernels import Kernel
@@ -227,7 +226,7 @@ def _layer(kernel: Kernel, features: KernelFeatures, latency_ms: float, n_sample
         name=kernel.name,
         op=kernel.op,
         kind=features.kind,
-        macs=int(features.macs) if features.macs and math.isfinite(features.macs) else other_macs(kernel),
+        macs=kernel_macs(kernel, features.macs),
         latency_ms=latency_ms,
         source="unknown" if n_samples == 0 else "few samples" if n_samples < FEW else "known",
     )

@@ -105,9 +105,14 @@ class Catalogue:
         """Whether anything of an image reaches the classifier: (rows,)."""
         return np.asarray(self._trainable.values[:, 0] > 0, dtype=np.bool_)
 
+    @property
+    def n_known(self) -> int:
+        """How many costs are to be small: the first columns."""
+        return len(self._task.known)
+
     def known(self, rows: Rows) -> Array:
         """The costs of rows that are to be small: (n, known metrics)."""
-        return self.costs[rows, : len(self._task.known)]
+        return self.costs[rows, : self.n_known]
 
     def within(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether rows keep every budget: (n,)."""
@@ -143,7 +148,7 @@ class Growing:
     """Rows of a fixed width in memory that doubles."""
 
     def __init__(self, width: int) -> None:
-        self._memory, self._n = np.zeros((1024, width)), 0
+        self._memory, self._n = np.empty((1024, width)), 0
 
     @property
     def values(self) -> Array:
@@ -152,8 +157,10 @@ class Growing:
 
     def extend(self, rows: Array) -> None:
         """Append rows (n, width)."""
-        while self._n + len(rows) > len(self._memory):
-            self._memory = np.concatenate([self._memory, np.zeros_like(self._memory)])
+        if self._n + len(rows) > len(self._memory):
+            grown = np.empty((max(2 * len(self._memory), self._n + len(rows)), self._memory.shape[1]))
+            grown[: self._n] = self.values
+            self._memory = grown
         self._memory[self._n : self._n + len(rows)] = rows
         self._n += len(rows)
 

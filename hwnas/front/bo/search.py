@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ from .surrogate import Model, Surrogate
 from .task import Observation, Task
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
     from hwnas.front.strategy import CostsOf, FeaturesOf
@@ -51,6 +54,7 @@ class BayesianSearch:
     n_start: how many, seeds included, are evaluated before the surrogate chooses.
     features_of: more columns for the surrogate, such as shared-weight accuracies and zero-cost proxies. They
         are asked of what was observed and of the best candidates only.
+    n_images: that an error is a share of, which says how far chance moves it at least; None: not at all.
     """
 
     def __init__(
@@ -64,16 +68,17 @@ class BayesianSearch:
         n_start: int = 5,
         pool: PoolSize | None = None,
         features_of: FeaturesOf | None = None,
+        n_images: int | None = None,
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
         self._seeds = list(seeds)
         self.catalogue = Catalogue(space, costs_of, task)
         self._candidates = Candidates(self.catalogue, pool or PoolSize(), self._rng)
-        self._surrogate = Surrogate(self.catalogue, self.catalogue.inputs, self._fit_rng)
+        self._surrogate = Surrogate(self.catalogue, self.catalogue.inputs, self._fit_rng, n_images)
         self._informed: Surrogate | None = None
         if features_of is not None:
             extras = Extras(self.catalogue, features_of, lambda: self._candidates.sample)
-            self._informed = Surrogate(self.catalogue, extras.inputs, self._fit_rng)
+            self._informed = Surrogate(self.catalogue, extras.inputs, self._fit_rng, n_images)
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=stream))
@@ -241,10 +246,16 @@ class CandidateValues:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Linear algebra on one thread: faster where matrices are small, and the same for any number of cores."""
-    import threadpoolctl
-
-    with threadpoolctl.threadpool_limits(1, "blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of linear algebra, all loaded by now: to look for them takes longer than a fit."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 class _Chosen:

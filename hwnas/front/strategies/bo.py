@@ -89,6 +89,7 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
         seed=context.seed,
         n_start=n_start,
         features_of=context.features_of,
+        n_images=context.n_images,
     )
     return BayesianProposals(context, search, predicted)
 

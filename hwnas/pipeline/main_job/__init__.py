@@ -16,6 +16,7 @@ from hwnas.runs.run_dir import RunDir
 
 from .baselines import choose_baselines
 from .candidates import measure_candidates
+from .continuation import take_over
 from .evaluation import evaluate_models
 from .front import search_front
 from .gradient import search_gradient
@@ -52,6 +53,7 @@ def search(run: RunDir) -> RunContext:
     """Do every stage of a search that is not done yet."""
     context = RunContext(run)
     require_in_time(context)
+    take_over(context)
     torch.set_num_threads(context.n_threads)
     try:
         run_stages([_timed(stage) for stage in STAGES], context)

@@ -22,7 +22,8 @@ class Candidate:
     width: of MobileNetV3; None for an architecture of the space.
     val_accuracy_search: as the search saw it, by the evaluator of the front; None where it is not known.
     inside: whether it is measured inside the budgets; None for baselines, which all are.
-    pick: why it was picked; None where it was not.
+    pick: as what it was picked (`hwnas.front.Pick`); None where it was not.
+    reason: why, as a sentence.
     """
 
     origin: str
@@ -33,6 +34,7 @@ class Candidate:
     val_accuracy_search: float | None = None
     inside: bool | None = None
     pick: str | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as the record of a stage has it."""
@@ -64,6 +66,7 @@ class Candidate:
             measured=columns_of(self.measured) if measured is None else measured,
             feasible=feasible,
             failure=failure,
+            reason=self.reason,
         )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hwnas.core.budget import feasible
-from hwnas.front import choose_picks
+from hwnas.front import Pick, choose_picks, pick_reasons
 from hwnas.pipeline import networks
 from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
@@ -130,8 +131,17 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     latency_ms = [context.burden(c.predicted) for c in inside]
     accuracy = [c.val_accuracy_search or 0.0 for c in inside]
     chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
-    picks = [replace(inside[p.index], pick=p.why) for p in chosen]
-    decoded = next((c for c in inside if c.origin == "gradient"), None)
-    if decoded is not None and decoded.arch not in {p.arch for p in picks}:
-        picks.append(replace(decoded, pick="gradient"))
+    decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
+    if decoded is not None and decoded not in {p.index for p in chosen}:
+        chosen.append(Pick(decoded, "gradient"))
+    n_images = len(context.data.split("val"))
+    reasons = pick_reasons(chosen, latency_ms, accuracy, n_images, partial(say_burden, context))
+    picks = [replace(inside[p.index], pick=p.why, reason=why) for p, why in zip(chosen, reasons, strict=True)]
     return sorted(picks, key=lambda p: context.burden(p.predicted))
+
+
+def say_burden(context: RunContext, burden: float) -> str:
+    """What `RunContext.burden` gave, in words."""
+    if len(context.devices) == 1:
+        return f"{burden:.3g} ms by the table"
+    return f"{100 * burden:.0f} % of the budget that it uses most"

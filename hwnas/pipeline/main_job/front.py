@@ -6,6 +6,7 @@ tenth of its own on second trainings (another seed) of members of the front that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from hwnas.front import (
     run,
     save_trials,
 )
-from hwnas.pipeline.counts import objectives_of, strategy_of
+from hwnas.pipeline.counts import objectives_of, prices_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 
@@ -71,9 +72,10 @@ def search_front(context: RunContext) -> Outcome:
         repeats = search.repeat()
     history = search.strategy.history
     volumes = history.hypervolumes()
-    n_stored = len(history.trials) - search.n_paid
+    n_stored = sum(trial.origin == STORED for trial in history.trials)
     context.run.log(
-        f"front: {search.n_paid} architectures evaluated ({ended})"
+        f"front: {len(history.trials) - n_stored} architectures evaluated ({ended})"
+        + (f", {len(history.complete)} of them to the end" if len(history.prices) > 1 else "")
         + (f", {n_stored} known before" if n_stored else "")
         + (f", {len(repeats)} trained twice" if repeats else "")
         + f"; {len(history.front())} on the front, "
@@ -86,12 +88,12 @@ def search_front(context: RunContext) -> Outcome:
         "strategy": search.strategy.name,
         "front": [t.arch for t in history.front()],
         "front_latency": beliefs.front() or [t.arch for t in history.front(_picked_by(context))],
-        "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.trials],
+        "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.complete],
         "repeats": repeats,
         "hypervolume": volumes,
         "ended": ended,
         "slowdown": search.pace.slowdown,
-        "proxies": proxy_correlations(context, history.trials),
+        "proxies": proxy_correlations(context, history.complete),
     }
     return Outcome(result, ("evaluated.json",))
 
@@ -119,10 +121,11 @@ class FrontSearch:
     def __init__(self, context: RunContext, bar: TrainingBar, executor: Executor) -> None:
         self.context, self.bar, self.executor = context, bar, executor
         self.problem, self.pace = make_problem(context), FrontPace(context)
-        self._n_all = context.counts.evaluations
+        self._n_all, self._n_finished = context.counts.evaluations, 0
         self.path: Path = context.path / "evaluated.json"
+        self.prices = prices_of(context.eval_epochs) if context.trains else (1,)
         self.strategy = self._strategy()
-        self.evaluator = self._evaluator(context.config.seed)
+        self.evaluators = self._evaluators(context.config.seed)
         if self.path.exists():
             self.strategy.restore(load_trials(self.path, self.strategy.identity))
             context.run.log(f"going on after generation {self.strategy.history.generations}")
@@ -130,6 +133,11 @@ class FrontSearch:
             context.path / "study.db", context.space, self.problem, context.run.log.warn
         )
         self.record = shared_record(context, self.problem)
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What scores architectures to the end."""
+        return self.evaluators[-1]
 
     @property
     def store(self) -> str | None:
@@ -141,14 +149,16 @@ class FrontSearch:
     @property
     def n_paid(self) -> int:
         """Evaluations of this search; those that were stored before are not its own."""
-        return sum(trial.origin != STORED for trial in self.strategy.history.trials)
+        history = self.strategy.history
+        return math.ceil(history.spent([t for t in history.trials if t.origin != STORED]) - 1e-9)
 
     def run(self) -> str:
         """Evaluate what the plan has, less what is kept for repeats; why it ended."""
         if not self.strategy.history.trials:
             self._take_stored()
-        self.bar.finish(self.n_paid)
-        ended = run(self.strategy, self.evaluator, left=self._left, on_generation=self._keep)
+        self._n_finished = self.n_paid
+        self.bar.finish(self._n_finished)
+        ended = run(self.strategy, self.evaluators, left=self._left, on_generation=self._keep)
         self.export.update(self.strategy.history.trials)  # a kill may have come between the two files
         if self.record is not None:
             self.record.finish(self.strategy.history.trials)
@@ -174,7 +184,7 @@ class FrontSearch:
         if not archs:
             return []
         seed = self.context.config.seed + 1
-        answers = self._evaluator(seed)(archs)
+        answers = self._evaluators(seed)[-1](archs)
         self.bar.finish(len(archs))
         return [
             {"arch": self.context.space.key(arch), "seed": seed, "val_accuracy": a["val_accuracy"]}
@@ -182,10 +192,10 @@ class FrontSearch:
             if not isinstance(a, EvaluationFailed)
         ]
 
-    def _evaluator(self, seed: int) -> Evaluator:
-        """What scores architectures in this run. seed: of the trainings."""
+    def _evaluators(self, seed: int) -> Sequence[Evaluator]:
+        """What scores architectures in this run, per fidelity. seed: of the trainings."""
         if not self.context.trains:
-            return self.context.shared_weights
+            return [self.context.shared_weights]
         on_progress = self.bar.on_progress
         return short_trainings(self.context, self.executor, seed=seed, on_progress=on_progress)
 
@@ -201,12 +211,15 @@ class FrontSearch:
             seeds=_seeds(context),
             costs_of=context.costs.of,
             features_of=features_of(context),
+            n_images=len(context.data.split("val")),
+            prices=self.prices,
             **STRATEGIES[name].read_options(config.strategy_options),
         )
 
     def _take_stored(self) -> None:
         """Generation 0 of what earlier searches trained, those inside the budgets first."""
-        if not isinstance(self.evaluator, ShortTraining) or self.context.config.ignore_stored:
+        fresh = self.context.config.ignore_stored or len(self.prices) > 1  # which are begun at the first
+        if not isinstance(self.evaluator, ShortTraining) or fresh:
             return
         store = self.evaluator.store
         archs = self.context.archs(list(store.known if store else ()))
@@ -225,11 +238,13 @@ class FrontSearch:
         self.export.update(self.strategy.history.trials)
         if self.record is not None:
             self.record.update(self.strategy.history.trials)
-        self.pace.add(len(trials))
-        self.bar.finish(len(trials), self._best())
+        n_before = self._n_finished
+        self._n_finished = self.n_paid
+        self.pace.add(self._n_finished - n_before)
+        self.bar.finish(self._n_finished - n_before, self._best())
 
     def _best(self) -> str:
-        trials = [t for t in self.strategy.history.trials if t.feasible]
+        trials = [t for t in self.strategy.history.complete if t.feasible]
         if not trials:
             return "none inside the budgets yet"
         best = max(trials, key=lambda t: t.metrics["val_accuracy"])

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnas.core.budget import Budget
 from hwnas.gradient.decode import require_reachable
-from hwnas.pipeline.counts import default_counts
+from hwnas.pipeline.counts import default_counts, epochs_by_fidelity
 from hwnas.pipeline.forecast import UNCERTAINTY, Fit, Work, about, fit, forecast_s, in_words, total_s, work_of
 from hwnas.pipeline.stages import Outcome
 
@@ -60,6 +60,8 @@ def planned(context: RunContext, work: Work) -> Fit:
     """The counts as the options and the time want them."""
     config = context.config
     defaults = default_counts(config, work.n_train, context.n_workers)
+    epochs_by_fidelity(config, defaults.eval_epochs)  # refuses what cannot be
+
     if config.minutes is None:
         return Fit(defaults)
     return fit(config, defaults, work, config.minutes * 60 - context.clock.spent_s)

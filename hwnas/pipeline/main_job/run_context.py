@@ -21,7 +21,7 @@ from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.executors import Executor, Local
-from hwnas.pipeline.counts import Counts, evaluator_of
+from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
@@ -176,6 +176,11 @@ class RunContext:
     def counts(self) -> Counts:
         """How much of everything, as it was planned last."""
         return Counts.from_json({**self.result("plan")["counts"], **self.decisions.counts})
+
+    @property
+    def eval_epochs(self) -> tuple[int, ...]:
+        """After how many epochs architectures are scored; the last is the one that counts."""
+        return epochs_by_fidelity(self.config, self.counts.eval_epochs)
 
     @property
     def trains(self) -> bool:

@@ -2,7 +2,8 @@
 
 After a search by short trainings each goes on from the weights of its short training. Where those are not
 here (a baseline, which had none, or an evaluation that an earlier search stored) the short training is made
-first, so that all are trained alike.
+first, so that all are trained alike. In a search that goes on from a finished one (`continuation`) each goes
+on from its weights there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_man
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
+from .continuation import earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
 from .replan import plan_epochs, rest_s
 from .run_context import RunContext
@@ -60,9 +62,9 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
 def train_finalists(
     context: RunContext, networks: Sequence[Finalist], seed: int
 ) -> tuple[Outcomes, Outcomes]:
-    """Their short trainings, of which there are none after a search by shared weights, and the final ones.
+    """Their first trainings, of which there are none after a search by shared weights, and the final ones.
 
-    A network whose short training failed has no final one.
+    A network whose first training failed has no final one.
     """
     with context.executor() as executor:
         return _train_twice(context, networks, seed, executor)
@@ -71,28 +73,45 @@ def train_finalists(
 def _train_twice(
     context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
 ) -> tuple[Outcomes, Outcomes]:
-    short: Outcomes = {}
-    if context.trains:
-        jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
-        if missing := _without_short(context, networks, seed):
-            names = ", ".join(n.arch_id for n in missing)
-            context.run.log(f"first the short training of {names}, whose weights are not in this run")
-        short = _train(context, executor, "short trainings", jobs, context.path / SHORT_FOLDER)
-    starts = {name: outcome for name, outcome in short.items() if isinstance(outcome, Trained)}
+    first = _first_trainings(context, networks, seed, executor)
+    starts = {name: outcome for name, outcome in first.items() if isinstance(outcome, Trained)}
     jobs = {
         n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
         for n in networks
-        if n.arch_id in starts or not short
+        if n.arch_id in starts or not first
     }
     final = _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
-    return short, final
+    return first, final
+
+
+def _first_trainings(
+    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
+) -> Outcomes:
+    """What the final trainings go on from, if anything."""
+    if context.config.continue_from is not None:
+        jobs = {n.arch_id: final_job(context, n.arch_id, n.network, seed, None) for n in networks}
+        return earlier_trainings(context, jobs, seed)
+    if context.trains:
+        if missing := _without_short(context, networks, seed):
+            names = ", ".join(n.arch_id for n in missing)
+            context.run.log(f"first the short training of {names}, whose weights are not in this run")
+        short: Outcomes = {}
+        for fidelity in range(len(context.eval_epochs)):
+            jobs = {
+                n.arch_id: short_job(context, n.arch_id, n.network, seed, fidelity)
+                for n in networks
+                if not isinstance(short.get(n.arch_id), TrainingFailed)
+            }
+            short |= _train(context, executor, "short trainings", jobs, context.path / SHORT_FOLDER)
+        return short
+    return {}
 
 
 def _without_short(
     context: RunContext, networks: Sequence[Finalist], seed: int | None = None
 ) -> list[Finalist]:
-    """Those whose short training is not done in this run."""
-    if not context.trains:
+    """Those whose short training is needed and not done in this run."""
+    if not context.trains or context.config.continue_from is not None:
         return []
     seed = context.config.seed if seed is None else seed
     folder = context.path / SHORT_FOLDER
@@ -101,24 +120,31 @@ def _without_short(
 
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the last training of a network left; None where there is nothing."""
-    short = None
-    if context.trains:
-        job = short_job(context, network.arch_id, network.network, seed)
-        short = read_result(job, context.path / SHORT_FOLDER)
-        if short is None:
+    first = None
+    if context.trains or context.config.continue_from is not None:
+        first = read_first(context, network, seed)
+        if first is None:
             return None
-    job = final_job(context, network.arch_id, network.network, seed, short)
+    job = final_job(context, network.arch_id, network.network, seed, first)
     return read_result(job, context.path / FINAL_FOLDER)
+
+
+def read_first(context: RunContext, network: Finalist, seed: int) -> Trained | None:
+    """What the final training of a network goes on from."""
+    if context.config.continue_from is not None:
+        return read_earlier(context, network.arch_id, seed)
+    job = short_job(context, network.arch_id, network.network, seed)
+    return read_result(job, context.path / SHORT_FOLDER)
 
 
 def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
     networks = finalists(context)
     plan_epochs(context, len(_without_short(context, networks)), len(networks))
-    short, final = train_finalists(context, networks, context.config.seed)
+    firsts, final = train_finalists(context, networks, context.config.seed)
     models, files = [], []
     for network in networks:
-        first = short.get(network.arch_id)
+        first = firsts.get(network.arch_id)
         outcome = final.get(network.arch_id, first)
         assert outcome is not None  # one of the two was tried
         models.append(_entry(context, network, first, outcome))
@@ -140,19 +166,24 @@ def train_models(context: RunContext) -> Outcome:
 def _entry(
     context: RunContext,
     network: Finalist,
-    short: Trained | TrainingFailed | None,
+    first: Trained | TrainingFailed | None,
     outcome: Trained | TrainingFailed,
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
     if isinstance(outcome, TrainingFailed):
         context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
         return {**entry, "failure": outcome.reason}
-    cpu_s = outcome.cpu_s
-    if isinstance(short, Trained):
-        entry["short_val_accuracy"] = short.val_accuracy
-        cpu_s += short.cpu_s
+    cpu_s, before = outcome.cpu_s, ""
+    if isinstance(first, Trained) and context.config.continue_from is not None:
+        earlier = earlier_of(context, network.arch_id)
+        entry |= {k: earlier[k] for k in ("short_val_accuracy",) if k in earlier}
+        entry["earlier_val_accuracy"] = first.val_accuracy
+        cpu_s, before = cpu_s + earlier["cpu_s"], f", {first.val_accuracy:.4f} before"
+    elif isinstance(first, Trained):
+        entry["short_val_accuracy"] = first.val_accuracy
+        cpu_s += first.cpu_s
     why = network.candidate.pick or network.candidate.origin
-    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}")
+    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}{before}")
     return {**entry, "val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss, "cpu_s": cpu_s}
 
 

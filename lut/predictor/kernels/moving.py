@@ -101,6 +101,8 @@ def _kind(kernel: Kernel, x: Sequence[int], y: Sequence[int], perm: Sequence[int
 
 def _transposition(x: Sequence[int], perm: Sequence[int]) -> str:
     """The way that it goes (onnxruntime, `transpose.cc`): a copy, one axis moved, pieces or elements."""
+    if len(x) != len(perm):  # the runtime says nothing of the shape, as in a branch
+        return "copied"
     wide = [axis for axis in perm if x[axis] != 1]
     if wide == sorted(wide):
         return "copied"

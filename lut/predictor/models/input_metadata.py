@@ -37,6 +37,10 @@ def fed_notes(data: bytes) -> list[str]:
         name, shape = next(iter(assumed.items()))
         another = ",".join(map(str, (8, *shape[1:])))
         notes.append(f"an open batch is taken as 1; for another give --shape {name}={another}")
+    for name, entry in inputs_of(data).items():
+        if 0 in entry.get("shape", ()):
+            sizes = " x ".join(map(str, entry["shape"]))
+            notes.append(f"input {name!r} of {sizes} has no elements, as its file says; export it with sizes")
     guessed = {name: entry for name, entry in inputs_of(data).items() if entry.keys() & {"low", "values"}}
     if not guessed:
         return notes

@@ -91,12 +91,12 @@ def _bind(tensor: TensorInfo, name: str, shape: Sequence[int], sizes: dict[str, 
 
 
 def _is_size(n: int | str | None) -> TypeGuard[int]:
-    """Whether an axis has a size, and no name and nothing in its place."""
-    return isinstance(n, int) and n > 0
+    """Whether an axis has a size, 0 included, and no name and nothing in its place."""
+    return isinstance(n, int) and n >= 0
 
 
 def _axis(size: int | str | None) -> str:
-    return str(size) if size not in (None, "", 0, -1) else "?"
+    return str(size) if size not in (None, "", -1) else "?"
 
 
 def _example(shape: OpenShape) -> str:

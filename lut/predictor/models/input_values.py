@@ -40,11 +40,13 @@ _KEEPING = frozenset((
 ))  # fmt: skip
 """Their outputs hold values of their first input, or of any (Concat, Where, Max, Min)."""
 
-_ROWS: Mapping[tuple[str, int], int] = {
-    ("Gather", 1): 0, ("GatherElements", 1): 0, ("ScatterElements", 1): 0, ("Scatter", 1): 0,
-    ("EmbedLayerNormalization", 0): 2, ("EmbedLayerNormalization", 1): 4,
+_ROWS: Mapping[tuple[str, int], tuple[int, int]] = {
+    ("Gather", 1): (0, 0), ("GatherElements", 1): (0, 0), ("ScatterElements", 1): (0, 0),
+    ("Scatter", 1): (0, 0), ("EmbedLayerNormalization", 0): (2, 0), ("EmbedLayerNormalization", 1): (4, 0),
+    ("NegativeLogLikelihoodLoss", 1): (0, 1), ("SoftmaxCrossEntropyLoss", 1): (0, 1),
+    ("ArrayFeatureExtractor", 1): (0, -1),
 }  # fmt: skip
-"""(operator, place of an index): place of the table whose rows it counts."""
+"""(operator, place of an index): place of the table whose rows it counts, and their axis if none is given."""
 
 _POINTS = (("GatherND", 1), ("ScatterND", 1))
 """Indices of several axes at once."""
@@ -53,6 +55,9 @@ _DIVISORS = (("Div", 1), ("Mod", 1))
 
 Fill = Callable[[OnnxNode, int, Sizes], Sequence[float]]
 """(node, numbers wanted, known shapes) -> the numbers."""
+
+
+_REDUCTIONS = ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 
 
 def _ones(_: OnnxNode, n: int, __: Sizes) -> Sequence[float]:
@@ -83,6 +88,32 @@ def _same_shape(node: OnnxNode, n: int, sizes: Sizes) -> Sequence[float]:
     return [-1 if node.op == "Reshape" else 1, *[1] * (n - 1)][:n]
 
 
+def _halves(_: OnnxNode, n: int, __: Sizes) -> Sequence[float]:
+    return [0.5] * n
+
+
+def _parts(node: OnnxNode, n: int, sizes: Sizes) -> Sequence[float]:
+    """Sizes of the parts of an axis: as equal as they can be; 1 where the axis is not known."""
+    shape = sizes.get(node.inputs[0])
+    size = _rows(shape, _axis_of(node, 0)) if shape else n
+    return [size // n + (i < size % n) for i in range(n)]
+
+
+def _steps(node: OnnxNode, n: int, sizes: Sizes) -> Sequence[float]:
+    """The length of all sequences, which are the first axis of the data."""
+    return [_rows(sizes.get(node.inputs[0]), 1 if node.attributes.get("layout") else 0)] * n
+
+
+def _grid(node: OnnxNode, n: int, sizes: Sizes) -> Sequence[float]:
+    """The images of a grid: as many as there are matrices."""
+    return [_rows(sizes.get(node.inputs[0]), 0), 1, *[_MANY] * n][:n]
+
+
+def _blocks(node: OnnxNode, n: int, sizes: Sizes) -> Sequence[float]:
+    """An image of one row with a pixel for each of the blocks, which are one pixel each then."""
+    return [*[1] * (n - 1), _rows(sizes.get(node.inputs[0]), -1)][-n:]
+
+
 _FILLS: Mapping[tuple[str, int], Fill] = {
     ("Reshape", 1): _same_shape, ("Expand", 1): _same_shape, ("Resize", 3): _same_shape, ("Resize", 2): _ones,
     ("Upsample", 1): _ones, ("Tile", 1): _ones, ("ConstantOfShape", 0): _ones, ("Slice", 1): _zeros,
@@ -90,7 +121,14 @@ _FILLS: Mapping[tuple[str, int], Fill] = {
     ("Range", 2): _ones, ("TopK", 1): _ones, ("Pad", 1): _zeros, ("Squeeze", 1): _first,
     ("Unsqueeze", 1): _first,
     ("CumSum", 1): _zeros, ("Trilu", 1): _zeros, ("OneHot", 1): _many, ("Loop", 0): _ones,
-    **{(f"Reduce{name}", 1): _first for name in ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2")},
+    ("CumProd", 1): _zeros, ("Pad", 3): _first, ("DFT", 1): _many, ("DFT", 2): _ones, ("Dropout", 1): _halves,
+    ("NonMaxSuppression", 2): _many, ("NonMaxSuppression", 3): _halves, ("NonMaxSuppression", 4): _zeros,
+    ("Split", 1): _parts, ("SplitToSequence", 1): _parts, ("AffineGrid", 1): _grid,
+    ("Col2Im", 1): _blocks, ("Col2Im", 2): _ones, ("TensorScatter", 2): _zeros, ("Attention", 6): _ones,
+    ("ReverseSequence", 1): _ones, ("ConvInteger", 2): _zeros, ("ConvInteger", 3): _zeros,
+    ("MatMulInteger", 2): _zeros, ("MatMulInteger", 3): _zeros,
+    **{(op, 4): _steps for op in ("LSTM", "GRU", "RNN")},
+    **{(f"Reduce{name}", 1): _first for name in _REDUCTIONS},
 }  # fmt: skip
 """(operator, place of an input that is a shape, axes or a limit): the numbers that change least."""
 
@@ -128,9 +166,9 @@ def _guess(graph: OnnxGraph, name: str, tensor: TensorInfo, n: int, sizes: Sizes
         if use in _DIVISORS:
             low = 1
         elif use in _ROWS:
-            axis = node.attributes.get("axis", 0)
-            table = node.inputs[_ROWS[use]] if len(node.inputs) > _ROWS[use] else ""
-            rows.append(_rows(sizes.get(table), axis if isinstance(axis, int) else 0))
+            place, axis = _ROWS[use]
+            table = node.inputs[place] if len(node.inputs) > place else ""
+            rows.append(_rows(sizes.get(table), _axis_of(node, axis)))
         elif use in _POINTS:
             shape, index = sizes.get(node.inputs[0], ()), sizes.get(name, ())
             rows.append(min(shape[: index[-1]], default=1) if shape and index else 1)
@@ -154,6 +192,11 @@ def _uses(graph: OnnxGraph, name: str) -> list[tuple[OnnxNode, int]]:
     for node in nodes:
         uses += [(node, place) for place, value in enumerate(node.inputs) if value in same]
     return uses
+
+
+def _axis_of(node: OnnxNode, default: int) -> int:
+    axis = node.attributes.get("axis", default)
+    return axis if isinstance(axis, int) else default
 
 
 def _rows(shape: Sequence[int] | None, axis: int) -> int:

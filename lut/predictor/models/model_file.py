@@ -49,6 +49,7 @@ def read_model(path: Path, shapes: Shapes | None = None, values: Values | None =
         _check_names([*shapes, *values], graph, str(path))
         bound = bound_sizes(graph, wanted, unranked, str(path))
         differing = {name: shape for name, shape in bound.items() if shape != graph.inputs[name].shape}
+        differing |= {name: shape for name, shape in bound.items() if 0 in shape}  # what is said of in a note
         entries = input_entries(graph, bound, values, differing, str(path))
         known = {axis for name in wanted for axis in graph.inputs[name].shape}
         for name in bound.keys() - wanted.keys():

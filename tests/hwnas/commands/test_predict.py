@@ -190,7 +190,7 @@ def test_work_that_is_not_counted_is_named(
     values = [
         helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [4, 8]), ("y", [4, 4]))
     ]
-    nodes = [helper.make_node("Einsum", ["x", "x"], ["y"], equation="ij,kj->ik")]
+    nodes = [helper.make_node("Einsum", ["x", "x", "x"], ["y"], equation="ij,kj,lj->il")]
     path = tmp_path / "einsum.onnx"
     graph = helper.make_graph(nodes, "g", values[:1], values[1:])
     opsets = [helper.make_opsetid("", 17)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.core.choice import Choice
-from hwnas.core.features import option_counts, stages
+from hwnas.core.features import OptionCounts, stages
 from hwnas.core.network_space import NetworkSpace
 from hwnas.core.space import Space
 from hwnas.spaces import load_space
@@ -20,7 +20,7 @@ def test_options_are_counted_per_stage_and_in_all_and_numbers_are_numbers() -> N
     operations = ("conv", "pool")
     choices = [Choice("width", ("8", "16")), *(Choice(f"s{i // 2}.{i % 2}", operations) for i in range(4))]
     space = Space("hand", choices)
-    counts = option_counts(space.choices, np.array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]]))
+    counts = OptionCounts(space.choices).of(np.array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]]))
     # width; conv in s0, s1, all; pool in s0, s1, all
     assert counts.tolist() == [[16, 2, 1, 3, 0, 1, 1], [8, 0, 0, 0, 2, 2, 4]]
 

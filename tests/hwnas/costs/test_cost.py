@@ -13,6 +13,7 @@ from hwnas.core.budget import Budget, feasible
 from hwnas.core.mix import Mix
 from hwnas.costs.cost_model import CostModel
 from hwnas.costs.eliminate import eliminate
+from hwnas.costs.joint import JointTables
 from hwnas.gradient.step.nodes import with_kept_edges
 from hwnas.spaces import load_space
 from targets.errors import UsageError
@@ -198,6 +199,34 @@ def test_elimination_equals_brute_force(seed: int, largest: bool) -> None:
 
     assert value == pytest.approx(min(total(a) for a in itertools.product(*map(range, n_options))))
     assert total(best) == pytest.approx(value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000))
+def test_joint_tables_give_the_sums_and_maxima_of_their_parts(seed: int) -> None:
+    """Scopes in any order of choices, some without a choice, some too large to be joined with another."""
+    rng = np.random.default_rng(seed)
+    n_options = rng.integers(1, 30, size=5)
+    is_maximum = np.array([False, True, False])
+    tables = []
+    for _ in range(7):
+        scope = tuple(int(c) for c in rng.choice(5, size=rng.integers(0, 4), replace=False))
+        tables.append((scope, rng.uniform(0, 1, size=(3, *n_options[list(scope)]))))
+    archs = np.column_stack([rng.integers(0, n, size=20) for n in n_options])
+    values = JointTables.of(tables, n_options, is_maximum).values(archs)
+    for arch, column in zip(archs.tolist(), values.T, strict=True):
+        cells = np.array([table[(slice(None), *(arch[c] for c in scope))] for scope, table in tables])
+        expected = np.where(is_maximum, cells.max(axis=0), cells.sum(axis=0))
+        assert column == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_architecture_costs_the_same_alone_among_many_and_as_an_array() -> None:
+    rng = np.random.default_rng(3)
+    archs = [SPACE.sample(rng) for _ in range(5_000)]
+    together, as_array = COSTS.of(archs), COSTS.of(np.array(archs))
+    for i in (0, 17, 4_999):
+        for metric, alone in COSTS.of([archs[i]]).items():
+            assert alone[0] == together[metric][i] == as_array[metric][i]
 
 
 def test_a_budget_reads_as_it_is_written() -> None:

@@ -1,5 +1,7 @@
 """Which file belongs to which class and split, from paths alone."""
 
+import time
+
 import pytest
 
 from hwnas.data.layout import Placed, arrange
@@ -105,6 +107,16 @@ def test_a_split_folder_that_is_there_twice_is_looked_through() -> None:
         "seg_train/seg_train/cat/1.jpg", "seg_train/seg_train/dog/1.jpg", "seg_test/seg_test/cat/2.jpg"
     )
     assert {row[1:] for row in got} == {("cat", TRAIN), ("dog", TRAIN), ("cat", TEST)}
+
+
+def test_the_time_for_names_grows_with_their_number() -> None:
+    def cpu_s(n: int) -> float:
+        names = [f"set/{top}/{i % 10}/{i}.jpg" for top in ("train", "test") for i in range(n // 2)]
+        started = time.process_time()
+        place(*names)
+        return time.process_time() - started
+
+    assert cpu_s(20_000) < 40 * cpu_s(2_000) + 0.1  # a hundred times, were it the square
 
 
 def test_folders_that_hold_the_same_folders_are_asked_about() -> None:

@@ -104,8 +104,8 @@ def test_what_keeps_no_budget_is_said() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search_epochs": 0}, "search_epochs must be a whole number from 1, got 0"),
-        ({"evaluations": 1.5}, "evaluations must be a whole number from 1"),
+        ({"search_epochs": 0}, "RandomSearcher: search_epochs is 0; allowed: from 1"),
+        ({"evaluations": 1.5}, "evaluations is 1.5; allowed: whole numbers from 1"),
         ({"strategy": "boo"}, "unknown strategy 'boo'"),
         ({"strategy_options": ("alive=0.5",), "strategy": "evolution"}, "alive must be a whole number"),
     ],

@@ -23,7 +23,11 @@ Inputs = Mapping[str, tuple[int, Sequence[Any]]]
 
 
 def network(
-    nodes: Sequence[Any], inputs: Inputs, weights: Mapping[str, Any] | None = None, out: int = F
+    nodes: Sequence[Any],
+    inputs: Inputs,
+    weights: Mapping[str, Any] | None = None,
+    out: int = F,
+    version: int = 17,
 ) -> bytes:
     """A network with the output y. inputs: element type and shape by name."""
     graph = helper.make_graph(
@@ -33,8 +37,8 @@ def network(
         [helper.make_tensor_value_info("y", out, None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in (weights or {}).items()],
     )
-    opsets = [helper.make_opsetid("", 17)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
+    opsets = [helper.make_opsetid("", version)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString())
 
 
 def read(data: bytes, folder: Path, **more: Any) -> bytes:
@@ -73,6 +77,24 @@ NETWORKS: dict[str, bytes] = {
     "repeats": network([node("Tile", "x", "n")], {"x": (F, [4, 8]), "n": (I64, [2])}),
     "a number": network([node("Cast", "x", to=F)], {"x": (BOOL, [1, 8])}),
     "16 bits": network([node("Cast", "x", to=F)], {"x": (TensorProto.INT16, [1, 8])}),
+    "4 bits": network([node("Cast", "x", to=F)], {"x": (TensorProto.INT4, [3, 5])}, version=21),
+    "a type alone": network([node("CastLike", "x", "t")], {"x": (F, [4, 8]), "t": (F, [0])}),
+    "an axis of no size": network([node("ReduceSum", "x", "a")], {"x": (F, [2, 0, 4]), "a": (I64, [1])}),
+    "axes": network([node("ReduceL1", "x", "a")], {"x": (F, [2, 4]), "a": (I64, [2])}, version=18),
+    "parts": network(
+        [helper.make_node("Split", ["x", "n"], ["y", "z"])], {"x": (F, [5, 8]), "n": (I64, [2])}
+    ),
+    "classes": network([node("SoftmaxCrossEntropyLoss", "x", "i")], {"x": (F, [9, 3]), "i": (I64, [9])}),
+    "boxes": network(
+        [node("NonMaxSuppression", "b", "s", "n", "o", "t")],
+        {"b": (F, [1, 6, 4]), "s": (F, [1, 1, 6]), "n": (I64, [1]), "o": (F, [1]), "t": (F, [1])},
+        out=I64,
+    ),
+    "lengths": network(
+        [node("RNN", "x", "w", "r", "", "n", hidden_size=2)],
+        {"x": (F, [3, 1, 4]), "w": (F, [1, 2, 4]), "r": (F, [1, 2, 2]), "n": (TensorProto.INT32, [1])},
+    ),
+    "a ratio": network([node("Dropout", "x", "r", "t")], {"x": (F, [2, 4]), "r": (F, []), "t": (BOOL, [])}),
     "the upper half of a float": network([node("Cast", "x", to=F)], {"x": (TensorProto.BFLOAT16, [1, 8])}),
 }
 
@@ -88,16 +110,22 @@ def test_rows_are_those_of_the_table(tmp_path: Path) -> None:
     assert fed_notes(data)[0].startswith("fed i 0 to 1;")
 
 
+def test_an_input_without_elements_is_told(tmp_path: Path) -> None:
+    (note,) = fed_notes(read(network([node("Relu", "x")], {"x": (F, [0, 3])}), tmp_path))
+    assert note.startswith("input 'x' of 0 x 3 has no elements")
+
+
 def test_floats_of_fixed_shape_leave_the_file_as_it_is(tmp_path: Path) -> None:
     data = network([node("Relu", "x")], {"x": (F, [4, 8])})
     assert read(data, tmp_path) == data
 
 
 def test_what_does_not_fit_ends_in_one_message(tmp_path: Path) -> None:
-    data = network([node("Split", "x", "n", out="y")], {"x": (F, [4, 8]), "n": (I64, [1])})
+    nodes = [node("Add", "n", "n", out="s"), node("Reshape", "x", "s")]
+    data = network(nodes, {"x": (F, [4, 8]), "n": (I64, [1])})
     with pytest.raises(UsageError, match=r"onnxruntime cannot run net: .*'n' 0 to 7: .*--input"):
         Runner("net", read(data, tmp_path), HOST, 0).run(1)
-    values = parse_inputs(["n=4"])
+    values = parse_inputs(["n=16"])
     Runner("net", read(data, tmp_path, values=values), HOST, 0).run(1)
 
 

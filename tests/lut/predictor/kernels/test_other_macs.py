@@ -42,7 +42,10 @@ def test_attention_is_its_three_products() -> None:
 
 
 def test_what_is_not_counted_is_not_zero() -> None:
-    assert other_macs(kernel("Einsum", [activation(4, 4)], (4, 4))) is None
+    assert (
+        other_macs(kernel("GroupQueryAttention", [activation(1, 4, 4)], (1, 4, 4), "com.microsoft")) is None
+    )
+    assert other_macs(kernel("Mine", [activation(4, 4)], (4, 4), "my.domain")) is None
     assert other_macs(kernel("LSTM", [activation(5, 1, 2)], (5, 1, 1, 4))) is None
     assert other_macs(kernel("Relu", [activation(4, 4)], (4, 4))) == 0
 
