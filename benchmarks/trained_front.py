@@ -35,7 +35,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
-from hwnas.executors import Executor, Local
+from hwnas.executors import Executor, LocalExecutor
 from hwnas.front import Problem, choose_picks, hypervolume, make_strategy, non_dominated, run
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
 from hwnas.spaces import load_space
@@ -238,7 +238,7 @@ def main() -> None:
         f"epochs of {recipe.steps_per_epoch(len(data.split('train')))} steps; {options.cpu_s:g} CPU-s each"
     )
     results: list[dict[str, Any]] = []
-    with Local(1) as workers:
+    with LocalExecutor(1) as workers:
         truth = Truth(space, data, recipe, where, options.out / "trainings", workers)
         for seed in options.seeds:
             for name, method in METHODS.items():

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.executors import Executor, Progress
+from hwnas.executors import Executor, OnProgress
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 
 from . import EvaluationFailed, Metrics
@@ -22,8 +22,6 @@ from .store import EvaluationStore, StoredEvaluation
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.costs.cost_model import CostModel
-
-OnProgress = Callable[[Progress], None]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .task import Done, Failed, OnProgress, Outcome, Progress, RefusedError, Task
+from .task import Done, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
 
 
 class Child:
@@ -47,7 +47,7 @@ class Child:
         self.process.wait()
         self._complaints.close()
 
-    def do(self, task: Task, on_progress: OnProgress, place: Mapping[str, Any]) -> Outcome | None:
+    def do(self, task: ExecutorTask, on_progress: OnProgress, place: Mapping[str, Any]) -> TaskOutcome | None:
         """The outcome of the task; None when the process died on it. RefusedError: not in this place."""
         self.busy = True
         event = self._ask(task, on_progress, place)
@@ -58,7 +58,9 @@ class Child:
             raise RefusedError(event["reason"])
         return Done() if event["event"] == "done" else Failed(event["reason"])
 
-    def _ask(self, task: Task, on_progress: OnProgress, place: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _ask(
+        self, task: ExecutorTask, on_progress: OnProgress, place: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
         """The last event of the task; None without one."""
         assert self.process.stdin is not None and self.process.stdout is not None
         order = {

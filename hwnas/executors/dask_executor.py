@@ -22,7 +22,7 @@ from targets.files import sha256
 from .cluster_file import Cluster
 from .dask_work import DONE, REFUSED, describe, do_task
 from .packing import pack, unpack, write_files
-from .task import Done, Failed, OnProgress, Outcome, Progress, Task
+from .task import Done, ExecutorTask, Failed, OnProgress, Progress, TaskOutcome
 from .versions import difference, versions
 
 _CHECK_EVERY_S = 5.0
@@ -32,10 +32,10 @@ _CHECK_EVERY_S = 5.0
 class _Flight:
     """A task that was given to the cluster. worker: the one that has to do it; None: any."""
 
-    task: Task
+    task: ExecutorTask
     on_progress: OnProgress
     worker: str | None = None
-    future: Future[Outcome] = field(default_factory=Future)
+    future: Future[TaskOutcome] = field(default_factory=Future)
 
 
 class DaskExecutor:
@@ -81,8 +81,8 @@ class DaskExecutor:
                 self._refuse(worker, lacks)
         self._require_some()
 
-    def require(self, place: Mapping[str, Any], probe: Task) -> None:
-        """From now on a worker has to be like `place` (`task.Work`); all do `probe`, which looks."""
+    def require(self, place: Mapping[str, Any], probe: ExecutorTask) -> None:
+        """From now on a worker has to be like `place` (`task.TaskFunction`); all do `probe`, which looks."""
         self._place |= place
         flights = [_Flight(probe, _unheard, worker) for worker in self._allowed()]
         for flight in flights:
@@ -91,13 +91,13 @@ class DaskExecutor:
             flight.future.result()
         self._require_some()
 
-    def submit(self, task: Task, on_progress: OnProgress) -> Future[Outcome]:
+    def submit(self, task: ExecutorTask, on_progress: OnProgress) -> Future[TaskOutcome]:
         """Give a task to the cluster."""
         flight = _Flight(task, on_progress)
         self._fly(flight)
         return flight.future
 
-    def width(self, tasks: Sequence[Task]) -> int:
+    def width(self, tasks: Sequence[ExecutorTask]) -> int:
         """All: the scheduler gives them out, to workers that come later too."""
         return len(tasks)
 
@@ -145,7 +145,7 @@ class DaskExecutor:
         self._flights[number] = (flight, future)
         future.add_done_callback(lambda future: self._land(number, future))
 
-    def _order(self, task: Task, number: int) -> tuple[str, bytes]:
+    def _order(self, task: ExecutorTask, number: int) -> tuple[str, bytes]:
         """A task as text, and the files that go along."""
         document, inputs, files = copy.deepcopy(dict(task.document)), dict[str, bytes](), []
         for keys in task.files:
@@ -186,7 +186,7 @@ class DaskExecutor:
             if outcome is not None:
                 flight.future.set_result(outcome)
 
-    def _outcome(self, flight: _Flight, future: Any) -> Outcome | None:
+    def _outcome(self, flight: _Flight, future: Any) -> TaskOutcome | None:
         """None where another worker has to do it."""
         if future.status == "error":
             return Failed(reason_of(future.exception()))

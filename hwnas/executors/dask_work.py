@@ -16,7 +16,7 @@ from targets.files import digest_of, write_atomic
 
 from .local import Children
 from .packing import folder_files, pack, unpack
-from .task import Failed, Progress, RefusedError, Task
+from .task import ExecutorTask, Failed, Progress, RefusedError
 from .versions import difference, versions
 
 _EVENT_EVERY_S = 1.0
@@ -62,7 +62,7 @@ def do_task(order_json: str, inputs: bytes) -> bytes:
     return pack({**facts, "outcome": DONE}, files)
 
 
-def _task(order: dict[str, Any], inputs: bytes, local: Path) -> Task:
+def _task(order: dict[str, Any], inputs: bytes, local: Path) -> ExecutorTask:
     """The task with the paths that its files have here. The same task finds its checkpoints again."""
     _, files = unpack(inputs)
     for digest, raw in files.items():
@@ -77,7 +77,7 @@ def _task(order: dict[str, Any], inputs: bytes, local: Path) -> Task:
             values = values[key]
         values[last] = str(local / "inputs" / digest)
     folder = local / "tasks" / what[:16] / order["folder"]
-    return Task(kind=order["kind"], name=order["name"], document=document, folder=folder)
+    return ExecutorTask(kind=order["kind"], name=order["name"], document=document, folder=folder)
 
 
 class _Reporter:

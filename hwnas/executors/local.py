@@ -13,7 +13,7 @@ from targets.errors import UsageError
 
 from .child import Child
 from .memory import PROCESS_BYTES, affordable, available_bytes
-from .task import Failed, OnProgress, Outcome, Task
+from .task import ExecutorTask, Failed, OnProgress, TaskOutcome
 
 ATTEMPTS = 2
 """A process may be killed because another took the memory; a task that kills two is what kills them."""
@@ -35,14 +35,14 @@ class Children:
 
     def do(
         self,
-        task: Task,
+        task: ExecutorTask,
         on_progress: OnProgress,
         log: Callable[[str], None] = lambda text: None,
         place: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Outcome:
+    ) -> TaskOutcome:
         """The outcome of a task, done again by another process where one died of it.
 
-        place: what the machine has to be like (`task.Work`).
+        place: what the machine has to be like (`task.TaskFunction`).
         """
         reason = ""
         for attempt in range(1, ATTEMPTS + 1):
@@ -101,7 +101,7 @@ class Children:
             child.close()
 
 
-class Local:
+class LocalExecutor:
     """The executor of this machine. A context manager, which ends its processes.
 
     n_workers: processes at a time; fewer where the memory is short. log: gets a line when one dies.
@@ -119,9 +119,9 @@ class Local:
         """Processes that wait for work."""
         return self._children.n_idle
 
-    def submit(self, task: Task, on_progress: OnProgress) -> Future[Outcome]:
+    def submit(self, task: ExecutorTask, on_progress: OnProgress) -> Future[TaskOutcome]:
         """Begin a task in a process of its own."""
-        future: Future[Outcome] = Future()
+        future: Future[TaskOutcome] = Future()
 
         def work() -> None:
             try:
@@ -134,7 +134,7 @@ class Local:
         thread.start()
         return future
 
-    def width(self, tasks: Sequence[Task]) -> int:
+    def width(self, tasks: Sequence[ExecutorTask]) -> int:
         """As many as were asked for, or as fit into the memory."""
         wanted = min(self.n_workers, len(tasks))
         available = available_bytes()
@@ -154,7 +154,7 @@ class Local:
         self._threads = []
         self._children.revive()
 
-    def __enter__(self) -> Local:
+    def __enter__(self) -> LocalExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:

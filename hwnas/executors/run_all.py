@@ -7,26 +7,26 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from .task import Executor, OnProgress, Outcome, Progress, Task
+from .task import Executor, ExecutorTask, OnProgress, Progress, TaskOutcome
 
 _TICK_S = 0.2  # an endless wait would not let Ctrl-C through
 
 
 def run_all(
-    tasks: Sequence[Task],
+    tasks: Sequence[ExecutorTask],
     executor: Executor,
     *,
     on_progress: OnProgress = lambda progress: None,
-    on_done: Callable[[int, Outcome], None] = lambda number, outcome: None,
-) -> list[Outcome]:
+    on_done: Callable[[int, TaskOutcome], None] = lambda number, outcome: None,
+) -> list[TaskOutcome]:
     """The outcome of each task, in order.
 
     on_progress: called from other threads, on_done with the place of the task in `tasks`: one at a time. An
     exception in one ends all tasks and is raised here, like Ctrl-C.
     """
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, TaskOutcome] = {}
     waiting = deque(range(len(tasks)))
-    flying: dict[Future[Outcome], int] = {}
+    flying: dict[Future[TaskOutcome], int] = {}
     lock = threading.Lock()
 
     def say(progress: Progress) -> None:

@@ -16,7 +16,7 @@ WORK = {
     "data": "hwnas.training.tasks:check_data",
     "sleep": "hwnas.executors.sleep:sleep",
 }
-"""What tasks can be: the function of each, a `Work`. Nothing else is ever called by name."""
+"""What tasks can be: the function of each, a `TaskFunction`. Nothing else is ever called by name."""
 
 
 class RefusedError(HwnasError):
@@ -24,8 +24,8 @@ class RefusedError(HwnasError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """Work that any process can do.
+class ExecutorTask:
+    """TaskFunction that any process can do.
 
     kind: a row of `WORK`.
     name: for messages and progress.
@@ -64,9 +64,9 @@ class Failed:
     reason: str
 
 
-Outcome = Done | Failed
+TaskOutcome = Done | Failed
 OnProgress = Callable[[Progress], None]
-Work = Callable[..., None]
+TaskFunction = Callable[..., None]
 """`work(document, folder, place=…, on_step=…, log=…)`: writes its files into `folder`.
 
 place: what the machine has to be like, as JSON: the `data` that it has, `paths` that lie elsewhere there.
@@ -76,11 +76,11 @@ place: what the machine has to be like, as JSON: the `data` that it has, `paths`
 class Executor(Protocol):
     """Does tasks, as `concurrent.futures.Executor` does calls."""
 
-    def submit(self, task: Task, on_progress: OnProgress) -> Future[Outcome]:
+    def submit(self, task: ExecutorTask, on_progress: OnProgress) -> Future[TaskOutcome]:
         """Begin a task. on_progress: called from other threads; what it raises, the future raises."""
         ...
 
-    def width(self, tasks: Sequence[Task]) -> int:
+    def width(self, tasks: Sequence[ExecutorTask]) -> int:
         """How many of these tasks are given to it at a time."""
         ...
 
@@ -93,10 +93,10 @@ class Executor(Protocol):
         ...
 
 
-def work_of(kind: str) -> Work:
+def work_of(kind: str) -> TaskFunction:
     """The function of a row of `WORK`."""
     if kind not in WORK:
         raise UsageError(f"unknown kind of task {kind!r}; {did_you_mean(kind, WORK)}")
     module, _, name = WORK[kind].partition(":")
-    function: Work = getattr(import_module(module), name)
+    function: TaskFunction = getattr(import_module(module), name)
     return function

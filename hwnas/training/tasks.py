@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.executors import RefusedError, Task
+from hwnas.executors import ExecutorTask, RefusedError
 from targets.errors import HwnasError
 from targets.files import digest_of
 
@@ -23,10 +23,10 @@ FILES = ("splits_file", "labels_csv")
 """Keys of a job's data that name files, which travel with it."""
 
 
-def training_task(job: TrainingJob, parent: Path) -> Task:
+def training_task(job: TrainingJob, parent: Path) -> ExecutorTask:
     """A training as an executor takes it. parent: of the folder of the job."""
     start = [("start", "file")] if job.start is not None else []
-    return Task(
+    return ExecutorTask(
         kind="training",
         name=job.job_id,
         document=asdict(job),
@@ -36,9 +36,9 @@ def training_task(job: TrainingJob, parent: Path) -> Task:
     )
 
 
-def data_task(data: Mapping[str, Any], folder: Path) -> Task:
+def data_task(data: Mapping[str, Any], folder: Path) -> ExecutorTask:
     """Whether the images are where the task is done. data: as in a `TrainingJob`."""
-    return Task(
+    return ExecutorTask(
         kind="data",
         name="the images",
         document={"data": dict(data)},
@@ -55,7 +55,7 @@ def do_training(
     on_step: Callable[[int, int], None],
     log: Callable[[str], None],
 ) -> None:
-    """The work of a training (`hwnas.executors.task.Work`)."""
+    """The work of a training (`hwnas.executors.task.TaskFunction`)."""
     import torch
 
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas.executors import Executor, Failed, Outcome, Progress, run_all
+from hwnas.executors import Executor, Failed, Progress, TaskOutcome, run_all
 from targets.errors import DamagedFileError, UsageError
 
 from .tasks import training_task
@@ -42,7 +42,7 @@ def run_many(
             outcomes[i] = trained
     waiting = [i for i in range(len(jobs)) if i not in outcomes]
 
-    def learn(number: int, outcome: Outcome) -> None:
+    def learn(number: int, outcome: TaskOutcome) -> None:
         i = waiting[number]
         outcomes[i] = _trained(jobs[i], folder, outcome)
         on_done(outcomes[i])
@@ -52,7 +52,7 @@ def run_many(
     return [outcomes[i] for i in range(len(jobs))]
 
 
-def _trained(job: TrainingJob, folder: Path, outcome: Outcome) -> Trained | TrainingFailed:
+def _trained(job: TrainingJob, folder: Path, outcome: TaskOutcome) -> Trained | TrainingFailed:
     if isinstance(outcome, Failed):
         return TrainingFailed(job, outcome.reason)
     trained = read_result(job, folder)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hwnas.executors import Done, Executor, Failed, Progress, Task, run_all
+from hwnas.executors import Done, Executor, ExecutorTask, Failed, Progress, run_all
 
 
-def sleeping(folder: Path, name: str, seconds: float = 0.1, **document: Any) -> Task:
+def sleeping(folder: Path, name: str, seconds: float = 0.1, **document: Any) -> ExecutorTask:
     """A task that sleeps; its folder is named like it."""
     files = [["read"]] if "read" in document else []
-    return Task(
+    return ExecutorTask(
         kind="sleep",
         name=name,
         document={"seconds": seconds, **document},
@@ -25,7 +25,7 @@ def sleeping(folder: Path, name: str, seconds: float = 0.1, **document: Any) -> 
     )
 
 
-def result(task: Task) -> dict[str, Any]:
+def result(task: ExecutorTask) -> dict[str, Any]:
     """What a sleeping task left."""
     loaded: dict[str, Any] = json.loads((task.folder / "result.json").read_text())
     return loaded
@@ -49,8 +49,8 @@ class ExecutorContract:
         assert set(shares) <= {f"t{i}" for i in range(5)}
 
     def test_what_fails_says_why_and_leaves_the_others(self, executor: Executor, tmp_path: Path) -> None:
-        bad = Task(kind="sleep", name="bad", document={}, folder=tmp_path / "bad")
-        unknown = Task(kind="os.system", name="unknown", document={}, folder=tmp_path / "unknown")
+        bad = ExecutorTask(kind="sleep", name="bad", document={}, folder=tmp_path / "bad")
+        unknown = ExecutorTask(kind="os.system", name="unknown", document={}, folder=tmp_path / "unknown")
         good = sleeping(tmp_path, "good")
         first, second, third = run_all([bad, unknown, good], executor)
         assert isinstance(first, Failed) and "KeyError: 'seconds'" in first.reason

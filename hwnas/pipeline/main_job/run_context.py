@@ -20,7 +20,7 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
-from hwnas.executors import Executor, Local
+from hwnas.executors import Executor, LocalExecutor
 from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
@@ -273,7 +273,7 @@ class RunContext:
         if self.checked_cluster is not None:
             yield self.checked_cluster
             return
-        with Local(self.n_workers, self.run.log.warn) as executor:
+        with LocalExecutor(self.n_workers, self.run.log.warn) as executor:
             yield executor
 
     def close(self) -> None:

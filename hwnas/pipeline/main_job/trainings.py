@@ -9,9 +9,9 @@ from typing import Any
 
 from hwnas.core.choice import Arch
 from hwnas.evaluators.identity import FRESH, evaluation_identity
-from hwnas.evaluators.short_training import OnProgress, ShortTraining
+from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
-from hwnas.executors import Executor
+from hwnas.executors import Executor, OnProgress
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.recipe import Recipe

@@ -21,7 +21,7 @@ from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
-from hwnas.executors import Local
+from hwnas.executors import LocalExecutor
 from hwnas.spaces import load_space
 from hwnas.training.training_job import TrainingJob, run_job
 from tests.support.evaluators import EvaluatorContract
@@ -55,14 +55,14 @@ def data(place: Path) -> Data:
 
 @pytest.fixture(scope="module")
 def workers() -> Any:
-    with Local(2) as pool:
+    with LocalExecutor(2) as pool:
         yield pool
 
 
 class Trainings:
     """Makes evaluators over one folder per test, and remembers what was ordered."""
 
-    def __init__(self, space: NetworkSpace, home: Path, folder: Path, workers: Local) -> None:
+    def __init__(self, space: NetworkSpace, home: Path, folder: Path, workers: LocalExecutor) -> None:
         self.space, self.home, self.folder, self.workers = space, home, folder, workers
         self.ordered: list[str] = []
 
@@ -86,7 +86,7 @@ class Trainings:
 
 
 @pytest.fixture
-def trainings(space: NetworkSpace, place: Path, tmp_path: Path, workers: Local) -> Trainings:
+def trainings(space: NetworkSpace, place: Path, tmp_path: Path, workers: LocalExecutor) -> Trainings:
     return Trainings(space, place / "home", tmp_path, workers)
 
 

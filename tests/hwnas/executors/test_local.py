@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hwnas.executors import Done, Executor, Local, run_all
+from hwnas.executors import Done, Executor, LocalExecutor, run_all
 from targets.errors import UsageError
 from tests.support.executors import ExecutorContract, result, sleeping
 
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
-    with Local(2) as local:
+    with LocalExecutor(2) as local:
         yield local
 
 
@@ -23,7 +23,7 @@ class TestLocal(ExecutorContract):
 
 
 def test_processes_are_kept_for_the_next_tasks(tmp_path: Path) -> None:
-    with Local(1) as local:
+    with LocalExecutor(1) as local:
         first, second = sleeping(tmp_path, "a"), sleeping(tmp_path, "b")
         assert run_all([first], local) == run_all([second], local) == [Done()]
         assert result(first)["pid"] == result(second)["pid"] and local.n_idle == 1
@@ -31,4 +31,4 @@ def test_processes_are_kept_for_the_next_tasks(tmp_path: Path) -> None:
 
 def test_no_process_is_too_few() -> None:
     with pytest.raises(UsageError, match="0 training processes; allowed: 1 or more"):
-        Local(0)
+        LocalExecutor(0)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hwnas.data import load_data
 from hwnas.data.identity import data_identity
-from hwnas.executors import Local, Progress
+from hwnas.executors import LocalExecutor, Progress
 from hwnas.executors.cluster_file import Cluster
 from hwnas.executors.clusters import open_cluster
 from hwnas.executors.dask_executor import DaskExecutor
@@ -73,7 +73,7 @@ def test_a_cluster_trains_the_same_networks_and_refuses_other_images(
     (first,) = run_many([_job(far, 1)], tmp_path / "a", executor, on_progress=kill_once)
     assert isinstance(first, Trained) and killed
     (second,) = run_many([_job(far, 2, first.start)], tmp_path / "a", executor)  # its weights travel
-    with Local(1) as local:
+    with LocalExecutor(1) as local:
         (here,) = run_many([_job(spec, 1)], tmp_path / "b", local)
         assert isinstance(here, Trained)
         (there,) = run_many([_job(spec, 2, here.start)], tmp_path / "b", local)

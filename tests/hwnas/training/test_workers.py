@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import hwnas
-from hwnas.executors import Local, Progress
+from hwnas.executors import LocalExecutor, Progress
 from hwnas.training.training_job import Trained, TrainingFailed, TrainingJob, read_result, run_job
 from hwnas.training.workers import run_many
 from targets.errors import DamagedFileError, UsageError
@@ -55,7 +55,7 @@ def _run(
     log: Callable[[str], None] = lambda text: None,
     **hears: Any,
 ) -> list[Trained | TrainingFailed]:
-    with Local(n_workers, log) as executor:
+    with LocalExecutor(n_workers, log) as executor:
         return run_many(jobs, folder, executor, **hears)
 
 
@@ -177,7 +177,7 @@ def test_two_jobs_cannot_share_a_folder(data: dict[str, Any], tmp_path: Path) ->
     with pytest.raises(UsageError, match="share a name"):
         _run([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)
     with pytest.raises(UsageError, match="0 training processes"):
-        Local(0)
+        LocalExecutor(0)
 
 
 def test_a_training_goes_on_from_weights_and_from_those_alone(data: dict[str, Any], tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_processes_that_are_kept_train_the_next_jobs(data: dict[str, Any], tmp_p
     def note(progress: Progress) -> None:
         pids[-1].add(progress.pid)
 
-    with Local(2) as workers:
+    with LocalExecutor(2) as workers:
         for name in ("a", "b"):
             pids.append(set())
             jobs = [_job(data, f"{name}{i}", seed=i) for i in range(2)]
