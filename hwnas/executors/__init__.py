@@ -1,7 +1,7 @@
 """Where expensive work is done: processes of this machine, or a Dask cluster.
 
-A `ExecutorTask` is JSON that names a row of `WORK`; its result is files in its folder. An `Executor` does tasks:
-`local` in child processes, `dask_executor` on the workers of a cluster, which `cluster_file` finds and
+An `ExecutorTask` is JSON that names a row of `WORK`; its result is files in its folder. An `Executor` does
+tasks: `local` in child processes, `dask_executor` on the workers of a cluster, which `cluster_file` finds and
 `clusters` starts. `run_all` does many tasks. What a task computes lives elsewhere (`hwnas.training`).
 """
 

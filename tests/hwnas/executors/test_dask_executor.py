@@ -140,7 +140,8 @@ def test_a_worker_of_another_source_is_left_out_with_the_reason(grid: Grid, tmp_
 
 
 def test_a_task_that_kills_its_workers_has_failed() -> None:
-    error = distributed.KilledWorker("task", last_worker=None, allowed_failures=2)
+    nobody: Any = None
+    error = distributed.KilledWorker("task", last_worker=nobody, allowed_failures=2)
     assert reason_of(error) == "3 workers died of it (out of memory?)"
 
 
