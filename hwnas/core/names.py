@@ -12,7 +12,7 @@ from pathlib import Path
 
 from targets.errors import UsageError, did_you_mean
 
-from .budget import METRICS, base_metric
+from .budget import COSTS, base_metric
 
 
 def _is_toml(text: str) -> bool:
@@ -82,6 +82,9 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
+_STRATEGIES = """
+    bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
+"""
 _TOML = ", or a TOML file"
 
 NAMES: Mapping[str, Names] = {
@@ -104,10 +107,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="strategy",
-            known=(
-                *("bananas", "bo", "evolution", "gp", "local-search", "nsga2", "nsga3", "pnas", "random"),
-                "tpe",
-            ),
+            known=tuple(_STRATEGIES.split()),
             table="hwnas.front.strategy:STRATEGIES",
         ),
         Names(
@@ -130,7 +130,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="objective",
-            known=("val_accuracy", "val_top5_accuracy", "val_loss", *METRICS),
+            known=("val_accuracy", "val_top5_accuracy", "val_loss", *COSTS),
             table="hwnas.front.objectives:OBJECTIVES",
             read=base_metric,
         ),

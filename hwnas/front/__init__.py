@@ -16,10 +16,12 @@ from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
 from .pick_reasons import pick_reasons
 from .picks import Pick, choose_picks
+from .preference import PREFERENCES, find_preference
 from .strategies import make_strategy
 from .strategy import STRATEGIES, CostsOf, FeaturesOf, Forecast, Propose, Strategy, StrategyContext
 
 __all__ = [
+    "PREFERENCES",
     "STORED",
     "STRATEGIES",
     "CostsOf",
@@ -38,6 +40,7 @@ __all__ = [
     "TrialValues",
     "choose_picks",
     "crowding",
+    "find_preference",
     "hypervolume",
     "knee",
     "load_trials",

@@ -71,6 +71,7 @@ class Generational:
             "budgets": {b.metric: b.limit for b in problem.budgets},
             **({"margins": soft} if soft else {}),
             **({"prices": list(self.context.prices)} if len(self.context.prices) > 1 else {}),
+            **({"prefer": problem.prefer} if problem.prefer else {}),
             "population": self.context.population,
             "seed": self.context.seed,
             "seeds": [space.key(a) for a in self.seeds],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,20 @@ class OptunaExport:
     """Keeps the study in `path` equal to the trials.
 
     warn: gets one line when the file had to be written anew, or could not be written.
+    now: the time as Optuna writes it, which is local. Trials began when those before them were written; where
+        the file is written anew, the times of trials of before are not known any more.
     """
 
-    def __init__(self, path: Path, space: Space, problem: Problem, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        problem: Problem,
+        warn: Callable[[str], None],
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
         self._path, self._warn = path, warn
-        self._writer = StudyWriter(STUDY, space, problem)
+        self._writer = StudyWriter(STUDY, space, problem, now)
 
     def update(self, trials: Sequence[Trial]) -> None:
         """Append what the study lacks of `trials`.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
+from .generational import STORED
 from .history import Trial
 from .objectives import Problem
 from .optuna_trials import Codec, directions
@@ -21,17 +26,27 @@ class OtherStudyError(Exception):
 
 
 class StudyWriter:
-    """Writes trials of one search under `name` into storages of Optuna."""
+    """Writes trials of one search under `name` into storages of Optuna.
 
-    def __init__(self, name: str, space: Space, problem: Problem) -> None:
+    now: the time as Optuna writes it, which is local. Trials began when those before them were written.
+    """
+
+    def __init__(
+        self, name: str, space: Space, problem: Problem, now: Callable[[], datetime] = datetime.now
+    ) -> None:
         self.name, self._problem, self._codec = name, problem, Codec(space)
+        self._now, self._since = now, now()
 
     def create(self, storage: RDBStorage) -> optuna.Study:
         """A new study without trials."""
         study = optuna.create_study(
             storage=storage, study_name=self.name, directions=directions(self._problem), load_if_exists=False
         )
-        study.set_user_attr("objectives", [o.metric for o in self._problem.objectives])
+        names = [o.metric for o in self._problem.objectives]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(names)
+        study.set_user_attr("objectives", names)
         return study
 
     def load(self, storage: RDBStorage) -> optuna.Study:
@@ -50,4 +65,16 @@ class StudyWriter:
         held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
         if held != [t.arch for t in trials[: len(held)]]:
             raise OtherStudyError("holds other evaluations")
-        study.add_trials([self._codec.trial(t, t.generation) for t in trials[len(held) :]])
+        study.add_trials(self._timed(trials[len(held) :]))
+
+    def _timed(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
+        """As Optuna's, from the last call until now; what an earlier search evaluated took no time."""
+        ended = self._now()
+        timed = []
+        for trial in trials:
+            frozen = self._codec.trial(trial, trial.generation)
+            frozen.datetime_start = ended if trial.origin == STORED else self._since
+            frozen.datetime_complete = ended
+            timed.append(frozen)
+        self._since = ended
+        return timed

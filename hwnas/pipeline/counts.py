@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from hwnas.core.budget import latency_metrics, metric_on_devices
+from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
+from hwnas.training.presets import STRONG_LONGER
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
@@ -117,13 +118,31 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
     devices: names; with several, the latency on each is an objective.
     """
     if config.objectives:
+        latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
+        if RATIO in config.objectives and config.budgets and not latencies:
+            raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 
+def needs_latency(config: SearchConfig) -> bool:
+    """Whether the search has to know what a network takes on a device, which needs a table of it.
+
+    The default objectives do, and so does the budget that there is without any. A gradient search learns
+    under a latency.
+    """
+    named = [*config.objectives, *config.budgets]
+    default_steps = 0 if evaluator_of(config).trains else None
+    gradient = (default_steps if config.search_steps is None else config.search_steps) != 0
+    return not config.objectives or gradient or any(name.startswith((LATENCY, RATIO)) for name in named)
+
+
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
-    return with_options(evaluator_of(config).counts(n_train, n_workers), config)
+    counts = evaluator_of(config).counts(n_train, n_workers)
+    if config.recipe == "strong":
+        counts = replace(counts, train_epochs=STRONG_LONGER * counts.train_epochs)
+    return with_options(counts, config)
 
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.pipeline.main_job.trainings import FINAL_FOLDER
 from hwnas.runs.front_file import read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
+from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.training.training_job import RESULT, Trained, TrainingJob, stored_result
 from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name

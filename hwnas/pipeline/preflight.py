@@ -14,7 +14,7 @@ from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, objectives_of, strategy_of
+from .counts import evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -63,7 +63,8 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         from hwnas.front.shared_record import require_server
 
         require_server(config.storage)
-    require_ready(devices, home, (log or Log()).warn)  # last, because it may take seconds
+    warn, by_tables = (log or Log()).warn, needs_latency(config)
+    require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")
@@ -105,6 +106,8 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.training.presets import changed
+    from hwnas.training.recipe import Recipe
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -125,6 +128,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    changed(Recipe.for_data(1), config)
     problem = Problem.parse(objectives_of(config, devices), budgets)
     if "val_accuracy" not in problem.metrics:
         raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")

@@ -16,17 +16,25 @@ CONNECT_S, ASK_S = 10, 30.0
 """Seconds for a connection, and for each answer: no training waits for a board that is off."""
 
 
-def require_ready(devices: Sequence[TargetDevice], home: Path, warn: Callable[[str], None]) -> None:
+def require_ready(
+    devices: Sequence[TargetDevice], home: Path, warn: Callable[[str], None], *, by_tables: bool = True
+) -> None:
     """TargetError for a device that lacks something and of which no tables are stored.
 
     Where there are tables, the search goes on with them and `warn` hears of it. This machine is not asked.
+    by_tables: False for a search that has no use for tables and measures at its end alone.
     """
     for device in devices:
         target = device.target
+        if target is None and not by_tables:
+            raise TargetError(
+                f"{device.name} is known by its tables alone, and a search in which no latency counts uses "
+                "none; leave --target away, or give a budget on latency_ms"
+            )
         if target is None or target.reach.transport == "local":
             continue
         lacks = _lacks(target)
-        if lacks and device.name in devices_with_tables(home):
+        if lacks and by_tables and device.name in devices_with_tables(home):
             warn(f"{lacks}. Its stored tables count instead, and nothing is measured there")
         elif lacks:
             raise TargetError(

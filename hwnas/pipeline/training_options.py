@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from hwnas.runs.checks import require_allowed
-from hwnas.runs.definition import Named, Option
+from hwnas.runs.definition import Named, Option, ReadAs
 from hwnas.runs.options import (
-    BatchSize,
     CellOptions,
     Count,
     DatasetOptions,
@@ -20,7 +21,7 @@ from hwnas.runs.options import (
     Text,
     TrainingDeviceOptions,
 )
-from hwnas.training.recipe import Recipe
+from hwnas.runs.recipe_options import RecipeOptions
 from targets.errors import UsageError
 
 from .spellings import data_spec
@@ -31,19 +32,24 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
     """What a training and an evaluation have in common."""
 
     search_space: SpaceName = "darts"
-    epochs: Annotated[Epochs, Option("Epochs to train for")] = 600
-    batch_size: BatchSize = 96
+    epochs: Annotated[
+        Epochs | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
+    ] = None
+    batch_size: Annotated[
+        Annotated[int, Interval(ge=2, le=8192)] | None,
+        Option("Images per training step; default 96, of other recipes by the number of images"),
+    ] = None
 
     def __post_init__(self) -> None:
         require_allowed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
+class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
-    recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`.
+    epochs, batch_size: None as the recipe says.
     """
 
     architecture: Annotated[
@@ -62,7 +68,18 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
             "Instead of it, go on from the weights of RUN/ID of a search, or of a folder of `hwnas train`"
         ),
     ] = None
-    recipe: Recipe | None = None
+    start_from: Annotated[
+        Place,
+        Option(
+            "Weights to begin with: a safetensors file, RUN/ID, or a folder of `hwnas train`; a classifier "
+            "of other classes is new"
+        ),
+    ] = None
+    recipe: Annotated[
+        str,
+        ReadAs(Literal["published", "standard", "strong"]),
+        Option("How it is trained: published (as the papers do), standard (as a search does) or strong"),
+    ] = "published"
 
     def __post_init__(self) -> None:
         super().__post_init__()

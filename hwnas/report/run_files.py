@@ -7,7 +7,6 @@ DamagedFileError, because a page must not leave something out in silence.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from hwnas.core.words import number
 from hwnas.runs.front_file import BASELINES, BEST, MISTAKES_JSON
 from targets.errors import DamagedFileError
 from targets.files import read_json
@@ -118,18 +118,6 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
         mistakes=_object(path / MISTAKES_JSON),
         stages_done=tuple(file.stem for file in sorted(path.glob("stages/*.json"), key=_written)),
     )
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None for anything else (null, text, NaN, a truth value)."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def _numbers(value: Any) -> dict[str, float]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hwnas.core.words import number
+
 from .facts import by_evaluator
 from .figure_sections import card, pending, section
 from .markup import Html, HtmlContent, count, el, percent, table
-from .run_files import RunFiles, number
+from .run_files import RunFiles
 from .worth_figures import (
     Calibrated,
     Volumes,

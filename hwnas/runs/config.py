@@ -26,6 +26,7 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
+from .recipe_options import RecipeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class SearchConfig(
     SpaceOptions,
     StepOptions,
     FinalTrainingOptions,
+    RecipeOptions,
     SpeedOptions,
     LimitOptions,
     RecordOptions,

@@ -191,6 +191,14 @@ class EvaluationOptions:
             repeated="objective",
         ),
     ] = ()
+    prefer: Annotated[
+        str | None,
+        ReadAs(Literal["accuracy", "balance", "latency"] | None),
+        Option(
+            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
+            "default the most accurate one, and the whole front"
+        ),
+    ] = None
     evaluator: Annotated[
         Text,
         Named("evaluator"),
@@ -272,6 +280,11 @@ class FinalTrainingOptions:
         Annotated[int, Interval(ge=0, le=50)] | None,
         Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
     ] = None
+    recipe: Annotated[
+        str,
+        ReadAs(Literal["standard", "strong"]),
+        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
+    ] = "standard"
     train_epochs: Annotated[
         Epochs | None,
         Option("Epochs that each of them is trained for after its short training; default by the images"),

@@ -17,6 +17,9 @@ from .identity import IDENTITY, SEARCH, Identity, is_run, read_identity
 from .log import Log
 from .run_dir import RunDir
 
+SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
+"""Of the trainings, in the run directory: those that score architectures, those that end them."""
+
 
 def create_search(
     path: Path, config: SearchConfig, *, given: Mapping[str, Any] | None = None, log: Log | None = None

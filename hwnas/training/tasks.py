@@ -25,13 +25,13 @@ FILES = ("splits_file", "labels_csv")
 
 def training_task(job: TrainingJob, parent: Path) -> ExecutorTask:
     """A training as an executor takes it. parent: of the folder of the job."""
-    start = [("start", "file")] if job.start is not None else []
+    weights = [(name, "file") for name in ("start", "teacher") if getattr(job, name) is not None]
     return ExecutorTask(
         kind="training",
         name=job.job_id,
         document=asdict(job),
         folder=job.folder(parent),
-        files=[*start, *(("data", name) for name in FILES if job.data.get(name))],
+        files=[*weights, *(("data", name) for name in FILES if job.data.get(name))],
         memory_bytes=lambda: task_bytes(job),
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Data
 
-    from .train import EpochStats
+    from .training_state import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
 """Keys of a job's data that say where things lie, not what they are: a moved run keeps its results."""
@@ -41,6 +41,7 @@ class TrainingJob:
     seed: of the training.
     device: where it computes, as torch spells it.
     start: `{"file": …, "sha256": …}` of weights to go on from; None for new ones from the seed.
+    teacher: what `read_teacher` reads; None where the recipe does not distil.
     """
 
     job_id: str
@@ -50,13 +51,16 @@ class TrainingJob:
     seed: int
     device: str = "cpu"
     start: Mapping[str, str] | None = None
+    teacher: Mapping[str, Any] | None = None
 
     def digest(self) -> str:
         """SHA-256 of what decides the result."""
         what = {**asdict(self), "data": {k: v for k, v in self.data.items() if k not in _PLACES}}
-        del what["job_id"], what["start"]
+        del what["job_id"], what["start"], what["teacher"]
         if self.start is not None:
             what["start_sha256"] = self.start["sha256"]
+        if self.teacher is not None:
+            what["teacher"] = {k: v for k, v in self.teacher.items() if k != "file"}
         return digest_of(what)
 
     def folder(self, parent: Path) -> Path:
@@ -114,7 +118,7 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
     """
-    from .train import EpochStats
+    from .training_state import EpochStats
 
     folder = job.folder(parent)
     if not (folder / RESULT).exists():
@@ -166,6 +170,7 @@ def run_job(
 
     from .build import build_network
     from .recipe import Recipe
+    from .teacher import read_teacher
     from .train import train
 
     began = time.process_time()
@@ -178,6 +183,7 @@ def run_job(
         Recipe(**job.recipe),
         job.seed,
         start=None if job.start is None else _start_weights(job.start),
+        teacher=None if job.teacher is None else read_teacher(job.teacher, job.device),
         device=job.device,
         on_step=on_step,
         saver=_JobSaver(checkpoints),

@@ -192,12 +192,15 @@ class BayesianSearch:
         costs = self.catalogue.known(model.rows)
         met = np.concatenate([self.catalogue.known(self._candidates.sample), costs, candidates])
         limits = self._task.ends(met.max(axis=0, initial=0.0))
+        low = np.minimum(met.min(axis=0, initial=np.inf), limits)
+        errors = np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside]))
+        best = float(errors.min(initial=model.worst))
         return Improvement(
             costs=costs[inside],
-            errors=np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside])),
-            low=np.minimum(met.min(axis=0, initial=np.inf), limits),
-            limits=limits,
-            worst=model.worst,
+            errors=errors,
+            low=low,
+            limits=limits if self._task.costs == 1 else low + self._task.costs * (limits - low),
+            worst=model.worst if self._task.errors == 1 else best * (model.worst / best) ** self._task.errors,
         )
 
 

@@ -40,6 +40,10 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
         Annotated[float, Interval(ge=0, le=1)],
         Option("Validation accuracy that a file may lose against fp32"),
     ] = 0.01
+    qat: Annotated[
+        bool,
+        Option("Train up to two epochs with 8 bits in mind where int8 would lose more than --max-drop"),
+    ] = False
     with_preprocessing: Annotated[
         Text | None,
         Option(

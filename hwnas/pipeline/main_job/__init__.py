@@ -28,6 +28,7 @@ from .shared_weights import train_shared_weights
 from .shipping import ship_chosen
 from .splits import split_data
 from .table import make_table
+from .tracking import hand_over
 from .training import train_models
 
 __all__ = ["STAGES", "RunContext", "search"]
@@ -57,6 +58,7 @@ def search(run: RunDir) -> RunContext:
     torch.set_num_threads(context.n_threads)
     try:
         run_stages([_timed(stage) for stage in STAGES], context)
+        hand_over(context)
     finally:
         context.close()
     return context

@@ -14,6 +14,7 @@ from typing import Any
 from hwnas.core.budget import feasible
 from hwnas.front import Pick, choose_picks, pick_reasons
 from hwnas.pipeline import networks
+from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
@@ -37,7 +38,8 @@ def measure_candidates(context: RunContext) -> Outcome:
             files[row["arch"]] = networks.arch_onnx(context.space, arch, context.config.batch)
             bar.advance()
     costs = dict(zip(files, context.costs_of(archs), strict=True))
-    measured = settled(context, files, costs)
+    by_latency = needs_latency(context.config)
+    measured = settled(context, files, costs) if by_latency else {key: {} for key in files}
     candidates = []
     for row in rows:
         predicted, of_network = costs[row["arch"]], measured[row["arch"]]
@@ -45,9 +47,10 @@ def measure_candidates(context: RunContext) -> Outcome:
         candidates.append(Candidate(**row, predicted=predicted, measured=of_network, inside=inside))
     picks = _picks(context, candidates)
     n_inside = sum(bool(candidate.inside) for candidate in candidates)
+    did = "measured" if by_latency else "counted the costs of"
     context.run.log(
-        f"measured {len(candidates)} candidates, {n_inside} inside the budgets; "
-        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}" for p in picks)
+        f"{did} {len(candidates)} candidates, {n_inside} inside the budgets; "
+        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}".rstrip() for p in picks)
     )
     return Outcome({"candidates": [c.to_json() for c in candidates], "picks": [p.to_json() for p in picks]})
 
@@ -107,7 +110,8 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         {
             "arch": a,
             "origin": "gradient" if a == own else "front",
-            "val_accuracy_search": _accuracy(by_arch[a]),
+            "val_accuracy_search": float(by_arch[a]["val_accuracy"]),
+            "val_accuracy_expected": _expected(by_arch[a]),
         }
         for a in archs
     ]
@@ -115,7 +119,12 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
 
 def _accuracy(row: Mapping[str, Any]) -> float:
     """By the surrogate where there is one: of many noisy accuracies the best one is too good to be true."""
-    return float(1 - row["estimated_error"] if "estimated_error" in row else row["val_accuracy"])
+    expected = _expected(row)
+    return float(row["val_accuracy"]) if expected is None else expected
+
+
+def _expected(row: Mapping[str, Any]) -> float | None:
+    return float(1 - row["estimated_error"]) if "estimated_error" in row else None
 
 
 def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
@@ -129,7 +138,7 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [context.burden(c.predicted) for c in inside]
-    accuracy = [c.val_accuracy_search or 0.0 for c in inside]
+    accuracy = [c.val_accuracy_expected or c.val_accuracy_search or 0.0 for c in inside]
     chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
     decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
     if decoded is not None and decoded not in {p.index for p in chosen}:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.runs.front_file import read_front
+from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.runs.stages import StageRecords
 from hwnas.training.training_job import RESULT, WEIGHTS, Trained, stored_result
 from hwnas.training.workers import TrainingFailed
@@ -17,7 +18,6 @@ from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, write_atomic
 
 from .run_context import RunContext
-from .trainings import FINAL_FOLDER
 
 EARLIER = "earlier"
 """Record of what was taken over, and the folder of the weights."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.core.budget import RATIO
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
@@ -53,7 +54,9 @@ REPEATED_SHARE = 0.1
 
 def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(_objectives(context), context.search_budgets)
+    objectives = _objectives(context)
+    worst = {RATIO: 1.0} if RATIO in objectives else {}
+    return Problem.parse(objectives, context.search_budgets, worst, context.config.prefer)
 
 
 def _objectives(context: RunContext) -> tuple[str, ...]:
@@ -100,8 +103,9 @@ def search_front(context: RunContext) -> Outcome:
 
 def _picked_by(context: RunContext) -> list[str]:
     """Accuracy, and the latencies among the objectives."""
-    latencies = {device.metric for device in context.devices}
-    return [o for o in _objectives(context) if o == "val_accuracy" or o in latencies]
+    objectives, latencies = _objectives(context), {RATIO, *context.burdens}
+    chosen = [o for o in objectives if o == "val_accuracy" or o in latencies]
+    return chosen if len(chosen) > 1 else list(objectives)
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -209,7 +213,7 @@ class FrontSearch:
             population=context.counts.batch,
             seed=config.seed,
             seeds=_seeds(context),
-            costs_of=context.costs.of,
+            costs_of=context.search_costs.of,
             features_of=features_of(context),
             n_images=len(context.data.split("val")),
             prices=self.prices,
@@ -248,13 +252,16 @@ class FrontSearch:
         if not trials:
             return "none inside the budgets yet"
         best = max(trials, key=lambda t: t.metrics["val_accuracy"])
-        return f"best {100 * best.metrics['val_accuracy']:.1f} %, {best.metrics['latency_ms']:.3g} ms"
+        burden = self.context.burdens[0]
+        value = best.metrics[burden]
+        cost = f"{value:.3g} ms" if burden != "macs" else f"{value / 1e6:.3g} million MACs"
+        return f"best {100 * best.metrics['val_accuracy']:.1f} %, {cost}"
 
 
 def _seeds(context: RunContext) -> list[Arch]:
     """What comes first: the architectures of the gradient search, the fastest one, and some between."""
     decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
-    fastest, *others = dict.fromkeys(context.costs.minimum(device.metric)[1] for device in context.devices)
+    fastest, *others = dict.fromkeys(context.costs.minimum(metric)[1] for metric in context.burdens)
     if context.trains:  # where each costs a training, the strategy spreads them itself
         return [*decoded, fastest, *others]
     # Random architectures crowd around the median latency; without these the front has no fast end.

@@ -86,8 +86,8 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "schema": SCHEMA,
         "target": {
             **context.device.described,
-            "context_hash": table["context"]["hash"],
-            "facts": table["context"]["facts"],
+            "context_hash": context.device.context["hash"],
+            "facts": dict(context.device.facts),
         },
         "targets": [device.to_json() for device in context.devices],
         "space": context.space.spec(),
@@ -161,6 +161,8 @@ def option_costs(context: RunContext) -> list[dict[str, Any]]:
     Mean over the widths, sum over the cells that one choice rules.
     """
     space = context.space
+    if "blocks_ms" not in context.table:
+        return []
     front = context.archs(context.result("front")["front"])
     blocks_ms = context.table["blocks_ms"]
     widths = {c for position in space.positions for c in position.choices[:-1]}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from hwnas import supernets
-from hwnas.core.budget import Budget, latency_metrics
+from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics
 from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
@@ -131,6 +131,12 @@ class RunContext:
         ]
 
     @property
+    def burdens(self) -> list[str]:
+        """The metrics that say how heavy an architecture is: its latencies, else its MACs."""
+        known = [device.metric for device in self.devices if device.metric in self.costs.metrics]
+        return known or ["macs"]
+
+    @property
     def device(self) -> RunDevice:
         """The first of them, which the files are made for."""
         return self.devices[0]
@@ -161,6 +167,12 @@ class RunContext:
     def costs(self) -> CostModel:
         """Costs of the space on the devices."""
         return run_costs(self.space, self.table)
+
+    @cached_property
+    def search_costs(self) -> CostModel:
+        """The same as objectives of the front want them: with the worst share of a budget where it is one."""
+        limits_ms = {b.metric: b.limit for b in self.budgets if base_metric(b.metric) == LATENCY}
+        return self.costs.relative_to(limits_ms) if RATIO in self.config.objectives else self.costs
 
     @cached_property
     def budgets(self) -> tuple[Budget, ...]:
@@ -213,7 +225,7 @@ class RunContext:
         return SharedWeights.on(
             self.data,
             self.supernet,
-            self.costs,
+            self.search_costs,
             seed=self.config.seed,
             validation_images=EVAL_IMAGES,
             device=self.config.device,

@@ -14,6 +14,8 @@ from typing import Any
 
 from hwnas.executors import Executor
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.teachers import teacher_of
+from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
@@ -24,8 +26,6 @@ from .progress import training_bar
 from .replan import plan_epochs, rest_s
 from .run_context import RunContext
 from .trainings import (
-    FINAL_FOLDER,
-    SHORT_FOLDER,
     arch_network,
     final_job,
     final_recipe,
@@ -75,12 +75,16 @@ def _train_twice(
 ) -> tuple[Outcomes, Outcomes]:
     first = _first_trainings(context, networks, seed, executor)
     starts = {name: outcome for name, outcome in first.items() if isinstance(outcome, Trained)}
-    jobs = {
-        n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
-        for n in networks
-        if n.arch_id in starts or not first
-    }
-    final = _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
+    final: Outcomes = {}
+    for wave in waves(context, networks):
+        jobs = {
+            n.arch_id: final_job(
+                context, n.arch_id, n.network, seed, starts.get(n.arch_id), teacher_for(context, n, seed)
+            )
+            for n in wave
+            if n.arch_id in starts or not first
+        }
+        final |= _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
     return first, final
 
 
@@ -125,8 +129,40 @@ def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | N
         first = read_first(context, network, seed)
         if first is None:
             return None
-    job = final_job(context, network.arch_id, network.network, seed, first)
+    teacher = teacher_for(context, network, seed)
+    job = final_job(context, network.arch_id, network.network, seed, first, teacher)
     return read_result(job, context.path / FINAL_FOLDER)
+
+
+def waves(context: RunContext, networks: Sequence[Finalist]) -> list[list[Finalist]]:
+    """Networks that are trained side by side: first the one that teaches the others, where one does."""
+    if context.config.teacher != LARGEST:
+        return [list(networks)]
+    first = largest(context)
+    return [
+        wave for wave in ([n for n in networks if n == first], [n for n in networks if n != first]) if wave
+    ]
+
+
+def largest(context: RunContext) -> Finalist:
+    """The pick of the most MACs, which is the teacher of `--teacher largest`."""
+    return max(
+        (finalist(context, pick) for pick in context.picks), key=lambda n: n.candidate.predicted["macs"]
+    )
+
+
+def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, Any] | None:
+    """What the network learns from, as a job holds it; None where it learns from the images alone."""
+    config = context.config
+    if config.teacher != LARGEST:
+        return teacher_of(config.teacher, config.teacher_weights, context.data)
+    first = largest(context)
+    trained = None if network == first else read_final(context, first, seed)
+    return None if trained is None else {"network": dict(first.network), **trained.start}
+
+
+LARGEST = "largest"
+"""The word of `--teacher` for the run's own largest pick."""
 
 
 def read_first(context: RunContext, network: Finalist, seed: int) -> Trained | None:

@@ -13,7 +13,9 @@ from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.executors import Executor, OnProgress
 from hwnas.networks.modes import safetensors_bytes
+from hwnas.runs.search_run import SHORT_FOLDER
 from hwnas.training.mobilenet import suited_recipe
+from hwnas.training.presets import STRONG, changed
 from hwnas.training.recipe import Recipe
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingJob
@@ -21,8 +23,6 @@ from targets.files import sha256, write_atomic
 
 from .run_context import RunContext
 
-SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
-"""Of the jobs, in the run directory."""
 _STARTS = "starts"
 
 
@@ -38,9 +38,11 @@ def short_recipe(context: RunContext, fidelity: int = -1) -> Recipe:
 def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
     epochs = context.counts.train_epochs
-    if context.trains:
-        return _fitting(context, Recipe.going_on(_n_train(context), epochs))
-    return _fitting(context, Recipe.for_data(_n_train(context), epochs))
+    base = Recipe.going_on if context.trains else Recipe.for_data
+    recipe = _fitting(context, base(_n_train(context), epochs))
+    if context.config.recipe == "strong":
+        recipe = replace(recipe, **STRONG)
+    return changed(recipe, context.config)
 
 
 def short_job(
@@ -67,16 +69,23 @@ def short_job(
 
 
 def final_job(
-    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, first: Trained | None
+    context: RunContext,
+    arch_id: str,
+    network: Mapping[str, Any],
+    seed: int,
+    first: Trained | None,
+    teacher: Mapping[str, Any] | None = None,
 ) -> TrainingJob:
     """The training that ends one network. first: what it goes on from, where there is that."""
+    recipe = suited_recipe(network, final_recipe(context))
     return _job(
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
-        recipe=suited_recipe(network, final_recipe(context)),
+        recipe=recipe if teacher else replace(recipe, distil=0.0),
         seed=seed,
         start=None if first is None else first.start,
+        teacher=teacher,
     )
 
 
@@ -104,7 +113,7 @@ def short_trainings(
     for fidelity in range(len(context.eval_epochs)):
         evaluators.append(
             ShortTraining(
-                costs=context.costs,
+                costs=context.search_costs,
                 job=partial(job, fidelity),
                 folder=context.path / SHORT_FOLDER,
                 executor=executor,

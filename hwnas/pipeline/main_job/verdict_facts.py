@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.training.train import EpochStats
+from hwnas.runs.search_run import SHORT_FOLDER
+from hwnas.training.training_state import EpochStats
 
 from .continuation import EARLIER
 from .run_context import RunContext
 from .training import finalists, read_final
-from .trainings import SHORT_FOLDER, short_job
+from .trainings import short_job
 
 
 def data_facts(context: RunContext) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def test_a_found_cell_is_trained_exported_and_read_again(tmp_path: Path) -> None
     recipe = Recipe.evaluation(epochs=2, batch_size=24)
     asked = TrainingOptions(
         architecture=GENOTYPE, dataset="digits", image_size=16, limit=120, cells=2, channels=4,
-        recipe=recipe, out=tmp_path / "final",
+        epochs=2, batch_size=24, out=tmp_path / "final",
     )  # fmt: skip
     trained = train_architecture(asked)
     onnx.checker.check_model(onnx.load(trained.onnx), full_check=True)

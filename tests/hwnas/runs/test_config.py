@@ -181,7 +181,7 @@ def test_limits_and_places_only_may_change_on_resume() -> None:
 
 @pytest.mark.parametrize("kind_of_run", [SearchConfig, SearcherOptions, TrainingOptions])
 def test_every_field_is_defined_with_a_help(kind_of_run: type) -> None:
-    names = {field.name for field in dataclasses.fields(kind_of_run)} - {"recipe"}
+    names = {field.name for field in dataclasses.fields(kind_of_run)}
     known = definitions(kind_of_run)
     assert known.keys() == names
     assert all(d.option.help and not d.option.help.endswith(".") for d in known.values())
