@@ -44,7 +44,7 @@ def pick_reasons(
                 "accurate": f"The most accurate {of_all} in the search: {percent:.1f} %, "
                 f"in {say_latency(own)}.",
                 "fastest": f"The fastest {of_all}: {say_latency(own)}, {behind}.",
-                "knee": f"The knee of the front: {behind}, in {share:.0f} % of its latency.",
+                "knee": f"The knee of the front: {behind}, at {share:.0f} % of what that takes.",
                 "spread": f"{_between(own, ordered, say_latency)}; {behind}.",
                 "gradient": f"What the gradient search decoded: {say_latency(own)}, {behind}.",
             }[pick.why]

@@ -17,6 +17,8 @@ from targets.errors import UsageError
 
 ETA, MOST_FIDELITIES = 3, 3
 """Trainings of successive halving are three times as long from one fidelity to the next, of three at most."""
+EVALUATED = ("val_accuracy", "val_loss")
+"""What every evaluator finds out; the rest is known before."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 

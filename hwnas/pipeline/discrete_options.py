@@ -16,8 +16,10 @@ from hwnas.runs.options import (
     BatchSize,
     BudgetOptions,
     CellOptions,
+    Count,
     DatasetOptions,
     Device,
+    Epochs,
     FolderOptions,
     LatencyLimit,
     ProfileOptions,
@@ -25,7 +27,9 @@ from hwnas.runs.options import (
     Text,
     TrainingDeviceOptions,
 )
+from targets.errors import UsageError
 
+from .counts import EVALUATORS
 from .spellings import data_spec, space_name
 
 
@@ -36,7 +40,10 @@ class DiscreteSearcherOptions(
     """What is searched, on what, how. What is not said here is said where a field is defined.
 
     strategy, strategy_options: a row of `hwnas strategies`, and options of it as `name=value`.
-    search_epochs: of the shared weights by which architectures are scored, each step a random path.
+    evaluator: shared-weights, or short-training, which trains each architecture for `eval_epochs` epochs
+        (None: at least 300 steps), in `workers` processes (None: one per core). What was trained before is
+        read from the data home.
+    search_epochs: of the shared weights, each step a random path.
     evaluations: how many architectures are scored.
     population: how many the strategy proposes at a time.
     objectives: what is optimised, as `val_accuracy` and `macs`; the architecture that is returned is the most
@@ -52,6 +59,9 @@ class DiscreteSearcherOptions(
     strategy_options: Annotated[
         tuple[str, ...], Option("Option NAME=VALUE of the strategy", repeated="strategy_option")
     ] = ()
+    evaluator: Annotated[Text, Named("evaluator"), Option("How architectures are scored")] = "shared-weights"
+    eval_epochs: Annotated[Epochs | None, Option("Epochs of a short training")] = None
+    workers: Annotated[Count | None, Option("Training processes", free=True)] = None
     search_epochs: Annotated[int, Interval(ge=1), Option("Epochs of the shared weights")] = 50
     evaluations: Annotated[int, Interval(ge=1), Option("Architectures that are scored")] = 500
     population: Annotated[int, Interval(ge=1), Option("Architectures proposed at a time")] = 20
@@ -67,6 +77,17 @@ class DiscreteSearcherOptions(
         require_allowed(self)
         data_spec(self.dataset, self.path)
         self.row().read_options(self.named_options())
+        if self.row().several_fidelities:
+            raise UsageError(
+                f"strategy {self.strategy!r} needs trainings of several lengths, which `hwnas search` has"
+            )
+        if self.eval_epochs is not None and not self.trains:
+            raise UsageError("eval_epochs belongs to evaluator='short-training', not to shared weights")
+
+    @property
+    def trains(self) -> bool:
+        """Whether architectures are scored by short trainings."""
+        return EVALUATORS[self.evaluator].trains
 
     @property
     def space_name(self) -> str:

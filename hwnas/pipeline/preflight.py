@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.core.budget import Budget
+from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, needs_latency, objectives_of, strategy_of
+from .counts import EVALUATED, evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -121,5 +121,11 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
     changed(Recipe.for_data(1), config)
     problem = Problem.parse(objectives_of(config, devices), budgets)
-    if "val_accuracy" not in problem.metrics:
-        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
+    found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
+    if unknown := [metric for metric in found_out if metric not in EVALUATED]:
+        raise UsageError(
+            f"--objective {unknown[0]}: trainings tell {' and '.join(EVALUATED)}; only a table of known "
+            f"results can have it (--space table:FILE.csv)"
+        )
+    if not found_out:
+        raise UsageError("--objective: one of them has to be val_accuracy or val_loss")

@@ -31,7 +31,7 @@ from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
 from .preflight import check_device
 from .results import TrainedArchitecture
-from .spellings import data_spec, open_data, space_for, space_name
+from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
 from .teachers import start_of, teacher_of
 from .training_options import TrainingOptions
@@ -143,18 +143,10 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):
         network["auxiliary"] = True
-    spec: dict[str, Any] = {
-        "spec": data_spec(options.dataset, options.path),
-        "image_size": data.image_size,
-        "seed": options.seed,
-        "root": str(home),
-        "limit": options.limit,
-        **({"skip_broken": True} if options.skip_broken else {}),
-    }
     return TrainingJob(
         job_id=space.arch_id(arch),
         network=network,
-        data=spec,
+        data=job_data(options, data, home, options.seed),
         recipe=asdict(recipe),
         seed=options.seed,
         device=options.device,

@@ -12,6 +12,7 @@ from targets.errors import UsageError
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
     from hwnas.data import Data
+    from hwnas.runs.options import DatasetOptions
 
 TARGETS = {"mobile": "android"}
 """Other names of targets. `mobile` is an Android phone over adb, one thread of its CPU."""
@@ -78,6 +79,18 @@ def open_data(
         skip_broken=skip_broken,
         val_share=val_share,
     )
+
+
+def job_data(options: DatasetOptions, data: Data, home: Path, seed: int) -> dict[str, Any]:
+    """The same images in words, for a training in another process (`TrainingJob.data`)."""
+    return {
+        "spec": data_spec(options.dataset, options.path),
+        "image_size": data.image_size,
+        "seed": seed,
+        "root": str(home),
+        "limit": options.limit,
+        **({"skip_broken": True} if options.skip_broken else {}),
+    }
 
 
 def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:

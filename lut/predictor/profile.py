@@ -28,7 +28,7 @@ from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 from .generate import Generated, generate
 from .latency_predictor import FILE, LatencyPredictor, load
 from .layout import extended_kernels, learn_rule
-from .profile_rows import RowsOfJob, measured_keys, measuring_s, rows_in_time
+from .profile_rows import MeasuredRows, measured_keys, measuring_s, rows_in_time
 from .transfer import learning_curve, nearest, transferred
 
 NETWORKS_PER_MINUTE = 66
@@ -98,7 +98,7 @@ def profile_device(
     kinds = wanted_kinds(models)
     job = _job(folder, n, seed, accept_noise)
 
-    def measure(keys: Sequence[str], seconds: float) -> RowsOfJob:
+    def measure(keys: Sequence[str], seconds: float) -> MeasuredRows:
         some = {key: models[key] for key in keys}
         limit = timing(seconds / 60, seed)
         wanted = {key: kinds[key] for key in keys}

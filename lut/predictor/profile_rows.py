@@ -22,8 +22,8 @@ SHARE = 0.6
 FIT_SHARE, LEAST_FIT_S = 0.1, 5.0
 """Of the time, what is kept for the fit."""
 
-RowsOfJob = list[dict[str, Any]]
-MeasureKeys = Callable[[Sequence[str], float], RowsOfJob]
+MeasuredRows = list[dict[str, Any]]
+MeasureRows = Callable[[Sequence[str], float], MeasuredRows]
 """(keys, seconds) -> all rows of these networks that there are after at most so many seconds."""
 
 
@@ -33,19 +33,19 @@ def measuring_s(minutes: float) -> float:
 
 
 def rows_in_time(
-    measure: MeasureKeys,
+    measure: MeasureRows,
     keys: Sequence[str],
     known: Collection[str],
     until_s: float,
     now: Callable[[], float],
     log: LogCallback,
-) -> RowsOfJob:
+) -> MeasuredRows:
     """Rows of the first of `keys`, as many as are measured until the clock `now` says `until_s`.
 
     known: what an earlier profile measured, which costs nothing and counts.
     """
     n = 1 + max((i for i, key in enumerate(keys) if key in known), default=-1)
-    each_s, rows = 0.0, RowsOfJob()
+    each_s, rows = 0.0, MeasuredRows()
     while n < len(keys) or not rows:
         left_s = until_s - now()
         if rows and left_s < each_s:

@@ -17,16 +17,20 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 STAGES = """
-operations = ["mb3e3", "fused3e3"]
+operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
 [stem]
 channels = 16
 stride = 2
 [head]
 channels = 32
 [[stages]]
-widths = [8, 16]
+widths = [16, 32]
 depth = 5
 stride = 2
+[[stages]]
+widths = [32, 48]
+depth = 5
+stride = 1
 """
 LAUNCH = """
 import lut.tables.block_level

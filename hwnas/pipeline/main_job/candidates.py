@@ -151,6 +151,8 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
 
 def say_burden(context: RunContext, burden: float) -> str:
     """What `RunContext.burden` gave, in words."""
-    if len(context.devices) == 1:
+    if context.burdens == ["macs"]:
+        return f"{burden / 1e6:.3g} million MACs"
+    if len(context.devices) == 1 or not any(b.metric in context.burdens for b in context.budgets):
         return f"{burden:.3g} ms by the table"
     return f"{100 * burden:.0f} % of the budget that it uses most"

@@ -29,7 +29,7 @@ from hwnas.front import (
     run,
     save_trials,
 )
-from hwnas.pipeline.counts import objectives_of, prices_of, strategy_of
+from hwnas.pipeline.counts import EVALUATED, objectives_of, prices_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.workers import Workers
@@ -98,9 +98,9 @@ def search_front(context: RunContext) -> Outcome:
 
 
 def _picked_by(context: RunContext) -> list[str]:
-    """Accuracy, and the latencies among the objectives."""
+    """Accuracy or loss, and the latencies among the objectives."""
     objectives, latencies = _objectives(context), {RATIO, *context.burdens}
-    chosen = [o for o in objectives if o == "val_accuracy" or o in latencies]
+    chosen = [o for o in objectives if o in EVALUATED or o in latencies]
     return chosen if len(chosen) > 1 else list(objectives)
 
 
@@ -184,7 +184,7 @@ class FrontSearch:
         answers = self._evaluators(seed)[-1](archs)
         self.bar.finish(len(archs))
         return [
-            {"arch": self.context.space.key(arch), "seed": seed, "val_accuracy": a["val_accuracy"]}
+            {"arch": self.context.space.key(arch), "seed": seed, **{m: a[m] for m in EVALUATED}}
             for arch, a in zip(archs, answers, strict=True)
             if not isinstance(a, EvaluationFailed)
         ]

@@ -21,7 +21,7 @@ def test_every_pick_says_why_with_its_numbers() -> None:
         "fastest": "The fastest of 4 networks inside the budgets: 1 ms, 20.0 points less accurate than the "
         "most accurate one.",
         "knee": "The knee of the front: 1.5 points less accurate than the most accurate one, which is within "
-        "its standard error of 2.0, in 33 % of its latency.",
+        "its standard error of 2.0, at 33 % of what that takes.",
         "spread": "At 3 ms, in the gap between the picks of 2 ms and 6 ms; 0.5 points less accurate than the "
         "most accurate one, which is within its standard error of 2.0.",
     }
