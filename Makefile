@@ -11,8 +11,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 demo: $(VENV)/.installed
 	$(BIN)/hwnas search
 
+# A file of tests at a time on each of two cores; the fixtures of a file are shared.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Before a commit, in about two minutes.
 quick: lint

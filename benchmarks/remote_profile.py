@@ -32,7 +32,6 @@ from targets import Target, load_target
 from tests.support.loopback import Line, Server, loopback_server
 
 N_NETWORKS, N_CUTS = 8, 5
-ASK_S = 120.0
 MOMENTS = 200, 9_000
 """Bytes from the device between two cuts: from a handshake that never ends to a few rows."""
 
@@ -93,7 +92,7 @@ def equality(board: Target, models: Mapping[str, bytes], timing: Timing) -> dict
 class KeepingDevice(PythonDevice):
     """A device that keeps finished jobs, so that the rows measured there can be read."""
 
-    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float = ASK_S) -> Any:
+    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float | None = None) -> Any:
         return None if command[0] == "drop" else super().ask(*command, stdin=stdin, timeout_s=timeout_s)
 
 

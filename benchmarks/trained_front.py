@@ -6,8 +6,8 @@ In the space `mobile` at 32 px, accuracy against MACs, each method with the same
 
     bo               the Bayesian search; every evaluation is a short training
     random           different random architectures, each trained shortly
-    shared-weights   half of the time trains a supernet; NSGA-II searches with its weights; then its front,
-                     spread over MACs, is trained shortly until the time is used up
+    shared-weights   0.4 of the time trains a supernet, 0.2 goes to NSGA-II with its weights; then the front
+                     that it found, spread over MACs, is trained shortly until the time is used up
 
 A training of an architecture is made once and serves every method and seed; each method pays its CPU time.
 What a method trained within its time is scored by hypervolume, reference (1, 1), of (validation error / error
@@ -42,6 +42,8 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.workers import Trained, TrainingJob, Workers, run_many
 
 MACS_OF = 2000
+_SUPERNET, _SEARCHED = 0.4, 0.6
+"""Shares of the time after which the shared weights are trained, and the search with them ends."""
 OBJECTIVES = ("val_accuracy", "macs")
 
 
@@ -113,7 +115,13 @@ def bayesian(spending: Spending, seed: int) -> None:
         return rows
 
     strategy = make_strategy(
-        "bo", spending.truth.space, Problem.parse(OBJECTIVES), population=2, seed=seed, costs_of=costs.of
+        "bo",
+        spending.truth.space,
+        Problem.parse(OBJECTIVES),
+        population=2,
+        seed=seed,
+        costs_of=costs.of,
+        n_images=len(spending.truth.data.split("val")),
     )
     started = time.process_time()
     run(strategy, evaluate, stop=lambda: out_of_time)
@@ -137,15 +145,16 @@ def _random(space: NetworkSpace, seed: int) -> Iterator[Arch]:
 
 
 def shared_weights(spending: Spending, seed: int) -> None:
-    """A supernet for half of the time, NSGA-II on its weights, then trainings of its front."""
+    """A supernet, NSGA-II on its weights, then trainings of its front."""
     truth, costs = spending.truth, spending.costs
     started = time.process_time()
-    supernet = _supernet(truth, costs, seed, spending.limit_cpu_s / 2)
+    supernet = _supernet(truth, costs, seed, _SUPERNET * spending.limit_cpu_s)
     evaluator = SharedWeights.on(truth.data, supernet, costs, seed=seed)
     strategy = make_strategy(
         "nsga2", truth.space, Problem.parse(OBJECTIVES), population=20, seed=seed, costs_of=costs.of
     )
-    run(strategy, evaluator, generations=10)
+    until = started + _SEARCHED * spending.limit_cpu_s
+    run(strategy, evaluator, stop=lambda: time.process_time() > until)
     spending.cpu_s = time.process_time() - started
     found = strategy.history.front()
     archs = [truth.space.from_string(trial.arch) for trial in found]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas.core.names import NAMES, require_name
 from targets.errors import UsageError, did_you_mean
 
 from .options import JsonOption
@@ -53,18 +54,17 @@ def _about(name: str) -> str:
 
 
 def _file_of(name: str) -> Path:
-    import hwnas.spaces
+    import hwnas
 
-    return Path(hwnas.spaces.__file__).with_name(f"{name}.toml")
+    return Path(hwnas.__file__).parent / "spaces" / f"{name}.toml"
 
 
 @spaces_app.command("show")
 def spaces_show(name: Annotated[str, typer.Argument(metavar="SPACE")]) -> None:
     """Print the TOML file of a space: copy it, edit it, and give it to `hwnas search --space FILE`."""
-    from hwnas.spaces import SPACES
-
-    if name not in SPACES:
-        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, SPACES)}")
+    known = NAMES["space"].all()
+    if name not in known:
+        raise UsageError(f"unknown space {name!r}; {did_you_mean(name, known)}")
     print(_file_of(name).read_text(encoding="utf-8"), end="")
 
 
@@ -86,6 +86,7 @@ def methods_list(context: typer.Context, as_json: JsonOption = False) -> None:
 @methods_app.command("show")
 def methods_show(name: Annotated[str, typer.Argument(metavar="METHOD")], as_json: JsonOption = False) -> None:
     """Show every part of a method, by name or of a TOML file of your own."""
+    require_name("method", name)
     from hwnas.gradient.method_file import find_method
 
     row = find_method(name).describe()
@@ -112,6 +113,7 @@ def strategies_show(
     name: Annotated[str, typer.Argument(metavar="STRATEGY")], as_json: JsonOption = False
 ) -> None:
     """Show a strategy, what its options mean, and how to set one: `--strategy-option NAME=VALUE`."""
+    require_name("strategy", name)
     from hwnas.front import STRATEGIES
 
     row = STRATEGIES[name]

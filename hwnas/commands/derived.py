@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hwnas.runs.checks import require_values
 from hwnas.runs.definition import Definition, definitions
 
 _READ = {bool: bool | None, int: int | None, float: float | None, tuple: list[str] | None}
@@ -44,7 +45,9 @@ def takes_options(
         @wraps(command)
         def called(**values: Any) -> None:
             options = {name: values.pop(name) for name in known}
-            command({k: v for k, v in options.items() if v is not None and v != []}, **values)
+            given = {k: v for k, v in options.items() if v is not None and v != []}
+            require_values(run_options, given, lambda name: flags_of(known[name], (spelt or {}).get(name))[0])
+            command(given, **values)
 
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*derived, *own)]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
@@ -62,8 +65,13 @@ def help_of(definition: Definition, default: Any = None) -> str:
     return f"{definition.option.help}{stated}."
 
 
+def flags_of(definition: Definition, word: str | None) -> list[str]:
+    """How the option is given. word: another name than that of the field; `a|b`: both."""
+    return [f"--{one}" for one in word.split("|")] if word else [definition.flag]
+
+
 def _parameter(definition: Definition, word: str | None, default: Any) -> inspect.Parameter:
-    flags = [f"--{one}" for one in word.split("|")] if word else [definition.flag]
+    flags = flags_of(definition, word)
     option = typer.Option(
         *flags,
         help=help_of(definition, default),

@@ -6,50 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from hwnas.runs.profile_options import DEVICE_MINUTES, DeviceProfileOptions
 from targets.errors import UsageError
 
+from .derived import takes_options
 from .interrupted import resumable
-from .options import DEFAULTS, HomeOption, JsonOption, option
+from .options import JsonOption
 from .output import print_json, print_table
 
-DEVICE_MINUTES = 5.0
 
-
+@takes_options(DeviceProfileOptions)
 def profile(
-    target: Annotated[str, option("Device to measure, a name or a TOML file", "target")] = DEFAULTS.target,
-    minutes: Annotated[
-        float | None,
-        option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space 0.8 and more by its size"),
-    ] = None,
-    start_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Predictor of another device or context, repeatable: a few networks correct the nearest.",
-        ),
-    ] = None,
-    space: Annotated[
-        str | None, option("Make the table of this search space instead, a name or a TOML file")
-    ] = None,
-    image_size: Annotated[int | None, option("For --space: side in pixels, 16 to 224; default 32")] = None,
-    channels: Annotated[int | None, option("For --space: channels of an image; default 3")] = None,
-    classes: Annotated[int | None, option("For --space: classes to tell apart; default 10")] = None,
-    width_mult: Annotated[
-        float | None, option("For --space: factor on all channels; default by image size")
-    ] = None,
-    method: Annotated[
-        str | None,
-        option("For --space: block-level, or in-context (profiles of whole networks); default block-level"),
-    ] = None,
-    batch: Annotated[int | None, option("For --space: images per inference; default 1")] = None,
-    seed: Annotated[int, option("Seed of the networks drawn to measure", "seed")] = DEFAULTS.seed,
-    accept_noise: Annotated[
-        bool,
-        typer.Option(
-            "--accept-noise", help="Write it on a disturbed machine too, its noise stated, intervals as wide."
-        ),
-    ] = False,
-    home: HomeOption = None,
+    given: dict[str, Any],
+    *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the options, print them, and stop.")
     ] = False,
@@ -69,19 +38,18 @@ def profile(
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from targets import load_target
 
-    device = load_target(target)
-    scale = {
-        "image_size": image_size,
-        "in_channels": channels,
-        "n_classes": classes,
-        "width_mult": width_mult,
-        "method": method,
-        "batch": batch,
-    }
-    given = {key: value for key, value in scale.items() if value is not None}
-    options: dict[str, Any] = {"minutes": _minutes(minutes, space), "seed": seed}
-    options["accept_noise"] = accept_noise
-    options |= _of_device(start_from, given) if space is None else _of_space(start_from, given)
+    device, space, minutes = (
+        load_target(given.get("target", "host")),
+        given.get("space"),
+        given.get("minutes"),
+    )
+    if minutes is None and space is None:
+        minutes = DEVICE_MINUTES
+    options: dict[str, Any] = {"minutes": minutes, "seed": given.get("seed", 0)}
+    options["accept_noise"] = given.get("accept_noise", False)
+    of_space = {keyword: given[name] for name, keyword in _OF_A_SPACE.items() if name in given}
+    start_from = given.get("start_from")
+    options |= _of_device(start_from, of_space) if space is None else _of_space(start_from, of_space)
     if dry_run:
         return print_json({"target": device.to_json(), "space": space, **options})
     from hwnas.commands.documents.profile import profile_device, profile_space
@@ -89,7 +57,7 @@ def profile(
     from hwnas.runs.log import Log
     from lut.home import data_home
 
-    options |= {"home": data_home(home), "log": Log()}
+    options |= {"home": data_home(given.get("home")), "log": Log()}
     if space is None:
         with resumable("the same command; what is measured stays"):
             facts = table_facts(profile_device(device, **options))
@@ -98,13 +66,15 @@ def profile(
     return print_json(facts) if as_json else print_table(("what", "value"), flat_rows(facts))
 
 
-def _minutes(asked: float | None, space: str | None) -> float | None:
-    """None: as a space needs."""
-    if asked is None:
-        return DEVICE_MINUTES if space is None else None
-    if not 0 < asked <= 1440:
-        raise UsageError(f"--minutes must lie above 0 and at most at 1440, got {asked}")
-    return asked
+_OF_A_SPACE = {
+    "image_size": "image_size",
+    "channels": "in_channels",
+    "classes": "n_classes",
+    "width_mult": "width_mult",
+    "method": "method",
+    "batch": "batch",
+}
+"""Options that belong to --space, and the keywords that they are."""
 
 
 def _of_device(start_from: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +95,4 @@ def _of_space(start_from: list[str] | None, given: dict[str, Any]) -> dict[str, 
     options: dict[str, Any] = {"image_size": 32, "in_channels": 3, "n_classes": 10, "width_mult": None}
     options |= {"method": BLOCK_LEVEL, "batch": 1, **given}
     check_method(options["method"])
-    if not 1 <= options["batch"] <= 1024:
-        raise UsageError(f"--batch must lie in 1 to 1024, got {options['batch']}")
     return options

@@ -51,25 +51,29 @@ def search(
       hwnas search --data photos.zip --image-size 96 --budget 'size_mb<=4'
       hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
+      hwnas search --continue-from runs/photos-host-1 --train-epochs 100    its networks, trained longer
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.preflight import preflight
     from hwnas.runs.config import load_config
-    from hwnas.runs.search_run import create_search, default_path, open_search
+    from hwnas.runs.search_run import continued, create_search, default_path, open_search
 
     if resume and out:
         raise UsageError("--resume goes on in the run it names; leave --out away")
     options, given = load_config(config, {**given, "budget_ms": budget_ms})
+    if resume and options.continue_from is not None:
+        raise UsageError("--resume goes on with a run as it is; leave --continue-from away")
+    options = continued(options, given)
 
+    log = Log(quiet=quiet)
     if options.table_file is not None and not resume:
-        log = Log(quiet=quiet)
         return _search_table(options.table_file, options, out, log, dry_run=dry_run, as_json=as_json)
-    preflight(options)
+    from hwnas.pipeline.preflight import preflight  # after what is wrong by itself was told
+
+    preflight(options, log)
     if dry_run:
         from hwnas.pipeline.planned_work import planned_work
 
-        work = planned_work(options, Log(quiet=quiet))
+        work = planned_work(options, log)
         return print_json({"config": options.to_json(), "work": work})
-    log = Log(quiet=quiet)
     path = resume or out or default_path(options)
     run_dir = (
         open_search(path, given=given, log=log)
@@ -128,11 +132,15 @@ def _show_front(path: Path, as_json: bool) -> None:
 
 
 def _print_front(path: Path, front: dict[str, Any]) -> None:
-    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, verdict_lines
+    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, pick_lines, verdict_lines
 
     for line in verdict_lines(front):
         print(line)
     print_table(HEADINGS, front_rows(front))
+    if reasons := pick_lines(front):
+        print("Why these:")
+        for line in reasons:
+            print(f"  {line}")
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
     print("What next:")
     for command, does in next_commands(str(path), str(front["chosen"])):

@@ -47,15 +47,18 @@ def train(
       hwnas train --pick runs/photos-host-1/ID --epochs 100      longer, from its weights
       hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
 
-    Cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has one. The same command
-    goes on after a stop.
-    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from hwnas.pipeline.single_training import prepare, train_architecture
+      hwnas train --genotype KEY --space mobile --data photos/ --recipe strong --teacher runs/photos-host-1/ID
 
+    Recipes: published has cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has
+    one; standard is that of a search; strong adds an average of the weights, mixup, cutmix, TrivialAugment.
+    The same command goes on after a stop.
+    """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     if "continue_from" in given and (others := given.keys() - _OF_A_LONGER_TRAINING):
         flags = ", ".join(sorted(f"--{_SPELT.get(name, name).replace('_', '-')}" for name in others))
         raise UsageError(f"{flags}: a training that goes on keeps its images and its recipe; leave it away")
     options = TrainingOptions(**{"dataset": DEFAULTS.data, **given, "quiet": quiet})
+    from hwnas.pipeline.single_training import prepare, train_architecture  # here: it loads torch
+
     if dry_run:
         return print_json(prepare(options).document())
     with resumable("the same command; what is trained stays"):

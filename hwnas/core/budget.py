@@ -19,6 +19,12 @@ METRICS = ("latency_ms", "macs", "params", "size_mb", "peak_memory_mb", "energy_
 
 LATENCY = "latency_ms"
 
+RATIO = "latency_ratio"
+"""The largest share that a latency has of its budget, over the devices: below 1 all are kept."""
+
+COSTS = (*METRICS, RATIO)
+"""What is known of an architecture before it is evaluated, and may be an objective."""
+
 
 def base_metric(metric: str) -> str:
     """The metric without its device.

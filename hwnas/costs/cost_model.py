@@ -13,6 +13,7 @@ All metrics and positions are contracted at once, which takes well under 1 % of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from hwnas.core.arrays import Indices
 from hwnas.core.block import Block
-from hwnas.core.budget import LATENCY, METRICS
+from hwnas.core.budget import LATENCY, METRICS, RATIO
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
@@ -131,6 +132,7 @@ class CostModel:
         self._maxima = np.array([m in MAXIMA for m in self.metrics])
         self._table, self._columns = self._stack([*(values[m] for m in self.metrics), *weights])
         self._scale = np.maximum(self._table.max(axis=(1, 2, 3, 4)), 1e-30)
+        self._limits_ms: dict[str, float] = {}
         self._tensors: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def _stack(self, values: Sequence[Mapping[str, float]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -176,6 +178,14 @@ class CostModel:
         costs = {m: values[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
         for metric, (row, square) in self._squares.items():
             costs[metric] += square * values[row] ** 2
+        if self._limits_ms:
+            costs[RATIO] = np.max([costs[m] / limit for m, limit in self._limits_ms.items()], axis=0)
+        return costs
+
+    def relative_to(self, limits_ms: Mapping[str, float]) -> CostModel:
+        """The same, whose `of` tells `latency_ratio` too: the largest share of these limits, by metric."""
+        costs = copy(self)
+        costs._limits_ms = dict(limits_ms)
         return costs
 
     def expected(self, mix: Mix) -> dict[str, Tensor]:

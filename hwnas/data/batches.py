@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from targets.errors import UsageError
 
-from .augment import Augment
 from .dataset import Data, SampleIndices
 from .source import SPLITS
 
@@ -18,8 +18,18 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
+class Changes(Protocol):
+    """What changes images at random: `Augment`, `PhotoAugment`."""
+
+    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+
+
 class Batches:
-    """Training batches of one split: every epoch a new permutation, its incomplete last batch left out."""
+    """Training batches of one split: every epoch a new permutation, its incomplete last batch left out.
+
+    balanced: an epoch has equally many images of each class, those of small classes several times.
+    """
 
     def __init__(
         self,
@@ -27,15 +37,17 @@ class Batches:
         split: str,
         batch_size: int,
         seed: int,
-        augment: Augment | None = None,
+        augment: Changes | None = None,
         device: str | torch.device = "cpu",
+        *,
+        balanced: bool = False,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}; allowed: 1 or more")
         self._data = data
         self._indices = data.split(split)
         self._seed = (seed, SPLITS.index(split))
-        self._augment = augment
+        self._augment, self._balanced = augment, balanced
         self._device = torch.device(device)
         self._normalise = _Normalise(data, self._device)
         self._order: tuple[int, SampleIndices] = (-1, self._indices)  # the permutation of the current epoch
@@ -56,8 +68,23 @@ class Batches:
 
     def _permutation(self, epoch: int) -> SampleIndices:
         if self._order[0] != epoch:
-            self._order = (epoch, self._rng(_ORDER, epoch).permutation(self._indices))
+            rng = self._rng(_ORDER, epoch)
+            indices = self._of_each_class(rng) if self._balanced else self._indices
+            self._order = (epoch, rng.permutation(indices))
         return self._order[1]
+
+    def _of_each_class(self, rng: np.random.Generator) -> SampleIndices:
+        """As many images as there are, equally many of each class, give or take one."""
+        labels = self._data.labels[self._indices]
+        present = rng.permutation(np.unique(labels))
+        wanted = np.full(len(present), len(labels) // len(present))
+        wanted[: len(labels) % len(present)] += 1
+        return np.concatenate(
+            [
+                np.resize(rng.permutation(self._indices[labels == label]), n)
+                for label, n in zip(present, wanted, strict=True)
+            ]
+        )
 
     def _rng(self, stream: int, number: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, number]))

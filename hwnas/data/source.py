@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.core.names import NAMES
 from hwnas.core.registry import Registry
-from targets.errors import UsageError, did_you_mean
+from targets.errors import UsageError
 from targets.files import sha256
 
 SPLITS = ("train", "val", "test")
@@ -118,11 +119,7 @@ def known_sources() -> tuple[str, ...]:
 
 def unknown_source(spec: str) -> UsageError:
     """The answer to a `spec` that is neither a known name nor an existing path."""
-    return UsageError(
-        f"data {spec!r} is neither a known data set nor an existing path; "
-        f"{did_you_mean(spec, NAMED)}; or give the path of an image folder, a zip of one, "
-        f"or a .csv of file names and labels"
-    )
+    return UsageError(NAMES["data"].fault(spec) or f"data {spec!r} cannot be read")
 
 
 @dataclass(frozen=True, eq=False)

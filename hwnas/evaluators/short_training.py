@@ -44,6 +44,7 @@ class ShortTraining:
     workers: processes that outlive a call; None starts new ones for each.
     on_progress: hears of each training.
     log: gets warnings.
+    before: the evaluator whose weights these trainings go on from, where they are not the first.
     """
 
     costs: CostModel
@@ -54,6 +55,7 @@ class ShortTraining:
     workers: Workers | None = None
     on_progress: OnProgress = lambda progress: None
     log: Callable[[str], None] = lambda text: None
+    before: ShortTraining | None = None
     _known: dict[str, Mapping[str, float] | EvaluationFailed] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,11 @@ class ShortTraining:
             return
         macs = self.costs.of([archs[key] for key in keys])["macs"]
         keys = [keys[i] for i in sorted(range(len(keys)), key=lambda i: -macs[i])]
+        if self.before is not None:  # what is stored has no weights here
+            self.before._train({key: archs[key] for key in keys})
+            failed = {k: a for k in keys if isinstance(a := self.before._known[k], EvaluationFailed)}
+            self._known |= failed
+            keys = [key for key in keys if key not in failed]
         jobs = {key: self.job(archs[key]) for key in keys}
         key_of = {job.job_id: key for key, job in jobs.items()}
 

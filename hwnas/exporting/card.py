@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.core.words import percent
+
 from .quality import worst_confusions
 from .snippets import CROP, SNIPPETS
 
@@ -134,7 +136,7 @@ def _list(values: Sequence[float]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else percent(share)
 
 
 def _ms(value: float | None) -> str:

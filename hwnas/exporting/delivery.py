@@ -44,6 +44,7 @@ class Delivery:
     home: the data home, with the reference speed of the target.
     max_drop: accuracy that a variant may lose against fp32, on validation images.
     packaging: what goes into the files beside the network.
+    aware: whether an 8-bit file that loses too much is trained to lose less.
     """
 
     source: ExportSource
@@ -52,6 +53,7 @@ class Delivery:
     home: Path
     max_drop: float
     packaging: Packaging
+    aware: bool = False
 
     @cached_property
     def reference(self) -> bytes:
@@ -71,6 +73,7 @@ class Delivery:
             form=int8_form(self.target) if variant.name == "int8" else None,
             calibration=None if data is None else self._calibration,
             target=self.target,
+            aware=self._aware() if variant.keeps_promise and self.aware else None,
         )
         content, steps = self._made(variant, making, float_record)
         tolerance = variant.tolerance
@@ -127,6 +130,14 @@ class Delivery:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
+    def _aware(self) -> Callable[[], Iterator[bytes]]:
+        """`check_aware` saw that there are a network and images."""
+        from .aware import AwareTraining
+
+        assert self.source.build is not None and self.source.data is not None
+        form = int8_form(self.target)
+        return AwareTraining(build=self.source.build, data=self.source.data, form=form).models
+
     def _calibration(self) -> Iterator[dict[str, Any]]:
         assert self.source.data is not None  # asked for where there are images
         session = open_session(self.source.model)
@@ -153,6 +164,7 @@ class Delivery:
         rows = [
             {
                 "ranges": step.ranges,
+                "aware_epochs": step.aware_epochs,
                 "floats": list(step.floats),
                 "float_share": step.float_share,
                 "val_accuracy": step.val_accuracy,

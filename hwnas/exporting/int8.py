@@ -16,6 +16,7 @@ from lut.predictor.models.quantise import quantised
 from targets import Int8Form
 from targets.files import sha256, write_atomic
 
+from .compact import compact
 from .export import INPUT_NAME, Exported
 from .variants import tagged
 
@@ -30,7 +31,7 @@ def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
     """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash, size and form."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    content = tagged(quantised(source, form, calibration(data, batch)), source, "int8")
+    content = tagged(compact(quantised(source, form, calibration(data, batch))), source, "int8")
     write_atomic(model.folder / FILE, content)
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {

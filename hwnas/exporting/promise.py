@@ -1,23 +1,26 @@
 """An 8-bit file that keeps a promise on its accuracy, by leaving the layers in float that cost most.
 
-First the ranges of the tensors: from lowest to highest value, then as moving averages. Where neither keeps
-the promise, the layer that adds most noise (`check.layer_differences`) goes back to float, one after the
-other, until the promise is kept or a fifth of the arithmetic is float. Every step is scored on all validation
-images, as the final file will be. The steps are a small front of accuracy and latency: what another limit
-would cost can be read from it.
+First the ranges of the tensors: from lowest to highest value, as moving averages, as percentiles. Where none
+keeps the promise, and where it is asked for, up to two epochs of quantisation-aware training (`aware.py`).
+Then the layer that adds most noise (`check.layer_differences`) goes back to float, one after the other, until
+the promise is kept or a fifth of the arithmetic is float. Every step is scored on all validation images, as
+the final file will be. The steps are a small front of accuracy and latency: what another limit would cost can
+be read from it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from lut.predictor.models.quantise import quantised
+from lut.predictor.models.ranges import AVERAGE, RANGES, WIDEST
 
 from .check import Feeds, layer_differences
+from .compact import compact
 from .variants import Making
 
 MAX_FLOAT_SHARE = 0.2
@@ -35,15 +38,26 @@ _WEIGHTED = frozenset(("Conv", "Gemm", "MatMul", "ConvTranspose"))
 class Step:
     """One 8-bit file on the way.
 
-    ranges: `lowest to highest` or `moving average`. floats: the layers in float.
+    ranges: a word of `RANGES`. aware_epochs: of quantisation-aware training. floats: the layers in float.
     float_share: of the MACs. val_accuracy: on all validation images. content: the file.
     """
 
     ranges: str
+    aware_epochs: int = 0
     floats: tuple[str, ...]
     float_share: float
     val_accuracy: float
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a step is made of. model: the float network."""
+
+    model: bytes
+    ranges: str
+    aware_epochs: int = 0
+    floats: tuple[str, ...] = ()
 
 
 def steps_to(
@@ -53,47 +67,70 @@ def steps_to(
 
     making: with form and calibration. accuracy: of a file. calls: images by which layers are compared.
     """
-    assert making.form is not None and making.calibration is not None  # as for every 8-bit file
-    form, samples = making.form, making.calibration
-    macs = macs_by_node(making.model)
-    total = sum(macs.values()) or 1
+    search = _Search(making, accuracy)
+    for ranges in RANGES:
+        if search.step(_Setting(making.model, ranges)) >= wanted:
+            return search.steps
+    for epochs, model in enumerate(making.aware() if making.aware else (), 1):
+        for ranges in (AVERAGE, WIDEST):
+            if search.step(_Setting(model, ranges, epochs)) >= wanted:
+                return search.steps
+    best = search.best
+    for name in noisiest(search.content(best), best.model, calls):
+        if search.float_share((*best.floats, name)) > MAX_FLOAT_SHARE:
+            continue  # a smaller layer may still fit
+        best = replace(best, floats=(*best.floats, name))
+        if search.step(best) >= wanted or len(search.steps) >= MAX_STEPS:
+            break
+    return search.steps
 
-    def step(ranges: str, floats: tuple[str, ...]) -> Step:
-        averaged = ranges == _AVERAGE
-        content = quantised(making.model, form, samples(), floats=floats, averaged=averaged)
-        return Step(
-            ranges=ranges,
-            floats=floats,
-            float_share=sum(macs.get(name, 0) for name in floats) / total,
-            val_accuracy=accuracy(content),
+
+class _Search:
+    """The steps so far."""
+
+    def __init__(self, making: Making, accuracy: Callable[[bytes], float]) -> None:
+        assert making.form is not None and making.calibration is not None  # as for every 8-bit file
+        self._form, self._samples, self._accuracy = making.form, making.calibration, accuracy
+        self._macs = macs_by_node(making.model)
+        self._settings: list[_Setting] = []
+        self.steps: list[Step] = []
+
+    def step(self, setting: _Setting) -> float:
+        """Add a step; returns its accuracy."""
+        content = compact(self.content(setting))
+        step = Step(
+            ranges=setting.ranges,
+            aware_epochs=setting.aware_epochs,
+            floats=setting.floats,
+            float_share=self.float_share(setting.floats),
+            val_accuracy=self._accuracy(content),
             content=content,
         )
+        self._settings.append(setting)
+        self.steps.append(step)
+        return step.val_accuracy
 
-    steps = [step(_WIDEST, ())]
-    if steps[-1].val_accuracy < wanted:
-        steps.append(step(_AVERAGE, ()))
-    best = max(steps, key=lambda each: each.val_accuracy)
-    if best.val_accuracy >= wanted:
-        return steps
-    floats: tuple[str, ...] = ()
-    for name in noisiest(best.content, making.model, calls):
-        share = sum(macs.get(each, 0) for each in (*floats, name)) / total
-        if share > MAX_FLOAT_SHARE:
-            continue  # a smaller layer may still fit
-        floats = (*floats, name)
-        steps.append(step(best.ranges, floats))
-        if steps[-1].val_accuracy >= wanted or len(steps) == MAX_STEPS:
-            break
-    return steps
+    def content(self, setting: _Setting) -> bytes:
+        """The file as the quantiser names its tensors."""
+        return quantised(
+            setting.model, self._form, self._samples(), floats=setting.floats, ranges=setting.ranges
+        )
+
+    def float_share(self, floats: Sequence[str]) -> float:
+        """The share of the MACs of these layers."""
+        return sum(self._macs.get(name, 0) for name in floats) / (sum(self._macs.values()) or 1)
+
+    @property
+    def best(self) -> _Setting:
+        """That of the most accurate step, the first of equal ones."""
+        place = max(range(len(self.steps)), key=lambda i: self.steps[i].val_accuracy)
+        return self._settings[place]
 
 
 def chosen(steps: Sequence[Step], wanted: float) -> Step:
     """The first that has the accuracy; where none has, the most accurate."""
     good = [step for step in steps if step.val_accuracy >= wanted]
     return good[0] if good else max(steps, key=lambda step: step.val_accuracy)
-
-
-_WIDEST, _AVERAGE = "lowest to highest", "moving average"
 
 
 def noisiest(model: bytes, reference: bytes, calls: Sequence[Feeds]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from targets.errors import UsageError
 from .packaging import Packaging
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.data import Data
 
 
@@ -25,6 +27,7 @@ class ExportSource:
     data: None where nobody said which images it is for.
     described: how to feed it and read it, as `describe_input` spells it; fewer keys where less is known.
     facts: whatever else is known: architecture, costs, the run that found it.
+    build: the trained network in torch, new at each call; None where there is only the file.
     """
 
     name: str
@@ -33,6 +36,7 @@ class ExportSource:
     data: Data | None
     described: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable[[], nn.Module] | None = None
 
     @property
     def graph(self) -> OnnxGraph:
@@ -92,6 +96,15 @@ def check_packaging(source: ExportSource, packaging: Packaging) -> None:
         raise UsageError(
             f"{source.name} does not say how its images were normalised; give --mean and --std, or leave out "
             "--with-preprocessing"
+        )
+
+
+def check_aware(source: ExportSource) -> None:
+    """UsageError where quantisation-aware training is asked for and cannot be."""
+    if source.build is None:
+        raise UsageError(
+            f"--qat trains a network with 8 bits in mind, and of {source.kind} only the file is known; it "
+            "needs a run, a folder of `hwnas train`, or a genotype with --weights"
         )
 
 

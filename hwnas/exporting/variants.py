@@ -18,6 +18,8 @@ from lut.predictor.models.quantise import quantised, quiet
 from targets import Int8Form, Target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
+from .compact import compact
+
 CalibrationImages = Callable[[], Iterable[Mapping[str, Any]]]
 """Batches of training images by the name of the input; a new run through them at each call."""
 
@@ -30,12 +32,14 @@ class Making:
     form: of int8 networks on the target; None where it has none.
     calibration: None where there are no images.
     target: whose files are made.
+    aware: float networks after each epoch of quantisation-aware training; None where none is asked for.
     """
 
     model: bytes
     form: Int8Form | None
     calibration: CalibrationImages | None
     target: Target
+    aware: Callable[[], Iterable[bytes]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,8 @@ def int8(making: Making) -> bytes:
     """Weights and activations of 8 bits (QDQ), scales from training images."""
     if making.form is None or making.calibration is None:
         raise UsageError(_NO_IMAGES)
-    return tagged(quantised(making.model, making.form, making.calibration()), making.model, "int8")
+    content = compact(quantised(making.model, making.form, making.calibration()))
+    return tagged(content, making.model, "int8")
 
 
 def runtime_format(making: Making) -> bytes:

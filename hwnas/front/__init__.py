@@ -14,11 +14,14 @@ from .loop import run
 from .objectives import Objective, Problem, TrialValues
 from .optuna_export import OptunaExport
 from .pareto import crowding, hypervolume, knee, non_dominated, ranks
+from .pick_reasons import pick_reasons
 from .picks import Pick, choose_picks
+from .preference import PREFERENCES, find_preference
 from .strategies import make_strategy
 from .strategy import STRATEGIES, CostsOf, FeaturesOf, Forecast, Propose, Strategy, StrategyContext
 
 __all__ = [
+    "PREFERENCES",
     "STORED",
     "STRATEGIES",
     "CostsOf",
@@ -37,11 +40,13 @@ __all__ = [
     "TrialValues",
     "choose_picks",
     "crowding",
+    "find_preference",
     "hypervolume",
     "knee",
     "load_trials",
     "make_strategy",
     "non_dominated",
+    "pick_reasons",
     "ranks",
     "run",
     "save_trials",

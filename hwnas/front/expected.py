@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.core.arrays import Array
-from hwnas.core.budget import METRICS, base_metric
+from hwnas.core.budget import COSTS, base_metric
 from targets.errors import UsageError
 
 from .history import Trial
@@ -70,7 +70,7 @@ def error_of(value: float, metric: str) -> float:
 
 def predicted_objective(strategy: str, problem: Problem) -> str:
     """The one objective that is no cost; UsageError where there is none, or more than one."""
-    predicted = [o.metric for o in problem.objectives if base_metric(o.metric) not in METRICS]
+    predicted = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
     if len(predicted) != 1:
         raise UsageError(
             f"strategy {strategy!r} predicts exactly one objective, got {', '.join(predicted) or 'none'}; "

@@ -51,7 +51,9 @@ class Generational:
     ) -> None:
         self.name, self.context, self.seeds = name, context, tuple(seeds)
         self.options = dict(options or {})
-        self.history = History(context.space, context.problem, max_failures=max_failures)
+        self.history = History(
+            context.space, context.problem, max_failures=max_failures, prices=context.prices
+        )
         self.exhausted = False
         self.propose = propose
         self._asked: list[tuple[Arch, str]] = []
@@ -68,6 +70,8 @@ class Generational:
             "objectives": [f"{'max' if o.maximise else 'min'} {o.metric}" for o in problem.objectives],
             "budgets": {b.metric: b.limit for b in problem.budgets},
             **({"margins": soft} if soft else {}),
+            **({"prices": list(self.context.prices)} if len(self.context.prices) > 1 else {}),
+            **({"prefer": problem.prefer} if problem.prefer else {}),
             "population": self.context.population,
             "seed": self.context.seed,
             "seeds": [space.key(a) for a in self.seeds],

@@ -1,14 +1,17 @@
-"""The record of a discrete search: one trial per evaluated architecture, never two for the same one.
+"""The record of a discrete search: one trial per evaluated architecture, never two alike for the same one.
 
-The trials are the truth of a run (`evaluated.json`). The strategy's state, the hypervolume, the
-front and `study.db` all follow from them, which makes resuming exact.
+Where a search has several fidelities, such as trainings of 1, 3 and 9 epochs, an architecture has at most
+one trial at each, from the cheapest on; what counts is what was evaluated at the last.
+
+The trials are the truth of a run (`evaluated.json`). The strategy's state, the hypervolume, the front and
+`study.db` all follow from them, which makes resuming exact.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +41,7 @@ class Trial:
     metrics: what the evaluator found; empty when it failed.
     values: what the metrics are worth in the problem; None when the evaluation failed.
     failure: why the evaluation failed, else None.
+    fidelity: how thoroughly it was evaluated, from 0; the last one of the search is the real thing.
     """
 
     number: int
@@ -47,6 +51,7 @@ class Trial:
     metrics: Mapping[str, float]
     values: TrialValues | None
     failure: str | None = None
+    fidelity: int = 0
 
     @property
     def feasible(self) -> bool:
@@ -63,6 +68,7 @@ class Trial:
             "metrics": dict(self.metrics),
             "feasible": self.feasible,
             "failure": self.failure,
+            **({"fidelity": self.fidelity} if self.fidelity else {}),
         }
 
 
@@ -72,13 +78,17 @@ class History:
     pending: architectures that were asked and not answered yet, in that order; a strategy may take them into
         account.
     max_failures: how many evaluations in a row may fail before the search stops.
+    prices: what an evaluation takes at each fidelity, in units of a whole one.
     """
 
-    def __init__(self, space: Space, problem: Problem, *, max_failures: int = 10) -> None:
+    def __init__(
+        self, space: Space, problem: Problem, *, max_failures: int = 10, prices: Sequence[float] = (1,)
+    ) -> None:
         self.space, self.problem, self.max_failures = space, problem, max_failures
+        self.prices = tuple(prices)
         self.trials: list[Trial] = []
         self.pending: list[Arch] = []
-        self._keys: set[str] = set()
+        self._reached: dict[str, int] = {}
 
     @property
     def generations(self) -> int:
@@ -88,7 +98,20 @@ class History:
     @property
     def keys(self) -> frozenset[str]:
         """Keys of all architectures that were evaluated, failed ones included."""
-        return frozenset(self._keys)
+        return frozenset(self._reached)
+
+    @property
+    def complete(self) -> list[Trial]:
+        """The trials at the last fidelity, failed ones included: all of them where there is one."""
+        return [t for t in self.trials if t.fidelity == len(self.prices) - 1]
+
+    def spent(self, trials: Sequence[Trial] | None = None) -> float:
+        """What trials took, in units of a whole evaluation; None is all."""
+        return sum(self.prices[t.fidelity] for t in (self.trials if trials is None else trials))
+
+    def next_fidelity(self, arch: Arch) -> int:
+        """At which an architecture is evaluated next: 0 if it is new."""
+        return self._reached.get(self.space.key(arch), -1) + 1
 
     @property
     def evaluated(self) -> list[tuple[Trial, TrialValues]]:
@@ -110,13 +133,14 @@ class History:
         """
         if len(metrics) != len(archs):
             raise HwnasError(f"the evaluator returned {len(metrics)} results for {len(archs)} architectures")
-        generation, new, keys = self.generations, list[Trial](), set(self._keys)
+        generation, new, keys = self.generations, list[Trial](), set[str]()
         for arch, origin, answer in zip(archs, origins, metrics, strict=True):
-            key = self.space.key(arch)
-            if key in keys:
+            key, fidelity = self.space.key(arch), self.next_fidelity(arch)
+            if key in keys or fidelity >= len(self.prices):
                 raise HwnasError(f"architecture {key} was evaluated before; ask for new ones")
             keys.add(key)
-            new.append(self._trial(len(self.trials) + len(new), generation, origin, key, answer))
+            trial = self._trial(len(self.trials) + len(new), generation, origin, key, answer)
+            new.append(replace(trial, fidelity=fidelity))
         self._stop_when_all_fail(new)
         self._keep(new)
         return new
@@ -126,31 +150,32 @@ class History:
         if self.trials:
             raise UsageError("trials can only be restored into a fresh history")
         new: list[Trial] = []
-        keys: set[str] = set()
+        reached: dict[str, int] = {}
         for number, row in enumerate(stored):
             try:
                 trial = self._trial(
                     number, row["generation"], row["origin"], row["arch"], row["metrics"], row["failure"]
                 )
-                same = trial.to_json() == row
+                trial = replace(trial, fidelity=reached.get(trial.arch, -1) + 1)
+                same = trial.to_json() == row and trial.fidelity < len(self.prices)
                 same = same and self.space.key(self.space.from_string(trial.arch)) == trial.arch
                 step = trial.generation - (new[-1].generation if new else 0)
             except (KeyError, TypeError, AttributeError, UsageError) as error:
                 raise DamagedFileError(
                     f"row {number} of the stored evaluations: cannot be read ({error!r})"
                 ) from error
-            if not same or trial.arch in keys or step not in ((0, 1) if new else (0,)):
+            if not same or step not in ((0, 1) if new else (0,)):
                 raise DamagedFileError(
                     f"row {number} of the stored evaluations does not fit what comes before it, or the "
                     f"objectives and budgets of this search: {row}; restore the file, or start a new run"
                 )
-            keys.add(trial.arch)
+            reached[trial.arch] = trial.fidelity
             new.append(trial)
         self._keep(new)
 
     def front(self, metrics: Sequence[str] | None = None) -> list[Trial]:
         """Feasible trials that no other dominates, over all objectives or those named."""
-        trials = [t for t in self.trials if t.feasible]
+        trials = [t for t in self.complete if t.feasible]
         points = self.problem.minimised(_values(trials))
         names = [o.metric for o in self.problem.objectives]
         axes = [names.index(m) for m in (metrics or names)]
@@ -159,11 +184,13 @@ class History:
     def hypervolumes(self) -> list[dict[str, float]]:
         """Per generation: the hypervolume of all feasible architectures up to it (`Problem`)."""
         reference = self.problem.reference(_values(self.of_generation(0)))
-        rows, front, evaluated = list[dict[str, float]](), list[TrialValues](), 0
+        rows, front = list[dict[str, float]](), list[TrialValues]()
+        evaluated: float = 0
         for generation in range(self.generations):
             trials = self.of_generation(generation)
-            evaluated += len(trials)
-            front = self.problem.non_dominated(front + _values(trials))
+            evaluated += self.spent(trials)
+            complete = [t for t in trials if t.fidelity == len(self.prices) - 1]
+            front = self.problem.non_dominated(front + _values(complete))
             value = self.problem.hypervolume(front, reference)
             rows.append({"generation": generation, "value": value, "evaluated": evaluated})
         return rows
@@ -205,7 +232,7 @@ class History:
 
     def _keep(self, trials: Sequence[Trial]) -> None:
         self.trials += trials
-        self._keys |= {t.arch for t in trials}
+        self._reached |= {t.arch: t.fidelity for t in trials}
 
 
 def _generation(trial: Trial) -> int:

@@ -14,14 +14,15 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.core.budget import METRICS, Budget, base_metric
+from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.evaluators import EvaluationFailed, Metrics
 from targets.errors import UsageError, did_you_mean
 
 from . import pareto
+from .preference import find_preference
 
 _MAXIMISED = ("val_accuracy", "val_top5_accuracy")
-_MINIMISED = ("val_loss", *METRICS)
+OBJECTIVES = (*_MAXIMISED, "val_loss", *COSTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Objective:
     def parse(cls, metric: str) -> Objective:
         """The objective for a known metric; a cost may name its target (`latency_ms@phone`)."""
         base = base_metric(metric)
-        if base not in _MAXIMISED + _MINIMISED:
-            raise UsageError(f"unknown objective {metric!r}; {did_you_mean(base, _MAXIMISED + _MINIMISED)}")
+        if base not in OBJECTIVES:
+            raise UsageError(f"unknown objective {metric!r}; {did_you_mean(base, OBJECTIVES)}")
         return cls(metric, base in _MAXIMISED)
 
 
@@ -70,6 +71,7 @@ class Problem:
 
     worst: the largest cost that counts for the hypervolume, per objective without a budget. An
         objective that is absent here gets the largest value of generation 0.
+    prefer: the part of the front that matters most (`hwnas.front.preference`); None is all of it.
 
     >>> problem = Problem.parse(["val_accuracy", "latency_ms"], [Budget("latency_ms", 10.0)])
     >>> problem.values_of({"val_accuracy": 0.9, "latency_ms": 12.5})
@@ -79,6 +81,7 @@ class Problem:
     objectives: tuple[Objective, ...]
     budgets: tuple[Budget, ...] = ()
     worst: Mapping[str, float] = field(default_factory=dict)
+    prefer: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse no, repeated or unusable objectives and budgets."""
@@ -91,17 +94,23 @@ class Problem:
                 raise UsageError(f"{what} {twice[0]!r} is given twice; give each metric once")
         if not self.objectives:
             raise UsageError("a search needs at least one objective, for instance val_accuracy")
+        if self.prefer is not None:
+            find_preference(self.prefer)
         for metric, limit in self.worst.items():
             if not (math.isfinite(limit) and limit > 0):
                 raise UsageError(f"the worst {metric} must be finite and above 0, got {limit!r}")
 
     @classmethod
     def parse(
-        cls, objectives: Sequence[str], budgets: Sequence[Budget | str] = (), worst: Metrics | None = None
+        cls,
+        objectives: Sequence[str],
+        budgets: Sequence[Budget | str] = (),
+        worst: Metrics | None = None,
+        prefer: str | None = None,
     ) -> Problem:
         """The problem from the names of its objectives and its budgets, as `latency_ms<=12~2`."""
         limits = tuple(b if isinstance(b, Budget) else Budget.parse(b) for b in budgets)
-        return cls(tuple(Objective.parse(o) for o in objectives), limits, dict(worst or {}))
+        return cls(tuple(Objective.parse(o) for o in objectives), limits, dict(worst or {}), prefer)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -9,18 +9,22 @@ new database, in which Optuna then finds no study.
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
-from optuna.exceptions import OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from targets.files import unfinished
 
+from .generational import STORED
 from .history import Trial
 from .objectives import Problem
 from .optuna_trials import Codec, directions, quiet
@@ -40,11 +44,20 @@ class OptunaExport:
     """Keeps the study in `path` equal to the trials.
 
     warn: gets one line when the file had to be written anew, or could not be written.
+    now: the time as Optuna writes it, which is local. Trials began when those before them were written; where
+        the file is written anew, the times of trials of before are not known any more.
     """
 
-    def __init__(self, path: Path, space: Space, problem: Problem, warn: Callable[[str], None]) -> None:
-        self._path, self._problem, self._warn = path, problem, warn
-        self._codec = Codec(space)
+    def __init__(
+        self,
+        path: Path,
+        space: Space,
+        problem: Problem,
+        warn: Callable[[str], None],
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._path, self._problem, self._warn, self._now = path, problem, warn, now
+        self._codec, self._since = Codec(space), now()
 
     def update(self, trials: Sequence[Trial]) -> None:
         """Append what the study lacks of `trials`.
@@ -95,21 +108,37 @@ class OptunaExport:
             held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
             if held != [t.arch for t in trials[: len(held)]]:
                 raise _UnusableError("holds other evaluations")
-            study.add_trials([self._codec.trial(t, t.generation) for t in trials[len(held) :]])
+            study.add_trials(self._timed(trials[len(held) :]))
 
     def _write_new(self, trials: Sequence[Trial]) -> None:
         """The file comes whole or not at all: a kill on the way leaves no half of a study."""
         part = unfinished(self._path)
         part.unlink(missing_ok=True)
         with _storage(part) as storage:
-            self._create(storage).add_trials([self._codec.trial(t, t.generation) for t in trials])
+            self._create(storage).add_trials(self._timed(trials))
         part.replace(self._path)
+
+    def _timed(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
+        """As Optuna's, from the last call until now; what an earlier search evaluated took no time."""
+        ended = self._now()
+        timed = []
+        for trial in trials:
+            frozen = self._codec.trial(trial, trial.generation)
+            frozen.datetime_start = ended if trial.origin == STORED else self._since
+            frozen.datetime_complete = ended
+            timed.append(frozen)
+        self._since = ended
+        return timed
 
     def _create(self, storage: RDBStorage) -> optuna.Study:
         study = optuna.create_study(
             storage=storage, study_name=STUDY, directions=directions(self._problem), load_if_exists=False
         )
-        study.set_user_attr("objectives", [o.metric for o in self._problem.objectives])
+        names = [o.metric for o in self._problem.objectives]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(names)
+        study.set_user_attr("objectives", names)
         return study
 
     def _load(self, storage: RDBStorage) -> optuna.Study:

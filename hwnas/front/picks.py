@@ -15,7 +15,7 @@ from .pareto import knee, ranks
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One chosen point: its index in what was given, and why: fastest, knee, accurate or spread."""
+    """One chosen point: its index in what was given, and why: fastest, knee, accurate, spread or gradient."""
 
     index: int
     why: str

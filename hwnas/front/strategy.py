@@ -119,6 +119,8 @@ class StrategyContext:
     seed: of every random draw.
     costs_of: exact costs before an evaluation; None where there are none.
     features_of: more features for a strategy with a model; None where there are none.
+    n_images: that an accuracy is a share of, so that a model knows how far chance moves it; None: no chance.
+    prices: what an evaluation takes at each fidelity, the cheapest first, in units of a whole one.
     """
 
     space: Space
@@ -127,6 +129,8 @@ class StrategyContext:
     seed: int
     costs_of: CostsOf | None = None
     features_of: FeaturesOf | None = None
+    n_images: int | None = None
+    prices: tuple[float, ...] = (1,)
 
     def rng(self, generation: int) -> np.random.Generator:
         """The random draws of a strategy for one generation."""
@@ -145,12 +149,14 @@ class StrategyRow:
     title: what it does, in one line.
     paper: where it was published.
     make: gives its `Propose` for a context; keyword-only parameters are the strategy's options.
+    several_fidelities: whether it evaluates architectures at several, one after the other.
     """
 
     name: str
     title: str
     paper: str
     make: Callable[..., Propose]
+    several_fidelities: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -196,12 +202,15 @@ STRATEGIES: Registry[StrategyRow] = Registry("strategy")
 
 
 def add_strategy(
-    name: str, *, title: str, paper: str
+    name: str, *, title: str, paper: str, several_fidelities: bool = False
 ) -> Callable[[Callable[..., Propose]], Callable[..., Propose]]:
     """Decorator that files the decorated function in the table (`StrategyRow` says what is what)."""
 
     def file(make: Callable[..., Propose]) -> Callable[..., Propose]:
-        STRATEGIES.add(name)(StrategyRow(name=name, title=title, paper=paper, make=make))
+        row = StrategyRow(
+            name=name, title=title, paper=paper, make=make, several_fidelities=several_fidelities
+        )
+        STRATEGIES.add(name)(row)
         return make
 
     return file

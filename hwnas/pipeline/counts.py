@@ -5,13 +5,20 @@ What the options leave open is decided here for a search without `--minutes`, an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from hwnas.core.budget import latency_metrics, metric_on_devices
+from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
+from hwnas.training.presets import STRONG_LONGER
 from hwnas.training.recipe import Recipe
+from targets.errors import UsageError
 
+ETA, MOST_FIDELITIES = 3, 3
+"""Trainings of successive halving are three times as long from one fidelity to the next, of three at most."""
+EVALUATED = ("val_accuracy", "val_loss")
+"""What every evaluator finds out; the rest is known before."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 
@@ -83,19 +90,61 @@ def strategy_of(config: SearchConfig) -> str:
     return config.strategy or evaluator_of(config).strategy
 
 
+def epochs_by_fidelity(config: SearchConfig, eval_epochs: int) -> tuple[int, ...]:
+    """After how many epochs an architecture is scored: on the way too where the strategy asks for it.
+
+    Each training goes on from the one before. UsageError for a strategy that needs several and has one.
+    """
+    from hwnas.front.strategies import STRATEGIES
+
+    name = strategy_of(config)
+    if not STRATEGIES[name].several_fidelities:
+        return (eval_epochs,)
+    epochs = tuple(sorted({-(-eval_epochs // ETA**k) for k in range(MOST_FIDELITIES)}))
+    if not evaluator_of(config).trains or len(epochs) < 2:
+        raise UsageError(
+            f"strategy {name!r} needs trainings of several lengths; give --evaluator short-training and "
+            f"--eval-epochs of 2 or more"
+        )
+    return epochs
+
+
+def prices_of(epochs: Sequence[int]) -> tuple[float, ...]:
+    """What the training to each of these epochs takes after the one before, in units of the whole."""
+    return tuple((b - a) / epochs[-1] for a, b in itertools.pairwise((0, *epochs)))
+
+
 def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ...]:
     """What the front is of.
 
     devices: names; with several, the latency on each is an objective.
     """
     if config.objectives:
+        latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
+        if RATIO in config.objectives and config.budgets and not latencies:
+            raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 
+def needs_latency(config: SearchConfig) -> bool:
+    """Whether the search has to know what a network takes on a device, which needs a table of it.
+
+    The default objectives do, and so does the budget that there is without any. A gradient search learns
+    under a latency.
+    """
+    named = [*config.objectives, *config.budgets]
+    default_steps = 0 if evaluator_of(config).trains else None
+    gradient = (default_steps if config.search_steps is None else config.search_steps) != 0
+    return not config.objectives or gradient or any(name.startswith((LATENCY, RATIO)) for name in named)
+
+
 def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
-    return with_options(evaluator_of(config).counts(n_train, n_workers), config)
+    counts = evaluator_of(config).counts(n_train, n_workers)
+    if config.recipe == "strong":
+        counts = replace(counts, train_epochs=STRONG_LONGER * counts.train_epochs)
+    return with_options(counts, config)
 
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:

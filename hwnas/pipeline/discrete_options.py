@@ -10,13 +10,18 @@ from annotated_types import Interval
 from hwnas.core.budget import Budget
 from hwnas.front import STRATEGIES
 from hwnas.front.strategy import StrategyRow
-from hwnas.runs.definition import Option
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option
 from hwnas.runs.options import (
+    BatchSize,
     BudgetOptions,
     CellOptions,
+    Count,
     DatasetOptions,
     Device,
+    Epochs,
     FolderOptions,
+    LatencyLimit,
     ProfileOptions,
     SpaceName,
     Text,
@@ -24,7 +29,8 @@ from hwnas.runs.options import (
 )
 from targets.errors import UsageError
 
-from .spellings import space_name
+from .counts import EVALUATORS
+from .spellings import data_spec, space_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,10 @@ class DiscreteSearcherOptions(
     """What is searched, on what, how. What is not said here is said where a field is defined.
 
     strategy, strategy_options: a row of `hwnas strategies`, and options of it as `name=value`.
-    search_epochs: of the shared weights by which architectures are scored, each step a random path.
+    evaluator: shared-weights, or short-training, which trains each architecture for `eval_epochs` epochs
+        (None: at least 300 steps), in `workers` processes (None: one per core). What was trained before is
+        read from the data home.
+    search_epochs: of the shared weights, each step a random path.
     evaluations: how many architectures are scored.
     population: how many the strategy proposes at a time.
     objectives: what is optimised, as `val_accuracy` and `macs`; the architecture that is returned is the most
@@ -44,30 +53,41 @@ class DiscreteSearcherOptions(
     """
 
     search_space: SpaceName = "darts"
-    strategy: Annotated[Text, Option("How the front is searched, see `hwnas strategies`")] = "random"
+    strategy: Annotated[
+        Text, Named("strategy"), Option("How the front is searched, see `hwnas strategies`")
+    ] = "random"
     strategy_options: Annotated[
         tuple[str, ...], Option("Option NAME=VALUE of the strategy", repeated="strategy_option")
     ] = ()
+    evaluator: Annotated[Text, Named("evaluator"), Option("How architectures are scored")] = "shared-weights"
+    eval_epochs: Annotated[Epochs | None, Option("Epochs of a short training")] = None
+    workers: Annotated[Count | None, Option("Training processes", free=True)] = None
     search_epochs: Annotated[int, Interval(ge=1), Option("Epochs of the shared weights")] = 50
     evaluations: Annotated[int, Interval(ge=1), Option("Architectures that are scored")] = 500
     population: Annotated[int, Interval(ge=1), Option("Architectures proposed at a time")] = 20
-    objectives: Annotated[tuple[str, ...], Option("What is optimised", repeated="objective")] = (
-        "val_accuracy",
-    )
-    batch_size: Annotated[int, Interval(ge=2), Option("Images per training step")] = 64
+    objectives: Annotated[
+        tuple[str, ...], Named("objective"), Option("What is optimised", repeated="objective")
+    ] = ("val_accuracy",)
+    batch_size: BatchSize = 64
     target_platform: Device = "host"
-    latency_constraint: Annotated[float | None, Option("Milliseconds on the target")] = None
+    latency_constraint: LatencyLimit = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are none; the strategy's own options are read here too."""
-        least = {"search_epochs": 1, "evaluations": 1, "population": 1, "batch_size": 2}
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if type(value) is not int or value < smallest:
-                raise UsageError(
-                    f"{type(self).__name__}: {name} must be a whole number from {smallest}, got {value!r}"
-                )
+        """Refuse values that are not allowed; the strategy's own options are read here too."""
+        require_allowed(self)
+        data_spec(self.dataset, self.path)
         self.row().read_options(self.named_options())
+        if self.row().several_fidelities:
+            raise UsageError(
+                f"strategy {self.strategy!r} needs trainings of several lengths, which `hwnas search` has"
+            )
+        if self.eval_epochs is not None and not self.trains:
+            raise UsageError("eval_epochs belongs to evaluator='short-training', not to shared weights")
+
+    @property
+    def trains(self) -> bool:
+        """Whether architectures are scored by short trainings."""
+        return EVALUATORS[self.evaluator].trains
 
     @property
     def space_name(self) -> str:

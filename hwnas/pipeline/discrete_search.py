@@ -1,20 +1,25 @@
-"""One discrete search without the rest of the main job: shared weights, then a strategy that asks them."""
+"""One discrete search without the rest of the main job: a strategy that asks an evaluator."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save
 
 from hwnas import supernets
+from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.costs.energy import read_energy
 from hwnas.data import Augment, Batches, Data
+from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.evaluators.short_training import ShortTraining
+from hwnas.evaluators.store import EvaluationStore
 from hwnas.front import Generational, Problem, make_strategy
 from hwnas.genotype import write_genotype
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
@@ -22,6 +27,8 @@ from hwnas.runs.definition import free_on_resume
 from hwnas.runs.identity import DISCRETE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.training.recipe import SHORT_STEPS, Recipe
+from hwnas.training.workers import TrainingJob, Workers
 from lut.home import data_home
 from targets.errors import InfeasibleError
 from targets.files import sha256, write_atomic
@@ -32,7 +39,7 @@ from .preflight import check_device
 from .results import SearchResult
 from .search_history import write_stats
 from .search_history.drawings import best_form
-from .spellings import TARGETS, open_data, space_for
+from .spellings import TARGETS, job_data, open_data, space_for
 from .stages import Outcome, RunStage, run_loop, run_stages
 from .stored_search import TRIALS, search_stored
 
@@ -113,8 +120,10 @@ def make(context: DiscreteSearchContext) -> Generational:
 
 
 def _train_shared(context: DiscreteSearchContext) -> Outcome:
-    """Write supernet.safetensors and train_stats.csv."""
+    """Write supernet.safetensors and train_stats.csv; nothing where networks are trained one by one."""
     options, data = context.options, context.data
+    if options.trains:
+        return Outcome({"left_out": "architectures are scored by short trainings"})
     seed = options.seed * 16 + _STREAM
     batch_size = min(options.batch_size, len(data.split("train")))
     train = Batches(data, "train", batch_size, seed, Augment.for_data(data), options.device)
@@ -139,15 +148,58 @@ def _train_shared(context: DiscreteSearchContext) -> Outcome:
 
 def _search(context: DiscreteSearchContext) -> Outcome:
     """Write evaluated.json, generation by generation; its trials are read where the search goes on."""
-    options = context.options
-    net = supernets.make(context.space)
+    strategy = make(context)
+    with Workers() as workers:
+        evaluator = _short_trainings(context, workers) if context.options.trains else _shared(context)
+        search_stored(context.run, strategy, evaluator, context.options.evaluations)
+    return Outcome(_document(context, strategy), (TRIALS,))
+
+
+def _shared(context: DiscreteSearchContext) -> SharedWeights:
+    options, net = context.options, supernets.make(context.space)
     net.load_state_dict(load_file(context.path / WEIGHTS))
-    evaluator = SharedWeights.on(
+    return SharedWeights.on(
         context.data, net.to(options.device), context.costs, seed=options.seed, device=options.device
     )
-    strategy = make(context)
-    search_stored(context.run, strategy, evaluator, options.evaluations)
-    return Outcome(_document(context, strategy), (TRIALS,))
+
+
+def _short_trainings(context: DiscreteSearchContext, workers: Workers) -> ShortTraining:
+    options, data, space = context.options, context.data, context.space
+    recipe, home = _short_recipe(context), data_home(options.home)
+    identity = evaluation_identity(
+        space=space,
+        data=data,
+        recipe=recipe.to_json(),
+        seed=options.seed,
+        start=FRESH,
+        device=options.device,
+    )
+
+    def job(arch: Arch) -> TrainingJob:
+        return TrainingJob(
+            job_id=space.arch_id(arch),
+            network={"space": space.spec(), "arch": space.key(arch)},
+            data=job_data(options, data, home, options.seed),
+            recipe=recipe.to_json(),
+            seed=options.seed,
+            device=options.device,
+        )
+
+    return ShortTraining(
+        costs=context.costs,
+        job=job,
+        folder=context.path / "evaluations",
+        n_workers=options.workers or os.cpu_count() or 1,
+        store=EvaluationStore(home, (space.space_id, data.name), identity, warn=context.run.log.warn),
+        workers=workers,
+        log=context.run.log.warn,
+    )
+
+
+def _short_recipe(context: DiscreteSearchContext) -> Recipe:
+    options, n_train = context.options, len(context.data.split("train"))
+    recipe = replace(Recipe.for_data(n_train), batch_size=min(options.batch_size, n_train))
+    return replace(recipe, epochs=options.eval_epochs or recipe.epochs_of(SHORT_STEPS, n_train))
 
 
 def _document(context: DiscreteSearchContext, strategy: Generational) -> dict[str, Any]:
@@ -169,7 +221,7 @@ def _document(context: DiscreteSearchContext, strategy: Generational) -> dict[st
         "search_space": space.name,
         "val_accuracy": best.metrics["val_accuracy"],
         "costs": {metric: float(values[0]) for metric, values in context.costs.of([arch]).items()},
-        "epochs": context.options.search_epochs,
+        "epochs": _short_recipe(context).epochs if context.options.trains else context.options.search_epochs,
     }
 
 

@@ -6,15 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.pipeline.main_job.trainings import FINAL_FOLDER
 from hwnas.runs.front_file import read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
-from hwnas.training.training_job import Trained, TrainingJob, read_result
-from targets.checksummed import read_checksummed
-from targets.errors import DamagedFileError, UsageError, did_you_mean
+from hwnas.runs.search_run import FINAL_FOLDER
+from hwnas.training.training_job import RESULT, Trained, TrainingJob, stored_result
+from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
-
-_RESULT = "result.json"
 
 
 def earlier_training(place: Path) -> Trained:
@@ -22,23 +19,14 @@ def earlier_training(place: Path) -> Trained:
 
     UsageError where there is none, with what there is.
     """
-    folder = _folder(place)
-    document = read_checksummed(folder / _RESULT, "training result")
-    try:
-        job = TrainingJob(**document["job"])
-    except (KeyError, TypeError) as error:
-        raise DamagedFileError(f"{folder / _RESULT} is no result of a training ({error})") from None
-    if "arch" not in job.network:
+    trained = stored_result(_folder(place))
+    if "arch" not in trained.job.network:
         raise UsageError(f"{place} is a baseline and no architecture of a space; go on with a pick")
-    trained = read_result(replace(job, job_id=folder.name), folder.parent)
-    assert trained is not None  # its result was just read
     return trained
 
 
 def longer_job(trained: Trained, epochs: int, device: str) -> TrainingJob:
     """The same network, images and recipe for more epochs, from the weights that it has."""
-    if epochs < 1:
-        raise UsageError(f"--epochs must be at least 1, got {epochs}")
     job = trained.job
     data = dict(job.data)
     splits = next((p / "splits.json" for p in trained.folder.parents if (p / "splits.json").is_file()), None)
@@ -50,13 +38,13 @@ def longer_job(trained: Trained, epochs: int, device: str) -> TrainingJob:
 
 def _folder(place: Path) -> Path:
     """Of the result."""
-    if (place / _RESULT).is_file():
+    if (place / RESULT).is_file():
         return place
     if place.is_dir() and is_run(place):
         identity = read_identity(place)
         if identity.kind == SEARCH:
             return _of_search(place, str(read_front(place)["chosen"]), identity.values)
-        results = sorted(place.glob(f"*/{_RESULT}"))
+        results = sorted(place.glob(f"*/{RESULT}"))
         if identity.kind == TRAINING and len(results) == 1:
             return results[0].parent
         raise UsageError(f"{place} holds no finished training; give its own command to go on with it first")
@@ -69,7 +57,7 @@ def _folder(place: Path) -> Path:
 
 
 def _of_search(run: Path, arch_id: str, options: Any) -> Path:
-    known = {path.parent.name for path in (run / FINAL_FOLDER).glob(f"*/{_RESULT}")}
+    known = {path.parent.name for path in (run / FINAL_FOLDER).glob(f"*/{RESULT}")}
     suffix = f"-s{options.get('seed', 0)}"
     for name in (safe_name(f"{arch_id}{suffix}"), safe_name(arch_id)):
         if name in known:

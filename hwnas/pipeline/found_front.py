@@ -39,7 +39,8 @@ class Front:
     def picks(self) -> list[FrontPoint]:
         """The networks that were chosen to be trained, the fastest first."""
         return sorted(
-            (point for point in self.points if point.pick), key=lambda p: float(p.predicted["latency_ms"])
+            (point for point in self.points if point.pick),
+            key=lambda p: float(p.predicted.get("latency_ms", p.predicted["macs"])),
         )
 
     @property

@@ -13,7 +13,8 @@ from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 from lut.home import data_home
 
-from .counts import default_counts, objectives_of, strategy_of
+from .continued_work import continued_work
+from .counts import default_counts, needs_latency, objectives_of, strategy_of
 from .forecast import UNCERTAINTY, Fit, Work, fit, forecast_s, in_words, total_s, work_of
 from .image_sizes import affordable_size
 from .latency_tables import find_devices
@@ -28,6 +29,8 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
 
     UsageError or DamagedFileError for images that a search would refuse.
     """
+    if config.continue_from is not None:
+        return continued_work(config)
     from hwnas.data import inspect_data
     from hwnas.spaces import load_space
 
@@ -53,7 +56,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     )
     devices = [device.name for device in find_devices(config.targets, home)]
     work = work_of(config, space, facts.splits["train"], facts.splits["val"], n_workers)
-    profile_s = 60 * (config.profile_minutes or default_minutes(space))
+    profile_s = 60 * (config.profile_minutes or default_minutes(space)) if needs_latency(config) else 0.0
     fitted = _fit(config, work, n_workers, profile_s)
     forecast = {"splits": _STARTS_S * work.speed.slowness, "table": profile_s}
     forecast |= forecast_s(fitted.counts, work)

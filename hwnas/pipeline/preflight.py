@@ -6,37 +6,39 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.core.budget import Budget
+from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.costs.energy import read_energy
 from hwnas.runs.config import SearchConfig
+from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import evaluator_of, objectives_of, strategy_of
+from .counts import EVALUATED, evaluator_of, needs_latency, objectives_of, strategy_of
 from .latency_tables import find_devices
+from .ready import require_ready
 
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
 
 
-def preflight(config: SearchConfig) -> None:
-    """UsageError or TargetError for data, a target, space, method, strategy or device that there is not."""
+def preflight(config: SearchConfig, log: Log | None = None) -> None:
+    """UsageError or TargetError for a target or device that there is not, and options that do not fit.
+
+    Names in the options are known to be right (`hwnas.core.names`).
+    """
     home = data_home(config.home)
     if home.is_file():
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
-    names = [device.name for device in find_devices(config.targets, home)]
+    devices = find_devices(config.targets, home)
+    names = [device.name for device in devices]
     budgets = [Budget.parse(b).on_devices(names) for b in config.budgets]
 
     # Here, so that what is wrong above is told before torch is loaded.
     from hwnas.data import known_sources
-    from hwnas.data.source import unknown_source
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
     from hwnas.pipeline.search_history.trackers import check_trackers
-    from hwnas.spaces import SPACES
 
-    if config.data not in known_sources() and not Path(config.data).exists():
-        raise unknown_source(config.data)
     if config.labels is not None and config.data in known_sources():
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
@@ -52,12 +54,10 @@ def preflight(config: SearchConfig) -> None:
             "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
             "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
         )
-    if config.space not in SPACES and not config.space.endswith(".toml"):
-        raise UsageError(
-            f"unknown space {config.space!r}; {did_you_mean(config.space, SPACES)}, or a TOML file"
-        )
     _check_space(config, method)
     check_device(config.device)
+    warn, by_tables = (log or Log()).warn, needs_latency(config)
+    require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
 
 DEVICES = ("cpu", "cuda")
@@ -99,6 +99,8 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.training.presets import changed
+    from hwnas.training.recipe import Recipe
 
     shared = not evaluator_of(config).trains
     needs_supernet = [
@@ -117,6 +119,13 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
+    changed(Recipe.for_data(1), config)
     problem = Problem.parse(objectives_of(config, devices), budgets)
-    if "val_accuracy" not in problem.metrics:
-        raise UsageError("--objective: one of them has to be val_accuracy, which the picks go by")
+    found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
+    if unknown := [metric for metric in found_out if metric not in EVALUATED]:
+        raise UsageError(
+            f"--objective {unknown[0]}: trainings tell {' and '.join(EVALUATED)}; only a table of known "
+            f"results can have it (--space table:FILE.csv)"
+        )
+    if not found_out:
+        raise UsageError("--objective: one of them has to be val_accuracy or val_loss")

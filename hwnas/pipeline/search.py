@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.runs.config import load_config
 from hwnas.runs.log import Log
-from hwnas.runs.search_run import default_path, enter_search
+from hwnas.runs.search_run import continued, default_path, enter_search
 
 from .found_front import Front
 from .preflight import preflight
@@ -40,11 +40,15 @@ def search(
     >>> front.onnx(front.best)  # doctest: +SKIP
     """
     given = {"data": data, "target": target, "budgets": tuple(budgets), **options}
+    if "continue_from" in options:  # images, devices and budgets are then those of that run
+        defaults = {"data": "scenes", "target": "host", "budgets": ()}
+        given = {k: v for k, v in given.items() if k not in defaults or v != defaults[k]}
     config, checked = load_config(
         None, {name: str(v) if isinstance(v, Path) else v for name, v in given.items()}, spell=str
     )
-    preflight(config)
+    config = continued(config, checked, spell=str)
     log = Log(quiet=quiet)
+    preflight(config, log)
     path = default_path(config) if out is None else Path(out)
     with enter_search(path, config, given=checked, log=log) as run:
         log(f"run directory {path}")

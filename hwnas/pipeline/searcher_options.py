@@ -5,18 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from annotated_types import Interval
+
 from hwnas.core.budget import Budget
 from hwnas.core.registry import Part, part
 from hwnas.gradient.method import Method as MethodRow
 from hwnas.gradient.method_file import find_method
+from hwnas.runs.checks import require_allowed
 from hwnas.runs.definition import Option
 from hwnas.runs.options import (
+    BatchSize,
     BudgetOptions,
     CellOptions,
     DatasetOptions,
     Device,
+    Epochs,
     FolderOptions,
     HistoryOptions,
+    LatencyLimit,
     MethodName,
     ProfileOptions,
     SpaceName,
@@ -24,7 +30,7 @@ from hwnas.runs.options import (
 )
 from targets.errors import UsageError
 
-from .spellings import space_name
+from .spellings import data_spec, space_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,42 +54,34 @@ class SearcherOptions(
     """
 
     search_space: SpaceName = "darts"
-    epochs: Annotated[int | None, Option("Epochs of the search; default as published")] = None
-    batch_size: Annotated[int | None, Option("Images per step; default as published")] = None
+    epochs: Annotated[Epochs | None, Option("Epochs of the search; default as published")] = None
+    batch_size: Annotated[BatchSize | None, Option("Images per step; default as published")] = None
     method: MethodName = "darts"
     target_platform: Device = "host"
-    latency_constraint: Annotated[float | None, Option("Milliseconds on the target")] = None
-    accuracy_weight: Annotated[float | None, Option("Weight of the loss in the objective")] = None
-    latency_weight: Annotated[float | None, Option("Weight of the latency in the objective")] = None
+    latency_constraint: LatencyLimit = None
+    accuracy_weight: Annotated[
+        Annotated[float, Interval(gt=0, le=1e9)] | None, Option("Weight of the loss in the objective")
+    ] = None
+    latency_weight: Annotated[
+        Annotated[float, Interval(ge=0, le=1e9)] | None, Option("Weight of the latency in the objective")
+    ] = None
     val_share: Annotated[
-        float | None, Option("Part of the images that the policy learns from; default as published")
+        Annotated[float, Interval(gt=0, lt=1)] | None,
+        Option("Part of the images that the policy learns from; default as published"),
     ] = None
     profile_minutes: Annotated[
-        float | None, Option("For measuring blocks where no table fits yet; 0: never", free=True)
+        Annotated[float, Interval(ge=0, le=1440)] | None,
+        Option("For measuring blocks where no table fits yet; 0: never", free=True),
     ] = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "cells", "channels", "limit"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise UsageError(
-                    f"{type(self).__name__}: {name} must be a whole number from 1, got {value!r}"
-                )
-        for name in ("latency_constraint", "accuracy_weight", "latency_weight", "val_share"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise UsageError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
+        require_allowed(self)
+        data_spec(self.dataset, self.path)
         if any(b.metric == "energy_mj" for b in self.all_budgets()) and self.energy_table is None:
             raise UsageError(f"{type(self).__name__}: a budget on energy_mj needs an energy_table")
         weights = (self.accuracy_weight, self.latency_weight)
         if (None in weights) != (weights == (None, None)):
             raise UsageError(f"{type(self).__name__}: give accuracy_weight and latency_weight together")
-        accuracy, latency = weights
-        if accuracy is not None and latency is not None and not (accuracy > 0 and latency >= 0):
-            raise UsageError(
-                f"{type(self).__name__}: accuracy_weight must be above 0 and latency_weight at least 0, got "
-                f"{accuracy} and {latency}"
-            )
         if self.latency_weight is not None and not self.all_budgets():
             raise UsageError(
                 f"{type(self).__name__}: latency_weight needs a latency_constraint in milliseconds"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
+from hwnas.training.presets import recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
@@ -30,8 +31,9 @@ from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
 from .preflight import check_device
 from .results import TrainedArchitecture
-from .spellings import data_spec, open_data, space_for, space_name
+from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
+from .teachers import start_of, teacher_of
 from .training_options import TrainingOptions
 
 
@@ -88,7 +90,9 @@ def prepare(options: TrainingOptions) -> Prepared:
 
 def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
     """More epochs of what was trained at `place`."""
-    job = longer_job(earlier_training(place), options.epochs, options.device)
+    job = longer_job(
+        earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
+    )
     data, space = data_of(job.data), load_space(**job.network["space"])
     return Prepared(space=space, arch=space.from_string(job.network["arch"]), data=data, job=job)
 
@@ -135,21 +139,32 @@ def _identity(job: TrainingJob) -> Identity:
 
 
 def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
-    published = Recipe.evaluation_large if is_large(data.image_size) else Recipe.evaluation
-    recipe = options.recipe or published(options.epochs, options.batch_size)
-    recipe = replace(recipe, batch_size=min(recipe.batch_size, len(data.split("train"))))
+    recipe = _recipe(options, data)
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):
         network["auxiliary"] = True
-    spec: dict[str, Any] = {
-        "spec": data_spec(options.dataset, options.path),
-        "image_size": data.image_size,
-        "seed": options.seed,
-        "root": str(home),
-        "limit": options.limit,
-        **({"skip_broken": True} if options.skip_broken else {}),
-    }
-    return TrainingJob(space.arch_id(arch), network, spec, asdict(recipe), options.seed, options.device)
+    return TrainingJob(
+        job_id=space.arch_id(arch),
+        network=network,
+        data=job_data(options, data, home, options.seed),
+        recipe=asdict(recipe),
+        seed=options.seed,
+        device=options.device,
+        start=None if options.start_from is None else start_of(Path(options.start_from)),
+        teacher=teacher_of(options.teacher, options.teacher_weights, data),
+    )
+
+
+def _recipe(options: TrainingOptions, data: Data) -> Recipe:
+    """Of the options, for so many images."""
+    return recipe_of(
+        options.recipe,
+        options,
+        len(data.split("train")),
+        large=is_large(data.image_size),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+    )
 
 
 def _train(context: TrainingContext) -> Outcome:

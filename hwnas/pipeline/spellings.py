@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.core.names import NAMES, require_name
 from targets import Target, load_target
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
     from hwnas.data import Data
+    from hwnas.runs.options import DatasetOptions
 
 TARGETS = {"mobile": "android"}
 """Other names of targets. `mobile` is an Android phone over adb, one thread of its CPU."""
@@ -33,22 +35,21 @@ def target_named(text: str) -> Target:
 
 
 def data_spec(dataset: str, path: str | Path | None) -> str:
-    """What `load_data` is asked for; UsageError for a data set that needs a path and has none."""
+    """What `load_data` is asked for; UsageError for a data set that there is not, or that needs a path."""
     if path is not None:
         if not Path(path).expanduser().exists():
             raise UsageError(f"dataset {dataset!r}: path {str(path)!r} does not exist; {_wanted(dataset)}")
         return str(path)
     if dataset in NEED_A_PATH:
         raise UsageError(f"dataset {dataset!r} cannot be downloaded; {_wanted(dataset)}")
+    require_name("data", dataset)
     return dataset
 
 
 def _wanted(dataset: str) -> str:
-    from hwnas.data import known_sources
-
     return (
         f"give path= a folder with train/ and val/ in it, one sub-folder of images per class; without a path "
-        f"dataset= is one of {', '.join(known_sources())}"
+        f"dataset= is one of {', '.join(NAMES['data'].all())}"
     )
 
 
@@ -78,6 +79,18 @@ def open_data(
         skip_broken=skip_broken,
         val_share=val_share,
     )
+
+
+def job_data(options: DatasetOptions, data: Data, home: Path, seed: int) -> dict[str, Any]:
+    """The same images in words, for a training in another process (`TrainingJob.data`)."""
+    return {
+        "spec": data_spec(options.dataset, options.path),
+        "image_size": data.image_size,
+        "seed": seed,
+        "root": str(home),
+        "limit": options.limit,
+        **({"skip_broken": True} if options.skip_broken else {}),
+    }
 
 
 def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:

@@ -14,7 +14,7 @@ from hwnas.runs.identity import TABLE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.stages import StageRecords
-from hwnas.spaces.table import ResultsTable, load_table
+from hwnas.spaces.table import ResultsTable, load_fidelities, load_table
 from targets.errors import InfeasibleError
 from targets.files import safe_name, write_atomic
 
@@ -30,19 +30,30 @@ FRONT, CURVE = "front.csv", "curve.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class TableSearchContext:
-    """What the stages of a search of a table share. n: evaluations."""
+    """What the stages of a search of a table share.
+
+    tables: one per fidelity of the strategy, the whole one last. n: evaluations.
+    """
 
     run: RunDir
-    table: ResultsTable
+    tables: Sequence[ResultsTable]
     problem: Problem
     strategy: Generational
     n: int
 
+    @property
+    def table(self) -> ResultsTable:
+        """The whole one."""
+        return self.tables[-1]
+
 
 def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -> Path:
     """Search a table, or go on; returns the run directory. file: as `load_table` reads it."""
-    table = load_table(file)
     name = config.strategy or "bo"
+    tables, prices = [load_table(file)], [1.0]
+    if STRATEGIES[name].several_fidelities:
+        tables, prices = load_fidelities(file)
+    table = tables[-1]
     # The largest cost of the table ends the hypervolume, so that those of two strategies can be compared.
     costs = [m for m in table.objectives if base_metric(m) in METRICS]
     worst = {m: float(table.metrics[m].max()) for m in costs}
@@ -69,12 +80,13 @@ def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -
         population=min(population, n),
         seed=config.seed,
         costs_of=table.costs_of,
+        prices=prices if len(tables) > 1 else (1,),
         **values["options"],
     )
     identity = Identity(kind=TABLE_SEARCH, values=values)
     where = path or identity.default_folder(f"{name}-{safe_name(Path(file).stem)}")
     with RunDir.enter(where, identity, log=log) as run:
-        context = TableSearchContext(run=run, table=table, problem=problem, strategy=strategy, n=n)
+        context = TableSearchContext(run=run, tables=tables, problem=problem, strategy=strategy, n=n)
         run_stages(STAGES, context)
     return where
 
@@ -86,14 +98,18 @@ def read_table_search(path: Path) -> dict[str, Any]:
 
 def _search(context: TableSearchContext) -> Outcome:
     """Write evaluated.json generation by generation; then front.csv, and curve.csv with the clock."""
-    run, table = context.run, context.table
-    strategy = context.strategy
-    history = search_stored(run, strategy, table, context.n)
+    run, strategy = context.run, context.strategy
+    history = search_stored(run, strategy, context.tables, context.n)
     curve = _curve(context)
     front = [{"arch": t.arch, "evaluation": t.number + 1, **t.metrics} for t in history.front()]
+    if not history.complete:
+        raise InfeasibleError(
+            f"{context.n} evaluations end before one is whole; give more --evaluations, or shorter brackets "
+            f"(--strategy-option width=9)"
+        )
     if not front:
         raise InfeasibleError(
-            f"none of {len(history.trials)} architectures keeps "
+            f"none of {len(history.complete)} architectures keeps "
             f"{', '.join(map(str, context.problem.budgets))}; loosen the budgets"
         )
     front.sort(key=lambda row: tuple(row[o.metric] for o in context.problem.objectives))
@@ -110,9 +126,11 @@ def _curve(context: TableSearchContext) -> list[dict[str, float]]:
     seconds, best = 0.0, dict[str, float]()
     for row in history.hypervolumes():
         new = history.of_generation(int(row["generation"]))
-        seconds += table.seconds_of([table.space.from_string(t.arch) for t in new])
+        for trial in new:
+            seconds += context.tables[trial.fidelity].seconds_of([table.space.from_string(trial.arch)])
         for objective in context.problem.objectives:
-            values = [t.metrics[objective.metric] for t in new if t.feasible]
+            complete = [t for t in new if t.fidelity == len(context.tables) - 1]
+            values = [t.metrics[objective.metric] for t in complete if t.feasible]
             known = [best[objective.metric]] if objective.metric in best else []
             if values or known:
                 best[objective.metric] = (max if objective.maximise else min)([*values, *known])

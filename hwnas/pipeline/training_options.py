@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from hwnas.runs.definition import Option
+from annotated_types import Interval
+
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option, ReadAs
 from hwnas.runs.options import (
     CellOptions,
+    Count,
     DatasetOptions,
     DatasetPlaceOptions,
+    Epochs,
     FolderOptions,
     Place,
     SpaceName,
     Text,
     TrainingDeviceOptions,
 )
-from hwnas.training.recipe import Recipe
+from hwnas.runs.recipe_options import RecipeOptions
 from targets.errors import UsageError
+
+from .spellings import data_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,25 +32,34 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
     """What a training and an evaluation have in common."""
 
     search_space: SpaceName = "darts"
-    epochs: Annotated[int, Option("Epochs to train for")] = 600
-    batch_size: Annotated[int, Option("Images per training step")] = 96
+    epochs: Annotated[
+        Epochs | None, Option("Epochs to train for; default 600, of other recipes by the number of images")
+    ] = None
+    batch_size: Annotated[
+        Annotated[int, Interval(ge=2, le=8192)] | None,
+        Option("Images per training step; default 96, of other recipes by the number of images"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        require_allowed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
+class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
-    recipe: None takes `Recipe.evaluation`, above 64 px `evaluation_large`.
+    epochs, batch_size: None as the recipe says.
     """
 
     architecture: Annotated[
         Text | None, Option("The architecture: Genotype(...), a string of NAS-Bench-201, JSON or a key")
     ] = None
     alphas: Annotated[Place, Option("Instead of it, alphas.npz of a search")] = None
-    epoch: Annotated[int | None, Option("Epoch of the alphas, from 1; default the last")] = None
+    epoch: Annotated[Count | None, Option("Epoch of the alphas, from 1; default the last")] = None
     method: Annotated[
         Text | None,
+        Named("method"),
         Option("Method that decodes the alphas; default that of the run they lie in"),
     ] = None
     continue_from: Annotated[
@@ -52,9 +68,22 @@ class TrainingOptions(DatasetOptions, TrainedNetworkOptions):
             "Instead of it, go on from the weights of RUN/ID of a search, or of a folder of `hwnas train`"
         ),
     ] = None
-    recipe: Recipe | None = None
+    start_from: Annotated[
+        Place,
+        Option(
+            "Weights to begin with: a safetensors file, RUN/ID, or a folder of `hwnas train`; a classifier "
+            "of other classes is new"
+        ),
+    ] = None
+    recipe: Annotated[
+        str,
+        ReadAs(Literal["published", "standard", "strong"]),
+        Option("How it is trained: published (as the papers do), standard (as a search does) or strong"),
+    ] = "published"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        data_spec(self.dataset, self.path)
         if sum(what is not None for what in (self.architecture, self.alphas, self.continue_from)) != 1:
             raise UsageError(
                 "give either a genotype or the alphas of a search to train an architecture of, or what was "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 
+from hwnas.core.words import number
+
 from .figure import Figure, Trace, budget_line, figure, scatter
 from .front_figures import latency_budget_ms
 from .markup import Html, esc
-from .run_files import RunFiles, number
+from .run_files import RunFiles
 from .theme import BLUE, GREEN, GREY, ORANGE
 
 HEIGHT_PX = 290

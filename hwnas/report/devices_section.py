@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hwnas.core.budget import LATENCY
+from hwnas.core.words import number
 
 from .facts import trained
 from .figure_sections import section
 from .markup import Html, HtmlContent, el, ms, percent, table
-from .run_files import JsonObject, Point, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles
 
 
 def devices_section(run: RunFiles) -> Html | None:

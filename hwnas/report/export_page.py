@@ -69,7 +69,7 @@ def _steps(manifest: Mapping[str, Any]) -> Html | None:
         [
             [f"{len(step['floats'])} layers in float" if step["floats"] else "all 8 bits"]
             + ([el("small", "chosen")] if step["chosen"] else []),
-            step["ranges"],
+            step["ranges"] + (f", {count} epochs of training" if (count := step.get("aware_epochs")) else ""),
             percent(step["float_share"]),
             percent(step["val_accuracy"]),
             ms(step["latency_p50_ms"]),

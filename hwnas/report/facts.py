@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hwnas.core.words import number
+
 from .front_figures import measured_pair
 from .markup import NBSP, count
-from .run_files import JsonObject, Point, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles
 
 # Metric -> (name in a sentence, unit). The unit of counts is written by `count`.
 METRICS = {

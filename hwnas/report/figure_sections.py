@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hwnas.core.words import number
+
 from .curve_figures import search_curves
 from .facts import budget_text, by_evaluator, conditions, target_name, trained
 from .figure import Figure
@@ -11,7 +13,7 @@ from .front_figures import measured_pair, non_dominated, searched_front, trained
 from .markup import Html, HtmlContent, count, el, fixed, join, percent, table
 from .operation_figures import belief_maps, cost_map, option_bars, option_grids, share_map
 from .prediction_figure import prediction
-from .run_files import JsonObject, RunFiles, number
+from .run_files import JsonObject, RunFiles
 
 # label, key in the table's errors, decimals, unit
 ERRORS = (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hwnas.core.words import number
+
 from .figure import Figure, Trace, budget_line, figure, hover, interval_bars, scatter, wrapped
 from .markup import esc, ms, percent
-from .run_files import JsonObject, Point, RunFiles, number
+from .run_files import JsonObject, Point, RunFiles
 from .theme import BLUE, GREY, ORIGIN_STYLES, PICK_SYMBOLS, RED
 
 LatencyAccuracy = tuple[float, float]

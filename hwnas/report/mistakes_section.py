@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hwnas.core.words import number
+
 from .figure_sections import pending, section
 from .markup import Html, HtmlContent, count, el, percent, percent_interval, table
-from .run_files import JsonObject, RunFiles, number
+from .run_files import JsonObject, RunFiles
 
 MATRIX_CLASSES = 20
 """Up to so many classes the whole matrix is shown, else the pairs that are mixed up most often."""

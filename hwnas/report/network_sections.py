@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from hwnas.core.words import number
+
 from .blocks import parse_blocks
 from .facts import (
     budget_text,
@@ -21,7 +23,7 @@ from .facts import (
 )
 from .figure_sections import pending, section
 from .markup import Html, HtmlContent, count, el, fixed, ms, percent, percent_interval, signed_percent, table
-from .run_files import Point, RunFiles, number
+from .run_files import Point, RunFiles
 from .svg import draw_blocks, legend
 from .verdict_box import title_of, verdict_box, worst
 
@@ -224,6 +226,7 @@ def _drawing(run: RunFiles, point: Point) -> Html:
         "div",
         el("h3", title),
         el("p", [el("span", el("b", value), f" {unit}") for value, unit in facts if value], class_="facts"),
+        el("p", point.reason) if point.reason else None,
         failed,
         drawing,
         el("details", el("summary", "Architecture string"), el("p", el("code", point.arch or point.arch_id))),

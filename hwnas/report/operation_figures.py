@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from hwnas.core.words import number
+
 from .figure import Figure, Trace, axis, figure, rounded
 from .markup import esc, ms, percent
-from .run_files import RunFiles, number
+from .run_files import RunFiles
 from .theme import BLUE, GREEN, SEQUENTIAL_BLUE, SEQUENTIAL_GREEN
 
 Grid = Mapping[tuple[str, str], float]

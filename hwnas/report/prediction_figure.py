@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hwnas.core.words import number
+
 from .figure import Figure, Trace, exact_line, figure, scatter, wrapped
 from .markup import esc, ms, signed_percent
-from .run_files import RunFiles, number
+from .run_files import RunFiles
 from .theme import BLUE, PURPLE
 
 

@@ -7,7 +7,6 @@ DamagedFileError, because a page must not leave something out in silence.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from hwnas.core.words import number
 from hwnas.runs.front_file import BASELINES, BEST, MISTAKES_JSON
 from targets.errors import DamagedFileError
 from targets.files import read_json
@@ -38,6 +38,7 @@ class Point:
     blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
     file: the exported file that the target runs, inside the run; None where there is none.
     failure: why it was not trained or exported.
+    reason: why it was picked, as a sentence.
     """
 
     arch_id: str
@@ -52,6 +53,7 @@ class Point:
     blocks: tuple[JsonObject, ...]
     file: str | None
     failure: str = ""
+    reason: str = ""
 
     @property
     def label(self) -> str:
@@ -118,18 +120,6 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
     )
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or None for anything else (null, text, NaN, a truth value)."""
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
 def _numbers(value: Any) -> dict[str, float]:
     pairs = value.items() if isinstance(value, Mapping) else ()
     return {str(key): known for key, entry in pairs if (known := number(entry)) is not None}
@@ -161,6 +151,7 @@ def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Descr
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
         failure=str(row.get("failure") or ""),
+        reason=str(row.get("reason") or ""),
     )
 
 

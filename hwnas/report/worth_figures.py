@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwnas.core.words import number
+
 from .figure import Figure, exact_line, figure, interval_bars, scatter
 from .front_figures import latency_budget_ms
 from .markup import esc, percent
-from .run_files import JsonObject, RunFiles, number
+from .run_files import JsonObject, RunFiles
 from .theme import BLUE, GREEN, GREY, ORANGE, PURPLE
 
 UNGUIDED = ("random", "start")

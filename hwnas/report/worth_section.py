@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from hwnas.core.words import number
+
 from .facts import by_evaluator
 from .figure_sections import card, pending, section
-from .markup import Html, HtmlContent, el, percent
+from .markup import Html, HtmlContent, count, el, percent, table
 from .run_files import RunFiles
 from .worth_figures import (
     Calibrated,
@@ -40,10 +42,42 @@ def worth_section(run: RunFiles) -> Html:
             "Grey: not told apart from nothing.",
             worth_figure(run),
         ),
+        _proxies(run),
     ]
     shown: list[HtmlContent] = [each for each in cards if each is not None]
     body = el("div", shown, class_="grid") if shown else pending("Too little has been evaluated to say.")
     return section("worth", "Was it worth it?", body)
+
+
+def _proxies(run: RunFiles) -> Html | None:
+    """How the zero-cost proxies would have ranked what was trained; None where that was not looked at."""
+    known = run.part("proxies")
+    rows = [(_PROXY_NAMES.get(n, n), number(v)) for n, v in known.items() if n != "n"]
+    rows = sorted(rows, key=lambda row: -2.0 if row[1] is None else -row[1])
+    if not rows:
+        return None
+    words = (
+        "Rank correlation (Spearman) of figures that need no training with the accuracy "
+        f"{by_evaluator(run)}, over {count(known.get('n'))} networks. What is not above "
+        "parameters and MACs tells nothing that size does not."
+    )
+    cells = [(name, "–" if rho is None else f"{rho:.2f}") for name, rho in rows]
+    return el(
+        "div",
+        el("h3", "What needs no training"),
+        el("p", words),
+        table(("Figure", "Rank correlation"), cells),
+        class_="card figure",
+    )
+
+
+_PROXY_NAMES = {
+    "naswot": "NASWOT",
+    "log_synflow": "log synflow",
+    "zico": "ZiCo",
+    "params": "parameters",
+    "macs": "MACs",
+}
 
 
 def _gain_words(known: Volumes) -> str:

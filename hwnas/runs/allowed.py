@@ -55,6 +55,8 @@ def _is_of(kind: type, value: Any) -> bool:
 
 def _range(limits: Interval) -> str:
     least = f"{limits.ge:,}" if limits.ge is not None else f"above {limits.gt:,}"
+    if limits.lt is not None:
+        return f"{least} and below {limits.lt:,}"
     if limits.le is None:
         return f"from {least}"
     return f"{least} to {limits.le:,}"

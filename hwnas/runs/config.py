@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+from typing import Any
 
 from hwnas.core.budget import Budget
 from targets.errors import UsageError, did_you_mean
 from targets.toml_file import read_toml
 
-from .allowed import refusal
+from .checks import faults_of, listed
 from .definition import definitions
 from .options import (
     BudgetOptions,
@@ -27,9 +25,7 @@ from .options import (
     StepOptions,
     TargetOptions,
 )
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from .recipe_options import RecipeOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +36,12 @@ class SearchConfig(
     SpaceOptions,
     StepOptions,
     FinalTrainingOptions,
+    RecipeOptions,
     SpeedOptions,
     LimitOptions,
     HomeOptions,
 ):
     """Every option of `hwnas search`."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {
-        "extra": "forbid",
-        "strict": True,
-        "allow_inf_nan": False,
-    }
 
     def to_json(self) -> dict[str, Any]:
         """Every field as JSON values; `from_json` is the inverse."""
@@ -85,7 +76,7 @@ def load_config(
             given[key], where[key] = value, (spell or option_name)(key)
     _expand_budget_ms(given, where)
     _expand_target(given, where)
-    return SearchConfig.from_json(given, where), given
+    return _validate(given, where, names=True), given
 
 
 def option_name(key: str) -> str:
@@ -119,33 +110,32 @@ def _expand_target(given: dict[str, Any], where: dict[str, str]) -> None:
     where["targets"] = name
 
 
-def _validate(values: Mapping[str, Any], where: str | Mapping[str, str]) -> SearchConfig:
-    from pydantic import ValidationError
+def _validate(
+    values: Mapping[str, Any], where: str | Mapping[str, str], *, names: bool = False
+) -> SearchConfig:
+    """names: whether what is chosen by name must be there, as where options are given."""
 
     def name(key: str) -> str:
         return f"{where}: {key}" if isinstance(where, str) else where.get(key, key)
 
-    refused = {key for key, value in values.items() if key not in FIELDS or not _is_plain(value)}
-    try:
-        # Through JSON, because strict mode refuses plain dicts and lists otherwise.
-        config = _adapter().validate_json(json.dumps({k: v for k, v in values.items() if k not in refused}))
-    except ValidationError as error:
-        refused |= {str(details["loc"][0]) for details in error.errors()}
-    if refused:
-        raise _faults([_refusal(key, value, name(key)) for key, value in values.items() if key in refused])
+    unknown = [
+        f"{name(key)}: unknown key; {did_you_mean(key, (*FIELDS, *SHORTHANDS))}"
+        for key in values
+        if key not in FIELDS
+    ]
+    known = {key: value for key, value in values.items() if key in FIELDS}
+    if faults := [*unknown, *faults_of(SearchConfig, known, name, names=names)]:
+        raise listed(faults)
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in known.items()}
+    config = SearchConfig(**fields)
     return _with_one_spelling(config, name("budgets"))
 
 
 def _with_one_spelling(config: SearchConfig, where: str) -> SearchConfig:
     """The config with its budgets as `Budget` writes them, for a resume takes 12.0 for 12."""
     if faults := _budget_faults(config.budgets):
-        raise _faults([f"{where}: {fault}" for fault in faults])
+        raise listed([f"{where}: {fault}" for fault in faults])
     return dataclasses.replace(config, budgets=tuple(str(Budget.parse(b)) for b in config.budgets))
-
-
-def _faults(faults: Sequence[str]) -> UsageError:
-    """One fault is one line."""
-    return UsageError(faults[0] if len(faults) == 1 else "\n  ".join([f"{len(faults)} faults:", *faults]))
 
 
 def _budget_faults(texts: tuple[str, ...]) -> list[str]:
@@ -158,25 +148,3 @@ def _budget_faults(texts: tuple[str, ...]) -> list[str]:
             faults.append(str(error))
     twice = sorted({metric for metric in metrics if metrics.count(metric) > 1})
     return faults + [f"more than one budget on {metric}; keep the tighter one" for metric in twice]
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether JSON can say it; not so text of a file name that is no Unicode (a lone surrogate)."""
-    if isinstance(value, (list, tuple)):
-        return all(isinstance(item, (str, int, float, bool)) and _is_plain(item) for item in value)
-    if isinstance(value, str):
-        return value == value.encode(errors="ignore").decode()
-    return value is None or isinstance(value, (int, float, bool))
-
-
-def _refusal(key: str, value: Any, name: str) -> str:
-    if key not in FIELDS:
-        return f"{name}: unknown key; {did_you_mean(key, (*FIELDS, *SHORTHANDS))}"
-    return refusal(name, value, get_type_hints(SearchConfig, include_extras=True)[key])
-
-
-@cache
-def _adapter() -> TypeAdapter[SearchConfig]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(SearchConfig)

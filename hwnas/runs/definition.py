@@ -37,6 +37,13 @@ class ReadAs:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Each text of the option is a name of that kind (`hwnas.core.names`), or what else it accepts."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Definition:
     """One option of a kind of run."""
 

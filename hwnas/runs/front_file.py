@@ -25,11 +25,12 @@ class FrontPoint:
     arch_id: its name in the run; a trained network lies in `models/<arch_id>/`.
     arch: the architecture, as every command reads it.
     origin: front, gradient, random or mobilenet_v3.
-    pick: why it was chosen to be trained (fastest, knee, accurate, gradient, ...); None where it was not.
+    pick: as what it was chosen to be trained (fastest, knee, accurate, gradient, ...); None where it was not.
     predicted: costs by the tables, accuracy by the shared weights.
     measured: latency on the target; accuracies and size of the file where it was trained.
     feasible: whether it is inside the budgets.
     failure: why it was not trained or exported; None where nothing failed.
+    reason: why it was picked, as a sentence; None for others and in runs of before.
     """
 
     arch_id: str
@@ -40,6 +41,7 @@ class FrontPoint:
     measured: Mapping[str, Any] | None
     feasible: bool
     failure: str | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `points` in front.json."""
@@ -60,6 +62,7 @@ class FrontPoint:
             **{f"predicted_{name}": value for name, value in sorted(self.predicted.items())},
             **{f"measured_{name}": value for name, value in sorted((self.measured or {}).items())},
             "arch": self.arch,
+            "reason": self.reason,
             "failure": self.failure,
         }
 

@@ -74,6 +74,13 @@ class Identity:
             )
 
 
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a search that was made when it had one target."""
+    if "target" in values and "targets" not in values:
+        values["targets"] = [values.pop("target")]
+    return values
+
+
 def is_run(folder: Path) -> bool:
     """Whether a run was made in the folder."""
     return any((folder / name).exists() for name in (IDENTITY, FORMER))
@@ -89,7 +96,7 @@ def read_identity(folder: Path) -> Identity:
                 f"{folder / IDENTITY} has schema {schema!r}, this hwnas reads {SCHEMA}; use the version that "
                 f"made it"
             )
-        return Identity(kind=values.pop("kind", SEARCH), values=values)
+        return Identity(kind=values.pop("kind", SEARCH), values=_renamed(values))
     if (folder / FORMER).exists():
         values = read_checksummed(folder / FORMER, "the identity of the run")
         return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
-from .definition import Option, ReadAs
+from .definition import Named, Option, ReadAs
 
 Text = Annotated[str, Len(1, 4096)]
 Count = Annotated[int, Interval(ge=1, le=10_000_000)]
@@ -24,8 +24,11 @@ Images = Annotated[
     Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
-SpaceName = Annotated[Text, Option("Search space, a name or a TOML file of stages")]
-MethodName = Annotated[Text, Option("Gradient search, see `hwnas methods`")]
+SpaceName = Annotated[Text, Named("space"), Option("Search space, a name or a TOML file of stages")]
+MethodName = Annotated[Text, Named("method"), Option("Gradient search, see `hwnas methods`")]
+LatencyLimit = Annotated[
+    Annotated[float, Interval(gt=0, le=1e9)] | None, Option("Milliseconds on the target")
+]
 BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training step")]
 
 
@@ -47,7 +50,7 @@ class ImageOptions:
 class LabelledImageOptions(ImageOptions):
     """Images of `hwnas search`: by the name of a data set, or a folder of them."""
 
-    data: Images = "scenes"
+    data: Annotated[Images, Named("data")] = "scenes"
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
@@ -167,7 +170,7 @@ class HistoryOptions:
         False
     )
     trackers: Annotated[
-        Annotated[tuple[Text, ...], Len(0, 8)],
+        Annotated[tuple[Text, ...], Len(0, 8), Named("tracker")],
         Option("Also log to tensorboard or mlflow, repeatable; default none", free=True, repeated="tracker"),
     ] = ()
 
@@ -181,16 +184,24 @@ class EvaluationOptions:
     """How `hwnas search` learns how good an architecture is."""
 
     objectives: Annotated[
-        Annotated[tuple[Text, ...], Len(0, 8)],
+        Annotated[tuple[Text, ...], Len(0, 8), Named("objective")],
         Option(
             "What the front is of, repeatable; default val_accuracy and latency_ms, and with shared weights "
             "macs and peak_memory_mb",
             repeated="objective",
         ),
     ] = ()
+    prefer: Annotated[
+        str | None,
+        ReadAs(Literal["accuracy", "balance", "latency"] | None),
+        Option(
+            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
+            "default the most accurate one, and the whole front"
+        ),
+    ] = None
     evaluator: Annotated[
-        str,
-        ReadAs(Literal["short-training", "shared-weights"]),
+        Text,
+        Named("evaluator"),
         Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
     ] = "short-training"
     evaluations: Annotated[
@@ -227,6 +238,7 @@ class StepOptions(HistoryOptions, EvaluationOptions):
     ] = None
     strategy: Annotated[
         Text | None,
+        Named("strategy"),
         Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
     ] = None
     strategy_options: Annotated[
@@ -252,6 +264,14 @@ class FinalTrainingOptions:
 
     topic: ClassVar[str] = "Training of the picks"
 
+    continue_from: Annotated[
+        Place,
+        Option(
+            "Train the networks of this finished search on, from their weights, in a new run; with "
+            "--train-epochs or --minutes"
+        ),
+    ] = None
+
     picks: Annotated[
         Annotated[int, Interval(ge=1, le=50)] | None,
         Option("Networks of the front to train, export and measure; default 5, or what --minutes allow"),
@@ -260,6 +280,11 @@ class FinalTrainingOptions:
         Annotated[int, Interval(ge=0, le=50)] | None,
         Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
     ] = None
+    recipe: Annotated[
+        str,
+        ReadAs(Literal["standard", "strong"]),
+        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
+    ] = "standard"
     train_epochs: Annotated[
         Epochs | None,
         Option("Epochs that each of them is trained for after its short training; default by the images"),

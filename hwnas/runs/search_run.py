@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from targets.files import safe_name
 
 from .config import SearchConfig, option_name
 from .definition import free_on_resume
+from .front_file import FRONT_JSON
 from .identity import IDENTITY, SEARCH, Identity, is_run, read_identity
 from .log import Log
 from .run_dir import RunDir
+
+SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
+"""Of the trainings, in the run directory: those that score architectures, those that end them."""
 
 
 def create_search(
@@ -21,6 +26,34 @@ def create_search(
 ) -> RunDir:
     """A new search at `path`. given: what the user set, for config.toml; else all options stand there."""
     return RunDir.create(path, _identity(config), given=config.to_json() if given is None else given, log=log)
+
+
+def continued(
+    config: SearchConfig, given: Mapping[str, Any], *, spell: Callable[[str], str] = option_name
+) -> SearchConfig:
+    """The options of a search that goes on from a finished one: those of that one, trained longer.
+
+    `config` itself where it does not go on. given: what the user set; UsageError for what cannot change.
+    """
+    if config.continue_from is None:
+        return config
+    allowed = {"continue_from", "train_epochs"} | free_on_resume(SearchConfig)
+    if others := sorted(given.keys() - allowed):
+        raise UsageError(
+            f"{', '.join(map(spell, others))}: a search that goes on keeps its images, its networks and its "
+            f"recipe; leave it away, or start a search of its own without {spell('continue_from')}"
+        )
+    if config.train_epochs is None and config.minutes is None:
+        raise UsageError(
+            f"{spell('continue_from')} needs the length: {spell('train_epochs')}, or {spell('minutes')}"
+        )
+    path = Path(config.continue_from)
+    stored = stored_config(read_identity(path), path)
+    if not (path / FRONT_JSON).is_file():
+        raise UsageError(f"{path} is not finished; `hwnas search --resume {path}` goes on with it")
+    changed = {name: getattr(config, name) for name in allowed & given.keys()}
+    changed["continue_from"] = str(path.absolute())
+    return replace(stored, **{"minutes": None, "train_epochs": config.train_epochs, **changed})
 
 
 def open_search(path: Path, *, given: Mapping[str, Any] | None = None, log: Log | None = None) -> RunDir:

@@ -37,6 +37,10 @@ class StageRecords:
         result: dict[str, Any] = document["result"]
         return result
 
+    def files(self, name: str) -> list[str]:
+        """What a finished stage left, relative to the run."""
+        return sorted(read_checksummed(self._path(name), f"the record of stage {name!r}")["files"])
+
     def finished(self) -> dict[str, str]:
         """Stage name -> when it finished, in that order, without checking the files."""
         records = [read_checksummed(path, "a stage record") for path in sorted(self._folder.glob("*.json"))]

@@ -50,6 +50,13 @@ def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
     return [cells for _, cells in sorted(rows, key=lambda row: row[0])]
 
 
+def pick_lines(front: Mapping[str, Any]) -> list[str]:
+    """Why each network was picked, a line each, in the order of `front_rows`."""
+    reasons = {p.arch_id: p.reason for p in front_points(front) if p.pick and p.reason and p.is_trained}
+    names = [str(row[0]) for row in front_rows(front)]
+    return [f"{name}: {reasons[name]}" for name in names if name in reasons]
+
+
 _MARKS = {"bad": "BAD ", "warn": "MIND", "good": "GOOD"}
 
 
@@ -70,5 +77,9 @@ def next_commands(run: str, chosen: str) -> list[tuple[str, str]]:
         (f"hwnas bench {model}", "measure the chosen network again"),
         (f"hwnas predict {model}", "what each of its kernels costs"),
         (f"hwnas train --pick {shlex.quote(f'{run}/{chosen}')} --epochs 100", "train it longer"),
+        (
+            f"hwnas search --continue-from {folder} --train-epochs 100",
+            "train all of them longer, with a report",
+        ),
         (f"hwnas export {folder}", "pack it for delivery, also as fp16, int8 or .ort"),
     ]

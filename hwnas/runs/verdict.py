@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
+from hwnas.core.words import number, percent
 
 from .front_file import BASELINES
 from .intervals import difference, wilson
+from .verdict_records import Records
 
 Level = Literal["bad", "warn", "good"]
 LEVELS: tuple[Level, ...] = ("bad", "warn", "good")
@@ -61,69 +63,18 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
-    name: str
-    origin: str
-    latency_ms: float
-    test: float
-    n_test: float
-    feasible: bool
-
-
-class _Records:
-    """front.json, read with care: parts may be missing or null."""
-
-    def __init__(self, front: Mapping[str, Any]) -> None:
-        self.front = front
-        self.points = [p for p in front.get("points") or [] if isinstance(p, Mapping)]
-        self.networks = [n for p in self.points if (n := _network(p)) is not None]
-        mine = [n for n in self.networks if n.origin not in BASELINES]
-        self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
-
-    def part(self, name: str) -> Mapping[str, Any]:
-        value = self.front.get(name)
-        return value if isinstance(value, Mapping) else {}
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
-
-
-def _network(point: Mapping[str, Any]) -> _Network | None:
-    measured = point.get("measured") or {}
-    test, n_test = _number(measured.get("test_accuracy")), _number(measured.get("test_images"))
-    latency_ms = _number(measured.get("latency_p50_ms"))
-    if test is None or not n_test or latency_ms is None:
-        return None
-    return _Network(
-        name=str(point.get("arch_id")),
-        origin=str(point.get("origin")),
-        latency_ms=latency_ms,
-        test=test,
-        n_test=n_test,
-        feasible=bool(point.get("feasible", True)),
-    )
-
-
 def verdict(front: Mapping[str, Any]) -> list[Finding]:
     """The findings on the run whose front.json this is, the worst first."""
-    records = _Records(front)
+    records = Records(front)
     findings = [finding for check in _CHECKS for finding in check(records)]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _times(ratio: float) -> str:
     return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}"
 
 
-def _outside(records: _Records) -> Iterator[Finding]:
+def _outside(records: Records) -> Iterator[Finding]:
     """Does the chosen network keep the budgets?"""
     best = records.chosen
     if best is None or best.feasible:
@@ -140,9 +91,9 @@ def _outside(records: _Records) -> Iterator[Finding]:
     )
 
 
-def _chance(records: _Records) -> Iterator[Finding]:
+def _chance(records: Records) -> Iterator[Finding]:
     """Is the network better than the answer that is always the same?"""
-    majority, best = _number(records.part("data").get("majority_share_test")), records.chosen
+    majority, best = number(records.part("data").get("majority_share_test")), records.chosen
     if majority is None or best is None:
         return
     low, high = wilson(best.test, best.n_test)
@@ -150,21 +101,21 @@ def _chance(records: _Records) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "chance_level",
-            f"The chosen network is no better than guessing: {_percent(best.test)} of {best.n_test:g} test "
-            f"images ({_percent(low)} to {_percent(high)}), where the most frequent class alone has "
-            f"{_percent(majority)}.",
+            f"The chosen network is no better than guessing: {percent(best.test)} of {best.n_test:g} test "
+            f"images ({percent(low)} to {percent(high)}), where the most frequent class alone has "
+            f"{percent(majority)}.",
             "Use none of these networks. Train longer (--train-epochs, --minutes), check the labels "
             "(`hwnas data check`), or add images.",
         )
 
 
-def _linear(records: _Records) -> Iterator[Finding]:
+def _linear(records: Records) -> Iterator[Finding]:
     """Does the network beat a linear model on pixels?"""
-    linear, best = _number(records.front.get("linear_test_accuracy")), records.chosen
+    linear, best = number(records.front.get("linear_test_accuracy")), records.chosen
     if linear is None or best is None:
         return
     low, high = difference(best.test, linear, best.n_test)
-    told = f"{_percent(best.test)}, the linear model on pixels {_percent(linear)} of the test images"
+    told = f"{percent(best.test)}, the linear model on pixels {percent(linear)} of the test images"
     if best.test <= linear:
         yield Finding(
             "bad",
@@ -184,14 +135,14 @@ def _linear(records: _Records) -> Iterator[Finding]:
         yield Finding("good", "beats_linear_model", f"The chosen network has {told}.")
 
 
-def _short_training(records: _Records) -> Iterator[Finding]:
+def _short_training(records: Records) -> Iterator[Finding]:
     """Was the training long enough?"""
     training = records.part("training")
-    steps, epochs = _number(training.get("steps")), _number(training.get("epochs"))
+    steps, epochs = number(training.get("steps")), number(training.get("epochs"))
     if steps is None or not epochs:
         return
     work = f"{epochs:g} epochs × {steps / epochs:.0f} steps"
-    falls, learned = _number(training.get("last_quarter_fall")), _number(training.get("train_accuracy"))
+    falls, learned = number(training.get("last_quarter_fall")), number(training.get("train_accuracy"))
     if steps < LEAST_STEPS:
         yield Finding(
             "warn",
@@ -205,17 +156,17 @@ def _short_training(records: _Records) -> Iterator[Finding]:
             "warn",
             "still_improving",
             f"The chosen network was still learning when its training ended ({work}): the last quarter took "
-            f"{100 * falls:.0f} % off its loss, and it knows {_percent(learned)} of its training images.",
-            f"Train longer: --train-epochs {math.ceil(2 * epochs)}.",
+            f"{100 * falls:.0f} % off its loss, and it knows {percent(learned)} of its training images.",
+            f"Train longer: `hwnas search --continue-from RUN --train-epochs {math.ceil(epochs)}`.",
         )
 
 
-def _budget(records: _Records) -> Iterator[Finding]:
+def _budget(records: Records) -> Iterator[Finding]:
     """Does the budget exclude anything?"""
     largest = records.part("largest")
     for budget in records.front.get("budgets") or []:
-        metric, limit = str(budget.get("metric")), _number(budget.get("limit"))
-        need = _number(largest.get(metric))
+        metric, limit = str(budget.get("metric")), number(budget.get("limit"))
+        need = number(largest.get(metric))
         if limit is None or not need or limit < need:
             continue
         unit = _UNITS.get(base_metric(metric), "")
@@ -228,7 +179,7 @@ def _budget(records: _Records) -> Iterator[Finding]:
         )
 
 
-def _unstable(records: _Records) -> Iterator[Finding]:
+def _unstable(records: Records) -> Iterator[Finding]:
     """Were the latencies measured on a quiet device?"""
     measured = [p["measured"] for p in records.points if isinstance(p.get("measured"), Mapping)]
     bad = [row for row in measured if row.get("flag") not in (None, "", "ok")]
@@ -244,7 +195,7 @@ def _unstable(records: _Records) -> Iterator[Finding]:
     )
 
 
-def _random(records: _Records) -> Iterator[Finding]:
+def _random(records: Records) -> Iterator[Finding]:
     """Would a random network have done?"""
     best = records.chosen
     rivals = [n for n in records.networks if n.origin == "random" and n.feasible]
@@ -267,15 +218,15 @@ def _random(records: _Records) -> Iterator[Finding]:
     yield Finding(
         "warn",
         "random_ties",
-        f"A random network {word} the chosen one: {_percent(rival.test)} in {rival.latency_ms:.3g} ms, the "
-        f"chosen one {_percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
+        f"A random network {word} the chosen one: {percent(rival.test)} in {rival.latency_ms:.3g} ms, the "
+        f"chosen one {percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
         f"{100 * high:+.1f} points).",
         "The search gained nothing that these test images can show: search longer (--evaluations, "
         "--minutes), train longer, or test on more images.",
     )
 
 
-def _failures(records: _Records) -> Iterator[Finding]:
+def _failures(records: Records) -> Iterator[Finding]:
     """What failed, and why?"""
     failed = [
         (str(p.get("arch_id")), str(p["failure"]), p.get("origin"))
@@ -298,11 +249,11 @@ def _failures(records: _Records) -> Iterator[Finding]:
         )
 
 
-def _validation(records: _Records) -> Iterator[Finding]:
+def _validation(records: Records) -> Iterator[Finding]:
     """Are there enough images to tell networks apart?"""
-    n_val = _number(records.part("data").get("n_val"))
+    n_val = number(records.part("data").get("n_val"))
     point = next((p for p in records.points if p.get("arch_id") == records.front.get("chosen")), {})
-    share = _number((point.get("measured") or {}).get("val_accuracy"))
+    share = number((point.get("measured") or {}).get("val_accuracy"))
     if not n_val or share is None:
         return
     low, high = wilson(share, n_val)
@@ -316,11 +267,11 @@ def _validation(records: _Records) -> Iterator[Finding]:
         )
 
 
-def _ranking(records: _Records) -> Iterator[Finding]:
+def _ranking(records: Records) -> Iterator[Finding]:
     """Did the search foresee the trained accuracy?"""
     ranks = records.part("rank_correlation")
-    rho = _number(ranks.get("search_vs_trained", ranks.get("shared_vs_trained")))
-    n = _number(ranks.get("n"))
+    rho = number(ranks.get("search_vs_trained", ranks.get("shared_vs_trained")))
+    n = number(ranks.get("n"))
     if rho is None or n is None or n < FEWEST_RANKED or LOW_RHO <= rho < HIGH_RHO:
         return
     told = f"rank correlation {rho:.2f} of its accuracy with the trained one, over {n:g} networks"
@@ -335,7 +286,7 @@ def _ranking(records: _Records) -> Iterator[Finding]:
         yield Finding("good", "ranking_good", f"The search foresaw which networks train well ({told}).")
 
 
-_CHECKS: Sequence[Callable[[_Records], Iterator[Finding]]] = (
+_CHECKS: Sequence[Callable[[Records], Iterator[Finding]]] = (
     _outside,
     _chance,
     _linear,

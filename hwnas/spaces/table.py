@@ -148,6 +148,31 @@ def load_table(text: str) -> ResultsTable:
     return ResultsTable(space, _objectives(schema, metrics, where), metrics, spent, checksum)
 
 
+def load_fidelities(text: str) -> tuple[list[ResultsTable], list[float]]:
+    """The fidelities of `FILE.csv`, the cheapest first and the whole table last, and prices of evaluations.
+
+    A price is the mean of the seconds, in units of those at the last.
+    """
+    whole = load_table(text)
+    schema_file = Path(text).with_suffix(".toml")
+    names = list(_read_schema(schema_file).get("fidelities", {})) if ".csv@" not in text else []
+    if not names:
+        raise UsageError(
+            f"{schema_file if '.csv@' not in text else text} has one fidelity, and the strategy needs "
+            f"several; describe them as [fidelities.NAME] with seconds and the columns that differ, or "
+            f"choose another strategy"
+        )
+    tables = [*(load_table(f"{text}@{name}") for name in names), whole]
+    means = [float(table.seconds.mean()) for table in tables]
+    if min(means) <= 0 or max(means[:-1]) >= means[-1]:
+        raise UsageError(
+            f"{schema_file}: every fidelity needs `seconds` above 0 and below those of the whole table, got "
+            f"means of {', '.join(f'{mean:g}' for mean in means)}"
+        )
+    order = sorted(range(len(tables)), key=means.__getitem__)
+    return [tables[i] for i in order], [means[i] / means[-1] for i in order]
+
+
 def _read_schema(path: Path) -> dict[str, Any]:
     schema = read_toml(path, "description of the table", _ADVICE)
     known(schema, _KEYS, str(path))

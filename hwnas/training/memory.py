@@ -110,7 +110,11 @@ def training_bytes(job: TrainingJob) -> int:
         saved = saved_bytes(module, images, auxiliary=bool(job.recipe.get("auxiliary")))
     weights = sum(4 * p.numel() for p in module.parameters())
     per_image = PEAK_PER_SAVED * saved / _PROBE_IMAGES
-    return int(PROCESS_BYTES + 3 * weights + per_image * int(job.recipe["batch_size"]))  # with grad, momentum
+    # Beside gradient and momentum: the average, the best so far and two copies while it is scored; a teacher
+    # has its own weights in their file, and keeps no activations.
+    copies = 3 + bool(job.recipe.get("ema")) + 3 * bool(job.recipe.get("patience"))
+    taught = 0 if job.teacher is None else 2 * Path(job.teacher["file"]).stat().st_size
+    return int(PROCESS_BYTES + copies * weights + taught + per_image * int(job.recipe["batch_size"]))
 
 
 def saved_bytes(module: nn.Module, images: torch.Tensor, *, auxiliary: bool = False) -> int:

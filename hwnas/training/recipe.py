@@ -1,7 +1,8 @@
 """The one training recipe: SGD with Nesterov momentum, a linear warm-up into a cosine, label smoothing.
 
 Weight decay acts on the weights of convolutions and linear layers only (`train`). What cell networks are
-trained with besides (cutout, drop-path, auxiliary head) is part of it and off by default.
+trained with besides (cutout, drop-path, auxiliary head), and what wins longer trainings (`presets.strong`),
+is part of it and off by default.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ accuracy in the search and the one after the final training was 0.15 with 200 st
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. 0 switches off any of the last five.
+    """How to train. 0 switches off whatever stands below `warmup_share` and is a number.
 
     epochs: passes over the train split.
     batch_size: images per step.
@@ -43,6 +44,17 @@ class Recipe:
     auxiliary: weight of the loss of the second classifier.
     clip: largest norm of the gradient.
     decay: factor on the learning rate per epoch, instead of the cosine.
+    schedule: `cosine`, or `one-cycle`: the rate rises on a cosine too, and the momentum falls with it.
+    auto_augment: `none`, or random operations on photos: `trivial` (TrivialAugment), `rand` (RandAugment).
+    crop: smallest share of the area of a photo that a random resized crop shows.
+    colour: how far brightness, contrast and saturation of a photo may go; the hue goes a quarter as far.
+    mixup, cutmix: alpha of the Beta distribution by which two images of a batch are mixed; with both, each
+        batch is mixed in one of the two ways.
+    balance: `none`, or for classes of unequal size: `weights` in the loss, `sampling` of equally many images.
+    ema: decay of the moving average of the weights, which is what is scored and kept.
+    patience: epochs without a better validation accuracy after which a training stops; it keeps the best.
+    distil: share of the loss that is the distance to the answers of a teacher.
+    temperature: by which logits are divided for that distance.
     """
 
     epochs: int
@@ -57,12 +69,28 @@ class Recipe:
     auxiliary: float = 0.0
     clip: float = 0.0
     decay: float = 0.0
+    schedule: str = "cosine"
+    auto_augment: str = "none"
+    crop: float = 0.0
+    colour: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    balance: str = "none"
+    ema: float = 0.0
+    patience: int = 0
+    distil: float = 0.0
+    temperature: float = 4.0
 
     def __post_init__(self) -> None:
         for name, least, most in _BOUNDS:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise UsageError(f"recipe: {name} is {value!r}; allowed: {least} to {most}")
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)!r}; allowed: {', '.join(words)}")
+        if self.decay and self.schedule != "cosine":
+            raise UsageError("recipe: a decay per epoch and the schedule one-cycle exclude each other")
 
     @classmethod
     def for_data(cls, n_train: int, epochs: int | None = None) -> Recipe:
@@ -149,12 +177,32 @@ class Recipe:
 
     def lr_at(self, step: int, total_steps: int) -> float:
         """Learning rate of step `step`, counted from 0: up on a line, down on a cosine or by decay."""
+        if self.schedule == "one-cycle":
+            return self._one_cycle(step, total_steps, self.lr / 25, self.lr, self.lr / 25e4)
         warm = max(1, round(self.warmup_share * total_steps))
         if step < warm:
             return self.lr * (step + 1) / warm
         if self.decay:
             return float(self.lr * self.decay ** (self.epochs * step // total_steps))
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total_steps - warm)))
+
+    def momentum_at(self, step: int, total_steps: int) -> float:
+        """Momentum of step `step`, counted from 0."""
+        if self.schedule == "cosine":
+            return self.momentum
+        low = max(0.0, self.momentum - 0.1)
+        return self._one_cycle(step, total_steps, self.momentum, low, self.momentum)
+
+    def _one_cycle(self, step: int, total_steps: int, first: float, peak: float, last: float) -> float:
+        """Two half cosines that meet at the peak: torch's `OneCycleLR` with its default factors.
+
+        Smith and Topin 2017, arXiv 1708.07120.
+        """
+        top = self.warmup_share * total_steps - 1
+        if step <= top:
+            return peak + (first - peak) * 0.5 * (1 + math.cos(math.pi * step / max(top, 1e-9)))
+        share = (step - top) / max(1e-9, total_steps - 1 - top)
+        return last + (peak - last) * 0.5 * (1 + math.cos(math.pi * share))
 
     def to_json(self) -> dict[str, Any]:
         """`Recipe(**recipe.to_json())` is the recipe again."""
@@ -177,4 +225,19 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("auxiliary", 0.0, 10.0),
     ("clip", 0.0, 1e6),
     ("decay", 0.0, 1.0),
+    ("crop", 0.0, 1.0),
+    ("colour", 0.0, 1.0),
+    ("mixup", 0.0, 10.0),
+    ("cutmix", 0.0, 10.0),
+    ("ema", 0.0, 0.99999),
+    ("patience", 0, 100_000),
+    ("distil", 0.0, 1.0),
+    ("temperature", 0.1, 100.0),
 )
+
+WORDS: dict[str, tuple[str, ...]] = {
+    "schedule": ("cosine", "one-cycle"),
+    "auto_augment": ("none", "trivial", "rand"),
+    "balance": ("none", "weights", "sampling"),
+}
+"""What a word of a recipe may be."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwnas.gradient.step.optim import pack, require_finite, unpack
+from hwnas.gradient.step.optim import require_finite
 from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating
 from targets.errors import DamagedFileError
 
+from .loss import Teacher, TrainingLoss
 from .recipe import Recipe
+from .training_state import EpochStats, TrainingState
 
 if TYPE_CHECKING:
     from hwnas.data import Data
-    from hwnas.data.batches import Batch
+    from hwnas.data.batches import Batch, Changes
 
 EVAL_BATCH = 256
 """Images of up to 32 px that are scored together. Fixed, so that an accuracy does not depend on who asks."""
@@ -40,23 +42,6 @@ _GOES_ON = 0x60E5
 def eval_batch(image_size: int) -> int:
     """Images scored together: `EVAL_BATCH`, and above 32 px as many as make no more pixels, at least 8."""
     return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // image_size**2))
-
-
-@dataclass(frozen=True, slots=True)
-class EpochStats:
-    """One epoch.
-
-    epoch: its number, from 0.
-    step: steps done at its end.
-    train_loss, train_accuracy: means over its batches.
-    seconds: wall time since the training began.
-    """
-
-    epoch: int
-    step: int
-    train_loss: float
-    train_accuracy: float
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +70,7 @@ def train(
     seed: int,
     *,
     start: Mapping[str, Tensor] | None = None,
+    teacher: Teacher | None = None,
     device: str | torch.device = "cpu",
     on_step: Callable[[int, int], None] | None = None,
     saver: Saver | None = None,
@@ -102,29 +88,36 @@ def train(
         recipe: how to train.
         seed: of the weights, the batches and dropout.
         start: weights to begin with instead of those drawn with `seed`.
+        teacher: whose answers are learned too, where the recipe distils.
         device: where to compute.
         on_step: called with (steps done, all steps) after each step; may raise.
         saver: keeps the state at the end of an epoch.
         save_every_s: seconds between two saved states, at least.
         clock: seconds, for tests.
     """
-    from hwnas.data import Augment, Batches, eval_batches
+    from hwnas.data import Batches, eval_batches
 
-    # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
-    # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
-    centred = data.centred and not data.flip
-    augment = Augment(shift=1 / 32) if centred else Augment.for_data(data)
-    augment = replace(augment, cutout=recipe.cutout)
     # A training that goes on sees the images in another order than the one before it.
     stream = seed if start is None else seed ^ _GOES_ON
-    batches = Batches(data, "train", recipe.batch_size, stream, augment, device)
+    batches = Batches(
+        data, "train", recipe.batch_size, stream, changes_of(recipe, data), device,
+        balanced=recipe.balance == "sampling",
+    )  # fmt: skip
     begin(module, seed, start)
     module.to(device).to(memory_format=torch.channels_last)  # 1.4 to 1.7 × faster than nchw on a CPU
-    run = _Run(module, recipe, seed, recipe.epochs * batches.steps_per_epoch)
+    loss_of = TrainingLoss(recipe, data, stream, teacher)
+    run = TrainingState(module, recipe, seed, recipe.epochs * batches.steps_per_epoch, loss_of)
     if saver is not None:
         run.restore(saver.load())
     began, saved = clock() - run.seconds, clock()
+    size = eval_batch(data.image_size)
+
+    def validate() -> tuple[float, float]:
+        return score(module, eval_batches(data, "val", size, device=device))
+
     for epoch in range(len(run.epochs), recipe.epochs):
+        if run.has_stopped:
+            break
         steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
         losses, hits = [], 0
         if isinstance(module, CellNetwork):
@@ -145,26 +138,69 @@ def train(
                 train_loss=float(np.mean(losses)),
                 train_accuracy=share,
                 seconds=clock() - began,
+                val_accuracy=run.keep_best(validate) if recipe.patience else None,
             )
         )
         if saver is not None and clock() - saved >= save_every_s:
             saver.save(steps.stop, *run.state())
             saved = clock()
-    size = eval_batch(data.image_size)
-    accuracy, loss = score(module, eval_batches(data, "val", size, device=device))
+    run.finish()
+    accuracy, loss = validate()
     # The last step may have broken the weights: no loss after it has said so.
     require_finite(torch.tensor(loss), f"validation after {run.total_steps} steps with seed {seed}")
     return TrainResult(accuracy, loss, tuple(run.epochs))
+
+
+def changes_of(recipe: Recipe, data: Data) -> Changes:
+    """How training images are changed: as suits the data, and by what the recipe adds to it."""
+    from hwnas.data import Augment
+    from hwnas.data.photo_augment import PhotoAugment
+
+    # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
+    # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
+    centred = data.centred and not data.flip
+    base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
+    if recipe.auto_augment == "none" and not (recipe.crop or recipe.colour):
+        return base
+    return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
 
 
 def begin(module: nn.Module, seed: int, start: Mapping[str, Tensor] | None) -> None:
     """The weights of `start`, else those of `seed`; DamagedFileError for weights of another network."""
     if start is None:
         return initialise(module, seed)
+    initialise(module, seed)  # what the weights lack: the classifier of other classes, an auxiliary one
     try:
-        module.load_state_dict(dict(start))
+        lacking = module.load_state_dict(_fitting(module, start), strict=False)
     except RuntimeError as error:
         raise DamagedFileError(f"the weights to start from are of another network: {error}") from error
+    strange = [*lacking.unexpected_keys, *set(lacking.missing_keys) - _new_at_start(module, start)]
+    if strange:
+        raise DamagedFileError(
+            f"the weights to start from are of another network: {len(strange)} tensors are in one of the two "
+            f"only, as {strange[0]}"
+        )
+
+
+def _fitting(module: nn.Module, start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without those that `_new_at_start` names, and without an auxiliary classifier to spare."""
+    new = _new_at_start(module, start)
+    known = module.state_dict()
+    spare = {name for name in start if name.startswith(_AUXILIARY) and name not in known}
+    return {name: tensor for name, tensor in start.items() if name not in new | spare}
+
+
+def _new_at_start(module: nn.Module, start: Mapping[str, Tensor]) -> set[str]:
+    """Tensors that are drawn anew: a classifier of another number of classes, an auxiliary one."""
+    own = module.state_dict()
+    auxiliary = {name for name in own if name.startswith(_AUXILIARY) and name not in start}
+    linear = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+    last = {f"{linear[-1]}.weight", f"{linear[-1]}.bias"} if linear else set()
+    differ = {name for name in last & start.keys() if own[name].shape[0] != start[name].shape[0]}
+    return auxiliary | differ
+
+
+_AUXILIARY = "auxiliary."
 
 
 def initialise(module: nn.Module, seed: int) -> None:
@@ -200,82 +236,6 @@ def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.f
     with evaluating(module):
         rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
     return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])
-
-
-class _Run:
-    """The state of a training: weights, momentum, what was logged."""
-
-    def __init__(self, module: nn.Module, recipe: Recipe, seed: int, total_steps: int) -> None:
-        self.module, self.recipe, self.seed, self.total_steps = module, recipe, seed, total_steps
-        self.epochs: list[EpochStats] = []
-        weights = [p for p in module.parameters() if p.ndim > 1]
-        others = [p for p in module.parameters() if p.ndim <= 1]
-        self.sgd = torch.optim.SGD(
-            [
-                {"params": weights, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.momentum > 0,
-            foreach=True,
-        )
-
-    @property
-    def seconds(self) -> float:
-        return self.epochs[-1].seconds if self.epochs else 0.0
-
-    def step(self, step: int, x: Tensor, y: Tensor) -> tuple[float, int]:
-        """One update; returns the loss and the number of right answers before it."""
-        self.module.train()
-        for group in self.sgd.param_groups:
-            group["lr"] = self.recipe.lr_at(step, self.total_steps)
-        logits, loss = self._forward(x, y)
-        value = require_finite(loss, f"training with seed {self.seed}, step {step} of {self.total_steps}")
-        self.sgd.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
-        if self.recipe.clip:
-            nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
-        self.sgd.step()
-        return value, int((logits.detach().argmax(1) == y).sum())
-
-    def _forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (b, n_classes) and loss, that of the auxiliary classifier added where there is one."""
-        smoothing, second = self.recipe.label_smoothing, None
-        if isinstance(self.module, CellNetwork) and self.recipe.auxiliary:
-            logits, second = self.module.forward_both(x)
-        else:
-            logits = self.module(x)
-        loss = F.cross_entropy(logits, y, label_smoothing=smoothing)
-        if second is not None:
-            loss = loss + self.recipe.auxiliary * F.cross_entropy(second, y, label_smoothing=smoothing)
-        return logits, loss
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"model.{k}": v for k, v in self.module.state_dict().items()} | pack(self.sgd, "sgd.")
-        return tensors, {
-            "recipe": self.recipe.to_json(),
-            "seed": self.seed,
-            "epochs": [asdict(e) for e in self.epochs],
-        }
-
-    def restore(self, saved: tuple[int, dict[str, Tensor], dict[str, Any]] | None) -> None:
-        if saved is None:
-            return
-        _, tensors, state = saved
-        if state.get("recipe") != self.recipe.to_json() or state.get("seed") != self.seed:
-            raise DamagedFileError(
-                f"the checkpoint is of a training with recipe {state.get('recipe')} and seed "
-                f"{state.get('seed')}; asked for are {self.recipe.to_json()} and {self.seed}; delete it to "
-                f"start again"
-            )
-        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        try:
-            self.module.load_state_dict(weights)
-        except RuntimeError as error:
-            raise DamagedFileError(f"the checkpoint is of another network: {error}") from error
-        unpack(self.sgd, tensors, "sgd.")
-        self.epochs = [EpochStats(**e) for e in state["epochs"]]
 
 
 @contextmanager

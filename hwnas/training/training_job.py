@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from hwnas.data import Data
 
-    from .train import EpochStats
+    from .training_state import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
 """Keys of a job's data that say where things lie, not what they are: a moved run keeps its results."""
-WEIGHTS = "weights.safetensors"
-"""The weights in the folder of a job."""
+RESULT, WEIGHTS = "result.json", "weights.safetensors"
+"""In the folder of a finished job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class TrainingJob:
     seed: of the training.
     device: where it computes, as torch spells it.
     start: `{"file": …, "sha256": …}` of weights to go on from; None for new ones from the seed.
+    teacher: what `read_teacher` reads; None where the recipe does not distil.
     """
 
     job_id: str
@@ -50,13 +51,16 @@ class TrainingJob:
     seed: int
     device: str = "cpu"
     start: Mapping[str, str] | None = None
+    teacher: Mapping[str, Any] | None = None
 
     def digest(self) -> str:
         """SHA-256 of what decides the result."""
         what = {**asdict(self), "data": {k: v for k, v in self.data.items() if k not in _PLACES}}
-        del what["job_id"], what["start"]
+        del what["job_id"], what["start"], what["teacher"]
         if self.start is not None:
             what["start_sha256"] = self.start["sha256"]
+        if self.teacher is not None:
+            what["teacher"] = {k: v for k, v in self.teacher.items() if k != "file"}
         return sha256(json.dumps(what, sort_keys=True, allow_nan=False).encode())
 
     def folder(self, parent: Path) -> Path:
@@ -84,7 +88,7 @@ class Trained:
         """The trained state of the network; DamagedFileError when it is not what was written."""
         from safetensors.torch import load
 
-        return load(_weights(self.folder, read_checksummed(self.folder / "result.json", "training result")))
+        return load(_weights(self.folder, read_checksummed(self.folder / RESULT, "training result")))
 
     @property
     def start(self) -> dict[str, str]:
@@ -114,12 +118,12 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
 
     DamagedFileError when the files are damaged; deleting the folder then trains the job again.
     """
-    from .train import EpochStats
+    from .training_state import EpochStats
 
     folder = job.folder(parent)
-    if not (folder / "result.json").exists():
+    if not (folder / RESULT).exists():
         return None
-    result = read_checksummed(folder / "result.json", "training result")
+    result = read_checksummed(folder / RESULT, "training result")
     if result["job_sha256"] != job.digest():
         raise DamagedFileError(
             f"{folder} holds the result of another training; delete it, or use a new folder"
@@ -136,6 +140,18 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
     )
 
 
+def stored_result(folder: Path) -> Trained:
+    """What was trained in `folder`, whatever it is; DamagedFileError where that cannot be read."""
+    document = read_checksummed(folder / RESULT, "training result")
+    try:
+        job = TrainingJob(**{**document["job"], "job_id": folder.name})
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(f"{folder / RESULT} is no result of a training ({error})") from None
+    trained = read_result(job, folder.parent)
+    assert trained is not None  # its result was just read
+    return trained
+
+
 def run_job(
     job: TrainingJob,
     parent: Path,
@@ -150,6 +166,7 @@ def run_job(
 
     from .build import build_network
     from .recipe import Recipe
+    from .teacher import read_teacher
     from .train import train
 
     began = time.process_time()
@@ -162,6 +179,7 @@ def run_job(
         Recipe(**job.recipe),
         job.seed,
         start=None if job.start is None else _start_weights(job.start),
+        teacher=None if job.teacher is None else read_teacher(job.teacher, job.device),
         device=job.device,
         on_step=on_step,
         saver=_JobSaver(checkpoints),
@@ -180,7 +198,7 @@ def run_job(
         "epochs": [asdict(e) for e in result.epochs],
         "cpu_s": cpu_s,
     }
-    write_checksummed(folder / "result.json", document)
+    write_checksummed(folder / RESULT, document)
     checkpoints.delete(_STAGE)
     return Trained(
         job=job,

@@ -19,7 +19,7 @@ from .android import AndroidDevice
 from .callbacks import LogCallback, ProgressCallback
 from .conditions import other_load, read_conditions, slowdown
 from .job_folder import job_folder
-from .python_device import PythonDevice
+from .python_device import ASK_S, PythonDevice
 from .reference_networks import REFERENCE_VERSION, reference_onnx
 
 
@@ -43,9 +43,11 @@ def int8_form(target: Target) -> Int8Form:
     return target.quantisation or target.int8_form(device_facts(target))
 
 
-def open_device(target: Target, log: LogCallback) -> PythonDevice | AndroidDevice:
-    """The device of a target, by its transport."""
-    return AndroidDevice(target, log) if target.reach.transport == "adb" else PythonDevice(target, log)
+def open_device(target: Target, log: LogCallback, ask_s: float = ASK_S) -> PythonDevice | AndroidDevice:
+    """The device of a target, by its transport. ask_s: how long an answer of one with Python may take."""
+    if target.reach.transport == "adb":
+        return AndroidDevice(target, log)
+    return PythonDevice(target, log, ask_s=ask_s)
 
 
 def tables_folder(home: Path, target: Target) -> Path:

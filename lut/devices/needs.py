@@ -36,9 +36,12 @@ class Need:
     advice: str = ""
 
 
-def check_needs(target: Target) -> list[Need]:
-    """All needs in the order in which they are met, up to one without which the others cannot be checked."""
-    device = open_device(target, print)
+def check_needs(target: Target, ask_s: float | None = None) -> list[Need]:
+    """All needs in the order in which they are met, up to one without which the others cannot be checked.
+
+    ask_s: how long each answer may take; None for as long as a slow board needs.
+    """
+    device = open_device(target, print) if ask_s is None else open_device(target, print, ask_s)
     try:
         device.contact()
     except HwnasError as error:

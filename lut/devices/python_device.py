@@ -34,7 +34,7 @@ GRACE_S = 60.0
 """How much longer than its limit a profiler may run: imports and one slow run on a slow board."""
 
 FOLDER = "~/.cache/hwnas"
-_ASK_S, _SEND_S = 120.0, 1800.0
+ASK_S, _SEND_S = 120.0, 1800.0
 _BATCH_BYTES = 32 << 20
 _BOOTSTRAP = Path(targets.__file__ or "").with_name("bootstrap.py")
 
@@ -46,9 +46,11 @@ _ERRORS: Mapping[int, type[HwnasError]] = {2: UsageError, 3: DamagedFileError, 4
 class PythonDevice:
     """This machine, or one behind ssh. It is contacted at the first method call, not before."""
 
-    def __init__(self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep) -> None:
-        """`log` is told of lost connections; `sleep` waits before a new try."""
-        self._target, self._log, self._sleep = target, log, sleep
+    def __init__(
+        self, target: Target, log: LogCallback, sleep: SleepCallback = time.sleep, *, ask_s: float = ASK_S
+    ) -> None:
+        """`log` is told of lost connections; `sleep` waits before a new try; `ask_s`: limit on an answer."""
+        self._target, self._log, self._sleep, self._ask_s = target, log, sleep, ask_s
         self._transport = connect(target)
         self._shared = target.reach.transport == "local"
         self._python = target.reach.python or (sys.executable if self._shared else "python3")
@@ -57,7 +59,7 @@ class PythonDevice:
 
     def contact(self) -> None:
         """Reach the device and measure nothing there; TargetError when that fails."""
-        execute(self._transport, ["true"], timeout_s=_ASK_S)
+        execute(self._transport, ["true"], timeout_s=self._ask_s)
 
     def facts(self) -> Mapping[str, Any]:
         """Facts of the device, its system and its runtime, for the context."""
@@ -158,12 +160,13 @@ class PythonDevice:
         self._start()
         return [self._python, self._code]
 
-    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float = _ASK_S) -> Any:
+    def ask(self, *command: str, stdin: bytes = b"", timeout_s: float | None = None) -> Any:
         """The answer of the program on the device to a command, as JSON values."""
         return self._answer(self._run([*self._agent(), *command], stdin, timeout_s))
 
-    def _run(self, command: Sequence[str], stdin: bytes, timeout_s: float = _ASK_S) -> Output:
-        return self._check(execute(self._transport, command, stdin=stdin, timeout_s=timeout_s))
+    def _run(self, command: Sequence[str], stdin: bytes, timeout_s: float | None = None) -> Output:
+        limit_s = self._ask_s if timeout_s is None else timeout_s
+        return self._check(execute(self._transport, command, stdin=stdin, timeout_s=limit_s))
 
     def _answer(self, output: Output) -> Any:
         lines = output.stdout.splitlines(keepends=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from lut.predictor.kernels.network import fit_overhead, without_profiler
 from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from targets import Target
-from targets.errors import DamagedFileError, TargetError, UsageError
+from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 
 from .generate import Generated, generate
 from .latency_predictor import FILE, LatencyPredictor, load
 from .layout import extended_kernels, learn_rule
+from .profile_rows import MeasuredRows, measured_keys, measuring_s, rows_in_time
 from .transfer import learning_curve, nearest, transferred
 
 NETWORKS_PER_MINUTE = 66
@@ -64,8 +66,9 @@ def profile_device(
     progress: ProgressCallback | None = None,
     start_from: Sequence[LatencyPredictor] = (),
     accept_noise: bool = False,
+    now: Callable[[], float] = time.monotonic,
 ) -> LatencyPredictor:
-    """Measure the device for at most `minutes`, and write its predictor beside its tables.
+    """Measure the device and fit within `minutes`, and write its predictor beside its tables.
 
     target: the device, and how it runs networks.
     home: the folder of tables and predictors.
@@ -77,6 +80,7 @@ def profile_device(
 
     accept_noise: make it on a disturbed device too; `errors["noise"]` says how disturbed. Intervals are as
         wide, for they come from networks that were measured there.
+    now: seconds, for tests.
 
     A profile that was cut off, or had too little time for its networks, goes on with what it lacks; until
     then `errors` says how many it has of how many. TargetError where the device is too disturbed to measure;
@@ -84,16 +88,26 @@ def profile_device(
     """
     if not (np.isfinite(minutes) and minutes > 0):
         raise UsageError(f"minutes of profiling must be above 0, got {minutes}")
+    began = now()
     context = device_context(target, "")
     folder = predictor_folder(home, target, context.hash)
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
+    _require_no_fuller(folder, n)
     log(f"making {n} networks to measure")
     models = _as_run(generate(n, seed), target, log)
     kinds = wanted_kinds(models)
-    began = time.monotonic()
     job = _job(folder, n, seed, accept_noise)
-    rows = run_rows(target, models, timing(minutes, seed), log, kinds=kinds, folder=job, progress=progress)
-    device_s = time.monotonic() - began
+
+    def measure(keys: Sequence[str], seconds: float) -> MeasuredRows:
+        some = {key: models[key] for key in keys}
+        limit = timing(seconds / 60, seed)
+        wanted = {key: kinds[key] for key in keys}
+        return run_rows(target, some, limit, log, kinds=wanted, folder=job, progress=progress)
+
+    began_device = now()
+    until_s = began + measuring_s(minutes)
+    rows = rows_in_time(measure, list(models), measured_keys(job), until_s, now, log)
+    device_s = now() - began_device
     networks = labelled(rows)
     try:
         measured, noise = steady(networks, log, _clock(rows), accept_noise)
@@ -116,6 +130,12 @@ def profile_device(
         rule=_rule(target, models, measured),
         memory=_memory(rows, measured),
     )
+    if _measured(folder) > len(networks):
+        log(
+            f"the stored predictor knows {_measured(folder)} networks and stays, this profile only "
+            f"{len(networks)} so far; the same command measures the others"
+        )
+        return load(folder)
     predictor.save(folder)
     if len(networks) < len(models):
         log(f"{state(predictor.errors)} were measured in the time; the same command measures the others")
@@ -123,6 +143,25 @@ def profile_device(
         for done in folder.glob("job-*"):
             shutil.rmtree(done, ignore_errors=True)
     return predictor
+
+
+def _measured(folder: Path) -> int:
+    """Networks of the predictor that is stored there; 0 where there is none that can be read."""
+    try:
+        return int(load(folder).errors.get(MEASURED, 0)) if (folder / FILE).exists() else 0
+    except HwnasError:
+        return 0
+
+
+def _require_no_fuller(folder: Path, n: int) -> None:
+    """UsageError where a profile of `n` networks would replace one of more."""
+    known = _measured(folder)
+    if known > n:
+        raise UsageError(
+            f"a predictor from {known} networks is stored in {folder}, and this profile would make one from "
+            f"{n}; give --minutes {math.ceil(known / NETWORKS_PER_MINUTE)} to measure as many again, or "
+            "delete that folder first"
+        )
 
 
 def _job(folder: Path, n: int, seed: int, accept_noise: bool) -> Path:

@@ -53,3 +53,28 @@ def test_words_of_a_command_are_checked_without_torch() -> None:
     ]
     run = f"import cli; assert [cli.run(line.split()) for line in {lines}] == {[2] * len(lines)}"
     assert "torch" not in loaded_by(f"{run}; import hwnas.pipeline.rank")
+
+
+def test_a_wrong_name_is_refused_before_anything_heavy_is_loaded() -> None:
+    lines = [
+        "search --space mobil",
+        "search --method darst",
+        "search --strategy boo",
+        "search --data cifr10",
+        "search --evaluator short",
+        "search --objective accuracy",
+        "search --tracker mlflo",
+        "search --evaluations 0",
+        "train --genotype x --space darst",
+        "train --genotype x --data cifr10",
+        "train --alphas x --method darst",
+        "train --genotype x --epochs 0",
+        "export x --space mobil",
+        "profile --space mobil",
+        "profile --minutes 0",
+        "spaces show mobil",
+        "methods show darst",
+        "strategies show boo",
+    ]
+    run = f"import cli; assert [cli.run(line.split()) for line in {lines}] == {[2] * len(lines)}"
+    assert loaded_by(run).isdisjoint({*HEAVY, "numpy", "onnxruntime", "torchvision"})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lut
+from hwnas.core.words import percent
 from hwnas.runs.log import Log
 from lut.caveats import caveats, state
 from lut.predictor.asked_kernels import KernelProcess
@@ -192,22 +193,18 @@ def layer_table(model: Document) -> PrintedTable:
             "macs": layer["macs"],
             LATENCY: layer["latency_ms"],
             "measured_ms": layer["measured_ms"],
-            "share": _percent(layer["share"]),
+            "share": percent(layer["share"]),
             "profile": layer["source"],
         }
         for layer in sorted(model["layers"], key=lambda layer: -float(layer["latency_ms"]))
     ]
     outside = max(1 - sum(layer["share"] for layer in model["layers"]), 0)
-    rest = {"layer": "outside of all layers", LATENCY: model["overhead_ms"], "share": _percent(outside)}
+    rest = {"layer": "outside of all layers", LATENCY: model["overhead_ms"], "share": percent(outside)}
     rows.append({heading: rest.get(heading) for heading in _LAYER_HEADINGS})
     return without_empty_columns(rows)
 
 
 _LAYER_HEADINGS = ("layer", "op", "kind", "macs", LATENCY, "measured_ms", "share", "profile")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def prediction_warnings(document: Document) -> list[str]:

@@ -75,20 +75,56 @@ class Candidates:
             inside = np.union1d(inside, self.usable(near, set()))
         return inside
 
+    @cached_property
+    def _cheapest(self) -> int:
+        """The row of least first cost that single steps lead to from the cheapest of the sample."""
+        first = self._catalogue.costs[:, 0]
+        row = int(self.sample[np.argmin(first[self.sample])])
+        while True:
+            near = self._catalogue.near(row)
+            first = self._catalogue.costs[:, 0]
+            if not len(near) or first[near].min() >= first[row]:
+                return row
+            row = int(near[np.argmin(first[near])])
+
+    @cached_property
+    def _spread(self) -> Rows:
+        """Rows inside the budgets at all first costs: the sample lies close together in a large space.
+
+        So each of it is crossed with the cheapest row, in a share of its own.
+        """
+        catalogue, space, rng = self._catalogue, self._catalogue.space, self._rng(5)
+        if not catalogue.costs.shape[1] or space.size <= _TINY:
+            return self._inside
+        cheapest = catalogue.archs[self._cheapest]
+        archs = [catalogue.archs[row] for row in self.sample]
+        crossed = [space.cross_over(cheapest, arch, rng, rng.random()) for arch in archs]
+        return np.union1d(self._inside, self.usable(np.unique(catalogue.rows(crossed)), set()))
+
     def start(self, n: int) -> Rows:
-        """Up to `n` rows: sorted by the first known cost into `n` bins, in each the largest network.
+        """Up to `n` rows: bins of the first known cost, even in its logarithm; in each the largest network.
 
         The bins come coarse to fine, so that any first part of them is spread.
         """
-        rows = self._inside
-        costs = self._catalogue.costs
+        rows, costs = self._spread, self._catalogue.costs
         if not len(rows) or n < 1:
             return np.zeros(0, dtype=np.int64)
-        ordered = rows[np.argsort(costs[rows, 0], kind="stable")] if costs.shape[1] else rows
-        sizes = self._network_sizes(ordered)
-        bins = [b for b in np.array_split(np.arange(len(ordered)), n) if len(b)]
-        largest = np.array([ordered[b[int(np.argmax(sizes[b]))]] for b in bins], dtype=np.int64)
-        return largest[coarse_to_fine(len(largest))]
+        bins: list[Rows] = []
+        if costs.shape[1]:
+            rows = rows[np.argsort(costs[rows, 0], kind="stable")]
+            logs = np.log(np.maximum(costs[rows, 0], 1e-12))
+            edges = np.linspace(logs[0], logs[-1], n + 1)[1:-1]
+            bins = np.split(rows, np.searchsorted(logs, edges, side="right"))
+        largest = self._largest(bins)
+        others = self._largest(np.array_split(rows, n))  # where bins are empty
+        fill = [row for row in others if row not in largest][: n - len(largest)]
+        place = {int(row): i for i, row in enumerate(rows)}
+        chosen = np.array(sorted([*largest, *fill], key=place.__getitem__), dtype=np.int64)
+        return chosen[coarse_to_fine(len(chosen))]
+
+    def _largest(self, bins: Sequence[Rows]) -> list[int]:
+        """The row of the largest network of each bin that holds one."""
+        return [int(rows[np.argmax(self._network_sizes(rows))]) for rows in bins if len(rows)]
 
     def _network_sizes(self, rows: Rows) -> Array:
         """Log parameters + log MACs where they are known, else the sum of all log costs: (n,)."""
@@ -97,8 +133,28 @@ class Candidates:
         logs = np.log(np.maximum(self._catalogue.costs[rows][:, columns], 1e-12))
         return np.asarray(logs.sum(axis=1), dtype=np.float64)
 
+    @cached_property
+    def cheapest(self) -> Rows:
+        """Per known cost the row that a descent over neighbours ends at; of equally cheap ones the smallest.
+
+        The front may end several steps before it, where costs are whole milliseconds and the steps between
+        gain nothing.
+        """
+        ends = list[int]()
+        for cost in range(self._catalogue.n_known if len(self._inside) else 0):
+            row, near = -1, self._inside
+            while (best := self._least(near, cost)) != row:
+                row = best
+                near = np.append(self.usable(self._catalogue.near(row), set()), row)
+            ends.append(row)
+        return np.unique(np.array(ends, dtype=np.int64))
+
+    def _least(self, rows: Rows, cost: int) -> int:
+        order = np.lexsort((rows, self._network_sizes(rows), self._catalogue.costs[rows, cost]))
+        return int(rows[order[0]])
+
     def around(self, front: Sequence[int], taken: set[int], n_observed: int) -> Rows:
-        """Neighbours of the front, some two steps away, and some at random."""
+        """Neighbours of the front, some two steps away, some at random, and the cheapest."""
         catalogue, space, rng = self._catalogue, self._catalogue.space, self._rng(1, n_observed)
         if space.size <= _TINY:
             return self.usable(self.sample, taken)
@@ -110,6 +166,7 @@ class Candidates:
             steps = random_steps(space, steps, rng)
         steps = [arch for arch in steps if space.valid(arch)]
         others = np.union1d(catalogue.rows(steps), self._draws(n_observed // _SHARED_BY))
+        others = np.union1d(others, self.cheapest)
         return self.usable(np.union1d(near, others), taken)
 
     def _draws(self, number: int) -> Rows:

@@ -105,9 +105,14 @@ class Catalogue:
         """Whether anything of an image reaches the classifier: (rows,)."""
         return np.asarray(self._trainable.values[:, 0] > 0, dtype=np.bool_)
 
+    @property
+    def n_known(self) -> int:
+        """How many costs are to be small: the first columns."""
+        return len(self._task.known)
+
     def known(self, rows: Rows) -> Array:
         """The costs of rows that are to be small: (n, known metrics)."""
-        return self.costs[rows, : len(self._task.known)]
+        return self.costs[rows, : self.n_known]
 
     def within(self, rows: Rows) -> NDArray[np.bool_]:
         """Whether rows keep every budget: (n,)."""

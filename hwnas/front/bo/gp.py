@@ -114,9 +114,16 @@ def prior(vector: Array) -> tuple[float, Array]:
 
 
 def fit(
-    inputs: Inputs, targets: Array, rng: np.random.Generator, start: Hyperparameters | None = None
+    inputs: Inputs,
+    targets: Array,
+    rng: np.random.Generator,
+    start: Hyperparameters | None = None,
+    least_noise: float = 0.0,
 ) -> Hyperparameters:
-    """The most probable hyperparameters, climbed to from the best of 24 draws and `start`."""
+    """The most probable hyperparameters, climbed to from the best of 24 draws and `start`.
+
+    least_noise: the share of the variance that the noise is known to be at least.
+    """
     likelihood = Likelihood(inputs, targets)
 
     def loss(vector: Array) -> tuple[float, Array]:
@@ -125,7 +132,9 @@ def fit(
 
     starts = _draws(rng, len(inputs.groups)) + ([start.vector()] if start else [])
     first = min(starts, key=lambda vector: loss(vector)[0])
-    bounds = [(-4.0, 4.0)] * len(inputs.groups) + [(-12.0, 3.0)]
+    bounds = [(-4.0, 4.0)] * len(inputs.groups) + [
+        (max(-12.0, min(np.log(max(least_noise, 1e-12)), 2.0)), 3.0)
+    ]
     found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30})
     return Hyperparameters.of(found.x)
 

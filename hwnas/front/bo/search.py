@@ -54,6 +54,7 @@ class BayesianSearch:
     n_start: how many, seeds included, are evaluated before the surrogate chooses.
     features_of: more columns for the surrogate, such as shared-weight accuracies and zero-cost proxies. They
         are asked of what was observed and of the best candidates only.
+    n_images: that an error is a share of, which says how far chance moves it at least; None: not at all.
     """
 
     def __init__(
@@ -67,16 +68,17 @@ class BayesianSearch:
         n_start: int = 5,
         pool: PoolSize | None = None,
         features_of: FeaturesOf | None = None,
+        n_images: int | None = None,
     ) -> None:
         self._task, self._seed, self._n_start = task, seed, n_start
         self._seeds = list(seeds)
         self.catalogue = Catalogue(space, costs_of, task)
         self._candidates = Candidates(self.catalogue, pool or PoolSize(), self._rng)
-        self._surrogate = Surrogate(self.catalogue, self.catalogue.inputs, self._fit_rng)
+        self._surrogate = Surrogate(self.catalogue, self.catalogue.inputs, self._fit_rng, n_images)
         self._informed: Surrogate | None = None
         if features_of is not None:
             extras = Extras(self.catalogue, features_of, lambda: self._candidates.sample)
-            self._informed = Surrogate(self.catalogue, extras.inputs, self._fit_rng)
+            self._informed = Surrogate(self.catalogue, extras.inputs, self._fit_rng, n_images)
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=stream))
@@ -190,12 +192,15 @@ class BayesianSearch:
         costs = self.catalogue.known(model.rows)
         met = np.concatenate([self.catalogue.known(self._candidates.sample), costs, candidates])
         limits = self._task.ends(met.max(axis=0, initial=0.0))
+        low = np.minimum(met.min(axis=0, initial=np.inf), limits)
+        errors = np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside]))
+        best = float(errors.min(initial=model.worst))
         return Improvement(
             costs=costs[inside],
-            errors=np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside])),
-            low=np.minimum(met.min(axis=0, initial=np.inf), limits),
-            limits=limits,
-            worst=model.worst,
+            errors=errors,
+            low=low,
+            limits=limits if self._task.costs == 1 else low + self._task.costs * (limits - low),
+            worst=model.worst if self._task.errors == 1 else best * (model.worst / best) ** self._task.errors,
         )
 
 

@@ -16,6 +16,8 @@ _SMALLEST_ERROR = 1e-4
 _MOST_ROWS = 800
 _MOST_ROWS_FIT = 300
 """Rows that hyperparameters are fitted to: evenly taken from more."""
+_MOST_CHANCE = 0.9
+"""Of the variance of log errors: something is left for the architectures."""
 
 
 InputsOf = Callable[[Rows], Inputs]
@@ -42,17 +44,23 @@ class Surrogate:
     """Makes the model of observations; the hyperparameters follow from them and the seed."""
 
     def __init__(
-        self, catalogue: Catalogue, inputs_of: InputsOf, rng: Callable[[int], np.random.Generator]
+        self,
+        catalogue: Catalogue,
+        inputs_of: InputsOf,
+        rng: Callable[[int], np.random.Generator],
+        n_images: int | None = None,
     ) -> None:
-        """Rng: the generator of the fit to so many rows."""
+        """Rng: the generator of the fit to so many rows. n_images: that an error is a share of."""
         self._catalogue, self._inputs_of, self._rng = catalogue, inputs_of, rng
+        self._n_images = n_images
+        self._smallest_error = _SMALLEST_ERROR if n_images is None else 0.5 / n_images
         self._fits: dict[int, tuple[Rows, Array, Hyperparameters]] = {}
 
     def model(self, rows: Sequence[int], errors: Sequence[float]) -> Model:
         """The model of observed rows; a row that comes more than once counts with its mean and its number."""
         logs: dict[int, list[float]] = {}
         for row, error in zip(rows, errors, strict=True):
-            logs.setdefault(int(row), []).append(float(np.log(max(error, _SMALLEST_ERROR))))
+            logs.setdefault(int(row), []).append(float(np.log(max(error, self._smallest_error))))
         different = np.array(list(logs), dtype=np.int64)
         means = np.array([np.mean(values) for values in logs.values()])
         counts = np.array([float(len(values)) for values in logs.values()])
@@ -79,6 +87,18 @@ class Surrogate:
         excess: Array = logs - np.array(smallest)
         return excess
 
+    def _chance(self, logs: Array) -> float:
+        """Variance of log errors by the choice of images, as a share of the variance that is left.
+
+        That of one error is (1 - e) / (e n), by the delta method.
+        """
+        if self._n_images is None:
+            return 0.0
+        errors = np.exp(logs)
+        sampling = float(np.mean((1 - errors) / (errors * self._n_images)))
+        share = min(sampling / (float(logs.var()) or 1.0), _MOST_CHANCE)
+        return share / (1 - share)
+
     def _hyperparameters(self, rows: Rows, logs: Array) -> Hyperparameters:
         """Fitted to the first 5, 10, 15, … rows, each time from the values before."""
         at: Hyperparameters | None = None
@@ -90,7 +110,8 @@ class Surrogate:
                 thin = np.unique(np.linspace(0, size - 1, min(size, _MOST_ROWS_FIT)).round().astype(np.int64))
                 values = logs[:size][thin]
                 scaled = (values - values.mean()) / (values.std() or 1.0)
-                fitted = fit(self._inputs_of(rows[:size][thin]), scaled, self._rng(size), at)
+                inputs, noise = self._inputs_of(rows[:size][thin]), self._chance(values)
+                fitted = fit(inputs, scaled, self._rng(size), at, least_noise=noise)
                 memo = self._fits[size] = (rows[:size], logs[:size], fitted)
             at = memo[2]
         assert at is not None

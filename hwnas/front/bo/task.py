@@ -31,12 +31,15 @@ class Task:
         is absent here gets the largest value of a random sample of the space.
     soft: (limit, margin) of budgets that are soft: from the limit to the end of the margin, which is in
         `limits`, an error counts up to twice.
+    errors, costs: shares of the ranges of error and costs in which improvements count, from the best on.
     """
 
     known: tuple[str, ...]
     limits: Mapping[str, float]
     worst: Mapping[str, float]
     soft: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    errors: float = 1.0
+    costs: float = 1.0
 
     @property
     def metrics(self) -> tuple[str, ...]:

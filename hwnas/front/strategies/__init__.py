@@ -35,6 +35,8 @@ def make_strategy(
     seeds: Sequence[Arch] = (),
     costs_of: CostsOf | None = None,
     features_of: FeaturesOf | None = None,
+    n_images: int | None = None,
+    prices: Sequence[float] = (1,),
     max_failures: int = 10,
     **options: Any,
 ) -> Generational:
@@ -47,6 +49,9 @@ def make_strategy(
     seeds: architectures that generation 0 holds before those that are proposed.
     costs_of: exact costs before an evaluation, for the strategies that use them.
     features_of: more features of architectures, for the strategies with a model.
+    n_images: that an accuracy is a share of, for the strategies with a model of it.
+    prices: what an evaluation takes at each fidelity, the cheapest first, in units of a whole one. Only for
+        strategies with several fidelities.
     max_failures: how many evaluations in a row may fail before the search stops.
     options: of the strategy (`hwnas strategies`).
     """
@@ -56,6 +61,8 @@ def make_strategy(
         raise UsageError(f"seed must be 0 or above, got {seed}")
     row = STRATEGIES[name]
     resolved = row.resolve(options)
+    if len(prices) > 1 and not row.several_fidelities:
+        raise UsageError(f"strategy {name!r} evaluates at one fidelity, got prices of {len(prices)}")
     context = StrategyContext(
         space=space,
         problem=problem,
@@ -63,6 +70,8 @@ def make_strategy(
         seed=seed,
         costs_of=costs_of,
         features_of=features_of,
+        n_images=n_images,
+        prices=tuple(prices),
     )
     propose = row.make(context, **resolved)
     return Generational(name, propose, context, seeds=seeds, options=resolved, max_failures=max_failures)

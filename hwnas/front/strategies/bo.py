@@ -15,6 +15,7 @@ from hwnas.front.expected import error_of, predicted_objective
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.objectives import Problem
+from hwnas.front.preference import find_preference
 from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy, require_at_least
 from targets.errors import UsageError
 
@@ -70,7 +71,15 @@ def split_problem(strategy: str, problem: Problem) -> tuple[str, Task]:
     known = tuple(o.metric for o in problem.objectives if o.metric != predicted)
     limits = {b.metric: b.largest for b in problem.budgets}
     soft = {b.metric: (b.limit, b.margin) for b in problem.budgets if b.margin}
-    return predicted, Task(known=known, limits=limits, worst=dict(problem.worst), soft=soft)
+    region = find_preference(problem.prefer) if problem.prefer else None
+    return predicted, Task(
+        known=known,
+        limits=limits,
+        worst=dict(problem.worst),
+        soft=soft,
+        errors=region.errors if region else 1.0,
+        costs=region.costs if region else 1.0,
+    )
 
 
 def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) -> BayesianProposals:
@@ -89,6 +98,7 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
         seed=context.seed,
         n_start=n_start,
         features_of=context.features_of,
+        n_images=context.n_images,
     )
     return BayesianProposals(context, search, predicted)
 

@@ -13,7 +13,7 @@ from hwnas.exporting.golden import golden_pair
 from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manifest
 from hwnas.exporting.packaging import Packaging
 from hwnas.exporting.snippets import SNIPPETS, app_facts
-from hwnas.exporting.source import ExportSource, check_packaging
+from hwnas.exporting.source import ExportSource, check_aware, check_packaging
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
 from hwnas.report.export_page import export_page
@@ -42,6 +42,7 @@ class PreparedExport:
     packaging: Packaging
     home: Path
     licence: str | None = None
+    aware: bool = False
 
     def document(self) -> dict[str, Any]:
         """What would be exported, as JSON values."""
@@ -54,6 +55,7 @@ class PreparedExport:
             "max_drop": self.max_drop,
             "packaging": asdict(self.packaging),
             "licence": self.licence,
+            **({"qat": True} if self.aware else {}),
         }
 
     def identity(self) -> Identity:
@@ -86,6 +88,7 @@ class ExportContext:
             home=known.home,
             max_drop=known.max_drop,
             packaging=known.packaging,
+            aware=known.aware,
         )
 
 
@@ -94,6 +97,8 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     request = read_request(options)
     source = open_source(options, log)
     check_packaging(source, request.packaging)
+    if options.qat:
+        check_aware(source)
     variants = wanted_variants(request.names, request.target, has_images=source.data is not None)
     return PreparedExport(
         source=source,
@@ -103,6 +108,7 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
         packaging=request.packaging,
         home=data_home(options.home),
         licence=options.licence,
+        aware=options.qat,
     )
 
 

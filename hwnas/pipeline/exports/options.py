@@ -7,7 +7,8 @@ from typing import Annotated
 
 from annotated_types import Interval, Len
 
-from hwnas.runs.definition import Option
+from hwnas.runs.checks import require_allowed
+from hwnas.runs.definition import Named, Option
 from hwnas.runs.options import (
     CellOptions,
     DatasetPlaceOptions,
@@ -17,7 +18,6 @@ from hwnas.runs.options import (
     Place,
     Text,
 )
-from targets.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,10 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
         Annotated[float, Interval(ge=0, le=1)],
         Option("Validation accuracy that a file may lose against fp32"),
     ] = 0.01
+    qat: Annotated[
+        bool,
+        Option("Train up to two epochs with 8 bits in mind where int8 would lose more than --max-drop"),
+    ] = False
     with_preprocessing: Annotated[
         Text | None,
         Option(
@@ -64,10 +68,9 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option("Sizes of an open input of an ONNX file, NAME=1,3,224,224, repeatable", repeated="shape"),
     ] = ()
-    space: Annotated[Text, Option("Search space of a genotype")] = "darts"
+    space: Annotated[Text, Named("space"), Option("Search space of a genotype")] = "darts"
     weights: Annotated[Place, Option("Weights of a genotype, a safetensors file")] = None
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of the split of --data")] = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_drop <= 1:
-            raise UsageError(f"max_drop is a share of the images, 0 to 1, got {self.max_drop:g}")
+        require_allowed(self)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import describe_input, onnx_bytes, open_model
@@ -31,6 +33,9 @@ from targets.files import read_json, safe_name
 
 from .images import given_normalisation, image_size_of, images_named, with_normalisation
 from .options import ExportOptions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _OPEN = (
     "a run of `hwnas search` or RUN/ID, a folder of `hwnas train`, an ONNX file, or a genotype with --weights"
@@ -126,7 +131,19 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
         data=data,
         described=described,
         facts=facts,
+        build=partial(_built, manifest["network"], exported.weights),
     )
+
+
+def _built(network: Mapping[str, Any], weights: Path) -> nn.Module:
+    """The network that hwnas exported, with its weights."""
+    from safetensors.torch import load
+
+    from hwnas.training.build import build_network
+
+    module = build_network(network)
+    module.load_state_dict(load(weights.read_bytes()), strict=False)  # an auxiliary classifier is left out
+    return module
 
 
 def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
@@ -196,6 +213,7 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         data=data,
         described=described,
         facts={"network": {"space": space.spec(), "arch": space.to_string(arch)}},
+        build=partial(copy.deepcopy, module),
     )
 
 

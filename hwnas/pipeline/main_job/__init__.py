@@ -16,6 +16,7 @@ from hwnas.runs.run_dir import RunDir
 
 from .baselines import choose_baselines
 from .candidates import measure_candidates
+from .continuation import take_over
 from .evaluation import evaluate_models
 from .front import search_front
 from .gradient import search_gradient
@@ -27,6 +28,7 @@ from .shared_weights import train_shared_weights
 from .shipping import ship_chosen
 from .splits import split_data
 from .table import make_table
+from .tracking import hand_over
 from .training import train_models
 
 __all__ = ["STAGES", "RunContext", "search"]
@@ -52,8 +54,10 @@ def search(run: RunDir) -> RunContext:
     """Do every stage of a search that is not done yet."""
     context = RunContext(run)
     require_in_time(context)
+    take_over(context)
     torch.set_num_threads(context.n_threads)
     run_stages([_timed(stage) for stage in STAGES], context)
+    hand_over(context)
     return context
 
 

@@ -10,6 +10,7 @@ from hwnas.core.budget import feasible
 from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
 from hwnas.pipeline import networks
+from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.mobilenet import WIDTHS, mobilenet_v3_small, widths_within
 
@@ -45,7 +46,7 @@ def measured_baselines(
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
     costs = {key: of_arch for place in random for key, (_, of_arch) in place.items()}
-    measured = context.measure(files, costs)
+    measured = context.measure(files, costs) if needs_latency(context.config) else {key: {} for key in files}
     costs_by_width = {w: costs for w, (costs, _) in widths.items()}
     return {
         "random": _inside(context, random, measured),
@@ -66,7 +67,7 @@ def _random(context: RunContext, n: int, stream: int) -> list[ArchCosts]:
     for wanted in np.quantile(burdens, np.linspace(1, 0, n) if n > 1 else [1.0]):
         pool = [context.space.sample(rng) for _ in range(200)]
         if wanted < min(map(context.burden, context.costs_of(pool))):
-            fastest = context.costs.minimum("latency_ms")[1]
+            fastest = context.costs.minimum(context.burdens[0])[1]
             pool = [networks.towards(context.space, a, fastest, rng) for a in pool]
         pool = [arch for arch in pool if context.space.reads_image(arch)]
         costs = context.costs_of(pool)

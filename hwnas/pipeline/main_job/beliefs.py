@@ -16,6 +16,7 @@ from hwnas.core.choice import Arch
 from hwnas.front import Generational, Trial
 from hwnas.front.bo import BayesianSearch, Observation, estimated_front, estimates, repeats
 from hwnas.front.bo.search import MODEL
+from hwnas.front.expected import error_of
 from hwnas.front.strategies.bo import BayesianProposals
 
 _FEWEST = 3
@@ -41,8 +42,13 @@ class Beliefs:
             return cls(None, (), {})
         space, search = strategy.context.space, propose.search
         observed = propose.observations(strategy.history)
-        again = [Observation(space.from_string(r["arch"]), 1 - r["val_accuracy"]) for r in second]
+        again = [
+            Observation(space.from_string(r["arch"]), error_of(r[propose.predicted], propose.predicted))
+            for r in second
+        ]
         by_arch: dict[str, dict[str, float]] = {}
+        if propose.predicted != "val_accuracy":  # the record is of accuracies
+            return cls(search, [*observed, *again], by_arch)
         for estimate in estimates(search, [*observed, *again]):
             by_arch[space.key(estimate.arch)] = {
                 "estimated_error": estimate.error,

@@ -20,9 +20,11 @@ class Candidate:
     measured: per metric of a device the fields of a `lut.Measurement` (`devices.measure`).
     arch: an architecture of the space; None for MobileNetV3.
     width: of MobileNetV3; None for an architecture of the space.
-    val_accuracy_search: as the search saw it, by the evaluator of the front; None where it is not known.
+    val_accuracy_search: as the evaluator of the front observed it; None where it is not known.
+    val_accuracy_expected: as the surrogate of the front believes it; None for a search without one.
     inside: whether it is measured inside the budgets; None for baselines, which all are.
-    pick: why it was picked; None where it was not.
+    pick: as what it was picked (`hwnas.front.Pick`); None where it was not.
+    reason: why, as a sentence.
     """
 
     origin: str
@@ -31,8 +33,10 @@ class Candidate:
     arch: str | None = None
     width: float | None = None
     val_accuracy_search: float | None = None
+    val_accuracy_expected: float | None = None
     inside: bool | None = None
     pick: str | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What is known of it, as the record of a stage has it."""
@@ -55,15 +59,19 @@ class Candidate:
 
         measured: of the trained network; None for the latency with fresh weights.
         """
+        accuracies = {"val_accuracy_search": self.val_accuracy_search}
+        if self.val_accuracy_expected is not None:
+            accuracies["val_accuracy_expected"] = self.val_accuracy_expected
         return FrontPoint(
             arch_id=arch_id,
             arch=arch_id if self.arch is None else self.arch,
             origin=self.origin,
             pick=self.pick,
-            predicted={**self.predicted, "val_accuracy_search": self.val_accuracy_search},
+            predicted={**self.predicted, **accuracies},
             measured=columns_of(self.measured) if measured is None else measured,
             feasible=feasible,
             failure=failure,
+            reason=self.reason,
         )
 
 

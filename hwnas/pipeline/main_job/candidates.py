@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hwnas.core.budget import feasible
-from hwnas.front import choose_picks
+from hwnas.front import Pick, choose_picks, pick_reasons
 from hwnas.pipeline import networks
+from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.stages import Outcome
 from targets.errors import InfeasibleError
 
@@ -36,7 +38,8 @@ def measure_candidates(context: RunContext) -> Outcome:
             files[row["arch"]] = networks.arch_onnx(context.space, arch, context.config.batch)
             bar.advance()
     costs = dict(zip(files, context.costs_of(archs), strict=True))
-    measured = settled(context, files, costs)
+    by_latency = needs_latency(context.config)
+    measured = settled(context, files, costs) if by_latency else {key: {} for key in files}
     candidates = []
     for row in rows:
         predicted, of_network = costs[row["arch"]], measured[row["arch"]]
@@ -44,9 +47,10 @@ def measure_candidates(context: RunContext) -> Outcome:
         candidates.append(Candidate(**row, predicted=predicted, measured=of_network, inside=inside))
     picks = _picks(context, candidates)
     n_inside = sum(bool(candidate.inside) for candidate in candidates)
+    did = "measured" if by_latency else "counted the costs of"
     context.run.log(
-        f"measured {len(candidates)} candidates, {n_inside} inside the budgets; "
-        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}" for p in picks)
+        f"{did} {len(candidates)} candidates, {n_inside} inside the budgets; "
+        "picks: " + ", ".join(f"{p.pick} {_latencies(p)}".rstrip() for p in picks)
     )
     return Outcome({"candidates": [c.to_json() for c in candidates], "picks": [p.to_json() for p in picks]})
 
@@ -106,7 +110,8 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         {
             "arch": a,
             "origin": "gradient" if a == own else "front",
-            "val_accuracy_search": _accuracy(by_arch[a]),
+            "val_accuracy_search": float(by_arch[a]["val_accuracy"]),
+            "val_accuracy_expected": _expected(by_arch[a]),
         }
         for a in archs
     ]
@@ -114,7 +119,12 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
 
 def _accuracy(row: Mapping[str, Any]) -> float:
     """By the surrogate where there is one: of many noisy accuracies the best one is too good to be true."""
-    return float(1 - row["estimated_error"] if "estimated_error" in row else row["val_accuracy"])
+    expected = _expected(row)
+    return float(row["val_accuracy"]) if expected is None else expected
+
+
+def _expected(row: Mapping[str, Any]) -> float | None:
+    return float(1 - row["estimated_error"]) if "estimated_error" in row else None
 
 
 def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
@@ -128,10 +138,21 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
         )
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [context.burden(c.predicted) for c in inside]
-    accuracy = [c.val_accuracy_search or 0.0 for c in inside]
+    accuracy = [c.val_accuracy_expected or c.val_accuracy_search or 0.0 for c in inside]
     chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
-    picks = [replace(inside[p.index], pick=p.why) for p in chosen]
-    decoded = next((c for c in inside if c.origin == "gradient"), None)
-    if decoded is not None and decoded.arch not in {p.arch for p in picks}:
-        picks.append(replace(decoded, pick="gradient"))
+    decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
+    if decoded is not None and decoded not in {p.index for p in chosen}:
+        chosen.append(Pick(decoded, "gradient"))
+    n_images = len(context.data.split("val"))
+    reasons = pick_reasons(chosen, latency_ms, accuracy, n_images, partial(say_burden, context))
+    picks = [replace(inside[p.index], pick=p.why, reason=why) for p, why in zip(chosen, reasons, strict=True)]
     return sorted(picks, key=lambda p: context.burden(p.predicted))
+
+
+def say_burden(context: RunContext, burden: float) -> str:
+    """What `RunContext.burden` gave, in words."""
+    if context.burdens == ["macs"]:
+        return f"{burden / 1e6:.3g} million MACs"
+    if len(context.devices) == 1 or not any(b.metric in context.burdens for b in context.budgets):
+        return f"{burden:.3g} ms by the table"
+    return f"{100 * burden:.0f} % of the budget that it uses most"

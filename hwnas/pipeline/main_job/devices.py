@@ -18,6 +18,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.runs.front_file import latency_columns
 from hwnas.runs.log import Log
+from lut.devices.device import device_context
 from lut.predictor.models.quantise import as_run
 from targets import Target
 
@@ -83,9 +84,23 @@ class RunDevice:
         """What a result says about it: name and options, by the target or else by the table's context."""
         if self.target is not None:
             return self.target.described
-        facts = self.table["context"]["facts"]
+        facts = self.facts
         options = {k.removeprefix("target_"): v for k, v in facts.items() if k.startswith("target_")}
         return {"name": self.name, **options}
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """Of its table; where the search needed none, of what is measured there now."""
+        known: Mapping[str, Any] | None = self.table["context"]
+        if known is None and self.target is not None:
+            known = device_context(self.target, "").to_json()
+        return known or {"hash": None, "facts": {}}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What its latencies depend on."""
+        facts: Mapping[str, Any] = self.context["facts"]
+        return facts
 
     @property
     def precision(self) -> str:
@@ -94,19 +109,20 @@ class RunDevice:
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `targets` in front.json."""
-        context = self.table["context"]
         return {
             **self.described,
             "metric": self.metric,
             "measured": self.reached,
-            "context_hash": context["hash"],
+            "context_hash": self.context["hash"],
             "margin": self.margin,
             "errors": self.table["errors"],
         }
 
 
 def run_costs(space: NetworkSpace, document: Mapping[str, Any]) -> CostModel:
-    """The costs of a space by table.json: the latency on each device, and the energy."""
+    """The costs of a space by table.json: the latency on each device where it is known, and the energy."""
+    if "blocks_ms" not in document:
+        return CostModel(space, None, document.get("energy_mj"))
     others = {name: RunTable.from_json(table) for name, table in document.get(OTHERS, {}).items()}
     return CostModel(space, RunTable.from_json(document), document.get("energy_mj"), others)
 
@@ -174,7 +190,12 @@ def columns_of(measured: Measured) -> dict[str, Any]:
 
 
 def burden(costs: Mapping[str, float], budgets: Sequence[Budget], devices: Sequence[RunDevice]) -> float:
-    """What picks are spread over: milliseconds on one device; on several the worst share of a budget used."""
+    """What picks are spread over: milliseconds on one device; on several the worst share of a budget used.
+
+    MACs where no latency is predicted.
+    """
+    if LATENCY not in costs:
+        return float(costs["macs"])
     limits = {b.metric: b.limit for b in budgets if b.metric in {device.metric for device in devices}}
     if len(devices) == 1 or not limits:
         return float(costs[LATENCY])

@@ -15,14 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwnas.data import eval_batches
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
 from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
+from hwnas.front import find_preference
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint
 from hwnas.runs.heartbeat import heartbeat
+from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.training_job import Trained
@@ -34,7 +38,6 @@ from .candidate import Finalist
 from .devices import Measured, RunDevice, columns_of, measure, with_measured
 from .run_context import RunContext
 from .training import finalists, read_final
-from .trainings import FINAL_FOLDER
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
@@ -70,12 +73,17 @@ def evaluate_models(context: RunContext) -> Outcome:
 
 
 def _chosen(context: RunContext, picks: list[FrontPoint]) -> FrontPoint:
-    """The most accurate one inside the budgets; where a busy device measured all outside, the fastest."""
+    """The preferred one inside the budgets, unless told the most accurate one.
+
+    Where a busy device measured all outside, the fastest.
+    """
     if not picks:
         raise HwnasError("no pick was trained and exported; see the warnings above")
     inside = [pick for pick in picks if pick.feasible]
     if inside:
-        return max(inside, key=lambda p: (_measured(p)["val_accuracy"], -context.burden(p.predicted)))
+        latency = np.array([context.burden(p.predicted) for p in inside])
+        accuracy = np.array([_measured(p)["val_accuracy"] for p in inside])
+        return inside[find_preference(context.config.prefer or "accuracy").choose(latency, accuracy)]
     context.run.log.warn(
         f"no trained pick is measured inside {', '.join(map(str, context.budgets))}: a device busier "
         f"than before, or a file larger than predicted; the fastest counts. `hwnas bench` measures it again"
@@ -243,7 +251,7 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
             for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
         },
         "target": context.device.described,
-        "context": context.table["context"],
+        "context": dict(context.device.context),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
@@ -253,7 +261,7 @@ def _form(device: RunDevice) -> Int8Form:
     """The form of int8 networks on a device that may be out of reach."""
     if device.target is not None and device.reached:
         return int8_form(device.target)
-    facts = device.table["context"]["facts"]
+    facts = device.facts
     if device.target is not None:
         return device.target.int8_form(facts)
     return default_form(facts, str(facts.get("target_provider", "cpu")))

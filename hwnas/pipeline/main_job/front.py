@@ -6,12 +6,14 @@ tenth of its own on second trainings (another seed) of members of the front that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hwnas.core.budget import RATIO
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
@@ -27,7 +29,7 @@ from hwnas.front import (
     run,
     save_trials,
 )
-from hwnas.pipeline.counts import objectives_of, strategy_of
+from hwnas.pipeline.counts import EVALUATED, objectives_of, prices_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 from hwnas.training.workers import Workers
@@ -51,7 +53,9 @@ REPEATED_SHARE = 0.1
 
 def make_problem(context: RunContext) -> Problem:
     """The objectives, and the budgets tightened by the table's error."""
-    return Problem.parse(_objectives(context), context.search_budgets)
+    objectives = _objectives(context)
+    worst = {RATIO: 1.0} if RATIO in objectives else {}
+    return Problem.parse(objectives, context.search_budgets, worst, context.config.prefer)
 
 
 def _objectives(context: RunContext) -> tuple[str, ...]:
@@ -67,9 +71,10 @@ def search_front(context: RunContext) -> Outcome:
         repeats = search.repeat()
     history = search.strategy.history
     volumes = history.hypervolumes()
-    n_stored = len(history.trials) - search.n_paid
+    n_stored = sum(trial.origin == STORED for trial in history.trials)
     context.run.log(
-        f"front: {search.n_paid} architectures evaluated ({ended})"
+        f"front: {len(history.trials) - n_stored} architectures evaluated ({ended})"
+        + (f", {len(history.complete)} of them to the end" if len(history.prices) > 1 else "")
         + (f", {n_stored} known before" if n_stored else "")
         + (f", {len(repeats)} trained twice" if repeats else "")
         + f"; {len(history.front())} on the front, "
@@ -82,20 +87,21 @@ def search_front(context: RunContext) -> Outcome:
         "strategy": search.strategy.name,
         "front": [t.arch for t in history.front()],
         "front_latency": beliefs.front() or [t.arch for t in history.front(_picked_by(context))],
-        "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.trials],
+        "rows": [{**_row(trial), **beliefs.of_arch(trial.arch)} for trial in history.complete],
         "repeats": repeats,
         "hypervolume": volumes,
         "ended": ended,
         "slowdown": search.pace.slowdown,
-        "proxies": proxy_correlations(context, history.trials),
+        "proxies": proxy_correlations(context, history.complete),
     }
     return Outcome(result, ("evaluated.json",))
 
 
 def _picked_by(context: RunContext) -> list[str]:
-    """Accuracy, and the latencies among the objectives."""
-    latencies = {device.metric for device in context.devices}
-    return [o for o in _objectives(context) if o == "val_accuracy" or o in latencies]
+    """Accuracy or loss, and the latencies among the objectives."""
+    objectives, latencies = _objectives(context), {RATIO, *context.burdens}
+    chosen = [o for o in objectives if o in EVALUATED or o in latencies]
+    return chosen if len(chosen) > 1 else list(objectives)
 
 
 def _row(trial: Trial) -> dict[str, Any]:
@@ -115,16 +121,22 @@ class FrontSearch:
     def __init__(self, context: RunContext, bar: TrainingBar, workers: Workers) -> None:
         self.context, self.bar, self.workers = context, bar, workers
         self.problem, self.pace = make_problem(context), FrontPace(context)
-        self._n_all = context.counts.evaluations
+        self._n_all, self._n_finished = context.counts.evaluations, 0
         self.path: Path = context.path / "evaluated.json"
+        self.prices = prices_of(context.eval_epochs) if context.trains else (1,)
         self.strategy = self._strategy()
-        self.evaluator = self._evaluator(context.config.seed)
+        self.evaluators = self._evaluators(context.config.seed)
         if self.path.exists():
             self.strategy.restore(load_trials(self.path, self.strategy.identity))
             context.run.log(f"going on after generation {self.strategy.history.generations}")
         self.export = OptunaExport(
             context.path / "study.db", context.space, self.problem, context.run.log.warn
         )
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """What scores architectures to the end."""
+        return self.evaluators[-1]
 
     @property
     def store(self) -> str | None:
@@ -136,14 +148,16 @@ class FrontSearch:
     @property
     def n_paid(self) -> int:
         """Evaluations of this search; those that were stored before are not its own."""
-        return sum(trial.origin != STORED for trial in self.strategy.history.trials)
+        history = self.strategy.history
+        return math.ceil(history.spent([t for t in history.trials if t.origin != STORED]) - 1e-9)
 
     def run(self) -> str:
         """Evaluate what the plan has, less what is kept for repeats; why it ended."""
         if not self.strategy.history.trials:
             self._take_stored()
-        self.bar.finish(self.n_paid)
-        ended = run(self.strategy, self.evaluator, left=self._left, on_generation=self._keep)
+        self._n_finished = self.n_paid
+        self.bar.finish(self._n_finished)
+        ended = run(self.strategy, self.evaluators, left=self._left, on_generation=self._keep)
         self.export.update(self.strategy.history.trials)  # a kill may have come between the two files
         return ended
 
@@ -167,18 +181,18 @@ class FrontSearch:
         if not archs:
             return []
         seed = self.context.config.seed + 1
-        answers = self._evaluator(seed)(archs)
+        answers = self._evaluators(seed)[-1](archs)
         self.bar.finish(len(archs))
         return [
-            {"arch": self.context.space.key(arch), "seed": seed, "val_accuracy": a["val_accuracy"]}
+            {"arch": self.context.space.key(arch), "seed": seed, **{m: a[m] for m in EVALUATED}}
             for arch, a in zip(archs, answers, strict=True)
             if not isinstance(a, EvaluationFailed)
         ]
 
-    def _evaluator(self, seed: int) -> Evaluator:
-        """What scores architectures in this run. seed: of the trainings."""
+    def _evaluators(self, seed: int) -> Sequence[Evaluator]:
+        """What scores architectures in this run, per fidelity. seed: of the trainings."""
         if not self.context.trains:
-            return self.context.shared_weights
+            return [self.context.shared_weights]
         on_progress = self.bar.on_progress
         return short_trainings(self.context, seed=seed, workers=self.workers, on_progress=on_progress)
 
@@ -192,14 +206,17 @@ class FrontSearch:
             population=context.counts.batch,
             seed=config.seed,
             seeds=_seeds(context),
-            costs_of=context.costs.of,
+            costs_of=context.search_costs.of,
             features_of=features_of(context),
+            n_images=len(context.data.split("val")),
+            prices=self.prices,
             **STRATEGIES[name].read_options(config.strategy_options),
         )
 
     def _take_stored(self) -> None:
         """Generation 0 of what earlier searches trained, those inside the budgets first."""
-        if not isinstance(self.evaluator, ShortTraining) or self.context.config.ignore_stored:
+        fresh = self.context.config.ignore_stored or len(self.prices) > 1  # which are begun at the first
+        if not isinstance(self.evaluator, ShortTraining) or fresh:
             return
         store = self.evaluator.store
         archs = self.context.archs(list(store.known if store else ()))
@@ -216,21 +233,26 @@ class FrontSearch:
     def _keep(self, trials: Sequence[Trial]) -> None:
         save_trials(self.path, self.strategy.history, self.strategy.identity)
         self.export.update(self.strategy.history.trials)
-        self.pace.add(len(trials))
-        self.bar.finish(len(trials), self._best())
+        n_before = self._n_finished
+        self._n_finished = self.n_paid
+        self.pace.add(self._n_finished - n_before)
+        self.bar.finish(self._n_finished - n_before, self._best())
 
     def _best(self) -> str:
-        trials = [t for t in self.strategy.history.trials if t.feasible]
+        trials = [t for t in self.strategy.history.complete if t.feasible]
         if not trials:
             return "none inside the budgets yet"
         best = max(trials, key=lambda t: t.metrics["val_accuracy"])
-        return f"best {100 * best.metrics['val_accuracy']:.1f} %, {best.metrics['latency_ms']:.3g} ms"
+        burden = self.context.burdens[0]
+        value = best.metrics[burden]
+        cost = f"{value:.3g} ms" if burden != "macs" else f"{value / 1e6:.3g} million MACs"
+        return f"best {100 * best.metrics['val_accuracy']:.1f} %, {cost}"
 
 
 def _seeds(context: RunContext) -> list[Arch]:
     """What comes first: the architectures of the gradient search, the fastest one, and some between."""
     decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
-    fastest, *others = dict.fromkeys(context.costs.minimum(device.metric)[1] for device in context.devices)
+    fastest, *others = dict.fromkeys(context.costs.minimum(metric)[1] for metric in context.burdens)
     if context.trains:  # where each costs a training, the strategy spreads them itself
         return [*decoded, fastest, *others]
     # Random architectures crowd around the median latency; without these the front has no fast end.

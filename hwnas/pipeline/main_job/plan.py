@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnas.core.budget import Budget
 from hwnas.gradient.decode import require_reachable
-from hwnas.pipeline.counts import default_counts
+from hwnas.pipeline.counts import default_counts, epochs_by_fidelity, needs_latency
 from hwnas.pipeline.forecast import UNCERTAINTY, Fit, Work, about, fit, forecast_s, in_words, total_s, work_of
 from hwnas.pipeline.stages import Outcome
 
@@ -32,7 +32,7 @@ def make_plan(context: RunContext) -> Outcome:
     work = measured_work(context)
     fitted = planned(context, work)
     forecast = forecast_s(fitted.counts, work)
-    context.run.log(f"budgets: {', '.join(map(str, budgets))}")
+    context.run.log(f"budgets: {', '.join(map(str, budgets)) or 'none'}")
     context.run.log(f"plan: {in_words(fitted.counts, work)}; {about(total_s(forecast))} from here")
     warning = _warning(context, fitted, forecast)
     if warning:
@@ -60,6 +60,8 @@ def planned(context: RunContext, work: Work) -> Fit:
     """The counts as the options and the time want them."""
     config = context.config
     defaults = default_counts(config, work.n_train, context.n_workers)
+    epochs_by_fidelity(config, defaults.eval_epochs)  # refuses what cannot be
+
     if config.minutes is None:
         return Fit(defaults)
     return fit(config, defaults, work, config.minutes * 60 - context.clock.spent_s)
@@ -85,6 +87,9 @@ def _budgets(context: RunContext) -> list[Budget]:
     budgets = [Budget.parse(b).on_devices(names) for b in context.config.budgets]
     if budgets:
         return budgets
+    if not needs_latency(context.config):
+        context.run.log("no budget given: every network of the space is allowed")
+        return []
     rng = np.random.default_rng([context.config.seed, N_RANDOM])
     costs = context.costs.of([context.space.sample(rng) for _ in range(N_RANDOM)])
     for device in context.devices:

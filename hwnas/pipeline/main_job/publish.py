@@ -86,8 +86,8 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "schema": SCHEMA,
         "target": {
             **context.device.described,
-            "context_hash": table["context"]["hash"],
-            "facts": table["context"]["facts"],
+            "context_hash": context.device.context["hash"],
+            "facts": dict(context.device.facts),
         },
         "targets": [device.to_json() for device in context.devices],
         "space": context.space.spec(),
@@ -103,8 +103,10 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "training": training_facts(context, evaluation["chosen"]),
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
+        "continued_from": context.config.continue_from,
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
+        "proxies": front.get("proxies"),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
         "pixel_models": [evaluation["svc"], evaluation["linear"]],
@@ -159,6 +161,8 @@ def option_costs(context: RunContext) -> list[dict[str, Any]]:
     Mean over the widths, sum over the cells that one choice rules.
     """
     space = context.space
+    if "blocks_ms" not in context.table:
+        return []
     front = context.archs(context.result("front")["front"])
     blocks_ms = context.table["blocks_ms"]
     widths = {c for position in space.positions for c in position.choices[:-1]}

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 from hwnas import supernets
-from hwnas.core.budget import Budget, latency_metrics
+from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics
 from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
-from hwnas.pipeline.counts import Counts, evaluator_of
+from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
@@ -123,6 +123,12 @@ class RunContext:
         ]
 
     @property
+    def burdens(self) -> list[str]:
+        """The metrics that say how heavy an architecture is: its latencies, else its MACs."""
+        known = [device.metric for device in self.devices if device.metric in self.costs.metrics]
+        return known or ["macs"]
+
+    @property
     def device(self) -> RunDevice:
         """The first of them, which the files are made for."""
         return self.devices[0]
@@ -155,6 +161,12 @@ class RunContext:
         return run_costs(self.space, self.table)
 
     @cached_property
+    def search_costs(self) -> CostModel:
+        """The same as objectives of the front want them: with the worst share of a budget where it is one."""
+        limits_ms = {b.metric: b.limit for b in self.budgets if base_metric(b.metric) == LATENCY}
+        return self.costs.relative_to(limits_ms) if RATIO in self.config.objectives else self.costs
+
+    @cached_property
     def budgets(self) -> tuple[Budget, ...]:
         """What the user asked for, or the default."""
         return tuple(Budget.parse(b) for b in self.result("plan")["budgets"])
@@ -168,6 +180,11 @@ class RunContext:
     def counts(self) -> Counts:
         """How much of everything, as it was planned last."""
         return Counts.from_json({**self.result("plan")["counts"], **self.decisions.counts})
+
+    @property
+    def eval_epochs(self) -> tuple[int, ...]:
+        """After how many epochs architectures are scored; the last is the one that counts."""
+        return epochs_by_fidelity(self.config, self.counts.eval_epochs)
 
     @property
     def trains(self) -> bool:
@@ -200,7 +217,7 @@ class RunContext:
         return SharedWeights.on(
             self.data,
             self.supernet,
-            self.costs,
+            self.search_costs,
             seed=self.config.seed,
             validation_images=EVAL_IMAGES,
             device=self.config.device,

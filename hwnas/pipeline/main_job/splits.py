@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.teachers import teacher_of
 from targets.errors import UsageError
 from targets.files import write_json
 
 from .run_context import RunContext
+from .training import LARGEST
 
 
 def split_data(context: RunContext) -> Outcome:
@@ -17,6 +19,8 @@ def split_data(context: RunContext) -> Outcome:
             f"{data.name}: all images are of one class, {data.class_names[0]!r}, so there is nothing to tell "
             f"apart; put the images of each class into a folder of its own"
         )
+    if context.config.teacher != LARGEST:  # told now, not after all the short trainings
+        teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(

@@ -10,6 +10,7 @@ from typing import Any
 import lut
 from hwnas.costs.energy import read_energy
 from hwnas.pipeline import networks
+from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.latency_tables import TargetDevice, latency_table
 from hwnas.pipeline.stages import Outcome
 from targets.files import write_json
@@ -28,6 +29,8 @@ def busyness() -> float:
 def make_table(context: RunContext) -> Outcome:
     """Write table.json: what the run will use, whatever happens to the table later."""
     config, space = context.config, context.space
+    if not needs_latency(config):
+        return _no_table(context)
     file = config.energy_table
     energy = None if file is None else read_energy(Path(file), space.blocks())
     minutes = config.profile_minutes or networks.default_minutes(space) * busyness()
@@ -47,6 +50,23 @@ def make_table(context: RunContext) -> Outcome:
         {"context": document["context"]["hash"], "errors": document["errors"], "devices": list(tables)},
         ("table.json",),
     )
+
+
+def _no_table(context: RunContext) -> Outcome:
+    """table.json of a search that goes by other costs: no device is asked before the end."""
+    names = [device.name for device in context.found_devices]
+    context.run.log(
+        f"left out: the latency table, because no objective and no budget is a latency; {', '.join(names)} "
+        "measures the trained networks at the end"
+    )
+    file = context.config.energy_table
+    energy = None if file is None else read_energy(Path(file), context.space.blocks())
+    nothing: dict[str, Any] = {"context": None, "errors": {}, "margin": 0.0, "reached": True}
+    others = {name: nothing for name in names[1:]}
+    write_json(
+        context.path / "table.json", {**nothing, OTHERS: others, "energy_mj": energy, "profile_cpu_s": 0.0}
+    )
+    return Outcome({"context": None, "errors": {}, "devices": names}, ("table.json",))
 
 
 def _table_on(context: RunContext, device: TargetDevice, minutes: float) -> dict[str, Any]:

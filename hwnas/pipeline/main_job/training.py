@@ -2,7 +2,8 @@
 
 After a search by short trainings each goes on from the weights of its short training. Where those are not
 here (a baseline, which had none, or an evaluation that an earlier search stored) the short training is made
-first, so that all are trained alike.
+first, so that all are trained alike. In a search that goes on from a finished one (`continuation`) each goes
+on from its weights there.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.teachers import teacher_of
+from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
+from .continuation import earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
 from .replan import plan_epochs, rest_s
 from .run_context import RunContext
 from .trainings import (
-    FINAL_FOLDER,
-    SHORT_FOLDER,
     arch_network,
     final_job,
     final_recipe,
@@ -59,9 +61,9 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
 def train_finalists(
     context: RunContext, networks: Sequence[Finalist], seed: int
 ) -> tuple[Outcomes, Outcomes]:
-    """Their short trainings, of which there are none after a search by shared weights, and the final ones.
+    """Their first trainings, of which there are none after a search by shared weights, and the final ones.
 
-    A network whose short training failed has no final one.
+    A network whose first training failed has no final one.
     """
     with Workers() as workers:
         return _train_twice(context, networks, seed, workers)
@@ -70,28 +72,49 @@ def train_finalists(
 def _train_twice(
     context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
 ) -> tuple[Outcomes, Outcomes]:
-    short: Outcomes = {}
+    first = _first_trainings(context, networks, seed, workers)
+    starts = {name: outcome for name, outcome in first.items() if isinstance(outcome, Trained)}
+    final: Outcomes = {}
+    for wave in waves(context, networks):
+        jobs = {
+            n.arch_id: final_job(
+                context, n.arch_id, n.network, seed, starts.get(n.arch_id), teacher_for(context, n, seed)
+            )
+            for n in wave
+            if n.arch_id in starts or not first
+        }
+        final |= _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
+    return first, final
+
+
+def _first_trainings(
+    context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
+) -> Outcomes:
+    """What the final trainings go on from, if anything."""
+    if context.config.continue_from is not None:
+        jobs = {n.arch_id: final_job(context, n.arch_id, n.network, seed, None) for n in networks}
+        return earlier_trainings(context, jobs, seed)
     if context.trains:
-        jobs = {n.arch_id: short_job(context, n.arch_id, n.network, seed) for n in networks}
         if missing := _without_short(context, networks, seed):
             names = ", ".join(n.arch_id for n in missing)
             context.run.log(f"first the short training of {names}, whose weights are not in this run")
-        short = _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
-    starts = {name: outcome for name, outcome in short.items() if isinstance(outcome, Trained)}
-    jobs = {
-        n.arch_id: final_job(context, n.arch_id, n.network, seed, starts.get(n.arch_id))
-        for n in networks
-        if n.arch_id in starts or not short
-    }
-    final = _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
-    return short, final
+        short: Outcomes = {}
+        for fidelity in range(len(context.eval_epochs)):
+            jobs = {
+                n.arch_id: short_job(context, n.arch_id, n.network, seed, fidelity)
+                for n in networks
+                if not isinstance(short.get(n.arch_id), TrainingFailed)
+            }
+            short |= _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+        return short
+    return {}
 
 
 def _without_short(
     context: RunContext, networks: Sequence[Finalist], seed: int | None = None
 ) -> list[Finalist]:
-    """Those whose short training is not done in this run."""
-    if not context.trains:
+    """Those whose short training is needed and not done in this run."""
+    if not context.trains or context.config.continue_from is not None:
         return []
     seed = context.config.seed if seed is None else seed
     folder = context.path / SHORT_FOLDER
@@ -100,24 +123,63 @@ def _without_short(
 
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the last training of a network left; None where there is nothing."""
-    short = None
-    if context.trains:
-        job = short_job(context, network.arch_id, network.network, seed)
-        short = read_result(job, context.path / SHORT_FOLDER)
-        if short is None:
+    first = None
+    if context.trains or context.config.continue_from is not None:
+        first = read_first(context, network, seed)
+        if first is None:
             return None
-    job = final_job(context, network.arch_id, network.network, seed, short)
+    teacher = teacher_for(context, network, seed)
+    job = final_job(context, network.arch_id, network.network, seed, first, teacher)
     return read_result(job, context.path / FINAL_FOLDER)
+
+
+def waves(context: RunContext, networks: Sequence[Finalist]) -> list[list[Finalist]]:
+    """Networks that are trained side by side: first the one that teaches the others, where one does."""
+    if context.config.teacher != LARGEST:
+        return [list(networks)]
+    first = largest(context)
+    return [
+        wave for wave in ([n for n in networks if n == first], [n for n in networks if n != first]) if wave
+    ]
+
+
+def largest(context: RunContext) -> Finalist:
+    """The pick of the most MACs, which is the teacher of `--teacher largest`."""
+    return max(
+        (finalist(context, pick) for pick in context.picks), key=lambda n: n.candidate.predicted["macs"]
+    )
+
+
+def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, Any] | None:
+    """What the network learns from, as a job holds it; None where it learns from the images alone."""
+    config = context.config
+    if config.teacher != LARGEST:
+        return teacher_of(config.teacher, config.teacher_weights, context.data)
+    first = largest(context)
+    trained = None if network == first else read_final(context, first, seed)
+    return None if trained is None else {"network": dict(first.network), **trained.start}
+
+
+LARGEST = "largest"
+"""The word of `--teacher` for the run's own largest pick."""
+
+
+def read_first(context: RunContext, network: Finalist, seed: int) -> Trained | None:
+    """What the final training of a network goes on from."""
+    if context.config.continue_from is not None:
+        return read_earlier(context, network.arch_id, seed)
+    job = short_job(context, network.arch_id, network.network, seed)
+    return read_result(job, context.path / SHORT_FOLDER)
 
 
 def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
     networks = finalists(context)
     plan_epochs(context, len(_without_short(context, networks)), len(networks))
-    short, final = train_finalists(context, networks, context.config.seed)
+    firsts, final = train_finalists(context, networks, context.config.seed)
     models, files = [], []
     for network in networks:
-        first = short.get(network.arch_id)
+        first = firsts.get(network.arch_id)
         outcome = final.get(network.arch_id, first)
         assert outcome is not None  # one of the two was tried
         models.append(_entry(context, network, first, outcome))
@@ -139,19 +201,24 @@ def train_models(context: RunContext) -> Outcome:
 def _entry(
     context: RunContext,
     network: Finalist,
-    short: Trained | TrainingFailed | None,
+    first: Trained | TrainingFailed | None,
     outcome: Trained | TrainingFailed,
 ) -> dict[str, Any]:
     entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
     if isinstance(outcome, TrainingFailed):
         context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
         return {**entry, "failure": outcome.reason}
-    cpu_s = outcome.cpu_s
-    if isinstance(short, Trained):
-        entry["short_val_accuracy"] = short.val_accuracy
-        cpu_s += short.cpu_s
+    cpu_s, before = outcome.cpu_s, ""
+    if isinstance(first, Trained) and context.config.continue_from is not None:
+        earlier = earlier_of(context, network.arch_id)
+        entry |= {k: earlier[k] for k in ("short_val_accuracy",) if k in earlier}
+        entry["earlier_val_accuracy"] = first.val_accuracy
+        cpu_s, before = cpu_s + earlier["cpu_s"], f", {first.val_accuracy:.4f} before"
+    elif isinstance(first, Trained):
+        entry["short_val_accuracy"] = first.val_accuracy
+        cpu_s += first.cpu_s
     why = network.candidate.pick or network.candidate.origin
-    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}")
+    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}{before}")
     return {**entry, "val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss, "cpu_s": cpu_s}
 
 

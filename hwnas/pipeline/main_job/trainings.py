@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hwnas.core.choice import Arch
@@ -11,54 +12,79 @@ from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import OnProgress, ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.networks.modes import safetensors_bytes
+from hwnas.runs.search_run import SHORT_FOLDER
 from hwnas.training.mobilenet import suited_recipe
+from hwnas.training.presets import STRONG, changed
 from hwnas.training.recipe import Recipe
+from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingJob, Workers
 from targets.files import sha256, write_atomic
 
 from .run_context import RunContext
 
-SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
-"""Of the jobs, in the run directory."""
 _STARTS = "starts"
 
 
-def short_recipe(context: RunContext) -> Recipe:
-    """Of the trainings that score architectures."""
-    return _fitting(context, Recipe.short(_n_train(context), context.counts.eval_epochs))
+def short_recipe(context: RunContext, fidelity: int = -1) -> Recipe:
+    """Of the trainings that score architectures; those after the first fidelity go on from the one before."""
+    epochs, n_train = context.eval_epochs, _n_train(context)
+    fidelity %= len(epochs)
+    if fidelity == 0:
+        return _fitting(context, Recipe.short(n_train, epochs[0]))
+    return _fitting(context, Recipe.going_on(n_train, epochs[fidelity] - epochs[fidelity - 1]))
 
 
 def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
     epochs = context.counts.train_epochs
-    if context.trains:
-        return _fitting(context, Recipe.going_on(_n_train(context), epochs))
-    return _fitting(context, Recipe.for_data(_n_train(context), epochs))
+    base = Recipe.going_on if context.trains else Recipe.for_data
+    recipe = _fitting(context, base(_n_train(context), epochs))
+    if context.config.recipe == "strong":
+        recipe = replace(recipe, **STRONG)
+    return changed(recipe, context.config)
 
 
-def short_job(context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int) -> TrainingJob:
-    """The short training of one network."""
+def short_job(
+    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, fidelity: int = -1
+) -> TrainingJob:
+    """The short training of one network, to the last fidelity unless told. Those before are done."""
+    epochs = context.eval_epochs
+    fidelity %= len(epochs)
+    start = None
+    if fidelity > 0:
+        before = short_job(context, arch_id, network, seed, fidelity - 1)
+        earlier = read_result(before, context.path / SHORT_FOLDER)
+        start = None if earlier is None else earlier.start
+    elif starts_from_supernet(context):
+        start = _supernet_start(context, arch_id, network)
     return _job(
         context,
-        job_id=f"{arch_id}-s{seed}",
+        job_id=f"{arch_id}-s{seed}" + (f"-e{epochs[fidelity]}" if fidelity < len(epochs) - 1 else ""),
         network=network,
-        recipe=suited_recipe(network, short_recipe(context)),
+        recipe=suited_recipe(network, short_recipe(context, fidelity)),
         seed=seed,
-        start=_supernet_start(context, arch_id, network) if starts_from_supernet(context) else None,
+        start=start,
     )
 
 
 def final_job(
-    context: RunContext, arch_id: str, network: Mapping[str, Any], seed: int, short: Trained | None
+    context: RunContext,
+    arch_id: str,
+    network: Mapping[str, Any],
+    seed: int,
+    first: Trained | None,
+    teacher: Mapping[str, Any] | None = None,
 ) -> TrainingJob:
-    """The training that ends one network. short: its short training, where there was one."""
+    """The training that ends one network. first: what it goes on from, where there is that."""
+    recipe = suited_recipe(network, final_recipe(context))
     return _job(
         context,
         job_id=f"{arch_id}-s{seed}",
         network=network,
-        recipe=suited_recipe(network, final_recipe(context)),
+        recipe=recipe if teacher else replace(recipe, distil=0.0),
         seed=seed,
-        start=None if short is None else short.start,
+        start=None if first is None else first.start,
+        teacher=teacher,
     )
 
 
@@ -73,35 +99,44 @@ def short_trainings(
     seed: int | None = None,
     workers: Workers | None = None,
     on_progress: OnProgress = lambda progress: None,
-) -> ShortTraining:
-    """The evaluator by short trainings. seed: of the trainings where it is not that of the run."""
+) -> list[ShortTraining]:
+    """The evaluators by short trainings, one per fidelity. seed: where it is not that of the run."""
     run_seed = context.config.seed if seed is None else seed
     space = context.space
 
-    def job(arch: Arch) -> TrainingJob:
-        return short_job(context, space.arch_id(arch), arch_network(context, space.key(arch)), run_seed)
+    def job(fidelity: int, arch: Arch) -> TrainingJob:
+        network = arch_network(context, space.key(arch))
+        return short_job(context, space.arch_id(arch), network, run_seed, fidelity)
 
-    return ShortTraining(
-        costs=context.costs,
-        job=job,
-        folder=context.path / SHORT_FOLDER,
-        n_workers=context.n_workers,
-        store=evaluation_store(context, run_seed),
-        workers=workers,
-        on_progress=on_progress,
-        log=context.run.log.warn,
-    )
+    evaluators: list[ShortTraining] = []
+    for fidelity in range(len(context.eval_epochs)):
+        evaluators.append(
+            ShortTraining(
+                costs=context.search_costs,
+                job=partial(job, fidelity),
+                folder=context.path / SHORT_FOLDER,
+                n_workers=context.n_workers,
+                store=evaluation_store(context, run_seed, fidelity),
+                workers=workers,
+                on_progress=on_progress,
+                log=context.run.log.warn,
+                before=evaluators[-1] if evaluators else None,
+            )
+        )
+    return evaluators
 
 
-def evaluation_store(context: RunContext, seed: int) -> EvaluationStore:
+def evaluation_store(context: RunContext, seed: int, fidelity: int = -1) -> EvaluationStore:
     """What earlier searches trained in the same way."""
     start = FRESH
     if starts_from_supernet(context):
         start = f"supernet {sha256(context.path / 'supernet.safetensors')}"
+    fidelity %= len(context.eval_epochs)
+    before = [short_recipe(context, i).to_json() for i in range(fidelity)]
     identity = evaluation_identity(
         space=context.space,
         data=context.data,
-        recipe=short_recipe(context).to_json(),
+        recipe=short_recipe(context, fidelity).to_json() | ({"before": before} if before else {}),
         seed=seed,
         start=start,
         device=context.config.device,

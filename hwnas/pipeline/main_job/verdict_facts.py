@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from hwnas.training.train import EpochStats
+from hwnas.runs.search_run import SHORT_FOLDER
+from hwnas.training.training_state import EpochStats
 
+from .continuation import EARLIER
 from .run_context import RunContext
 from .training import finalists, read_final
-from .trainings import SHORT_FOLDER, short_job
+from .trainings import short_job
 
 
 def data_facts(context: RunContext) -> dict[str, Any]:
@@ -28,27 +31,31 @@ def data_facts(context: RunContext) -> dict[str, Any]:
 
 
 def training_facts(context: RunContext, arch_id: str) -> dict[str, Any] | None:
-    """How the network was trained, its short training included; None where that is not known."""
+    """How the network was trained, what it went on from included; None where that is not known."""
     network = next((n for n in finalists(context) if n.arch_id == arch_id), None)
     trained = None if network is None else read_final(context, network, context.config.seed)
     if network is None or trained is None or not trained.epochs:
         return None
-    before = 0
-    if trained.job.start is not None:
-        short = short_job(context, arch_id, network.network, context.config.seed)
-        before = _steps_of(context, short.recipe) if short.folder(context.path / SHORT_FOLDER).exists() else 0
-    epochs = trained.epochs
+    epochs, before = trained.epochs, _before(context, arch_id, network.network)
     return {
-        "epochs": len(epochs) + (context.counts.eval_epochs if before else 0),
-        "steps": epochs[-1].step + before,
+        "epochs": len(epochs) + before["epochs"],
+        "steps": epochs[-1].step + before["steps"],
         "train_accuracy": epochs[-1].train_accuracy,
         "last_quarter_fall": last_quarter_fall(epochs),
     }
 
 
-def _steps_of(context: RunContext, recipe: Any) -> int:
-    steps_per_epoch = max(1, len(context.data.split("train")) // int(recipe["batch_size"]))
-    return int(recipe["epochs"]) * steps_per_epoch
+def _before(context: RunContext, arch_id: str, network: Mapping[str, Any]) -> dict[str, int]:
+    """Epochs and steps of what a final training went on from; all networks of a run are trained alike."""
+    if context.config.continue_from is not None:
+        known = context.result(EARLIER)["training"] or {}
+        return {name: int(known.get(name, 0)) for name in ("epochs", "steps")}
+    short = short_job(context, arch_id, network, context.config.seed) if context.trains else None
+    if short is None or not short.folder(context.path / SHORT_FOLDER).exists():
+        return {"epochs": 0, "steps": 0}
+    steps_per_epoch = max(1, len(context.data.split("train")) // int(short.recipe["batch_size"]))
+    epochs = context.eval_epochs[-1]
+    return {"epochs": epochs, "steps": epochs * steps_per_epoch}
 
 
 def last_quarter_fall(epochs: tuple[EpochStats, ...]) -> float | None:

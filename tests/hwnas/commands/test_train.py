@@ -204,7 +204,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--epoch", "4"], "an epoch chooses among alphas"),
         (["--genotype", CELL, "--method", "p-darts"], "a method decodes them; give the alphas too"),
         (["--genotype", CELL, "--epochs", "0"], "epochs"),
-        (["--genotype", CELL, "--batch-size", "0"], "batch_size"),
+        (["--genotype", CELL, "--batch-size", "0"], "--batch-size is 0; allowed: 2 to 8,192"),
         (["--genotype", CELL, "--limit", "0"], "limit"),
         (["--genotype", CELL, "--cells", "0"], "cells"),
         (["--genotype", CELL, "--image-size", "8"], "16 to 224"),
@@ -212,7 +212,7 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--data", "empty"], "empty"),
         (["--genotype", CELL, "--data", "cifra10"], "did you mean 'cifar10'"),
         (["--genotype", CELL, "--space", "nasbench"], "did you mean 'nasbench201'"),
-        (["--genotype", CELL, "--device", "gpu"], "unknown device 'gpu'"),
+        (["--genotype", CELL, "--device", "gpu"], "--device is 'gpu'; allowed: cpu or cuda"),
         (["--alphas", "gone.npz"], "give alphas.npz of a search"),
         (["--alphas", "good.npz", "--epoch", "3"], "epoch 3 is not among the 2"),
         (["--alphas", "good.npz", "--space", "darts"], "they are not of space darts"),
@@ -289,3 +289,43 @@ def test_a_search_of_bad_data_leaves_nothing(
     (tmp_path / "mine").mkdir()
     assert cli.run(["search", "--data", data, "--quiet", "--out", "mine"]) in (2, 3)
     assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_strong_recipe_learns_from_an_earlier_network_and_resumes_as_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "--genotype", CELL, *SMALL]
+    assert cli.run([*line, "--out", str(tmp_path / "teacher")]) == 0
+    strong = ["--recipe", "strong", "--teacher", str(tmp_path / "teacher"), "--ema", "0.9", "--colour", "0.2"]
+    capsys.readouterr()
+    assert cli.run([*line, *strong, "--dry-run"]) == 0
+    job = json.loads(capsys.readouterr().out)["job"]
+    said = {key: job["recipe"][key] for key in ("ema", "colour", "distil", "auto_augment", "epochs")}
+    assert said == {"ema": 0.9, "colour": 0.2, "distil": 0.5, "auto_augment": "trivial", "epochs": 1}
+    assert cli.run([*line, *strong, "--out", str(tmp_path / "pupil")]) == 0
+    capsys.readouterr()
+    assert cli.run([*line, *strong, "--out", str(tmp_path / "pupil")]) == 0  # nothing is done again
+    assert cli.run([*line, *strong, "--mixup", "0.5", "--out", str(tmp_path / "pupil")]) == 2
+    assert "another run" in capsys.readouterr().err
+    assert cli.run([*line, "--start-from", str(tmp_path / "teacher"), "--out", str(tmp_path / "on")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--recipe", "stronk"], "published or standard or strong"),
+        (["--distil", "0.5"], "name it with --teacher"),
+        (["--teacher", "torchvision:resnet18"], "--teacher-weights"),
+        (["--teacher", "nothing/here"], "nothing that was trained"),
+        (["--teacher", "bad.onnx"], "no model that onnxruntime can run"),
+        (["--schedule", "linear"], "cosine or one-cycle"),
+        (["--start-from", "bad.onnx"], "no safetensors file"),
+    ],
+)
+def test_wrong_parts_of_a_recipe_are_told_before_a_folder_is_made(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("bad.onnx").write_bytes(b"no model")
+    assert cli.run(["train", "--genotype", CELL, *SMALL, *options, "--out", str(tmp_path / "run")]) in (2, 3)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

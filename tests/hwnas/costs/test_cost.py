@@ -177,6 +177,15 @@ def test_several_devices_cost_what_each_costs_alone() -> None:
         assert together[metric] == pytest.approx(CostModel(SPACE).of(archs)[metric])
 
 
+def test_the_worst_ratio_is_that_of_the_device_that_is_nearest_to_its_budget() -> None:
+    costs = CostModel(SPACE, _table(1, 0.01), others={"pi": _table(2, 0.3)})
+    archs = [SPACE.sample(np.random.default_rng(i)) for i in range(30)]
+    values = costs.relative_to({"latency_ms": 0.5, "latency_ms@pi": 2.0}).of(archs)
+    for i, ratio in enumerate(values["latency_ratio"]):
+        assert ratio == max(values["latency_ms"][i] / 0.5, values["latency_ms@pi"][i] / 2.0)
+    assert "latency_ratio" not in costs.of(archs)
+
+
 def test_a_device_without_a_table_has_no_cost() -> None:
     with pytest.raises(UsageError, match=r"no costs of metric 'latency_ms@pi'; known: .*latency_ms"):
         COSTS.minimum("latency_ms@pi")

@@ -16,6 +16,8 @@ import cli
 from hwnas.exporting import promise
 from hwnas.exporting.promise import MAX_FLOAT_SHARE, MAX_STEPS, chosen, macs_by_node, noisiest, steps_to
 from hwnas.exporting.variants import Making
+from lut.predictor.models.quantise import quantised
+from lut.predictor.models.ranges import RANGES
 from targets import load_target
 from targets.int8_form import INT8_SYMMETRIC
 from tests.support.exports import digits, fake_costs, independent_accuracy, write_search
@@ -59,30 +61,31 @@ def test_macs_by_hand() -> None:
 
 def test_the_layer_with_the_spoilt_scale_is_the_noisiest() -> None:
     model = chain(4, outlier=0)
-    (first,) = steps_to(making(model), lambda content: 1.0, 1.0, images(4))
-    assert noisiest(first.content, model, images(4))[0] == "conv0"
+    content = quantised(model, INT8_SYMMETRIC, images(8))
+    assert noisiest(content, model, images(4))[0] == "conv0"
 
 
 def test_layers_go_back_to_float_until_the_accuracy_is_there() -> None:
     model = chain(12, outlier=0)
-    scores: Iterator[float] = iter([0.1, 0.2, 0.3, 0.9, 0.95])
+    scores: Iterator[float] = iter([0.1, 0.2, 0.15, 0.3, 0.9, 0.95])
     steps = steps_to(making(model), lambda content: next(scores), 0.9, images(4))
-    assert [step.val_accuracy for step in steps] == [0.1, 0.2, 0.3, 0.9]
-    assert [step.ranges for step in steps] == ["lowest to highest", *["moving average"] * 3]
-    assert [len(step.floats) for step in steps] == [0, 0, 1, 2] and steps[2].floats[0] == "conv0"
-    assert [step.float_share for step in steps] == pytest.approx([0, 0, 1 / 12, 2 / 12])
-    assert chosen(steps, 0.9) is steps[3] and chosen(steps, 0.99) is steps[3]
-    held = onnx.load_model_from_string(steps[3].content).graph
+    assert [step.val_accuracy for step in steps] == [0.1, 0.2, 0.15, 0.3, 0.9]
+    averaged = ["moving average"] * 2  # the best of the three goes on
+    assert [step.ranges for step in steps] == [*RANGES, *averaged]
+    assert [len(step.floats) for step in steps] == [0, 0, 0, 1, 2] and steps[3].floats[0] == "conv0"
+    assert [step.float_share for step in steps] == pytest.approx([0, 0, 0, 1 / 12, 2 / 12])
+    assert chosen(steps, 0.9) is steps[4] and chosen(steps, 0.99) is steps[4]
+    held = onnx.load_model_from_string(steps[4].content).graph
     writers = {out: node.op_type for node in held.node for out in node.output}
     inputs = {n.name: writers.get(n.input[1], "weight") for n in held.node if n.op_type == "Conv"}
-    assert {name for name, kind in inputs.items() if kind == "weight"} == set(steps[3].floats)
+    assert {name for name, kind in inputs.items() if kind == "weight"} == set(steps[4].floats)
 
 
 def test_it_ends_where_a_fifth_of_the_arithmetic_is_float(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = steps_to(making(chain(12)), lambda content: 0.0, 1.0, images(2))
     assert max(step.float_share for step in steps) == pytest.approx(2 / 12) and MAX_FLOAT_SHARE < 3 / 12
-    monkeypatch.setattr(promise, "MAX_STEPS", 3)
-    assert len(steps_to(making(chain(12)), lambda content: 0.0, 1.0, images(2))) == 3 < MAX_STEPS
+    monkeypatch.setattr(promise, "MAX_STEPS", 4)
+    assert len(steps_to(making(chain(12)), lambda content: 0.0, 1.0, images(2))) == 4 < MAX_STEPS
 
 
 UINT8_TARGET = """

@@ -3,7 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -28,9 +31,15 @@ def trials() -> list[Trial]:
 
 def stored_trials(path: Path) -> list[optuna.trial.FrozenTrial]:
     """As any other program would read them."""
+    return stored_study(path).trials
+
+
+def stored_study(path: Path) -> Any:
+    """`trials` and `metric_names`, without an open file."""
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     try:
-        return optuna.load_study(study_name=STUDY, storage=storage).trials
+        study = optuna.load_study(study_name=STUDY, storage=storage)
+        return SimpleNamespace(trials=study.trials, metric_names=study.metric_names)
     finally:
         storage.remove_session()
         storage.engine.dispose()
@@ -170,3 +179,15 @@ def test_a_place_that_cannot_be_written_costs_a_warning(tmp_path: Path, trials: 
     warnings = list[str]()
     OptunaExport(tmp_path / "absent" / "study.db", SPACE, PROBLEM, warnings.append).update(trials[:1])
     assert len(warnings) == 1 and "could not be written" in warnings[0]
+
+
+def test_the_study_names_its_objectives_and_times_its_trials(tmp_path: Path, trials: list[Trial]) -> None:
+    path, clock = tmp_path / "study.db", iter([datetime(2026, 1, 1, 12, minute) for minute in (0, 7, 9)])
+    export = OptunaExport(path, SPACE, PROBLEM, pytest.fail, lambda: next(clock))
+    export.update(trials[:2])
+    export.update(trials[:3])
+    study = stored_study(path)
+    assert study.metric_names == [o.metric for o in PROBLEM.objectives]
+    times = [(t.datetime_start, t.datetime_complete) for t in study.trials]
+    began, middle, ended = (datetime(2026, 1, 1, 12, minute) for minute in (0, 7, 9))
+    assert times == [(began, middle), (began, middle), (middle, ended)]

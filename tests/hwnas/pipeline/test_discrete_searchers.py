@@ -77,6 +77,35 @@ def test_the_best_of_what_was_scored_is_returned_and_a_second_call_reads_it(
 
 
 @pytest.mark.slow
+def test_short_trainings_score_a_search_and_are_not_done_again() -> None:
+    """The same networks for another strategy come from the data home."""
+    short = NB201 | {"evaluator": "short-training", "eval_epochs": 1, "evaluations": 3, "workers": 1}
+    found = RandomSearcher(**short).search()
+    assert found.epochs == 1 and not (found.folder / "supernet.safetensors").exists()
+    results = [read_json(file, "result") for file in (found.folder / "evaluations").glob("*/result.json")]
+    by_arch = {r["job"]["network"]["arch"]: r["val_accuracy"] for r in results}
+    assert {row["arch"]: row["metrics"]["val_accuracy"] for row in trials(found.folder)} == by_arch
+    again = RandomSearcher(**short | {"population": 3}).search()
+    assert again.folder != found.folder and again.key in by_arch
+    known = {row["arch"] for row in trials(again.folder)} & by_arch.keys()
+    trained = {f.name for f in (again.folder / "evaluations").glob("*")}
+    assert len(trained) == 3 - len(known)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eval_epochs": 2}, "eval_epochs belongs to evaluator='short-training'"),
+        ({"evaluator": "short"}, "unknown evaluator 'short'"),
+        ({"strategy": "successive-halving"}, "needs trainings of several lengths"),
+    ],
+)
+def test_an_evaluator_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        RandomSearcher(**NB201 | options)
+
+
+@pytest.mark.slow
 def test_a_search_that_was_stopped_goes_on_with_the_same_architectures(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,8 +133,8 @@ def test_what_keeps_no_budget_is_said() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"search_epochs": 0}, "search_epochs must be a whole number from 1, got 0"),
-        ({"evaluations": 1.5}, "evaluations must be a whole number from 1"),
+        ({"search_epochs": 0}, "RandomSearcher: search_epochs is 0; allowed: from 1"),
+        ({"evaluations": 1.5}, "evaluations is 1.5; allowed: whole numbers from 1"),
         ({"strategy": "boo"}, "unknown strategy 'boo'"),
         ({"strategy_options": ("alive=0.5",), "strategy": "evolution"}, "alive must be a whole number"),
     ],

@@ -12,6 +12,7 @@ from hwnas.pipeline.counts import Counts, default_counts, objectives_of, strateg
 from hwnas.pipeline.forecast import LEVELS, Speed, Work, fit, forecast_s, makespan_s, total_s
 from hwnas.pipeline.image_sizes import largest_px
 from hwnas.runs.config import SearchConfig
+from targets.errors import UsageError
 
 SPEED = Speed(image_s=0.01, n_parallel=2, slowness=1.5)
 PHOTOS = Work(n_train=360, n_val=120, batch_size=32, speed=SPEED)
@@ -97,6 +98,10 @@ def test_counts_follow_from_images_and_options() -> None:
     assert strategy_of(SearchConfig()) == "bo"
     assert strategy_of(SearchConfig(evaluator="shared-weights")) == "nsga2"
     assert objectives_of(SearchConfig(objectives=("val_accuracy", "macs")), ["pi"])[1] == "macs"
+    ratio = ("val_accuracy", "latency_ratio")
+    assert objectives_of(SearchConfig(objectives=ratio), ["pi"]) == ratio  # budgets by default
+    with pytest.raises(UsageError, match="latency_ratio is a share of budgets on latencies"):
+        objectives_of(SearchConfig(objectives=ratio, budgets=("macs<=1e6",)), ["pi"])
     assert Counts.from_json(few.to_json()) == few
 
 

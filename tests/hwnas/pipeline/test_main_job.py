@@ -350,6 +350,24 @@ def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> No
     assert not (out / "evaluations").exists() and front(out)["evaluator"] == "shared-weights"
 
 
+def test_successive_halving_trains_the_best_on_from_their_weights(whole: Path, place: Place) -> None:
+    out = place.folder / "halving"
+    work = ["--strategy", "successive-halving", "--strategy-option", "width=4", "--random-baselines", "0"]
+    refused = place.run(place.new(place.folder / "one", work=[*work, "--eval-epochs", "1"]))
+    assert refused.returncode == 2 and "--eval-epochs of 2 or more" in refused.stderr
+    done = place.run(place.new(out, work=[*work, "--eval-epochs", "2", "--evaluations", "3"]))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))["rows"]
+    brief, long = [[r for r in rows if r.get("fidelity", 0) == f] for f in (0, 1)]
+    assert len(brief) >= 4 and len(long) == 1 and long[0]["origin"] == "promoted"
+    assert [r["arch"] for r in front(out)["evaluated"]] == [long[0]["arch"]]
+    [later] = (out / "evaluations").glob("*-s3/result.json")
+    weights = later.parent.with_name(f"{later.parent.name}-e1") / "weights.safetensors"
+    job = json.loads(later.read_text())["job"]
+    assert job["start"]["sha256"].startswith(digest(weights.read_bytes()))
+    assert job["recipe"]["epochs"] == 1
+
+
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
     out = place.folder / "hopeless"
     done = place.run(place.new(out, "latency_ms<=0.0001", "macs<=10"))
@@ -358,3 +376,44 @@ def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, w
     assert "the nearest feasible budget is macs<=" in done.stderr
     assert "mb3e3" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place: Place) -> None:
+    """Stopped by Ctrl-C in its training and resumed, with the finished search out of reach by then."""
+    old, out = place.folder / "old", place.folder / "longer"
+    shutil.copytree(whole, old, symlinks=True)
+    command = place.command("--continue-from", str(old), "--train-epochs", "3", "--out", str(out))
+    process = subprocess.Popen(
+        command, cwd=place.folder, env=place.environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "train picks and baselines" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, complaint = process.communicate(timeout=600)
+    assert process.returncode == 130, complaint
+    shutil.rmtree(old)
+    done = place.run(place.command("--resume", str(out)))
+    assert done.returncode == 0, done.stderr
+
+    def trained(run: Path) -> dict[str, dict]:
+        results = (run / "training").glob("*/result.json")
+        return {path.parent.name: json.loads(path.read_text()) for path in results}
+
+    before, after = trained(whole), trained(out)
+    assert before.keys() == after.keys() and len(after) >= 3
+    for name, result in after.items():
+        assert result["job"]["start"]["sha256"] == before[name]["weights_sha256"]
+        assert result["job"]["recipe"] == before[name]["job"]["recipe"] | {"epochs": 3}
+        assert len(result["epochs"]) == 3
+    first, second = front(whole), front(out)
+    assert second["training"]["epochs"] == first["training"]["epochs"] + 3 == 6
+    per_epoch = after[f"{second['chosen']}-s3"]["epochs"][-1]["step"] / 3
+    assert second["training"]["steps"] == first["training"]["steps"] + 3 * per_epoch
+    assert {p["arch_id"] for p in second["points"]} == {p["arch_id"] for p in first["points"]}
+    assert second["evaluated"] == first["evaluated"] and second["continued_from"] == str(old)
+    for point in second["points"]:
+        if point["measured"].get("test_accuracy") is not None:
+            assert point["measured"]["latency_p50_ms"] > 0
+    assert (out / "report.html").is_file() and (out / "export" / "manifest.json").is_file()

@@ -94,6 +94,9 @@ def test_trackers_get_the_numbers_of_every_epoch(monkeypatch: pytest.MonkeyPatch
         def add_scalar(self, key: str, value: float, step: int) -> None:
             seen.append((key, value, step))
 
+        def add_hparams(self, options: dict[str, str], figures: dict[str, float], run_name: str) -> None:
+            seen.append((run_name, options, figures))
+
         def close(self) -> None:
             seen.append(("close",))
 
@@ -101,8 +104,18 @@ def test_trackers_get_the_numbers_of_every_epoch(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("hwnas.pipeline.search_history.trackers.importlib.import_module", lambda name: fake)
     tracker = TRACKERS["tensorboard"].open(tmp_path, "run", {"seed": 1})
     tracker.epoch(3, {"val_loss": 0.5})
+    tracker.result({"space": "mobile"}, {"chosen/test_accuracy": 0.9})
+    (tmp_path / "front.csv").write_text("arch_id,pick\na1,knee\n")
+    tracker.artefact(tmp_path / "front.csv", ".")
     tracker.close()
-    assert seen == [("open", "tensorboard"), ("search", "- seed: 1"), ("val_loss", 0.5, 3), ("close",)]
+    assert seen == [
+        ("open", "tensorboard"),
+        ("search", "- seed: 1"),
+        ("val_loss", 0.5, 3),
+        ("options", {"space": "mobile"}, {"chosen/test_accuracy": 0.9}),
+        ("files/front.csv", "arch_id|pick\n---|---\na1|knee"),
+        ("close",),
+    ]
 
 
 def test_alphas_are_decoded_as_the_method_of_the_search_does() -> None:

@@ -122,6 +122,12 @@ def test_headline_is_the_best_on_validation_inside_the_budget(page: Page) -> Non
     assert ("a", {"href": "./models/pick-accurate-3/model.onnx"}) in page.tags
 
 
+def test_each_pick_says_why_and_the_proxies_stand_beside_the_size(page: Page) -> None:
+    assert "Why it is the accurate one." in page.text and "Why it is the knee one." in page.text
+    order = [page.text.index(f"{name} {rho}") for name, rho in (("ZiCo", 0.52), ("parameters", 0.47))]
+    assert order == sorted(order) and "log synflow –" in page.text
+
+
 @pytest.mark.usefixtures("without_plotly")
 def test_the_int8_file_stands_beside_the_float_one(
     document: dict[str, Any], make_run: Callable[..., Path]

@@ -145,6 +145,44 @@ def test_the_command_leaves_a_front_and_a_curve(
     assert again.exit_code == 0 and again.stdout == done.stdout  # read, not searched again
 
 
+def test_successive_halving_goes_through_the_fidelities(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["search", "--space", f"table:{file}", "--strategy", "successive-halving", "--out", "run"]
+    words += ["--strategy-option", "width=9", "--evaluations", "5"]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    front, curve = (pd.read_csv(tmp_path / "run" / name) for name in ("front.csv", "curve.csv"))
+    # 9 of 10 s and 3 of 100 s make a bracket; the other 6 networks are too few for one, and 2 of them go on.
+    assert curve["simulated_s"].iloc[-1] <= 500 and curve["evaluations"].iloc[-1] <= 5
+    assert curve["evaluations"].iloc[-1] == pytest.approx(curve["simulated_s"].iloc[-1] / 100)
+    assert set(front["val_accuracy"]) <= set(frame()["percent"] / 100)  # none of a short training
+
+
+@pytest.mark.parametrize(
+    ("schema", "options", "message"),
+    [
+        (SCHEMA.partition("[fidelities")[0], [], "has one fidelity, and the strategy needs several"),
+        (SCHEMA.replace('seconds = "short_s"\n', ""), [], "seconds` above 0 and below"),
+        (SCHEMA, ["--evaluations", "1"], "1 evaluations end before one is whole"),
+        (SCHEMA, ["--strategy-option", "eta=1"], "eta must be at least 2"),
+    ],
+)
+def test_successive_halving_says_what_it_lacks(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: str, options: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file.with_suffix(".toml").write_text(schema)
+    with pytest.raises(HwnasError, match=message):
+        CliRunner().invoke(
+            cli.app,
+            ["search", "--space", f"table:{file}", "--strategy", "successive-halving", *options],
+            catch_exceptions=False,
+            standalone_mode=False,
+        )
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -18,8 +18,11 @@ from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import Overhead
 from lut.predictor.kernels.regress import KernelModel
 from lut.predictor.latency_predictor import load
+from lut.predictor.profile_rows import measuring_s
+from profilers import Timing, read_rows
+from profilers.rows import append_rows
 from targets import load_target
-from targets.errors import TargetError
+from targets.errors import TargetError, UsageError
 from tests.support.logs import silent
 
 HOST = load_target("host")
@@ -27,20 +30,28 @@ HOST = load_target("host")
 
 @dataclass
 class Device:
-    """A device that has time for so many more networks at each call, and keeps rows in the job's folder."""
+    """A device that takes `each_s` for a network, and keeps rows in the job's folder."""
 
-    time_for: int
+    each_s: float
     half_split: float = 0.01
     measured: list[str] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    now_s: float = 0.0
 
-    def run_rows(self, target: Any, models: dict[str, bytes], *rest: Any, folder: Path, **more: Any) -> Any:
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = folder / "rows"
-        known = rows.read_text().split() if rows.exists() else []
-        new = [key for key in models if key not in known][: self.time_for]
+    def run_rows(
+        self, target: Any, models: dict[str, bytes], timing: Timing, *_: Any, folder: Path, **more: Any
+    ) -> Any:
+        rows = folder / "rows.jsonl"
+        known = [row["key"] for row in read_rows(rows)]
+        assert set(known) <= models.keys()  # else the job refuses rows of models that it has not
+        new = [key for key in models if key not in known]
+        new = new[: int(timing.seconds / self.each_s + 1e-9)]
+        self.now_s += len(new) * self.each_s
         self.measured += new
-        rows.write_text(" ".join([*known, *new]))
-        return [{"key": key, "kind": "time", "clock": "cpu"} for key in [*known, *new]]
+        self.calls.append(len(new))
+        folder.mkdir(parents=True, exist_ok=True)
+        append_rows(rows, [{"key": key, "kind": "time", "pass": 0, "clock": "cpu"} for key in new])
+        return read_rows(rows)
 
     def labelled(self, rows: list[dict[str, Any]]) -> dict[str, Labelled]:
         return {r["key"]: Labelled(r["key"], [], [], np.ones(1), 1.0, self.half_split, 12) for r in rows}
@@ -69,19 +80,23 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr(profile, "run_rows", device.run_rows)
         monkeypatch.setattr(profile, "labelled", device.labelled)
         given: dict[str, Any] = {"minutes": 1.0, "home": tmp_path, "seed": 0, "log": silent, **options}
-        return profile.profile_device(HOST, **given)
+        return profile.profile_device(HOST, now=lambda: device.now_s, **given)
 
     return of
 
 
 def test_a_profile_that_lacks_networks_is_partial_and_goes_on(make, tmp_path) -> None:
-    device, said = Device(time_for=40), list[str]()
+    device, said = Device(each_s=1.0), list[str]()
     first = make(device, log=said.append)
     n = profile.NETWORKS_PER_MINUTE
-    assert state(first.errors) == f"partial: 40 of {n} networks"
-    assert said[-1].startswith(f"partial: 40 of {n} networks were measured")
+    # 12 in 12 s tell that one takes 1 s; then 60 % of what the rest of 54 s suffices for, at a time.
+    assert device.calls[:4] == [12, 25, 10, 4] and device.now_s <= 54
+    known = sum(device.calls)
+    assert 50 <= known <= 54
+    assert state(first.errors) == f"partial: {known} of {n} networks"
+    assert said[-1].startswith(f"partial: {known} of {n} networks were measured")
     folder = profile.predictor_folder(tmp_path, HOST, first.context.hash)
-    assert state(load(folder).errors) == f"partial: 40 of {n} networks"
+    assert state(load(folder).errors) == f"partial: {known} of {n} networks"
     second = make(device)
     assert state(second.errors) == "ok"
     assert sorted(device.measured) == sorted(f"n{i}" for i in range(n))  # none of them twice
@@ -89,7 +104,7 @@ def test_a_profile_that_lacks_networks_is_partial_and_goes_on(make, tmp_path) ->
 
 
 def test_a_disturbed_profile_is_refused_and_made_of_the_same_rows_where_noise_is_accepted(make) -> None:
-    device = Device(time_for=1000, half_split=0.2)
+    device = Device(each_s=0.001, half_split=0.2)
     for _ in range(2):
         with pytest.raises(TargetError, match=r"differ by 20 %.*--accept-noise"):
             make(device)
@@ -99,3 +114,26 @@ def test_a_disturbed_profile_is_refused_and_made_of_the_same_rows_where_noise_is
     assert len(device.measured) == 2 * n
     assert state(predictor.errors) == "noisy"
     assert "differ by 20 %" in predictor.errors["noise"]
+
+
+def test_a_busy_device_measures_fewer_networks_and_keeps_the_limit(make) -> None:
+    device = Device(each_s=3.0)
+    assert make(device).errors["networks_measured"] == 18 == len(device.measured)
+    assert device.now_s <= 54
+
+
+def test_a_fuller_profile_is_not_replaced_by_one_of_fewer_networks(make, tmp_path) -> None:
+    fast = Device(each_s=0.001)
+    full = make(fast, minutes=2.0)
+    n = full.errors["networks_measured"]
+    with pytest.raises(UsageError, match=rf"from {n} networks is stored in .*give --minutes 2 to measure"):
+        make(fast)
+    said = list[str]()
+    kept = make(Device(each_s=3.0), minutes=2.0, log=said.append)
+    assert kept.errors["networks_measured"] == n
+    assert f"the stored predictor knows {n} networks and stays" in said[-1]
+
+
+def test_the_fit_has_its_share_of_the_time() -> None:
+    assert measuring_s(5.0) == 270.0
+    assert measuring_s(0.1) == 3.0

@@ -70,6 +70,13 @@ def test_the_fit_improves_on_its_start_and_is_the_same_for_the_same_seed() -> No
     assert quality(fitted) > quality(AT)
 
 
+def test_the_fitted_noise_is_at_least_what_is_known_of_it() -> None:
+    scaled = (Y - Y.mean()) / Y.std()
+    free = fit(inputs(X), scaled, np.random.default_rng(1))
+    held = fit(inputs(X), scaled, np.random.default_rng(1), least_noise=0.5)
+    assert np.exp(free.noise) < 0.5 <= np.exp(held.noise) * (1 + 1e-9)
+
+
 def test_believing_is_observing_the_mean() -> None:
     """With the variance and the scale of the targets held, as one more row would change both."""
     posterior = Posterior(AT, inputs(X), Y)

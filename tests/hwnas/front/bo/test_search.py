@@ -1,5 +1,6 @@
 """Proposals: budgets, duplicates, batches, determinism, small spaces, and how good they are."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,12 +88,42 @@ def test_the_first_ones_are_spread_and_the_largest_of_their_bin() -> None:
 
     asked = BayesianSearch(space, costs, LATENCY, seed=0).propose([], 10)
     assert {origin for _, origin in asked} == {"start"}
-    rows.sort(key=lambda r: r["latency_ms"])
-    bins = np.array_split(np.arange(len(rows)), 10)
+    logs = np.log([r["latency_ms"] for r in rows])
+    edges = np.linspace(logs.min(), logs.max() + 1e-9, 11)
     latency_ms = sorted(depth_metrics(space, a)["latency_ms"] for a, _ in asked)
-    for own, value in zip(bins, latency_ms, strict=True):
-        largest = max(rows[i]["macs"] for i in own)
-        assert value in [rows[i]["latency_ms"] for i in own if rows[i]["macs"] == largest]
+    assert len(latency_ms) == 10
+    for low, high in itertools.pairwise(edges):
+        own = [r for r, log in zip(rows, logs, strict=True) if low <= log < high]
+        if own:
+            largest = max(r["macs"] for r in own)
+            assert {r["latency_ms"] for r in own if r["macs"] == largest} & set(latency_ms)
+
+
+def test_the_first_ones_are_spread_where_random_architectures_are_alike() -> None:
+    """Of 10^12 sums of twelve numbers nearly all are close to the middle."""
+    space = Space("wide", [Choice(f"c{i}", tuple("abcdefghij")) for i in range(12)])
+
+    def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
+        return {"macs": np.array([1.0 + sum(a) for a in archs])}
+
+    task = Task(known=("macs",), limits={"macs": 55.0}, worst={})
+    macs = sorted(
+        float(sums([a])["macs"][0]) for a, _ in BayesianSearch(space, sums, task, seed=0).propose([], 5)
+    )
+    assert macs[0] <= 3 and macs[-1] > 45
+    assert all(b <= 4 * a for a, b in itertools.pairwise(macs))
+
+
+def test_differences_that_chance_explains_are_not_believed() -> None:
+    """Errors of 3 to 9 of 30 images, each as likely as the others: a posterior mean near their average."""
+    rng = np.random.default_rng(0)
+    archs = [archs for archs in list(METRICS)[::60]]
+    observed = [
+        Observation(arch, int(k) / 30)
+        for arch, k in zip(archs, rng.binomial(30, 0.2, len(archs)), strict=True)
+    ]
+    sure, careful = search().model(observed), search(n_images=30).model(observed)
+    assert np.exp(careful.mean).std() < 0.5 * np.exp(sure.mean).std()
 
 
 def test_seeds_come_first_and_count_to_the_start() -> None:

@@ -37,6 +37,13 @@ def test_budgets_are_kept_in_the_loop() -> None:
     assert [t.origin for t in trials] == ["start"] * 5 + ["model"] * 35
 
 
+def test_the_worst_ratio_to_a_budget_is_an_objective_that_is_known() -> None:
+    problem = Problem.parse(["val_accuracy", "latency_ratio"], ["latency_ms<=10", "latency_ms@pi<=4"])
+    predicted, task = split_problem("bo", problem)
+    assert predicted == "val_accuracy" and task.known == ("latency_ratio",)
+    assert task.metrics == ("latency_ratio", "latency_ms", "latency_ms@pi")
+
+
 def test_what_the_budgets_exclude_is_not_missed() -> None:
     space = DepthSpace((1, 2), 3)
     limit = sorted(depth_metrics(space, a)["latency_ms"] for a in space.enumerate())[5]

@@ -1,0 +1,139 @@
+"""The names that options take, known without what they stand for: a wrong one is refused before torch comes.
+
+A test compares each row with its table. What a program adds to a table counts too, once the table is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets.errors import UsageError, did_you_mean
+
+from .budget import COSTS, base_metric
+
+
+def _is_toml(text: str) -> bool:
+    return text.endswith(".toml")
+
+
+def _is_toml_or_table(text: str) -> bool:
+    return _is_toml(text) or text.startswith("table:")
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no such user
+        return False
+
+
+def _nothing(text: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """One kind of thing that is chosen by name.
+
+    kind: in a message. known: the names. table: where the things are, as module:attribute.
+    accepts: what else may stand there; also: that in words. read: how a name is spelt in the table.
+    wrong: the complaint.
+    """
+
+    kind: str
+    known: tuple[str, ...]
+    table: str
+    accepts: Callable[[str], bool] = _nothing
+    also: str = ""
+    read: Callable[[str], str] = str
+    wrong: str = "unknown {kind} {text!r}"
+
+    def all(self) -> tuple[str, ...]:
+        """The known names, and those of the table where it is loaded."""
+        module, _, attribute = self.table.partition(":")
+        loaded = getattr(sys.modules.get(module), attribute, ())
+        return tuple(dict.fromkeys([*self.known, *loaded]))
+
+    def fault(self, text: str) -> str | None:
+        """Why this is no name of the kind; None where it is one."""
+        if self.read(text) in self.all() or self.accepts(text):
+            return None
+        complaint = self.wrong.format(kind=self.kind, text=text)
+        return f"{complaint}; {did_you_mean(self.read(text), self.all())}{self.also}"
+
+
+def require_name(kind: str, text: str) -> None:
+    """UsageError for a name of that kind that there is not."""
+    if fault := NAMES[kind].fault(text):
+        raise UsageError(fault)
+
+
+def _space(text: str) -> str:
+    """`darts_space` and `enas_macro` are read too, as from Python."""
+    return text.removesuffix("_space").replace("_", "-")
+
+
+_METHODS = """
+    beta-darts dadarts dadarts-dal-on-alphas dadarts-hd-on-weights dadarts-topk-on-alphas
+    dadarts-topk-on-weights darts darts-2 darts-2-exact darts-2-fast darts-2-reuse darts-minus darts-pt
+    drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
+    pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
+"""
+_STRATEGIES = """
+    bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
+"""
+_TOML = ", or a TOML file"
+
+NAMES: Mapping[str, Names] = {
+    row.kind: row
+    for row in (
+        Names(
+            kind="space",
+            known=("darts", "enas-macro", "mobile", "nasbench201", "pnas", "proxyless"),
+            table="hwnas.spaces:SPACES",
+            accepts=_is_toml_or_table,
+            also=_TOML,
+            read=_space,
+        ),
+        Names(
+            kind="method",
+            known=tuple(_METHODS.split()),
+            table="hwnas.gradient.methods:METHODS",
+            accepts=_is_toml,
+            also=_TOML,
+        ),
+        Names(
+            kind="strategy",
+            known=tuple(_STRATEGIES.split()),
+            table="hwnas.front.strategy:STRATEGIES",
+        ),
+        Names(
+            kind="data",
+            known=("cifar10", "cifar100", "digits", "fashion-mnist", "mnist", "scenes"),
+            table="hwnas.data.source:NAMED",
+            accepts=_exists,
+            wrong="data {text!r} is neither a known data set nor an existing path",
+            also="; or give the path of an image folder, a zip of one, or a .csv of file names and labels",
+        ),
+        Names(
+            kind="evaluator",
+            known=("short-training", "shared-weights"),
+            table="hwnas.pipeline.counts:EVALUATORS",
+        ),
+        Names(
+            kind="tracker",
+            known=("tensorboard", "mlflow"),
+            table="hwnas.pipeline.search_history.trackers:TRACKERS",
+        ),
+        Names(
+            kind="objective",
+            known=("val_accuracy", "val_top5_accuracy", "val_loss", *COSTS),
+            table="hwnas.front.objectives:OBJECTIVES",
+            read=base_metric,
+        ),
+    )
+}
+"""By kind."""

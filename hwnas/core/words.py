@@ -1,0 +1,31 @@
+"""Numbers read with care from files, and written as text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also one written as text; None for anything else (null, NaN, a truth value).
+
+    >>> number("1.5"), number(True), number(float("nan"))
+    (1.5, None, None)
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def percent(share: float) -> str:
+    """A share of 0..1 as a percentage.
+
+    >>> percent(0.1234)
+    '12.3 %'
+    """
+    return f"{100 * share:.1f} %"

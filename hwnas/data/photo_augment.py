@@ -1,0 +1,69 @@
+"""Random changes of photos by torchvision's transforms, image by image, drawn from the seed of the batch.
+
+They draw from torch's global generator, which is set for each batch and afterwards as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .augment import Augment
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoAugment:
+    """`Augment`, and what torchvision offers besides.
+
+    base: what whole batches go through; with a crop it does not shift. Its cutout is last.
+    auto: `none`, `trivial` (Mueller and Hutter 2021) or `rand` (Cubuk et al. 2019: 2 operations, strength 9).
+    crop: smallest share of the area that a random resized crop shows; 0: none.
+    colour: how far brightness, contrast and saturation go (0.4: 0.6 to 1.4 times), hue a quarter of it.
+    """
+
+    base: Augment
+    auto: str = "none"
+    crop: float = 0.0
+    colour: float = 0.0
+
+    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+        import torch
+
+        moved = replace(self.base, cutout=0.0, shift=0.0 if self.crop else self.base.shift).apply(x, rng)
+        change = _transform(self.auto, self.crop, self.colour, x.shape[-1])
+        with seeded(rng):
+            moved = torch.stack([change(image) for image in moved.round().to(torch.uint8)])
+        return Augment(shift=0.0, cutout=self.base.cutout).apply(moved, rng)
+
+
+@contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Torch's global generator of the CPU, set from `rng`; afterwards as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**63)))
+        yield
+
+
+@cache
+def _transform(auto: str, crop: float, colour: float, size: int) -> Any:
+    from torchvision.transforms import v2
+
+    changes: list[Any] = []
+    if crop:
+        changes.append(v2.RandomResizedCrop(size, scale=(crop, 1.0), antialias=True))
+    if auto != "none":
+        changes.append({"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}[auto]())
+    if colour:
+        changes.append(v2.ColorJitter(colour, colour, colour, colour / 4))
+    return v2.Compose(changes)

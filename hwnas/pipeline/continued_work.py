@@ -1,0 +1,53 @@
+"""What a search that goes on from a finished one would do, said before it does anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hwnas.runs.config import SearchConfig
+from hwnas.runs.front_file import front_points, read_front
+from hwnas.runs.stages import StageRecords
+from targets.errors import UsageError
+
+from .counts import Counts
+from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
+
+_AHEAD = ("training", "evaluation", "report", "export")
+
+
+def continued_work(config: SearchConfig) -> dict[str, Any]:
+    """The networks, the length and the time, by the speed that the finished search measured."""
+    old = Path(config.continue_from or "")
+    plan = StageRecords(old).read("plan")
+    if plan is None:
+        raise UsageError(f"{old} has no plan; hwnas search --resume {old} goes on with it")
+    networks = [point.arch_id for point in front_points(read_front(old)) if point.is_trained]
+    work = Work(**{**plan["work"], "speed": Speed(**plan["work"]["speed"])})
+    document: dict[str, Any] = {
+        "continue_from": config.continue_from,
+        "networks": networks,
+        "train_epochs": config.train_epochs,
+        "minutes": config.minutes,
+    }
+    if config.train_epochs is None:
+        return document
+    counts = Counts.from_json(plan["counts"])
+    # None before: nothing is trained twice. As many networks as there are.
+    counts = replace(
+        counts,
+        eval_epochs=0,
+        search_steps=0,
+        picks=len(networks),
+        random_baselines=0,
+        train_epochs=config.train_epochs,
+    )
+    forecast = {name: s for name, s in forecast_s(counts, work).items() if name in _AHEAD}
+    minutes = total_s(forecast) / 60
+    return document | {
+        "forecast_minutes": minutes,
+        "forecast_low_minutes": (1 - UNCERTAINTY) * minutes,
+        "forecast_high_minutes": (1 + UNCERTAINTY) * minutes,
+        "forecast_s": forecast,
+    }

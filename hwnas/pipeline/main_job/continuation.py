@@ -1,0 +1,112 @@
+"""A search that goes on from a finished one: what that decided is taken over, and its networks train on.
+
+Everything is copied, so that the new run is whole without the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.runs.front_file import read_front
+from hwnas.runs.search_run import FINAL_FOLDER
+from hwnas.runs.stages import StageRecords
+from hwnas.training.training_job import RESULT, WEIGHTS, Trained, stored_result
+from hwnas.training.workers import TrainingFailed
+from targets.errors import DamagedFileError, UsageError
+from targets.files import read_json, safe_name, write_atomic
+
+from .run_context import RunContext
+
+EARLIER = "earlier"
+"""Record of what was taken over, and the folder of the weights."""
+
+DECIDED = ("splits", "table", "plan", "supernet", "gradient", "front", "candidates", "baselines")
+"""Stages whose outcome stays as it is."""
+
+_COPIES = ("study.db",)
+"""What lies beside their files."""
+
+
+def take_over(context: RunContext) -> None:
+    """Copy what the finished search decided and the weights of its networks; nothing where that is done."""
+    source = context.config.continue_from
+    if source is None or context.run.stage_done(EARLIER) is not None:
+        return
+    old = Path(source)
+    records = StageRecords(old)
+    results = {name: _result(records, old, name) for name in (*DECIDED, "training")}
+    for name in DECIDED:
+        files = records.files(name)
+        _copy(old, context.path, files)
+        result = _planned(context, results[name], old) if name == "plan" else results[name]
+        context.run.finish_stage(name, result, files)
+    _copy(old, context.path, [file for file in _COPIES if (old / file).is_file()])
+    models = results["training"]["models"]
+    files = [
+        f"{safe_name(_name(context, m['arch_id']))}/{name}"
+        for m in models
+        if not m["failure"]
+        for name in (WEIGHTS, RESULT)
+    ]
+    _copy(old / FINAL_FOLDER, context.path / EARLIER, files)
+    known = {"run": source, "training": read_front(old).get("training"), "models": models}
+    context.run.finish_stage(EARLIER, known, [f"{EARLIER}/{file}" for file in files])
+    n = sum(not m["failure"] for m in models)
+    context.run.log(f"{n} networks of {source} train on from their weights")
+
+
+def earlier_of(context: RunContext, arch_id: str) -> Mapping[str, Any]:
+    """What the training stage of the finished search said of a network."""
+    models: list[dict[str, Any]] = context.result(EARLIER)["models"]
+    return next(m for m in models if m["arch_id"] == arch_id)
+
+
+def read_earlier(context: RunContext, arch_id: str, seed: int) -> Trained | None:
+    """The training that a network goes on from; None where there is none of that seed."""
+    folder = context.path / EARLIER / safe_name(_name(context, arch_id, seed))
+    return stored_result(folder) if (folder / RESULT).is_file() else None
+
+
+def earlier_trainings(
+    context: RunContext, jobs: Mapping[str, Any], seed: int
+) -> dict[str, Trained | TrainingFailed]:
+    """Per network what it goes on from, or why there is nothing. jobs: the final trainings, by network."""
+    known: dict[str, Trained | TrainingFailed] = {}
+    for arch_id, job in jobs.items():
+        trained = read_earlier(context, arch_id, seed)
+        reason = earlier_of(context, arch_id)["failure"] or f"it was not trained with seed {seed}"
+        known[arch_id] = trained or TrainingFailed(job, f"before, {reason}")
+    return known
+
+
+def _name(context: RunContext, arch_id: str, seed: int | None = None) -> str:
+    return f"{arch_id}-s{context.config.seed if seed is None else seed}"
+
+
+def _result(records: StageRecords, old: Path, name: str) -> dict[str, Any]:
+    result = records.read(name)
+    if result is None:
+        raise UsageError(
+            f"{old} has not done its stage {name!r}; hwnas search --resume {old} goes on with it"
+        )
+    return result
+
+
+def _planned(context: RunContext, plan: dict[str, Any], old: Path) -> dict[str, Any]:
+    """The plan of the finished search, with the counts that it came to and the length that is asked for."""
+    decisions = old / "decisions.json"
+    later = read_json(decisions, "the decisions of the run")["counts"] if decisions.exists() else {}
+    counts = {**plan["counts"], **later}
+    if context.config.train_epochs is not None:
+        counts["train_epochs"] = context.config.train_epochs
+    return {**plan, "counts": counts, "minutes": context.config.minutes, "warning": None}
+
+
+def _copy(old: Path, new: Path, files: list[str]) -> None:
+    for file in files:
+        try:
+            write_atomic(new / file, (old / file).read_bytes())
+        except FileNotFoundError:
+            raise DamagedFileError(f"{old / file} is missing; the search cannot go on without it") from None

@@ -1,0 +1,90 @@
+"""What the user names as a teacher or as weights to begin with, as a training job holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas.data import Data
+from hwnas.training.teacher import build_known, with_weights
+from targets.errors import DamagedFileError, UsageError
+from targets.files import sha256
+
+from .earlier_training import earlier_training
+
+
+def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict[str, Any] | None:
+    """The `teacher` of a job, checked to answer for the classes of `data`; None where none is named."""
+    if name is None:
+        return None
+    if name.partition(":")[0] in ("torchvision", "timm"):
+        return _known(name, weights, data)
+    if weights is not None:
+        raise UsageError("--teacher-weights are for torchvision:NAME or timm:NAME; others bring theirs")
+    place = Path(name).expanduser()
+    if place.suffix == ".onnx" or place.is_file():
+        return _onnx(place, data)
+    trained = earlier_training(place)
+    return {"network": dict(trained.job.network), **trained.start}
+
+
+def start_of(place: Path) -> dict[str, str]:
+    """The `start` of a job: a safetensors file, or what was trained earlier."""
+    place = place.expanduser()
+    if place.is_file():
+        if place.suffix != ".safetensors":
+            raise UsageError(f"--start-from {place} is no safetensors file; convert its state_dict to one")
+        return {"file": str(place.resolve()), "sha256": sha256(place)}
+    return earlier_training(place).start
+
+
+def _known(name: str, weights: str | Path | None, data: Data) -> dict[str, Any]:
+    if weights is None:
+        raise UsageError(
+            f"--teacher {name} needs trained weights, and nothing is fetched; give their safetensors "
+            "file with --teacher-weights"
+        )
+    path = Path(weights).expanduser()
+    raw = _read(path)
+    with_weights(build_known(name, data.n_classes, data.in_channels), raw, str(path))
+    return {
+        "model": name,
+        "n_classes": data.n_classes,
+        "in_channels": data.in_channels,
+        "file": str(path.resolve()),
+        "sha256": sha256(raw),
+    }
+
+
+def _onnx(path: Path, data: Data) -> dict[str, Any]:
+    from hwnas.exporting.onnx_score import open_session
+
+    raw = _read(path)
+    session = open_session(raw)
+    shape, answers = session.get_inputs()[0].shape, session.get_outputs()[0].shape
+    wanted: Mapping[str, Any] = {
+        "channels": data.in_channels,
+        "height": data.image_size,
+        "width": data.image_size,
+    }
+    fits = len(shape) == 4 and all(
+        not isinstance(size, int) or size == wanted[key] for key, size in zip(wanted, shape[1:], strict=True)
+    )
+    if not fits:
+        raise UsageError(
+            f"teacher {path} reads {list(shape)}, and the images are {list(wanted.values())} (channels, "
+            "height, width); give another teacher, or --image-size"
+        )
+    if isinstance(answers[-1], int) and answers[-1] != data.n_classes:
+        raise UsageError(
+            f"teacher {path} answers for {answers[-1]} classes, and {data.name} has {data.n_classes}"
+        )
+    return {"file": str(path.resolve()), "sha256": sha256(raw)}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"{path}: {error.strerror}") from None

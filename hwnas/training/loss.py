@@ -1,0 +1,90 @@
+"""What a step of a training minimises: cross-entropy, and the distance to a teacher's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hwnas.data.photo_augment import seeded
+
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from hwnas.data import Data
+
+_MIXING = 0x3117
+"""Sets the generator of mixed images apart from that of the batches."""
+
+
+class Teacher(Protocol):
+    """A trained network whose answers another one learns."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits (b, n_classes) of normalised images (b, c, h, w), without gradients."""
+
+
+class TrainingLoss:
+    """The loss of a recipe on some images.
+
+    seed: of the mixing. teacher: None where there is none.
+    """
+
+    def __init__(self, recipe: Recipe, data: Data, seed: int, teacher: Teacher | None) -> None:
+        self._recipe, self._seed, self._teacher = recipe, seed, teacher
+        self._n_classes = len(data.class_names)
+        self._weights = class_weights(data) if recipe.balance == "weights" else None
+
+    def mixed(self, step: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(images, targets): mixed images with probabilities (b, n_classes), or both as they are."""
+        recipe = self._recipe
+        if not (recipe.mixup or recipe.cutmix):
+            return x, y
+        from torchvision.transforms import v2
+
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, _MIXING, step]))
+        ways = [
+            way(alpha=alpha, num_classes=self._n_classes)
+            for way, alpha in ((v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix))
+            if alpha
+        ]
+        way = ways[int(rng.integers(len(ways)))]
+        with seeded(rng):
+            images, targets = way(x, y)
+        return images.contiguous(memory_format=torch.channels_last), targets
+
+    def __call__(self, x: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """x: (b, c, h, w), as the network saw it; targets: labels (b,) or probabilities (b, n_classes)."""
+        recipe = self._recipe
+        loss = self.of_targets(logits, targets)
+        if self._teacher is None or not recipe.distil:
+            return loss
+        return (1 - recipe.distil) * loss + recipe.distil * distance(
+            logits, self._teacher(x), recipe.temperature
+        )
+
+    def of_targets(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Without the teacher."""
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        return F.cross_entropy(logits, targets, weights, label_smoothing=self._recipe.label_smoothing)
+
+
+def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """T² times the Kullback-Leibler divergence of two softmaxes at temperature T, mean of the images.
+
+    Hinton et al. 2015, arXiv 1503.02531, section 2: T² keeps the size of the gradients.
+    """
+    log_student = F.log_softmax(logits / temperature, dim=1)
+    log_teacher = F.log_softmax(taught / temperature, dim=1)
+    return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
+
+
+def class_weights(data: Data) -> Tensor:
+    """(n_classes,) n / (k * images of the class) in the train split: each class weighs the same in sum."""
+    counts = np.bincount(data.labels[data.split("train")], minlength=len(data.class_names))
+    present = counts > 0
+    weights = np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0)
+    return torch.from_numpy(weights.astype(np.float32))
