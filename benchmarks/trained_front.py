@@ -35,11 +35,12 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.executors import Executor, LocalExecutor
 from hwnas.front import Problem, choose_picks, hypervolume, make_strategy, non_dominated, run
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
-from hwnas.training.workers import Trained, TrainingJob, Workers, run_many
+from hwnas.training.workers import Trained, TrainingJob, run_many
 
 MACS_OF = 2000
 _SUPERNET, _SEARCHED = 0.4, 0.6
@@ -56,7 +57,7 @@ class Truth:
     recipe: Recipe
     where: dict[str, Any]
     folder: Path
-    workers: Workers
+    executor: Executor
     known: dict[str, Trained] = field(default_factory=dict)
 
     def __call__(self, arch: Arch) -> Trained:
@@ -70,7 +71,7 @@ class Truth:
                 recipe=self.recipe.to_json(),
                 seed=0,
             )
-            outcome = run_many([job], self.folder, 1, workers=self.workers)[0]
+            outcome = run_many([job], self.folder, self.executor)[0]
             assert isinstance(outcome, Trained), outcome
             self.known[key] = outcome
         return self.known[key]
@@ -246,7 +247,7 @@ def main() -> None:
         f"epochs of {recipe.steps_per_epoch(len(data.split('train')))} steps; {options.cpu_s:g} CPU-s each"
     )
     results: list[dict[str, Any]] = []
-    with Workers() as workers:
+    with LocalExecutor(1) as workers:
         truth = Truth(space, data, recipe, where, options.out / "trainings", workers)
         for seed in options.seeds:
             for name, method in METHODS.items():

@@ -76,6 +76,11 @@ def sha256(data: bytes | Path) -> str:
     return digest.hexdigest()
 
 
+def digest_of(value: Any) -> str:
+    """Hexadecimal SHA-256 of a JSON value, whatever the order of its keys."""
+    return sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode())
+
+
 def safe_name(text: str) -> str:
     """`text` reduced to `[a-z0-9._-]`, at most 80 characters: one path component.
 

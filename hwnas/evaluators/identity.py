@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from hwnas.data.identity import data_identity
 from hwnas.training.recipe import TRAINING_VERSION
-from targets.files import sha256
+from targets.files import digest_of
 
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
@@ -17,8 +15,6 @@ if TYPE_CHECKING:
 
 FRESH = "fresh"
 """Weights at the start that are drawn from the seed."""
-_PIXEL_SAMPLES = 512
-"""Images whose pixels are compared; the names, labels and file sizes of all of them are."""
 
 
 def evaluation_identity(
@@ -46,27 +42,8 @@ def evaluation_identity(
     }
 
 
-def data_identity(data: Data) -> dict[str, Any]:
-    """Names, labels, sizes and some pixels of the images, and which of them train and validate."""
-    document = data.splits_json()
-    split = {name: document[name] for name in ("train", "val")}
-    members = np.concatenate([data.split("train"), data.split("val")])
-    some = members[np.unique(np.linspace(0, len(members) - 1, _PIXEL_SAMPLES).round().astype(np.int64))]
-    return {
-        "name": data.name,
-        "image_size": data.image_size,
-        "listing": document["digest"],
-        "split": _digest(split),
-        "pixels": sha256(np.ascontiguousarray(data.images(some).numpy()).tobytes()),
-    }
-
-
 def _structure(space: NetworkSpace) -> str:
     """Of the choices, and of the block that each combination of options puts at each position."""
     choices = [[choice.name, list(choice.options)] for choice in space.choices]
     positions = [[list(position.choices), position.keys.tolist()] for position in space.positions]
-    return _digest([choices, positions])
-
-
-def _digest(value: Any) -> str:
-    return sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode())
+    return digest_of([choices, positions])

@@ -1,8 +1,8 @@
 """The evaluator by short trainings: accuracy of a few epochs of real training, and the costs.
 
-Several networks are trained at a time, each in a process of one thread, and the answer does not depend on the
-process. What was trained once is stored for good (`store`) and never trained again; the weights stay in the
-folder of the run, so that the final training goes on from them.
+Several networks are trained at a time, each in a process of one thread, here or on a cluster; the answer does
+not depend on where. What was trained once is stored for good (`store`) and never trained again; the weights
+stay in the folder of the run, so that the final training goes on from them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hwnas.training.workers import (
-    Trained,
-    TrainingFailed,
-    TrainingJob,
-    TrainingProgress,
-    Workers,
-    run_many,
-)
+from hwnas.executors import Executor, OnProgress
+from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 
 from . import EvaluationFailed, Metrics
 from .store import EvaluationStore, StoredEvaluation
@@ -28,8 +22,6 @@ from .store import EvaluationStore, StoredEvaluation
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.costs.cost_model import CostModel
-
-OnProgress = Callable[[TrainingProgress], None]
 
 
 @dataclass
@@ -39,9 +31,8 @@ class ShortTraining:
     costs: of the architectures, which are of its space.
     job: the training of an architecture, with a name of its own.
     folder: of the jobs, of which those that are done are read.
-    n_workers: training processes at a time.
+    executor: trains them.
     store: what was trained before; None to train everything.
-    workers: processes that outlive a call; None starts new ones for each.
     on_progress: hears of each training.
     log: gets warnings.
     before: the evaluator whose weights these trainings go on from, where they are not the first.
@@ -50,9 +41,8 @@ class ShortTraining:
     costs: CostModel
     job: Callable[[Arch], TrainingJob]
     folder: Path
-    n_workers: int
+    executor: Executor
     store: EvaluationStore | None = None
-    workers: Workers | None = None
     on_progress: OnProgress = lambda progress: None
     log: Callable[[str], None] = lambda text: None
     before: ShortTraining | None = None
@@ -106,8 +96,7 @@ class ShortTraining:
         outcomes = run_many(
             list(jobs.values()),
             self.folder,
-            self.n_workers,
-            workers=self.workers,
+            self.executor,
             on_progress=self.on_progress,
             on_done=on_done,
             log=self.log,

@@ -19,7 +19,7 @@ from typing import Any
 
 from targets.checksummed import FIELD, checksum, is_intact
 from targets.errors import DamagedFileError
-from targets.files import safe_name, sha256
+from targets.files import digest_of, safe_name
 
 FOLDER = "evaluations"
 SCHEMA = 1
@@ -59,7 +59,7 @@ class EvaluationStore:
         warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.identity = {"schema": SCHEMA, **identity}
-        digest = sha256(json.dumps(self.identity, sort_keys=True, allow_nan=False).encode())[:12]
+        digest = digest_of(self.identity)[:12]
         self.path = home / FOLDER / f"{safe_name('-'.join(names) + '-')}-{digest}.jsonl"
         self._warn = warn
         self._known = self._read()

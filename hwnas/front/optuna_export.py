@@ -9,35 +9,28 @@ new database, in which Optuna then finds no study.
 from __future__ import annotations
 
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import optuna
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import OptunaError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from targets.files import unfinished
 
-from .generational import STORED
 from .history import Trial
 from .objectives import Problem
-from .optuna_trials import Codec, directions, quiet
+from .optuna_study import OtherStudyError, StudyWriter
+from .optuna_trials import quiet
 
 if TYPE_CHECKING:
     from hwnas.core.space import Space
 
 STUDY = "hwnas"
 _TIMEOUT_S = 1.0  # a reader such as optuna-dashboard holds the lock for milliseconds
-
-
-class _UnusableError(Exception):
-    """The file is no study that begins like the trials. The message goes after the name of the file."""
 
 
 class OptunaExport:
@@ -56,8 +49,8 @@ class OptunaExport:
         warn: Callable[[str], None],
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self._path, self._problem, self._warn, self._now = path, problem, warn, now
-        self._codec, self._since = Codec(space), now()
+        self._path, self._warn = path, warn
+        self._writer = StudyWriter(STUDY, space, problem, now)
 
     def update(self, trials: Sequence[Trial]) -> None:
         """Append what the study lacks of `trials`.
@@ -69,7 +62,7 @@ class OptunaExport:
                 try:
                     self._check()
                     self._append(trials)
-                except _UnusableError as error:
+                except OtherStudyError as error:
                     self._set_aside()
                     self._warn(
                         f"{self._path} {error}; kept as {self._path.name}.damaged and written anew from the "
@@ -84,72 +77,35 @@ class OptunaExport:
                 )
 
     def _check(self) -> None:
-        """_UnusableError when the file is there and is no sound SQLite database."""
+        """OtherStudyError when the file is there and is no sound SQLite database."""
         if not self._path.exists():
             return
         if self._path.stat().st_size == 0:
-            raise _UnusableError("is empty")
+            raise OtherStudyError("is empty")
         try:
             with closing(sqlite3.connect(self._path, timeout=_TIMEOUT_S)) as connection:
                 verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
         except sqlite3.OperationalError:
             return  # locked or not readable now, which says nothing about its content
         except sqlite3.DatabaseError as error:
-            raise _UnusableError(f"is damaged ({error})") from error
+            raise OtherStudyError(f"is damaged ({error})") from error
         if verdict != "ok":
-            raise _UnusableError(f"is damaged ({verdict})")
+            raise OtherStudyError(f"is damaged ({verdict})")
 
     def _append(self, trials: Sequence[Trial]) -> None:
         if not self._path.exists():
             self._write_new(trials)
             return
         with _storage(self._path) as storage:
-            study = self._load(storage)
-            held = [t.user_attrs.get("arch") for t in study.get_trials(deepcopy=False)]
-            if held != [t.arch for t in trials[: len(held)]]:
-                raise _UnusableError("holds other evaluations")
-            study.add_trials(self._timed(trials[len(held) :]))
+            self._writer.append(self._writer.load(storage), trials)
 
     def _write_new(self, trials: Sequence[Trial]) -> None:
         """The file comes whole or not at all: a kill on the way leaves no half of a study."""
         part = unfinished(self._path)
         part.unlink(missing_ok=True)
         with _storage(part) as storage:
-            self._create(storage).add_trials(self._timed(trials))
+            self._writer.append(self._writer.create(storage), trials)
         part.replace(self._path)
-
-    def _timed(self, trials: Sequence[Trial]) -> list[FrozenTrial]:
-        """As Optuna's, from the last call until now; what an earlier search evaluated took no time."""
-        ended = self._now()
-        timed = []
-        for trial in trials:
-            frozen = self._codec.trial(trial, trial.generation)
-            frozen.datetime_start = ended if trial.origin == STORED else self._since
-            frozen.datetime_complete = ended
-            timed.append(frozen)
-        self._since = ended
-        return timed
-
-    def _create(self, storage: RDBStorage) -> optuna.Study:
-        study = optuna.create_study(
-            storage=storage, study_name=STUDY, directions=directions(self._problem), load_if_exists=False
-        )
-        names = [o.metric for o in self._problem.objectives]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names(names)
-        study.set_user_attr("objectives", names)
-        return study
-
-    def _load(self, storage: RDBStorage) -> optuna.Study:
-        try:
-            study = optuna.load_study(study_name=STUDY, storage=storage)
-        except KeyError as error:
-            raise _UnusableError(f"holds no study {STUDY!r}") from error
-        # create_study(load_if_exists=True) would keep other directions without a word
-        if study.directions != directions(self._problem):
-            raise _UnusableError("has other objectives")
-        return study
 
     def _set_aside(self) -> None:
         """Rename the file and drop its journals, which SQLite would replay into the new one."""
@@ -164,7 +120,7 @@ def _storage(path: Path) -> Iterator[RDBStorage]:
     try:
         storage = RDBStorage(f"sqlite:///{path}", {"connect_args": {"timeout": _TIMEOUT_S}})
     except RuntimeError as error:
-        raise _UnusableError("was written by another version of Optuna") from error
+        raise OtherStudyError("was written by another version of Optuna") from error
     try:
         yield storage
     finally:

@@ -170,7 +170,7 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
         supernet_steps=0,
         search_steps=0,
         evaluations=14,
-        batch=min(8, max(2, PER_WORKER * n_workers)),
+        batch=max(n_workers, min(8, max(2, PER_WORKER * n_workers))),  # a cluster has work for all
         eval_epochs=Recipe.short(n_train).epochs,
         picks=5,
         random_baselines=2,

@@ -20,6 +20,7 @@ from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
+from hwnas.executors import Executor, LocalExecutor
 from hwnas.front import Generational, Problem, make_strategy
 from hwnas.genotype import write_genotype
 from hwnas.gradient.warmup import Warmup, WarmupSettings, make_supernet
@@ -28,7 +29,7 @@ from hwnas.runs.identity import DISCRETE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.training.recipe import SHORT_STEPS, Recipe
-from hwnas.training.workers import TrainingJob, Workers
+from hwnas.training.training_job import TrainingJob
 from lut.home import data_home
 from targets.errors import InfeasibleError
 from targets.files import sha256, write_atomic
@@ -149,8 +150,9 @@ def _train_shared(context: DiscreteSearchContext) -> Outcome:
 def _search(context: DiscreteSearchContext) -> Outcome:
     """Write evaluated.json, generation by generation; its trials are read where the search goes on."""
     strategy = make(context)
-    with Workers() as workers:
-        evaluator = _short_trainings(context, workers) if context.options.trains else _shared(context)
+    n_workers = context.options.workers or os.cpu_count() or 1
+    with LocalExecutor(n_workers, context.run.log.warn) as executor:
+        evaluator = _short_trainings(context, executor) if context.options.trains else _shared(context)
         search_stored(context.run, strategy, evaluator, context.options.evaluations)
     return Outcome(_document(context, strategy), (TRIALS,))
 
@@ -163,7 +165,7 @@ def _shared(context: DiscreteSearchContext) -> SharedWeights:
     )
 
 
-def _short_trainings(context: DiscreteSearchContext, workers: Workers) -> ShortTraining:
+def _short_trainings(context: DiscreteSearchContext, executor: Executor) -> ShortTraining:
     options, data, space = context.options, context.data, context.space
     recipe, home = _short_recipe(context), data_home(options.home)
     identity = evaluation_identity(
@@ -189,9 +191,8 @@ def _short_trainings(context: DiscreteSearchContext, workers: Workers) -> ShortT
         costs=context.costs,
         job=job,
         folder=context.path / "evaluations",
-        n_workers=options.workers or os.cpu_count() or 1,
+        executor=executor,
         store=EvaluationStore(home, (space.space_id, data.name), identity, warn=context.run.log.warn),
-        workers=workers,
         log=context.run.log.warn,
     )
 

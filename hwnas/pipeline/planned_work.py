@@ -90,7 +90,8 @@ def _memory_bytes(space: NetworkSpace, work: Work, n_workers: int) -> int:
     """At most, while the training processes and the one that started them are at work."""
     import numpy as np
 
-    from hwnas.training.memory import PROCESS_BYTES, training_bytes
+    from hwnas.executors.memory import PROCESS_BYTES
+    from hwnas.training.memory import training_bytes
     from hwnas.training.training_job import TrainingJob
 
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.costs.energy import read_energy
+from hwnas.executors.cluster_file import find_cluster
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
@@ -26,6 +27,8 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
 
     Names in the options are known to be right (`hwnas.core.names`).
     """
+    if config.cluster is not None:
+        find_cluster(config.cluster)
     home = data_home(config.home)
     if home.is_file():
         raise UsageError(f"the data home {home} is a file; give a folder by --home or {HOME_VARIABLE}")
@@ -56,6 +59,10 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
+    if config.storage is not None:
+        from hwnas.front.shared_record import require_server
+
+        require_server(config.storage)
     warn, by_tables = (log or Log()).warn, needs_latency(config)
     require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
 
@@ -114,6 +121,8 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, lacks in needs_supernet:
         if lacks:
             raise UsageError(f"{option} needs shared weights; give --supernet-steps, for instance 500")
+    if config.cluster is not None and config.workers is not None:
+        raise UsageError("--workers counts processes of this machine; with --cluster its own workers count")
     if config.generations is not None and config.evaluations is not None:
         raise UsageError("--evaluations and --generations both say how long the front is searched; give one")
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):

@@ -20,6 +20,7 @@ from .options import (
     HomeOptions,
     LabelledImageOptions,
     LimitOptions,
+    RecordOptions,
     SpaceOptions,
     SpeedOptions,
     StepOptions,
@@ -39,6 +40,7 @@ class SearchConfig(
     RecipeOptions,
     SpeedOptions,
     LimitOptions,
+    RecordOptions,
     HomeOptions,
 ):
     """Every option of `hwnas search`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, UsageError
-from targets.files import safe_name, sha256
+from targets.files import digest_of, safe_name
 
 from .lock import LOCK_NAME
 
@@ -42,7 +41,7 @@ class Identity:
     def hash(self) -> str:
         """SHA-256 of the values that decide the result."""
         deciding = {name: value for name, value in self.values.items() if name not in self.free}
-        return sha256(json.dumps(deciding, sort_keys=True, allow_nan=False).encode())
+        return digest_of(deciding)
 
     def default_folder(self, name: str) -> Path:
         """`runs/<name>-<hash>`: the same run is found there again."""

@@ -305,12 +305,28 @@ class LimitOptions:
         Annotated[int, Interval(ge=1, le=256)] | None,
         Option("Training processes; default one per core", free=True),
     ] = None
+    cluster: Annotated[
+        Text | None,
+        Option("Train on a Dask cluster: tls://HOST:PORT of its scheduler, or a TOML file", free=True),
+    ] = None
     minutes: Annotated[
         Annotated[float, Interval(gt=0, le=100_000)] | None,
         Option(
             "What the whole search may take, as a promise: counts that are not given are made to fit",
             free=True,
         ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions:
+    """Where others can follow a run."""
+
+    topic: ClassVar[str] = "Files"
+
+    storage: Annotated[
+        Text | None,
+        Option("Also record the trials in this PostgreSQL database, for optuna-dashboard", free=True),
     ] = None
 
 

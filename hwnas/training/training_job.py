@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
-from targets.files import read_json, safe_name, sha256, write_atomic
+from targets.files import digest_of, read_json, safe_name, sha256, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,7 +61,7 @@ class TrainingJob:
             what["start_sha256"] = self.start["sha256"]
         if self.teacher is not None:
             what["teacher"] = {k: v for k, v in self.teacher.items() if k != "file"}
-        return sha256(json.dumps(what, sort_keys=True, allow_nan=False).encode())
+        return digest_of(what)
 
     def folder(self, parent: Path) -> Path:
         """Where the job's files lie."""
@@ -156,11 +156,15 @@ def run_job(
     job: TrainingJob,
     parent: Path,
     *,
+    data: Data | None = None,
     on_step: Callable[[int, int], None] | None = None,
     log: Callable[[str], None] = lambda text: None,
     save_every_s: float = 30.0,
 ) -> Trained:
-    """Train in this process, write the result, drop the checkpoints. The thread count is the caller's."""
+    """Train in this process, write the result, drop the checkpoints. The thread count is the caller's.
+
+    data: the images of the job where they are loaded already.
+    """
     from hwnas.networks.modes import safetensors_bytes
     from hwnas.runs.checkpoints import Checkpoints
 
@@ -175,7 +179,7 @@ def run_job(
     module = build_network(job.network)
     result = train(
         module,
-        data_of(job.data),
+        data_of(job.data) if data is None else data,
         Recipe(**job.recipe),
         job.seed,
         start=None if job.start is None else _start_weights(job.start),

@@ -50,6 +50,7 @@ SET_UP = {
 
 NOT_RUN = {
     "a board",
+    "a cluster",
     "a finished run",
     "a download",
     "a loop of the shell",

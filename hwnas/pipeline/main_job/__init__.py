@@ -56,8 +56,11 @@ def search(run: RunDir) -> RunContext:
     require_in_time(context)
     take_over(context)
     torch.set_num_threads(context.n_threads)
-    run_stages([_timed(stage) for stage in STAGES], context)
-    hand_over(context)
+    try:
+        run_stages([_timed(stage) for stage in STAGES], context)
+        hand_over(context)
+    finally:
+        context.close()
     return context
 
 

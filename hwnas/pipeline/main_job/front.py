@@ -17,6 +17,7 @@ from hwnas.core.budget import RATIO
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
+from hwnas.executors import Executor
 from hwnas.front import (
     STORED,
     STRATEGIES,
@@ -32,11 +33,11 @@ from hwnas.front import (
 from hwnas.pipeline.counts import EVALUATED, objectives_of, prices_of, strategy_of
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
-from hwnas.training.workers import Workers
 
 from .beliefs import Beliefs
 from .extra_features import features_of, proxy_correlations
 from .progress import TrainingBar, training_bar
+from .record import shared_record
 from .replan import FrontPace, rest_s
 from .run_context import RunContext
 from .trainings import short_trainings
@@ -65,8 +66,11 @@ def _objectives(context: RunContext) -> tuple[str, ...]:
 def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
     n_all = context.counts.evaluations
-    with training_bar(context, "front", n_all, rest_s(context, "front")) as bar, Workers() as workers:
-        search = FrontSearch(context, bar, workers)
+    with (
+        training_bar(context, "front", n_all, rest_s(context, "front")) as bar,
+        context.executor() as executor,
+    ):
+        search = FrontSearch(context, bar, executor)
         ended = search.run()
         repeats = search.repeat()
     history = search.strategy.history
@@ -118,8 +122,8 @@ def _row(trial: Trial) -> dict[str, Any]:
 class FrontSearch:
     """The search of one run: its strategy, its evaluator, and how much of it is left."""
 
-    def __init__(self, context: RunContext, bar: TrainingBar, workers: Workers) -> None:
-        self.context, self.bar, self.workers = context, bar, workers
+    def __init__(self, context: RunContext, bar: TrainingBar, executor: Executor) -> None:
+        self.context, self.bar, self.executor = context, bar, executor
         self.problem, self.pace = make_problem(context), FrontPace(context)
         self._n_all, self._n_finished = context.counts.evaluations, 0
         self.path: Path = context.path / "evaluated.json"
@@ -132,6 +136,7 @@ class FrontSearch:
         self.export = OptunaExport(
             context.path / "study.db", context.space, self.problem, context.run.log.warn
         )
+        self.record = shared_record(context, self.problem)
 
     @property
     def evaluator(self) -> Evaluator:
@@ -159,6 +164,8 @@ class FrontSearch:
         self.bar.finish(self._n_finished)
         ended = run(self.strategy, self.evaluators, left=self._left, on_generation=self._keep)
         self.export.update(self.strategy.history.trials)  # a kill may have come between the two files
+        if self.record is not None:
+            self.record.finish(self.strategy.history.trials)
         return ended
 
     def _left(self) -> int:
@@ -194,7 +201,7 @@ class FrontSearch:
         if not self.context.trains:
             return [self.context.shared_weights]
         on_progress = self.bar.on_progress
-        return short_trainings(self.context, seed=seed, workers=self.workers, on_progress=on_progress)
+        return short_trainings(self.context, self.executor, seed=seed, on_progress=on_progress)
 
     def _strategy(self) -> Generational:
         config, context = self.context.config, self.context
@@ -233,6 +240,8 @@ class FrontSearch:
     def _keep(self, trials: Sequence[Trial]) -> None:
         save_trials(self.path, self.strategy.history, self.strategy.identity)
         self.export.update(self.strategy.history.trials)
+        if self.record is not None:
+            self.record.update(self.strategy.history.trials)
         n_before = self._n_finished
         self._n_finished = self.n_paid
         self.pace.add(self._n_finished - n_before)

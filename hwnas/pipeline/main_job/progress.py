@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hwnas.executors import Progress
 from hwnas.runs.log import ProgressBar
-from hwnas.training.workers import TrainingProgress
 
 from .run_context import RunContext
 
@@ -22,14 +22,14 @@ class TrainingBar:
         self._bar, self._tick, self._lock = bar, tick, threading.Lock()
         self._shares: dict[str, int] = {}
 
-    def on_progress(self, progress: TrainingProgress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """A training in flight got further. Called from the threads that watch the workers."""
         share = int(_PARTS * progress.share)
         with self._lock:
-            step = share - self._shares.get(progress.job_id, 0)
-            self._shares[progress.job_id] = share
+            step = share - self._shares.get(progress.name, 0)
+            self._shares[progress.name] = share
             self._tick()
-        self._bar.advance(step, progress.job_id)
+        self._bar.advance(step, progress.name)
 
     def finish(self, n: int, note: str = "") -> None:
         """`n` trainings are over: those in flight until now, and those that were known or failed."""

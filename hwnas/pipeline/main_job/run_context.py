@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
@@ -17,7 +18,9 @@ from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Augment, Batches, Data, load_data
+from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.executors import Executor, LocalExecutor
 from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
@@ -28,12 +31,16 @@ from hwnas.runs.run_dir import RunDir
 from hwnas.runs.search_run import stored_config
 from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
+from hwnas.training.tasks import data_task
 from lut.home import data_home
 from targets.files import read_json
 
 from .candidate import Candidate
 from .clock import Decisions, WorkClock
 from .devices import OTHERS, RunDevice, burden, measure, run_costs
+
+if TYPE_CHECKING:
+    from hwnas.executors.dask_executor import DaskExecutor
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
@@ -52,6 +59,7 @@ class RunContext:
         """Run: locked by the caller."""
         self.run = run
         self.clock = WorkClock(run.path / "clock.json")
+        self._opened = ExitStack()
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -230,8 +238,59 @@ class RunContext:
 
     @property
     def n_workers(self) -> int:
-        """Training processes: as many as the machine has cores, unless told."""
-        return self.config.workers or os.cpu_count() or 1
+        """Trainings side by side: as many as the cluster or the machine can do, unless told."""
+        if self.config.workers is not None:
+            return self.config.workers
+        return self.cluster.n_workers if self.cluster else os.cpu_count() or 1
+
+    @cached_property
+    def cluster(self) -> DaskExecutor | None:
+        """The cluster that trains, until `close`; None where this machine does."""
+        if self.config.cluster is None:
+            return None
+        from hwnas.executors.cluster_file import find_cluster
+        from hwnas.executors.clusters import open_cluster
+
+        executor = self._opened.enter_context(
+            open_cluster(find_cluster(self.config.cluster), self.run.log.warn)
+        )
+        self.run.log(f"trainings go to {executor.address}, {executor.n_workers} at a time")
+        return executor
+
+    @cached_property
+    def checked_cluster(self) -> DaskExecutor | None:
+        """The same, once its workers have shown that they have the images of the run."""
+        if self.cluster is not None:
+            identity = {k: v for k, v in data_identity(self.data).items() if k != "name"}
+            probe = data_task(self.job_data, self.path)
+            self.cluster.require({"data": identity, "folder": str(Path.cwd())}, probe)
+        return self.cluster
+
+    @property
+    def job_data(self) -> dict[str, Any]:
+        """The images as a training job names them."""
+        config = self.config
+        data: dict[str, Any] = {
+            "spec": config.data,
+            "image_size": self.data.image_size,
+            "seed": config.seed,
+            "root": str(self.home),
+            "splits_file": str((self.path / "splits.json").resolve()),
+        }
+        return {**data, "labels_csv": config.labels} if config.labels else data
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor]:
+        """What does the trainings of a stage."""
+        if self.checked_cluster is not None:
+            yield self.checked_cluster
+            return
+        with LocalExecutor(self.n_workers, self.run.log.warn) as executor:
+            yield executor
+
+    def close(self) -> None:
+        """Let the cluster go."""
+        self._opened.close()
 
     def archs(self, keys: Sequence[str]) -> list[Arch]:
         """Architectures from their strings."""

@@ -27,5 +27,7 @@ def split_data(context: RunContext) -> Outcome:
         f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
         + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )
+    if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
+        context.run.log("its workers have the same images")
     shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
     return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))

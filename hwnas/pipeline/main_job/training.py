@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.executors import Executor
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
 from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import read_result
-from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, Workers, run_many
+from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
@@ -65,14 +66,14 @@ def train_finalists(
 
     A network whose first training failed has no final one.
     """
-    with Workers() as workers:
-        return _train_twice(context, networks, seed, workers)
+    with context.executor() as executor:
+        return _train_twice(context, networks, seed, executor)
 
 
 def _train_twice(
-    context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
+    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
 ) -> tuple[Outcomes, Outcomes]:
-    first = _first_trainings(context, networks, seed, workers)
+    first = _first_trainings(context, networks, seed, executor)
     starts = {name: outcome for name, outcome in first.items() if isinstance(outcome, Trained)}
     final: Outcomes = {}
     for wave in waves(context, networks):
@@ -83,12 +84,12 @@ def _train_twice(
             for n in wave
             if n.arch_id in starts or not first
         }
-        final |= _train(context, workers, "training", jobs, context.path / FINAL_FOLDER)
+        final |= _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
     return first, final
 
 
 def _first_trainings(
-    context: RunContext, networks: Sequence[Finalist], seed: int, workers: Workers
+    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
 ) -> Outcomes:
     """What the final trainings go on from, if anything."""
     if context.config.continue_from is not None:
@@ -105,7 +106,7 @@ def _first_trainings(
                 for n in networks
                 if not isinstance(short.get(n.arch_id), TrainingFailed)
             }
-            short |= _train(context, workers, "short trainings", jobs, context.path / SHORT_FOLDER)
+            short |= _train(context, executor, "short trainings", jobs, context.path / SHORT_FOLDER)
         return short
     return {}
 
@@ -223,15 +224,14 @@ def _entry(
 
 
 def _train(
-    context: RunContext, workers: Workers, name: str, jobs: Mapping[str, TrainingJob], folder: Path
+    context: RunContext, executor: Executor, name: str, jobs: Mapping[str, TrainingJob], folder: Path
 ) -> Outcomes:
-    """Train in parallel processes under one progress bar."""
+    """Train side by side under one progress bar."""
     with training_bar(context, name, len(jobs), rest_s(context, "training")) as bar:
         outcomes = run_many(
             list(jobs.values()),
             folder,
-            context.n_workers,
-            workers=workers,
+            executor,
             on_progress=bar.on_progress,
             log=context.run.log.warn,
         )

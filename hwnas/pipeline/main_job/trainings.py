@@ -9,15 +9,16 @@ from typing import Any
 
 from hwnas.core.choice import Arch
 from hwnas.evaluators.identity import FRESH, evaluation_identity
-from hwnas.evaluators.short_training import OnProgress, ShortTraining
+from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
+from hwnas.executors import Executor, OnProgress
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.runs.search_run import SHORT_FOLDER
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.presets import STRONG, changed
 from hwnas.training.recipe import Recipe
 from hwnas.training.training_job import read_result
-from hwnas.training.workers import Trained, TrainingJob, Workers
+from hwnas.training.workers import Trained, TrainingJob
 from targets.files import sha256, write_atomic
 
 from .run_context import RunContext
@@ -95,9 +96,9 @@ def arch_network(context: RunContext, key: str) -> dict[str, Any]:
 
 def short_trainings(
     context: RunContext,
+    executor: Executor,
     *,
     seed: int | None = None,
-    workers: Workers | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> list[ShortTraining]:
     """The evaluators by short trainings, one per fidelity. seed: where it is not that of the run."""
@@ -115,9 +116,8 @@ def short_trainings(
                 costs=context.search_costs,
                 job=partial(job, fidelity),
                 folder=context.path / SHORT_FOLDER,
-                n_workers=context.n_workers,
+                executor=executor,
                 store=evaluation_store(context, run_seed, fidelity),
-                workers=workers,
                 on_progress=on_progress,
                 log=context.run.log.warn,
                 before=evaluators[-1] if evaluators else None,
@@ -162,17 +162,8 @@ def _supernet_start(context: RunContext, arch_id: str, network: Mapping[str, Any
 
 
 def _job(context: RunContext, *, recipe: Recipe, **fields: Any) -> TrainingJob:
-    config = context.config
-    data: dict[str, Any] = {
-        "spec": config.data,
-        "image_size": context.data.image_size,
-        "seed": config.seed,
-        "root": str(context.home),
-        "splits_file": str((context.path / "splits.json").resolve()),
-    }
-    if config.labels:
-        data["labels_csv"] = config.labels
-    return TrainingJob(data=data, recipe=recipe.to_json(), device=config.device, **fields)
+    data, device = context.job_data, context.config.device
+    return TrainingJob(data=data, recipe=recipe.to_json(), device=device, **fields)
 
 
 def _fitting(context: RunContext, recipe: Recipe) -> Recipe:

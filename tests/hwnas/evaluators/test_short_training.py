@@ -16,13 +16,14 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.core.space import Space
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, load_data
+from hwnas.data.identity import data_identity
 from hwnas.evaluators import EvaluationFailed, Evaluator
-from hwnas.evaluators.identity import FRESH, data_identity, evaluation_identity
+from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
+from hwnas.executors import LocalExecutor
 from hwnas.spaces import load_space
 from hwnas.training.training_job import TrainingJob, run_job
-from hwnas.training.workers import Workers
 from tests.support.evaluators import EvaluatorContract
 from tests.support.spaces import TINY_STAGES
 
@@ -54,14 +55,14 @@ def data(place: Path) -> Data:
 
 @pytest.fixture(scope="module")
 def workers() -> Any:
-    with Workers() as pool:
+    with LocalExecutor(2) as pool:
         yield pool
 
 
 class Trainings:
     """Makes evaluators over one folder per test, and remembers what was ordered."""
 
-    def __init__(self, space: NetworkSpace, home: Path, folder: Path, workers: Workers) -> None:
+    def __init__(self, space: NetworkSpace, home: Path, folder: Path, workers: LocalExecutor) -> None:
         self.space, self.home, self.folder, self.workers = space, home, folder, workers
         self.ordered: list[str] = []
 
@@ -80,12 +81,12 @@ class Trainings:
 
         costs = CostModel(self.space)
         return ShortTraining(
-            costs=costs, job=job, folder=self.folder / folder, n_workers=2, store=store, workers=self.workers
+            costs=costs, job=job, folder=self.folder / folder, store=store, executor=self.workers
         )
 
 
 @pytest.fixture
-def trainings(space: NetworkSpace, place: Path, tmp_path: Path, workers: Workers) -> Trainings:
+def trainings(space: NetworkSpace, place: Path, tmp_path: Path, workers: LocalExecutor) -> Trainings:
     return Trainings(space, place / "home", tmp_path, workers)
 
 

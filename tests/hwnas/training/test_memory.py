@@ -13,13 +13,8 @@ import torch
 from torch import nn
 
 import hwnas
-from hwnas.training.memory import (
-    USABLE_SHARE,
-    affordable_workers,
-    available_bytes,
-    saved_bytes,
-    training_bytes,
-)
+from hwnas.executors.memory import PROCESS_BYTES, USABLE_SHARE, affordable, available_bytes
+from hwnas.training.memory import saved_bytes, task_bytes, training_bytes
 from hwnas.training.training_job import TrainingJob
 
 SIDE_PX = 64
@@ -89,19 +84,20 @@ def test_the_estimate_grows_with_the_batch_and_leaves_the_generator_alone() -> N
 
 def test_as_many_workers_as_fit_beside_each_other() -> None:
     jobs, told = [_job(str(i)) for i in range(4)], list[str]()
+    needs = [task_bytes(job) for job in jobs]
     one = training_bytes(jobs[0]) / USABLE_SHARE
-    assert affordable_workers(jobs, 4, int(2.5 * one), told.append) == 2
+    assert affordable(needs, 4, int(2.5 * one), told.append) == 2
     assert "2 instead of 4 trainings run side by side" in told[0]
-    assert affordable_workers(jobs, 4, int(0.5 * one), told.append) == 1
+    assert affordable(needs, 4, int(0.5 * one), told.append) == 1
     assert len(told) == 2
-    assert affordable_workers(jobs, 4, int(4.1 * one), told.append) == 4
-    assert affordable_workers(jobs, 4, None, told.append) == 4
+    assert affordable(needs, 4, int(4.1 * one), told.append) == 4
+    assert affordable(needs, 4, None, told.append) == 4
     assert len(told) == 2
 
 
 def test_a_job_that_cannot_be_built_is_left_to_its_worker() -> None:
     jobs = [_job("a", network={"baseline": "nothing"}), _job("b", recipe={})]
-    assert affordable_workers(jobs, 2, 10**12, lambda text: None) == 2
+    assert [task_bytes(job) for job in jobs] == [PROCESS_BYTES, PROCESS_BYTES]
 
 
 def _files(root: Path, **texts: str) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 import torch
 
 import hwnas
+from hwnas.executors import LocalExecutor, Progress
 from hwnas.training.training_job import Trained, TrainingFailed, TrainingJob, read_result, run_job
-from hwnas.training.workers import TrainingProgress, Workers, run_many
+from hwnas.training.workers import run_many
 from targets.errors import DamagedFileError, UsageError
 
 pytestmark = pytest.mark.slow
@@ -46,6 +48,17 @@ def _same(a: Trained, b: Trained) -> bool:
     return a.val_loss == b.val_loss and all(torch.equal(v, theirs[k]) for k, v in a.weights().items())
 
 
+def _run(
+    jobs: list[TrainingJob],
+    folder: Path,
+    n_workers: int,
+    log: Callable[[str], None] = lambda text: None,
+    **hears: Any,
+) -> list[Trained | TrainingFailed]:
+    with LocalExecutor(n_workers, log) as executor:
+        return run_many(jobs, folder, executor, **hears)
+
+
 def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], tmp_path: Path) -> None:
     # Long enough that its worker is killed in the middle of it, however late this process hears of it.
     jobs = [_job(data, "one", recipe={"epochs": 8, "batch_size": 128, "lr": 0.1})]
@@ -53,31 +66,31 @@ def test_a_killed_worker_is_replaced_and_changes_nothing(data: dict[str, Any], t
     killed: list[int] = []
     told: list[str] = []
 
-    def kill_first(progress: TrainingProgress) -> None:
-        if progress.job_id == "one" and not killed:
+    def kill_first(progress: Progress) -> None:
+        if progress.name == "one" and not killed:
             killed.append(progress.pid)
             os.kill(progress.pid, signal.SIGKILL)
 
-    one, two, bad = run_many(jobs, tmp_path / "a", 2, on_progress=kill_first, log=told.append)
+    one, two, bad = _run(jobs, tmp_path / "a", 2, log=told.append, on_progress=kill_first)
     assert isinstance(one, Trained) and isinstance(two, Trained)
     assert killed and "one: the training process was ended by SIGKILL" in told[0]
     assert _same(one, run_job(jobs[0], tmp_path / "here"))
     assert isinstance(bad, TrainingFailed) and "batch_size" in bad.reason
     assert not (one.folder / "checkpoints").exists() or not list((one.folder / "checkpoints").iterdir())
 
-    def no_more(progress: TrainingProgress) -> None:
+    def no_more(progress: Progress) -> None:
         raise AssertionError("a finished job was trained again")
 
-    again = run_many(jobs[:2], tmp_path / "a", 1, on_progress=no_more)
+    again = _run(jobs[:2], tmp_path / "a", 1, on_progress=no_more)
     assert again == [one, two]
     assert not one.module().training
 
 
 def test_a_job_that_kills_two_workers_has_failed(data: dict[str, Any], tmp_path: Path) -> None:
-    def kill(progress: TrainingProgress) -> None:
+    def kill(progress: Progress) -> None:
         os.kill(progress.pid, signal.SIGKILL)
 
-    (outcome,) = run_many([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=kill)
+    (outcome,) = _run([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=kill)
     assert isinstance(outcome, TrainingFailed)
     assert "SIGKILL (out of memory?), 2 times" in outcome.reason
 
@@ -85,12 +98,12 @@ def test_a_job_that_kills_two_workers_has_failed(data: dict[str, Any], tmp_path:
 def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> None:
     pids: list[int] = []
 
-    def interrupt(progress: TrainingProgress) -> None:
+    def interrupt(progress: Progress) -> None:
         pids.append(progress.pid)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_many([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=interrupt)
+        _run([_job(data, "one", recipe=LONG)], tmp_path, 1, on_progress=interrupt)
     with pytest.raises(ProcessLookupError):  # ended and reaped
         os.kill(pids[0], 0)
 
@@ -98,14 +111,20 @@ def test_an_interrupt_ends_the_workers(data: dict[str, Any], tmp_path: Path) -> 
 def test_a_worker_does_not_outlive_its_parent(data: dict[str, Any], tmp_path: Path) -> None:
     job = _job(data, "one", recipe=LONG)
     with subprocess.Popen(
-        [sys.executable, "-m", "hwnas.training.worker_process"],
+        [sys.executable, "-m", "hwnas.executors.child_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(hwnas.__file__).parent.parent,
     ) as worker:
         assert worker.stdin and worker.stdout
-        print(json.dumps({"job": asdict(job), "parent": str(tmp_path)}), file=worker.stdin, flush=True)
+        order = {
+            "kind": "training",
+            "document": asdict(job),
+            "folder": str(job.folder(tmp_path)),
+            "place": {},
+        }
+        print(json.dumps(order), file=worker.stdin, flush=True)
         assert json.loads(worker.stdout.readline())["event"] == "step"  # it is training
         worker.stdin.close()  # what the death of the parent does
         assert worker.wait(timeout=600) == 1
@@ -144,21 +163,21 @@ def test_foreign_and_damaged_results_are_refused(data: dict[str, Any], tmp_path:
 def test_short_memory_leaves_one_worker(
     data: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hwnas.training.workers.available_bytes", lambda: 10**9)
+    monkeypatch.setattr("hwnas.executors.local.available_bytes", lambda: 10**9)
     recipe = {"epochs": 1, "batch_size": 512, "lr": 0.1}
     pids: set[int] = set()
     told: list[str] = []
     jobs = [_job(data, str(seed), seed=seed, recipe=recipe) for seed in range(2)]
-    outcomes = run_many(jobs, tmp_path, 2, on_progress=lambda p: pids.add(p.pid), log=told.append)
+    outcomes = _run(jobs, tmp_path, 2, log=told.append, on_progress=lambda p: pids.add(p.pid))
     assert all(isinstance(outcome, Trained) for outcome in outcomes)
     assert len(pids) == 1 and "1 instead of 2 trainings" in told[0]
 
 
 def test_two_jobs_cannot_share_a_folder(data: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="share a name"):
-        run_many([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)
+        _run([_job(data, "A b"), _job(data, "a-b")], tmp_path, 1)
     with pytest.raises(UsageError, match="0 training processes"):
-        run_many([_job(data, "a")], tmp_path, 0)
+        LocalExecutor(0)
 
 
 def test_a_training_goes_on_from_weights_and_from_those_alone(data: dict[str, Any], tmp_path: Path) -> None:
@@ -185,25 +204,25 @@ def test_a_training_goes_on_from_weights_and_from_those_alone(data: dict[str, An
 def test_weights_of_another_network_are_refused(data: dict[str, Any], tmp_path: Path) -> None:
     short = run_job(_job(data, "one"), tmp_path)
     network = dict(short.job.network, arch="8:mb5e6/8:mb3e3/8:mb3e3/16:mb3e3/24:mb3e3")
-    (failed,) = run_many([_job(data, "two", network=network, start=short.start)], tmp_path, 1)
+    (failed,) = _run([_job(data, "two", network=network, start=short.start)], tmp_path, 1)
     assert isinstance(failed, TrainingFailed) and "of another network" in failed.reason
 
 
 def test_processes_that_are_kept_train_the_next_jobs(data: dict[str, Any], tmp_path: Path) -> None:
     pids: list[set[int]] = []
 
-    def note(progress: TrainingProgress) -> None:
+    def note(progress: Progress) -> None:
         pids[-1].add(progress.pid)
 
-    with Workers() as workers:
+    with LocalExecutor(2) as workers:
         for name in ("a", "b"):
             pids.append(set())
             jobs = [_job(data, f"{name}{i}", seed=i) for i in range(2)]
-            outcomes = run_many(jobs, tmp_path, 2, workers=workers, on_progress=note)
+            outcomes = run_many(jobs, tmp_path, workers, on_progress=note)
             assert all(isinstance(outcome, Trained) for outcome in outcomes)
         assert pids[1] and pids[1] <= pids[0] and workers.n_idle == len(pids[0])
         os.kill(next(iter(pids[0])), signal.SIGKILL)  # while nobody needs it
-        (outcome,) = run_many([_job(data, "c")], tmp_path, 1, workers=workers)
+        (outcome,) = run_many([_job(data, "c")], tmp_path, workers)
         assert isinstance(outcome, Trained)
     for pid in pids[0]:
         with pytest.raises(ProcessLookupError):

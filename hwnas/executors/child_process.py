@@ -1,6 +1,6 @@
-"""The worker process, which does one training job after the other.
+"""The child process, which does one task after the other.
 
-`python -m hwnas.training.worker_process` reads jobs from its standard input, one JSON line each, and
+`python -m hwnas.executors.child_process` reads tasks from its standard input, one JSON line each, and
 answers in JSON lines. It ends when its standard input does, which is also what the death of its parent
 looks like.
 """
@@ -19,19 +19,16 @@ from typing import Any, TextIO
 
 from targets.errors import HwnasError
 
-from .training_job import TrainingJob, run_job
+from .task import RefusedError, work_of
 
 _STEP_EVENT_EVERY_S = 0.5
 
 
-def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, answers: TextIO) -> None:
+def _serve(tasks: queue.SimpleQueue[str | None], busy: threading.Event, answers: TextIO) -> None:
     def say(**event: Any) -> None:
         print(json.dumps(event), file=answers, flush=True)
 
-    while (line := jobs.get()) is not None:
-        import torch  # not before there is work
-
-        torch.set_num_threads(1)
+    while (line := tasks.get()) is not None:
         order = json.loads(line)
         last_step_s = [float("-inf")]
 
@@ -41,14 +38,18 @@ def _serve(jobs: queue.SimpleQueue[str | None], busy: threading.Event, answers: 
                 say(event="step", done=done, total=total)
 
         try:
-            run_job(TrainingJob(**order["job"]), Path(order["parent"]), on_step=on_step, log=_complain)
+            work = work_of(order["kind"])
+            folder, place = Path(order["folder"]), order["place"]
+            work(order["document"], folder, place=place, on_step=on_step, log=_complain)
             answer = {"event": "done"}
+        except RefusedError as error:
+            answer = {"event": "refused", "reason": str(error)}
         except HwnasError as error:
             answer = {"event": "failed", "reason": str(error)}
-        except Exception as error:  # the outermost edge of the worker: the parent reports it
+        except Exception as error:  # the outermost edge of the process: the parent reports it
             traceback.print_exc()
             answer = {"event": "failed", "reason": f"{type(error).__name__}: {error}"}
-        busy.clear()  # before the answer: the next job may follow it at once
+        busy.clear()  # before the answer: the next task may follow it at once
         say(**answer)
 
 
@@ -56,24 +57,24 @@ def _complain(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _listen(jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
+def _listen(tasks: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
     for line in sys.stdin:
         busy.set()
-        jobs.put(line)
+        tasks.put(line)
     if busy.is_set():
-        os._exit(1)  # the parent is gone: nobody waits for what is being trained
-    jobs.put(None)
+        os._exit(1)  # the parent is gone: nobody waits for what is being done
+    tasks.put(None)
 
 
 def main() -> None:
-    """The worker process. Its own prints go to stderr, so that they cannot be taken for answers."""
+    """The child process. Its own prints go to stderr, so that they cannot be taken for answers."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     busy = threading.Event()
     # Before torch is imported: a parent may die that early.
-    threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
-    _serve(jobs, busy, answers)
+    threading.Thread(target=_listen, args=(tasks, busy), daemon=True).start()
+    _serve(tasks, busy, answers)
 
 
 if __name__ == "__main__":

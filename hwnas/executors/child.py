@@ -1,4 +1,4 @@
-"""A child process that trains, as its parent sees it; `worker_process` is what runs there."""
+"""A child process that does tasks, as its parent sees it; `child_process` is what runs there."""
 
 from __future__ import annotations
 
@@ -9,27 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .training_job import Trained, TrainingFailed, TrainingJob, read_result
+from .task import Done, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """What a worker is at. share: 0..1 of the job; pid: of the worker."""
+class Child:
+    """Its stdin carries tasks, its stdout answers, its stderr complaints.
 
-    job_id: str
-    share: float
-    pid: int
-
-
-class Worker:
-    """A child process that trains; its stdin carries jobs, its stdout answers, its stderr complaints.
-
-    busy: whether it is at a job, or died of one.
+    busy: whether it is at a task, or died of one.
     """
 
     def __init__(self) -> None:
@@ -38,7 +28,7 @@ class Worker:
         here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
         path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.training.worker_process"],
+            [sys.executable, "-m", "hwnas.executors.child_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
@@ -49,7 +39,7 @@ class Worker:
         )
 
     def close(self) -> None:
-        """Tell an idle worker to go, and wait for it. One that was killed is gone already."""
+        """Tell an idle child to go, and wait for it. One that was killed is gone already."""
         assert self.process.stdin is not None and self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
@@ -57,33 +47,38 @@ class Worker:
         self.process.wait()
         self._complaints.close()
 
-    def train(
-        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
-    ) -> Trained | TrainingFailed | None:
-        """The outcome of the job; None when the process died on it."""
+    def do(self, task: ExecutorTask, on_progress: OnProgress, place: Mapping[str, Any]) -> TaskOutcome | None:
+        """The outcome of the task; None when the process died on it. RefusedError: not in this place."""
         self.busy = True
-        outcome = self._ask(job, parent, say)
-        self.busy = outcome is None
-        return outcome
+        event = self._ask(task, on_progress, place)
+        self.busy = event is None
+        if event is None:
+            return None
+        if event["event"] == "refused":
+            raise RefusedError(event["reason"])
+        return Done() if event["event"] == "done" else Failed(event["reason"])
 
     def _ask(
-        self, job: TrainingJob, parent: Path, say: Callable[[TrainingProgress], None]
-    ) -> Trained | TrainingFailed | None:
+        self, task: ExecutorTask, on_progress: OnProgress, place: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """The last event of the task; None without one."""
         assert self.process.stdin is not None and self.process.stdout is not None
+        order = {
+            "kind": task.kind,
+            "document": task.document,
+            "folder": str(task.folder.resolve()),
+            "place": dict(place),
+        }
         try:
-            order = {"job": asdict(job), "parent": str(parent.resolve())}
             self.process.stdin.write(json.dumps(order, allow_nan=False) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             return None
         for line in self.process.stdout:
             event: dict[str, Any] = json.loads(line)
-            if event["event"] == "step":
-                say(TrainingProgress(job.job_id, event["done"] / event["total"], self.process.pid))
-            elif event["event"] == "failed":
-                return TrainingFailed(job, event["reason"])
-            elif event["event"] == "done":
-                return read_result(job, parent)
+            if event["event"] != "step":
+                return event
+            on_progress(Progress(task.name, event["done"] / event["total"], self.process.pid))
         return None
 
     def how_it_died(self) -> str:

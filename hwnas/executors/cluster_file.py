@@ -1,0 +1,167 @@
+"""What `--cluster` names: the address of a Dask scheduler, or a TOML file of a cluster.
+
+kind = "address"                       # or one that is started for the run: local, slurm
+address = "tls://gpu-box:8786"
+resources = { GPU = 1 }                # what each task takes of a worker, which offers it by --resources
+
+[tls]                                  # relative to this file
+ca = "ca.pem"
+cert = "me.pem"
+key = "me.key"
+
+[paths]                                # where this machine's folders lie on the workers
+"/home/me/photos" = "/mnt/photos"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from hwnas.core.declared import number, typed
+from targets.errors import UsageError, did_you_mean
+from targets.toml_file import read_toml
+
+KINDS = ("address", "local", "slurm")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The certificates of a cluster: its authority's, and one's own with its key."""
+
+    ca: str
+    cert: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster, and how tasks are given to it.
+
+    kind: of `KINDS`. address: of the scheduler, for kind address.
+    workers: that are started, for the other kinds.
+    slurm: arguments of `dask_jobqueue.SLURMCluster`.
+    tls: None for what Dask's own configuration says.
+    resources: that each task takes.
+    paths: where folders of this machine lie on the workers.
+    retries: of a task whose worker raises; the scheduler counts those that die itself.
+    wait_s: for the first worker.
+    """
+
+    kind: str = "address"
+    address: str | None = None
+    workers: int = 2
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+    tls: Tls | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    retries: int = 2
+    wait_s: float = 60.0
+
+
+def find_cluster(text: str) -> Cluster:
+    """The cluster that a user means, checked; nothing is connected to."""
+    if not text.endswith(".toml"):
+        return _checked(Cluster(address=text))
+    path = Path(text).expanduser()
+    return _checked(_from_file(path, read_toml(path, "cluster")))
+
+
+def on_loopback(address: str) -> bool:
+    """Whether an address is of this machine alone."""
+    return urlsplit(address).hostname in _LOOPBACK
+
+
+def _from_file(path: Path, values: dict[str, Any]) -> Cluster:
+    where = f"cluster {path}"
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in _READ:
+            raise UsageError(f"{where}: unknown key {key!r}; {did_you_mean(key, _READ)}")
+        given[key] = _READ[key](value, f"{where}: {key}")
+    if "tls" in given:
+        given["tls"] = _tls(given["tls"], where, path.parent)
+    return Cluster(**given)
+
+
+def _text(value: Any, where: str) -> str:
+    return str(typed(value, str, where))
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    return dict(typed(value, dict, where))
+
+
+def _texts(value: Any, where: str) -> dict[str, str]:
+    return {key: _text(item, f"{where}.{key}") for key, item in _table(value, where).items()}
+
+
+def _amounts(value: Any, where: str) -> dict[str, float]:
+    return {key: number(item, f"{where}.{key}") for key, item in _table(value, where).items()}
+
+
+def _count(value: Any, where: str) -> int:
+    if not 0 <= typed(value, int, where) <= 10_000:
+        raise UsageError(f"{where} is {value}; allowed: 0 to 10,000")
+    return int(value)
+
+
+def _seconds(value: Any, where: str) -> float:
+    if not 0 < number(value, where) <= 86_400:
+        raise UsageError(f"{where} is {value}; allowed: above 0, at most 86,400")
+    return float(value)
+
+
+_READ: Mapping[str, Callable[[Any, str], Any]] = {
+    "kind": _text,
+    "address": _text,
+    "workers": _count,
+    "slurm": _table,
+    "tls": _texts,
+    "resources": _amounts,
+    "paths": _texts,
+    "retries": _count,
+    "wait_s": _seconds,
+}
+"""How each key of the file is read."""
+
+
+def _tls(values: Mapping[str, str], where: str, folder: Path) -> Tls:
+    names = ("ca", "cert", "key")
+    if set(values) != set(names):
+        raise UsageError(f"{where}: [tls] needs ca, cert and key, each a PEM file; got {', '.join(values)}")
+    files = {name: folder / Path(values[name]).expanduser() for name in names}
+    for name, file in files.items():
+        if not file.is_file():
+            raise UsageError(f"{where}: tls.{name}: {file} does not exist")
+    return Tls(**{name: str(file) for name, file in files.items()})
+
+
+def _checked(cluster: Cluster) -> Cluster:
+    if cluster.kind not in KINDS:
+        raise UsageError(f"cluster: unknown kind {cluster.kind!r}; {did_you_mean(cluster.kind, KINDS)}")
+    if cluster.kind != "address":
+        if cluster.address is not None:
+            raise UsageError(f"cluster: kind {cluster.kind!r} starts a scheduler itself; leave address away")
+        return cluster
+    address = cluster.address or ""
+    try:
+        parts = urlsplit(address)
+        complete = bool(parts.hostname and parts.port)
+    except ValueError:
+        complete = False
+    if not complete or parts.scheme not in ("tls", "tcp"):
+        raise UsageError(
+            f"cluster: {address!r} is no address of a Dask scheduler; allowed: tls://HOST:PORT, on this "
+            "machine tcp://127.0.0.1:PORT too, or a TOML file"
+        )
+    if parts.scheme == "tcp" and not on_loopback(address):
+        raise UsageError(
+            f"cluster: {address} is not encrypted, and whoever can reach it runs code on every worker; start "
+            f"the scheduler and its workers with TLS (docs/scaling.md) and give tls://{parts.netloc}"
+        )
+    return cluster

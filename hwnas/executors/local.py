@@ -1,0 +1,162 @@
+"""Tasks in child processes of this machine: one thread of computation each, each does many tasks."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from types import MappingProxyType
+from typing import Any
+
+from targets.errors import UsageError
+
+from .child import Child
+from .memory import PROCESS_BYTES, affordable, available_bytes
+from .task import ExecutorTask, Failed, OnProgress, TaskOutcome
+
+ATTEMPTS = 2
+"""A process may be killed because another took the memory; a task that kills two is what kills them."""
+
+
+class Children:
+    """Processes that outlive their tasks: starting one takes seconds."""
+
+    def __init__(self) -> None:
+        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        self._busy: set[Child] = set()
+        self._lock = threading.Lock()
+        self._killed = False
+
+    @property
+    def n_idle(self) -> int:
+        """Processes that wait for work."""
+        return self._idle.qsize()
+
+    def do(
+        self,
+        task: ExecutorTask,
+        on_progress: OnProgress,
+        log: Callable[[str], None] = lambda text: None,
+        place: Mapping[str, Any] = MappingProxyType({}),
+    ) -> TaskOutcome:
+        """The outcome of a task, done again by another process where one died of it.
+
+        place: what the machine has to be like (`task.TaskFunction`).
+        """
+        reason = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            child = self._take()
+            try:
+                outcome = child.do(task, on_progress, place)
+                if outcome is not None:
+                    return outcome
+                reason = child.how_it_died()
+            except BaseException:  # of a callback; raised again
+                if child.busy:
+                    child.process.kill()
+                raise
+            finally:
+                self._leave(child)
+            if self._killed:
+                break
+            log(f"{task.name}: {reason} (attempt {attempt} of {ATTEMPTS})")
+        return Failed(f"{reason}, {ATTEMPTS} times")
+
+    def kill(self) -> None:
+        """End those that are at work."""
+        with self._lock:
+            self._killed = True
+            for child in self._busy:
+                child.process.kill()
+
+    def revive(self) -> None:
+        """Take tasks again."""
+        self._killed = False
+
+    def close(self) -> None:
+        """End those that wait for work."""
+        while self.n_idle:
+            self._idle.get().close()
+
+    def _take(self) -> Child:
+        try:
+            child = self._idle.get_nowait()
+        except queue.Empty:
+            child = Child()
+        with self._lock:
+            self._busy.add(child)
+            if self._killed:  # while it was being started
+                child.process.kill()
+        return child
+
+    def _leave(self, child: Child) -> None:
+        """A process that is well goes back to the others."""
+        with self._lock:
+            self._busy.discard(child)
+            well = not self._killed and not child.busy and child.process.poll() is None
+        if well:
+            self._idle.put(child)
+        else:
+            child.close()
+
+
+class LocalExecutor:
+    """The executor of this machine. A context manager, which ends its processes.
+
+    n_workers: processes at a time; fewer where the memory is short. log: gets a line when one dies.
+    """
+
+    def __init__(self, n_workers: int, log: Callable[[str], None] = lambda text: None) -> None:
+        if n_workers < 1:
+            raise UsageError(f"{n_workers} training processes; allowed: 1 or more")
+        self.n_workers, self._log = n_workers, log
+        self._children = Children()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def n_idle(self) -> int:
+        """Processes that wait for work."""
+        return self._children.n_idle
+
+    def submit(self, task: ExecutorTask, on_progress: OnProgress) -> Future[TaskOutcome]:
+        """Begin a task in a process of its own."""
+        future: Future[TaskOutcome] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._children.do(task, on_progress, self._log))
+            except BaseException as error:  # the edge of the thread: whoever waits raises it
+                future.set_exception(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads = [thread, *(t for t in self._threads if t.is_alive())]
+        thread.start()
+        return future
+
+    def width(self, tasks: Sequence[ExecutorTask]) -> int:
+        """As many as were asked for, or as fit into the memory."""
+        wanted = min(self.n_workers, len(tasks))
+        available = available_bytes()
+        if wanted <= 1 or available is None:
+            return max(1, wanted)
+        available += PROCESS_BYTES * self.n_idle  # they take it already
+        return affordable([task.memory_bytes() for task in tasks], wanted, available, self._log)
+
+    def check(self) -> None:
+        """Children answer or die."""
+
+    def abort(self) -> None:
+        """Kill the processes at work, and wait for them."""
+        self._children.kill()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        self._children.revive()
+
+    def __enter__(self) -> LocalExecutor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes that wait for work."""
+        self._children.close()

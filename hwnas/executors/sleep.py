@@ -1,0 +1,38 @@
+"""Tasks that only wait: for measuring and testing executors."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from targets.files import write_json
+
+_STEP_S = 0.05
+
+
+def sleep(
+    document: Mapping[str, Any],
+    folder: Path,
+    *,
+    place: Mapping[str, Any],
+    on_step: Callable[[int, int], None],
+    log: Callable[[str], None],
+) -> None:
+    """Wait `document["seconds"]`, then write the process that did, and the text of a file where one is named.
+
+    starts: a file that gets a line whenever the task begins.
+    """
+    if "starts" in document:
+        with Path(document["starts"]).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+    total = max(1, round(float(document["seconds"]) / _STEP_S))
+    for step in range(1, total + 1):
+        time.sleep(_STEP_S)
+        on_step(step, total)
+    answer: dict[str, Any] = {"pid": os.getpid()}
+    if "read" in document:
+        answer["text"] = Path(document["read"]).read_text(encoding="utf-8")
+    write_json(folder / "result.json", answer)
