@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,10 @@ ALONE = ("memory", "energy")
 KINDS = ("time", "kernels", *ALONE)
 """What can be asked of a model: its latency; the times of its kernels in context; the memory, load time
 and first run of a fresh process; the energy of a run."""
+
+
+_FOR_EVER = 1e9
+"""Above all times and shares that are meant, infinity too."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Timing:
     def __post_init__(self) -> None:
         for name in ("seconds", "min_sample_ms", "ci_pct"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            if not (isinstance(value, (int, float)) and 0 < value < _FOR_EVER):
                 raise DamagedFileError(f"job: {name} must be a number above 0, got {value!r}")
         if self.passes < 1 or self.together < 0:
             raise DamagedFileError(
@@ -166,11 +169,14 @@ def _kinds(entry: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     return kinds
 
 
+_NAME = 100
+
+
 def _checked(folder: Path, entry: Mapping[str, Any]) -> str:
     file = str(entry["file"])
     path = folder / file
-    if Path(file).name != file:
-        raise DamagedFileError(f"profiler job: file {file!r} must lie in the job's own folder")
+    if Path(file).name != file or len(file) > _NAME:
+        raise DamagedFileError(f"profiler job: file {file[:_NAME]!r} must lie in the job's own folder")
     if not path.is_file() or sha256(path) != entry["sha256"]:
         raise DamagedFileError(f"profiler job: {path} is missing or damaged; write the job again")
     return file

@@ -115,19 +115,25 @@ class Kernel:
                 attributes=dict(values["attributes"]),
                 inputs=_arguments(values["inputs"]),
                 outputs=_arguments(values["outputs"]),
-                reads=tuple(values.get("reads", ())),
-                writes=tuple(values.get("writes", ())),
-                results=tuple(values.get("results", ())),
+                reads=tuple(map(str, values.get("reads", ()))),
+                writes=tuple(map(str, values.get("writes", ()))),
+                results=tuple(map(str, values.get("results", ()))),
                 parameter_bytes=int(values.get("parameter_bytes", 0)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DamagedFileError(
                 f"a row of kernels holds what is no kernel ({error!r}); profile the network again"
             ) from None
 
 
 def _arguments(values: Sequence[Any]) -> tuple[Argument, ...]:
-    return tuple(Argument(str(role), str(kind), tuple(map(int, shape))) for role, kind, shape in values)
+    arguments = tuple(Argument(str(role), str(kind), tuple(map(int, shape))) for role, kind, shape in values)
+    if not all(0 <= size < _LARGEST for argument in arguments for size in argument.shape):
+        raise ValueError("an axis of no possible size")
+    return arguments
+
+
+_LARGEST = 1 << 40
 
 
 def row_kernels(row: Mapping[str, Any]) -> list[Kernel]:

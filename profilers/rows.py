@@ -24,7 +24,7 @@ RowIdentity = tuple[str, str, int]
 def identity(row: Mapping[str, Any]) -> RowIdentity:
     """The row's identity; TypeError or KeyError when it has none."""
     kind, key, number = row["kind"], row["key"], row["pass"]
-    if not (isinstance(kind, str) and isinstance(key, str) and isinstance(number, int)):
+    if not (isinstance(kind, str) and isinstance(key, str) and type(number) is int and number >= 0):
         raise TypeError("kind and key must be texts, pass a whole number")
     return kind, key, number
 
@@ -42,7 +42,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
             row_identity = identity(row)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise DamagedFileError(
                 f"{path}, line {number}: not a measured row; delete the file to measure again"
             ) from None

@@ -27,7 +27,7 @@ def read_toml(path: Path, what: str, advice: str = "") -> dict[str, Any]:
     place = f"{what} {path}"
     try:
         text = _read(path, place).decode("utf-8-sig")
-        return tomllib.loads(text)
+        values = tomllib.loads(text)
     except FileNotFoundError:
         raise UsageError(f"{place} does not exist{advice and '; '}{advice}") from None
     except OSError as error:
@@ -38,6 +38,9 @@ def read_toml(path: Path, what: str, advice: str = "") -> dict[str, Any]:
         raise UsageError(f"{place} is no TOML of ours: {_NESTED}") from None
     except ValueError as error:
         raise UsageError(f"{place} is no TOML: {_said(error)}") from None
+    if _has_long_number(values):
+        raise UsageError(f"{place} is no TOML: a number has too many digits")
+    return values
 
 
 def _read(path: Path, place: str) -> bytes:
@@ -55,6 +58,17 @@ def _read(path: Path, place: str) -> bytes:
         if facts.st_size > MAX_BYTES:
             raise UsageError(f"{place} has {facts.st_size} bytes; at most {MAX_BYTES} are read")
         return file.read(MAX_BYTES)
+
+
+def _has_long_number(values: dict[str, Any]) -> bool:
+    """Whether a whole number has more than 64 bits; one in base 16 may even be too long to be shown."""
+    nodes: list[Any] = [values]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, int) and not -(1 << 63) <= node < 1 << 63:
+            return True
+        nodes += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return False
 
 
 def _said(error: ValueError) -> str:

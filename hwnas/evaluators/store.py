@@ -147,7 +147,7 @@ def _content(line: bytes) -> dict[str, Any] | None:
     """What `_line` wrote; None where it is not as it was written."""
     try:
         document = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or not is_intact(document):
         return None

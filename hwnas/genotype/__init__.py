@@ -62,7 +62,7 @@ def read_genotype(space: Space, text: str) -> Arch:
     return space.canonical(_valid(space, space.from_string(text), text))
 
 
-_INDICES = re.compile(r"[(\[]?\s*\d+(\s*,\s*\d+)+\s*,?\s*[)\]]?")
+_INDICES = re.compile(r"[(\[]?\s*\d{1,9}(\s*,\s*\d{1,9})+\s*,?\s*[)\]]?")
 """An option per choice by its place, as tables of NAS-Bench-201 print them."""
 
 

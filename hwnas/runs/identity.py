@@ -95,7 +95,8 @@ def read_identity(folder: Path) -> Identity:
                 f"{folder / IDENTITY} has schema {schema!r}, this hwnas reads {SCHEMA}; use the version that "
                 f"made it"
             )
-        return Identity(kind=values.pop("kind", SEARCH), values=_renamed(values))
+        kind = values.pop("kind", SEARCH)
+        return Identity(kind=kind, values=_renamed(values) if kind == SEARCH else values)
     if (folder / FORMER).exists():
         values = read_checksummed(folder / FORMER, "the identity of the run")
         return Identity(kind=TRAINING if "job_sha256" in values else GRADIENT_SEARCH, values=values)

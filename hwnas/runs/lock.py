@@ -82,6 +82,6 @@ def _read(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
         facts = json.loads(file.read(1000))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}

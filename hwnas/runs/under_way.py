@@ -112,5 +112,5 @@ def read_under_way(run: Path) -> UnderWay | None:
         values: Mapping[str, Any] = json.loads((run / UNDER_WAY).read_text(encoding="utf-8"))
         stages = tuple(StageName(**stage) for stage in values["stages"])
         return UnderWay(**{**values, "stages": stages})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -36,6 +36,7 @@ def known(table: Mapping[str, Any], names: Collection[str], where: str, place: s
 def different_names(table: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
     """The list of different names `table[name]`."""
     names = tuple(need(table, name, list, where))
-    if len(set(map(str, names))) != len(names) or not names:
+    texts = {n for n in names if isinstance(n, str)}
+    if len(texts) != len(names) or not names:
         raise UsageError(f"{where}: {name} must be a list of different names, got {list(names)}")
     return names

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from profilers.neighbours import QUIET_CPUS
+from targets.errors import DamagedFileError
 
 FILE = "conditions.jsonl"
 """A line at the start and at the end of each run of a job."""
@@ -18,8 +19,15 @@ SLOWER = 0.9
 """Share of the frequency at the start; below it at the end, the device was throttled."""
 
 
-def note_conditions(folder: Path, conditions: Mapping[str, Any]) -> None:
-    """Add a line: `when` (start or end), and the conditions of `targets.conditions`."""
+def note_conditions(folder: Path, conditions: Any) -> None:
+    """Add a line: `when` (start or end), and the conditions of `targets.conditions`.
+
+    DamagedFileError for what is none: a device is not trusted.
+    """
+    frequencies = conditions.get("frequency_mhz", [0.0]) if isinstance(conditions, Mapping) else []
+    numbers = isinstance(frequencies, list) and all(type(f) in (int, float) for f in frequencies)
+    if not frequencies or not numbers or not isinstance(conditions.get("throttled", ""), str):
+        raise DamagedFileError(f"the device reports {repr(conditions)[:60]} as its state; update hwnas there")
     with (folder / FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(dict(conditions), sort_keys=True) + "\n")
 

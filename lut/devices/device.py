@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from profilers import Timing, read_rows, write_job
+from profilers.row_check import checked_rows
 from profilers.run import wanted_rows
 from profilers.settle import settle
 from targets import Context, Int8Form, Target, make_context
@@ -111,7 +112,8 @@ def run_rows(
         slower = slowdown(conditions)
         if slower:
             log(f"target {target.name}: {slower}; cool it, or measure for a shorter time")
-        rows = [{**row, "conditions": conditions} for row in read_rows(job.rows_path)]
+        measured = checked_rows(read_rows(job.rows_path), str(job.rows_path))
+        rows = [{**row, "conditions": conditions} for row in measured]
         if busy := other_load(rows):
             log(f"target {target.name}: {busy}")
         return rows

@@ -15,6 +15,7 @@ import targets
 from profilers import Job, read_rows
 from profilers.job import MANIFEST
 from profilers.remote import ANSWER, CONDITIONS
+from profilers.row_check import checked_rows
 from profilers.rows import RowIdentity, append_rows, cut_torn_line, identity
 from profilers.run import MEASURED, wanted_rows
 from profilers.store import wanted
@@ -62,11 +63,11 @@ class PythonDevice:
 
     def facts(self) -> Mapping[str, Any]:
         """Facts of the device, its system and its runtime, for the context."""
-        return dict(self.ask("facts"))
+        return _mapping(self.ask("facts"), self._target)
 
     def inventory(self) -> Mapping[str, Any]:
         """What is there of all that measuring needs (`profilers.facts.inventory`)."""
-        return dict(self.ask("inventory", self._folder))
+        return _mapping(self.ask("inventory", self._folder), self._target)
 
     def measure(self, job: Job, advance: Callable[[], None], facts: Mapping[str, Any] = _NO_FACTS) -> None:
         """Complete the rows in the job's file; rows that have arrived are not measured twice.
@@ -106,10 +107,11 @@ class PythonDevice:
             value = _parse(line)
             if value is None:
                 return
-            if CONDITIONS in value:
+            if CONDITIONS in _mapping(value, self._target):
                 note_conditions(job.folder, value[CONDITIONS])
                 return
             row_id = _identity(value, self._target)
+            checked_rows([value], f"an answer of target {self._target.name}")
             if row_id not in known:
                 if not self._shared:
                     append_rows(job.rows_path, [value])
@@ -202,8 +204,18 @@ def _parse(line: bytes) -> Any:
         return None
     try:
         return json.loads(line[len(ANSWER) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DamagedFileError(f"an answer of the device is damaged: {line[:80]!r}") from None
+
+
+def _mapping(value: Any, target: Target) -> Mapping[str, Any]:
+    """An answer that has keys; DamagedFileError for any other."""
+    if not isinstance(value, Mapping):
+        raise DamagedFileError(
+            f"target {target.name}: the device answers {repr(value)[:60]} where an object belongs; update "
+            "hwnas there"
+        )
+    return value
 
 
 def _identity(row: Any, target: Target) -> RowIdentity:

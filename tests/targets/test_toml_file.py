@@ -64,6 +64,7 @@ def test_names_that_are_none(name: str, door: str) -> None:
     [
         *('name = ["a"]', "name = {a = 1}", 'name = "a\\u0000b"', "name = 2020-01-01"),
         *('space = ["a"]', "space = {a = 1}", "space = nan", "base = 5", "base = {}", "stages = 3"),
+        *(f"threads = 0x{'F' * 4000}", f"base = [0x{'F' * 4000}]", 'operations = [1, "none"]'),
         *("threads = 0xFFFFFFFFFFFFFFFFFFFF", "picks = 0xFFFFFFFFFFFFFFFFFFFF", "[[name]]\na = 1", "[reach]"),
         *(
             "budgets = [[1]]",

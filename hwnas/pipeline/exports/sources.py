@@ -250,7 +250,7 @@ def _metadata(model: bytes) -> dict[str, Any]:
     for key in _VALUES & set(props):
         try:
             known[key] = json.loads(props[key])
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # another tool's key of that name
     return known
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ def _load(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
         arrays = {name: stored[name] for name in stored.files} if hasattr(stored, "files") else {"": stored}
         if not all(isinstance(a, np.ndarray) and a.dtype.kind in "fiu" for a in arrays.values()):
             raise ValueError("it holds something else than arrays of numbers, as torch.save writes it")
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # numpy and zipfile raise whatever their parts raise on damaged bytes
         kind = UsageError if isinstance(error, FileNotFoundError) else DamagedFileError
         raise kind(
             f"alphas {path}: cannot be read as .npz or .npy ({error}); give alphas.npz of a search, or its "

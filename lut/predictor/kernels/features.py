@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from profilers.kernels import Kernel
+from targets.errors import DamagedFileError
 
 from .feature_names import NAMES, ContextFeatures, SizeFeatures
 from .kernel_features import FREE, KernelFeatures, KernelWork, log1
@@ -25,7 +26,23 @@ _Traffic = tuple[float, float, float]
 
 
 def features_of(kernels: Sequence[Kernel]) -> list[KernelFeatures]:
-    """The features of a network's kernels, which come in order of execution."""
+    """The features of a network's kernels, which come in order of execution.
+
+    DamagedFileError where attributes or shapes fit no operator, as a device may report them.
+    """
+    try:
+        features = _features_of(kernels)
+        if not all(math.isfinite(value) for f in features for value in f.values):
+            raise ValueError("a number that is none")
+        return features
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise DamagedFileError(
+            f"a kernel has attributes or shapes that do not fit its operator ({error!r}); "
+            "profile the network again"
+        ) from None
+
+
+def _features_of(kernels: Sequence[Kernel]) -> list[KernelFeatures]:
     traffic = [_traffic(kernel) for kernel in kernels]
     works = [_work(kernel) for kernel in kernels]
     weights = sum(t[2] for t in traffic)

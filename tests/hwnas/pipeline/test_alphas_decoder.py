@@ -134,3 +134,13 @@ def test_weights_of_a_network_are_no_alphas(space: Any, tmp_path: Path) -> None:
     torch.save({"w": torch.zeros(3)}, path)
     with pytest.raises(DamagedFileError, match=r"cannot be read as \.npz or \.npy"):
         read_alphas(path, space)
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', 'shape': (1,", b"{" * 3000, b"{'descr': '<f4'", b"(" * 60]
+)
+def test_an_array_with_a_damaged_header_is_one_clear_error(space: Any, header: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "alpha_normal_history.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DamagedFileError, match="cannot be read as"):
+        read_alphas(path, space)

@@ -265,7 +265,7 @@ def test_what_was_made_before_a_stop_stays(
         (["run", "--as", "fp8"], 2, "unknown variant 'fp8'; known: fp16"),
         (["run", "--as", ","], 2, "--as names no file"),
         (["run", "--target", "hots"], 2, "did you mean 'host'"),
-        (["run", "--max-drop", "2"], 2, "max_drop"),
+        (["run", "--max-drop", "2"], 2, "--max-drop is 2"),
         (["ours.onnx", "--as", "int8"], 2, "int8 takes its scales from training images"),
         (["run", "--as", "int8", "--target", "coreml.toml"], 4, "provider coreml has no int8 kernels"),
         (["two.onnx", "--with-preprocessing", "nhwc"], 2, "two reads a [1, 1, 16, 16], b [1, 1, 16, 16]"),

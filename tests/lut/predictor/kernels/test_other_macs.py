@@ -8,6 +8,7 @@ from lut.predictor.kernels.features import features_of
 from lut.predictor.kernels.macs import other_macs
 from lut.predictor.kernels.network import Overhead
 from profilers.kernels import Argument, Kernel
+from targets.errors import DamagedFileError
 
 
 def kernel(
@@ -70,3 +71,11 @@ def test_a_small_network_takes_half_of_its_kernels_at_least() -> None:
     overhead = Overhead(1.0, -0.003, -0.05)
     assert overhead.latency_ms(0.01, 3) == pytest.approx(0.005)
     assert overhead.latency_ms(1.0, 3) == pytest.approx(1.0 - 0.009 - 0.05)
+
+
+@pytest.mark.parametrize("strides", ["x", [[2]], [1 << 70, "y"], 3])
+def test_kernels_whose_attributes_fit_nothing_are_refused(strides: object) -> None:
+    """A device may report anything."""
+    inputs = [activation(1, 3, 8, 8), weight(4, 3, 3, 3)]
+    with pytest.raises(DamagedFileError, match="do not fit its operator"):
+        features_of([kernel("Conv", inputs, (1, 4, 6, 6), strides=strides)])
