@@ -113,6 +113,7 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.front.strategies import STRATEGIES
     from hwnas.tasks import outward, task_named
     from hwnas.training.presets import changed
     from hwnas.training.recipe import Recipe
@@ -157,6 +158,12 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             f"--objective {outward(unknown[0], task)}: trainings tell "
             f"{' and '.join(outward(list(EVALUATED), task))}; only a table of known "
             f"results can have it (--space table:FILE.csv)"
+        )
+    if STRATEGIES[strategy_of(config)].one_prediction and len(found_out) > 1:
+        both = " and ".join(outward(found_out, task))
+        raise UsageError(
+            f"--objective {both}: strategy {strategy_of(config)!r} takes one of them, and costs beside it; "
+            f"--strategy nsga2 takes both"
         )
     if not found_out:
         raise UsageError(f"--objective: one of them has to be {outward('val_accuracy', task)} or val_loss")

@@ -238,7 +238,7 @@ class EvaluationOptions:
         Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
     ] = "short-training"
     evaluations: Annotated[
-        Count | None, Option("Architectures to evaluate; default 16, or what --minutes allow")
+        Count | None, Option("Architectures to evaluate; default 14, or what --minutes allow")
     ] = None
     eval_epochs: Annotated[
         Epochs | None, Option("Epochs of a short training; default at least 300 steps")

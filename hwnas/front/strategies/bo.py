@@ -98,13 +98,14 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
         seed=context.seed,
         n_start=n_start,
         features_of=context.features_of,
-        n_images=context.n_images,
+        n_images=context.n_images if "accuracy" in predicted else None,
     )
     return BayesianProposals(context, search, predicted)
 
 
 @add_strategy(
     "bo",
+    one_prediction=True,
     title="Bayesian search: a Gaussian process, and the expected hypervolume improvement over exact costs",
     paper="Emmerich et al. 2006, Single- and Multiobjective Evolutionary Optimization Assisted by Gaussian "
     "Random Field Metamodels, IEEE TEC 10(4)",

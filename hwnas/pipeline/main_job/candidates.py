@@ -155,4 +155,4 @@ def say_burden(context: RunContext, burden: float) -> str:
         return f"{burden / 1e6:.3g} million MACs"
     if len(context.devices) == 1 or not any(b.metric in context.burdens for b in context.budgets):
         return f"{burden:.3g} ms by the table"
-    return f"{100 * burden:.0f} % of the budget that it uses most"
+    return f"{100 * burden:.3g} % of the budget that it uses most"
