@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.costs.cost_model import CostModel
-from hwnas.front.bo import BayesianSearch, Observation, Task
+from hwnas.front.bo import BayesianSearch, Observation, Sought
 from hwnas.spaces import load_space
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def answer(space: NetworkSpace, costs: CostModel, arch: Arch) -> float:
 def proposing_s(space: NetworkSpace, known: tuple[str, ...], batch: int, n: int) -> float:
     """CPU seconds for `n` proposals, the first catalogue of the space included."""
     costs = priced(space)
-    search = BayesianSearch(space, costs.of, Task(known=known, limits={}, worst={}), seed=0)
+    search = BayesianSearch(space, costs.of, Sought(known=known, limits={}, worst={}), seed=0)
     observed: list[Observation] = []
     seconds = 0.0
     while len(observed) < n:

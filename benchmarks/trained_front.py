@@ -45,6 +45,7 @@ from hwnas.training.workers import Trained, TrainingJob, run_many
 MACS_OF = 2000
 _SUPERNET, _SEARCHED = 0.4, 0.6
 """Shares of the time after which the shared weights are trained, and the search with them ends."""
+_TIMED = 100
 OBJECTIVES = ("val_accuracy", "macs")
 
 
@@ -173,7 +174,7 @@ def shared_weights(spending: Spending, seed: int) -> None:
 
 
 def _supernet(truth: Truth, costs: CostModel, seed: int, cpu_s: float) -> Any:
-    """Shared weights trained for a CPU time: as many steps as a first few say."""
+    """Shared weights trained for a CPU time: as many steps as a hundred first ones say."""
     recipe, data = truth.recipe, truth.data
     train = Batches(data, "train", recipe.batch_size, seed, Augment.for_data(data), "cpu")
 
@@ -188,9 +189,9 @@ def _supernet(truth: Truth, costs: CostModel, seed: int, cpu_s: float) -> Any:
         )
 
     started = time.process_time()
-    warmup(20).run()
-    step_s = (time.process_time() - started) / 20
-    whole = warmup(max(1, math.floor((cpu_s - 20 * step_s) / step_s)))
+    warmup(_TIMED).run()
+    step_s = (time.process_time() - started) / _TIMED
+    whole = warmup(max(1, math.floor(cpu_s / step_s) - _TIMED))
     whole.run()
     return whole.supernet
 

@@ -13,7 +13,7 @@ import optuna
 from hwnas.core.choice import Arch
 from hwnas.evaluators import Metrics
 from hwnas.front import Problem, make_strategy, run
-from hwnas.front.bo import BayesianSearch, Observation, Task, estimated_front, pick, repeats
+from hwnas.front.bo import BayesianSearch, Observation, Sought, estimated_front, pick, repeats
 from hwnas.front.neighbours import neighbours
 from hwnas.front.pareto import non_dominated
 
@@ -210,7 +210,7 @@ def local_search(evaluations: Evaluations, seed: int) -> None:
 def bo(evaluations: Evaluations, seed: int) -> None:
     """Our Bayesian search; with noise the last tenth of the evaluations repeats what cannot be told apart."""
     device, n = evaluations.device, evaluations.n
-    task = Task(known=device.costs, limits={}, worst={})
+    task = Sought(known=device.costs, limits={}, worst={})
     search = BayesianSearch(device.space, device.price, task, seed=seed)
     evaluations.believer = search
     kept = n // 10 if evaluations.noise else 0

@@ -28,6 +28,9 @@ _SHOWN_CLASSES = 40
 def data_check(
     data: Annotated[str, typer.Argument(metavar="DATA", help=f"{_OPTIONS['data'].option.help}.")],
     labels: Annotated[Path | None, typer.Option(help=help_of(_OPTIONS["labels"]))] = None,
+    task: Annotated[str, typer.Option(help=help_of(_OPTIONS["task"]))] = "classification",
+    label_column: Annotated[list[str] | None, typer.Option(help=help_of(_OPTIONS["label_columns"]))] = None,
+    group_column: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["group_column"]))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help=help_of(_OPTIONS["skip_broken"]))
@@ -42,6 +45,7 @@ def data_check(
     Examples:
       hwnas data check photos/
       hwnas data check photos.zip --labels labels.csv
+      hwnas data check photos/ages.csv --task regression --label-column age --group-column person
       hwnas data check photos/ --json | jq .broken
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.data import inspect_data
@@ -54,6 +58,9 @@ def data_check(
         image_size,
         root=data_home(home),
         labels_csv=labels,
+        task=task,
+        label_columns=label_column or (),
+        group_column=group_column,
         download=download,
         skip_broken=skip_broken,
         log=log,
@@ -84,7 +91,7 @@ def _print(facts: DataFacts) -> None:
         if len(facts.classes) > len(shown):
             rows.append((f"... and {len(facts.classes) - len(shown)} more", *[None] * (len(rows[0]) - 1)))
         rows.append(("all", *facts.splits.values(), sum(facts.splits.values())))
-        print_table(("class", *facts.splits, "images"), rows)
+        print_table((facts.counted, *facts.splits, "images"), rows)
         origin = f"{', '.join(facts.given_splits)} as given" if facts.given_splits else "drawn by --seed"
         print(f"splits: {origin}")
     for note in facts.notes:

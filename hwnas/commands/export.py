@@ -43,6 +43,7 @@ def export(
       hwnas export model.onnx --as fp16,int8 --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.exports.request import read_request
+    from hwnas.tasks import outward, task_named
 
     options = ExportOptions(source=source, **{**given, "quiet": quiet})
     read_request(options)
@@ -55,9 +56,9 @@ def export(
     with resumable("the same command; the files that are made stay"):
         folder, manifest = export_network(options)
     if as_json:
-        return print_json({"folder": str(folder), **manifest})
+        return print_json({"folder": str(folder), **outward(manifest, task_named(manifest.get("task")))})
     print_table(
-        _HEAD,
+        [name.replace("accuracy", task_named(manifest.get("task")).metric.name) for name in _HEAD],
         [_row(r, state="good") for r in manifest["variants"]]
         + [_row(r, state="rejected") for r in manifest["rejected"]],
     )

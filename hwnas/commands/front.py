@@ -31,6 +31,7 @@ def merge(
       hwnas front merge runs/photos-host-1 runs/photos-host-2 --csv both.csv
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.runs.identity import read_identity
+    from hwnas.tasks import outward, task_named
     from targets.files import write_atomic
 
     for path in run_paths:
@@ -39,29 +40,31 @@ def merge(
     from hwnas.pipeline.merge import merge as merge_runs  # here: it loads torch
 
     document = merge_runs(run_paths)
+    named = outward(document, task_named(document["task"]))
     if csv is not None:
-        write_atomic(csv, csv_text(document["networks"]))
+        write_atomic(csv, csv_text(named["networks"]))
         say(f"wrote {csv}")
     if len(set(document["train_epochs"].values())) > 1:
         each = ", ".join(f"{run} {epochs}" for run, epochs in document["train_epochs"].items())
         say(f"warning: the networks were trained for different epochs ({each}); longer trainings win by that")
     if as_json:
-        return print_json(document)
+        return print_json(named)
     _show(document)
     return None
 
 
 def _show(document: dict[str, Any]) -> None:
     from hwnas.core.budget import latency_metrics
+    from hwnas.tasks import task_named
 
-    devices = document["devices"]
+    devices, label = document["devices"], task_named(document["task"]).metric.label
     metrics = latency_metrics(devices)
     headings = (
         "network",
         "run",
         "pick",
-        "val accuracy",
-        "test accuracy",
+        f"val {label}",
+        f"test {label}",
         *(f"{name} ms" for name in devices),
     )
     rows = [

@@ -57,6 +57,7 @@ def rank(
     from hwnas.pipeline.rank import rank as rank_run
     from hwnas.runs.identity import read_identity
     from hwnas.runs.log import Log
+    from hwnas.tasks import outward, task_named
     from lut.home import data_home
     from targets.files import write_atomic
 
@@ -64,8 +65,9 @@ def rank(
     document = rank_run(
         run_path, target, budget or (), home=data_home(home), minutes=profile_minutes, log=Log()
     )
+    named = outward(document, task_named(document["task"]))
     if csv is not None:
-        write_atomic(csv, csv_text(document["networks"]))
+        write_atomic(csv, csv_text(named["networks"]))
         say(f"wrote {csv}")
     if html is not None:
         from hwnas.report.rank_page import rank_page
@@ -73,19 +75,23 @@ def rank(
         write_atomic(html, rank_page(document))
         say(f"wrote {html}")
     if as_json:
-        return print_json(document)
+        return print_json(named)
     _show(document)
     return None
 
 
 def _show(document: dict[str, Any]) -> None:
+    from hwnas.tasks import task_named
+
+    label = task_named(document["task"]).metric.label
+    headings = [text.replace("accuracy", label) for text in HEADINGS]
     front = {row["network"] for row in document["front"]}
     trained = [row for row in document["networks"] if row["test_accuracy"] is not None]
     beside = [row for row in trained if row["network"] not in front and row["in_budget"] != "no"]
-    print_table(HEADINGS, map(_cells, document["front"]))
+    print_table(headings, map(_cells, document["front"]))
     if beside:
         print("\ntrained, but not on this front:")
-        print_table(HEADINGS, map(_cells, beside))
+        print_table(headings, map(_cells, beside))
     print(
         f"\n{len(front)} of {document['networks_known']} known networks are the front on "
         f"{document['target']}; "

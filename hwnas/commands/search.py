@@ -118,12 +118,14 @@ def _short(value: object) -> object:
 def _show_front(path: Path, as_json: bool) -> None:
     from hwnas.runs.front_file import read_front
     from hwnas.runs.verdict import OUTSIDE, verdict
+    from hwnas.tasks import outward, task_named
 
     front = read_front(path)
     findings = verdict(front)
     if as_json:
         found = [finding.to_json() for finding in findings]
-        print_json({"run": str(path), "verdict": found, "front": front})
+        named = outward(front, task_named(front.get("task")))
+        print_json({"run": str(path), "verdict": found, "front": named})
     else:
         _print_front(path, front)
     for finding in findings:
@@ -132,11 +134,11 @@ def _show_front(path: Path, as_json: bool) -> None:
 
 
 def _print_front(path: Path, front: dict[str, Any]) -> None:
-    from hwnas.runs.summary import HEADINGS, front_rows, next_commands, pick_lines, verdict_lines
+    from hwnas.runs.summary import front_rows, headings, next_commands, pick_lines, verdict_lines
 
     for line in verdict_lines(front):
         print(line)
-    print_table(HEADINGS, front_rows(front))
+    print_table(headings(front), front_rows(front))
     if reasons := pick_lines(front):
         print("Why these:")
         for line in reasons:

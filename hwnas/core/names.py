@@ -23,6 +23,10 @@ def _is_toml_or_table(text: str) -> bool:
     return _is_toml(text) or text.startswith("table:")
 
 
+def _is_score(text: str) -> bool:
+    return text.startswith("val_")
+
+
 def _exists(text: str) -> bool:
     try:
         return Path(text).expanduser().exists()
@@ -112,7 +116,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="data",
-            known=("cifar10", "cifar100", "digits", "fashion-mnist", "mnist", "scenes"),
+            known=("cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "mnist", "scenes", "shapes"),
             table="hwnas.data.source:NAMED",
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",
@@ -132,7 +136,14 @@ NAMES: Mapping[str, Names] = {
             kind="objective",
             known=("val_accuracy", "val_top5_accuracy", "val_loss", *COSTS),
             table="hwnas.front.objectives:OBJECTIVES",
+            accepts=_is_score,
+            also="; the score of another task by its own name, as val_r2",
             read=base_metric,
+        ),
+        Names(
+            kind="task",
+            known=("classification", "multi-label", "regression"),
+            table="hwnas.tasks.table:TASKS",
         ),
     )
 }

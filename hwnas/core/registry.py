@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -59,6 +60,15 @@ class Registry(Generic[T]):
             return item
 
         return file
+
+    @contextmanager
+    def lent(self, name: str, item: T) -> Iterator[T]:
+        """`item` under `name` while a `with` block lasts, as a test or a notebook may want it."""
+        self.add(name)(item)
+        try:
+            yield item
+        finally:
+            del self._parts[name]
 
     def __getitem__(self, name: str) -> T:
         if name not in self._parts:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
 from .gather import check_image_size, gather, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
-from .source import SPLITS, TRAIN, DataRequest, DataSource
+from .source import SPLITS, TRAIN, DataSource, data_request
 from .splits import Split
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ class Data:
     """Labelled square images in three splits.
 
     name: of the data set.
-    class_names: in the order of the labels.
+    class_names: in the order of the labels; of other tasks, what each output stands for.
     image_size: side in pixels.
     in_channels: 1 for grey, 3 for colour.
     mean, std: per channel, of the training images, in 0..1.
     flip: whether a mirrored image is still one of its class.
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
-    labels: (n,) int64.
+    labels: (n,) int64, or (n, k) float32 where the task has several.
+    task: what is learned of them.
     notes: what was ignored, dropped or limited.
     preprocessing: how an image became a square.
     """
@@ -53,7 +55,7 @@ class Data:
     std: tuple[float, ...]
     flip: bool
     centred: bool
-    labels: npt.NDArray[np.int64] = field(repr=False)
+    labels: LabelArray = field(repr=False)
     notes: tuple[str, ...]
     _split: Split = field(repr=False)
     _source: DataSource = field(repr=False)
@@ -61,10 +63,11 @@ class Data:
     _limit: int | None
     _skipped: tuple[str, ...] = ()
     preprocessing: str = PREPROCESSING
+    task: Task = CLASSIFICATION
 
     @property
     def n_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of other outputs."""
         return len(self.class_names)
 
     def split(self, name: str) -> SampleIndices:
@@ -97,7 +100,10 @@ def load_data(
     seed: int,
     *,
     root: Path,
-    labels_csv: Path | None = None,
+    labels_csv: str | Path | None = None,
+    task: str | None = None,
+    label_columns: Sequence[str] = (),
+    group_column: str | None = None,
     download: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
@@ -115,6 +121,9 @@ def load_data(
         seed: of the split.
         root: data home; named sets lie in `root/datasets`, decoded images in `root/cache/data`.
         labels_csv: labels of the images in the folder or zip `spec`; a CSV as `spec` lists images beside it.
+        task: what is learned, a name of `hwnas.tasks.TASKS`; None for classification.
+        label_columns: columns of the CSV that it learns.
+        group_column: column of the CSV; samples with one value of it lie in one split.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
         skip_broken: leave out the images that cannot be read, and say which; else they are an error.
@@ -131,7 +140,15 @@ def load_data(
     _check_numbers(image_size, seed, limit)
     if val_share is not None and not 0 < val_share < 1:
         raise UsageError(f"val_share {val_share}; allowed: between 0 and 1")
-    request = DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv)
+    request = data_request(
+        spec,
+        root=root,
+        download=download,
+        labels_csv=labels_csv,
+        task=task,
+        label_columns=label_columns,
+        group_column=group_column,
+    )
     gathered = gather(
         open_source(request, limit=limit, seed=seed),
         image_size,
@@ -149,7 +166,9 @@ def load_data(
     else:
         split = splitting.from_json(listing, splits)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
+    trained = listing.labels[split.indices(TRAIN)]
     notes = (*listing.notes, *split.notes, *_nearly_one_colour(mean, std))
+    notes += tuple(listing.task.notes(listing.class_names, trained))
     if pixels is None:
         most = f"{size_mb(source, size):.0f} MB of pixels exceed {memory_cap_mb:.0f} MB"
         notes += (f"{most}: images are decoded on demand",)
@@ -165,6 +184,7 @@ def load_data(
         flip=listing.flip,
         centred=listing.centred,
         labels=listing.labels,
+        task=listing.task.fitted(trained),
         notes=notes,
         _split=split,
         _source=source,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.tasks import CLASSIFICATION, LabelTable, Task
 from targets.errors import DamagedFileError
 
 from .files import Files
@@ -57,28 +58,38 @@ class FileSource:
         return f"{self.files.where}: {self.listing.names[index]}"
 
 
-def file_source(name: str, files: Files, placed: Sequence[Placed], notes: Sequence[str]) -> FileSource:
-    """A source over `placed` files; classes are numbered in the order of their names."""
+def file_source(
+    name: str,
+    files: Files,
+    placed: Sequence[Placed],
+    notes: Sequence[str],
+    task: Task = CLASSIFICATION,
+    columns: tuple[str, ...] = ("label",),
+) -> FileSource:
+    """A source over `placed` files, whose labels `task` reads. columns: their names."""
     placed = sorted(placed, key=lambda item: item.path)
-    class_names = tuple(sorted({item.class_name for item in placed}))
-    number = {class_name: label for label, class_name in enumerate(class_names)}
-    levels = _levels(files, [item.path for item in placed])
+    paths = [item.path for item in placed]
+    labels = task.read(LabelTable(name, columns, [item.cells for item in placed], paths))
+    groups = {group: number for number, group in enumerate(sorted({item.group for item in placed}))}
+    levels = _levels(files, paths)
     stamps = "\n".join(f"{item.path}\t{files.stamp(item.path)}" for item in placed)
     # Classes named 0..9 or a..z are characters: mirrored they would be others.
-    characters = all(len(class_name) == 1 for class_name in class_names)
+    characters = all(len(class_name) == 1 for class_name in labels.names)
     listing = Listing(
         name=name,
-        class_names=class_names,
+        class_names=labels.names,
         in_channels=3,
-        flip=not characters,
-        names=tuple(item.path for item in placed),
-        labels=np.array([number[item.class_name] for item in placed], np.int64),
+        flip=task.mirror and not characters,
+        names=tuple(paths),
+        labels=labels.values,
         given=np.array([item.split for item in placed], np.int8),
         sizes_bytes=np.array([files.size_bytes(item.path) for item in placed], np.int64),
         notes=(*notes, *_levels_note(levels)),
         content=hashlib.sha256(
             (stamps + _levels_stamp(levels)).encode("utf-8", "surrogateescape")
         ).hexdigest(),
+        task=task,
+        groups=np.array([groups[item.group] for item in placed], np.int64) if len(groups) > 1 else None,
     )
     return FileSource(listing, files, levels)
 

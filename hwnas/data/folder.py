@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hwnas.tasks import CLASSIFICATION, Task
 from targets.errors import UsageError
 
 from .file_source import FileSource, file_source
@@ -11,8 +12,8 @@ from .files import open_files
 from .layout import arrange, ignored_note
 
 
-def open_folder(path: Path) -> FileSource:
-    """The images below `path` with their folders as classes."""
+def open_folder(path: Path, task: Task = CLASSIFICATION) -> FileSource:
+    """The images below `path` with the names of their folders as labels."""
     files = open_files(path)
     refused = ignored_note(files.refused, files.why_refused)
     try:
@@ -20,4 +21,4 @@ def open_folder(path: Path) -> FileSource:
     except UsageError as error:
         raise UsageError("; ".join([str(error), *refused])) from None
     notes += refused
-    return file_source(path.stem, files, placed, notes)
+    return file_source(path.stem, files, placed, notes, task, ("folder",))

@@ -135,21 +135,40 @@ def check_image_size(image_size: int | None) -> None:
 
 def _open(request: DataRequest) -> DataSource:
     if request.spec in NAMED:
-        return NAMED[request.spec](request)
+        return _of_task(NAMED[request.spec](request), request)
     path = Path(request.spec).expanduser()
     if not path.exists():
         raise unknown_source(request.spec)
+    how = request.task, request.label_columns, request.group_column
     if path.suffix.lower() == ".csv":
-        return open_table(path, path.parent)
+        return open_table(path, path.parent, *how)
     if request.labels_csv is not None:
-        return open_table(request.labels_csv, path)
-    return open_folder(path)
+        return open_table(request.labels_csv, path, *how)
+    for option, value in (
+        ("--label-columns", request.label_columns),
+        ("--group-column", request.group_column),
+    ):
+        if value:
+            raise UsageError(f"{option} needs a CSV; give one as --data, or with --labels")
+    return open_folder(path, request.task)
+
+
+def _of_task(source: DataSource, request: DataRequest) -> DataSource:
+    """A named set, which is made for one task."""
+    own = source.listing.task.name
+    if own != request.task.name:
+        raise UsageError(
+            f"{request.spec} is a data set of the task {own}, not of {request.task.name}; give --task {own}, "
+            "or other --data"
+        )
+    return source
 
 
 def _limited(source: DataSource, limit: int, seed: int) -> Subset:
     """At most `limit` samples: the same share of every class and given split."""
     listing = source.listing
-    strata = listing.given.astype(np.int64) * len(listing.class_names) + listing.labels
+    names, parts = listing.task.strata(listing.class_names, listing.labels)
+    strata = listing.given.astype(np.int64) * len(names) + parts
     rng = np.random.default_rng(np.random.SeedSequence([seed, limit]))
     shuffled = rng.permutation(len(strata))
     chosen: list[int] = []
@@ -157,6 +176,6 @@ def _limited(source: DataSource, limit: int, seed: int) -> Subset:
         members = shuffled[strata[shuffled] == stratum]
         chosen += members[: len(members) * limit // len(strata)].tolist()
     kept = np.array(sorted(chosen), np.int64)
-    if set(listing.labels[kept].tolist()) != set(listing.labels.tolist()):
+    if set(parts[kept].tolist()) != set(parts.tolist()):
         raise UsageError(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
     return Subset.of(source, kept, f"{seed} {limit}", f"limited to {len(kept)} of {len(strata)} images")

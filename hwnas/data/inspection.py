@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,7 @@ from . import splits as splitting
 from .dataset import MEMORY_CAP_MB
 from .gather import broken_text, check_image_size, gather, open_source, size_mb
 from .pixels import ImageCache, OpenBar
-from .source import SPLITS, DataRequest, Listing
+from .source import SPLITS, TRAIN, Listing, data_request
 
 _NAMED_PAIRS = 20
 _FEW = 20  # training images of a class: fewer teach a network little
@@ -32,8 +32,10 @@ class DataFacts:
     image_size: side in pixels that networks are given.
     in_channels: 1 for grey, 3 for colour.
     memory_mb: of the decoded images.
+    n_outputs: that a network needs: classes, tags or targets.
     splits: images of each split; empty where the images cannot be split.
-    classes: the same for each class.
+    classes: the same for each class (tag, range of targets).
+    counted: what `classes` are.
     given_splits: the splits that the data themselves have.
     broken: why an image cannot be read, by name.
     copies: images whose pixels another one has too.
@@ -47,8 +49,10 @@ class DataFacts:
     image_size: int
     in_channels: int
     memory_mb: float
+    n_outputs: int
     splits: Mapping[str, int]
     classes: Mapping[str, Mapping[str, int]]
+    counted: str
     given_splits: tuple[str, ...]
     broken: Mapping[str, str]
     copies: int
@@ -73,7 +77,10 @@ def inspect_data(
     seed: int = 0,
     *,
     root: Path,
-    labels_csv: Path | None = None,
+    labels_csv: str | Path | None = None,
+    task: str | None = None,
+    label_columns: Sequence[str] = (),
+    group_column: str | None = None,
     download: bool = False,
     skip_broken: bool = False,
     val_share: float | None = None,
@@ -87,7 +94,16 @@ def inspect_data(
     stands in `problems`.
     """
     check_image_size(image_size)
-    source = open_source(DataRequest(spec=spec, root=root, download=download, labels_csv=labels_csv))
+    request = data_request(
+        spec,
+        root=root,
+        download=download,
+        labels_csv=labels_csv,
+        task=task,
+        label_columns=label_columns,
+        group_column=group_column,
+    )
+    source = open_source(request)
     gathered = gather(
         source,
         image_size,
@@ -105,14 +121,19 @@ def inspect_data(
         problems.append(error)
     classes = {} if split is None else _per_class(listing, split)
     notes = (*(listing if skip_broken else source.listing).notes, *(split.notes if split else ()))
+    if split is not None:
+        trained = listing.labels[split.indices(TRAIN)]
+        notes += tuple(listing.task.notes(listing.class_names, trained))
     return DataFacts(
         name=listing.name,
         n_images=len(listing.names),
         image_size=gathered.image_size,
         in_channels=listing.in_channels,
         memory_mb=size_mb(gathered.source, gathered.image_size),
-        splits={name: sum(counts[name] for counts in classes.values()) for name in SPLITS if classes},
+        n_outputs=len(listing.class_names),
+        splits={} if split is None else {name: len(split.indices(i)) for i, name in enumerate(SPLITS)},
         classes=classes,
+        counted=listing.task.readable.each,
         given_splits=tuple(name for number, name in enumerate(SPLITS) if number in listing.given)
         if (listing.given != 0).any()
         else (),
@@ -126,21 +147,21 @@ def inspect_data(
 
 def _per_class(listing: Listing, split: splitting.Split) -> dict[str, dict[str, int]]:
     counts = {}
-    for label, name in enumerate(listing.class_names):
-        here = split.assignment[listing.labels == label]
+    for name, members in listing.task.members(listing.class_names, listing.labels):
+        here = split.assignment[members]
         counts[name] = {part: int((here == number).sum()) for number, part in enumerate(SPLITS)}
     return counts
 
 
 def _in_two_classes(listing: Listing, groups: npt.NDArray[np.int64]) -> Iterator[tuple[str, str]]:
     """Pairs of names, at most 20."""
-    order = np.argsort(groups, kind="stable")
+    order, codes = np.argsort(groups, kind="stable"), listing.label_codes
     left = _NAMED_PAIRS
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        if len(np.unique(listing.labels[members])) < 2:
+        if len(np.unique(codes[members])) < 2:
             continue
         for a, b in combinations(members.tolist(), 2):
-            if listing.labels[a] != listing.labels[b] and left:
+            if codes[a] != codes[b] and left:
                 left -= 1
                 yield listing.names[a], listing.names[b]
 

@@ -39,11 +39,22 @@ _EXPECTED = "expected <class>/*.jpg or {train,val,test}/<class>/*.jpg"
 
 @dataclass(frozen=True)
 class Placed:
-    """One image file and where it belongs."""
+    """One image file and where it belongs.
+
+    class_name: the folder, or the text of its label. more: texts of further labels.
+    group: what it shares with others that must lie in the same split; empty where nobody said so.
+    """
 
     path: str
     class_name: str
     split: int
+    more: tuple[str, ...] = ()
+    group: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The texts of all labels."""
+        return (self.class_name, *self.more)
 
 
 def is_image(path: str) -> bool:

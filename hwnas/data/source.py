@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hwnas.core.names import NAMES
 from hwnas.core.registry import Registry
+from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
 
@@ -25,16 +26,18 @@ class Listing:
     """The n samples of a source in a fixed order, before any pixel is read.
 
     name: of the data set.
-    class_names: in the order of their numbers.
+    class_names: in the order of their numbers; of other tasks, what each output stands for.
     in_channels: 1 for grey, 3 for colour.
     flip: whether a mirrored image is still one of its class.
     names: of the samples, unique.
-    labels: (n,) int64, an index into class_names.
+    labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several.
     given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
     content: identifies the pixels, for the cache; None where they are cheap to read again.
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
+    task: what is learned of them.
+    groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
     """
 
     name: str
@@ -42,33 +45,29 @@ class Listing:
     in_channels: int
     flip: bool
     names: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
+    labels: LabelArray
     given: npt.NDArray[np.int8]
     sizes_bytes: npt.NDArray[np.int64]
     notes: tuple[str, ...] = ()
     content: str | None = None
     centred: bool = True
+    task: Task = CLASSIFICATION
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.class_names) < 2:
-            names = ", ".join(self.class_names) or "none"
-            raise UsageError(
-                f"{self.name}: at least 2 classes are needed, found {len(self.class_names)} ({names}); "
-                f"give one folder (or label) per class, each with images"
-            )
-        trained = set(self.labels[self.given == TRAIN].tolist())
-        lacking = [name for label, name in enumerate(self.class_names) if label not in trained]
-        if lacking:
-            raise UsageError(
-                f"{self.name}: no training image for class {', '.join(lacking[:5])} ({len(lacking)} of "
-                f"{len(self.class_names)}); every class of val and test must be in train"
-            )
+        self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
+
+    @property
+    def label_codes(self) -> npt.NDArray[np.int64]:
+        """(n,) numbers, equal where the labels are."""
+        _, codes = np.unique(self.labels, axis=0, return_inverse=True)
+        return codes.reshape(-1).astype(np.int64)
 
     def digest(self) -> str:
         """SHA-256 of names, labels and sizes: equal when the list of files is the same."""
-        rows = zip(self.names, self.labels, self.given, self.sizes_bytes, strict=True)
+        rows = zip(self.names, self.labels.tolist(), self.given, self.sizes_bytes, strict=True)
         text = "\n".join(f"{name}\t{label}\t{given}\t{size}" for name, label, given, size in rows)
-        return sha256("\n".join((*self.class_names, "", text)).encode("utf-8", "surrogateescape"))
+        return sha256("\n".join((*self.class_names, self.task.mark, text)).encode("utf-8", "surrogateescape"))
 
 
 class DataSource(Protocol):
@@ -100,12 +99,40 @@ class DataRequest:
     root: the data home.
     download: whether a named set may be fetched.
     labels_csv: the labels of the images in the path.
+    task: what is learned.
+    label_columns: of the CSV; empty for those that the task looks for.
+    group_column: of the CSV, whose samples of one value lie in one split.
     """
 
     spec: str
     root: Path
     download: bool = False
     labels_csv: Path | None = None
+    task: Task = CLASSIFICATION
+    label_columns: tuple[str, ...] = ()
+    group_column: str | None = None
+
+
+def data_request(
+    spec: str,
+    *,
+    root: Path,
+    download: bool = False,
+    labels_csv: str | Path | None = None,
+    task: str | None = None,
+    label_columns: Sequence[str] = (),
+    group_column: str | None = None,
+) -> DataRequest:
+    """The request of values as options and JSON have them."""
+    return DataRequest(
+        spec=spec,
+        root=root,
+        download=download,
+        labels_csv=None if labels_csv is None else Path(labels_csv),
+        task=task_named(task),
+        label_columns=tuple(label_columns),
+        group_column=group_column,
+    )
 
 
 Opener = Callable[[DataRequest], DataSource]
@@ -138,6 +165,7 @@ class Subset:
             listing,
             names=tuple(listing.names[index] for index in chosen),
             labels=listing.labels[chosen],
+            groups=None if listing.groups is None else listing.groups[chosen],
             given=listing.given[chosen],
             sizes_bytes=listing.sizes_bytes[chosen],
             content=listing.content and f"{listing.content} {why}",

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from targets.errors import DamagedFileError, UsageError
 
+from .groups import kept_together, parts_of_groups
 from .source import DROPPED, SPLITS, TEST, TRAIN, VAL, Listing
 
 Assignment = npt.NDArray[np.int8]
@@ -39,6 +40,9 @@ def make_split(
 ) -> Split:
     """Complete the given splits of `listing`. groups: (n,), equal where the pixels are equal.
 
+    Samples of one group of `listing.groups` lie in one split too; the shares are then met as nearly as whole
+    groups allow.
+
     Without a given test split a fifth of each class tests and a fifth validates; with one, 15 % of the
     training images validate. At most 10,000 each; each class keeps at least one image in every new split.
     `val_share` replaces these: the share of the images outside the test split that validates. Searches that
@@ -48,41 +52,67 @@ def make_split(
     _drop_copies(assignment, groups)
     missing = [split for split in (TEST, VAL) if not (listing.given == split).any()]
     pool = np.flatnonzero(assignment == TRAIN)
-    _, first, member_of = np.unique(groups[pool], return_index=True, return_inverse=True)
-    labels = listing.labels[pool[first]]  # a group has the label of its first image
+    whole = groups if listing.groups is None else kept_together(listing, groups, assignment)
+    _, first, member_of = np.unique(whole[pool], return_index=True, return_inverse=True)
+    names, parts = listing.task.strata(listing.class_names, listing.labels)
+    labels = parts[pool[first]]  # copies are of the part of the first
+    sizes = None
+    if listing.groups is not None:
+        names, labels = parts_of_groups(listing.name, names, parts[pool], member_of, 1 + len(missing))
+        sizes = np.bincount(member_of)
     fraction = 0.15 if missing == [VAL] else 0.2
-    fraction = min(fraction, MAX_TAKEN / max(1, len(first)))
+    fraction = min(fraction, MAX_TAKEN / max(1, len(first) if sizes is None else len(pool)))
     taken = np.full(len(first), TRAIN, np.int8)
-    for label, class_name in enumerate(listing.class_names):
+    for label, class_name in enumerate(names):
         members = np.flatnonzero(labels == label)
         if len(members) < 1 + len(missing):
             raise UsageError(
                 f"{listing.name}: class {class_name!r} has {len(members)} different training images, "
                 f"at least {1 + len(missing)} are needed for one in each split"
-                f"{_equals(listing, groups, label)}; add images or remove it"
+                f"{_equals(names, parts, groups, label)}; add images or remove it"
             )
         order = np.random.default_rng(np.random.SeedSequence([seed, label])).permutation(members)
-        begin = 0
-        for split in missing:
-            n = max(1, round(fraction * len(members)))
+        weights = np.ones(len(order)) if sizes is None else sizes[order]
+        begin, whole_weight = 0, weights.sum()
+        for place, split in enumerate(missing):
+            n = _n_of(weights[begin:], fraction * whole_weight)
             if split == VAL and val_share is not None:
-                left = len(members) - begin
-                n = min(left - 1, max(1, round(val_share * left)))
+                n = _n_of(weights[begin:], val_share * weights[begin:].sum())
+            n = min(n, len(members) - begin - (len(missing) - place))  # one stays for each that follows
             taken[order[begin : begin + n]] = split
             begin += n
     assignment[pool] = taken[member_of]
-    return Split(assignment, _notes(listing, groups, assignment))
+    if listing.groups is not None:
+        listing.task.check(listing.name, listing.class_names, listing.labels, assignment == TRAIN)
+    return Split(assignment, (*_notes(listing, groups, assignment), *_group_notes(listing, assignment)))
 
 
-def _equals(listing: Listing, groups: npt.NDArray[np.int64], label: int) -> str:
+def _n_of(weights: npt.NDArray[Any], wanted: float) -> int:
+    """How many of them, from the first on, come nearest to a sum; at least one."""
+    if (weights == 1).all():
+        return max(1, round(wanted))
+    return 1 + int(np.abs(np.cumsum(weights) - wanted).argmin())
+
+
+def _equals(
+    names: Sequence[str], parts: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], label: int
+) -> str:
     """Which classes hold the same images as this one, for a message; empty where none does."""
-    mine = listing.labels == label
+    mine = parts == label
     shared = np.isin(groups, groups[mine]) & ~mine
-    others = [listing.class_names[other] for other in np.unique(listing.labels[shared])]
+    others = [names[other] for other in np.unique(parts[shared])]
     if not others:
         return ""
     n = int(np.isin(groups[mine], groups[shared]).sum())
     return f" ({n} of its {int(mine.sum())} images equal those of {', '.join(map(repr, others[:3]))})"
+
+
+def _group_notes(listing: Listing, assignment: Assignment) -> tuple[str, ...]:
+    if listing.groups is None:
+        return ()
+    counts = [len(np.unique(listing.groups[assignment == number])) for number in range(len(SPLITS))]
+    told = ", ".join(f"{n} {name}" for name, n in zip(SPLITS, counts, strict=True))
+    return (f"groups are kept together: {told}",)
 
 
 def _drop_copies(assignment: Assignment, groups: npt.NDArray[np.int64]) -> None:
@@ -100,7 +130,7 @@ def _notes(listing: Listing, groups: npt.NDArray[np.int64], assignment: Assignme
             f"{n_copies} images are copies of others: copies share a split, "
             f"{int((assignment == DROPPED).sum())} were dropped because val or test as given holds them"
         )
-    labels_of = np.unique(np.stack([groups, listing.labels]), axis=1)
+    labels_of = np.unique(np.stack([groups, listing.label_codes]), axis=1)
     n_contradictory = int((np.bincount(labels_of[0]) > 1).sum())
     if n_contradictory:
         notes.append(f"{n_contradictory} images appear under more than one class; check their labels")

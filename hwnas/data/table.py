@@ -1,14 +1,15 @@
-"""A CSV of file names and labels (and splits, if it has them) beside a folder or zip of images."""
+"""A CSV of file names and labels (and splits and groups, if it has them) beside a folder or zip of images."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from targets.errors import DamagedFileError, UsageError
+from hwnas.tasks import CLASSIFICATION, Task
+from targets.errors import DamagedFileError, UsageError, did_you_mean
 
 from .file_source import FileSource, file_source
 from .files import open_files
@@ -35,12 +36,41 @@ _SPLIT_COLUMNS = ("split",)
 _MAX_CSV_BYTES = 500_000_000
 
 
-def open_table(table: Path, images: Path) -> FileSource:
-    """The images that `table` lists, found below the folder or zip `images`."""
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Positions of the columns.
+
+    split, group: None where there is none. may_be_empty: whether the task reads empty labels.
+    """
+
+    file: int
+    labels: tuple[int, ...]
+    split: int | None
+    group: int | None
+    may_be_empty: bool
+
+    @property
+    def last(self) -> int:
+        return max(self.file, *self.labels, self.split or 0, self.group or 0)
+
+
+def open_table(
+    table: Path,
+    images: Path,
+    task: Task = CLASSIFICATION,
+    label_columns: Sequence[str] = (),
+    group_column: str | None = None,
+) -> FileSource:
+    """The images that `table` lists, found below the folder or zip `images`.
+
+    label_columns: what the task learns; empty for the column named label or the like, or, for a task with a
+        column per output, all columns that are nothing else.
+    group_column: samples with one value of it lie in one split.
+    """
     rows = _read(table)
     files = open_files(images)
     known = set(files.paths)
-    columns = _columns(rows[0], table)
+    columns = _columns(rows[0], table, task, label_columns, group_column)
     placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
     if not placed:
         raise UsageError(f"{table}: has a header but no rows; list one image per row")
@@ -49,7 +79,8 @@ def open_table(table: Path, images: Path) -> FileSource:
     listed = {item.path for item in placed}
     rest = [path for path in files.paths if path not in listed and is_image(path)]
     notes = ignored_note(rest, f"not in {table.name}") + ignored_note(files.refused, files.why_refused)
-    return file_source(table.stem, files, placed, notes)
+    names = tuple(rows[0][index] for index in columns.labels)
+    return file_source(table.stem, files, placed, notes, task, names)
 
 
 def _read(table: Path) -> list[list[str]]:
@@ -71,43 +102,86 @@ def _read(table: Path) -> list[list[str]]:
     return rows
 
 
-def _columns(header: Sequence[str], table: Path) -> Mapping[str, int]:
-    """Positions of the file, label and (if present) split columns."""
-    lower = [cell.lower() for cell in header]
-    positions = {}
-    for role, names in (("file", _FILE_COLUMNS), ("label", _LABEL_COLUMNS), ("split", _SPLIT_COLUMNS)):
-        here = [index for index, cell in enumerate(lower) if cell in names]
-        if role == "file" and len(here) > 1 and sum(lower[index] in names[:5] for index in here) == 1:
-            here = [index for index in here if lower[index] in names[:5]]
-        if len(here) > 1:
-            choices = ", ".join(lower[index] for index in here)
-            raise UsageError(f"{table}: {len(here)} columns could be the {role}: {choices}; keep one")
-        if not here and role != "split":
+def _columns(
+    header: Sequence[str], table: Path, task: Task, label_columns: Sequence[str], group_column: str | None
+) -> _Columns:
+    """Positions of the file, label and (if present) split and group columns."""
+    named = [_named(header, name, table, "--label-columns") for name in label_columns]
+    group = None if group_column is None else _named(header, group_column, table, "--group-column")
+    taken = {*named, *([] if group is None else [group])}
+    lower = ["" if index in taken else cell.lower() for index, cell in enumerate(header)]
+    file = _role(lower, "file", _FILE_COLUMNS, header, table)
+    split = next((index for index, cell in enumerate(lower) if cell in _SPLIT_COLUMNS), None)
+    if named:
+        labels = tuple(named)
+    elif task.many_columns:
+        used = {file, split, group}
+        labels = tuple(index for index, cell in enumerate(header) if cell and index not in used)
+        if not labels:
             raise UsageError(
-                f"{table}: no {role} column among {', '.join(header)!r}; name it one of {', '.join(names)}"
+                f"{table}: no column beside {', '.join(header)}; {task.name} needs one column per output"
             )
-        if here:
-            positions[role] = here[0]
-    return positions
+    else:
+        labels = (_role(lower, "label", _LABEL_COLUMNS, header, table),)
+    if len(labels) > 1 and not task.many_columns:
+        raise UsageError(f"{table}: --label-columns names {len(labels)} columns, {task.name} learns one")
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"{table}: --label-columns names a column twice; name each once")
+    return _Columns(file, labels, split, group, may_be_empty=task.many_columns)
 
 
-def _place(row: Sequence[str], line: int, columns: Mapping[str, int], table: Path) -> Placed:
-    if len(row) <= max(columns.values()):
+def _role(lower: Sequence[str], role: str, names: Sequence[str], header: Sequence[str], table: Path) -> int:
+    """The one column that can play the role."""
+    here = [index for index, cell in enumerate(lower) if cell in names]
+    if role == "file" and len(here) > 1 and sum(lower[index] in names[:5] for index in here) == 1:
+        here = [index for index in here if lower[index] in names[:5]]
+    if len(here) > 1:
+        choices = ", ".join(lower[index] for index in here)
+        hint = "keep one" if role == "file" else "keep one, or name it with --label-columns"
+        raise UsageError(f"{table}: {len(here)} columns could be the {role}: {choices}; {hint}")
+    if not here:
+        hint = "" if role == "file" else ", or give --label-columns"
+        raise UsageError(
+            f"{table}: no {role} column among {', '.join(header)!r}; name it one of {', '.join(names)}{hint}"
+        )
+    return here[0]
+
+
+def _named(header: Sequence[str], name: str, table: Path, option: str) -> int:
+    """The column of that name; upper and lower case count only where there are both."""
+    for here in (
+        [index for index, cell in enumerate(header) if cell == name],
+        [index for index, cell in enumerate(header) if cell.lower() == name.lower()],
+    ):
+        if len(here) == 1:
+            return here[0]
+    raise UsageError(f"{table}: {option} names {name!r}, which is no column; {did_you_mean(name, header)}")
+
+
+def _place(row: Sequence[str], line: int, columns: _Columns, table: Path) -> Placed:
+    if len(row) <= columns.last:
         raise UsageError(
             f"{table}, row {line}: {len(row)} cells, fewer than the header has; complete the row"
         )
-    file, label = row[columns["file"]], row[columns["label"]]
-    if not file or not label:
-        raise UsageError(
-            f"{table}, row {line}: the {'file' if not file else 'label'} is empty; fill it or remove the row"
-        )
+    file, cells = row[columns.file], tuple(row[index] for index in columns.labels)
+    empty = "file" if not file else "label" if cells == ("",) and not columns.may_be_empty else ""
+    if columns.group is not None and not row[columns.group]:
+        empty = empty or "group"
+    if empty:
+        raise UsageError(f"{table}, row {line}: the {empty} is empty; fill it or remove the row")
     split = TRAIN
-    if "split" in columns:
-        name = row[columns["split"]].lower()
+    if columns.split is not None:
+        name = row[columns.split].lower()
         if name not in SPLIT_OF:
             raise UsageError(f"{table}, row {line}: split {name!r}; allowed: {', '.join(SPLIT_OF)}")
         split = SPLIT_OF[name]
-    return Placed(str(PurePosixPath(file.replace("\\", "/"))), label, split)
+    return Placed(
+        str(PurePosixPath(file.replace("\\", "/"))),
+        cells[0],
+        split,
+        more=cells[1:],
+        group="" if columns.group is None else row[columns.group],
+    )
 
 
 def _with_suffixes(placed: Sequence[Placed], paths: Sequence[str]) -> list[Placed]:

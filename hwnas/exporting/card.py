@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwnas.core.words import percent
+from hwnas.tasks import Task, task_named
 
-from .quality import worst_confusions
-from .snippets import CROP, SNIPPETS
+from .snippets import CROP, file_names
 
 _SHOWN_CLASSES = 50
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
     """The card of a manifest, as Markdown."""
-    what = "an image classifier, " if manifest["data"] else ""
+    task = task_of(manifest)
+    what = f"{task.readable.what}, " if manifest["data"] else ""
     target = manifest["measured"]["target"]["name"]
     parts = [
         f"# {_line(manifest['name'])}",
@@ -32,7 +33,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     parts += ["## How fast it is", _speed(manifest), "## Data", _data(manifest)]
     parts += ["## Licence", _line(manifest["licence"] or "Not stated: whoever exported it gave none.")]
     if manifest["quality"]:
-        parts += ["## Call it", _calls()]
+        parts += ["## Call it", _calls(task)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,7 +51,15 @@ def _files(manifest: Mapping[str, Any]) -> str:
                 "–" if record.get("peak_bytes") is None else f"{record['peak_bytes'] / 1e6:.0f} MB",
             )
         )
-    head = ("file", "what", "size", "test accuracy", "latency", "load", "peak memory")
+    head = (
+        "file",
+        "what",
+        "size",
+        f"test {task_of(manifest).metric.label}",
+        "latency",
+        "load",
+        "peak memory",
+    )
     return _table(head, rows)
 
 
@@ -74,23 +83,27 @@ def _feeding(manifest: Mapping[str, Any]) -> str:
 
 def _quality(manifest: Mapping[str, Any]) -> str:
     quality, data = manifest["quality"], manifest["data"]
-    rows = [
-        (_line(row["class"]), str(row["images"]), _percent(row["accuracy"])) for row in quality["by_class"]
-    ]
-    confused = worst_confusions(quality)
+    # Names come from files: what Markdown would read in them is escaped first.
+    head, rows, sentences = task_of(manifest).card(_escaped(quality))
     parts = [
         f"`{quality['file']}` on the {data['images']['test']} test images, which decided nothing before.",
-        _table(("class", "images", "right"), rows[:_SHOWN_CLASSES]),
+        _table(head, rows[:_SHOWN_CLASSES]),
         f"… and {len(rows) - _SHOWN_CLASSES} more in manifest.json" if len(rows) > _SHOWN_CLASSES else "",
-        "Most often confused: "
-        + "; ".join(f"{_line(a)} taken for {_line(b)} ({n})" for a, b, n in confused)
-        + ". The whole table is `quality.confusion` of manifest.json."
-        if confused
-        else "No image is confused.",
-        f"Expected calibration error: {quality['calibration_error']:.3f} (0: of the answers that say 80 %, "
-        "80 % are right).",
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(part for part in (*parts, *sentences) if part)
+
+
+def task_of(manifest: Mapping[str, Any]) -> Task:
+    """The task of an export; of an older one, classification."""
+    return task_named(manifest.get("task"))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _escaped(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_escaped(entry) for entry in value]
+    return _line(value) if isinstance(value, str) else value
 
 
 def _speed(manifest: Mapping[str, Any]) -> str:
@@ -108,15 +121,15 @@ def _speed(manifest: Mapping[str, Any]) -> str:
 def _data(manifest: Mapping[str, Any]) -> str:
     data = manifest["data"]
     if data is None:
-        return "None was given, so nothing is known of its accuracy."
+        return "None was given, so nothing is known of how good it is."
     images = ", ".join(f"{n} {split}" for split, n in data["images"].items())
-    return f"{_line(data['name'])}: {images}; {len(data['classes'])} classes."
+    return f"{_line(data['name'])}: {images}; {task_of(manifest).outputs_in_words(len(data['classes']))}."
 
 
-def _calls() -> str:
+def _calls(task: Task) -> str:
     return (
         "Each program checks itself against the golden pair in `golden/`: an image, and what each file must "
-        "answer to it.\n\n" + "\n".join(f"- `{name}`" for name in SNIPPETS)
+        "answer to it.\n\n" + "\n".join(f"- `{name}`" for name in file_names(task.readable))
     )
 
 

@@ -63,7 +63,7 @@ class Delivery:
     @cached_property
     def plain_scores(self) -> dict[str, OnnxScore]:
         """What it answers on the whole validation and test split."""
-        return self.scores(self.reference, PLAIN)
+        return self.scores(self.reference, PLAIN.of(self.packaging.task))
 
     def make(self, variant: Variant, float_record: Record | None) -> Record:
         """Write the file of a variant and say how good it is. float_record: that of fp32, made before."""
@@ -197,11 +197,12 @@ class Delivery:
         self, content: bytes, packaging: Packaging, splits: Sequence[str] = ("val", "test")
     ) -> dict[str, OnnxScore]:
         """What a file with that packaging answers on every image of these splits."""
-        assert self.source.data is not None  # asked for where there are images
+        data = self.source.data
+        assert data is not None  # asked for where there are images
         session = open_session(content)
         size = batch_of(session)
         return {
-            split: OnnxScore(*onnx_logits(session, packaging.batches(self.source.data, split, size)))
+            split: packaging.score(*onnx_logits(session, packaging.batches(data, split, size)))
             for split in splits
         }
 

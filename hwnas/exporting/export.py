@@ -212,6 +212,7 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
         "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
         "output_name": OUTPUT_NAME,
         "class_names": list(data.class_names),
+        "task": data.task.name,
         "data": data.name,
     }
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.runs.environment import versions
+from hwnas.tasks import inward, task_named
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256
 
 from .delivery import Delivery, Record, findings
 from .export import EXPORTER
 from .partitions import partitions_of
-from .quality import quality_of
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
@@ -41,6 +41,7 @@ def manifest_of(
         "schema": SCHEMA,
         "name": source.name,
         "licence": licence,
+        "task": delivery.packaging.task.name,
         "source": {"kind": source.kind, **source.facts},
         "input": delivery.packaging.described(dict(source.described)),
         "data": None
@@ -77,7 +78,8 @@ def _quality(delivery: Delivery, file: str) -> dict[str, Any]:
     assert data is not None  # asked for where there are images
     score = delivery.scores((delivery.folder / file).read_bytes(), delivery.packaging)["test"]
     probabilities = delivery.packaging.softmax
-    return {"file": file, **quality_of(score, data.class_names, probabilities=probabilities)}
+    quality = data.task.quality(score.logits, score.labels, data.class_names, probabilities=probabilities)
+    return {"file": file, **quality}
 
 
 def files_of(record: Record) -> dict[str, str]:
@@ -95,4 +97,5 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         file = folder / name
         if not file.is_file() or sha256(file) != expected:
             raise DamagedFileError(f"{file} is missing or not as it was exported; export the network again")
-    return manifest
+    named: dict[str, Any] = inward(manifest, task_named(manifest.get("task")))
+    return named

@@ -1,4 +1,4 @@
-"""What an exported file answers: logits and accuracy through onnxruntime, on the file itself."""
+"""What an exported file answers: logits and score through onnxruntime, on the file itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class OnnxScore:
     """The answers on the samples of a split, in order.
 
     logits: (n, n_classes).
-    labels: (n,), the true ones.
+    labels: the true ones, (n,) or (n, k).
+    task: what they mean.
     """
 
     logits: LogitArray
-    labels: NDArray[np.int64]
+    labels: LabelArray
+    task: Task = CLASSIFICATION
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -39,12 +42,12 @@ class OnnxScore:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
-        return float((self.predicted == self.labels).mean())
+        """The score by the task, of classification the share of right answers."""
+        return self.task.score(self.logits, self.labels)
 
     def disagreements(self, other: LogitArray) -> int:
         """Number of samples that `other` (n, n_classes), torch's logits, gives another label."""
-        return int((self.predicted != other.argmax(1)).sum())
+        return int(self.task.unlike(self.logits, other).sum())
 
 
 def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
@@ -53,7 +56,7 @@ def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
 
     session = open_session(path)
     logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)))
-    return OnnxScore(logits, labels)
+    return OnnxScore(logits, labels, data.task)
 
 
 def open_session(model: Path | bytes) -> Any:
@@ -83,8 +86,8 @@ def batch_of(session: Any) -> int:
     return int(session.get_inputs()[0].shape[0])
 
 
-def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, NDArray[np.int64]]:
-    """Logits (n, n_classes) and labels (n,); a batch that is too small runs with zeros behind its images."""
+def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, LabelArray]:
+    """Logits (n, n_classes) and labels; a batch that is too small runs with zeros behind its images."""
     name, size = session.get_inputs()[0].name, batch_of(session)
     rows, labels = [], []
     for x, y in batches:

@@ -17,7 +17,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import UsageError, did_you_mean
+
+from .onnx_score import LogitArray, OnnxScore
 
 if TYPE_CHECKING:
     from hwnas.data import Data
@@ -37,11 +40,14 @@ ROUNDING = 1e-4
 class Packaging:
     """What goes into the file beside the network.
 
-    layout: of the pixels, a key of LAYOUTS; None for no preprocessing. softmax: whether it ends with one.
+    layout: of the pixels, a key of LAYOUTS; None for no preprocessing.
+    softmax: whether it ends with probabilities: a softmax, or what the task has instead.
+    task: what the answers mean.
     """
 
     layout: str | None = None
     softmax: bool = False
+    task: Task = CLASSIFICATION
 
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in LAYOUTS:
@@ -50,9 +56,16 @@ class Packaging:
                 f"{did_you_mean(self.layout, LAYOUTS)}"
             )
 
+    def of(self, task: Task) -> Packaging:
+        """The same for a task; UsageError where its answers cannot be probabilities."""
+        if self.softmax and task.readable.activation is None:
+            raise UsageError(f"--softmax: the answers of {task.name} are no scores of classes; leave it out")
+        return replace(self, task=task)
+
     def reference(self, model: bytes) -> bytes:
         """The plain float network whose answers a packaged one must give."""
-        return with_softmax(model) if self.softmax else model
+        operator = self.task.readable.activation
+        return with_probabilities(model, operator) if self.softmax and operator else model
 
     def pack(self, model: bytes, mean: Sequence[float], std: Sequence[float]) -> bytes:
         """The file of one variant with what goes into it."""
@@ -72,6 +85,10 @@ class Packaging:
         for x, y in eval_batches(raw, split, size, limit):
             pixels = x.round().byte()
             yield (pixels.permute(0, 2, 3, 1) if self.layout == "nhwc" else pixels).contiguous(), y
+
+    def score(self, answers: LogitArray, labels: LabelArray) -> OnnxScore:
+        """The answers of a packaged file, as those of the plain one."""
+        return OnnxScore(self.task.plain(answers) if self.softmax else answers, labels, self.task)
 
     def described(self, described: dict[str, Any]) -> dict[str, Any]:
         """How the packaged file is fed and read."""
@@ -93,12 +110,13 @@ PLAIN = Packaging()
 """Nothing beside the network."""
 
 
-def with_softmax(model: bytes) -> bytes:
-    """The network whose first output is its softmax over the classes."""
+def with_probabilities(model: bytes, operator: str = "Softmax") -> bytes:
+    """The network whose first output is its softmax over the classes, or the sigmoid of each."""
     loaded = onnx.load_model_from_string(model)
     graph = loaded.graph
     before = graph.output[0].name
-    graph.node.append(helper.make_node("Softmax", [before], [PROBABILITIES], name="softmax", axis=-1))
+    options: dict[str, Any] = {"axis": -1} if operator == "Softmax" else {}
+    graph.node.append(helper.make_node(operator, [before], [PROBABILITIES], name=operator.lower(), **options))
     graph.output[0].name = PROBABILITIES
     return bytes(loaded.SerializeToString())
 

@@ -101,6 +101,10 @@ def check_packaging(source: ExportSource, packaging: Packaging) -> None:
 
 def check_aware(source: ExportSource) -> None:
     """UsageError where quantisation-aware training is asked for and cannot be."""
+    if source.data is not None and not source.data.task.mixes:
+        raise UsageError(
+            f"--qat trains classifiers, and {source.name} learned {source.data.task.name}; leave it out"
+        )
     if source.build is None:
         raise UsageError(
             f"--qat trains a network with 8 bits in mind, and of {source.kind} only the file is known; it "

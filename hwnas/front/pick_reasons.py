@@ -14,13 +14,14 @@ def pick_reasons(
     picks: Sequence[Pick],
     latency: ArrayLike,
     accuracy: ArrayLike,
-    n_images: int,
+    n_images: int | None,
     say_latency: Callable[[float], str],
 ) -> list[str]:
     """One sentence per pick, in their order.
 
     latency, accuracy: of all that could be picked (points,).
-    n_images: that the accuracies were counted on, of which the standard error follows.
+    n_images: that the accuracies were counted on, of which the standard error follows; None for another
+        score, whose error is not known.
     say_latency: a latency with its unit.
 
     >>> picks = [Pick(0, "fastest"), Pick(1, "accurate")]
@@ -31,7 +32,9 @@ def pick_reasons(
     """
     values, accurate = np.asarray(latency, dtype=np.float64), np.asarray(accuracy, dtype=np.float64)
     best = int(np.lexsort((values, -accurate))[0])
-    error = float(np.sqrt(max(accurate[best] * (1 - accurate[best]), 0.0) / max(n_images, 1)))
+    error = 0.0
+    if n_images is not None:
+        error = float(np.sqrt(max(accurate[best] * (1 - accurate[best]), 0.0) / max(n_images, 1)))
     of_all = f"of {len(values)} networks inside the budgets"
     ordered = sorted(float(values[p.index]) for p in picks)
     sentences = []

@@ -150,6 +150,7 @@ class StrategyRow:
     paper: where it was published.
     make: gives its `Propose` for a context; keyword-only parameters are the strategy's options.
     several_fidelities: whether it evaluates architectures at several, one after the other.
+    one_prediction: whether exactly one objective may be other than a known cost.
     """
 
     name: str
@@ -157,6 +158,7 @@ class StrategyRow:
     paper: str
     make: Callable[..., Propose]
     several_fidelities: bool = False
+    one_prediction: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -202,13 +204,18 @@ STRATEGIES: Registry[StrategyRow] = Registry("strategy")
 
 
 def add_strategy(
-    name: str, *, title: str, paper: str, several_fidelities: bool = False
+    name: str, *, title: str, paper: str, several_fidelities: bool = False, one_prediction: bool = False
 ) -> Callable[[Callable[..., Propose]], Callable[..., Propose]]:
     """Decorator that files the decorated function in the table (`StrategyRow` says what is what)."""
 
     def file(make: Callable[..., Propose]) -> Callable[..., Propose]:
         row = StrategyRow(
-            name=name, title=title, paper=paper, make=make, several_fidelities=several_fidelities
+            name=name,
+            title=title,
+            paper=paper,
+            make=make,
+            several_fidelities=several_fidelities,
+            one_prediction=one_prediction,
         )
         STRATEGIES.add(name)(row)
         return make

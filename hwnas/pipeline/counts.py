@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.runs.config import SearchConfig
+from hwnas.tasks import inward, task_named
 from hwnas.training.presets import STRONG_LONGER
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
@@ -123,7 +124,8 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
         latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
         if RATIO in config.objectives and config.budgets and not latencies:
             raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
-        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in config.objectives)
+        named = inward(list(config.objectives), task_named(config.task))
+        return tuple(metric_on_devices(o, devices, f"objective {o}") for o in named)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
 

@@ -12,6 +12,7 @@ from hwnas.evaluators.store import stored_metrics
 from hwnas.runs.front_file import FrontPoint, front_points, read_front
 from hwnas.runs.identity import SEARCH, read_identity
 from hwnas.spaces import load_space
+from hwnas.tasks import Task, task_named
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json
 
@@ -75,6 +76,11 @@ class FinishedRun:
             points=points,
             options=identity.values,
         )
+
+    @property
+    def task(self) -> Task:
+        """What its networks learned."""
+        return task_named(self.front.get("task"))
 
     @property
     def n_validation(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.runs.front_file import FrontPoint, front_points, read_front
 from hwnas.runs.verdict import Finding, verdict
+from hwnas.tasks import outward, task_named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ class Front:
 
     folder: Path
     document: Mapping[str, Any]
-    """front.json: the target, the budgets and the errors of the table too."""
+    """front.json: the target, the budgets and the errors of the table too; `accuracy` is the task's score."""
     points: tuple[FrontPoint, ...]
 
     @classmethod
@@ -33,7 +34,8 @@ class Front:
         """The front of the finished run in `folder`; DamagedFileError where there is none."""
         path = Path(folder)
         document = read_front(path)
-        return cls(path, document, tuple(front_points(document)))
+        points = front_points(outward(document, task_named(document.get("task"))))
+        return cls(path, document, tuple(points))
 
     @property
     def picks(self) -> list[FrontPoint]:

@@ -30,11 +30,10 @@ def affordable_size(
 ) -> int | None:
     """The side in pixels, with a line where the images suggest more; None where these are small."""
     from hwnas.data.gather import open_source
-    from hwnas.data.source import DataRequest
+    from hwnas.data.source import data_request
     from hwnas.spaces import load_space
 
-    labels = Path(config.labels) if config.labels else None
-    request = DataRequest(spec=config.data, root=home, download=config.download, labels_csv=labels)
+    request = data_request(config.data, root=home, download=config.download, **config.label_options)
     source = open_source(request)
     natural_px = source.natural_size()
     if natural_px <= LARGE_PX:

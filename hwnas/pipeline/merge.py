@@ -47,6 +47,7 @@ def merge(paths: Sequence[Path]) -> dict[str, Any]:
     return {
         "runs": [str(path) for path in paths],
         "devices": names,
+        "task": runs[0].task.name,
         "space": runs[0].front["space"],
         "train_epochs": {str(run.path): run.front.get("counts", {}).get("train_epochs") for run in runs},
         "front": [row for row, kept in zip(merged, keep, strict=True) if kept],
@@ -62,6 +63,8 @@ def _require_same(one: FinishedRun, other: FinishedRun) -> None:
             f"{pair}their spaces are {one.space.space_id} and {other.space.space_id}, which hold other "
             "networks"
         )
+    if one.task.name != other.task.name:
+        raise UsageError(f"{pair}they learn different things, {one.task.name} and {other.task.name}")
     for name, what in (("data", "data set"), ("digest", "images or labels"), ("image_size", "image size")):
         if one.splits.get(name) != other.splits.get(name):
             raise UsageError(f"{pair}the {what} differ ({one.splits.get(name)}, {other.splits.get(name)})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from hwnas.core.network_space import NetworkSpace
@@ -41,7 +40,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         size,
         config.seed,
         root=home,
-        labels_csv=Path(config.labels) if config.labels else None,
+        **config.label_options,
         download=config.download,
         skip_broken=config.skip_broken,
         log=log,
@@ -51,7 +50,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         config.space,
         image_size=facts.image_size,
         in_channels=facts.in_channels,
-        n_classes=len(facts.classes),
+        n_classes=facts.n_outputs,
         width_mult=config.width_mult,
     )
     devices = [device.name for device in find_devices(config.targets, home)]

@@ -41,7 +41,14 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.method_file import find_method
     from hwnas.pipeline.search_history.trackers import check_trackers
+    from hwnas.tasks import task_named
 
+    task = task_named(config.task)
+    if not task.shared_weights and (config.supernet_steps or config.search_steps):
+        raise UsageError(
+            f"--supernet-steps and --search-steps train shared weights, which learn no {task.name}; leave "
+            "them out: architectures are then scored by short trainings"
+        )
     if config.labels is not None and config.data in known_sources():
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
@@ -106,6 +113,8 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
     from hwnas.front import Problem
+    from hwnas.front.strategies import STRATEGIES
+    from hwnas.tasks import outward, task_named
     from hwnas.training.presets import changed
     from hwnas.training.recipe import Recipe
 
@@ -128,13 +137,33 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     for option, value in (("--eval-epochs", config.eval_epochs), ("--eval-start", config.eval_start)):
         if shared and value not in (None, "fresh"):
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
-    changed(Recipe.for_data(1), config)
+    recipe = changed(Recipe.for_data(1), config)
+    task = task_named(config.task)
+    classes_only = {
+        "--recipe strong (give --ema, --clip and the like one by one)": config.recipe == "strong",
+        "--mixup": recipe.mixup > 0,
+        "--cutmix": recipe.cutmix > 0,
+        "--teacher": config.teacher is not None,
+        "--balance sampling": recipe.balance == "sampling",
+    }
+    asked = [option for option, is_asked in classes_only.items() if is_asked]
+    if asked and not task.mixes:
+        raise UsageError(f"{', '.join(asked)}: for classes only, and {task.name} has none; leave it out")
+    if recipe.balance == "weights" and not task.weighs:
+        raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
     problem = Problem.parse(objectives_of(config, devices), budgets)
     found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
     if unknown := [metric for metric in found_out if metric not in EVALUATED]:
         raise UsageError(
-            f"--objective {unknown[0]}: trainings tell {' and '.join(EVALUATED)}; only a table of known "
+            f"--objective {outward(unknown[0], task)}: trainings tell "
+            f"{' and '.join(outward(list(EVALUATED), task))}; only a table of known "
             f"results can have it (--space table:FILE.csv)"
         )
+    if STRATEGIES[strategy_of(config)].one_prediction and len(found_out) > 1:
+        both = " and ".join(outward(found_out, task))
+        raise UsageError(
+            f"--objective {both}: strategy {strategy_of(config)!r} takes one of them, and costs beside it; "
+            f"--strategy nsga2 takes both"
+        )
     if not found_out:
-        raise UsageError("--objective: one of them has to be val_accuracy or val_loss")
+        raise UsageError(f"--objective: one of them has to be {outward('val_accuracy', task)} or val_loss")

@@ -74,6 +74,7 @@ def rank(
         "target": device.title,
         "searched_for": run.front["target"]["name"],
         "space": run.front["space"],
+        "task": run.task.name,
         "evaluator": run.front["evaluator"],
         "validation_images": run.n_validation,
         "budgets": [{"metric": b.metric, "limit": b.limit} for b in limits],

@@ -28,7 +28,7 @@ def devices_section(run: RunFiles) -> Html | None:
         ),
         el("p", _not_measured(predicted), class_="note") if predicted else None,
         table(
-            ("Network", "Test accuracy", *(_head(device, limits) for device in devices)),
+            ("Network", f"Test {run.metric.label}", *(_head(device, limits) for device in devices)),
             [
                 (
                     f"{point.label} ({point.arch_id})",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.tasks import Metric, task_named
+
 from .markup import Html, HtmlContent, el, fixed, join, ms, percent, percent_interval, table
 from .script_free import script_free_page
 
@@ -15,7 +17,7 @@ _HEAD = (
 
 def export_page(manifest: Mapping[str, Any]) -> str:
     """The page of a manifest (`hwnas/exporting/manifest.py`), as text."""
-    target = manifest["measured"]["target"]
+    target, metric = manifest["measured"]["target"], task_named(manifest.get("task")).metric
     sentences = [el("p", sentence, class_="pending") for sentence in manifest["findings"]]
     rejected = [
         (record["file"], record["does"], record["rejected"], fixed(record["size_bytes"] / 1e6, 2, " MB"))
@@ -26,7 +28,7 @@ def export_page(manifest: Mapping[str, Any]) -> str:
         el("p", f"{manifest['source']['kind']}, exported for {target['name']}", class_="lead"),
         sentences,
         el("h2", "Files"),
-        table(_HEAD, [_row(record) for record in manifest["variants"]]),
+        table(_HEAD, [_row(record, metric) for record in manifest["variants"]]),
         join(el("h2", "Rejected"), table(("File", "What", "Why", "Size"), rejected)) if rejected else None,
         _steps(manifest),
         el("h2", "Providers of phones"),
@@ -44,14 +46,14 @@ def export_page(manifest: Mapping[str, Any]) -> str:
     return script_free_page(f"{manifest['name']} for {target['name']}", body)
 
 
-def _row(record: Mapping[str, Any]) -> list[HtmlContent]:
+def _row(record: Mapping[str, Any], metric: Metric) -> list[HtmlContent]:
     check = record["check"]
     peak = record.get("peak_bytes")
     return [
         [record["file"], el("small", record["does"])],
         fixed(record["size_bytes"] / 1e6, 2, " MB"),
-        _accuracy(record, "val"),
-        _accuracy(record, "test"),
+        _accuracy(record, "val", metric),
+        _accuracy(record, "test", metric),
         _latency(record),
         ms(record.get("load_ms")),
         ms(record.get("first_run_ms")),
@@ -97,11 +99,12 @@ def _cut(cut: Mapping[str, Any]) -> list[HtmlContent]:
     return [cut["provider"], str(cut["partitions"]), nodes, lost or "nothing"]
 
 
-def _accuracy(record: Mapping[str, Any], split: str) -> HtmlContent:
+def _accuracy(record: Mapping[str, Any], split: str, metric: Metric) -> HtmlContent:
     share, n = record.get(f"{split}_accuracy"), record.get(f"{split}_images")
     if share is None or n is None:
         return percent(None)
-    return [percent(share), el("small", percent_interval(share, n))]
+    interval = percent_interval(share, n) if metric.counted else f"{metric.label}, {n} images"
+    return [percent(share), el("small", interval)]
 
 
 def _latency(record: Mapping[str, Any]) -> HtmlContent:

@@ -110,7 +110,7 @@ def hover(point: Point) -> str:
         f"<b>{esc(point.label)}</b>",
         f"measured p50 {ms(point.measured.get('latency_p50_ms'))}{interval}",
         f"predicted {ms(point.predicted.get('latency_ms'))}",
-        f"test accuracy {percent(point.measured.get('test_accuracy'), 2)}",
+        f"test {point.metric.label} {percent(point.measured.get('test_accuracy'), 2)}",
         f"validation {percent(point.measured.get('val_accuracy'), 2)}, "
         f"in the search {percent(point.predicted.get('val_accuracy_search'), 2)}",
         *wrapped(point.arch or point.arch_id),

@@ -82,7 +82,7 @@ def front_section(run: RunFiles) -> Html:
     seen = card(
         "fig-searched",
         "As the search saw it",
-        f"Every architecture evaluated: its accuracy {by_evaluator(run)}, its predicted latency.",
+        f"Every architecture evaluated: its {run.metric.label} {by_evaluator(run)}, its predicted latency.",
         searched_front(run, where),
     )
     return section(
@@ -103,10 +103,8 @@ def _front_words(run: RunFiles) -> str:
     if not mine:
         return "No trained network is within the budget."
     text = f"{len(mine)} trained {'network is' if len(mine) == 1 else 'networks are'} not beaten by another "
-    text += (
-        f"network of the search in both accuracy and latency; they span {mine[-1][0] / mine[0][0]:.1f} × in "
-    )
-    text += "latency."
+    text += f"network of the search in both {run.metric.label} and latency; "
+    text += f"they span {mine[-1][0] / mine[0][0]:.1f} × in latency."
     if baselines:
         beaten = sum(any(p[0] <= b[0] and p[1] >= b[1] and p != b for p in mine) for b in baselines)
         text += f" They beat {beaten} of the {len(baselines)} baselines within the budget in both."
@@ -123,7 +121,7 @@ def _correlation(run: RunFiles) -> Html | None:
         "p",
         "Did the search's quick look foresee the trained accuracy? Rank correlation over ",
         f"{n:g} trained networks" if n is not None else "the trained networks",
-        f": accuracy {by_evaluator(run)} ",
+        f": {run.metric.label} {by_evaluator(run)} ",
         el("b", fixed(shared, 2)),
         ", number of parameters alone ",
         el("b", fixed(params, 2)),

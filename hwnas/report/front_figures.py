@@ -76,7 +76,9 @@ def trained_front(run: RunFiles, where: str) -> Figure | None:
         shape["line"], note["font"] = {"color": GREY, "width": 1.5, "dash": "dot"}, {"size": 12}
         shapes, notes = [*shapes, shape], [*notes, note]
     tested = all("test_accuracy" in point.measured for point, _ in known)
-    title = "Test accuracy of the ONNX file" if tested else "Accuracy (test where known, else validation)"
+    label = run.metric.label
+    title = f"Test {label} of the ONNX file" if tested else f"{label} (test where known, else validation)"
+    title = title[0].upper() + title[1:]
     return figure(
         [trace for trace in traces if trace and trace["x"]],
         f"Measured latency p50, ms ({where})",
@@ -119,7 +121,7 @@ def searched_front(run: RunFiles, where: str) -> Figure | None:
     return figure(
         [trace for trace in traces if trace["x"]],
         f"Predicted latency, ms ({where})",
-        "Validation accuracy in the search",
+        f"Validation {run.metric.label} in the search",
         height_px=480,
         shapes=shapes,
         annotations=notes,

@@ -17,6 +17,8 @@ _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 def mistakes_section(run: RunFiles) -> Html:
     """By class, class for class, picture by picture; of the test images."""
     classes = _rows(run.mistakes, "classes")
+    if isinstance(run.mistakes.get("table"), dict):
+        return _counted_otherwise(run)
     if not classes:
         return section(
             "mistakes",
@@ -34,6 +36,22 @@ def mistakes_section(run: RunFiles) -> Html:
         el("p", f"The chosen network answered {count(wrong)} of {count(n)} test images wrongly."),
         el("div", _by_class(classes), matrix, class_="grid"),
         _pictures(_rows(run.mistakes, "pictures"), int(wrong)),
+    )
+
+
+def _counted_otherwise(run: RunFiles) -> Html:
+    """The table that the task makes, and the pictures."""
+    listed, n = run.mistakes["table"], number(run.mistakes.get("n")) or 0
+    head = [str(name) for name in listed.get("head") or []]
+    cells: list[list[HtmlContent]] = [[str(cell) for cell in row] for row in listed.get("rows") or []]
+    wrong = number(run.mistakes.get("wrong"))
+    said = f"Of {count(n)} test images" + ("" if wrong is None else f", {count(wrong)} with a mistake")
+    return section(
+        "mistakes",
+        "What it gets wrong",
+        el("p", f"{said}."),
+        el("div", table(head, cells[:_MOST_ROWS]), class_="card figure"),
+        _pictures(_rows(run.mistakes, "pictures"), int(n if wrong is None else wrong)),
     )
 
 
@@ -106,6 +124,7 @@ def _pictures(pictures: list[JsonObject], wrong: int) -> Html | None:
         if not png or not _BASE64.issuperset(png):
             continue
         label, answer = str(row.get("label")), str(row.get("answer"))
+        sure = number(row.get("sure"))
         drawn.append(
             el(
                 "figure",
@@ -113,7 +132,7 @@ def _pictures(pictures: list[JsonObject], wrong: int) -> Html | None:
                 el(
                     "figcaption",
                     el("b", label),
-                    f" taken for {answer}, {percent(number(row.get('sure')), 0)}",
+                    f" taken for {answer}" + ("" if sure is None else f", {percent(sure, 0)}"),
                 ),
             )
         )
@@ -123,7 +142,11 @@ def _pictures(pictures: list[JsonObject], wrong: int) -> Html | None:
     return el(
         "div",
         el("h3", "The pictures"),
-        el("p", f"{of} wrong answers, those it was surest of first, with the probability that it gave them."),
+        el(
+            "p",
+            f"{of} wrong answers, the worst first"
+            + (", with the probability that it gave them." if "sure" in pictures[0] else "."),
+        ),
         el("div", drawn, class_="pictures"),
         class_="card figure",
     )

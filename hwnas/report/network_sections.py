@@ -41,7 +41,9 @@ def headline(run: RunFiles) -> Html:
         children += _no_result(run)
     else:
         accuracy = best.measured.get("test_accuracy", best.measured.get("val_accuracy"))
-        figures = f"{percent(accuracy)} accurate in {ms(best.measured['latency_p50_ms'])}"
+        score = f"{run.metric.label} {percent(accuracy)}"
+        score = f"{percent(accuracy)} accurate" if run.metric.counted else score
+        figures = f"{score} in {ms(best.measured['latency_p50_ms'])}"
         bad = worst(run)
         children += [
             el("h1", title_of(bad) if bad else figures),
@@ -135,7 +137,7 @@ def _stats(run: RunFiles, point: Point) -> list[tuple[str, str, str]]:
     unquantised = measured.get("fp32_latency_p50_ms")
     beside = f"fp32 {ms(unquantised, unit=False)}" if unquantised is not None else ""
     return [
-        ("Test accuracy", percent(measured.get("test_accuracy")), _beside_accuracy(run, point)),
+        (f"Test {run.metric.label}", percent(measured.get("test_accuracy")), _beside_accuracy(run, point)),
         (
             "Latency, p50",
             ms(measured["latency_p50_ms"]),
@@ -168,12 +170,27 @@ def _beside_accuracy(run: RunFiles, point: Point) -> str:
     share, images = measured.get("test_accuracy"), measured.get("test_images")
     parts = [f"validation {percent(measured.get('val_accuracy'))}"]
     if share is not None and images:
-        parts.insert(0, f"{count(images)} images: {percent_interval(share, images)}")
+        low, high = (measured.get(f"test_accuracy_{end}") for end in ("low", "high"))
+        interval = percent_interval(share, images)
+        if low is not None and high is not None:
+            interval = f"{percent(low)} to {percent(high)}"
+        parts.insert(0, f"{count(images)} images: {interval}")
+    parts += [f"{name.removeprefix('test_')} {value:.4g}" for name, value in _others(measured)]
     if "fp32_test_accuracy" in measured:
         parts.append(f"fp32 {percent(measured['fp32_test_accuracy'])}")
     if svc is not None:
         parts.append(f"SVC {percent(svc)}")
     return "; ".join(parts)
+
+
+def _others(measured: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The further metrics of the task."""
+    known = ("test_accuracy", "test_images")
+    return [
+        (name, value)
+        for name, value in measured.items()
+        if name.startswith("test_") and not name.startswith(known)
+    ]
 
 
 def _stat(name: str, value: str, small: str) -> Html:
@@ -205,7 +222,7 @@ def _drawing(run: RunFiles, point: Point) -> Html:
     accuracy = percent(point.measured.get("test_accuracy", point.measured.get("val_accuracy")))
     blocks = parse_blocks(point.blocks)
     facts = [
-        (accuracy, "accurate"),
+        (accuracy, "accurate" if run.metric.counted else run.metric.label),
         (known, f"on {target_name(run)}"),
         (count(point.predicted.get("macs")), "MACs"),
         (count(point.predicted.get("params")), "parameters"),
@@ -333,7 +350,8 @@ def _row(run: RunFiles, point: Point, best: bool) -> list[HtmlContent]:
 def _columns(run: RunFiles) -> tuple[str, ...]:
     """The headings; further devices stand behind the prediction for the first one."""
     place = COLUMNS.index("Predicted, ms") + 1
-    return (*COLUMNS[:place], *(f"{name}, ms" for name in other_devices(run)), *COLUMNS[place:])
+    columns = [name.replace("accuracy", run.metric.label) for name in COLUMNS]
+    return (*columns[:place], *(f"{name}, ms" for name in other_devices(run)), *columns[place:])
 
 
 def _on_device(point: Point, name: str) -> Html:

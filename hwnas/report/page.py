@@ -97,7 +97,9 @@ def _footer(run: RunFiles) -> Html:
     known = versions.items() if isinstance(versions, dict) else ()
     facts = [f"{name} {version}" for name, version in known if version]
     written = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    earlier = run.front.get("continued_from")
     lines = [
+        f"Its networks go on from those of {Path(earlier).name}." if earlier else "",
         f"Written {written} from the files of {run.path.resolve().name}. Latency: {conditions(run)}.",
         " · ".join(facts),
     ]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.tasks import task_named
+
 from .markup import Html, count, el, ms, percent, percent_interval, table
 from .script_free import script_free_page
 from .theme import BLUE, GREEN, GREY, ORANGE, RED
@@ -54,14 +56,15 @@ def _table(document: Mapping[str, Any], rows: Sequence[RankedRow]) -> Html:
     if not rows:
         return el("p", "None.", class_="note")
     n = document["validation_images"]
+    metric = task_named(document.get("task")).metric
     head = (
         "Network",
         "Kind",
         "Predicted latency",
         "Interval",
-        "Search accuracy",
+        f"Search {metric.label}",
         "Interval",
-        "Test accuracy",
+        f"Test {metric.label}",
     )
     return table(
         (*head, "MACs", "In budget"),
@@ -72,7 +75,7 @@ def _table(document: Mapping[str, Any], rows: Sequence[RankedRow]) -> Html:
                 ms(row["latency_ms"]),
                 f"{ms(row['latency_low_ms'], unit=False)} to {ms(row['latency_high_ms'])}",
                 percent(row["val_accuracy_search"]),
-                percent_interval(row["val_accuracy_search"], n),
+                percent_interval(row["val_accuracy_search"], n) if metric.counted else "–",
                 percent(row["test_accuracy"]),
                 count(row["macs"]),
                 row["in_budget"],
@@ -99,7 +102,7 @@ def _plot(document: Mapping[str, Any]) -> Html:
     marks = [_mark(row, *places[row["network"]]) for row in rows]
     return el(
         "svg",
-        el("title", "Search accuracy against predicted latency"),
+        el("title", f"Search {task_named(document.get('task')).metric.label} against predicted latency"),
         el("polyline", points=line, fill="none", stroke=BLUE, stroke_width=1.5),
         [] if limit is None else _budget(across(math.log(limit)), limit),
         marks,

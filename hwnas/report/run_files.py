@@ -15,7 +15,8 @@ from typing import Any
 from zipfile import BadZipFile
 
 from hwnas.core.words import number
-from hwnas.runs.front_file import BASELINES, BEST, MISTAKES_JSON
+from hwnas.runs.front_file import BASELINES, BEST, MISTAKES_JSON, inside_names
+from hwnas.tasks import CLASSIFICATION, Metric, task_named
 from targets.errors import DamagedFileError
 from targets.files import read_json
 
@@ -38,6 +39,7 @@ class Point:
     blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
     file: the exported file that the target runs, inside the run; None where there is none.
     failure: why it was not trained or exported.
+    metric: what `accuracy` stands for in its names.
     reason: why it was picked, as a sentence.
     """
 
@@ -53,6 +55,7 @@ class Point:
     blocks: tuple[JsonObject, ...]
     file: str | None
     failure: str = ""
+    metric: Metric = CLASSIFICATION.metric
     reason: str = ""
 
     @property
@@ -83,6 +86,11 @@ class RunFiles:
     mistakes: JsonObject
     stages_done: tuple[str, ...]
 
+    @property
+    def metric(self) -> Metric:
+        """The objective of the task; `accuracy` stands for it in names."""
+        return task_named(self.front.get("task")).metric
+
     def rows(self, key: str) -> list[JsonObject]:
         """The list of objects under `key` of front.json; empty when it is not there yet."""
         return _rows(self.front, key)
@@ -99,13 +107,14 @@ def read_run(path: Path, describe: Describe | None = None) -> RunFiles:
     """The run in `path`. `describe` draws architectures that no file of the run describes."""
     if not path.is_dir():
         raise DamagedFileError(f"run: {path} is not a directory; `hwnas search` makes one")
-    front = _renamed(_object(path / "front.json")) or _front_so_far(path)
+    front = _renamed(inside_names(_object(path / "front.json"))) or _front_so_far(path)
     manifests = {
         folder.name: _object(folder / "manifest.json")
         for folder in sorted(path.glob("models/*"))
         if folder.name != BEST and (folder / "manifest.json").is_file()
     }
-    make = partial(_point, manifests=manifests, describe=describe)
+    metric = task_named(front.get("task")).metric
+    make = partial(_point, manifests=manifests, describe=describe, metric=metric)
     return RunFiles(
         path=path,
         front=front,
@@ -131,7 +140,9 @@ def deployed(manifest: JsonObject) -> str:
     return str(int8.get("file") or "model.onnx") if isinstance(int8, Mapping) else "model.onnx"
 
 
-def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Describe | None) -> Point:
+def _point(
+    row: JsonObject, manifests: Mapping[str, JsonObject], describe: Describe | None, metric: Metric
+) -> Point:
     arch_id, arch = str(row.get("arch_id", "")), str(row.get("arch", ""))
     measured = row.get("measured") or {}
     manifest = manifests.get(arch_id, {})
@@ -151,6 +162,7 @@ def _point(row: JsonObject, manifests: Mapping[str, JsonObject], describe: Descr
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,
         failure=str(row.get("failure") or ""),
+        metric=metric,
         reason=str(row.get("reason") or ""),
     )
 

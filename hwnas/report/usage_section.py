@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from hwnas.runs.summary import next_commands
+from hwnas.tasks import task_named
 
 from .facts import budgets, chosen, resolved_config
 from .figure_sections import pending, section
@@ -70,7 +71,13 @@ def model_code(file: str, manifest: JsonObject) -> str:
     copies = f".repeat({batch}, 0)" if batch > 1 else ""
     scores = f"net.run(None, {{{str(manifest.get('input_name') or 'image')!r}: x}})[0][0]"
     classes = [str(name) for name in manifest.get("class_names") or []]
-    known = f"{classes!r}[{scores}.argmax()]" if len(classes) in SHOWN_CLASSES else f"{scores}.argmax()"
+    reading = task_named(manifest.get("task")).readable.reading
+    if reading != "top":
+        known = f"dict(zip({classes!r}, {scores}))" + (" # above 0: given" if reading == "above" else "")
+    elif len(classes) in SHOWN_CLASSES:
+        known = f"{classes!r}[{scores}.argmax()]"
+    else:
+        known = f"{scores}.argmax()"
     return "\n".join(
         [
             "import numpy as np, onnxruntime as ort; from PIL import Image, ImageOps",

@@ -182,7 +182,7 @@ def worth_figure(run: RunFiles) -> Figure | None:
     }
     return figure(
         [trace],
-        "Points of accuracy per layer",
+        f"Points of {run.metric.label} per layer",
         "",
         height_px=140 + 22 * len(known),
         xaxis={"zeroline": True},

@@ -37,9 +37,9 @@ def worth_section(run: RunFiles) -> Html:
         card(
             "fig-worth",
             "What each operation is worth",
-            "Points of accuracy that one more layer of it brings at equal latency: a ridge regression over "
-            f"the evaluated architectures (accuracy {by_evaluator(run)}), with 90 % bootstrap intervals. "
-            "Grey: not told apart from nothing.",
+            f"Points of {run.metric.label} that one more layer of it brings at equal latency: a ridge "
+            f"regression over the evaluated architectures ({run.metric.label} {by_evaluator(run)}), with 90 "
+            "% bootstrap intervals. Grey: not told apart from nothing.",
             worth_figure(run),
         ),
         _proxies(run),

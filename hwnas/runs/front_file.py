@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas.tasks import CLASSIFICATION, inward, task_named
 from targets.files import read_json
 
 FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
@@ -69,7 +70,8 @@ class FrontPoint:
     @property
     def is_trained(self) -> bool:
         """Whether it was trained, exported and tested."""
-        return (self.measured or {}).get("test_accuracy") is not None
+        measured = (self.measured or {}).items()
+        return any(name.startswith("test_") and value is not None for name, value in measured)
 
 
 def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,9 +86,15 @@ def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_front(run_path: Path) -> dict[str, Any]:
-    """front.json of a finished run; DamagedFileError when it is missing or torn."""
-    document: dict[str, Any] = read_json(run_path / FRONT_JSON, "the front of the run")
+    """front.json of a finished run in `inside_names`; DamagedFileError when it is missing or torn."""
+    document: dict[str, Any] = inside_names(read_json(run_path / FRONT_JSON, "the front of the run"))
     return document
+
+
+def inside_names(front: Any) -> Any:
+    """front.json with the names that this program works with, whatever its task calls the objective."""
+    task = task_named(front.get("task")) if isinstance(front, Mapping) else CLASSIFICATION
+    return inward(front, task)
 
 
 def front_points(front: Mapping[str, Any]) -> list[FrontPoint]:

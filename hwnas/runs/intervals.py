@@ -1,12 +1,15 @@
-"""95 % intervals of shares that were counted, in closed form.
+"""95 % intervals: of shares that were counted in closed form, of other figures by the bootstrap.
 
 [1] Wilson 1927, Probable inference, the law of succession, and statistical inference.
 [2] Newcombe 1998, Interval estimation for the difference between independent proportions, method 10.
+[3] Efron 1979, Bootstrap methods: another look at the jackknife.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 Interval = tuple[float, float]
 _Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
@@ -29,8 +32,25 @@ def difference(share: float, other: float, n: float) -> Interval:
 
 def difference_of(share: float, n: float, other: float, n_other: float) -> Interval:
     """The same for two numbers of samples."""
-    (low, high), (other_low, other_high) = wilson(share, n), wilson(other, n_other)
+    return difference_between(share, wilson(share, n), other, wilson(other, n_other))
+
+
+def difference_between(share: float, interval: Interval, other: float, other_interval: Interval) -> Interval:
+    """Of `share - other`, each known with an interval of its own [2]."""
     return (
-        share - other - math.hypot(share - low, other_high - other),
-        share - other + math.hypot(high - share, other - other_low),
+        share - other - math.hypot(share - interval[0], other_interval[1] - other),
+        share - other + math.hypot(interval[1] - share, other - other_interval[0]),
     )
+
+
+def bootstrap(figure: Callable[[Any], float], n: int, draws: int = 200) -> Interval:
+    """Of a figure of `n` samples, by drawing them again [3].
+
+    figure: of the samples at these places, (n,).
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(n)
+    values = [figure(rng.integers(0, n, n)) for _ in range(draws)]
+    low, high = np.quantile(values, (0.025, 0.975))
+    return float(low), float(high)

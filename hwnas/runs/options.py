@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -21,7 +21,11 @@ Place = Annotated[str | Path | None, ReadAs(Text | None)]
 
 # Options whose name or default differs between the kinds of runs.
 Images = Annotated[
-    Text, Option("An image folder, a zip of one, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist")
+    Text,
+    Option(
+        "An image folder, a zip of one, a CSV, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist, "
+        "shapes, gauges"
+    ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
 SpaceName = Annotated[Text, Named("space"), Option("Search space, a name or a TOML file of stages")]
@@ -54,6 +58,35 @@ class LabelledImageOptions(ImageOptions):
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
+    task: Annotated[
+        Text,
+        Named("task"),
+        Option(
+            "What is learned: classification (a class per image), multi-label (tags), regression (numbers)"
+        ),
+    ] = "classification"
+    label_columns: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 4096)],
+        Option(
+            "Column of the CSV to learn, repeatable; default the one named label or the like, and for tags "
+            "and numbers all columns that are nothing else",
+            repeated="label-column",
+        ),
+    ] = ()
+    group_column: Annotated[
+        Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
+    ] = None
+
+    @property
+    def label_options(self) -> dict[str, Any]:
+        """What `load_data` and `inspect_data` are told of labels, as JSON values; defaults are left out."""
+        known = {
+            "labels_csv": self.labels,
+            "task": None if self.task == type(self).task else self.task,
+            "label_columns": list(self.label_columns),
+            "group_column": self.group_column,
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +238,7 @@ class EvaluationOptions:
         Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
     ] = "short-training"
     evaluations: Annotated[
-        Count | None, Option("Architectures to evaluate; default 16, or what --minutes allow")
+        Count | None, Option("Architectures to evaluate; default 14, or what --minutes allow")
     ] = None
     eval_epochs: Annotated[
         Epochs | None, Option("Epochs of a short training; default at least 300 steps")

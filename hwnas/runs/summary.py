@@ -6,19 +6,17 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.tasks import task_named
+
 from .front_file import BEST, front_points
 from .verdict import verdict
 
-HEADINGS = (
-    "network",
-    "pick",
-    "val accuracy",
-    "test accuracy",
-    "p50 ms",
-    "predicted ms",
-    "size MB",
-    "in budget",
-)
+
+def headings(front: Mapping[str, Any]) -> tuple[str, ...]:
+    """Over the columns of `front_rows`."""
+    label = task_named(front.get("task")).metric.label
+    costs = ("p50 ms", "predicted ms", "size MB", "in budget")
+    return ("network", "pick", f"val {label}", f"test {label}", *costs)
 
 
 def _on_devices(columns: Mapping[str, Any], name: str) -> object:
@@ -31,7 +29,7 @@ def _on_devices(columns: Mapping[str, Any], name: str) -> object:
 
 
 def front_rows(front: Mapping[str, Any]) -> list[tuple[object, ...]]:
-    """One row per trained network under HEADINGS, picks first, then by latency."""
+    """One row per trained network under `headings`, picks first, then by latency."""
     rows = []
     for point in front_points(front):
         if point.is_trained:

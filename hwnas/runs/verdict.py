@@ -16,7 +16,7 @@ from hwnas.core.budget import base_metric
 from hwnas.core.words import number, percent
 
 from .front_file import BASELINES
-from .intervals import difference, wilson
+from .intervals import difference_between, wilson
 from .verdict_records import Records
 
 Level = Literal["bad", "warn", "good"]
@@ -109,13 +109,40 @@ def _chance(records: Records) -> Iterator[Finding]:
         )
 
 
+def _trivial(records: Records) -> Iterator[Finding]:
+    """Is the network better than what needs no network?"""
+    data, best = records.part("data"), records.chosen
+    trivial = number(data.get("trivial_test"))
+    if trivial is None or best is None:
+        return
+    low, high = best.interval
+    told = f"{records.told(best.test)} ({percent(low)} to {percent(high)})"
+    beside = f"{data.get('trivial')} has {percent(trivial)}"
+    if low <= trivial:
+        yield Finding(
+            "bad",
+            "trivial_level",
+            f"The chosen network is no better than what needs no network: {told} on {best.n_test:g} test "
+            f"images, where {beside}.",
+            "Use none of these networks. Train longer (--train-epochs, --minutes), check the labels "
+            "(`hwnas data check`), or add images.",
+        )
+    else:
+        yield Finding("good", "beats_trivial", f"The chosen network has {told}, where {beside}.")
+
+
 def _linear(records: Records) -> Iterator[Finding]:
     """Does the network beat a linear model on pixels?"""
     linear, best = number(records.front.get("linear_test_accuracy")), records.chosen
     if linear is None or best is None:
         return
-    low, high = difference(best.test, linear, best.n_test)
-    told = f"{percent(best.test)}, the linear model on pixels {percent(linear)} of the test images"
+    if records.metric.counted:
+        beside = wilson(linear, best.n_test)
+    else:  # as sure as the network
+        beside = (linear - best.test + best.interval[0], linear - best.test + best.interval[1])
+    low, high = difference_between(best.test, best.interval, linear, beside)
+    of = " of the test images" if records.metric.counted else ""
+    told = f"{records.told(best.test)}, the linear model on pixels {percent(linear)}{of}"
     if best.test <= linear:
         yield Finding(
             "bad",
@@ -156,9 +183,15 @@ def _short_training(records: Records) -> Iterator[Finding]:
             "warn",
             "still_improving",
             f"The chosen network was still learning when its training ended ({work}): the last quarter took "
-            f"{100 * falls:.0f} % off its loss, and it knows {percent(learned)} of its training images.",
+            f"{100 * falls:.0f} % off its loss, and it {_knows(records, learned)}.",
             f"Train longer: `hwnas search --continue-from RUN --train-epochs {math.ceil(epochs)}`.",
         )
+
+
+def _knows(records: Records, learned: float) -> str:
+    if records.metric.counted:
+        return f"knows {percent(learned)} of its training images"
+    return f"had {percent(learned)} right of what it was trained on"
 
 
 def _budget(records: Records) -> Iterator[Finding]:
@@ -175,7 +208,8 @@ def _budget(records: Records) -> Iterator[Finding]:
             "budget_does_not_bind",
             f"The budget {metric} <= {limit:g}{unit} excludes nothing: it is {_times(limit / need)} times "
             f"what the largest network of the space needs ({need:.3g}{unit}).",
-            "There is room for more accuracy: try a larger --image-size or --width-mult, or a lower budget.",
+            f"There is room for more {records.metric.label}: try a larger --image-size or --width-mult, or a "
+            "lower budget.",
         )
 
 
@@ -205,7 +239,7 @@ def _random(records: Records) -> Iterator[Finding]:
     rival = max(rivals, key=lambda n: n.test, default=None)
     if rival is None:
         return
-    low, high = difference(best.test, rival.test, best.n_test)
+    low, high = difference_between(best.test, best.interval, rival.test, rival.interval)
     if low > 0:
         yield Finding(
             "good",
@@ -218,8 +252,8 @@ def _random(records: Records) -> Iterator[Finding]:
     yield Finding(
         "warn",
         "random_ties",
-        f"A random network {word} the chosen one: {percent(rival.test)} in {rival.latency_ms:.3g} ms, the "
-        f"chosen one {percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
+        f"A random network {word} the chosen one: {records.told(rival.test)} in {rival.latency_ms:.3g} ms, "
+        f"the chosen one {percent(best.test)} in {best.latency_ms:.3g} ms (difference {100 * low:+.1f} to "
         f"{100 * high:+.1f} points).",
         "The search gained nothing that these test images can show: search longer (--evaluations, "
         "--minutes), train longer, or test on more images.",
@@ -254,7 +288,7 @@ def _validation(records: Records) -> Iterator[Finding]:
     n_val = number(records.part("data").get("n_val"))
     point = next((p for p in records.points if p.get("arch_id") == records.front.get("chosen")), {})
     share = number((point.get("measured") or {}).get("val_accuracy"))
-    if not n_val or share is None:
+    if not n_val or share is None or not records.metric.counted:
         return
     low, high = wilson(share, n_val)
     if (high - low) / 2 > WIDEST:
@@ -274,13 +308,16 @@ def _ranking(records: Records) -> Iterator[Finding]:
     n = number(ranks.get("n"))
     if rho is None or n is None or n < FEWEST_RANKED or LOW_RHO <= rho < HIGH_RHO:
         return
-    told = f"rank correlation {rho:.2f} of its accuracy with the trained one, over {n:g} networks"
+    told = (
+        f"rank correlation {rho:.2f} of its {records.metric.label} with the trained one, over {n:g} networks"
+    )
     if rho < LOW_RHO:
         yield Finding(
             "warn",
             "ranking_weak",
             f"The search did not foresee which networks train well ({told}).",
-            "Raise --eval-epochs or --evaluations; take the chosen network by its measured accuracy alone.",
+            "Raise --eval-epochs or --evaluations; take the chosen network by its measured "
+            f"{records.metric.label} alone.",
         )
     else:
         yield Finding("good", "ranking_good", f"The search foresaw which networks train well ({told}).")
@@ -289,6 +326,7 @@ def _ranking(records: Records) -> Iterator[Finding]:
 _CHECKS: Sequence[Callable[[Records], Iterator[Finding]]] = (
     _outside,
     _chance,
+    _trivial,
     _linear,
     _short_training,
     _random,

@@ -6,20 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwnas.core.words import number
+from hwnas.core.words import number, percent
+from hwnas.tasks import Metric, task_named
 
 from .front_file import BASELINES
+from .intervals import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkFigures:
-    """A trained network: its measured latency, and its accuracy on so many test images."""
+    """A trained network: its measured latency, and its score on so many test images with a 95 % interval."""
 
     name: str
     origin: str
     latency_ms: float
     test: float
     n_test: float
+    interval: Interval
     feasible: bool
 
 
@@ -33,6 +36,15 @@ class Records:
         self.networks = [n for p in self.points if (n := _network(p)) is not None]
         mine = [n for n in self.networks if n.origin not in BASELINES]
         self.chosen = next((n for n in mine if n.name == front.get("chosen")), None)
+
+    @property
+    def metric(self) -> Metric:
+        """The objective of the task."""
+        return task_named(self.front.get("task")).metric
+
+    def told(self, score: float) -> str:
+        """A score of the task in words."""
+        return percent(score) if self.metric.counted else f"{self.metric.label} {percent(score)}"
 
     def part(self, name: str) -> Mapping[str, Any]:
         """An object of it; empty where there is none."""
@@ -52,5 +64,12 @@ def _network(point: Mapping[str, Any]) -> NetworkFigures | None:
         latency_ms=latency_ms,
         test=test,
         n_test=n_test,
+        interval=_interval(measured, test, n_test),
         feasible=bool(point.get("feasible", True)),
     )
+
+
+def _interval(measured: Mapping[str, Any], test: float, n_test: float) -> Interval:
+    """As it was measured; of an accuracy, which is a share of the images, in closed form."""
+    low, high = (number(measured.get(f"test_accuracy_{end}")) for end in ("low", "high"))
+    return wilson(test, n_test) if low is None or high is None else (low, high)

@@ -1,4 +1,4 @@
-"""What a step of a training minimises: cross-entropy, and the distance to a teacher's answers."""
+"""What a step of a training minimises: the loss of the task, and the distance to a teacher's answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class TrainingLoss:
     def __init__(self, recipe: Recipe, data: Data, seed: int, teacher: Teacher | None) -> None:
         self._recipe, self._seed, self._teacher = recipe, seed, teacher
         self._n_classes = len(data.class_names)
-        self._weights = class_weights(data) if recipe.balance == "weights" else None
+        weighted = recipe.balance == "weights"
+        self.task = data.task.balanced(data.labels[data.split("train")]) if weighted else data.task
 
     def mixed(self, step: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """(images, targets): mixed images with probabilities (b, n_classes), or both as they are."""
@@ -68,8 +69,7 @@ class TrainingLoss:
 
     def of_targets(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Without the teacher."""
-        weights = None if self._weights is None else self._weights.to(logits.device)
-        return F.cross_entropy(logits, targets, weights, label_smoothing=self._recipe.label_smoothing)
+        return self.task.loss(logits, targets, self._recipe.label_smoothing)
 
 
 def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
@@ -80,11 +80,3 @@ def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
     log_student = F.log_softmax(logits / temperature, dim=1)
     log_teacher = F.log_softmax(taught / temperature, dim=1)
     return F.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True) * temperature**2
-
-
-def class_weights(data: Data) -> Tensor:
-    """(n_classes,) n / (k * images of the class) in the train split: each class weighs the same in sum."""
-    counts = np.bincount(data.labels[data.split("train")], minlength=len(data.class_names))
-    present = counts > 0
-    weights = np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0)
-    return torch.from_numpy(weights.astype(np.float32))

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from hwnas.tasks import LabelArray, Task
 from targets.errors import UsageError
 
 
@@ -23,14 +24,22 @@ class ImageData(Protocol):
     """What the pixel models need of a data set."""
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """Class of every sample, (n,)."""
+    def labels(self) -> LabelArray:
+        """Class of every sample, (n,), or (n, k) numbers."""
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Sample indices of 'train', 'val' or 'test'."""
 
     def images(self, indices: NDArray[np.int64]) -> torch.Tensor:
         """uint8 (b, c, h, w)."""
+
+
+class TaskData(ImageData, Protocol):
+    """The same with a task that scores."""
+
+    @property
+    def task(self) -> Task:
+        """What the labels mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,12 @@ MAX_SVC_CLASSES = 300
 READ_BYTES = 16_000_000
 """Pixels read at a time; as float32 they take four times that."""
 
-Classifier = Callable[[NDArray[Any]], NDArray[np.int64]]
-"""Pixels (n, d) -> predicted labels (n,)."""
-Fits = Callable[[NDArray[np.float32], NDArray[np.int64]], Iterator[tuple[float, Classifier]]]
-"""(pixels (n, d), labels (n,)) -> one fitted model per penalty."""
+Classifier = Callable[[NDArray[Any]], LabelArray]
+"""Pixels (n, d) -> predicted labels (n,), or numbers (n, k)."""
+Fits = Callable[[NDArray[np.float32], LabelArray], Iterator[tuple[float, Classifier]]]
+"""(pixels (n, d), labels) -> one fitted model per penalty."""
+Scores = Callable[[LabelArray, LabelArray], float]
+"""(predictions, labels) -> a score."""
 
 
 def svc_accuracy(data: ImageData, *, seed: int, max_train: int = 5000) -> PixelModel:
@@ -98,7 +109,19 @@ def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> P
     return _best("linear", data, seed, min(max_train, max(1, MAX_VALUES // per_image)), _ridges)
 
 
-def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Classifier]]:
+def ridge_score(data: TaskData, *, seed: int, max_train: int = 50_000) -> PixelModel:
+    """scikit-learn's Ridge on several outputs, scored by the task; the penalty is chosen on validation."""
+    n_features = _pixels(data, data.split("train")[:1]).shape[1]
+    per_image = n_features + _TARGET_COPIES * data.labels.shape[1]
+    most = min(max_train, max(1, MAX_VALUES // per_image))
+    return _best("linear", data, seed, most, _regressions, data.task.score)
+
+
+def _share_of_right(predicted: LabelArray, labels: LabelArray) -> float:
+    return float((predicted == labels).sum()) / len(labels)
+
+
+def _svcs(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classifier]]:
     from sklearn.metrics.pairwise import rbf_kernel
     from sklearn.svm import SVC
 
@@ -115,7 +138,7 @@ def _svcs(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float,
         yield penalty, predict
 
 
-def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[float, Classifier]]:
+def _ridges(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classifier]]:
     from sklearn.linear_model import RidgeClassifier
 
     # In single precision the smallest penalty drowns: it is a millionth of the largest eigenvalue.
@@ -128,7 +151,24 @@ def _ridges(x: NDArray[np.float32], y: NDArray[np.int64]) -> Iterator[tuple[floa
         yield penalty, fitted.predict
 
 
-def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> PixelModel:
+def _regressions(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classifier]]:
+    from sklearn.linear_model import Ridge
+
+    exact = x.astype(np.float64)
+    del x
+    for penalty in (0.001, 0.01, 0.1, 1.0):
+        model = Ridge(alpha=penalty * len(exact), solver="cholesky").fit(exact, y.astype(np.float64))
+
+        def predict(rows: NDArray[Any], model: Any = model) -> LabelArray:
+            answers: LabelArray = model.predict(rows).astype(np.float32)
+            return answers.reshape(len(rows), -1)
+
+        yield penalty, predict
+
+
+def _best(
+    name: str, data: ImageData, seed: int, max_train: int, fits: Fits, score: Scores = _share_of_right
+) -> PixelModel:
     available = data.split("train")
     train = np.sort(np.random.default_rng(seed).permutation(available)[:max_train])
     x = _pixels(data, train)
@@ -140,12 +180,14 @@ def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> 
         return rows
 
     def shares(predictors: Sequence[Classifier], split: str) -> list[float]:
-        """Accuracies of all in one reading of the split."""
-        indices, right = data.split(split), np.zeros(len(predictors), np.int64)
+        """Scores of all in one reading of the split."""
+        indices: NDArray[np.int64] = data.split(split)
+        predicted: list[list[LabelArray]] = [[] for _ in predictors]
         for part in _parts(data, indices):
-            rows, labels = scaled(_pixels(data, part)), data.labels[part]
-            right += [int((predict(rows) == labels).sum()) for predict in predictors]
-        return [float(n) / len(indices) for n in right]
+            rows = scaled(_pixels(data, part))
+            for answers, predict in zip(predicted, predictors, strict=True):
+                answers.append(predict(rows))
+        return [score(np.concatenate(answers), data.labels[indices]) for answers in predicted]
 
     fitted, n_train = fits(scaled(x), data.labels[train]), len(train)
     del x  # `fits` holds it as long as it needs it
@@ -162,6 +204,18 @@ def _best(name: str, data: ImageData, seed: int, max_train: int, fits: Fits) -> 
         image_side_px=_side_px(data),
         options={"penalty": penalties[best]},
     )
+
+
+PIXEL_MODELS: dict[str, Callable[..., PixelModel]] = {
+    "svc": svc_accuracy,
+    "linear": linear_accuracy,
+    "ridge": ridge_score,
+}
+
+
+def pixel_models(task: Task) -> dict[str, Callable[..., PixelModel]]:
+    """Those of a task, by the name of their results."""
+    return {"linear" if name == "ridge" else name: PIXEL_MODELS[name] for name in task.pixel_models}
 
 
 def _side_px(data: ImageData) -> int:

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hwnas.gradient.step.optim import require_finite
 from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating
+from hwnas.tasks import CLASSIFICATION, Task
 from targets.errors import DamagedFileError
 
 from .loss import Teacher, TrainingLoss
@@ -46,7 +46,10 @@ def eval_batch(image_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The result of a training; the weights are in the module."""
+    """The result of a training; the weights are in the module.
+
+    val_accuracy: the score by the task of the data, of classification the accuracy.
+    """
 
     val_accuracy: float
     val_loss: float
@@ -113,13 +116,13 @@ def train(
     size = eval_batch(data.image_size)
 
     def validate() -> tuple[float, float]:
-        return score(module, eval_batches(data, "val", size, device=device))
+        return score(module, eval_batches(data, "val", size, device=device), data.task)
 
     for epoch in range(len(run.epochs), recipe.epochs):
         if run.has_stopped:
             break
         steps = range(epoch * batches.steps_per_epoch, (epoch + 1) * batches.steps_per_epoch)
-        losses, hits = [], 0
+        losses, hits = [], 0.0
         if isinstance(module, CellNetwork):
             module.drop_path = recipe.drop_path_at(epoch)
         with _own_rng(stream, epoch, torch.device(device)), fast_depthwise(module):
@@ -224,15 +227,15 @@ def initialise(module: nn.Module, seed: int) -> None:
             nn.init.zeros_(bias)
 
 
-def score(module: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy of `module` in eval mode."""
-    logits, labels = logits_of(module, batches)
-    loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
-    return float((logits.argmax(1) == labels).mean()), float(loss)
+def score(module: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> tuple[float, float]:
+    """Score (of classification the accuracy) and mean loss of `module` in eval mode."""
+    outputs, labels = logits_of(module, batches)
+    loss = task.loss(torch.from_numpy(outputs), torch.from_numpy(labels))
+    return task.score(task.answers(outputs), labels), float(loss)
 
 
-def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Logits (n, n_classes) of `module` in eval mode, and the labels (n,)."""
+def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Outputs (n, k) of `module` in eval mode, and the labels."""
     with evaluating(module):
         rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
     return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])

@@ -67,7 +67,7 @@ class TrainingState:
         """Wall time until the end of the last epoch."""
         return self.epochs[-1].seconds if self.epochs else 0.0
 
-    def step(self, step: int, x: Tensor, y: Tensor) -> tuple[float, int]:
+    def step(self, step: int, x: Tensor, y: Tensor) -> tuple[float, float]:
         """One update; returns the loss and the number of right answers before it."""
         self.module.train()
         for group in self.sgd.param_groups:
@@ -83,7 +83,7 @@ class TrainingState:
         self.sgd.step()
         if self.average is not None:
             self.average.update(self.module)
-        return value, int((logits.detach().argmax(1) == y).sum())
+        return value, self.loss_of.task.right(logits.detach(), y)
 
     def _forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (b, n_classes) and loss, that of the auxiliary classifier added where there is one."""

@@ -265,8 +265,10 @@ class DataDocument(_Document):
     image_size: int
     in_channels: int
     memory_mb: float
+    n_outputs: int
     splits: dict[str, int]
     classes: dict[str, dict[str, int]]
+    counted: str
     given_splits: list[str]
     broken: dict[str, str]
     copies: int

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.core.arrays import Array
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .naswot import naswot
 from .synflow import log_synflow
@@ -41,8 +42,10 @@ class ProxyScores:
         batches: Sequence[tuple[Tensor, Tensor]],
         *,
         seed: int,
+        task: Task = CLASSIFICATION,
     ) -> None:
         self._space, self._images, self._batches, self._seed = space, images, batches, seed
+        self._task = task
         self._known: dict[str, tuple[float, ...]] = {}
 
     @classmethod
@@ -53,7 +56,7 @@ class ProxyScores:
         n = len(data.split("train"))
         first = Batches(data, "train", min(NASWOT_IMAGES, n), seed).at(0)[0]
         source = Batches(data, "train", min(ZICO_IMAGES, n), seed)
-        return cls(space, first, [source.at(i) for i in range(ZICO_BATCHES)], seed=seed)
+        return cls(space, first, [source.at(i) for i in range(ZICO_BATCHES)], seed=seed, task=data.task)
 
     def __call__(self, archs: Sequence[Arch], on_score: Callable[[], None] = lambda: None) -> Array:
         """(n, 3): the columns of `PROXIES`. on_score: hears of each architecture that is scored."""
@@ -77,6 +80,6 @@ class ProxyScores:
         values = (
             naswot(net, self._images),
             log_synflow(net, self._images.shape[1:]),
-            zico(net, self._batches),
+            zico(net, self._batches, self._task),
         )
         return tuple(max(value, _LEAST) for value in values)

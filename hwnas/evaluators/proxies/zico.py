@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from hwnas.tasks import CLASSIFICATION, Task
 from targets.errors import UsageError
 
 _FEWEST = 3
 """Batches: of two, a deviation is one difference."""
 
 
-def zico(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+def zico(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], task: Task = CLASSIFICATION) -> float:
     """Σ over layers of log Σ over weights of mean|g| / std(g), over the batches of (images, labels).
 
     Layers are convolutions and linear ones. A weight whose gradient is the same in all batches says nothing
@@ -33,7 +33,7 @@ def zico(module: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     with torch.random.fork_rng(devices=[]):  # dropout draws
         for images, labels in batches:
             net.zero_grad(set_to_none=True)
-            functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+            task.loss(net(images), labels).backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
             gradients.append([torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights])
     return sum(filter(None, (_layer(torch.stack(of_layer)) for of_layer in zip(*gradients, strict=True))))
 

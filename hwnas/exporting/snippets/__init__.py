@@ -1,19 +1,28 @@
 """Programs that call an exported file: made from the manifest, with its true names, shapes and rules.
 
-A file per language, a row each in `SNIPPETS`. Every program can check itself against the golden pair. Tests
-run the Python one, and the C++ one where onnxruntime's headers are installed; Kotlin and Swift are read.
+A file per language, a row each in `LANGUAGES`; each says in a table of its own how the answers of a task are
+read. Every program can check itself against the golden pair. Tests run the Python one, and the C++ one where
+onnxruntime's headers are installed; Kotlin and Swift are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from hwnas.tasks import Readable
 
 from . import cpp, kotlin, python, swift
 from .facts import CROP, AppFacts, app_facts
 
-__all__ = ["CROP", "SNIPPETS", "AppFacts", "app_facts"]
+__all__ = ["CROP", "AppFacts", "app_facts", "file_names", "snippets"]
 
-SNIPPETS: dict[str, Callable[[AppFacts], str]] = {
-    module.FILE: module.snippet for module in (python, cpp, kotlin, swift)
-}
-"""By the name of the file."""
+LANGUAGES = (python, cpp, kotlin, swift)
+
+
+def file_names(readable: Readable) -> tuple[str, ...]:
+    """The files of the programs."""
+    return tuple(language.FILE.format(verb=readable.verb, noun=readable.noun) for language in LANGUAGES)
+
+
+def snippets(facts: AppFacts) -> dict[str, str]:
+    """The programs by file."""
+    texts = [language.snippet(facts) for language in LANGUAGES]
+    return dict(zip(file_names(facts.readable), texts, strict=True))

@@ -1,16 +1,16 @@
-"""`classify.cpp`: needs onnxruntime's headers and library, and nothing else."""
+"""The program in C++: needs onnxruntime's headers and library, and nothing else."""
 
 from __future__ import annotations
 
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
-FILE = "snippets/classify.cpp"
+FILE = "snippets/{verb}.cpp"
 
-_TEMPLATE = r"""// Classify an image with @FILE@. Needs onnxruntime's C++ headers and library.
+_TEMPLATE = r"""// @Verb@ an image with @FILE@. Needs onnxruntime's C++ headers and library.
 //
-//   g++ -std=c++17 classify.cpp -I ONNXRUNTIME/include -L ONNXRUNTIME/lib -lonnxruntime -o classify
-//   ./classify @FILE@ ../golden/input.raw --check    does this machine answer as the golden pair says?
-//   ./classify @FILE@ pixels.raw                     @HEIGHT@ rows of @WIDTH@ pixels, each @ORDER@
+//   g++ -std=c++17 @verb@.cpp -I ONNXRUNTIME/include -L ONNXRUNTIME/lib -lonnxruntime -o @verb@
+//   ./@verb@ @FILE@ ../golden/input.raw --check    does this machine answer as the golden pair says?
+//   ./@verb@ @FILE@ pixels.raw                     @HEIGHT@ rows of @WIDTH@ pixels, each @ORDER@
 //
 // @CROP@
 #include <onnxruntime_cxx_api.h>
@@ -48,7 +48,7 @@ std::vector<@TYPE@> prepare(const std::vector<uint8_t>& pixels) {
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: classify MODEL PIXELS.raw [--check]\n");
+    std::fprintf(stderr, "usage: @verb@ MODEL PIXELS.raw [--check]\n");
     return 2;
   }
   std::ifstream file(argv[2], std::ios::binary);
@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s has %zu bytes\n", argv[2], pixels.size());
     return 2;
   }
-  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "classify");
+  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
   Ort::SessionOptions options;
   Ort::Session session(env, argv[1], options);
   std::vector<@TYPE@> input = prepare(pixels);
@@ -68,8 +68,7 @@ int main(int argc, char** argv) {
   const char* outputs[] = {@OUTPUT_NAME@};
   auto answers = session.Run(Ort::RunOptions{nullptr}, inputs, &tensor, 1, outputs, 1);
   const float* scores = answers[0].GetTensorData<float>();
-  const size_t best = std::max_element(scores, scores + kClasses.size()) - scores;
-  std::printf("%s %.6g\n", kClasses[best], scores[best]);
+@READ@
   if (argc > 3 && std::strcmp(argv[3], "--check") == 0) {
     float difference = 0;
     for (size_t i = 0; i < kExpected.size(); ++i)
@@ -83,6 +82,16 @@ int main(int argc, char** argv) {
 """
 
 
+_READ = {
+    "top": """  const size_t best = std::max_element(scores, scores + kClasses.size()) - scores;
+  std::printf("%s %.6g\\n", kClasses[best], scores[best]);""",
+    "above": """  for (size_t i = 0; i < kClasses.size(); ++i)
+    if (scores[i] > THRESHOLD) std::printf("%s %.6g\\n", kClasses[i], scores[i]);""",
+    "values": """  for (size_t i = 0; i < kClasses.size(); ++i)
+    std::printf("%s %.6g\\n", kClasses[i], scores[i]);""",
+}
+
+
 def snippet(facts: AppFacts) -> str:
     """The program."""
     last = "(static_cast<size_t>(y) * kWidth + x) * kChannels + c"
@@ -91,9 +100,11 @@ def snippet(facts: AppFacts) -> str:
         f"  const float mean[] = {{{numbers(facts.mean, 'f')}}}, std[] = {{{numbers(facts.std, 'f')}}};"
     )
     values = {
+        **facts.words,
         "FILE": facts.file,
         "CROP": CROP,
         "ORDER": "one byte, grey" if facts.channels == 1 else "three bytes: red, green, blue",
+        "READ": _READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "BATCH": str(facts.batch),
         "HEIGHT": str(facts.height),
         "WIDTH": str(facts.width),

@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.exporting.golden import EXPECTED
 from hwnas.exporting.packaging import PROBABILITIES
+from hwnas.tasks import Readable, task_named
 
 CROP = (
     "Turn the image upright (EXIF), take its central square, scale that to the size below by an antialiased "
@@ -24,6 +25,7 @@ class AppFacts:
     file: its name. pixels: whether it takes uint8 pixels. channels_last: their order.
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair. probabilities: whether the answers are those.
+    readable: how answers are read.
     """
 
     file: str
@@ -41,6 +43,24 @@ class AppFacts:
     expected: tuple[float, ...]
     tolerance: float
     probabilities: bool
+    readable: Readable
+
+    @property
+    def threshold(self) -> float:
+        """Above it a tag is given."""
+        return 0.5 if self.probabilities else self.readable.threshold
+
+    @property
+    def outputs(self) -> str:
+        """What the numbers are."""
+        scores = {"values": "estimates"}.get(self.readable.reading, "scores (logits)")
+        return "probabilities" if self.probabilities else scores
+
+    @property
+    def words(self) -> dict[str, str]:
+        """What templates call the program and what it does."""
+        verb, noun = self.readable.verb, self.readable.noun
+        return {"verb": verb, "Verb": verb.capitalize(), "Noun": noun, "noun": noun.lower()}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,6 +93,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         expected=tuple(answers["outputs"]),
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
+        readable=task_named(manifest.get("task")).readable,
     )
 
 

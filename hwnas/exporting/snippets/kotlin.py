@@ -1,17 +1,17 @@
-"""`Classifier.kt`: for Android, with the package `com.microsoft.onnxruntime:onnxruntime-android`."""
+"""The class in Kotlin: for Android, with the package `com.microsoft.onnxruntime:onnxruntime-android`."""
 
 from __future__ import annotations
 
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
-FILE = "snippets/Classifier.kt"
+FILE = "snippets/{noun}.kt"
 
-_TEMPLATE = """// Classify bitmaps with @FILE@ on Android.
+_TEMPLATE = """// @Verb@ bitmaps with @FILE@ on Android.
 //
 //   build.gradle.kts:  implementation("com.microsoft.onnxruntime:onnxruntime-android:@ORT@")
 //   assets:            @FILE@, golden/input.raw
-//   val classifier = Classifier(assets.open(@FILE_TEXT@).readBytes())
-//   check(classifier.answersAsGolden(assets.open("golden/input.raw").readBytes()))
+//   val @noun@ = @Noun@(assets.open(@FILE_TEXT@).readBytes())
+//   check(@noun@.answersAsGolden(assets.open("golden/input.raw").readBytes()))
 //
 // Networks were trained on images that were made so: @CROP@
 // Bitmap.createScaledBitmap is bilinear and not antialiased: shrink photos by halves first, as below.
@@ -25,14 +25,14 @@ import java.nio.ByteOrder
 import java.nio.FloatBuffer
 import kotlin.math.abs
 
-class Classifier(model: ByteArray) : AutoCloseable {
+class @Noun@(model: ByteArray) : AutoCloseable {
     private val environment = OrtEnvironment.getEnvironment()
     private val session: OrtSession = environment.createSession(model, OrtSession.SessionOptions())
 
-    /** The class and @OUTPUT@, one per class. */
-    fun classify(photo: Bitmap): Pair<String, FloatArray> {
+    /** @Answer@ and @OUTPUT@, one per @EACH@. */
+    fun @verb@(photo: Bitmap): Pair<@KIND@, FloatArray> {
         val scores = run(pixelsOf(photo))
-        return Pair(CLASSES[scores.indices.maxByOrNull { scores[it] }!!], scores)
+        return Pair(@READ@, scores)
     }
 
     /** Whether this device answers as the golden pair says; raw: the bytes of golden/input.raw. */
@@ -125,6 +125,14 @@ _RGB = """            pixels[3 * i] = red.toByte()
             pixels[3 * i + 2] = blue.toByte()"""
 
 
+_READ = {
+    "top": ("String", "CLASSES[scores.indices.maxByOrNull { scores[it] }!!]"),
+    "above": ("List<String>", "CLASSES.filterIndexed { i, _ -> scores[i] > THRESHOLD }"),
+    "values": ("Map<String, Float>", "CLASSES.zip(scores.toList()).toMap()"),
+}
+"""The type of what is read, and how it is read."""
+
+
 def snippet(facts: AppFacts) -> str:
     """The class."""
     import onnxruntime
@@ -135,11 +143,16 @@ def snippet(facts: AppFacts) -> str:
         for name, values in (("MEAN", facts.mean), ("STD", facts.std))
     ]
     values = {
+        **facts.words,
         "FILE": facts.file,
         "FILE_TEXT": kotlin_text(facts.file),
         "ORT": onnxruntime.__version__,
         "CROP": CROP,
-        "OUTPUT": "probabilities" if facts.probabilities else "scores (logits)",
+        "OUTPUT": facts.outputs,
+        "EACH": facts.readable.each,
+        "Answer": facts.readable.answer.capitalize(),
+        "KIND": _READ[facts.readable.reading][0],
+        "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "INPUT_NAME": kotlin_text(facts.input_name),
         "OUTPUT_NAME": kotlin_text(facts.output_name),
         "TENSOR": filled(_PIXELS, {"ORDER": order}) if facts.pixels else _FLOATS,

@@ -1,15 +1,15 @@
-"""`classify.py`: needs numpy, Pillow and onnxruntime."""
+"""The program in Python: needs numpy, Pillow and onnxruntime."""
 
 from __future__ import annotations
 
 from .facts import AppFacts, filled
 
-FILE = "snippets/classify.py"
+FILE = "snippets/{verb}.py"
 
-_TEMPLATE = '''"""Classify images with @FILE@. Needs numpy, Pillow and onnxruntime.
+_TEMPLATE = '''"""@Verb@ images with @FILE@. Needs numpy, Pillow and onnxruntime.
 
-python classify.py photo.jpg    the class of a photo
-python classify.py --check      whether this machine answers as the golden pair says
+python @verb@.py photo.jpg    @ANSWER@ of a photo
+python @verb@.py --check      whether this machine answers as the golden pair says
 """
 
 import json
@@ -38,8 +38,8 @@ def prepare(image: Image.Image) -> np.ndarray:
     return np.repeat(np.ascontiguousarray(x), @BATCH@, axis=0)
 
 
-def classify(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
-    """@OUTPUT@, one per class."""
+def @verb@(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
+    """@OUTPUT@, one per @EACH@."""
     return session.run([@OUTPUT_NAME@], {@INPUT_NAME@: prepare(image)})[0][0]
 
 
@@ -48,21 +48,29 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         golden = json.loads((FOLDER / "golden/expected.json").read_text(encoding="utf-8"))
         expected = golden["files"][MODEL.name]
-        scores = classify(session, Image.open(FOLDER / golden["image"]))
+        scores = @verb@(session, Image.open(FOLDER / golden["image"]))
         difference = float(np.abs(scores - np.array(expected["outputs"])).max())
-        good = difference <= expected["tolerance"] and int(scores.argmax()) == expected["label"]
+        good = difference <= expected["tolerance"]@SAME@
         verdict = "good" if good else "WRONG"
         print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
         return 0 if good else 1
     for path in arguments:
-        scores = classify(session, Image.open(path))
-        print(path, CLASSES[int(scores.argmax())], f"{scores.max():.4g}")
+        scores = @verb@(session, Image.open(path))
+        print(path, @READ@)
     return 0
 
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 '''
+
+
+_READ = {
+    "top": 'CLASSES[int(scores.argmax())], f"{scores.max():.4g}"',
+    "above": '", ".join(n for n, s in zip(CLASSES, scores) if s > THRESHOLD) or "none"',
+    "values": '", ".join(f"{n} {s:.6g}" for n, s in zip(CLASSES, scores))',
+}
+_SAME = ' and int(scores.argmax()) == expected["label"]'
 
 
 def snippet(facts: AppFacts) -> str:
@@ -74,6 +82,7 @@ def snippet(facts: AppFacts) -> str:
     if not facts.channels_last:
         feed.append("    x = x.transpose(0, 3, 1, 2)")
     values = {
+        **facts.words,
         "FILE": facts.file,
         "FILE_TEXT": repr(facts.file),
         "CLASSES": repr(list(facts.class_names)),
@@ -83,7 +92,11 @@ def snippet(facts: AppFacts) -> str:
         "MODE": "L" if facts.channels == 1 else "RGB",
         "FEED": "\n".join(feed) or "    # pixels 0 to 255 as they are: the file normalises them itself",
         "BATCH": str(facts.batch),
-        "OUTPUT": "Probabilities" if facts.probabilities else "Scores (logits)",
+        "OUTPUT": facts.outputs.capitalize(),
+        "EACH": facts.readable.each,
+        "ANSWER": facts.readable.answer,
+        "READ": _READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
+        "SAME": _SAME if facts.readable.reading == "top" else "",
         "OUTPUT_NAME": repr(facts.output_name),
         "INPUT_NAME": repr(facts.input_name),
     }

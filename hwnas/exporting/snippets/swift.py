@@ -1,17 +1,17 @@
-"""`Classifier.swift`: for iOS and macOS, with the package `onnxruntime-swift-package-manager`."""
+"""The class in Swift: for iOS and macOS, with the package `onnxruntime-swift-package-manager`."""
 
 from __future__ import annotations
 
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
-FILE = "snippets/Classifier.swift"
+FILE = "snippets/{noun}.swift"
 
-_TEMPLATE = """// Classify images with @FILE@ on iOS and macOS.
+_TEMPLATE = """// @Verb@ images with @FILE@ on iOS and macOS.
 //
 //   Package: https://github.com/microsoft/onnxruntime-swift-package-manager
 //   Resources: @FILE@, golden/input.raw
-//   let classifier = try Classifier(model: Bundle.main.path(forResource: @STEM@, ofType: @SUFFIX@)!)
-//   precondition(try classifier.answersAsGolden(raw: Data(contentsOf: rawURL)))
+//   let @noun@ = try @Noun@(model: Bundle.main.path(forResource: @STEM@, ofType: @SUFFIX@)!)
+//   precondition(try @noun@.answersAsGolden(raw: Data(contentsOf: rawURL)))
 //
 // Networks were trained on images that were made so: @CROP@
 // Core Graphics with interpolation quality `high` is near to that.
@@ -19,7 +19,7 @@ import CoreGraphics
 import Foundation
 import OnnxRuntimeBindings
 
-final class Classifier {
+final class @Noun@ {
     static let batch = @BATCH@, height = @HEIGHT@, width = @WIDTH@, channels = @CHANNELS@
     static let classes = [@CLASSES@]
     static let expected: [Float] = [@EXPECTED@]
@@ -34,10 +34,10 @@ final class Classifier {
         session = try ORTSession(env: environment, modelPath: path, sessionOptions: nil)
     }
 
-    /// The class and @OUTPUT@, one per class.
-    func classify(_ image: CGImage) throws -> (String, [Float]) {
+    /// @Answer@ and @OUTPUT@, one per @EACH@.
+    func @verb@(_ image: CGImage) throws -> (@KIND@, [Float]) {
         let scores = try run(pixels: Self.pixels(of: image))
-        return (Self.classes[scores.indices.max { scores[$0] < scores[$1] }!], scores)
+        return (@READ@, scores)
     }
 
     /// Whether this device answers as the golden pair says; raw: the bytes of golden/input.raw.
@@ -95,6 +95,14 @@ _FIRST = """            for c in 0..<Self.channels {
             }"""
 
 
+_READ = {
+    "top": ("String", "Self.classes[scores.indices.max { scores[$0] < scores[$1] }!]"),
+    "above": ("[String]", "zip(Self.classes, scores).filter { $0.1 > THRESHOLD }.map { $0.0 }"),
+    "values": ("[String: Float]", "Dictionary(uniqueKeysWithValues: zip(Self.classes, scores))"),
+}
+"""The type of what is read, and how it is read."""
+
+
 def snippet(facts: AppFacts) -> str:
     """The class."""
     value = "pixels[i]" if facts.pixels else "(Float(pixels[i]) / 255 - Self.mean[c]) / Self.std[c]"
@@ -104,6 +112,7 @@ def snippet(facts: AppFacts) -> str:
     ]
     stem, _, suffix = facts.file.rpartition(".")
     values = {
+        **facts.words,
         "FILE": facts.file,
         "STEM": swift_text(stem),
         "SUFFIX": swift_text(suffix),
@@ -117,7 +126,11 @@ def snippet(facts: AppFacts) -> str:
         "TOLERANCE": numbers([facts.tolerance]),
         "SHAPE": ", ".join(map(str, facts.shape)),
         "CONSTANTS": "" if facts.pixels else "\n".join([*constants, ""]),
-        "OUTPUT": "probabilities" if facts.probabilities else "scores (logits)",
+        "OUTPUT": facts.outputs,
+        "EACH": facts.readable.each,
+        "Answer": facts.readable.answer.capitalize(),
+        "KIND": _READ[facts.readable.reading][0],
+        "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
         "TYPE": "UInt8" if facts.pixels else "Float",
         "ELEMENT": "uInt8" if facts.pixels else "float",
         "VALUES": "            values.append(contentsOf: pixels)"

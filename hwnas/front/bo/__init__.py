@@ -11,14 +11,14 @@ from __future__ import annotations
 from .candidates import PoolSize
 from .estimates import Estimate, estimated_front, estimates, pick, repeats
 from .search import BayesianSearch
-from .task import Observation, Task
+from .task import Observation, Sought
 
 __all__ = [
     "BayesianSearch",
     "Estimate",
     "Observation",
     "PoolSize",
-    "Task",
+    "Sought",
     "estimated_front",
     "estimates",
     "pick",

@@ -14,7 +14,7 @@ from hwnas.front.strategy import CostsOf
 from targets.errors import UsageError
 
 from .gp import Inputs
-from .task import Task
+from .task import Sought
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -33,7 +33,7 @@ class Catalogue:
     archs: in canonical form, by number. metrics: the columns of `costs`, those of the task first.
     """
 
-    def __init__(self, space: Space, costs_of: CostsOf, task: Task) -> None:
+    def __init__(self, space: Space, costs_of: CostsOf, task: Sought) -> None:
         self.space, self.metrics = space, task.metrics
         self.archs: list[Arch] = []
         self._costs_of, self._task = costs_of, task

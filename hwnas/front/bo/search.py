@@ -26,7 +26,7 @@ from .extras import Extras
 from .gp import Belief
 from .improvement import Improvement, undominated
 from .surrogate import Model, Surrogate
-from .task import Observation, Task
+from .task import Observation, Sought
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -61,7 +61,7 @@ class BayesianSearch:
         self,
         space: Space,
         costs_of: CostsOf,
-        task: Task,
+        task: Sought,
         *,
         seed: int,
         seeds: Sequence[Arch] = (),

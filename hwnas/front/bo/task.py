@@ -22,7 +22,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Sought:
     """What is sought besides a small error, in metrics that are known without an evaluation.
 
     known: the metrics to make small.

@@ -21,7 +21,7 @@ from targets.errors import UsageError
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
-    from hwnas.front.bo import BayesianSearch, Observation, Task
+    from hwnas.front.bo import BayesianSearch, Observation, Sought
 
 
 class BayesianProposals:
@@ -63,16 +63,16 @@ class BayesianProposals:
         return error_of(trial.metrics[self.predicted], self.predicted)
 
 
-def split_problem(strategy: str, problem: Problem) -> tuple[str, Task]:
+def split_problem(strategy: str, problem: Problem) -> tuple[str, Sought]:
     """The objective that has to be predicted, and the rest, which is known."""
-    from hwnas.front.bo import Task
+    from hwnas.front.bo import Sought
 
     predicted = predicted_objective(strategy, problem)
     known = tuple(o.metric for o in problem.objectives if o.metric != predicted)
     limits = {b.metric: b.largest for b in problem.budgets}
     soft = {b.metric: (b.limit, b.margin) for b in problem.budgets if b.margin}
     region = find_preference(problem.prefer) if problem.prefer else None
-    return predicted, Task(
+    return predicted, Sought(
         known=known,
         limits=limits,
         worst=dict(problem.worst),
@@ -98,13 +98,14 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
         seed=context.seed,
         n_start=n_start,
         features_of=context.features_of,
-        n_images=context.n_images,
+        n_images=context.n_images if "accuracy" in predicted else None,
     )
     return BayesianProposals(context, search, predicted)
 
 
 @add_strategy(
     "bo",
+    one_prediction=True,
     title="Bayesian search: a Gaussian process, and the expected hypervolume improvement over exact costs",
     paper="Emmerich et al. 2006, Single- and Multiobjective Evolutionary Optimization Assisted by Gaussian "
     "Random Field Metamodels, IEEE TEC 10(4)",

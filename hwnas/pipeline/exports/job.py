@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hwnas.exporting.delivery import Delivery, Record, require_float
 from hwnas.exporting.golden import golden_pair
 from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manifest
 from hwnas.exporting.packaging import Packaging
-from hwnas.exporting.snippets import SNIPPETS, app_facts
+from hwnas.exporting.snippets import app_facts, snippets
 from hwnas.exporting.source import ExportSource, check_aware, check_packaging
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
@@ -20,6 +20,7 @@ from hwnas.report.export_page import export_page
 from hwnas.runs.identity import EXPORT, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.tasks import outward
 from lut.home import data_home
 from targets import Target
 from targets.files import sha256, write_atomic, write_json
@@ -53,7 +54,7 @@ class PreparedExport:
             "variants": [variant.name for variant in self.variants],
             "data": self.source.data.name if self.source.data else None,
             "max_drop": self.max_drop,
-            "packaging": asdict(self.packaging),
+            "packaging": {"layout": self.packaging.layout, "softmax": self.packaging.softmax},
             "licence": self.licence,
             **({"qat": True} if self.aware else {}),
         }
@@ -96,7 +97,8 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     """Check everything that can be wrong before a folder is made."""
     request = read_request(options)
     source = open_source(options, log)
-    check_packaging(source, request.packaging)
+    packaging = request.packaging if source.data is None else request.packaging.of(source.data.task)
+    check_packaging(source, packaging)
     if options.qat:
         check_aware(source)
     variants = wanted_variants(request.names, request.target, has_images=source.data is not None)
@@ -105,7 +107,7 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
         target=request.target,
         variants=variants,
         max_drop=options.max_drop,
-        packaging=request.packaging,
+        packaging=packaging,
         home=data_home(options.home),
         licence=options.licence,
         aware=options.qat,
@@ -173,7 +175,7 @@ def _describe(context: ExportContext) -> Outcome:
         write_atomic(context.run.path / name, content)
     write_atomic(context.run.path / CARD, model_card(manifest))
     write_atomic(context.run.path / PAGE, export_page(manifest))
-    write_json(context.run.path / MANIFEST, manifest)
+    write_json(context.run.path / MANIFEST, outward(manifest, delivery.packaging.task))
     return Outcome({}, (MANIFEST, PAGE, CARD, *files))
 
 
@@ -183,4 +185,4 @@ def _for_apps(delivery: Delivery, manifest: dict[str, Any]) -> dict[str, bytes]:
         return {}
     golden = golden_pair(delivery, manifest["variants"])
     facts = app_facts(manifest, golden, manifest["recommended"])
-    return {**golden, **{name: write(facts).encode() for name, write in SNIPPETS.items()}}
+    return {**golden, **{name: text.encode() for name, text in snippets(facts).items()}}

@@ -95,7 +95,7 @@ def _pick(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         config.image_size,
         config.seed,
         root=data_home(options.home or config.home),
-        labels_csv=Path(config.labels) if config.labels else None,
+        **config.label_options,
         splits=read_json(splits, "the splits of the run"),
         log=log,
     )
@@ -121,7 +121,8 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
     """A model folder that hwnas wrote; its files are checked against the manifest."""
     exported = open_model(folder)
     manifest = exported.manifest
-    described = {k: manifest[k] for k in describe_input(data, manifest["input_shape"])}
+    # A manifest of an older version has no task.
+    described = {k: manifest[k] for k in describe_input(data, manifest["input_shape"]) if k in manifest}
     known = ("arch_id", "network", "blocks", "pick", "ptflops")
     facts: dict[str, Any] = {k: manifest[k] for k in known if k in manifest}
     return ExportSource(

@@ -143,7 +143,7 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
     if decoded is not None and decoded not in {p.index for p in chosen}:
         chosen.append(Pick(decoded, "gradient"))
-    n_images = len(context.data.split("val"))
+    n_images = len(context.data.split("val")) if context.data.task.metric.counted else None
     reasons = pick_reasons(chosen, latency_ms, accuracy, n_images, partial(say_burden, context))
     picks = [replace(inside[p.index], pick=p.why, reason=why) for p, why in zip(chosen, reasons, strict=True)]
     return sorted(picks, key=lambda p: context.burden(p.predicted))
@@ -155,4 +155,4 @@ def say_burden(context: RunContext, burden: float) -> str:
         return f"{burden / 1e6:.3g} million MACs"
     if len(context.devices) == 1 or not any(b.metric in context.burdens for b in context.budgets):
         return f"{burden:.3g} ms by the table"
-    return f"{100 * burden:.0f} % of the budget that it uses most"
+    return f"{100 * burden:.3g} % of the budget that it uses most"

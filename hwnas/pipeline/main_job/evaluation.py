@@ -20,14 +20,16 @@ import numpy as np
 from hwnas.data import eval_batches
 from hwnas.exporting.export import Exported, export_model
 from hwnas.exporting.int8 import export_int8, int8_path
-from hwnas.exporting.onnx_score import LogitArray, onnx_accuracy
+from hwnas.exporting.onnx_score import LogitArray, OnnxScore, onnx_accuracy
 from hwnas.front import find_preference
 from hwnas.pipeline.stages import Outcome
 from hwnas.report.drawing import dot_text
 from hwnas.runs.front_file import FrontPoint
 from hwnas.runs.heartbeat import heartbeat
+from hwnas.runs.intervals import bootstrap
 from hwnas.runs.search_run import FINAL_FOLDER
-from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.tasks import outward
+from hwnas.training.pixel_models import PixelModel, pixel_models
 from hwnas.training.train import eval_batch, logits_of
 from hwnas.training.training_job import Trained
 from lut.devices.device import int8_form
@@ -38,6 +40,8 @@ from .candidate import Finalist
 from .devices import Measured, RunDevice, columns_of, measure, with_measured
 from .run_context import RunContext
 from .training import finalists, read_final
+
+_MODELS = {"svc": "SVC", "linear": "linear"}
 
 _BESIDE = ("latency_p50_ms", "val_accuracy", "test_accuracy", "size_mb")
 """What the final table says of the float file too, where the target runs another."""
@@ -54,19 +58,22 @@ def evaluate_models(context: RunContext) -> Outcome:
             points.append(_point(context, network, model, measurements))
             bar.advance(1, network.arch_id)
     chosen = _chosen(context, [point for point in points if point.pick])
-    svc, linear = _on_pixels(context, "svc", svc_accuracy), _on_pixels(context, "linear", linear_accuracy)
+    known = [_on_pixels(context, name, fit) for name, fit in pixel_models(context.data.task).items()]
+    svc, linear = (next((m for m in known if m["name"] == name), None) for name in ("svc", "linear"))
+    tested = {model["name"]: model["test_accuracy"] for model in known}
+    label = context.data.task.metric.label
     context.run.log(
-        f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test accuracy "
+        f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test {label} "
         f"{_measured(chosen)['test_accuracy']:.4f}, {_measured(chosen)['latency_p50_ms']:.3g} ms; "
-        f"SVC {_or_failed(svc)}, linear {_or_failed(linear)}"
+        + ", ".join(f"{_MODELS[m['name']]} {_or_failed(m)}" for m in known)
     )
     result = {
         "models": [point.to_json() for point in points],
         "failed": [n.candidate.point(n.arch_id, failure=why).to_json() for n, why in failed],
         "chosen": chosen.arch_id,
-        "svc_test_accuracy": svc["test_accuracy"],
+        "svc_test_accuracy": tested.get("svc"),
         "svc": svc,
-        "linear_test_accuracy": linear["test_accuracy"],
+        "linear_test_accuracy": tested.get("linear"),
         "linear": linear,
     }
     return Outcome(result, tuple(f"models/{network.arch_id}" for network, _ in exported))
@@ -195,7 +202,7 @@ def _export(context: RunContext, network: Finalist, trained: Trained) -> Exporte
     if candidate.arch is not None:
         blocks = context.space.describe(context.space.from_string(candidate.arch))
     model = export_model(
-        trained.module(),
+        context.data.task.finish(trained.module()),
         context.data,
         context.path / "models" / network.arch_id,
         arch_id=network.arch_id,
@@ -215,7 +222,8 @@ def _point(
 ) -> FrontPoint:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
     test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
-    logits, _ = logits_of(read_trained(context, network).module(), test_batches)
+    module = context.data.task.finish(read_trained(context, network).module())
+    logits, _ = logits_of(module, test_batches)
     of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)
     model = model.noted(**_facts(context, of_float))
     int8, columns = int8_path(model), of_float
@@ -237,10 +245,27 @@ def _columns(context: RunContext, file: Path, measured: Measured, torch_logits: 
         **columns_of(measured),
         "val_accuracy": validation.accuracy,
         "test_accuracy": test.accuracy,
+        **more_metrics(test),
         "size_mb": file.stat().st_size / 1e6,
         "label_disagreements": test.disagreements(torch_logits),
         "test_images": len(test.labels),
     }
+
+
+def more_metrics(test: OnnxScore) -> dict[str, float]:
+    """The other metrics of the task, and where the score is no share of samples, its 95 % interval."""
+    task = test.task
+    others = {
+        f"test_{name}": value
+        for name, value in task.metrics(test.logits, test.labels).items()
+        if name != task.metric.name
+    }
+    if task.metric.counted:
+        return others
+    low, high = bootstrap(
+        lambda places: task.score(test.logits[places], test.labels[places]), len(test.labels)
+    )
+    return {**others, "test_accuracy_low": low, "test_accuracy_high": high}
 
 
 def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
@@ -254,7 +279,8 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
         "context": dict(context.device.context),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return {"latency": latency, **{k: columns[k] for k in ("val_accuracy", "test_accuracy")}}
+    scores = {k: columns[k] for k in ("val_accuracy", "test_accuracy")}
+    return {"latency": latency, **outward(scores, context.data.task)}
 
 
 def _form(device: RunDevice) -> Int8Form:

@@ -215,7 +215,7 @@ class FrontSearch:
             seeds=_seeds(context),
             costs_of=context.search_costs.of,
             features_of=features_of(context),
-            n_images=len(context.data.split("val")),
+            n_images=len(context.data.split("val")) if context.data.task.metric.counted else None,
             prices=self.prices,
             **STRATEGIES[name].read_options(config.strategy_options),
         )

@@ -18,6 +18,7 @@ from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
 from hwnas.runs.front_file import BEST, FRONT_CSV, FRONT_JSON, MISTAKES_JSON, FrontPoint
 from hwnas.runs.verdict import verdict
+from hwnas.tasks import CLASSIFICATION, Task, outward
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
@@ -39,8 +40,10 @@ def publish(context: RunContext) -> Outcome:
     chosen = context.result("evaluation")["chosen"]
     document = front_document(context, points)
     findings = verdict(document)
-    write_json(context.path / FRONT_JSON, {**document, "verdict": [f.to_json() for f in findings]})
-    write_atomic(context.path / FRONT_CSV, front_csv(points))
+    document = {**document, "verdict": [f.to_json() for f in findings]}
+    task = context.data.task
+    write_json(context.path / FRONT_JSON, outward(document, task))
+    write_atomic(context.path / FRONT_CSV, front_csv(points, task))
     extra = (MISTAKES_JSON,) if write_mistakes(context, points, chosen) else ()
     point_at(context.path / "models", chosen)
     for finding in findings:
@@ -98,6 +101,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "store": front["store"],
         "strategy": front["strategy"],
         "counts": context.counts.to_json(),
+        "task": context.data.task.name,
         "data": data_facts(context),
         "largest": largest_costs(context),
         "training": training_facts(context, evaluation["chosen"]),
@@ -109,7 +113,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "proxies": front.get("proxies"),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
-        "pixel_models": [evaluation["svc"], evaluation["linear"]],
+        "pixel_models": [model for model in (evaluation["svc"], evaluation["linear"]) if model],
         "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [
             {
@@ -129,10 +133,11 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
     }
 
 
-def front_csv(points: Sequence[FrontPoint]) -> str:
+def front_csv(points: Sequence[FrontPoint], task: Task = CLASSIFICATION) -> str:
     """One row per point."""
     buffer = io.StringIO()
-    pd.DataFrame([point.row() for point in points]).to_csv(buffer, index=False, lineterminator="\n")
+    rows = [outward(point.row(), task) for point in points]
+    pd.DataFrame(rows).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 

@@ -107,7 +107,7 @@ class RunContext:
             self.image_size,
             config.seed,
             root=self.home,
-            labels_csv=Path(config.labels) if config.labels else None,
+            **config.label_options,
             download=config.download,
             skip_broken=config.skip_broken,
             splits=read_json(stored, "the splits of the run") if stored.exists() else None,
@@ -277,7 +277,7 @@ class RunContext:
             "root": str(self.home),
             "splits_file": str((self.path / "splits.json").resolve()),
         }
-        return {**data, "labels_csv": config.labels} if config.labels else data
+        return data | config.label_options
 
     @contextmanager
     def executor(self) -> Iterator[Executor]:

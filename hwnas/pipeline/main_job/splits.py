@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
-from targets.errors import UsageError
 from targets.files import write_json
 
 from .run_context import RunContext
@@ -14,18 +13,13 @@ from .training import LARGEST
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
-    if data.n_classes < 2:
-        raise UsageError(
-            f"{data.name}: all images are of one class, {data.class_names[0]!r}, so there is nothing to tell "
-            f"apart; put the images of each class into a folder of its own"
-        )
     if context.config.teacher != LARGEST:  # told now, not after all the short trainings
         teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(
-        f"{data.name}: {data.n_classes} classes, {data.image_size} px, {data.in_channels} channel(s); "
-        + ", ".join(f"{n} {name}" for name, n in sizes.items())
+        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} px, "
+        f"{data.in_channels} channel(s); " + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )
     if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
         context.run.log("its workers have the same images")

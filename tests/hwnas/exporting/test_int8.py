@@ -191,7 +191,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         data=digits,
         path=tmp_path,
         home=tmp_path / "home",
-        config=SimpleNamespace(batch=1, seed=0),
+        config=SimpleNamespace(batch=1, seed=0, prefer=None),
         run=SimpleNamespace(log=(log := Log(io.StringIO())), progress=log.progress),
         budgets=(),
         table={"context": {"hash": "0"}},

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 import cli
-from hwnas.exporting.snippets import SNIPPETS, AppFacts
+from hwnas.exporting.snippets import AppFacts, file_names, snippets
 from hwnas.exporting.snippets.kotlin import kotlin_text
+from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, Task
 from tests.support.exports import fake_costs, write_search
 
 KINDS = {
@@ -127,16 +128,22 @@ def facts(**changes: object) -> AppFacts:
         "expected": (1.0, -2.5e-05, 3.0),
         "tolerance": 0.001,
         "probabilities": False,
+        "readable": CLASSIFICATION.readable,
     }
     return AppFacts(**{**values, **changes})  # type: ignore[arg-type]  # names as above
 
 
-@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.parametrize("suffix", [".py", ".cpp", ".kt", ".swift"])
 @pytest.mark.parametrize("changes", [{}, {"pixels": True, "channels_last": True, "channels": 1}])
-def test_every_program_says_the_true_names_and_shapes(name: str, changes: dict[str, object]) -> None:
-    known = facts(**changes)
-    text = SNIPPETS[name](known)
-    assert not re.search(r"@[A-Z_]+@", text)
+@pytest.mark.parametrize("task", [CLASSIFICATION, MULTI_LABEL, REGRESSION], ids=lambda task: task.name)
+def test_every_program_says_the_true_names_and_shapes(
+    suffix: str, changes: dict[str, object], task: Task
+) -> None:
+    known = facts(**changes, readable=task.readable)
+    ((name, text),) = [item for item in snippets(known).items() if item[0].endswith(suffix)]
+    assert name in file_names(task.readable)
+    assert not re.search(r"@[A-Za-z_]+@", text) and "THRESHOLD" not in text
+    assert ("lassif" in text) == (task is CLASSIFICATION)
     for word in (known.file, "image", "logits", "48", "cat", "né"):
         assert word in text
     if not name.endswith(".py"):  # its golden answers are in the folder
@@ -152,6 +159,5 @@ def test_every_program_says_the_true_names_and_shapes(name: str, changes: dict[s
 def test_class_names_cannot_break_out_of_their_quotes() -> None:
     assert kotlin_text('a "$x"\\') == r'"a \"\$x\"\\"'
     name = '"); system("rm -rf /"); //'
-    for file, write in SNIPPETS.items():
-        text = write(facts(class_names=(name, "b", "c")))
+    for file, text in snippets(facts(class_names=(name, "b", "c"))).items():
         assert ("system(" in text) and f"({name}" not in text and f'"{name}' not in text, file

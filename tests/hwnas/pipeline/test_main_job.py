@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 
 from hwnas.data import load_data
 from targets.files import sha256
+from tests.support.interrupts import interrupt
 
 pytestmark = pytest.mark.slow
 
@@ -389,9 +390,8 @@ def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place:
     assert process.stderr is not None
     for line in process.stderr:
         if "train picks and baselines" in line:
-            process.send_signal(signal.SIGINT)
             break
-    _, complaint = process.communicate(timeout=600)
+    complaint = interrupt(process)
     assert process.returncode == 130, complaint
     shutil.rmtree(old)
     done = place.run(place.command("--resume", str(out)))

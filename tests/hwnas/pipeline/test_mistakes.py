@@ -11,10 +11,11 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, recall_score
 
 from hwnas.exporting.onnx_score import OnnxScore
-from hwnas.pipeline.main_job.mistakes import confusion, picture, sureness, wrong_first
+from hwnas.pipeline.main_job.mistakes import picture
 from hwnas.pipeline.main_job.operation_worth import operation_worth, option_counts
 from hwnas.pipeline.main_job.publish import point_at
 from hwnas.spaces import load_space
+from hwnas.tasks.class_quality import confusion, sureness, wrong_first
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def score() -> OnnxScore:
 
 def test_counts_are_those_of_scikit_learn(score: OnnxScore) -> None:
     names = ["a", "b", "c", "d"]
-    answer = confusion(score, names)
+    answer = confusion(score.logits, score.labels, names)
     matrix = confusion_matrix(score.labels, score.predicted)
     told = {(c["label"], c["answer"]): c["n"] for c in answer["confusions"]}
     off = {(names[i], names[j]): matrix[i, j] for i in range(4) for j in range(4) if i != j and matrix[i, j]}
@@ -36,9 +37,9 @@ def test_counts_are_those_of_scikit_learn(score: OnnxScore) -> None:
 
 
 def test_wrong_answers_come_the_surest_first(score: OnnxScore) -> None:
-    places = wrong_first(score)
+    places = wrong_first(score.logits, score.labels)
     assert sorted(places) == np.flatnonzero(score.predicted != score.labels).tolist()
-    sure = np.array(sureness(score))[places]
+    sure = np.array(sureness(score.logits))[places]
     assert (np.diff(sure) <= 0).all()
     softmax = np.exp(score.logits) / np.exp(score.logits).sum(1, keepdims=True)
     assert sure == pytest.approx(softmax.max(1)[places], abs=1e-5)

@@ -18,6 +18,7 @@ from tests.support.strategies import DepthSpace, depth_costs, depth_metrics
     ("objectives", "message"),
     [
         (("latency_ms", "macs"), "one of them has to be val_accuracy or val_loss"),
+        (("val_accuracy", "val_loss", "macs"), "strategy 'bo' takes one of them"),
         (("val_accuracy", "val_top5_accuracy"), "trainings tell val_accuracy and val_loss; only a table"),
         (("val_accuracy", "latency_ms@pi"), "'pi' is no device of this search"),
     ],

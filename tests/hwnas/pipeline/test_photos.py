@@ -48,6 +48,7 @@ hwnas.pipeline.main_job.baselines.WIDTHS = (0.25,)  # of thirteen
 """
 BROKEN = """
 from hwnas.pipeline.main_job import evaluation
+from hwnas.training import pixel_models
 from targets.errors import DamagedFileError
 def out_of_memory(*_, **__):
     raise MemoryError("no 90 GB")
@@ -56,7 +57,7 @@ def export_model(module, data, folder, **options):
     if options["facts"]["origin"] == "random":
         raise DamagedFileError("its logits are not torch's")
     return whole(module, data, folder, **options)
-evaluation.svc_accuracy, evaluation.export_model = out_of_memory, export_model
+pixel_models.PIXEL_MODELS["svc"], evaluation.export_model = out_of_memory, export_model
 """
 OPTIONS = [
     *("--image-size", str(SIDE_PX), "--evaluations", "3", "--eval-epochs", "1", "--population", "4"),

@@ -171,10 +171,10 @@ def test_json_is_strict_and_holds_every_field() -> None:
 
 def test_limits_and_places_only_may_change_on_resume() -> None:
     free = {"minutes", "workers", "home", "download", "alpha_history", "trackers", "profile_minutes"} | {
-        "accept_noise"
-    }
+        "accept_noise", "cluster", "storage",
+    }  # fmt: skip
     assert free_on_resume(SearchConfig) == free
-    assert free_on_resume(SearcherOptions) == (free - {"minutes", "workers"}) | {
+    assert free_on_resume(SearcherOptions) == (free - {"minutes", "workers", "cluster", "storage"}) | {
         "out", "path", "quiet",
     }  # fmt: skip
 

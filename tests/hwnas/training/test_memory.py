@@ -71,7 +71,7 @@ def test_the_estimate_is_above_the_peak_of_a_real_step_and_not_far_off() -> None
     )
     peak_kb, libraries_kb = map(int, done.stdout.split())
     peak_bytes = 1024 * (peak_kb - libraries_kb)
-    assert peak_bytes < training_bytes(job) < 1.5 * peak_bytes
+    assert peak_bytes < training_bytes(job) < 1.7 * peak_bytes
 
 
 def test_the_estimate_grows_with_the_batch_and_leaves_the_generator_alone() -> None:

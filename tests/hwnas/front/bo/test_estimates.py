@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from hwnas.front.bo import BayesianSearch, Observation, Task, estimated_front, estimates, pick, repeats
+from hwnas.front.bo import BayesianSearch, Observation, Sought, estimated_front, estimates, pick, repeats
 from tests.hwnas.front.bo.test_search import METRICS, SPACE, error, follow, price, search
 
 
@@ -54,7 +54,7 @@ def test_repeats_are_of_the_front_and_narrow_its_intervals() -> None:
 
 
 def test_intervals_that_do_not_cross_are_not_repeated() -> None:
-    task = Task(known=("latency_ms",), limits={}, worst={})
+    task = Sought(known=("latency_ms",), limits={}, worst={})
     method = BayesianSearch(SPACE, price, task, seed=0)
     archs = sorted(METRICS, key=lambda a: METRICS[a]["latency_ms"])[::400]
     observed = [Observation(arch, 0.8 * 0.5**i) for i, arch in enumerate(archs) for _ in range(40)]

@@ -10,7 +10,7 @@ import pytest
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.space import Space
-from hwnas.front.bo import BayesianSearch, Observation, PoolSize, Task
+from hwnas.front.bo import BayesianSearch, Observation, PoolSize, Sought
 from hwnas.front.bo.candidates import coarse_to_fine
 from hwnas.front.bo.surrogate import refits
 from targets.errors import UsageError
@@ -18,7 +18,7 @@ from tests.support.strategies import DepthSpace, depth_metrics
 
 SPACE = DepthSpace((4, 5, 6), 4)
 METRICS = {SPACE.canonical(a): depth_metrics(SPACE, a) for a in SPACE.enumerate()}
-LATENCY = Task(known=("latency_ms",), limits={}, worst={})
+LATENCY = Sought(known=("latency_ms",), limits={}, worst={})
 
 
 def price(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
@@ -29,7 +29,7 @@ def error(arch: Arch) -> float:
     return 1 - METRICS[arch]["val_accuracy"]
 
 
-def search(task: Task = LATENCY, seed: int = 0, **settings: Any) -> BayesianSearch:
+def search(task: Sought = LATENCY, seed: int = 0, **settings: Any) -> BayesianSearch:
     return BayesianSearch(SPACE, price, task, seed=seed, **settings)
 
 
@@ -59,7 +59,7 @@ def test_no_architecture_comes_twice(batch: int) -> None:
     "limits", [{"latency_ms": 12.0}, {"macs": 9e6}, {"latency_ms": 9.0, "macs": 8e6}], ids=str
 )
 def test_no_budget_is_ever_exceeded(limits: dict[str, float]) -> None:
-    task = Task(known=("latency_ms",), limits=limits, worst={})
+    task = Sought(known=("latency_ms",), limits=limits, worst={})
     over = max(METRICS, key=lambda a: METRICS[a]["latency_ms"])
     for observed in (follow(search(task, seed, seeds=[over]), 40, 5) for seed in range(2)):
         for o in observed:
@@ -73,7 +73,7 @@ def test_a_corner_of_the_space_is_reached_that_no_random_architecture_hits() -> 
     def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
         return {"macs": np.array([1.0 + sum(a) for a in archs])}
 
-    task = Task(known=("macs",), limits={"macs": 15.0}, worst={})
+    task = Sought(known=("macs",), limits={"macs": 15.0}, worst={})
     asked = BayesianSearch(space, sums, task, seed=0).propose([], 8)
     assert len(asked) == 8 and all(sum(a) <= 14 for a, _ in asked)
 
@@ -106,7 +106,7 @@ def test_the_first_ones_are_spread_where_random_architectures_are_alike() -> Non
     def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
         return {"macs": np.array([1.0 + sum(a) for a in archs])}
 
-    task = Task(known=("macs",), limits={"macs": 55.0}, worst={})
+    task = Sought(known=("macs",), limits={"macs": 55.0}, worst={})
     macs = sorted(
         float(sums([a])["macs"][0]) for a, _ in BayesianSearch(space, sums, task, seed=0).propose([], 5)
     )
@@ -189,7 +189,7 @@ def test_a_tiny_space_is_used_up(known: tuple[str, ...]) -> None:
         rows = [depth_metrics(space, a) for a in archs]
         return {m: np.array([r[m] for r in rows]) for m in ("latency_ms", "macs")}
 
-    method = BayesianSearch(space, costs, Task(known=known, limits={}, worst={}), seed=0)
+    method = BayesianSearch(space, costs, Sought(known=known, limits={}, worst={}), seed=0)
     observed: list[Observation] = []
     while asked := method.propose(observed, 5):
         observed += [Observation(a, 1 - depth_metrics(space, a)["val_accuracy"]) for a, _ in asked]
@@ -197,13 +197,13 @@ def test_a_tiny_space_is_used_up(known: tuple[str, ...]) -> None:
 
 
 def test_nothing_inside_the_budgets_is_nothing() -> None:
-    task = Task(known=("latency_ms",), limits={"latency_ms": 0.1}, worst={})
+    task = Sought(known=("latency_ms",), limits={"latency_ms": 0.1}, worst={})
     assert search(task).propose([], 5) == []
 
 
 def test_costs_that_are_not_known_are_named() -> None:
     with pytest.raises(UsageError, match="the costs lack energy_mj"):
-        search(Task(known=("energy_mj",), limits={}, worst={})).propose([], 2)
+        search(Sought(known=("energy_mj",), limits={}, worst={})).propose([], 2)
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_costs_that_are_not_known_are_named() -> None:
 def test_it_is_near_the_true_front_with_a_hundredth_of_the_evaluations(limits: dict[str, float]) -> None:
     """Of 5,376 architectures; random search is more than three times as far away."""
     end = limits.get("latency_ms", max(m["latency_ms"] for m in METRICS.values()))
-    task = Task(known=("latency_ms",), limits=limits, worst={})
+    task = Sought(known=("latency_ms",), limits=limits, worst={})
     best = volume(list(METRICS), end)
     rng = np.random.default_rng(0)
     inside = [a for a in METRICS if METRICS[a]["latency_ms"] <= end]

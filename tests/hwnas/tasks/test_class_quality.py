@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from hwnas.exporting.onnx_score import OnnxScore
-from hwnas.exporting.quality import calibration_error, quality_of, worst_confusions
+from hwnas.tasks.class_quality import calibration_error, quality_of, worst_confusions
 
 
 def test_confusion_is_that_of_scikit_learn_and_accuracy_by_class_its_diagonal() -> None:
     rng = np.random.default_rng(0)
-    score = OnnxScore(rng.standard_normal((200, 4)).astype(np.float32), rng.integers(0, 4, 200))
-    quality = quality_of(score, "abcd", probabilities=False)
-    expected = confusion_matrix(score.labels, score.predicted, labels=range(4))
+    logits, labels = rng.standard_normal((200, 4)).astype(np.float32), rng.integers(0, 4, 200)
+    quality = quality_of(logits, labels, "abcd", probabilities=False)
+    expected = confusion_matrix(labels, logits.argmax(1), labels=range(4))
     assert quality["confusion"] == expected.tolist()
     shares = expected.diagonal() / expected.sum(1)
     assert [row["accuracy"] for row in quality["by_class"]] == pytest.approx(shares.tolist())
@@ -31,6 +30,6 @@ def test_the_calibration_error_by_hand() -> None:
 
 
 def test_a_class_without_images_has_no_accuracy() -> None:
-    score = OnnxScore(np.array([[1.0, 0.0]], np.float32), np.array([0]))
-    rows = quality_of(score, ["here", "gone"], probabilities=False)["by_class"]
+    logits = np.array([[1.0, 0.0]], np.float32)
+    rows = quality_of(logits, np.array([0]), ["here", "gone"], probabilities=False)["by_class"]
     assert [row["accuracy"] for row in rows] == [1.0, None]

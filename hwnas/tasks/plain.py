@@ -1,0 +1,92 @@
+"""What most tasks do alike; a task takes it and changes what differs. Nothing here holds a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import UsageError
+
+from .task import Answers, LabelArray, Metric, Readable, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FEWEST = 10
+"""Samples of a part that splits shall hold alike; smaller parts are put together."""
+
+
+class PlainTask:
+    """Outputs are answers, all columns of a CSV are outputs, nothing is fitted, nothing can be balanced."""
+
+    name: str
+    metric: Metric
+    readable: Readable
+    many_columns = True
+    mirror = True
+    pixel_models: tuple[str, ...] = ("ridge",)
+    shared_weights = False
+    mixes = False
+    weighs = False
+
+    @property
+    def mark(self) -> str:
+        """The name of the task."""
+        return self.name
+
+    def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
+        """Nothing."""
+        return []
+
+    def fitted(self: Task, labels: LabelArray) -> Task:
+        """The task itself."""
+        return self
+
+    def balanced(self, labels: LabelArray) -> Task:
+        """UsageError."""
+        raise UsageError(f"--balance: {self.name} has no classes that could be rare; leave it out")
+
+    def answers(self, outputs: Answers) -> Answers:
+        """The outputs."""
+        return outputs
+
+    def finish(self, module: nn.Module) -> nn.Module:
+        """The network as it is."""
+        return module
+
+    def plain(self, probabilities: Answers) -> Answers:
+        """The probabilities."""
+        return probabilities
+
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
+        """Every metric by name."""
+        raise NotImplementedError
+
+    def score(self, answers: Answers, labels: LabelArray) -> float:
+        """The first metric, which counts as 0 below 0."""
+        return max(0.0, self.metrics(answers, labels)[self.metric.name])
+
+    def golden(self, names: Sequence[str], label: Any) -> dict[str, Any]:
+        """The label of each output."""
+        return {"label": dict(zip(names, np.atleast_1d(label).astype(float).tolist(), strict=True))}
+
+
+def parts(keys: NDArray[np.int64], names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Parts of at least `FEWEST` samples; the rest is one part, joined to the largest where it is small.
+
+    keys: (n,) an index into names.
+    """
+    counts = np.bincount(keys, minlength=len(names))
+    large = np.flatnonzero(counts >= FEWEST)
+    if not len(large):
+        return ("all",), np.zeros(len(keys), np.int64)
+    kept = [names[i] for i in large.tolist()]
+    place = np.full(len(names), len(large), np.int64)
+    place[large] = np.arange(len(large))
+    if counts.sum() - counts[large].sum() < FEWEST:
+        place[place == len(large)] = int(counts[large].argmax())
+        return tuple(kept), place[keys]
+    return (*kept, "others"), place[keys]

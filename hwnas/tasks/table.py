@@ -1,0 +1,19 @@
+"""The table of tasks. Another one is a class like those beside this file, and `TASKS.add`."""
+
+from __future__ import annotations
+
+from hwnas.core.registry import Registry
+
+from .classification import CLASSIFICATION
+from .multilabel import MULTI_LABEL
+from .regression import REGRESSION
+from .task import Task
+
+TASKS: Registry[Task] = Registry("task")
+for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION):
+    TASKS.add(_task.name)(_task)
+
+
+def task_named(name: str | None) -> Task:
+    """The task of that name, which is classification where nothing is said."""
+    return CLASSIFICATION if name is None else TASKS[name]

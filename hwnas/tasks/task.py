@@ -1,0 +1,192 @@
+"""The protocol of a task, and the small records that pass through it.
+
+Outputs are what a network gives while it trains; answers are what its exported file gives. They differ where
+a task rescales: `finish` writes the difference into the network before it is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Answers = NDArray[np.float32]
+LabelArray = NDArray[Any]
+"""(n,) int64 of classes, or (n, k) float32."""
+Reading = Literal["top", "above", "values"]
+"""How a program reads answers: the largest one, all above a threshold, or each as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure of merit in 0..1, higher is better.
+
+    name: in columns, as `val_<name>`.
+    label: in sentences and headings.
+    counted: whether it is a share of the samples, so that a binomial interval holds.
+    """
+
+    name: str
+    label: str
+    counted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """The labels of a source as text.
+
+    source: what is read, for messages.
+    columns: names of the label columns.
+    cells: per sample one text per column.
+    samples: names of the samples, for messages.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    cells: Sequence[tuple[str, ...]]
+    samples: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """names: of the outputs. values: (n,) or (n, k) as the task has them."""
+
+    names: tuple[str, ...]
+    values: LabelArray
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """How answers are read outside of here.
+
+    reading: what a program does with them.
+    threshold: of `above`, for answers without `activation`.
+    activation: the ONNX operator that makes answers probabilities; None where there is none.
+    verb, noun: of the programs that are exported: `classify`, `Classifier`.
+    what: the network in a sentence, as `an image classifier`.
+    each, answer: of what there is one output, and what is read from all: `class`, `the class`.
+    """
+
+    reading: Reading
+    threshold: float
+    activation: str | None
+    verb: str
+    noun: str
+    what: str
+    each: str
+    answer: str
+
+
+class Task(Protocol):
+    """What is learned. Arrays of outputs and answers are (n, k) float32."""
+
+    name: str
+    does: str
+    metric: Metric
+    readable: Readable
+    many_columns: bool
+    """Whether a CSV holds a column for each output."""
+    mirror: bool
+    """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
+
+    shared_weights: bool
+    """Whether a supernet can learn it."""
+    mixes: bool
+    """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
+    weighs: bool
+    """Whether `balanced` has a meaning."""
+
+    @property
+    def mark(self) -> str:
+        """Tells the labels of one task from equal ones of another; empty for classification."""
+
+    @property
+    def pixel_models(self) -> tuple[str, ...]:
+        """What convolutions are compared with, names of `hwnas.training.pixel_models.PIXEL_MODELS`."""
+
+    def read(self, table: LabelTable) -> Labels:
+        """The labels as numbers; UsageError names what cannot be read."""
+
+    def check(
+        self, source: str, names: Sequence[str], labels: LabelArray, trained: NDArray[np.bool_]
+    ) -> None:
+        """UsageError where nothing can be learned. trained: (n,), which samples may train."""
+
+    def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """Names of the parts that each split shall hold alike, and the part of every sample, (n,)."""
+
+    def members(self, names: Sequence[str], labels: LabelArray) -> list[tuple[str, NDArray[np.bool_]]]:
+        """What is counted of a data set, by name: (n,), which samples belong to it."""
+
+    def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
+        """What to know of the training labels, a sentence each."""
+
+    def fitted(self, labels: LabelArray) -> Task:
+        """The task with what it takes from the training labels."""
+
+    def balanced(self, labels: LabelArray) -> Task:
+        """The task with a loss in which rare labels count as much; UsageError where there are none."""
+
+    def loss(
+        self, outputs: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "mean"
+    ) -> Tensor:
+        """What training minimises; `reduction` as torch has it."""
+
+    def right(self, outputs: Tensor, labels: Tensor) -> float:
+        """How many of the samples of a batch are answered well; a sum of shares."""
+
+    def answers(self, outputs: Answers) -> Answers:
+        """From outputs to answers."""
+
+    def finish(self, module: nn.Module) -> nn.Module:
+        """The same network, changed in place so that its outputs are answers."""
+
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
+        """Every metric by name, that of `metric` first."""
+
+    def score(self, answers: Answers, labels: LabelArray) -> float:
+        """The objective, within 0..1."""
+
+    def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
+        """(n,): where two networks tell a user different things."""
+
+    def plain(self, probabilities: Answers) -> Answers:
+        """Answers from those behind `readable.activation`; what orders and decides alike is enough."""
+
+    def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
+        """(n,): how sure each answer is, where it is good; the largest makes the golden pair."""
+
+    def outputs_in_words(self, n: int) -> str:
+        """So many outputs: `10 classes`."""
+
+    def golden(self, names: Sequence[str], label: Any) -> dict[str, Any]:
+        """The true label of the golden image, as JSON."""
+
+    def trivial(self, trained: LabelArray, tested: LabelArray) -> tuple[str, float]:
+        """What needs no network, in words, and what it scores on the test labels."""
+
+    def quality(
+        self, answers: Answers, labels: LabelArray, names: Sequence[str], *, probabilities: bool
+    ) -> dict[str, Any]:
+        """How good a file is in detail, as JSON, for the manifest.
+
+        answers: as `plain` gives them. probabilities: whether the file has the activation inside.
+        """
+
+    def card(self, quality: Mapping[str, Any]) -> tuple[Sequence[str], list[tuple[str, ...]], list[str]]:
+        """The same for people: heading and rows of a table, and sentences."""
+
+    def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
+        """What the network gets wrong, as JSON for the page."""
+
+    def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
+        """Places of the wrong answers, the worst first."""
+
+    def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
+        """`label` and `answer` of one sample as text, and `sure`, a probability, where there is one."""
