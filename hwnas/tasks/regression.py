@@ -64,7 +64,8 @@ class Regression(PlainTask):
             more = ", ..." if len(bad) > 3 else ""
             raise UsageError(
                 f"{table.source}: {len(bad)} targets are no numbers up to 3.4e38: "
-                f"{', '.join(bad[:3])}{more}; fill them in, remove these rows, or name the columns of targets with --label-column"
+                f"{', '.join(bad[:3])}{more}; fill them in, remove these rows, or name the "
+                "columns of targets with --label-column"
             )
         return Labels(table.columns, values.astype(np.float32))
 
