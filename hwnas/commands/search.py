@@ -145,5 +145,5 @@ def _print_front(path: Path, front: dict[str, Any]) -> None:
             print(f"  {line}")
     print(f"{path / 'front.csv'} has all points, {path / 'report.html'} shows them")
     print("What next:")
-    for command, does in next_commands(str(path), str(front["chosen"])):
+    for command, does in next_commands(str(path), str(front["chosen"]), front.get("task")):
         print(f"  {command}    {does}")

@@ -135,6 +135,7 @@ def check_image_size(image_size: int | None) -> None:
 
 def _open(request: DataRequest) -> DataSource:
     if request.spec in NAMED:
+        _refuse_columns(request, f"{request.spec} has its own labels; leave it out")
         return _of_task(NAMED[request.spec](request), request)
     path = Path(request.spec).expanduser()
     if not path.exists():
@@ -144,13 +145,17 @@ def _open(request: DataRequest) -> DataSource:
         return open_table(path, path.parent, *how)
     if request.labels_csv is not None:
         return open_table(request.labels_csv, path, *how)
+    _refuse_columns(request, "it needs a CSV; give one as --data, or with --labels")
+    return open_folder(path, request.task)
+
+
+def _refuse_columns(request: DataRequest, why: str) -> None:
     for option, value in (
-        ("--label-columns", request.label_columns),
+        ("--label-column", request.label_columns),
         ("--group-column", request.group_column),
     ):
         if value:
-            raise UsageError(f"{option} needs a CSV; give one as --data, or with --labels")
-    return open_folder(path, request.task)
+            raise UsageError(f"{option}: {why}")
 
 
 def _of_task(source: DataSource, request: DataRequest) -> DataSource:

@@ -106,7 +106,7 @@ def _columns(
     header: Sequence[str], table: Path, task: Task, label_columns: Sequence[str], group_column: str | None
 ) -> _Columns:
     """Positions of the file, label and (if present) split and group columns."""
-    named = [_named(header, name, table, "--label-columns") for name in label_columns]
+    named = [_named(header, name, table, "--label-column") for name in label_columns]
     group = None if group_column is None else _named(header, group_column, table, "--group-column")
     taken = {*named, *([] if group is None else [group])}
     lower = ["" if index in taken else cell.lower() for index, cell in enumerate(header)]
@@ -124,9 +124,9 @@ def _columns(
     else:
         labels = (_role(lower, "label", _LABEL_COLUMNS, header, table),)
     if len(labels) > 1 and not task.many_columns:
-        raise UsageError(f"{table}: --label-columns names {len(labels)} columns, {task.name} learns one")
+        raise UsageError(f"{table}: --label-column names {len(labels)} columns, {task.name} learns one")
     if len(set(labels)) < len(labels):
-        raise UsageError(f"{table}: --label-columns names a column twice; name each once")
+        raise UsageError(f"{table}: --label-column names a column twice; name each once")
     return _Columns(file, labels, split, group, may_be_empty=task.many_columns)
 
 
@@ -137,10 +137,10 @@ def _role(lower: Sequence[str], role: str, names: Sequence[str], header: Sequenc
         here = [index for index in here if lower[index] in names[:5]]
     if len(here) > 1:
         choices = ", ".join(lower[index] for index in here)
-        hint = "keep one" if role == "file" else "keep one, or name it with --label-columns"
+        hint = "keep one" if role == "file" else "keep one, or name it with --label-column"
         raise UsageError(f"{table}: {len(here)} columns could be the {role}: {choices}; {hint}")
     if not here:
-        hint = "" if role == "file" else ", or give --label-columns"
+        hint = "" if role == "file" else ", or give --label-column"
         raise UsageError(
             f"{table}: no {role} column among {', '.join(header)!r}; name it one of {', '.join(names)}{hint}"
         )

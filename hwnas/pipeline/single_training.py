@@ -93,6 +93,11 @@ def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
     job = longer_job(
         earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
     )
+    if "task" in job.data:
+        raise UsageError(
+            f"{place} learned {job.data['task']}, and hwnas train learns classes; `hwnas search "
+            f"--continue-from RUN --train-epochs {job.recipe['epochs']}` trains the networks of a search on"
+        )
     data, space = data_of(job.data), load_space(**job.network["space"])
     return Prepared(space=space, arch=space.from_string(job.network["arch"]), data=data, job=job)
 

@@ -102,14 +102,14 @@ def _search(context: TableSearchContext) -> Outcome:
     history = search_stored(run, strategy, context.tables, context.n)
     curve = _curve(context)
     front = [{"arch": t.arch, "evaluation": t.number + 1, **t.metrics} for t in history.front()]
-    if not history.complete:
+    if history.trials and not history.complete:
         raise InfeasibleError(
             f"{context.n} evaluations end before one is whole; give more --evaluations, or shorter brackets "
             f"(--strategy-option width=9)"
         )
     if not front:
         raise InfeasibleError(
-            f"none of {len(history.complete)} architectures keeps "
+            f"none of {len(history.complete) or context.table.space.size} architectures keeps "
             f"{', '.join(map(str, context.problem.budgets))}; loosen the budgets"
         )
     front.sort(key=lambda row: tuple(row[o.metric] for o in context.problem.objectives))

@@ -22,6 +22,7 @@ def usage_section(run: RunFiles) -> Html:
     code = model_code(best.file, run.manifests[best.arch_id]) if best and best.file else None
     resume = f"hwnas search --resume {shlex.quote(str(run.path))}"
     repeat = repeat_command(run)
+    following = next_commands(str(run.path), best.arch_id, run.front.get("task")) if best else []
     children: list[HtmlContent] = [
         el("h3", "Run it in Python"),
         el(
@@ -32,9 +33,7 @@ def usage_section(run: RunFiles) -> Html:
         _block(code) if code else pending("No network has been exported so far."),
         el("h3", "What next"),
         _block(
-            "\n".join(
-                f"{command}    # {does}" for command, does in next_commands(str(run.path), best.arch_id)
-            ),
+            "\n".join(f"{command}    # {does}" for command, does in following),
             "command",
         )
         if best and best.file

@@ -67,14 +67,19 @@ def verdict_lines(front: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def next_commands(run: str, chosen: str) -> list[tuple[str, str]]:
-    """(command, what it does) with a finished search. run: its folder; chosen: one of its networks."""
+def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, str]]:
+    """(command, what it does) with a finished search.
+
+    run: its folder. chosen: one of its networks. task: what they learn; None is classification.
+    """
     model = shlex.quote(f"{run}/models/{BEST}/model.onnx")
     folder = shlex.quote(run)
+    pick = shlex.quote(f"{run}/{chosen}")
+    longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if task is None else []
     return [
         (f"hwnas bench {model}", "measure the chosen network again"),
         (f"hwnas predict {model}", "what each of its kernels costs"),
-        (f"hwnas train --pick {shlex.quote(f'{run}/{chosen}')} --epochs 100", "train it longer"),
+        *longer,
         (
             f"hwnas search --continue-from {folder} --train-epochs 100",
             "train all of them longer, with a report",

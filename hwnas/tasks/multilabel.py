@@ -48,7 +48,7 @@ class MultiLabel(PlainTask):
                 elif cell.lower() not in _FALSE:
                     raise UsageError(
                         f"{table.source}: tag {table.columns[j]!r} of {table.samples[i]} is {cell!r}; "
-                        "allowed: 0 or 1, or one column of lists such as cat;dog; --label-columns names the "
+                        "allowed: 0 or 1, or one column of lists such as cat;dog; --label-column names the "
                         "columns of tags"
                     )
         return Labels(table.columns, values)
@@ -65,7 +65,7 @@ class MultiLabel(PlainTask):
                 lacking = [name for name, is_odd in zip(names, odd, strict=True) if is_odd]
                 raise UsageError(
                     f"{source}: {word} training image has the tag {', '.join(lacking[:5])} ({len(lacking)} "
-                    f"of {len(names)}), so there is nothing to learn; leave it out with --label-columns, or "
+                    f"of {len(names)}), so there is nothing to learn; leave it out with --label-column, or "
                     "add images"
                 )
 

@@ -7,7 +7,6 @@ last layer, so that its file answers in the units of the data.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Tas
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_LARGEST = float(np.finfo(np.float32).max)
 _PARTS = 5
 """Ranges of the first target that the splits hold alike."""
 
@@ -63,8 +63,9 @@ class Regression(PlainTask):
         if bad:
             more = ", ..." if len(bad) > 3 else ""
             raise UsageError(
-                f"{table.source}: {len(bad)} targets are no finite numbers: {', '.join(bad[:3])}{more}; fill "
-                "them in, remove these rows, or name the columns of targets with --label-columns"
+                f"{table.source}: {len(bad)} targets are no numbers up to 3.4e38: "
+                f"{', '.join(bad[:3])}{more}; fill them in, remove these rows, or name the "
+                "columns of targets with --label-column"
             )
         return Labels(table.columns, values.astype(np.float32))
 
@@ -77,7 +78,7 @@ class Regression(PlainTask):
         if equal:
             raise UsageError(
                 f"{source}: the target {', '.join(equal[:5])} is the same for all training images, so there "
-                "is nothing to learn; leave it out with --label-columns, or add images"
+                "is nothing to learn; leave it out with --label-column, or add images"
             )
 
     def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -215,7 +216,7 @@ def _number(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _errors(answers: Answers, labels: LabelArray) -> list[dict[str, float]]:

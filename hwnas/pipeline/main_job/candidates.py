@@ -89,9 +89,11 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
     own = decoded[0] if decoded else None
     front = [by_arch[a] for a in context.result("front")["front_latency"]]
     if not front:
+        limits = ", ".join(map(str, context.search_budgets))
         raise InfeasibleError(
-            f"no evaluated architecture meets {', '.join(map(str, context.search_budgets))}; "
-            f"raise the budgets or --evaluations"
+            f"no evaluated architecture meets {limits}; raise the budgets or --evaluations"
+            if limits and by_arch
+            else "no architecture was evaluated to its end; search anew with more --evaluations"
         )
     chosen = choose_picks(
         [context.burden(r) for r in front], [_accuracy(r) for r in front], min(n, len(front))
