@@ -30,7 +30,7 @@ _SEED = 2718
 _UNIT = 1000
 
 Reals = npt.NDArray[np.float64]
-Plane = npt.NDArray[np.float64]
+Plane = Reals
 """(n, SIDE_PX, SIDE_PX)."""
 
 
@@ -108,16 +108,16 @@ def draw_gauges(
     return _noisy(draws, _paint(image, column * filled, np.full((n, 3), 235.0)))
 
 
-def _ground(draws: Draws, n: int) -> npt.NDArray[np.float64]:
+def _ground(draws: Draws, n: int) -> Reals:
     colour = draws.between(0, 110, n, 3)[:, None, None, :]
     return np.broadcast_to(colour, (n, SIDE_PX, SIDE_PX, 3)).astype(np.float64)
 
 
-def _ink(draws: Draws, n: int) -> npt.NDArray[np.float64]:
+def _ink(draws: Draws, n: int) -> Reals:
     return draws.between(140, 255, n, 3).astype(np.float64)
 
 
-def _grid(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> tuple[Plane, Plane]:
+def _grid(y: Reals, x: Reals) -> tuple[Plane, Plane]:
     """Pixels down and to the right of each centre."""
     line = np.arange(SIDE_PX) + 0.5
     shape = (len(y), SIDE_PX, SIDE_PX)
@@ -125,9 +125,7 @@ def _grid(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> tuple[Plane
     return down, np.broadcast_to((line - x[:, None])[:, None, :], shape)
 
 
-def _shape(
-    kind: int, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], r: npt.NDArray[np.float64]
-) -> Plane:
+def _shape(kind: int, y: Reals, x: Reals, r: Reals) -> Plane:
     """How much of each pixel one of SHAPES covers."""
     down, right = _grid(y, x)
     r = r[:, None, None]
@@ -142,18 +140,16 @@ def _shape(
     return _inside(insides[kind]())
 
 
-def _inside(distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _inside(distance: Reals) -> Reals:
     """The covered share of a pixel that lies so far within an edge."""
     return np.clip(distance + 0.5, 0.0, 1.0)
 
 
-def _paint(
-    image: npt.NDArray[np.float64], mask: Plane, ink: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _paint(image: Reals, mask: Plane, ink: Reals) -> Reals:
     share = mask[..., None]
     return image * (1 - share) + ink[:, None, None, :] * share
 
 
-def _noisy(draws: Draws, image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _noisy(draws: Draws, image: Reals) -> npt.NDArray[np.uint8]:
     noise = draws.between(-_NOISE, _NOISE, *image.shape)
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)

@@ -47,6 +47,8 @@ def make_split(
     training images validate. At most 10,000 each; each class keeps at least one image in every new split.
     `val_share` replaces these: the share of the images outside the test split that validates. Searches that
     learn from the validation images too ask for half.
+
+    UsageError where a split lacks images, or where those that train teach nothing (`Task.check`).
     """
     assignment = listing.given.copy()
     _drop_copies(assignment, groups)
@@ -82,8 +84,8 @@ def make_split(
             taken[order[begin : begin + n]] = split
             begin += n
     assignment[pool] = taken[member_of]
-    if listing.groups is not None:
-        listing.task.check(listing.name, listing.class_names, listing.labels, assignment == TRAIN)
+    # Parts are put together and groups stay whole: what is rare may be in no training image now.
+    listing.task.check(listing.name, listing.class_names, listing.labels, assignment == TRAIN)
     return Split(assignment, (*_notes(listing, groups, assignment), *_group_notes(listing, assignment)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -106,6 +107,9 @@ def _columns(
     header: Sequence[str], table: Path, task: Task, label_columns: Sequence[str], group_column: str | None
 ) -> _Columns:
     """Positions of the file, label and (if present) split and group columns."""
+    twice = [name for name, n in Counter(filter(None, header)).items() if n > 1]
+    if twice:
+        raise UsageError(f"{table}: more than one column is named {', '.join(twice)}; rename or remove one")
     named = [_named(header, name, table, "--label-column") for name in label_columns]
     group = None if group_column is None else _named(header, group_column, table, "--group-column")
     taken = {*named, *([] if group is None else [group])}

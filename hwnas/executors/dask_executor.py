@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from targets.errors import ConnectionLostError, HwnasError, TargetError
@@ -152,10 +153,8 @@ class DaskExecutor:
             *outer, last = keys
             values = document
             for key in outer:
-                values[key] = dict(values[key])
                 values = values[key]
-            with open(values[last], "rb") as file:  # noqa: PTH123
-                raw = file.read()
+            raw = Path(values[last]).read_bytes()
             values[last] = sha256(raw)  # the same wherever the file lies
             inputs[values[last]] = raw
             files.append([list(keys), values[last]])

@@ -25,7 +25,7 @@ class RefusedError(HwnasError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorTask:
-    """TaskFunction that any process can do.
+    """Work that any process can do.
 
     kind: a row of `WORK`.
     name: for messages and progress.

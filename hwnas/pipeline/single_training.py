@@ -20,6 +20,7 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
+from hwnas.tasks import task_named
 from hwnas.training.presets import recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, score
@@ -93,9 +94,10 @@ def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
     job = longer_job(
         earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
     )
-    if "task" in job.data:
+    task = task_named(job.data.get("task"))
+    if not task.trains_alone:
         raise UsageError(
-            f"{place} learned {job.data['task']}, and hwnas train learns classes; `hwnas search "
+            f"{place} learned {task.name}, and hwnas train learns classes; `hwnas search "
             f"--continue-from RUN --train-epochs {job.recipe['epochs']}` trains the networks of a search on"
         )
     data, space = data_of(job.data), load_space(**job.network["space"])

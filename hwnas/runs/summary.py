@@ -70,12 +70,13 @@ def verdict_lines(front: Mapping[str, Any]) -> list[str]:
 def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, str]]:
     """(command, what it does) with a finished search.
 
-    run: its folder. chosen: one of its networks. task: what they learn; None is classification.
+    run: its folder. chosen: one of its networks. task: name of what they learn; None is classification.
     """
     model = shlex.quote(f"{run}/models/{BEST}/model.onnx")
     folder = shlex.quote(run)
     pick = shlex.quote(f"{run}/{chosen}")
-    longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if task is None else []
+    alone = task_named(task).trains_alone
+    longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if alone else []
     return [
         (f"hwnas bench {model}", "measure the chosen network again"),
         (f"hwnas predict {model}", "what each of its kernels costs"),

@@ -99,8 +99,7 @@ def confusion(logits: Logits, labels: ClassNumbers, class_names: Sequence[str]) 
 
 def sureness(logits: Logits) -> list[float]:
     """The probability that the network gives its answer, per image."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    shares: list[float] = (shifted.max(1) / shifted.sum(1)).astype(float).tolist()
+    shares: list[float] = softmax(logits).max(1).tolist()
     return shares
 
 

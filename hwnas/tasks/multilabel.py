@@ -65,8 +65,8 @@ class MultiLabel(PlainTask):
                 lacking = [name for name, is_odd in zip(names, odd, strict=True) if is_odd]
                 raise UsageError(
                     f"{source}: {word} training image has the tag {', '.join(lacking[:5])} ({len(lacking)} "
-                    f"of {len(names)}), so there is nothing to learn; leave it out with --label-column, or "
-                    "add images"
+                    f"of {len(names)}), so there is nothing to learn; leave it out of the lists or with "
+                    "--label-column, or add images"
                 )
 
     def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:

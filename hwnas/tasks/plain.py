@@ -29,6 +29,7 @@ class PlainTask:
     mirror = True
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
+    trains_alone = False
     mixes = False
     weighs = False
 

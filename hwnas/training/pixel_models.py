@@ -104,17 +104,20 @@ def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> P
 
     At most `max_train` training images, drawn with `seed`; fewer where many classes fill `MAX_VALUES`.
     """
-    n_features = _pixels(data, data.split("train")[:1]).shape[1]
-    per_image = n_features + _TARGET_COPIES * len(np.unique(data.labels))
-    return _best("linear", data, seed, min(max_train, max(1, MAX_VALUES // per_image)), _ridges)
+    most = min(max_train, _most_images(data, len(np.unique(data.labels))))
+    return _best("linear", data, seed, most, _ridges)
 
 
 def ridge_score(data: TaskData, *, seed: int, max_train: int = 50_000) -> PixelModel:
     """scikit-learn's Ridge on several outputs, scored by the task; the penalty is chosen on validation."""
-    n_features = _pixels(data, data.split("train")[:1]).shape[1]
-    per_image = n_features + _TARGET_COPIES * data.labels.shape[1]
-    most = min(max_train, max(1, MAX_VALUES // per_image))
+    most = min(max_train, _most_images(data, data.labels.shape[1]))
     return _best("linear", data, seed, most, _regressions, data.task.score)
+
+
+def _most_images(data: ImageData, n_outputs: int) -> int:
+    """Training images of which `MAX_VALUES` hold the pixels and the targets."""
+    n_features: int = _pixels(data, data.split("train")[:1]).shape[1]
+    return max(1, MAX_VALUES // (n_features + _TARGET_COPIES * n_outputs))
 
 
 def _share_of_right(predicted: LabelArray, labels: LabelArray) -> float:
@@ -206,16 +209,17 @@ def _best(
     )
 
 
-PIXEL_MODELS: dict[str, Callable[..., PixelModel]] = {
-    "svc": svc_accuracy,
-    "linear": linear_accuracy,
-    "ridge": ridge_score,
+PIXEL_MODELS: dict[str, tuple[str, Callable[..., PixelModel]]] = {
+    "svc": ("svc", svc_accuracy),
+    "linear": ("linear", linear_accuracy),
+    "ridge": ("linear", ridge_score),
 }
+"""The name of the result, which tasks share, and what fits it."""
 
 
 def pixel_models(task: Task) -> dict[str, Callable[..., PixelModel]]:
     """Those of a task, by the name of their results."""
-    return {"linear" if name == "ridge" else name: PIXEL_MODELS[name] for name in task.pixel_models}
+    return dict(PIXEL_MODELS[name] for name in task.pixel_models)
 
 
 def _side_px(data: ImageData) -> int:

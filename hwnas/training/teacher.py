@@ -7,7 +7,6 @@ data. Its weights come from a safetensors file or lie in the ONNX file; nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from targets.errors import DamagedFileError, UsageError
-from targets.files import sha256
 
 from .build import build_network
 from .loss import Teacher
+from .planned_file import planned_bytes
 
 
 class NetworkTeacher:
@@ -68,22 +67,14 @@ def read_teacher(spec: Mapping[str, Any], device: str | torch.device) -> Teacher
     - `model`: `torchvision:NAME` or `timm:NAME`, with `n_classes` and `in_channels`;
     - neither: the file is an ONNX file.
     """
-    path = Path(spec["file"])
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DamagedFileError(f"teacher: {path}: {error.strerror}; restore the file") from None
-    if sha256(raw) != spec["sha256"]:
-        raise DamagedFileError(
-            f"teacher: {path} is not as it was when the training was planned; restore the file"
-        )
+    raw = planned_bytes(spec, "teacher")
     if "network" in spec:
         module = build_network(spec["network"])
     elif "model" in spec:
         module = build_known(str(spec["model"]), int(spec["n_classes"]), int(spec["in_channels"]))
     else:
         return OnnxTeacher(raw)
-    return NetworkTeacher(with_weights(module, raw, str(path)), device)
+    return NetworkTeacher(with_weights(module, raw, str(spec["file"])), device)
 
 
 def with_weights(module: nn.Module, raw: bytes, name: str) -> nn.Module:

@@ -165,10 +165,13 @@ def run_job(
 
     data: the images of the job where they are loaded already.
     """
+    from safetensors.torch import load
+
     from hwnas.networks.modes import safetensors_bytes
     from hwnas.runs.checkpoints import Checkpoints
 
     from .build import build_network
+    from .planned_file import planned_bytes
     from .recipe import Recipe
     from .teacher import read_teacher
     from .train import train
@@ -182,7 +185,7 @@ def run_job(
         data_of(job.data) if data is None else data,
         Recipe(**job.recipe),
         job.seed,
-        start=None if job.start is None else _start_weights(job.start),
+        start=None if job.start is None else load(planned_bytes(job.start, "weights to start from")),
         teacher=None if job.teacher is None else read_teacher(job.teacher, job.device),
         device=job.device,
         on_step=on_step,
@@ -248,22 +251,6 @@ def data_of(spec: Mapping[str, Any]) -> Data:
         _loaded.clear()
         _loaded[key] = load_data(**options)
     return _loaded[key]
-
-
-def _start_weights(start: Mapping[str, str]) -> dict[str, Tensor]:
-    """The weights that a job goes on from, which must be the ones it was made for."""
-    from safetensors.torch import load
-
-    path = Path(start["file"])
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DamagedFileError(f"weights to start from: {path}: {error.strerror}; restore the file") from None
-    if sha256(raw) != start["sha256"]:
-        raise DamagedFileError(
-            f"weights to start from: {path} is not as it was when the training was planned; restore the file"
-        )
-    return load(raw)
 
 
 def _weights(folder: Path, result: Mapping[str, Any]) -> bytes:

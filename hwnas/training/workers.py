@@ -13,7 +13,7 @@ from hwnas.executors import Executor, Failed, Progress, TaskOutcome, run_all
 from targets.errors import DamagedFileError, UsageError
 
 from .tasks import training_task
-from .training_job import Trained, TrainingFailed, TrainingJob, read_result
+from .training_job import RESULT, Trained, TrainingFailed, TrainingJob, read_result
 
 __all__ = ["Trained", "TrainingFailed", "TrainingJob", "run_many"]
 
@@ -64,5 +64,5 @@ def _earlier_result(job: TrainingJob, folder: Path, log: Callable[[str], None]) 
         return read_result(job, folder)
     except DamagedFileError as error:
         log(f"{error}; training {job.job_id} again")
-        (job.folder(folder) / "result.json").unlink(missing_ok=True)
+        (job.folder(folder) / RESULT).unlink(missing_ok=True)
         return None

@@ -53,3 +53,15 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "did you mean 'digits'?" in capsys.readouterr().err
     assert cli.run(["data", "check", "/dev/zero"]) == 2
     assert "is a pipe or a device" in capsys.readouterr().err
+
+
+def test_numbers_taken_for_tags_are_a_problem(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(photos.rglob("*.png"))
+    rows = [f"{file.relative_to(photos)},{1.5 + i}" for i, file in enumerate(files)]
+    (photos / "numbers.csv").write_text("\n".join(["file,height", *rows]))
+    line = ["data", "check", str(photos / "numbers.csv"), "--task", "multi-label", "--label-column", "height"]
+    assert cli.run([*line, "--json"]) == 2
+    assert (
+        f"of {len(files)}), so there is nothing to learn"
+        in json.loads(capsys.readouterr().out)["problems"][0]
+    )

@@ -73,6 +73,7 @@ def test_images_that_are_not_listed_are_said(images: Path) -> None:
         (GOOD + "../x.png,a\n", r"1 of 5 files are not in .*: \.\./x\.png"),
         (GOOD + "/etc/passwd,a\n", r"1 of 5 files are not in .*: /etc/passwd"),
         (GOOD + "0.png,b\n", r"0\.png is listed twice; keep one row per image"),
+        ("file,label,label\n0.png,a,b\n", "more than one column is named label; rename or remove one"),
         (GOOD.replace("2.png,a", "2.png,"), "row 4: the label is empty"),
         (GOOD.replace("2.png,a", ",a"), "row 4: the file is empty"),
         (GOOD + "3.png\n", "row 6: 1 cells, fewer than the header has"),

@@ -57,7 +57,8 @@ def export_model(module, data, folder, **options):
     if options["facts"]["origin"] == "random":
         raise DamagedFileError("its logits are not torch's")
     return whole(module, data, folder, **options)
-pixel_models.PIXEL_MODELS["svc"], evaluation.export_model = out_of_memory, export_model
+pixel_models.PIXEL_MODELS["svc"] = ("svc", out_of_memory)
+evaluation.export_model = export_model
 """
 OPTIONS = [
     *("--image-size", str(SIDE_PX), "--evaluations", "3", "--eval-epochs", "1", "--population", "4"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hwnas.runs.summary import verdict_lines
+from hwnas.runs.summary import next_commands, verdict_lines
 from hwnas.runs.verdict import LEVELS, verdict
 
 Change = Callable[[dict[str, Any]], None]
@@ -181,3 +181,17 @@ def test_a_random_network_that_needs_more_time_proves_nothing() -> None:
     front = sound()
     front["points"][2]["measured"] |= {"test_accuracy": 0.96, "latency_p50_ms": 4.0}
     assert "random_ties" not in codes(front)
+
+
+def test_where_all_is_right_a_smaller_network_is_the_advice() -> None:
+    front = sound()
+    for network in (front["points"][0], front["points"][2]):
+        network["measured"]["test_accuracy"] = 1.0
+    (tie,) = (finding for finding in verdict(front) if finding.code == "random_ties")
+    assert "--budget-ms" in tie.advice and "search longer" not in tie.advice
+
+
+@pytest.mark.parametrize(("task", "trains_on"), [(None, 1), ("classification", 1), ("regression", 0)])
+def test_what_is_suggested_next_works_for_the_task(task: str | None, trains_on: int) -> None:
+    commands = [command for command, _ in next_commands("runs/x", "a", task)]
+    assert sum(command.startswith("hwnas train --pick runs/x/a") for command in commands) == trains_on

@@ -102,7 +102,10 @@ def test_labels_of_another_task_are_other_data(images: Path) -> None:
         ("multi-label", NUMBERS, {}, "'height' of 00.png is '1.5'; allowed: 0 or 1"),
         ("multi-label", [row.replace(",1", ",0") for row in COLUMNS], {}, "no training image has the tag"),
         ("multi-label", ["file,tags", *(f"{i:02d}.png," for i in range(N))], {}, "no training image has the"),
+        ("multi-label", NUMBERS, {"label_columns": ["height"]}, r"the tag 1\.5.* of 60\), so there"),
         ("multi-label", COLUMNS, {"label_columns": ["cat", "cat"]}, "names a column twice"),
+        ("regression", ["file,age,age", *(f"{r},{r[-1]}" for r in NUMBERS[1:])], {}, "column is named age"),
+        ("regression", ["file,age,age", *NUMBERS[1:]], {"label_columns": ["age"]}, "column is named age"),
         ("classification", COLUMNS, {"label_columns": ["cat", "dog"]}, "names 2 columns, classif"),
         ("classification", COLUMNS, {}, "no label column among.*or give --label-column"),
         ("regresion", NUMBERS, {}, "unknown task 'regresion'"),
@@ -193,9 +196,32 @@ def test_unbalanced_classes_are_told_and_weighed_on_request(images: Path) -> Non
     assert weighted.weights == pytest.approx(expected)  # type: ignore[attr-defined]
 
 
+def tag_of_few(index: int) -> str:
+    return "seldom" if index < 2 else ("cat", "dog")[index % 2]
+
+
 def test_what_is_there_is_told_before_a_search(images: Path) -> None:
     read(images, NUMBERS, task="regression")
     options = {"root": images.parent / "home", "task": "regression"}
     facts = inspect_data(str(images / "labels.csv"), 16, **options)  # type: ignore[arg-type]
     assert (facts.n_outputs, facts.counted, sum(facts.splits.values())) == (2, "target", N)
     assert next(iter(facts.classes)) == "age below 11.8" and len(facts.classes) == 5
+
+
+@pytest.mark.parametrize("columns", [["height"], []])
+def test_tags_that_the_drawn_splits_leave_no_training_image_are_a_problem(
+    images: Path, tmp_path: Path, columns: list[str]
+) -> None:
+    """60 numbers read as tags, or a tag on 2 of 60 images where both test or validate."""
+    table = images / "labels.csv"
+    rows = NUMBERS if columns else ["file,tags", *(f"{i:02d}.png,{tag_of_few(i)}" for i in range(N))]
+    table.write_text("\n".join(rows) + "\n")
+    facts = [
+        inspect_data(str(table), 16, seed, root=tmp_path, task="multi-label", label_columns=columns)
+        for seed in range(20)
+    ]
+    lacking = [len(f.problems) for f in facts]
+    assert set(lacking) == ({1} if columns else {0, 1})
+    for each in facts:
+        assert not each.problems or "no training image has the tag" in str(each.problems[0])
+        assert not each.problems or not each.splits

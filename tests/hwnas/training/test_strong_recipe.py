@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from hwnas.training.train import begin, train
 from hwnas.training.training_state import EpochStats, TrainingState
 from targets.errors import DamagedFileError, UsageError
 from targets.files import sha256
+from tests.support.savers import Memory
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +43,6 @@ def small_network(n_classes: int = 10) -> nn.Sequential:
         nn.Dropout(0.1),
         nn.Linear(128, n_classes),
     )
-
-
-class Memory:
-    """A saver that stops the training after its n-th state, as a kill would."""
-
-    def __init__(self, stop_after: int = 10**9) -> None:
-        self.states: list[tuple[int, dict[str, Tensor], dict[str, Any]]] = []
-        self.stop_after = stop_after
-
-    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        self.states.append((step, {k: v.clone() for k, v in tensors.items()}, dict(state)))
-        if len(self.states) == self.stop_after:
-            raise KeyboardInterrupt
-
-    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        return self.states[-1] if self.states else None
 
 
 class ConstantTeacher:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from hwnas.gradient.step.optim import DivergedError
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import eval_batch, initialise, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
+from tests.support.savers import Memory
 
 pytestmark = pytest.mark.slow
 
@@ -43,22 +43,6 @@ def _weight(network: nn.Sequential, index: int) -> torch.Tensor:
     layer = network[index]
     assert isinstance(layer, nn.Conv2d)
     return layer.weight
-
-
-class _Memory:
-    """A saver that can stop the training after its n-th state, as a kill would."""
-
-    def __init__(self, stop_after: int = 10**9) -> None:
-        self.states: list[tuple[int, dict[str, Tensor], dict[str, Any]]] = []
-        self.stop_after = stop_after
-
-    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        self.states.append((step, {k: v.clone() for k, v in tensors.items()}, dict(state)))
-        if len(self.states) == self.stop_after:
-            raise KeyboardInterrupt
-
-    def load(self) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-        return self.states[-1] if self.states else None
 
 
 def test_learning_rate_rises_to_the_peak_and_falls_to_zero() -> None:
@@ -113,7 +97,7 @@ def test_a_stopped_training_goes_on_to_the_bit_and_leaves_global_randomness_alon
     uninterrupted = train(whole, digits, recipe, 3)
     assert torch.equal(torch.rand(1), expected)
 
-    memory = _Memory(stop_after=2)
+    memory = Memory(stop_after=2)
     with pytest.raises(KeyboardInterrupt):
         train(cut, digits, recipe, 3, saver=memory, save_every_s=0.0)
     again = _network()
@@ -126,7 +110,7 @@ def test_a_stopped_training_goes_on_to_the_bit_and_leaves_global_randomness_alon
 
 
 def test_a_checkpoint_of_another_training_is_refused(digits: Data) -> None:
-    memory = _Memory(stop_after=1)
+    memory = Memory(stop_after=1)
     with pytest.raises(KeyboardInterrupt):
         train(_network(), digits, Recipe(2, 64, 0.2), 3, saver=memory, save_every_s=0.0)
     with pytest.raises(DamagedFileError, match="seed 3"):
