@@ -65,6 +65,9 @@ def search(
 
     log = Log(quiet=quiet)
     if options.table_file is not None and not resume:
+        from hwnas.pipeline.table_search import require_used
+
+        require_used(given)
         return _search_table(options.table_file, options, out, log, dry_run=dry_run, as_json=as_json)
     from hwnas.pipeline.preflight import preflight  # after what is wrong by itself was told
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Interval
 
 from targets.errors import UsageError
 
@@ -40,7 +42,24 @@ def optional(kind: Any) -> bool:
 
 
 def declared(value: Any, kind: Any, where: str) -> Any:
-    """The value as an annotation wants it: float, int, bool, str, two numbers, or one of these or None."""
+    """The value as an annotation wants it: float, int, bool, str, two numbers, or one of these or None.
+
+    Literal lists the texts that are allowed, Annotated with Interval the numbers.
+
+    >>> declared(3, Annotated[int, Interval(ge=2)], "eta")
+    3
+    """
+    if get_origin(kind) is Annotated:
+        kind, *stated = get_args(kind)
+        value = declared(value, kind, where)
+        for limits in stated:
+            if isinstance(limits, Interval) and value is not None:
+                _require_within(value, limits, where)
+        return value
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise UsageError(f"{where} must be {' or '.join(get_args(kind))}, got {value!r}")
+        return value
     if optional(kind):
         if value is None:
             return None
@@ -48,3 +67,15 @@ def declared(value: Any, kind: Any, where: str) -> Any:
     if kind is float:
         return number(value, where)
     return pair(value, where) if get_origin(kind) is tuple else typed(value, kind, where)
+
+
+def _require_within(value: Any, limits: Interval, where: str) -> None:
+    kept = {
+        f"at least {limits.ge}": limits.ge is None or value >= limits.ge,
+        f"above {limits.gt}": limits.gt is None or value > limits.gt,
+        f"at most {limits.le}": limits.le is None or value <= limits.le,
+        f"below {limits.lt}": limits.lt is None or value < limits.lt,
+    }
+    for words, holds in kept.items():
+        if not holds:
+            raise UsageError(f"{where} must be {words}, got {value}")

@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
+from annotated_types import Interval
 from numpy.typing import NDArray
 
+from hwnas.core.growing import GrowingSpace
 from hwnas.core.registry import Part, Registry, check_options
 from targets.errors import UsageError, did_you_mean
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from hwnas.core.choice import Arch
     from hwnas.core.space import Space
     from hwnas.evaluators import EvaluationFailed, Metrics
+
+OneOrMore = Annotated[int, Interval(ge=1)]
+TwoOrMore = Annotated[int, Interval(ge=2)]
+"""Types of options, which are checked where they are read, before any work."""
 
 CostsOf = Callable[[Sequence["Arch"]], Mapping[str, NDArray[np.float64]]]
 """Architectures -> per metric their exact costs (n,), such as `CostModel.of`."""
@@ -148,9 +154,12 @@ class StrategyRow:
     name: what `make_strategy` takes.
     title: what it does, in one line.
     paper: where it was published.
-    make: gives its `Propose` for a context; keyword-only parameters are the strategy's options.
+    make: gives its `Propose` for a context; keyword-only parameters are the strategy's options, with the
+        types and ranges that are allowed.
     several_fidelities: whether it evaluates architectures at several, one after the other.
     one_prediction: whether exactly one objective may be other than a known cost.
+    least_population: of a context that it can be made for.
+    grows: whether its space has to be one whose architectures grow (`GrowingSpace`).
     """
 
     name: str
@@ -159,6 +168,8 @@ class StrategyRow:
     make: Callable[..., Propose]
     several_fidelities: bool = False
     one_prediction: bool = False
+    least_population: int = 1
+    grows: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -191,9 +202,22 @@ class StrategyRow:
         return self.resolve(options)
 
     def resolve(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """All options, those given over the defaults; UsageError for an unknown one or a wrong type."""
+        """All options, those given over the defaults; UsageError for an unknown one or a wrong value."""
         check_options(self.make, Part(self.name, tuple(options.items())), f"strategy {self.name!r}")
         return self.options | dict(options)
+
+    def require_fit(self, space: Space, population: int | None) -> None:
+        """UsageError for a space or population it cannot be made for. population: None, not known yet."""
+        if population is not None and population < self.least_population:
+            raise UsageError(
+                f"strategy {self.name!r}: population must be at least {self.least_population}, got "
+                f"{population}"
+            )
+        if self.grows and not isinstance(space, GrowingSpace):
+            raise UsageError(
+                f"strategy {self.name!r} grows architectures, and those of space {space.name} do not grow; "
+                f"choose the space 'pnas', or another strategy"
+            )
 
     def describe(self) -> dict[str, Any]:
         """The row as JSON."""
@@ -204,7 +228,14 @@ STRATEGIES: Registry[StrategyRow] = Registry("strategy")
 
 
 def add_strategy(
-    name: str, *, title: str, paper: str, several_fidelities: bool = False, one_prediction: bool = False
+    name: str,
+    *,
+    title: str,
+    paper: str,
+    several_fidelities: bool = False,
+    one_prediction: bool = False,
+    least_population: int = 1,
+    grows: bool = False,
 ) -> Callable[[Callable[..., Propose]], Callable[..., Propose]]:
     """Decorator that files the decorated function in the table (`StrategyRow` says what is what)."""
 
@@ -216,18 +247,13 @@ def add_strategy(
             make=make,
             several_fidelities=several_fidelities,
             one_prediction=one_prediction,
+            least_population=least_population,
+            grows=grows,
         )
         STRATEGIES.add(name)(row)
         return make
 
     return file
-
-
-def require_at_least(least: int, strategy: str, **options: int) -> None:
-    """UsageError for the first option of a strategy that is below `least`."""
-    for name, value in options.items():
-        if value < least:
-            raise UsageError(f"strategy {strategy!r}: {name} must be at least {least}, got {value}")
 
 
 def generation_entropy(seed: int, generation: int, stream: int) -> np.random.SeedSequence:

@@ -14,7 +14,15 @@ from hwnas.runs.log import Log
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import TargetError, UsageError, did_you_mean
 
-from .counts import EVALUATED, evaluator_of, needs_latency, objectives_of, strategy_of
+from .counts import (
+    ETA,
+    EVALUATED,
+    epochs_by_fidelity,
+    evaluator_of,
+    needs_latency,
+    objectives_of,
+    strategy_of,
+)
 from .latency_tables import find_devices
 from .ready import require_ready
 
@@ -91,7 +99,8 @@ def check_device(name: str) -> None:
 
 
 def _check_space(config: SearchConfig, method: Method) -> None:
-    """UsageError for a space that cannot be made, or that the method or --alpha-history does not fit."""
+    """UsageError for a space that cannot be made, or that the method or the strategy does not fit."""
+    from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.stage_supernets import require_fit
     from hwnas.pipeline.search_history.alphas import require_cells
     from hwnas.spaces import load_space
@@ -102,6 +111,7 @@ def _check_space(config: SearchConfig, method: Method) -> None:
         config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
     )
     require_fit(space, method)
+    STRATEGIES[strategy_of(config)].require_fit(space, config.population)
     if config.bf16 or config.compile:
         from hwnas.gradient.speed import require_speed
 
@@ -151,6 +161,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
         raise UsageError(f"{', '.join(asked)}: for classes only, and {task.name} has none; leave it out")
     if recipe.balance == "weights" and not task.weighs:
         raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
+    epochs_by_fidelity(config, config.eval_epochs or ETA)
     problem = Problem.parse(objectives_of(config, devices), budgets)
     found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
     if unknown := [metric for metric in found_out if metric not in EVALUATED]:

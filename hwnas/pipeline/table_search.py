@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas.core.budget import METRICS, base_metric
 from hwnas.front import STRATEGIES, Generational, Problem, make_strategy
-from hwnas.runs.config import SearchConfig
+from hwnas.runs.config import SearchConfig, option_name
 from hwnas.runs.identity import TABLE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.runs.stages import StageRecords
 from hwnas.spaces.table import ResultsTable, load_fidelities, load_table
-from targets.errors import InfeasibleError
+from targets.errors import InfeasibleError, UsageError
 from targets.files import safe_name, write_atomic
 
 from .stages import Outcome, RunStage, run_stages
@@ -25,6 +25,10 @@ EVALUATIONS = 100
 """Unless told."""
 BATCH = {"bo": 5}
 """Architectures at a time, unless told; 20 of other strategies."""
+USED = (
+    "space", "strategy", "strategy_options", "budgets", "evaluations", "population", "generations", "seed",
+)  # fmt: skip
+"""The options of a search of a table."""
 FRONT, CURVE = "front.csv", "curve.csv"
 
 
@@ -45,6 +49,15 @@ class TableSearchContext:
     def table(self) -> ResultsTable:
         """The whole one."""
         return self.tables[-1]
+
+
+def require_used(given: Iterable[str]) -> None:
+    """UsageError for options of `hwnas search` that a search of a table has no use for. given: fields."""
+    if unused := [option_name(name) for name in given if name not in USED]:
+        raise UsageError(
+            f"a search of a table trains and measures nothing and has no use for {', '.join(unused)}; it "
+            f"takes {', '.join(map(option_name, USED))}"
+        )
 
 
 def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -> Path:

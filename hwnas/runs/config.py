@@ -14,19 +14,17 @@ from targets.toml_file import read_toml
 
 from .checks import faults_of, listed
 from .definition import definitions
-from .options import (
-    BudgetOptions,
+from .options import BudgetOptions, HomeOptions, SpeedOptions
+from .recipe_options import RecipeOptions
+from .search_options import (
     FinalTrainingOptions,
-    HomeOptions,
     LabelledImageOptions,
     LimitOptions,
     RecordOptions,
     SpaceOptions,
-    SpeedOptions,
     StepOptions,
     TargetOptions,
 )
-from .recipe_options import RecipeOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,15 @@
-"""The options of every run, each defined once: type, range, help, and whether a resume may change it.
+"""The options of several kinds of runs, defined once: type, range, help, and whether a resume changes it.
 
 A group is a frozen dataclass; a kind of run inherits the groups that it has (`SearchConfig`, the searchers,
-`Training`) and sets its own defaults. The command line is made of the same definitions
-(`hwnas.commands.derived`).
+`Training`) and sets its own defaults. The groups of one kind alone stand beside (`search_options` and so on).
+The command line is made of the same definitions (`hwnas.commands.derived`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval, Len
 
@@ -33,6 +33,7 @@ MethodName = Annotated[Text, Named("method"), Option("Gradient search, see `hwna
 LatencyLimit = Annotated[
     Annotated[float, Interval(gt=0, le=1e9)] | None, Option("Milliseconds on the target")
 ]
+Epochs = Annotated[int, Interval(ge=1, le=10_000)]
 BatchSize = Annotated[int, Interval(ge=2, le=8192), Option("Images per training step")]
 
 
@@ -48,45 +49,6 @@ class ImageOptions:
     ] = None
     download: Annotated[bool, Option("Allow fetching cifar10 and the like", free=True)] = False
     skip_broken: Annotated[bool, Option("Leave out the images that cannot be read, and say which")] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledImageOptions(ImageOptions):
-    """Images of `hwnas search`: by the name of a data set, or a folder of them."""
-
-    data: Annotated[Images, Named("data")] = "scenes"
-    labels: Annotated[
-        Text | None, Option("CSV of file names and labels, where --data has no class folders")
-    ] = None
-    task: Annotated[
-        Text,
-        Named("task"),
-        Option(
-            "What is learned: classification (a class per image), multi-label (tags), regression (numbers)"
-        ),
-    ] = "classification"
-    label_columns: Annotated[
-        Annotated[tuple[Text, ...], Len(0, 4096)],
-        Option(
-            "Column of the CSV to learn, repeatable; default the one named label or the like, and for tags "
-            "and numbers all columns that are nothing else",
-            repeated="label-column",
-        ),
-    ] = ()
-    group_column: Annotated[
-        Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
-    ] = None
-
-    @property
-    def label_options(self) -> dict[str, Any]:
-        """What `load_data` and `inspect_data` are told of labels, as JSON values; defaults are left out."""
-        known = {
-            "labels_csv": self.labels,
-            "task": None if self.task == type(self).task else self.task,
-            "label_columns": list(self.label_columns),
-            "group_column": self.group_column,
-        }
-        return {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,49 +103,6 @@ class ProfileOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetOptions(ProfileOptions):
-    """The devices that networks are for."""
-
-    targets: Annotated[
-        Annotated[tuple[Text, ...], Len(1, 8)],
-        Option(
-            "Device to search for, a name, a TOML file, or one with stored or imported tables; repeatable, "
-            "with budgets as latency_ms@NAME<=12",
-            repeated="target",
-        ),
-    ] = ("host",)
-    batch: Annotated[
-        int, Interval(ge=1, le=1024), Option("Images per inference of the exported networks")
-    ] = 1
-
-    @property
-    def target(self) -> str:
-        """The first device."""
-        return self.targets[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpaceOptions:
-    """What networks are chosen from."""
-
-    topic: ClassVar[str] = "Search"
-
-    space: SpaceName = "mobile"
-    width_mult: Annotated[
-        Annotated[float, Interval(ge=0.25, le=8)] | None,
-        Option("Factor on all channels; default by image size"),
-    ] = None
-
-    @property
-    def table_file(self) -> str | None:
-        """The file of `--space table:FILE`, a table of known results; None for a space of networks."""
-        return self.space.removeprefix(_TABLE) if self.space.startswith(_TABLE) else None
-
-
-_TABLE = "table:"
-
-
-@dataclass(frozen=True, kw_only=True)
 class CellOptions:
     """The scale of a network of cells."""
 
@@ -206,161 +125,6 @@ class HistoryOptions:
         Annotated[tuple[Text, ...], Len(0, 8), Named("tracker")],
         Option("Also log to tensorboard or mlflow, repeatable; default none", free=True, repeated="tracker"),
     ] = ()
-
-
-Steps = Annotated[int, Interval(ge=0, le=10_000_000)]
-Epochs = Annotated[int, Interval(ge=1, le=10_000)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
-    """How `hwnas search` learns how good an architecture is."""
-
-    objectives: Annotated[
-        Annotated[tuple[Text, ...], Len(0, 8), Named("objective")],
-        Option(
-            "What the front is of, repeatable; default val_accuracy and latency_ms, and with shared weights "
-            "macs and peak_memory_mb",
-            repeated="objective",
-        ),
-    ] = ()
-    prefer: Annotated[
-        str | None,
-        ReadAs(Literal["accuracy", "balance", "latency"] | None),
-        Option(
-            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
-            "default the most accurate one, and the whole front"
-        ),
-    ] = None
-    evaluator: Annotated[
-        Text,
-        Named("evaluator"),
-        Option("How architectures are scored: short-training (real ones) or shared-weights (of a supernet)"),
-    ] = "short-training"
-    evaluations: Annotated[
-        Count | None, Option("Architectures to evaluate; default 14, or what --minutes allow")
-    ] = None
-    eval_epochs: Annotated[
-        Epochs | None, Option("Epochs of a short training; default at least 300 steps")
-    ] = None
-    eval_start: Annotated[
-        str,
-        ReadAs(Literal["fresh", "supernet"]),
-        Option("Weights of a short training: fresh, or those of the supernet"),
-    ] = "fresh"
-    proxies: Annotated[
-        bool, Option("Let the surrogate of strategy bo see zero-cost proxies of architectures too")
-    ] = False
-    ignore_stored: Annotated[
-        bool, Option("Begin the search without the evaluations that earlier ones left in the data home")
-    ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepOptions(HistoryOptions, EvaluationOptions):
-    """How `hwnas search` searches: a front, and before it shared weights and a gradient search."""
-
-    method: MethodName = "proxyless"
-    supernet_steps: Annotated[
-        Steps | None,
-        Option("Training steps of shared weights; default 0, or 500 with --evaluator shared-weights"),
-    ] = None
-    search_steps: Annotated[
-        Steps | None,
-        Option("Steps of a gradient search over them; default 0, or 100 with --evaluator shared-weights"),
-    ] = None
-    strategy: Annotated[
-        Text | None,
-        Named("strategy"),
-        Option("How the front is searched, see `hwnas strategies`; default bo, nsga2 over shared weights"),
-    ] = None
-    strategy_options: Annotated[
-        Annotated[tuple[Text, ...], Len(0, 16)],
-        Option(
-            "Option NAME=VALUE of the strategy, repeatable, see `hwnas strategies show`; default as listed",
-            repeated="strategy_option",
-        ),
-    ] = ()
-    population: Annotated[
-        Annotated[int, Interval(ge=1, le=10_000)] | None,
-        Option("Architectures that the strategy proposes at a time; default by strategy and --workers"),
-    ] = None
-    generations: Annotated[
-        Annotated[int, Interval(ge=1, le=10_000)] | None,
-        Option("How often the strategy proposes and learns, in place of --evaluations"),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinalTrainingOptions:
-    """What `hwnas search` trains at the end."""
-
-    topic: ClassVar[str] = "Training of the picks"
-
-    continue_from: Annotated[
-        Place,
-        Option(
-            "Train the networks of this finished search on, from their weights, in a new run; with "
-            "--train-epochs or --minutes"
-        ),
-    ] = None
-
-    picks: Annotated[
-        Annotated[int, Interval(ge=1, le=50)] | None,
-        Option("Networks of the front to train, export and measure; default 5, or what --minutes allow"),
-    ] = None
-    random_baselines: Annotated[
-        Annotated[int, Interval(ge=0, le=50)] | None,
-        Option("Random networks trained beside the picks; default 2, or what --minutes allow"),
-    ] = None
-    recipe: Annotated[
-        str,
-        ReadAs(Literal["standard", "strong"]),
-        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
-    ] = "standard"
-    train_epochs: Annotated[
-        Epochs | None,
-        Option("Epochs that each of them is trained for after its short training; default by the images"),
-    ] = None
-    batch_size: Annotated[
-        Annotated[int, Interval(ge=2, le=8192)] | None,
-        Option("Images per training step; default by the number of images"),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitOptions:
-    """How much time and how many processes a run takes."""
-
-    topic: ClassVar[str] = "Time and machine"
-
-    workers: Annotated[
-        Annotated[int, Interval(ge=1, le=256)] | None,
-        Option("Training processes; default one per core", free=True),
-    ] = None
-    cluster: Annotated[
-        Text | None,
-        Option("Train on a Dask cluster: tls://HOST:PORT of its scheduler, or a TOML file", free=True),
-    ] = None
-    minutes: Annotated[
-        Annotated[float, Interval(gt=0, le=100_000)] | None,
-        Option(
-            "What the whole search may take, as a promise: counts that are not given are made to fit",
-            free=True,
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecordOptions:
-    """Where others can follow a run."""
-
-    topic: ClassVar[str] = "Files"
-
-    storage: Annotated[
-        Text | None,
-        Option("Also record the trials in this PostgreSQL database, for optuna-dashboard", free=True),
-    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,9 @@ SAME_LATENCY = 1.05
 FEWEST_RANKED = 5
 """Networks whose order says something."""
 
+MOST_NAMED = 3
+"""Networks that a sentence names."""
+
 LOW_RHO, HIGH_RHO = 0.3, 0.6
 
 _NAMES = {"svc": "the SVC on pixels", "linear": "the linear model on pixels"}
@@ -215,18 +218,36 @@ def _budget(records: Records) -> Iterator[Finding]:
 
 def _unstable(records: Records) -> Iterator[Finding]:
     """Were the latencies measured on a quiet device?"""
-    measured = [p["measured"] for p in records.points if isinstance(p.get("measured"), Mapping)]
-    bad = [row for row in measured if row.get("flag") not in (None, "", "ok")]
-    if not bad:
+    points = [p for p in records.points if isinstance(p.get("measured"), Mapping)]
+    trained = [p for p in points if number(p["measured"].get("test_accuracy")) is not None]
+    others = [p for p in points if p not in trained]
+    bad, bad_others = ([p for p in group if _is_unstable(p["measured"])] for group in (trained, others))
+    counted = []
+    if bad:
+        names = [str(p.get("arch_id")) for p in bad]
+        named = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+        counted.append(f"{len(bad)} of {len(trained)} trained networks ({named})")
+    if bad_others:
+        counted.append(
+            f"{len(bad_others)} of {len(others)} candidates that were measured and not trained "
+            "(front.csv has them)"
+        )
+    if not counted:
         return
-    reasons = sorted({str(row[key]) for row in bad for key in ("reason", "flag_reason") if row.get(key)})
+    rows = [p["measured"] for p in (*bad, *bad_others)]
+    reasons = sorted({str(row[key]) for row in rows for key in ("reason", "flag_reason") if row.get(key)})
     yield Finding(
         "warn",
         "measurements_unstable",
-        f"{len(bad)} of {len(measured)} latencies are not known to a few percent"
-        + (f" ({'; '.join(reasons[:3])})." if reasons else ": the device was busy."),
+        f"The latency of {' and of '.join(counted)} is not known to a few percent"
+        + (f": {'; '.join(reasons[:3])}." if reasons else ": the device was busy."),
         "Measure again on a quiet device: `hwnas bench models/*/model.onnx`.",
     )
+
+
+def _is_unstable(measured: Mapping[str, Any]) -> bool:
+    """On any device: the flags of further ones have its name at their end, as in `flag@NAME`."""
+    return any(key.partition("@")[0] == "flag" and flag == "unstable" for key, flag in measured.items())
 
 
 def _random(records: Records) -> Iterator[Finding]:

@@ -12,32 +12,11 @@ import pandas as pd
 import pytest
 
 from tests.support.loopback import Server
+from tests.support.main_jobs import LAUNCH, STAGES
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-STAGES = """
-operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
-[stem]
-channels = 16
-stride = 2
-[head]
-channels = 32
-[[stages]]
-widths = [16, 32]
-depth = 5
-stride = 2
-[[stages]]
-widths = [32, 48]
-depth = 5
-stride = 1
-"""
-LAUNCH = """
-import lut.tables.block_level
-lut.tables.block_level.check_steady = lambda *_: None  # a busy machine is no failure of the code
-import cli
-cli.main()
-"""
 
 
 def test_a_board_behind_ssh_is_searched_for_beside_this_machine(sshd: Server, tmp_path: Path) -> None:

@@ -55,12 +55,11 @@ def make_strategy(
     max_failures: how many evaluations in a row may fail before the search stops.
     options: of the strategy (`hwnas strategies`).
     """
-    if population < 1:
-        raise UsageError(f"population must be at least 1, got {population}")
     if seed < 0:
         raise UsageError(f"seed must be 0 or above, got {seed}")
     row = STRATEGIES[name]
     resolved = row.resolve(options)
+    row.require_fit(space, population)
     if len(prices) > 1 and not row.several_fidelities:
         raise UsageError(f"strategy {name!r} evaluates at one fidelity, got prices of {len(prices)}")
     context = StrategyContext(

@@ -18,7 +18,7 @@ from hwnas.core.arrays import Array
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,10 @@ def encoded(space: Space, archs: Sequence[Arch]) -> Array:
 def bananas(
     context: StrategyContext,
     *,
-    n_start: int = 10,
-    candidates: int = 100,
-    parents: int = 10,
-    predictor_epochs: int = 150,
+    n_start: OneOrMore = 10,
+    candidates: OneOrMore = 100,
+    parents: OneOrMore = 10,
+    predictor_epochs: OneOrMore = 150,
 ) -> Propose:
     """It wants small populations: 10 in the paper.
 
@@ -54,14 +54,6 @@ def bananas(
     parents: how many of the best are mutated.
     predictor_epochs: passes over the trials to fit the ensemble.
     """
-    require_at_least(
-        1,
-        "bananas",
-        n_start=n_start,
-        candidates=candidates,
-        parents=parents,
-        predictor_epochs=predictor_epochs,
-    )
     expected = Expectation("bananas", context.problem, context.costs_of)
     space, problem = context.space, context.problem
 

@@ -16,7 +16,7 @@ from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.objectives import Problem
 from hwnas.front.preference import find_preference
-from hwnas.front.strategy import Forecast, Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import Forecast, OneOrMore, Propose, StrategyContext, add_strategy
 from targets.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,11 +110,10 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
     paper="Emmerich et al. 2006, Single- and Multiobjective Evolutionary Optimization Assisted by Gaussian "
     "Random Field Metamodels, IEEE TEC 10(4)",
 )
-def bayesian_search(context: StrategyContext, *, n_start: int = 5) -> Propose:
+def bayesian_search(context: StrategyContext, *, n_start: OneOrMore = 5) -> Propose:
     """It wants small populations: 1 to 5 up to 300 evaluations.
 
     n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
         at evenly spread costs.
     """
-    require_at_least(1, "bo", n_start=n_start)
     return bayesian_proposals("bo", context, n_start)

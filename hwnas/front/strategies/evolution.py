@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     paper="Real et al. 2019, Regularized Evolution for Image Classifier Architecture Search, "
     "arXiv 1802.01548",
 )
-def evolution(context: StrategyContext, *, alive: int = 100, tournament: int = 25) -> Propose:
+def evolution(context: StrategyContext, *, alive: OneOrMore = 100, tournament: OneOrMore = 25) -> Propose:
     """alive: size of the population, which random architectures fill first. tournament: drawn per child."""
-    require_at_least(1, "evolution", alive=alive, tournament=tournament)
 
     def propose(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:
         parents = history.evaluated[-alive:]

@@ -18,7 +18,7 @@ from hwnas.front.breeding import Breeder, Evaluated, Population, Survive
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
 
 from .bo import bayesian_proposals
 
@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     "nsga2",
     title="NSGA-II: non-dominated sorting with constraints, crowding, crossover and mutation",
     paper="Deb et al. 2002, A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
+    least_population=2,
 )
-def nsga2(context: StrategyContext, *, oversample: int = 1) -> Propose:
+def nsga2(context: StrategyContext, *, oversample: OneOrMore = 1) -> Propose:
     """The population is that of the context.
 
     oversample: children bred per child that is evaluated; the surrogate keeps those expected to be the best.
     """
-    require_at_least(2, "nsga2", population=context.population)
-    require_at_least(1, "nsga2", oversample=oversample)
     population = Population(context, crowded(context))
     breeder = Breeder(context, population)
     keep = None if oversample == 1 else Filter(context, population)

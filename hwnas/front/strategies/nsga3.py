@@ -22,7 +22,7 @@ from hwnas.core.arrays import Array, Indices
 from hwnas.front.breeding import Breeder, Evaluated, Population, Survive
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import Propose, StrategyContext, add_strategy
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     title="NSGA-III: as NSGA-II, spread by reference directions; for three objectives and more",
     paper="Deb & Jain 2014, An Evolutionary Many-Objective Optimization Algorithm Using "
     "Reference-Point-Based Nondominated Sorting Approach, Part I",
+    least_population=2,
 )
 def nsga3(context: StrategyContext) -> Propose:
     """The population is that of the context."""
-    require_at_least(2, "nsga3", population=context.population)
     breeder = Breeder(context, Population(context, by_directions(context)))
 
     def propose(history: History, n: int, novelty: Novelty) -> list[tuple[Arch, str]]:

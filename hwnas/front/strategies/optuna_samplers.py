@@ -20,7 +20,7 @@ from optuna.trial import TrialState, create_trial
 from hwnas.front.history import History
 from hwnas.front.novelty import Novelty
 from hwnas.front.optuna_trials import Codec, directions, quiet
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -62,9 +62,8 @@ class Sampled:
     title="Optuna's tree-structured Parzen estimator",
     paper="Ozaki et al. 2022, Multiobjective Tree-Structured Parzen Estimator, JAIR 73",
 )
-def tpe(context: StrategyContext, *, n_start: int = 10) -> Propose:
+def tpe(context: StrategyContext, *, n_start: OneOrMore = 10) -> Propose:
     """n_start: random evaluations before the estimator chooses."""
-    require_at_least(1, "tpe", n_start=n_start)
 
     def make(seed: int) -> BaseSampler:
         return optuna.samplers.TPESampler(n_startup_trials=n_start, seed=seed, constant_liar=True)
@@ -77,7 +76,6 @@ def tpe(context: StrategyContext, *, n_start: int = 10) -> Propose:
     title="Optuna's Gaussian process on the choices, which predicts costs too",
     paper="none; it is `GPSampler` of Optuna",
 )
-def gp(context: StrategyContext, *, n_start: int = 10) -> Propose:
+def gp(context: StrategyContext, *, n_start: OneOrMore = 10) -> Propose:
     """It takes seconds per architecture. n_start: random evaluations before the process chooses."""
-    require_at_least(1, "gp", n_start=n_start)
     return Sampled(context, lambda seed: optuna.samplers.GPSampler(n_startup_trials=n_start, seed=seed))

@@ -13,7 +13,7 @@ predicted error and costs, as in Dong et al. 2018 (DPP-Net, arXiv 1806.08198); o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from hwnas.core.growing import GrowingSpace
 from hwnas.front.expected import Expectation
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
-from targets.errors import UsageError
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
 
 from .bananas import encoded
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hwnas.core.choice import Arch
-
-PREDICTORS = ("mlp", "lstm")
 
 
 class Progressive:
@@ -114,9 +111,14 @@ class Progressive:
     "pnas",
     title="PNAS: grows cells by a block a round; an ensemble ranks them, the best are evaluated",
     paper="Liu et al. 2018, Progressive Neural Architecture Search, arXiv 1712.00559",
+    grows=True,
 )
 def pnas(
-    context: StrategyContext, *, beam: int = 256, predictor: str = "mlp", predictor_epochs: int = 150
+    context: StrategyContext,
+    *,
+    beam: OneOrMore = 256,
+    predictor: Literal["mlp", "lstm"] = "mlp",
+    predictor_epochs: OneOrMore = 150,
 ) -> Propose:
     """For spaces whose architectures grow, such as `pnas`.
 
@@ -124,12 +126,5 @@ def pnas(
     predictor: mlp, perceptrons on the features of the space; lstm, recurrent networks on the choices.
     predictor_epochs: passes over the trials to fit the ensemble, once a round.
     """
-    if not isinstance(context.space, GrowingSpace):
-        raise UsageError(
-            f"strategy 'pnas' grows architectures, and those of space {context.space.name} do not grow; "
-            f"choose the space 'pnas', or another strategy"
-        )
-    require_at_least(1, "pnas", beam=beam, predictor_epochs=predictor_epochs)
-    if predictor not in PREDICTORS:
-        raise UsageError(f"strategy 'pnas': predictor must be mlp or lstm, got {predictor!r}")
+    assert isinstance(context.space, GrowingSpace)  # as the row requires
     return Progressive(context, context.space, beam, predictor, predictor_epochs)

@@ -25,7 +25,7 @@ import numpy as np
 
 from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
-from hwnas.front.strategy import Propose, StrategyContext, add_strategy, require_at_least
+from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, TwoOrMore, add_strategy
 
 if TYPE_CHECKING:
     from hwnas.core.choice import Arch
@@ -104,12 +104,10 @@ class Brackets:
     "Optimization, arXiv 1502.07943",
     several_fidelities=True,
 )
-def successive_halving(context: StrategyContext, *, width: int = 27, eta: int = 3) -> Propose:
+def successive_halving(context: StrategyContext, *, width: OneOrMore = 27, eta: TwoOrMore = 3) -> Propose:
     """For trainings of several lengths, and tables with fidelities.
 
     width: architectures that begin a bracket.
     eta: one in so many goes on to the next fidelity.
     """
-    require_at_least(1, "successive-halving", width=width)
-    require_at_least(2, "successive-halving", eta=eta)
     return Brackets(context, width, eta)

@@ -25,33 +25,12 @@ from safetensors.numpy import load_file
 from hwnas.data import load_data
 from targets.files import sha256
 from tests.support.interrupts import interrupt
+from tests.support.main_jobs import LAUNCH, STAGES
 
 pytestmark = pytest.mark.slow
 
 
 ROOT = Path(__file__).parents[3]
-STAGES = """
-operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
-[stem]
-channels = 16
-stride = 2
-[head]
-channels = 32
-[[stages]]
-widths = [16, 32]
-depth = 5
-stride = 2
-[[stages]]
-widths = [32, 48]
-depth = 5
-stride = 1
-"""
-LAUNCH = """
-import lut.tables.block_level
-lut.tables.block_level.check_steady = lambda *_: None  # a busy machine is no failure of the code
-import cli
-cli.main()
-"""
 SMALL = [
     *(
         "--data",

@@ -20,32 +20,11 @@ from sklearn.metrics import average_precision_score, mean_absolute_error, r2_sco
 
 from hwnas.data import load_data
 from hwnas.pipeline.found_front import Front
+from tests.support.main_jobs import LAUNCH, STAGES
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-STAGES = """
-operations = ["mb3e3", "mb5e6-se-hs", "fused3e3"]
-[stem]
-channels = 16
-stride = 2
-[head]
-channels = 32
-[[stages]]
-widths = [16, 32]
-depth = 5
-stride = 2
-[[stages]]
-widths = [32, 48]
-depth = 5
-stride = 1
-"""
-LAUNCH = """
-import lut.tables.block_level
-lut.tables.block_level.check_steady = lambda *_: None  # a busy machine is no failure of the code
-import cli
-cli.main()
-"""
 COUNTS = (
     *("--image-size", "16", "--evaluations", "3", "--population", "2", "--eval-epochs", "1", "--picks", "1"),
     *("--random-baselines", "0", "--train-epochs", "6", "--workers", "1", "--budget", "latency_ms<=5000"),

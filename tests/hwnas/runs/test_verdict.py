@@ -107,6 +107,26 @@ def weak_ranking(front: dict[str, Any]) -> None:
     front["rank_correlation"]["search_vs_trained"] = -0.41
 
 
+def test_candidates_that_the_printed_table_leaves_out_are_counted_apart() -> None:
+    front = sound()
+    front["points"] += [
+        {"arch_id": f"c{i}", "origin": "front", "measured": {"latency_p50_ms": 1.0, "flag": flag}}
+        for i, flag in enumerate(("ok", "unstable"))
+    ]
+    (finding,) = (f for f in verdict(front) if f.code == "measurements_unstable")
+    assert "of 1 of 2 candidates that were measured and not trained (front.csv has them)" in finding.sentence
+    assert "trained networks" not in finding.sentence
+
+
+def test_flags_of_further_devices_count_and_predicted_latencies_do_not() -> None:
+    front = sound()
+    for point_ in front["points"]:
+        point_["measured"] |= {"flag": "predicted", "flag@pi": "ok"}
+    assert "measurements_unstable" not in codes(front)
+    front["points"][0]["measured"]["flag@pi"] = "unstable"
+    assert codes(front)["measurements_unstable"] == "warn"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "level", "words"),
     [
@@ -120,6 +140,7 @@ def weak_ranking(front: dict[str, Any]) -> None:
         (random_as_good, "random_ties", "warn", "ties with the chosen one"),
         (diverged, "baseline_failed", "warn", "diverged at step 9"),
         (no_svc, "baseline_failed", "warn", "the SVC on pixels failed: 900 classes"),
+        (busy, "measurements_unstable", "warn", "1 of 3 trained networks (b) is not known to a few "),
         (busy, "measurements_unstable", "warn", "another process took 40 %"),
         (few_images, "few_validation_images", "warn", "40 validation images"),
         (weak_ranking, "ranking_weak", "warn", "-0.41"),

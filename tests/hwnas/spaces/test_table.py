@@ -189,6 +189,8 @@ def test_successive_halving_says_what_it_lacks(
         (["--budget", "macs<=3"], "has no metric 'macs'"),
         (["--strategy", "pnas"], "do not grow"),
         (["--strategy-option", "n_start=0"], "n_start must be at least 1"),
+        (["--data", "digits", "--picks", "2"], "no use for --(data, --picks|picks, --data);"),
+        (["--data", "digits", "--dry-run"], "no use for --data"),
     ],
 )
 def test_what_cannot_be_leaves_nothing(

@@ -1,0 +1,32 @@
+"""Options of a strategy that cannot be are refused at the door, before a run directory is made."""
+
+from typing import Any
+
+import pytest
+
+from hwnas.pipeline.preflight import preflight
+from hwnas.runs.config import SearchConfig
+from targets.errors import UsageError
+
+HALVING = "successive-halving"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": HALVING, "strategy_options": ("eta=0",)}, "halving': eta must be at least 2, got 0"),
+        ({"strategy": HALVING, "eval_epochs": 1}, "--eval-epochs of 2 or more"),
+        ({"strategy": HALVING, "evaluator": "shared-weights"}, "give --evaluator short-training"),
+        ({"strategy_options": ("n_start=0",)}, "'bo': n_start must be at least 1, got 0"),
+        ({"strategy": "nsga2", "population": 1}, "'nsga2': population must be at least 2, got 1"),
+        ({"strategy": "pnas"}, "those of space mobile do not grow"),
+        ({"strategy": "pnas", "strategy_options": ("predictor=tree",)}, "mlp or lstm, got 'tree'"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        preflight(SearchConfig(**options))
+
+
+def test_successive_halving_may_leave_the_epochs_open() -> None:
+    preflight(SearchConfig(strategy=HALVING))
