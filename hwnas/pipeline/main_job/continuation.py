@@ -37,11 +37,11 @@ def take_over(context: RunContext) -> None:
     old = Path(source)
     records = StageRecords(old)
     results = {name: _result(records, old, name) for name in (*DECIDED, "training")}
+    results["plan"] = _planned(context, results["plan"], old)
     for name in DECIDED:
         files = records.files(name)
         _copy(old, context.path, files)
-        result = _planned(context, results[name], old) if name == "plan" else results[name]
-        context.run.finish_stage(name, result, files)
+        context.run.finish_stage(name, results[name], files)
     _copy(old, context.path, [file for file in _COPIES if (old / file).is_file()])
     models = results["training"]["models"]
     files = [
