@@ -19,6 +19,8 @@ from torch.nn import functional
 from hwnas.tasks import LabelArray, Task
 from targets.errors import UsageError
 
+from .neighbourhoods import neighbourhood_score
+
 
 class ImageData(Protocol):
     """What the pixel models need of a data set."""
@@ -213,6 +215,7 @@ PIXEL_MODELS: dict[str, tuple[str, Callable[..., PixelModel]]] = {
     "svc": ("svc", svc_accuracy),
     "linear": ("linear", linear_accuracy),
     "ridge": ("linear", ridge_score),
+    "neighbourhoods": ("linear", neighbourhood_score),
 }
 """The name of the result, which tasks share, and what fits it."""
 
