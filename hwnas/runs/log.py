@@ -28,6 +28,10 @@ class ProgressBar(Protocol):
         """`n` more of the total are done; `note` is shown beside the bar."""
         ...
 
+    def expect(self, total: int, rest_s: float) -> None:
+        """From now on `total`, and so many seconds of the run after it."""
+        ...
+
 
 class Log:
     """Lines with the elapsed time, and progress with the time left; `quiet` leaves only warnings."""
@@ -112,6 +116,9 @@ class _Silent:
     def advance(self, n: int = 1, note: str = "") -> None:
         pass
 
+    def expect(self, total: int, rest_s: float) -> None:
+        pass
+
 
 class _Lines:
     """Progress where no bar can be drawn."""
@@ -140,6 +147,9 @@ class _Lines:
         if self._rest_s:
             text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
+
+    def expect(self, total: int, rest_s: float) -> None:
+        self._total, self._rest_s = total, rest_s
 
 
 def _time_left(limit_s: float | None) -> ProgressColumn:
@@ -171,12 +181,12 @@ class _Bar:
             BarColumn(),
             MofNCompleteColumn(),
             _time_left(limit_s),
-            TextColumn(f"then about {duration(rest_s)}" if rest_s else ""),
+            TextColumn("{task.fields[rest]}"),
             TextColumn("{task.fields[note]}"),
             console=Console(file=stream),
             transient=True,
         )
-        self._task = self._rich.add_task(name, total=total, note="")
+        self._task = self._rich.add_task(name, total=total, note="", rest=_then(rest_s))
 
     def __enter__(self) -> _Bar:
         self._rich.start()
@@ -188,5 +198,12 @@ class _Bar:
     def advance(self, n: int = 1, note: str = "") -> None:
         self._rich.update(self._task, advance=n, note=note)
 
+    def expect(self, total: int, rest_s: float) -> None:
+        self._rich.update(self._task, total=total, rest=_then(rest_s))
+
     def print(self, line: str) -> None:
         self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _then(rest_s: float) -> str:
+    return f"then about {duration(rest_s)}" if rest_s else ""

@@ -67,13 +67,16 @@ class UnderWayFile:
     def watched(self, bar: ProgressBar, part: str, total: int) -> Iterator[ProgressBar]:
         """The bar, whose progress is written down too."""
         self._state |= {"part": part, "done": 0, "total": total, "left_s": None}
-        yield _Watched(bar, self._advanced, self._clock)
+        yield _Watched(bar, self._advanced, self._expect, self._clock)
         self._write()
 
     def _advanced(self, done: int, each_s: float | None) -> None:
         left_s = None if each_s is None else each_s * max(self._state["total"] - done, 0)
         self._state |= {"done": done, "left_s": left_s}
         self._write()
+
+    def _expect(self, total: int) -> None:
+        self._state["total"] = total
 
     def _write(self) -> None:
         self._state["written"] = self._now()
@@ -86,8 +89,14 @@ class UnderWayFile:
 class _Watched:
     """A bar that also tells how far it is."""
 
-    def __init__(self, bar: ProgressBar, tell: Callable[[int, float | None], None], clock: Clock) -> None:
-        self._bar, self._tell, self._clock = bar, tell, clock
+    def __init__(
+        self,
+        bar: ProgressBar,
+        tell: Callable[[int, float | None], None],
+        tell_total: Callable[[int], None],
+        clock: Clock,
+    ) -> None:
+        self._bar, self._tell, self._tell_total, self._clock = bar, tell, tell_total, clock
         self._done = self._before = 0
         self._start_s = clock()
         self._told_s = -_EVERY_S
@@ -104,6 +113,11 @@ class _Watched:
         self._told_s = now_s
         new = self._done - self._before
         self._tell(self._done, (now_s - self._start_s) / new if new > 0 else None)
+
+    def expect(self, total: int, rest_s: float) -> None:
+        """Another total, from the next advance on."""
+        self._bar.expect(total, rest_s)
+        self._tell_total(total)
 
 
 def read_under_way(run: Path) -> UnderWay | None:

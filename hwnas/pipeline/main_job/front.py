@@ -175,6 +175,7 @@ class FrontSearch:
     def _decide(self) -> int:
         counts = self.context.counts
         n_all = self.pace.affordable(self.n_paid)
+        self.bar.expect(n_all, self.pace.rest_s(n_all - self.n_paid))
         if n_all != self._n_all:
             self.context.run.log(f"{n_all} evaluations, not {self._n_all}: what the time left allows")
             self._n_all = n_all

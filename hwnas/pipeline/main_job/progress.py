@@ -38,6 +38,10 @@ class TrainingBar:
             self._shares = {}
         self._bar.advance(rest, note)
 
+    def expect(self, n: int, rest_s: float) -> None:
+        """`n` trainings in all now, and so much of the run after them."""
+        self._bar.expect(_PARTS * max(n, 1), rest_s)
+
 
 @contextmanager
 def training_bar(context: RunContext, name: str, n: int, rest_s: float) -> Iterator[TrainingBar]:

@@ -75,6 +75,15 @@ class FrontPace:
         one_s = planned_s / max(1, self._context.counts.evaluations)
         return 1.0 if self.evaluation_s is None or one_s <= 0 else self.evaluation_s / one_s
 
+    def rest_s(self, n_left: int) -> float:
+        """What the stages after the front take, at the speed of now; what is left of `--minutes` where given.
+
+        n_left: evaluations until then.
+        """
+        if self._context.config.minutes is not None and self.evaluation_s is not None:
+            return max(0.0, left_s(self._context) - n_left * self.evaluation_s)
+        return self._kept_s(self._context.counts)
+
     def affordable(self, n_paid: int) -> int:
         """Evaluations in all, `n_paid` of which are done, that leave the time of the final trainings."""
         context, counts = self._context, self._context.counts
@@ -94,9 +103,12 @@ class FrontPace:
     def _more(self, counts: Counts) -> int:
         """Evaluations for which there is time before the final trainings of `counts`."""
         assert self.evaluation_s is not None
+        return max(0, int((left_s(self._context) - self._kept_s(counts)) / self.evaluation_s))
+
+    def _kept_s(self, counts: Counts) -> float:
+        """What the stages after the front take with `counts`."""
         rest = forecast_s(counts, self._context.work)
-        kept_s = min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
-        return max(0, int((left_s(self._context) - kept_s) / self.evaluation_s))
+        return min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
 
 
 def least_finals(context: RunContext, counts: Counts) -> Counts:

@@ -90,6 +90,16 @@ def test_what_comes_after_a_bar_is_added_to_its_time_left() -> None:
     assert out.getvalue() == "[   15s] train: 15/30, about 15s left (2m15s to the end of the run)\n"
 
 
+def test_a_plan_that_changes_changes_the_time_left() -> None:
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("train", 10, rest_s=120.0) as bar:
+        bar.expect(40, 60.0)
+        for _ in range(20):
+            clock.now_s += 1.0
+            bar.advance()
+    assert out.getvalue() == "[   15s] train: 15/40, about 25s left (1m25s to the end of the run)\n"
+
+
 def test_the_time_left_is_no_longer_than_the_limit_of_the_work() -> None:
     clock, out = Clock(), io.StringIO()
     with Log(out, clock=clock).progress("measure", 337, limit_s=50.0) as bar:
