@@ -6,10 +6,19 @@ taken. Without `--minutes` the plan stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hwnas.pipeline.counts import Counts, with_options
-from hwnas.pipeline.forecast import ENOUGH, LEVELS, MOST_EVALUATIONS, PlanLevel, Work, forecast_s
+from hwnas.pipeline.forecast import (
+    ENOUGH,
+    LEVELS,
+    MOST_EVALUATIONS,
+    PlanLevel,
+    Work,
+    forecast_s,
+    makespan_s,
+)
 from targets.errors import UsageError
 
 from .run_context import RunContext
@@ -45,6 +54,12 @@ def rest_s(context: RunContext, stage: str) -> float:
     forecast = forecast_s(context.counts, slowed(context) if known else context.work)
     later = list(forecast)[list(forecast).index(stage) + 1 :]
     return sum(forecast[name] for name in later)
+
+
+def trainings_s(context: RunContext, epochs: Sequence[int]) -> float:
+    """What trainings of so many epochs each take side by side, at the speed of the front."""
+    work = slowed(context)
+    return makespan_s([work.training_s(n) for n in epochs], work.speed.n_parallel)
 
 
 class FrontPace:
