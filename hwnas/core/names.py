@@ -116,11 +116,22 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="data",
-            known=("cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "mnist", "scenes", "shapes"),
+            known=(
+                "cifar10",
+                "cifar100",
+                "digits",
+                "fashion-mnist",
+                "gauges",
+                "gestures",
+                "mnist",
+                "scenes",
+                "shapes",
+            ),
             table="hwnas.data.source:NAMED",
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",
-            also="; or give the path of an image folder, a zip of one, or a .csv of file names and labels",
+            also="; or give the path of an image folder, a zip of one, a .csv of file names and labels, "
+            "or windows of sensors as .npz or .csv",
         ),
         Names(
             kind="evaluator",

@@ -12,13 +12,19 @@ import numpy.typing as npt
 
 from hwnas.core.names import NAMES
 from hwnas.core.registry import Registry
+from hwnas.core.samples import IMAGE, SampleKind
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
 
+from .image import PREPROCESSING
+
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 DROPPED = -1
+
+Sample = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""(c, h, w): an image of 256 levels, or floats with h = 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,8 @@ class Listing:
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     task: what is learned of them.
     groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
+    kind: what a sample is.
+    preprocessing: how files became samples, in words.
     """
 
     name: str
@@ -53,9 +61,12 @@ class Listing:
     centred: bool = True
     task: Task = CLASSIFICATION
     groups: npt.NDArray[np.int64] | None = None
+    kind: SampleKind = IMAGE
+    preprocessing: str = PREPROCESSING
 
     def __post_init__(self) -> None:
-        self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
+        with self.kind.speaking():
+            self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
 
     @property
     def label_codes(self) -> npt.NDArray[np.int64]:
@@ -71,7 +82,7 @@ class Listing:
 
 
 class DataSource(Protocol):
-    """Labelled images that can be read one at a time, in any order."""
+    """Labelled samples that can be read one at a time, in any order."""
 
     @property
     def listing(self) -> Listing:
@@ -79,11 +90,11 @@ class DataSource(Protocol):
         ...
 
     def natural_size(self) -> int:
-        """The image size in pixels that suits the data, a multiple of 16 within 16..224."""
+        """The image size that suits the data, a multiple of 16 within 16..224 px; of signals their length."""
         ...
 
-    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
-        """One image as (c, image_size, image_size); DamagedFileError naming the file when it is broken."""
+    def read(self, index: int, image_size: int) -> Sample:
+        """One sample, (c, h, w) as its kind has it; DamagedFileError naming the file when it is broken."""
         ...
 
     def content_key(self, index: int) -> bytes:
@@ -102,6 +113,7 @@ class DataRequest:
     task: what is learned.
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
+    window, hop: samples of a window that recordings are cut into, and from one window to the next.
     """
 
     spec: str
@@ -111,6 +123,8 @@ class DataRequest:
     task: Task = CLASSIFICATION
     label_columns: tuple[str, ...] = ()
     group_column: str | None = None
+    window: int | None = None
+    hop: int | None = None
 
 
 def data_request(
@@ -122,6 +136,8 @@ def data_request(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    window: int | None = None,
+    hop: int | None = None,
 ) -> DataRequest:
     """The request of values as options and JSON have them."""
     return DataRequest(
@@ -132,6 +148,8 @@ def data_request(
         task=task_named(task),
         label_columns=tuple(label_columns),
         group_column=group_column,
+        window=window,
+        hop=hop,
     )
 
 
@@ -177,8 +195,8 @@ class Subset:
         """That of the whole."""
         return self.whole.natural_size()
 
-    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
-        """The image, read from the whole."""
+    def read(self, index: int, image_size: int) -> Sample:
+        """The sample, read from the whole."""
         return self.whole.read(int(self.chosen[index]), image_size)
 
     def content_key(self, index: int) -> bytes:

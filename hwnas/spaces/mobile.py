@@ -21,6 +21,7 @@ import numpy as np
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.networks.conv import sides
 from hwnas.networks.mobile_blocks import MobileBlock, Operation
 from hwnas.networks.mobile_layers import MobileNetwork, mobile_module
 from targets.errors import UsageError
@@ -172,6 +173,7 @@ class MobileSpace(NetworkSpace):
             size=size,
             stride=stride,
             residual=residual,
+            dims=self.scale.dims,
         )
 
     def _positions(self) -> list[Position]:
@@ -183,6 +185,7 @@ class MobileSpace(NetworkSpace):
             c_out=self.stem_channels,
             size=s.image_size,
             stride=self.definition.stem_stride,
+            dims=s.dims,
         )
         positions = [Position((), np.array(self._add(stem), dtype=object))]
         before: tuple[int, ...] = (self.stem_channels,)
@@ -218,6 +221,7 @@ class MobileSpace(NetworkSpace):
                 size=size,
                 stride=1,
                 n_classes=s.n_classes,
+                dims=s.dims,
             )
             head[i] = self._add(block)
         positions.append(Position((self.stages[-1].width_choice,), head))
@@ -245,7 +249,8 @@ class MobileSpace(NetworkSpace):
         rows = []
         for i, key in enumerate(self.block_keys(arch)):
             b = self._blocks[key]
-            shape_out = [b.n_classes, 1, 1] if b.kind == "head" else [b.c_out, b.size_out, b.size_out]
+            plane_out = sides(b.size_out, b.dims)
+            shape_out = [b.n_classes, 1, 1] if b.kind == "head" else [b.c_out, *plane_out]
             rows.append(
                 {
                     "name": key if b.kind in ("stem", "head") else f"block {i}",
@@ -254,7 +259,7 @@ class MobileSpace(NetworkSpace):
                     "expand": b.op.expand,
                     "se": b.op.se,
                     "act": "hs" if b.kind in ("stem", "head") else b.op.act,
-                    "in": [b.c_in, b.size, b.size],
+                    "in": list(b.input_shape[1:]),
                     "out": shape_out,
                     "stride": b.stride,
                     "residual": b.residual,

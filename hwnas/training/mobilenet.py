@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
+from hwnas.networks.conv import sides
 from targets.errors import UsageError
 
 from .recipe import Recipe
@@ -23,8 +24,12 @@ gradient clipped to 1, 82.4 % at 0.2. On photos of 96 px it diverged at 0.5."""
 WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 
-def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classes: int) -> nn.Module:
+def mobilenet_v3_small(
+    width: float, image_size: int, in_channels: int, n_classes: int, dims: int = 2
+) -> nn.Module:
     """MobileNetV3-small [1] × `width`, adapted to small images: (b, c, h, w) -> (b, n_classes).
+
+    dims: 1 for signals; kernels and strides are then 1 high, as those of the spaces.
 
     Of the five strides of 2 in torchvision's network the first `n_down(image_size)` are kept, which is the
     rule of the `mobile` space: the last map is 4 to 7 pixels wide. Its batch normalisation uses torch's
@@ -50,7 +55,18 @@ def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classe
         old = convs[0]
         new = nn.Conv2d(in_channels, old.out_channels, 3, old.stride[0], 1, bias=False)
         module.get_submodule("features.0").register_module("0", new)
+    if dims == 1:
+        for conv in (m for m in module.modules() if isinstance(m, nn.Conv2d)):
+            _flatten(conv)
     return module
+
+
+def _flatten(conv: nn.Conv2d) -> None:
+    """A square kernel becomes its middle row; weights are drawn later."""
+    length, stride, padding = (pair[1] for pair in (conv.kernel_size, conv.stride, conv.padding))
+    conv.kernel_size, conv.stride = sides(length, 1), sides(stride, 1)
+    conv.padding = sides(int(padding), 1, rest=0)
+    conv.weight = nn.Parameter(conv.weight.detach()[:, :, length // 2 : length // 2 + 1].clone())
 
 
 def suited_recipe(network: Mapping[str, object], recipe: Recipe) -> Recipe:

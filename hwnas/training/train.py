@@ -21,7 +21,7 @@ from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating
 from hwnas.tasks import CLASSIFICATION, Task
-from targets.errors import DamagedFileError
+from targets.errors import DamagedFileError, UsageError
 
 from .loss import Teacher, TrainingLoss
 from .recipe import Recipe
@@ -39,9 +39,9 @@ _GOES_ON = 0x60E5
 """Changes the seed of the batches of a training that goes on from weights."""
 
 
-def eval_batch(image_size: int) -> int:
-    """Images scored together: `EVAL_BATCH`, and above 32 px as many as make no more pixels, at least 8."""
-    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // image_size**2))
+def eval_batch(area: int) -> int:
+    """Samples scored together: `EVAL_BATCH`, and above 32 × 32 values as many as make no more, at least 8."""
+    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // area))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def train(
     if saver is not None:
         run.restore(saver.load())
     began, saved = clock() - run.seconds, clock()
-    size = eval_batch(data.image_size)
+    size = eval_batch(data.area)
 
     def validate() -> tuple[float, float]:
         return score(module, eval_batches(data, "val", size, device=device), data.task)
@@ -158,12 +158,19 @@ def changes_of(recipe: Recipe, data: Data) -> Changes:
     """How training images are changed: as suits the data, and by what the recipe adds to it."""
     from hwnas.data import Augment
     from hwnas.data.photo_augment import PhotoAugment
+    from hwnas.data.signal_augment import SignalAugment
 
     # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
     centred = data.centred and not data.flip
+    photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
+    if photo and data.kind.dims == 1:
+        raise UsageError(
+            f"--auto-augment, --crop and --colour change photos, and {data.name} has {data.kind.plural}; "
+            "leave them out"
+        )
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
-    if recipe.auto_augment == "none" and not (recipe.crop or recipe.colour):
+    if not photo or isinstance(base, SignalAugment):
         return base
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas.core.samples import IMAGE, SampleKind, kind_named
 from hwnas.exporting.golden import EXPECTED
 from hwnas.exporting.packaging import PROBABILITIES
 from hwnas.tasks import Readable, task_named
@@ -26,6 +27,7 @@ class AppFacts:
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair. probabilities: whether the answers are those.
     readable: how answers are read.
+    kind: of the samples.
     """
 
     file: str
@@ -44,6 +46,7 @@ class AppFacts:
     tolerance: float
     probabilities: bool
     readable: Readable
+    kind: SampleKind = IMAGE
 
     @property
     def threshold(self) -> float:
@@ -94,6 +97,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,
+        kind=kind_named(said.get("sample")),
     )
 
 

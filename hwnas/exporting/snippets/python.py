@@ -65,12 +65,12 @@ if __name__ == "__main__":
 '''
 
 
-_READ = {
+READ = {
     "top": 'CLASSES[int(scores.argmax())], f"{scores.max():.4g}"',
     "above": '", ".join(n for n, s in zip(CLASSES, scores) if s > THRESHOLD) or "none"',
     "values": '", ".join(f"{n} {s:.6g}" for n, s in zip(CLASSES, scores))',
 }
-_SAME = ' and int(scores.argmax()) == expected["label"]'
+SAME = ' and int(scores.argmax()) == expected["label"]'
 
 
 def snippet(facts: AppFacts) -> str:
@@ -95,8 +95,8 @@ def snippet(facts: AppFacts) -> str:
         "OUTPUT": facts.outputs.capitalize(),
         "EACH": facts.readable.each,
         "ANSWER": facts.readable.answer,
-        "READ": _READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
-        "SAME": _SAME if facts.readable.reading == "top" else "",
+        "READ": READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
+        "SAME": SAME if facts.readable.reading == "top" else "",
         "OUTPUT_NAME": repr(facts.output_name),
         "INPUT_NAME": repr(facts.input_name),
     }

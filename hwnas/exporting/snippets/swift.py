@@ -95,7 +95,7 @@ _FIRST = """            for c in 0..<Self.channels {
             }"""
 
 
-_READ = {
+READ = {
     "top": ("String", "Self.classes[scores.indices.max { scores[$0] < scores[$1] }!]"),
     "above": ("[String]", "zip(Self.classes, scores).filter { $0.1 > THRESHOLD }.map { $0.0 }"),
     "values": ("[String: Float]", "Dictionary(uniqueKeysWithValues: zip(Self.classes, scores))"),
@@ -129,8 +129,8 @@ def snippet(facts: AppFacts) -> str:
         "OUTPUT": facts.outputs,
         "EACH": facts.readable.each,
         "Answer": facts.readable.answer.capitalize(),
-        "KIND": _READ[facts.readable.reading][0],
-        "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
+        "KIND": READ[facts.readable.reading][0],
+        "READ": READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
         "TYPE": "UInt8" if facts.pixels else "Float",
         "ELEMENT": "uInt8" if facts.pixels else "float",
         "VALUES": "            values.append(contentsOf: pixels)"

@@ -146,16 +146,14 @@ class RunContext:
         """The search space at the scale of the data."""
         return load_space(
             self.config.space,
-            image_size=self.data.image_size,
-            in_channels=self.data.in_channels,
-            n_classes=self.data.n_classes,
             width_mult=self.config.width_mult,
+            **self.data.network_shape,
         )
 
     @cached_property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """(batch, c, h, w) of the exported networks."""
-        return (self.config.batch, self.data.in_channels, self.data.image_size, self.data.image_size)
+        """(batch, c, h, w) of what networks take."""
+        return (self.config.batch, *self.data.sample_shape)
 
     @cached_property
     def table(self) -> dict[str, Any]:
@@ -234,7 +232,7 @@ class RunContext:
     @property
     def n_threads(self) -> int:
         """Torch's threads in the searches: small images keep one core busy, and two wait for each other."""
-        return 1 if self.data.image_size <= SMALL_PX else os.cpu_count() or 1
+        return 1 if self.data.area <= SMALL_PX**2 else os.cpu_count() or 1
 
     @property
     def n_workers(self) -> int:

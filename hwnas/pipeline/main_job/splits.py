@@ -18,10 +18,9 @@ def split_data(context: RunContext) -> Outcome:
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(
-        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} px, "
+        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} {data.kind.unit}, "
         f"{data.in_channels} channel(s); " + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )
     if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
-        context.run.log("its workers have the same images")
-    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
-    return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))
+        context.run.log(f"its workers have the same {data.kind.plural}")
+    return Outcome({"name": data.name, **sizes, **data.network_shape}, ("splits.json",))
