@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
-Floats = npt.NDArray[np.float64]
+PerChannel = npt.NDArray[np.float64]
 MEMORY_CAP_MB = 2000.0
 STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
@@ -291,7 +291,7 @@ def _statistics(
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _of_levels(parts: Iterator[Pixels], channels: int, n_levels: int) -> tuple[Floats, Floats]:
+def _of_levels(parts: Iterator[Pixels], channels: int, n_levels: int) -> tuple[PerChannel, PerChannel]:
     """By a histogram, which is exact and needs no copy."""
     counts = np.zeros((channels, n_levels), np.int64)
     for part in parts:
@@ -303,7 +303,7 @@ def _of_levels(parts: Iterator[Pixels], channels: int, n_levels: int) -> tuple[F
     return mean, np.sqrt(share @ levels**2 - mean**2)
 
 
-def _of_floats(parts: Iterator[Pixels]) -> tuple[Floats, Floats]:
+def _of_floats(parts: Iterator[Pixels]) -> tuple[PerChannel, PerChannel]:
     """By the means and squared deviations of the parts, put together as Chan et al. 1979 do."""
     n, mean, squares = 0, np.zeros(1), np.zeros(1)
     for part in parts:

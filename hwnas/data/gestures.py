@@ -17,7 +17,8 @@ import numpy.typing as npt
 from hwnas.tasks import CLASSIFICATION
 
 from .scenes_drawing import Draws
-from .signals import Labelled, SignalSource, signal_source
+from .shapes import Reals
+from .signals import LabelledSignals, SignalSource, signal_source
 from .source import NAMED, TEST, TRAIN, VAL, DataRequest
 
 LENGTH = 96
@@ -31,8 +32,6 @@ _SEED = 96
 _UNIT = 1000
 _GRID = 256.0
 _NOISE = 0.5
-
-Reals = npt.NDArray[np.float64]
 
 
 @NAMED.add("gestures")
@@ -50,7 +49,7 @@ def open_gestures(request: DataRequest) -> SignalSource:
     fifth = N_PERSONS // 5
     split = np.array([TEST] * fifth + [VAL] * fifth + [TRAIN] * (N_PERSONS - 2 * fifth), np.int8)
     return signal_source(
-        Labelled(
+        LabelledSignals(
             name="gestures",
             values=np.concatenate(values),
             names=names,

@@ -17,7 +17,7 @@ from hwnas.tasks import Task
 from targets.errors import DamagedFileError, UsageError
 
 from .layout import SPLIT_OF
-from .signals import Labelled, SignalSource, signal_source
+from .signals import LabelledSignals, SignalSource, signal_source
 from .source import DataRequest
 from .table import LABEL_COLUMNS, SPLIT_COLUMNS, column_named, column_of_role, read_rows
 
@@ -73,7 +73,7 @@ def open_recordings(table: Path, request: DataRequest) -> SignalSource:
             else f"{table}: every window of {window} samples has several labels; give a smaller --window"
         )
     return signal_source(
-        Labelled(
+        LabelledSignals(
             name=table.stem,
             values=np.stack(cut.values),
             names=cut.names,

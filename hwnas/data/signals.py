@@ -14,7 +14,7 @@ from targets.errors import DamagedFileError, UsageError
 
 from .source import TRAIN, Listing
 
-Values = npt.NDArray[np.float32]
+SignalArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,25 +22,25 @@ class SignalSource:
     """values: (n, c, t)."""
 
     listing: Listing
-    values: Values
+    values: SignalArray
 
     def natural_size(self) -> int:
         """The length of all of them."""
         return self.values.shape[2]
 
-    def read(self, index: int, image_size: int) -> Values:
+    def read(self, index: int, image_size: int) -> SignalArray:
         """(c, 1, t)."""
-        window: Values = self.values[index][:, None]
+        window: SignalArray = self.values[index][:, None]
         return window
 
     def content_key(self, index: int) -> bytes:
         """The values themselves."""
-        window: Values = self.values[index]
+        window: SignalArray = self.values[index]
         return window.tobytes()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled:
+class LabelledSignals:
     """Windows and what is known of each, in order.
 
     values: (n, c, t). names: unique. columns, cells: of the labels, as text.
@@ -50,7 +50,7 @@ class Labelled:
     """
 
     name: str
-    values: Values
+    values: SignalArray
     names: Sequence[str]
     columns: tuple[str, ...]
     cells: Sequence[tuple[str, ...]]
@@ -62,7 +62,7 @@ class Labelled:
     kind: SampleKind = WINDOW
 
 
-def signal_source(windows: Labelled, task: Task) -> SignalSource:
+def signal_source(windows: LabelledSignals, task: Task) -> SignalSource:
     """The source; UsageError where the task cannot learn from it."""
     labels = task.read(LabelTable(windows.name, windows.columns, list(windows.cells), list(windows.names)))
     n, channels, length = windows.values.shape
@@ -96,7 +96,7 @@ _FEWEST_GROUPS = 3
 
 
 def _require_groups(
-    windows: Labelled, names: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.intp]
+    windows: LabelledSignals, names: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.intp]
 ) -> None:
     noun = windows.group_noun
     few = {

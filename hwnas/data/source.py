@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 DROPPED = -1
 
-Sample = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+SampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """(c, h, w): an image of 256 levels, or floats with h = 1."""
 
 
@@ -93,7 +93,7 @@ class DataSource(Protocol):
         """The image size that suits the data, a multiple of 16 within 16..224 px; of signals their length."""
         ...
 
-    def read(self, index: int, image_size: int) -> Sample:
+    def read(self, index: int, image_size: int) -> SampleArray:
         """One sample, (c, h, w) as its kind has it; DamagedFileError naming the file when it is broken."""
         ...
 
@@ -195,7 +195,7 @@ class Subset:
         """That of the whole."""
         return self.whole.natural_size()
 
-    def read(self, index: int, image_size: int) -> Sample:
+    def read(self, index: int, image_size: int) -> SampleArray:
         """The sample, read from the whole."""
         return self.whole.read(int(self.chosen[index]), image_size)
 

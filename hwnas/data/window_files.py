@@ -13,7 +13,7 @@ import numpy.typing as npt
 from targets.errors import DamagedFileError, UsageError
 
 from .layout import SPLIT_OF
-from .signals import Labelled, SignalSource, require_finite, signal_source
+from .signals import LabelledSignals, SignalSource, require_finite, signal_source
 from .source import DataRequest
 
 MAX_BYTES = 8_000_000_000
@@ -39,7 +39,7 @@ def open_windows(path: Path, request: DataRequest) -> SignalSource:
     columns, cells = _cells(path, y, arrays.get("names"))
     groups = arrays.get("groups")
     return signal_source(
-        Labelled(
+        LabelledSignals(
             name=path.stem,
             values=values,
             names=[f"{index:0{len(str(n - 1))}d}" for index in range(n)],
