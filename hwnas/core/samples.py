@@ -73,6 +73,8 @@ class SampleKind:
             return match["unit"].replace("px", self.unit)
         if match["option"]:
             return self.size_option
+        if match["values"]:
+            return "values" if match["values"].endswith("s") else "value"
         if not match["noun"]:
             return match[0]
         word = self.plural if match["noun"].endswith("s") else self.name
@@ -91,7 +93,7 @@ class SampleKind:
 
 _WORDS = re.compile(
     r"`[^`]*`|(?P<option>--image-size)|(?P<unit>\d px\b)"
-    r"|(?<![\w-])(?P<article>[Aa]n )?(?P<noun>[Ii]mages?|[Pp]ictures?)(?![\w-])"
+    r"|(?<![\w-])(?:(?P<values>pixels?)|(?P<article>[Aa]n )?(?P<noun>[Ii]mages?|[Pp]ictures?))(?![\w-])"
 )
 
 IMAGE = SampleKind(

@@ -98,7 +98,8 @@ def gather(
     broken = {names[index]: why for index, why in seen.broken.items()}
     if len(broken) == n:
         first = next(iter(broken.values()))
-        raise DamagedFileError(f"none of the {n} images of {source.listing.name} can be read; {first}")
+        told = source.listing.kind.told
+        raise DamagedFileError(told(f"none of the {n} images of {source.listing.name} can be read; {first}"))
     whole = np.array([index not in seen.broken for index in range(n)])
     kept = np.array([name not in broken and name not in skipped for name in names])
     pixels, groups = seen.pixels, seen.groups
@@ -187,5 +188,8 @@ def _limited(source: DataSource, limit: int, seed: int) -> Subset:
         chosen += members[: len(members) * limit // len(strata)].tolist()
     kept = np.array(sorted(chosen), np.int64)
     if set(parts[kept].tolist()) != set(parts.tolist()):
-        raise UsageError(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
+        told = listing.kind.told
+        raise UsageError(
+            told(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
+        )
     return Subset.of(source, kept, f"{seed} {limit}", f"limited to {len(kept)} of {len(strata)} images")

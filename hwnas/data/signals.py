@@ -96,7 +96,10 @@ _FEWEST_GROUPS = 3
 
 
 def _require_groups(
-    windows: LabelledSignals, names: Sequence[str], labels: npt.NDArray[np.int64], groups: npt.NDArray[np.intp]
+    windows: LabelledSignals,
+    names: Sequence[str],
+    labels: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.intp],
 ) -> None:
     noun = windows.group_noun
     few = {
@@ -107,7 +110,7 @@ def _require_groups(
     if few:
         told = ", ".join(f"{name} ({n})" for name, n in list(few.items())[:5])
         raise UsageError(
-            f"{windows.name}: too few {noun}s of the classes {told}; the windows of one {noun} lie in one "
+            f"{windows.name}: too few {noun}s of the classes {told}; windows of one {noun} lie in one "
             f"split, so each class needs at least {_FEWEST_GROUPS}: add {noun}s, or say the splits"
         )
 

@@ -164,15 +164,22 @@ def changes_of(recipe: Recipe, data: Data) -> Changes:
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
     centred = data.centred and not data.flip
     photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
-    if photo and data.kind.dims == 1:
-        raise UsageError(
-            f"--auto-augment, --crop and --colour change photos, and {data.name} has {data.kind.plural}; "
-            "leave them out"
-        )
+    require_changes(recipe, data)
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
     if not photo or isinstance(base, SignalAugment):
         return base
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
+
+
+def require_changes(recipe: Recipe, data: Data) -> None:
+    """UsageError where the recipe changes photos, and the samples are none."""
+    options = ("auto_augment", "crop", "colour", "cutmix")
+    asked = [name for name in options if getattr(recipe, name) not in ("none", 0)]
+    if asked and data.kind.dims == 1:
+        raise UsageError(
+            f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {data.name} has "
+            f"{data.kind.plural}; leave it out"
+        )
 
 
 def begin(module: nn.Module, seed: int, start: Mapping[str, Tensor] | None) -> None:

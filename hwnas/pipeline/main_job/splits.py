@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
+from hwnas.training.recipe import Recipe
+from hwnas.training.train import require_changes
 from targets.files import write_json
 
 from .run_context import RunContext
 from .training import LARGEST
+from .trainings import as_asked
 
 
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
+    require_changes(as_asked(Recipe.for_data(1), context.config), data)
     if context.config.teacher != LARGEST:  # told now, not after all the short trainings
         teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())

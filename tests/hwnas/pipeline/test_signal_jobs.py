@@ -73,7 +73,7 @@ def test_the_front_end_stays_in_float(job: Path) -> None:
 
 
 def test_texts_speak_of_windows(job: Path) -> None:
-    for name in ("run/report.html", "app/README.md", "app/index.html"):
+    for name in ("run/report.html", "app/README.md", "app/export.html"):
         page = (job / name).read_text(encoding="utf-8")
         shown = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]*>|`[^`]*`", " ", page, flags=re.DOTALL)
         assert re.findall(r"\b[Ii]mages?\b|\d px\b", shown) == [], name
