@@ -35,6 +35,7 @@ def data_check(
     image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
     window: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["window"]))] = None,
     hop: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["hop"]))] = None,
+    clip_seconds: Annotated[float | None, typer.Option(help=help_of(_OPTIONS["clip_seconds"]))] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help=help_of(_OPTIONS["skip_broken"]))
     ] = False,
@@ -67,6 +68,7 @@ def data_check(
         group_column=group_column,
         window=window,
         hop=hop,
+        clip_seconds=clip_seconds,
         download=download,
         skip_broken=skip_broken,
         log=log,

@@ -131,7 +131,7 @@ NAMES: Mapping[str, Names] = {
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",
             also="; or give the path of an image folder, a zip of one, a .csv of file names and labels, "
-            "or windows of sensors as .npz or .csv",
+            "a folder of .wav, or windows of sensors as .npz or .csv",
         ),
         Names(
             kind="evaluator",

@@ -117,8 +117,19 @@ WINDOW = SampleKind(
     input_name="window",
 )
 
+SOUND = SampleKind(
+    name="sound",
+    plural="sounds",
+    article="a",
+    dims=1,
+    levels=None,
+    unit="frames",
+    size_option="--clip-seconds",
+    input_name="waveform",
+)
+
 KINDS: Registry[SampleKind] = Registry("kind of samples")
-for _kind in (IMAGE, WINDOW):
+for _kind in (IMAGE, WINDOW, SOUND):
     KINDS.add(_kind.name)(_kind)
 
 

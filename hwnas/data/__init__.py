@@ -5,6 +5,7 @@ joins source, pixels and splits; `inspection` says beforehand what is there; `ba
 models, training, the accuracy of anything.
 """
 
+from . import calls as _calls  # noqa: F401  (registers its name)
 from . import digits as _digits  # noqa: F401  (registers its name)
 from . import gestures as _gestures  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)

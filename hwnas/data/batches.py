@@ -113,7 +113,7 @@ def file_batches(data: Data, split: str, batch_size: int, limit: int | None = No
         yield from eval_batches(data, split, batch_size, limit)
         return
     for chosen in _chosen(data, split, batch_size, limit):
-        yield data.images(chosen), torch.from_numpy(data.labels[chosen])
+        yield data.inputs(chosen), torch.from_numpy(data.labels[chosen])
 
 
 class EvalBatches:

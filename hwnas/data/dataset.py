@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,13 @@ from . import splits as splitting
 from .gather import gather, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
-from .source import SPLITS, TRAIN, DataSource, data_request
+from .source import SPLITS, TRAIN, DataSource, SourceOfSounds, data_request
 from .splits import Split
 
 if TYPE_CHECKING:
     import torch
+
+    from hwnas.networks.log_mel import LogMelSettings
 
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
@@ -106,6 +108,20 @@ class Data:
             np.stack([self._source.read(int(index), self.image_size) for index in indices])
         )
 
+    @property
+    def front(self) -> LogMelSettings | None:
+        """Of sounds, how waveforms become what networks take."""
+        return self._source.listing.front
+
+    def inputs(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
+        """What exported files take of the given samples, raw: that of `images`, or waveforms (b, 1, 1, n)."""
+        import torch
+
+        if self.front is None:
+            return self.images(indices)
+        source = cast(SourceOfSounds, self._source)
+        return torch.from_numpy(np.stack([source.raw(int(index)) for index in indices]))
+
     def splits_json(self) -> dict[str, Any]:
         """The content of splits.json; given back to `load_data`, it brings the very same splits."""
         extra: dict[str, Any] = {"image_size": self.image_size, "limit": self._limit}
@@ -126,6 +142,7 @@ def load_data(
     group_column: str | None = None,
     window: int | None = None,
     hop: int | None = None,
+    clip_seconds: float | None = None,
     download: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
@@ -147,6 +164,7 @@ def load_data(
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
         window, hop: samples of a window that recordings in a CSV are cut into, and from one to the next.
+        clip_seconds: length of sounds; longer ones are cut, shorter ones padded; None: what suits them.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
         skip_broken: leave out the images that cannot be read, and say which; else they are an error.
@@ -173,6 +191,7 @@ def load_data(
         group_column=group_column,
         window=window,
         hop=hop,
+        clip_seconds=clip_seconds,
     )
     gathered = gather(
         open_source(request, limit=limit, seed=seed),

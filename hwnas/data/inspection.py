@@ -87,6 +87,7 @@ def inspect_data(
     skip_broken: bool = False,
     window: int | None = None,
     hop: int | None = None,
+    clip_seconds: float | None = None,
     val_share: float | None = None,
     memory_cap_mb: float = MEMORY_CAP_MB,
     log: Callable[[str], None] = lambda text: None,
@@ -107,6 +108,7 @@ def inspect_data(
         group_column=group_column,
         window=window,
         hop=hop,
+        clip_seconds=clip_seconds,
     )
     source = open_source(request)
     gathered = gather(

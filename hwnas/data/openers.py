@@ -10,6 +10,7 @@ from targets.errors import UsageError
 
 from .folder import open_folder
 from .recordings import open_recordings
+from .sounds import holds_sounds, open_sounds
 from .source import DataRequest, DataSource
 from .table import open_table
 from .window_files import open_windows
@@ -62,6 +63,12 @@ READERS = (
         takes=_COLUMNS | {"--labels"},
     ),
     Reader(
+        what="a folder of sounds",
+        matches=lambda path, request: holds_sounds(path),
+        open=open_sounds,
+        takes=frozenset(("--clip-seconds",)),
+    ),
+    Reader(
         what="a folder of images",
         matches=lambda path, request: True,
         open=lambda path, request: open_folder(path, request.task),
@@ -77,6 +84,7 @@ _WHY = {
     "--group-column": _NEEDS_CSV,
     "--window": _CUTS,
     "--hop": _CUTS,
+    "--clip-seconds": "it is the length of sounds in WAV files",
 }
 """What each option is for."""
 
@@ -89,6 +97,7 @@ def refuse_options(request: DataRequest, what: str, takes: frozenset[str]) -> No
         "--group-column": request.group_column,
         "--window": request.window,
         "--hop": request.hop,
+        "--clip-seconds": request.clip_seconds,
     }
     for option, value in given.items():
         if value and option not in takes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from targets.errors import UsageError
 from targets.files import sha256
 
 from .image import PREPROCESSING
+
+if TYPE_CHECKING:
+    from hwnas.networks.log_mel import LogMelSettings
 
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
@@ -46,6 +49,7 @@ class Listing:
     groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
     kind: what a sample is.
     preprocessing: how files became samples, in words.
+    front: of sounds, how waveforms become what networks take; None where samples are that already.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Listing:
     groups: npt.NDArray[np.int64] | None = None
     kind: SampleKind = IMAGE
     preprocessing: str = PREPROCESSING
+    front: LogMelSettings | None = None
 
     def __post_init__(self) -> None:
         with self.kind.speaking():
@@ -102,6 +107,14 @@ class DataSource(Protocol):
         ...
 
 
+class SourceOfSounds(Protocol):
+    """A source whose exported networks take something else than what networks take."""
+
+    def raw(self, index: int) -> npt.NDArray[np.float32]:
+        """(1, 1, samples): the waveform of a sample."""
+        ...
+
+
 @dataclass(frozen=True)
 class DataRequest:
     """What the user asks for.
@@ -114,6 +127,7 @@ class DataRequest:
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
     window, hop: samples of a window that recordings are cut into, and from one window to the next.
+    clip_seconds: length of sounds; None for what suits them.
     """
 
     spec: str
@@ -125,6 +139,7 @@ class DataRequest:
     group_column: str | None = None
     window: int | None = None
     hop: int | None = None
+    clip_seconds: float | None = None
 
 
 def data_request(
@@ -138,6 +153,7 @@ def data_request(
     group_column: str | None = None,
     window: int | None = None,
     hop: int | None = None,
+    clip_seconds: float | None = None,
 ) -> DataRequest:
     """The request of values as options and JSON have them."""
     return DataRequest(
@@ -150,6 +166,7 @@ def data_request(
         group_column=group_column,
         window=window,
         hop=hop,
+        clip_seconds=clip_seconds,
     )
 
 
@@ -198,6 +215,10 @@ class Subset:
     def read(self, index: int, image_size: int) -> SampleArray:
         """The sample, read from the whole."""
         return self.whole.read(int(self.chosen[index]), image_size)
+
+    def raw(self, index: int) -> npt.NDArray[np.float32]:
+        """The waveform, read from the whole."""
+        return cast(SourceOfSounds, self.whole).raw(int(self.chosen[index]))
 
     def content_key(self, index: int) -> bytes:
         """The key of the whole."""

@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from targets import Int8Form
 from targets.errors import UsageError
 
-from .front_end import network_file
+from .export import network_file
 
 if TYPE_CHECKING:
     from hwnas.data import Data

@@ -76,7 +76,8 @@ def _feeding(manifest: Mapping[str, Any]) -> str:
     kind = kind_named(said.get("sample"))
     if kind.dims == 1:
         _, channels, _, length = said["input_shape"]
-        lines.append(f"- one {kind.name}: {kind.extent(channels, length)}; {_line(said['preprocessing'])}")
+        what = "values" if "rate_hz" in said else f"rows of {channels} values"
+        lines.append(f"- one {kind.name}: {length} {what}; {_line(said['preprocessing'])}")
     elif manifest["data"]:
         lines.append(f"- {CROP}")
     if "normalisation" in said:

@@ -29,7 +29,7 @@ from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
 from .complexity import compare_with_ptflops
-from .front_end import file_shape, network_file
+from .front_end import JOINT, OUT, file_shape, front_of, joined
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
 from .reshape import without_flatten
 
@@ -88,6 +88,18 @@ def onnx_bytes(
     model = onnx.load_model_from_string(content)
     onnx.helper.set_model_props(model, dict(metadata))
     return bytes(model.SerializeToString())
+
+
+def network_file(
+    module: nn.Module, data: Data, batch: int, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The float file of a network for `data`: of signals with their front end before it."""
+    front, shape = front_of(data), (batch, *data.sample_shape)
+    if front is None:
+        return onnx_bytes(module, shape, metadata=metadata)
+    model = onnx_bytes(module, shape, metadata=metadata, input_name=JOINT)
+    fed = file_shape(data, batch)
+    return joined(onnx_bytes(front, fed, input_name=data.kind.input_name, output_name=OUT), model)
 
 
 TOLERANCE = 1e-4
@@ -206,7 +218,8 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
         "scale": 1 / 255,
         "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
     }
-    raw = {"sample": data.kind.name, "normalisation": "inside the file; give the values as they are"}
+    rate = {} if data.front is None else {"rate_hz": data.front.rate_hz}
+    raw = {"sample": data.kind.name, **rate, "normalisation": "inside the file; give the values as they are"}
     return {
         "input_name": data.kind.input_name,
         "input_shape": list(shape),

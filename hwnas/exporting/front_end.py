@@ -1,4 +1,6 @@
-"""What stands before a network of signals in its file: the standardisation, so that apps give raw values.
+"""What stands before a network of signals in its file, so that apps give raw values.
+
+Of windows it standardises; of sounds it makes log-mel energies of the waveform first.
 
 The names of its nodes begin with `front/`. Those stay in float where the network is stored in fewer bits:
 they are little of the work and would lose most.
@@ -6,18 +8,22 @@ they are little of the work and would lose most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import onnx
 import torch
+from onnx import compose
 from torch import Tensor, nn
+
+from hwnas.networks.log_mel import LogMel
 
 if TYPE_CHECKING:
     from hwnas.data import Data
 
 PREFIX = "front/"
-_JOINT = "standardised"
+JOINT, OUT = "standardised", "out"
+"""Names of the input of a network behind a front end, and of the output of a front end."""
 
 
 class Standardise(nn.Module):
@@ -37,36 +43,27 @@ class Standardise(nn.Module):
 
 def front_of(data: Data) -> nn.Module | None:
     """The front end of the networks of `data`; None for images, which apps or the packaging prepare."""
-    return Standardise(data.mean, data.std) if data.kind.levels is None else None
+    if data.kind.levels is not None:
+        return None
+    standardise = Standardise(data.mean, data.std)
+    return standardise if data.front is None else nn.Sequential(LogMel(data.front), standardise)
 
 
 def file_shape(data: Data, batch: int) -> tuple[int, ...]:
     """(b, c, h, w) of the input of an exported file."""
-    return (batch, *data.sample_shape)
+    return (batch, *(data.sample_shape if data.front is None else (1, 1, data.front.samples)))
 
 
-def network_file(
-    module: nn.Module, data: Data, batch: int, metadata: Mapping[str, str] | None = None
-) -> bytes:
-    """The float file of a network: the one exporter, with the front end of the data before it."""
-    from .export import INPUT_NAME, onnx_bytes
+def joined(before: bytes, after: bytes) -> bytes:
+    """A front end with the output `out` and a network with the input `standardised`, as one graph.
 
-    front, shape = front_of(data), (batch, *data.sample_shape)
-    name = INPUT_NAME if front is None else _JOINT
-    model = onnx_bytes(module, shape, metadata=metadata, input_name=name)
-    if front is None:
-        return model
-    before = onnx_bytes(front, file_shape(data, batch), input_name=data.kind.input_name, output_name="out")
-    return _joined(before, model)
-
-
-def _joined(before: bytes, after: bytes) -> bytes:
-    """One graph; it keeps the name of the input of the first, and all of the second but its input."""
+    It keeps the name of the input of the first, and all of the second but its input.
+    """
     first, second = (onnx.load_model_from_string(model) for model in (before, after))
     name = first.graph.input[0].name
     metadata = {prop.key: prop.value for prop in second.metadata_props}
-    merged = onnx.compose.merge_models(
-        onnx.compose.add_prefix(first, PREFIX), second, io_map=[(f"{PREFIX}out", _JOINT)]
+    merged = compose.merge_models(
+        compose.add_prefix(first, PREFIX), second, io_map=[(f"{PREFIX}{OUT}", JOINT)]
     )
     for node in merged.graph.node:
         node.input[:] = [name if tensor == f"{PREFIX}{name}" else tensor for tensor in node.input]

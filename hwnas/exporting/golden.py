@@ -31,7 +31,7 @@ def golden_pair(delivery: Delivery, records: Sequence[Record]) -> dict[str, byte
     plain = delivery.plain_scores["test"]
     place = int(data.task.margin(plain.logits, plain.labels).argmax())
     index = int(data.split("test")[place])
-    values = data.images([index]).numpy()[0].transpose(1, 2, 0)  # (h, w, c)
+    values = data.inputs([index]).numpy()[0].transpose(1, 2, 0)  # (h, w, c)
     name, content = (IMAGE, _png(values)) if data.kind.levels else (ROWS, _rows(values))
     says = (
         {"image": IMAGE, "pixels": RAW, "pixel_order": "height, width, channel"}
@@ -70,7 +70,7 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
     assert data is not None  # as above
     session = open_session((delivery.folder / record["file"]).read_bytes())
     wanted = session.get_inputs()[0]
-    raw = data.images([index])
+    raw = data.inputs([index])
     if data.kind.levels is None:
         fed = raw.numpy()
     elif delivery.packaging.layout is None:

@@ -60,6 +60,11 @@ class LabelledImageOptions(ImageOptions):
         Count | None, Option("Samples from one window to the next; default --window, without overlap")
     ] = None
 
+    clip_seconds: Annotated[
+        Annotated[float, Interval(ge=0.2, le=60)] | None,
+        Option("Length of sounds: longer ones are cut, shorter ones padded; default as they suggest"),
+    ] = None
+
     @property
     def label_options(self) -> dict[str, Any]:
         """What `load_data` and `inspect_data` are told of them, as JSON values; defaults are left out."""
@@ -70,6 +75,7 @@ class LabelledImageOptions(ImageOptions):
             "group_column": self.group_column,
             "window": self.window,
             "hop": self.hop,
+            "clip_seconds": self.clip_seconds,
         }
         return {name: value for name, value in known.items() if value}
 

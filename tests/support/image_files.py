@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import wavfile
 
 SIDE_PX = 24
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP"}
@@ -60,7 +61,18 @@ def _recordings(rng: np.random.Generator) -> bytes:
     return "\n".join(["recording,time,left,right,label", *rows, ""]).encode()
 
 
-SIGNALS: dict[str, Callable[[np.random.Generator], bytes]] = {".npz": _windows, ".csv": _recordings}
+def _sound(rng: np.random.Generator) -> bytes:
+    """Half a second of noise at 8 kHz, 16 bits."""
+    buffer = io.BytesIO()
+    wavfile.write(buffer, 8000, rng.integers(-9999, 9999, 4000).astype(np.int16))
+    return buffer.getvalue()
+
+
+SIGNALS: dict[str, Callable[[np.random.Generator], bytes]] = {
+    ".npz": _windows,
+    ".csv": _recordings,
+    ".wav": _sound,
+}
 """By suffix."""
 
 

@@ -27,7 +27,7 @@ class AppFacts:
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair. probabilities: whether the answers are those.
     readable: how answers are read.
-    kind: of the samples.
+    kind: of the samples. rate_hz: of sounds.
     """
 
     file: str
@@ -47,6 +47,7 @@ class AppFacts:
     probabilities: bool
     readable: Readable
     kind: SampleKind = IMAGE
+    rate_hz: int = 0
 
     @property
     def threshold(self) -> float:
@@ -98,6 +99,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,
         kind=kind_named(said.get("sample")),
+        rate_hz=int(said.get("rate_hz", 0)),
     )
 
 

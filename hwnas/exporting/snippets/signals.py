@@ -19,7 +19,7 @@ python @verb@.py --check      whether this machine answers as the golden pair sa
 
 import json
 import sys
-from pathlib import Path
+@IMPORT@from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -28,11 +28,11 @@ FOLDER = Path(__file__).resolve().parent.parent
 MODEL = FOLDER / @FILE_TEXT@
 CLASSES = @CLASSES@
 SAMPLES, CHANNELS = @SAMPLES@, @CHANNELS@
+@RATE@
 
-
-def read(path: Path) -> np.ndarray:
+@READ_FILE@def read(path: Path) -> np.ndarray:
     """(SAMPLES, CHANNELS): a row for each moment, in the units of the training data."""
-    values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
+@READ_SUFFIX@    values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
     return values.reshape(SAMPLES, CHANNELS)
 
 
@@ -250,6 +250,24 @@ final class @Noun@ {
 }
 """
 
+_WAV = """def wave_of(path: Path) -> np.ndarray:
+    \"\"\"A WAV of 16 bits: the mean of its channels in -1..1, the middle of it, or it between zeros.\"\"\"
+    with wave.open(str(path), "rb") as file:
+        if (file.getsampwidth(), file.getframerate()) != (2, RATE_HZ):
+            sys.exit(f"{path}: convert it to 16 bits and {RATE_HZ} Hz")
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
+    sound = samples.mean(axis=1) / 32768
+    spare = len(sound) - SAMPLES
+    if spare >= 0:
+        return sound[spare // 2 : spare // 2 + SAMPLES].reshape(SAMPLES, 1)
+    return np.pad(sound, (-spare // 2, -spare - -spare // 2)).reshape(SAMPLES, 1)
+
+
+"""
+_SUFFIX = """    if path.suffix.lower() == ".wav":
+        return wave_of(path)
+"""
+
 _ROWS: dict[str, tuple[str, Callable[[str], str], dict[str, object], str]] = {
     python.FILE: (_PYTHON, repr, dict(python.READ), ""),
     cpp.FILE: (_CPP, quoted, dict(cpp.READ), "f"),
@@ -269,8 +287,13 @@ def snippet(file: str, facts: AppFacts) -> str:
     threshold = f"{facts.threshold:g}" if file == python.FILE else numbers([facts.threshold], suffix)
     stem, _, ending = facts.file.rpartition(".")
     names = ", ".join(map(text, facts.class_names))
+    is_sound = facts.rate_hz > 0
     values = {
         **facts.words,
+        "IMPORT": "import wave\n" if is_sound else "",
+        "RATE": f"RATE_HZ = {facts.rate_hz}\n" if is_sound else "",
+        "READ_FILE": _WAV if is_sound else "",
+        "READ_SUFFIX": _SUFFIX if is_sound else "",
         "ONE": facts.kind.name,
         "PLURAL": facts.kind.plural,
         "FILE": facts.file,

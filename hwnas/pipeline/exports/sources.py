@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.data import Data, load_data
-from hwnas.exporting.export import describe_input, open_model
-from hwnas.exporting.front_end import file_shape, network_file
+from hwnas.exporting.export import describe_input, network_file, open_model
+from hwnas.exporting.front_end import file_shape
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype

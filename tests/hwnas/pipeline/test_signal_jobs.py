@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,32 @@ COUNTS = (
 )
 
 
+@dataclass(frozen=True)
+class Case:
+    """data: of the run. kind, input_name, shape: of its samples and files. first: operators that read them."""
+
+    data: str
+    kind: str
+    input_name: str
+    shape: tuple[int, ...]
+    first: str
+
+
+CASES = (
+    Case("gestures", "window", "window", (1, 6, 1, 96), "Sub"),
+    Case("calls", "sound", "waveform", (1, 1, 1, 4000), "Conv"),
+)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.data)
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("gestures")
+def job(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(case.data)
     (folder / "tiny.toml").write_text(STAGES)
     environment = {
         **os.environ,
@@ -41,7 +65,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "HWNAS_HOME": str(folder / "home"),
     }
     for words in (
-        ["search", "--data", "gestures", "--space", "tiny.toml", *COUNTS, "--out", "run"],
+        ["search", "--data", case.data, "--space", "tiny.toml", *COUNTS, "--out", "run"],
         ["export", "run", "--as", "fp32,int8", "--max-drop", "0.3", "--out", "app", "--quiet"],
     ):
         line = [sys.executable, "-c", LAUNCH, *words]
@@ -50,40 +74,40 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_file_takes_raw_values_and_scores_what_the_front_says(job: Path) -> None:
+def test_the_file_takes_raw_values_and_scores_what_the_front_says(case: Case, job: Path) -> None:
     manifest = json.loads((job / "run/models/best/manifest.json").read_text())
-    assert (manifest["input_name"], manifest["input_shape"]) == ("window", [1, 6, 1, 96])
-    data = load_data("gestures", None, 0, root=job / "home")
+    assert (manifest["input_name"], tuple(manifest["input_shape"])) == (case.input_name, case.shape)
+    data = load_data(case.data, None, 0, root=job / "home")
     test = data.split("test")
     session = ort.InferenceSession(job / "run/models/best/model.onnx", providers=["CPUExecutionProvider"])
-    raw = data.images(test).numpy()
-    got = np.concatenate([session.run(None, {"window": row[None]})[0] for row in raw])
+    raw = data.inputs(test).numpy()
+    got = np.concatenate([session.run(None, {case.input_name: row[None]})[0] for row in raw])
     assert (got.argmax(1) == data.labels[test]).mean() == pytest.approx(manifest["test_accuracy"], abs=1e-6)
     front = json.loads((job / "run/front.json").read_text())
-    assert front["data"]["kind"] == "window"
+    assert front["data"]["kind"] == case.kind
     assert manifest["test_accuracy"] > 2 * front["data"]["majority_share_test"]  # it has learned something
 
 
-def test_the_front_end_stays_in_float(job: Path) -> None:
+def test_the_front_end_stays_in_float(case: Case, job: Path) -> None:
     graph = onnx.load(job / "app/model.int8.onnx").graph
-    writers = {out: node for node in graph.node for out in node.output}
-    (first,) = [node for node in graph.node if "window" in node.input]
-    assert first.op_type == "Sub" and first.name.startswith("front/")
-    assert {writers[name].op_type for name in first.input if name in writers} <= {"Constant"}
+    assert {node.op_type for node in graph.node if case.input_name in node.input} == {case.first}
 
 
-def test_texts_speak_of_windows(job: Path) -> None:
+def test_texts_speak_of_windows_and_sounds(case: Case, job: Path) -> None:
     for name in ("run/report.html", "app/README.md", "app/export.html"):
         page = (job / name).read_text(encoding="utf-8")
         shown = re.sub(r"<(script|style|pre|code)\b.*?</\1>|<[^>]*>|`[^`]*`", " ", page, flags=re.DOTALL)
         assert re.findall(r"\b[Ii]mages?\b|\d px\b", shown) == [], name
-    assert "windows" in (job / "app/README.md").read_text(encoding="utf-8")
+    assert f"{case.kind}s" in (job / "app/README.md").read_text(encoding="utf-8")
 
 
-def test_the_program_answers_as_the_golden_pair(job: Path) -> None:
+def test_the_program_answers_as_the_golden_pair(case: Case, job: Path) -> None:
     app = job / "app"
-    rows = np.loadtxt(app / "golden/input.csv", delimiter=",", dtype=np.float32)
-    assert rows.shape == (96, 6) and rows.tobytes() == (app / "golden/input.raw").read_bytes()
+    rows = np.loadtxt(app / "golden/input.csv", delimiter=",", dtype=np.float32, ndmin=2)
+    assert (
+        rows.shape == (case.shape[3], case.shape[1])
+        and rows.tobytes() == (app / "golden/input.raw").read_bytes()
+    )
     for words in (["--check"], [str(app / "golden/input.csv")]):
         program = [sys.executable, str(app / "snippets/classify.py"), *words]
         done = subprocess.run(program, capture_output=True, text=True, check=True)
