@@ -33,7 +33,7 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class Case:
-    """data: of the run. kind, input_name, shape: of its samples and files. first: operators that read them."""
+    """data: of the run. kind, input_name, shape: of samples and files. first: the operator that reads them."""
 
     data: str
     kind: str
