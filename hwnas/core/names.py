@@ -86,6 +86,7 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
+_DATA = "calls cifar10 cifar100 digits fashion-mnist gauges gestures mnist scenes shapes"
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
 """
@@ -116,17 +117,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="data",
-            known=(
-                "cifar10",
-                "cifar100",
-                "digits",
-                "fashion-mnist",
-                "gauges",
-                "gestures",
-                "mnist",
-                "scenes",
-                "shapes",
-            ),
+            known=tuple(_DATA.split()),
             table="hwnas.data.source:NAMED",
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",

@@ -30,7 +30,7 @@ def open_windows(path: Path, request: DataRequest) -> SignalSource:
             f"{path}: x is {x.dtype} of shape {x.shape}; expected numbers, (windows, samples, channels)"
         )
     n = len(x)
-    for name in {"y", "groups", "split"} & arrays.keys():
+    for name in sorted({"y", "groups", "split"} & arrays.keys()):
         rows = len(np.atleast_1d(arrays[name]))
         if rows != n:
             raise UsageError(f"{path}: x has {n} windows and {name} {rows} rows; give one for each")

@@ -68,6 +68,8 @@ def joined(before: bytes, after: bytes) -> bytes:
     for node in merged.graph.node:
         node.input[:] = [name if tensor == f"{PREFIX}{name}" else tensor for tensor in node.input]
     merged.graph.input[0].name = name
+    del merged.opset_import[:]  # the merge has those of both, and the quantiser takes one of each
+    merged.opset_import.extend(second.opset_import)
     merged.graph.name = second.graph.name
     merged.producer_name, merged.producer_version = second.producer_name, second.producer_version
     onnx.helper.set_model_props(merged, metadata)

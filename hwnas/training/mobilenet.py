@@ -63,9 +63,9 @@ def mobilenet_v3_small(
 
 def _flatten(conv: nn.Conv2d) -> None:
     """A square kernel becomes its middle row; weights are drawn later."""
-    length, stride, padding = (pair[1] for pair in (conv.kernel_size, conv.stride, conv.padding))
+    length, stride = conv.kernel_size[1], conv.stride[1]
     conv.kernel_size, conv.stride = sides(length, 1), sides(stride, 1)
-    conv.padding = sides(int(padding), 1, rest=0)
+    conv.padding = sides(length // 2, 1, rest=0)  # as the square one had
     conv.weight = nn.Parameter(conv.weight.detach()[:, :, length // 2 : length // 2 + 1].clone())
 
 

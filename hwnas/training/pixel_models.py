@@ -235,12 +235,14 @@ def _channels(data: ImageData) -> tuple[torch.Tensor, torch.Tensor]:
     first = data.images(data.split("train")[:1])
     if first.dtype == torch.uint8:
         return torch.zeros(1), torch.full((1,), 255.0)
-    parts = [data.images(part).double() for part in _parts(data, data.split("train"))]
-    n = sum(part.numel() / part.shape[1] for part in parts)
-    mean = sum(part.sum((0, 2, 3)) for part in parts) / n
-    squares = sum((part - mean[:, None, None]).square().sum((0, 2, 3)) for part in parts) / n
-    spread = torch.as_tensor(squares).sqrt().clamp_min(1e-12)
-    return torch.as_tensor(mean).float()[:, None, None], spread.float()[:, None, None]
+    n, total, squares = 0, torch.zeros(first.shape[1]).double(), torch.zeros(first.shape[1]).double()
+    for part in _parts(data, data.split("train")):
+        values = data.images(part).double().transpose(0, 1).flatten(1)
+        n, total = n + values.shape[1], total + values.sum(1)
+        squares = squares + values.square().sum(1)
+    mean = total / n
+    spread = (squares / n - mean.square()).clamp_min(1e-24).sqrt()
+    return mean.float()[:, None, None], spread.float()[:, None, None]
 
 
 def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
     document = {"arch_id": chosen, **task.mistakes(score.logits, score.labels, names)}
     wrong = task.worst(score.logits, score.labels)[:MOST_PICTURES]
     images = context.data.images(context.data.split("test")[wrong]).numpy() if len(wrong) else np.empty(0)
-    draw = picture if context.data.kind.levels else traces
+    draw: Callable[[Any], str] = picture if context.data.kind.levels else traces
     document["pictures"] = [
         {**task.told(score.logits[place], score.labels[place], names), "png": draw(image)}
         for place, image in zip(wrong, images, strict=True)

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from scipy.io import wavfile
 
 from hwnas.data import load_data
 from tests.support.main_jobs import LAUNCH, STAGES
@@ -33,7 +34,7 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class Case:
-    """data: of the run. kind, input_name, shape: of samples and files. first: the operator that reads them."""
+    """data: of the run. kind, input_name, shape: of samples and files. first: what reads them."""
 
     data: str
     kind: str
@@ -108,7 +109,13 @@ def test_the_program_answers_as_the_golden_pair(case: Case, job: Path) -> None:
         rows.shape == (case.shape[3], case.shape[1])
         and rows.tobytes() == (app / "golden/input.raw").read_bytes()
     )
-    for words in (["--check"], [str(app / "golden/input.csv")]):
+    files = [app / "golden/input.csv"]
+    if case.kind == "sound":
+        files.append(app / "golden.wav")
+        wavfile.write(files[1], 8000, (rows[:, 0] * 32768).astype(np.int16))
+    golden = json.loads((app / "golden/expected.json").read_text())
+    for words in (["--check"], *([str(file)] for file in files)):
         program = [sys.executable, str(app / "snippets/classify.py"), *words]
         done = subprocess.run(program, capture_output=True, text=True, check=True)
-        assert done.stdout.startswith(("good", str(app)))
+        said = done.stdout.split()
+        assert said[0].startswith("good") or said[:2] == [*words, golden["class"]]
