@@ -19,6 +19,7 @@ from .arrays import Array
 from .block import Block
 from .choice import Arch
 from .features import BlockSums
+from .samples import area
 from .space import Space
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Scale:
     @property
     def area(self) -> int:
         """Values of one channel of a sample."""
-        return self.image_size**self.dims
+        return area(self.image_size, self.dims)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ people call it; nothing else knows which kinds there are.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ from .registry import Registry
 
 SIZES = {2: range(16, 225), 1: range(16, 16_385)}
 """Sides of images and lengths of signals, by the number of dimensions."""
+
+
+def area(size: int, dims: int) -> int:
+    """Values of one channel of a sample, or of a kernel: the size to the power of its dimensions."""
+    return math.prod((size,) * dims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.core.samples import IMAGE, SampleKind
+from hwnas.core.samples import IMAGE, SampleKind, area
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
@@ -84,7 +84,7 @@ class Data:
     @property
     def area(self) -> int:
         """Values of one channel of a sample."""
-        return self.image_size**self.kind.dims
+        return area(self.image_size, self.kind.dims)
 
     @property
     def network_shape(self) -> dict[str, int]:
@@ -294,12 +294,13 @@ def _statistics(
     kind = source.listing.kind
     if pixels is None:
         train = train[np.unique(np.linspace(0, len(train) - 1, STATISTICS_SAMPLES).astype(int))]
-    step = max(1, _STATISTICS_PIXELS // size**kind.dims)
+    step = max(1, _STATISTICS_PIXELS // area(size, kind.dims))
 
     def parts() -> Iterator[Pixels]:
         for start in range(0, len(train), step):
             chosen = train[start : start + step]
-            yield np.stack([source.read(int(i), size) for i in chosen]) if pixels is None else pixels[chosen]
+            part: Any = [source.read(int(i), size) for i in chosen] if pixels is None else pixels[chosen]
+            yield np.asarray(part)
 
     if kind.levels:
         mean, std = _of_levels(parts(), source.listing.in_channels, kind.levels)

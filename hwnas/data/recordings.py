@@ -6,6 +6,7 @@ split; all others are channels. Windows of one recording lie in one split.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,7 @@ class _Cut:
     def _same(self, name: str, places: npt.NDArray[np.int64], column: int | None, what: str) -> str | None:
         if column is None:
             return None
-        words = {self._body[row][column] for row in places.tolist()}
+        words: set[str] = {self._body[row][column] for row in places.tolist()}
         if len(words) > 1 or "" in words:
             raise UsageError(
                 f"{self._table}: recording {name} has {len(words)} values of the {what} "
@@ -236,4 +237,4 @@ class _Cut:
 
 
 def _is_number(text: str) -> bool:
-    return np.isfinite(_number(text)).item()
+    return math.isfinite(_number(text))

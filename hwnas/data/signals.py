@@ -26,7 +26,7 @@ class SignalSource:
 
     def natural_size(self) -> int:
         """The length of all of them."""
-        return self.values.shape[2]
+        return int(self.values.shape[2])
 
     def read(self, index: int, image_size: int) -> SignalArray:
         """(c, 1, t)."""

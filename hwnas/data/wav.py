@@ -50,7 +50,7 @@ def _unit(samples: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     values = samples.astype(np.float64)
     if samples.dtype == np.uint8:
         return (values - 128) / 128
-    return values / -float(np.iinfo(samples.dtype).min) if samples.dtype.kind == "i" else values
+    return values / 2.0 ** (8 * samples.dtype.itemsize - 1) if samples.dtype.kind == "i" else values
 
 
 def at_rate(waveform: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwnas.core.samples import area
+
 NODE_BYTES = 110
 """Graph bytes per convolution in an exported file: node, names, shapes (`test_blocks.py` measures them)."""
 
@@ -46,13 +48,13 @@ class Conv:
     @property
     def weights(self) -> int:
         """Kernel weights, bias not included."""
-        area = self.kernel**self.dims if self.height is None else self.kernel * self.height
-        return self.c_in // self.groups * self.c_out * area
+        kernel = area(self.kernel, self.dims) if self.height is None else self.kernel * self.height
+        return self.c_in // self.groups * self.c_out * kernel
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        return self.weights * self.size_out**self.dims
+        return self.weights * area(self.size_out, self.dims)
 
     @property
     def params(self) -> int:

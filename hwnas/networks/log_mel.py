@@ -8,6 +8,7 @@ arXiv 1711.07128).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -53,8 +54,8 @@ class LogMelSettings:
     @cached_property
     def mel(self) -> npt.NDArray[np.float64]:
         """(bands, bins): triangles of height 1 that overlap by half, from 20 Hz to half the rate."""
-        ends = _mel(np.array([20.0, self.rate_hz / 2]))
-        corners = 700 * (10 ** (np.linspace(*ends, self.bands + 2) / 2595) - 1)
+        mels = np.linspace(_mel(20.0), _mel(self.rate_hz / 2), self.bands + 2)
+        corners = 700 * (10 ** (mels / 2595) - 1)
         bins = np.arange(self.window // 2 + 1) * self.rate_hz / self.window
         low, middle, high = (corners[i : i + self.bands, None] for i in range(3))
         rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
@@ -79,8 +80,8 @@ class LogMelSettings:
         return np.ascontiguousarray(logs)
 
 
-def _mel(frequency_hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 2595 * np.log10(1 + frequency_hz / 700)
+def _mel(frequency_hz: float) -> float:
+    return 2595 * math.log10(1 + frequency_hz / 700)
 
 
 class LogMel(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from hwnas.core.samples import area
 from targets.errors import UsageError
 
 from .conv import Conv, sides
@@ -172,14 +173,14 @@ class MobileBlock:
 
         Per step: what it reads, what it writes, and the block's input while the shortcut keeps it.
         """
-        read = self.c_in * self.size**self.dims
+        read = self.c_in * area(self.size, self.dims)
         kept, peak = 0, 0
         for conv in self.trunk:
-            written = conv.c_out * conv.size_out**self.dims
+            written = conv.c_out * area(conv.size_out, self.dims)
             peak = max(peak, read + written + kept)
-            read, kept = written, self.c_in * self.size**self.dims if self.residual else 0
+            read, kept = written, self.c_in * area(self.size, self.dims) if self.residual else 0
         if self.op.se:  # the gate is multiplied into a second copy of the widest tensor
-            peak = max(peak, 2 * self.trunk[-1].c_in * self.size_out**self.dims + kept)
+            peak = max(peak, 2 * self.trunk[-1].c_in * area(self.size_out, self.dims) + kept)
         return 4 * peak
 
     @property
@@ -187,7 +188,8 @@ class MobileBlock:
         """Numbers for a latency predictor: shapes, work, traffic, alignment to the blocked layouts."""
         convs = self.convs
         traffic = sum(
-            c.weights + c.c_in * self.size**self.dims + c.c_out * c.size_out**self.dims for c in convs
+            c.weights + c.c_in * area(self.size, self.dims) + c.c_out * area(c.size_out, self.dims)
+            for c in convs
         )
         values = {
             "c_in": self.c_in,

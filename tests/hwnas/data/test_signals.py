@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,7 +28,8 @@ def write_npz(path: Path, **changes: object) -> Path:
         "names": np.array(["rest", "walk"]),
     }
     arrays |= changes
-    np.savez(path, **{k: np.asarray(v) for k, v in arrays.items() if v is not None})
+    known: Any = {k: np.asarray(v) for k, v in arrays.items() if v is not None}
+    np.savez(path, **known)
     return path
 
 
