@@ -86,7 +86,9 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
-_DATA = "calls cifar10 cifar100 digits fashion-mnist gauges gestures mnist scenes shapes"
+_DATA = """
+    calls cifar10 cifar100 digits fashion-mnist gauges gestures mnist scenes shape-masks shapes
+"""
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
 """
@@ -144,7 +146,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="task",
-            known=("classification", "multi-label", "regression"),
+            known=("classification", "multi-label", "regression", "segmentation"),
             table="hwnas.tasks.table:TASKS",
         ),
     )

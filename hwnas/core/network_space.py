@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+POOLED = "pooled"
+"""The head of classifiers: channel means and a linear layer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """What the search network and the deployed network may differ in.
@@ -38,6 +42,7 @@ class Scale:
     channels: of the first cells.
     affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
     dims: 2 for images; 1 for signals, which are images of height 1 and have kernels of height 1.
+    head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     """
 
     image_size: int
@@ -48,6 +53,7 @@ class Scale:
     channels: int = 0
     affine: bool = True
     dims: int = 2
+    head: str = POOLED
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
@@ -73,6 +79,11 @@ class Position:
     choices: tuple[int, ...]
     keys: NDArray[np.object_]
     held_bytes: int = 0
+
+
+def head_option(head: str) -> dict[str, str]:
+    """The head as an option of `load_space` and of baselines; of classifiers nothing is said."""
+    return {} if head == POOLED else {"head": head}
 
 
 class NetworkSpace(Space, ABC):
@@ -113,6 +124,7 @@ class NetworkSpace(Space, ABC):
             "n_classes": s.n_classes,
             **({} if s.dims == 2 else {"dims": s.dims}),
             **self.dimensions[1],
+            **head_option(s.head),
         }
 
     def blocks(self) -> Mapping[str, Block]:

@@ -9,6 +9,7 @@ from . import calls as _calls  # noqa: F401  (registers its name)
 from . import digits as _digits  # noqa: F401  (registers its name)
 from . import gestures as _gestures  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)
+from . import shape_masks as _shape_masks  # noqa: F401  (registers its name)
 from . import shapes as _shapes  # noqa: F401  (registers its names)
 from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment

@@ -125,7 +125,7 @@ def gather(
 def size_mb(source: DataSource, image_size: int) -> float:
     """What the decoded images take."""
     listing = source.listing
-    values = math.prod(listing.kind.shape(listing.in_channels, image_size))
+    values = math.prod(listing.kind.shape(listing.channels, image_size))
     return len(listing.names) * values * np.dtype(listing.kind.dtype).itemsize / 1e6
 
 

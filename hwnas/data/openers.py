@@ -9,6 +9,7 @@ from pathlib import Path
 from targets.errors import UsageError
 
 from .folder import open_folder
+from .mask_source import open_masks
 from .recordings import open_recordings
 from .sounds import holds_sounds, open_sounds
 from .source import DataRequest, DataSource
@@ -44,6 +45,12 @@ def _table(path: Path, request: DataRequest) -> DataSource:
 _COLUMNS = frozenset(("--label-column", "--group-column"))
 
 READERS = (
+    Reader(
+        what="images with masks",
+        matches=lambda path, request: request.task.planes > 0,
+        open=lambda path, request: open_masks(request),
+        takes=_COLUMNS | {"--labels"},
+    ),
     Reader(
         what="windows in an .npz file",
         matches=lambda path, request: path.suffix.lower() == ".npz",

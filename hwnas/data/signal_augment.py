@@ -41,8 +41,8 @@ class SignalAugment:
             if not 0 <= value <= most:
                 raise UsageError(f"augmentation: {name} is {value}; allowed: 0 to {most}")
 
-    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """x: (b, c, 1, t) float32, raw; returns the changed batch."""
+    def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
+        """x: (b, c, 1, t) float32, raw; returns the changed batch. planes: 0, as no labels move with it."""
         import torch
 
         n, _, _, length = x.shape

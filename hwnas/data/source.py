@@ -39,7 +39,8 @@ class Listing:
     in_channels: 1 for grey, 3 for colour.
     flip: whether a mirrored image is still one of its class.
     names: of the samples, unique.
-    labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several.
+    labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several; of masks (n, k)
+        int64, how many pixels each class has.
     given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
@@ -74,6 +75,11 @@ class Listing:
             self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
 
     @property
+    def channels(self) -> int:
+        """Of what `read` gives: those of the image, and behind them its label where that is a mask."""
+        return self.in_channels + self.task.planes
+
+    @property
     def label_codes(self) -> npt.NDArray[np.int64]:
         """(n,) numbers, equal where the labels are."""
         _, codes = np.unique(self.labels, axis=0, return_inverse=True)
@@ -99,7 +105,7 @@ class DataSource(Protocol):
         ...
 
     def read(self, index: int, image_size: int) -> SampleArray:
-        """One sample, (c, h, w) as its kind has it; DamagedFileError naming the file when it is broken."""
+        """One sample, (channels, h, w) as its kind has it; DamagedFileError naming a broken file."""
         ...
 
     def content_key(self, index: int) -> bytes:

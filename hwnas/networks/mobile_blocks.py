@@ -122,6 +122,18 @@ class MobileBlock:
         )
 
     @property
+    def more_inputs(self) -> tuple[tuple[int, int, int, int], ...]:
+        """None."""
+        return ()
+
+    @property
+    def shape_out(self) -> list[int]:
+        """Of the answer to one image."""
+        if self.kind == "head":
+            return [self.n_classes, 1, 1]
+        return [self.c_out, *sides(self.size_out, self.dims)]
+
+    @property
     def group(self) -> str:
         """Blocks that behave alike on a device: kind and resolution."""
         return f"{self.kind}{'-se' if self.op.se else ''}@{self.size}"

@@ -24,7 +24,7 @@ Images = Annotated[
     Text,
     Option(
         "A folder of images or sounds, a zip of one, a CSV, windows as .npz, or scenes, digits, cifar10, "
-        "cifar100, mnist, fashion-mnist, shapes, gauges, gestures, calls"
+        "cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]

@@ -147,8 +147,13 @@ class RunContext:
         return load_space(
             self.config.space,
             width_mult=self.config.width_mult,
-            **self.data.network_shape,
+            **self.network_shape,
         )
+
+    @property
+    def network_shape(self) -> dict[str, Any]:
+        """What networks are built for, as options of `load_space` and of baselines."""
+        return self.data.network_shape
 
     @cached_property
     def input_shape(self) -> tuple[int, int, int, int]:
