@@ -5,6 +5,7 @@ Data goes to stdout, so that `hwnas ... --json | jq` works whatever is logged he
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,14 @@ class ProgressBar(Protocol):
         ...
 
 
+class DrawnBar(Protocol):
+    """What is drawn at the foot of a terminal."""
+
+    def print(self, line: str) -> None:
+        """A line above it."""
+        ...
+
+
 class Log:
     """Lines with the elapsed time, and progress with the time left; `quiet` leaves only warnings."""
 
@@ -37,7 +46,7 @@ class Log:
         self._quiet = quiet
         self._clock = clock
         self._start_s = self._line_s = clock()
-        self._bars: list[_Bar] = []
+        self._bars: list[DrawnBar] = []
 
     @property
     def stream(self) -> TextIO:
@@ -47,11 +56,11 @@ class Log:
     def __call__(self, text: str) -> None:
         """One line for the user, unless quiet."""
         if not self._quiet:
-            self._print(text)
+            self.line(text)
 
     def warn(self, text: str) -> None:
         """One line that is shown even when quiet."""
-        self._print(f"warning: {text}")
+        self.line(f"warning: {text}")
 
     @contextmanager
     def progress(
@@ -63,13 +72,9 @@ class Log:
         """
         if self._quiet:
             yield _Silent()
-        elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, total, rest_s, limit_s) as bar:
-                self._bars.append(bar)
-                try:
-                    yield bar
-                finally:
-                    self._bars.remove(bar)
+        elif self.draws:
+            with _Bar(self.stream, name, total, rest_s, limit_s) as bar, self.drawn(bar):
+                yield bar
         else:
             yield _Lines(self, name, total, rest_s, limit_s, self._clock)
 
@@ -78,7 +83,27 @@ class Log:
         """Seconds since the last line."""
         return self._clock() - self._line_s
 
-    def _print(self, text: str) -> None:
+    @contextmanager
+    def drawn(self, bar: DrawnBar) -> Iterator[None]:
+        """Lines go above what is drawn at the foot of the terminal meanwhile."""
+        self._bars.append(bar)
+        try:
+            yield
+        finally:
+            self._bars.remove(bar)
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a place for bars, and none of them in it yet."""
+        return not self._quiet and (self.stream.isatty() or shows_widgets()) and not self._bars
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only warnings are shown."""
+        return self._quiet
+
+    def line(self, text: str) -> None:
+        """A line with the elapsed time, quiet or not."""
         self._line_s = self._clock()
         line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
         if self._bars:
@@ -117,29 +142,62 @@ class _Lines:
     """Progress where no bar can be drawn."""
 
     def __init__(self, log: Log, name: str, total: int, rest_s: float, limit_s: float | None, clock: Clock):
-        self._rest_s, self._limit_s = rest_s, limit_s
-        self._log, self._name, self._total, self._clock = log, name, total, clock
-        self._done = self._before = 0
-        self._start_s = clock()
+        self._rest_s, self._log, self._name = rest_s, log, name
+        self._pace = Pace(total, limit_s, clock)
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        now_s = self._clock()
-        if self._done == 0 and now_s - self._start_s < 0.1:
-            self._before = n  # done before a resume: no rate follows from it
-        first = self._done == 0
-        self._done += n
-        if first or self._done == self._before or self._done >= self._total:
+        pace = self._pace
+        first = pace.done == 0
+        pace.advance(n)
+        if first or not pace.is_known or pace.done >= pace.total:
             return
         if self._log.silent_s < LINE_EVERY_S:
             return
-        left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
-        said = "about"
-        if self._limit_s is not None and (most_s := self._limit_s - (now_s - self._start_s)) < left_s:
-            said, left_s = "at most", max(most_s, 0.0)
-        text = f"{self._name}: {self._done}/{self._total}, {said} {duration(left_s)} left"
+        text = f"{self._name}: {pace}"
         if self._rest_s:
-            text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
+            text += f" ({duration(pace.left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
+
+
+class Pace:
+    """How far a work is, and how long it still takes. limit_s: what it takes at most, done or not."""
+
+    def __init__(self, total: int, limit_s: float | None, clock: Clock = time.monotonic) -> None:
+        self.total, self._limit_s, self._clock = total, limit_s, clock
+        self.done = self._before = 0
+        self._start_s = self._now_s = clock()
+
+    def advance(self, n: int = 1) -> None:
+        """`n` more are done."""
+        self._now_s = self._clock()
+        if self.done == 0 and self._now_s - self._start_s < 0.1:
+            self._before = n  # done before a resume: no rate follows from it
+        self.done += n
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a rate."""
+        return self.done > self._before
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the end."""
+        return min(self._by_rate_s, self._most_s)
+
+    @property
+    def _by_rate_s(self) -> float:
+        return (self._now_s - self._start_s) / (self.done - self._before) * (self.total - self.done)
+
+    @property
+    def _most_s(self) -> float:
+        spent_s = self._now_s - self._start_s
+        return math.inf if self._limit_s is None else max(self._limit_s - spent_s, 0.0)
+
+    def __str__(self) -> str:
+        if not self.is_known:
+            return f"{self.done}/{self.total}"
+        said = "at most" if self._most_s < self._by_rate_s else "about"
+        return f"{self.done}/{self.total}, {said} {duration(self.left_s)} left"
 
 
 def _time_left(limit_s: float | None) -> ProgressColumn:
