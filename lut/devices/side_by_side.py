@@ -117,8 +117,9 @@ def _serve(run: _Run[T], works: Sequence[DeviceWork[T]], key: str, numbers: Sequ
     try:
         away: ConnectionLostError | None = None
         for number in numbers:
-            outcome = away or _outcome(run, works[number], key)
-            run.outcomes[number] = outcome
+            if away is None:
+                outcome = _outcome(run, works[number], key)
+            run.outcomes[number] = outcome  # of one that is away that of the work before
             works[number].row.note(f"failed: {outcome}" if isinstance(outcome, HwnasError) else "done")
             away = outcome if isinstance(outcome, ConnectionLostError) else None
     except StoppedError:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import lut.devices.device
 import lut.devices.side_by_side as queues
 from hwnas.runs.device_rows import DeviceLog, on_devices
 from hwnas.runs.log import Log
@@ -48,7 +49,7 @@ def test_a_board_that_dies_goes_on_when_it_is_back_and_the_others_do_not_wait(
     monkeypatch.setattr("lut.devices.reconnect.PAUSES_S", (0.05,))
     first, second = boards
     happened: list[str] = []
-    advance, note, open_device = DeviceLog.advance, DeviceLog.note, queues.open_device
+    advance, note, open_device = DeviceLog.advance, DeviceLog.note, lut.devices.device.open_device
 
     def advance_and_kill(row: DeviceLog, n: int = 1, text: str = "") -> None:
         if row.name == "a" and "killed" not in happened:

@@ -39,10 +39,10 @@ def profile_many(
 
     def one(place: int, told: Log) -> Content:
         device = devices[place]
-        content = done.content(device)
-        if content is not None:
-            told(f"profiled by this command already ({content.date}); it stays")
-            return content
+        known = done.content(device)
+        if known is not None:
+            told(f"profiled by this command already ({known.date}); it stays")
+            return known
         content = profile(device, told)
         done.note(device, content)
         return content

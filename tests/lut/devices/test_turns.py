@@ -73,7 +73,7 @@ def test_another_process_has_the_device_first(holder: subprocess.Popen[str]) -> 
             "target host: this machine is measured by pid 7 on host lab since noon; waiting",
         ]
         assert own_time_s() - began_s < 0.1
-    with device_lock(HOST, said.append, pytest.fail):  # free again
+    with device_lock(HOST, said.append, lambda seconds: pytest.fail("waits")):  # free again
         assert len(said) == 1
 
 
