@@ -92,7 +92,7 @@ class _Group:
 
 
 def _end_with_input() -> None:
-    """Nobody waits for the training once the pipe of its parent ends. os.read: sys.stdin would block the end."""
+    """Nobody waits once the pipe of the parent ends. os.read: sys.stdin would block the end."""
     if not stat.S_ISFIFO(os.fstat(0).st_mode):
         return
     while os.read(0, 4096):
