@@ -29,7 +29,7 @@ class StoppedError(Exception):
     """All work ends: somebody pressed Ctrl-C, or other work met a bug."""
 
 
-class Row(Protocol):
+class WorkRow(Protocol):
     """What is seen of one work. Its callbacks should raise StoppedError once it is stopped."""
 
     @property
@@ -52,11 +52,11 @@ class DeviceWork(Generic[T]):
 
     target: the device.
     row: what is seen of it.
-    do: the work; what is measured stays, so that doing it again goes on. `Row` has its callbacks.
+    do: the work; what is measured stays, so that doing it again goes on. `WorkRow` has its callbacks.
     """
 
     target: Target
-    row: Row
+    row: WorkRow
     do: Callable[[], T]
 
 

@@ -15,13 +15,12 @@ from hwnas.runs.log import Log
 from lut.caveats import ASKED, MEASURED
 from lut.predictor.latency_predictor import load
 from lut.predictor.profile import predictor_folder
+from lut.tables.bundle import Content
 from targets import Target
 from targets.errors import HwnasError
 from targets.files import digest_of, read_json, write_json
 
 from .tables import table_facts
-
-Content = lut.SpaceTable | lut.LatencyPredictor
 
 
 def profile_many(
