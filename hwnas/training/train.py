@@ -239,13 +239,49 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 def score(module: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> tuple[float, float]:
     """Score (of classification the accuracy) and mean loss of `module` in eval mode."""
-    outputs, labels = logits_of(module, batches)
-    loss = task.loss(torch.from_numpy(outputs), torch.from_numpy(labels))
-    return task.score(task.answers(outputs), labels), float(loss)
+    outputs = outputs_of(module, batches, task)
+    return task.score(task.answers(outputs.kept), outputs.labels), outputs.loss
+
+
+MOST_OUTPUT_BYTES = 256_000_000
+"""Outputs that are held at once; what is more is scored part by part, and the task keeps what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Of a network on some samples: what the task keeps of them, the labels (n, …), and the mean loss."""
+
+    kept: NDArray[Any]
+    labels: NDArray[Any]
+    loss: float
+
+
+def outputs_of(module: nn.Module, batches: Iterable[Batch], task: Task) -> Outputs:
+    """The outputs of `module` in eval mode; at most `MOST_OUTPUT_BYTES` are held beside what is kept."""
+    parts: list[Outputs] = []
+    rows: list[tuple[Tensor, Tensor]] = []
+
+    def close() -> None:
+        outputs, labels = torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows])
+        loss = float(task.loss(outputs, labels))
+        parts.append(Outputs(task.kept(outputs.numpy(), labels.numpy()), labels.numpy(), loss))
+        rows.clear()
+
+    with evaluating(module):
+        for x, y in batches:
+            rows.append((module(x).cpu(), y.cpu()))
+            if sum(r[0].nbytes for r in rows) >= MOST_OUTPUT_BYTES:
+                close()
+    if rows:
+        close()
+    if len(parts) == 1:
+        return parts[0]
+    loss = float(np.average([p.loss for p in parts], weights=[len(p.labels) for p in parts]))
+    return Outputs(np.concatenate([p.kept for p in parts]), np.concatenate([p.labels for p in parts]), loss)
 
 
 def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Outputs (n, k) of `module` in eval mode, and the labels."""
+    """All outputs (n, k, …) of `module` in eval mode, and the labels; of few samples."""
     with evaluating(module):
         rows = [(module(x).cpu().numpy(), y.cpu().numpy()) for x, y in batches]
     return np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows])

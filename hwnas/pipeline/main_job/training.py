@@ -53,7 +53,7 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
         arch_id = context.space.arch_id(context.space.from_string(candidate.arch))
         network = arch_network(context, candidate.arch)
     else:
-        shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+        shape = context.network_shape
         arch_id = f"mobilenet_v3_small-{candidate.width:g}"
         network = {"baseline": "mobilenet_v3_small", "width": candidate.width, **shape}
     return Finalist(arch_id=arch_id, network=network, candidate=candidate)
