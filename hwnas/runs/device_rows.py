@@ -14,7 +14,8 @@ from lut.devices.side_by_side import DeviceWork, StoppedError, side_by_side
 from targets import Target
 from targets.errors import HwnasError
 
-from .log import LINE_EVERY_S, Clock, Log, Pace, ProgressBar
+from .log import LINE_EVERY_S, Log, ProgressBar, how_far
+from .pace import Clock, Pace
 
 T = TypeVar("T")
 
@@ -25,17 +26,19 @@ class DeviceLog(Log):
     def __init__(self, log: Log, name: str, clock: Clock = time.monotonic) -> None:
         super().__init__(quiet=log.is_quiet, clock=clock)
         self.name, self._log, self._clock = name, log, clock
-        self._state, self._pace, self._stopped = "waits for its turn", Pace(0, None, clock), False
+        self._state, self._stopped = "waits for its turn", False
+        self._pace: Pace | None = None
+        self._limit_s: float | None = None
         self.n_done = 0
 
     @property
     def state(self) -> str:
         """The row."""
-        return f"{self._state} {self._pace}" if self._pace.total else self._state
+        return self._state if self._pace is None else f"{self._state} {how_far(self._pace, self._limit_s)}"
 
     def note(self, state: str) -> None:
         """Show this instead of a progress."""
-        self._state, self._pace = state, Pace(0, None, self._clock)
+        self._state, self._pace = state, None
 
     def stop(self) -> None:
         """From now on no callback returns."""
@@ -45,15 +48,28 @@ class DeviceLog(Log):
         """`n` more are measured."""
         self._end_if_stopped()
         self.n_done += n
-        self._pace.advance(n)
+        if self._pace is not None:
+            self._pace.advance(n)
+
+    def expect(self, total: int, rest_s: float) -> None:
+        """From now on `total`."""
+        if self._pace is not None:
+            self._pace.total = total
 
     @contextmanager
     def progress(
-        self, name: str, total: int, rest_s: float = 0.0, *, limit_s: float | None = None
+        self,
+        name: str,
+        total: int,
+        rest_s: float = 0.0,
+        *,
+        limit_s: float | None = None,
+        forecast_s: float | None = None,
     ) -> Iterator[ProgressBar]:
         """The row shows it."""
         self._end_if_stopped()
-        self._state, self._pace = name, Pace(total, limit_s, self._clock)
+        self._limit_s, self._pace = limit_s, Pace(total, self._clock, forecast_s)
+        self._state = name
         yield self
         self.note("works")
 

@@ -18,8 +18,8 @@ from torch import Tensor
 import hwnas
 import hwnas.data
 from hwnas.training.build import build_network
+from hwnas.training.initial_weights import initialise
 from hwnas.training.together import train_together
-from hwnas.training.train import initialise
 from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
 from targets.errors import HwnasError, UsageError
 
@@ -57,7 +57,7 @@ from torch.nn.functional import cross_entropy
 from hwnas.training.build import build_network
 from hwnas.training.ranks import Ranks
 from hwnas.training.synced_norm import synced_norms
-from hwnas.training.train import initialise
+from hwnas.training.initial_weights import initialise
 import json
 
 torch.set_num_threads(1)
