@@ -18,7 +18,7 @@ from .window_files import open_windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class PathReader:
     """How one kind of path is read.
 
     what: it is, for messages.
@@ -45,37 +45,37 @@ def _table(path: Path, request: DataRequest) -> DataSource:
 _COLUMNS = frozenset(("--label-column", "--group-column"))
 
 READERS = (
-    Reader(
+    PathReader(
         what="images with masks",
         matches=lambda path, request: request.task.planes > 0,
         open=lambda path, request: open_masks(request),
         takes=_COLUMNS | {"--labels"},
     ),
-    Reader(
+    PathReader(
         what="windows in an .npz file",
         matches=lambda path, request: path.suffix.lower() == ".npz",
         open=open_windows,
         takes=frozenset(),
     ),
-    Reader(
+    PathReader(
         what="recordings in a CSV",
         matches=lambda path, request: _is_csv(path) and request.window is not None,
         open=open_recordings,
         takes=_COLUMNS | {"--window", "--hop"},
     ),
-    Reader(
+    PathReader(
         what="images in a CSV",
         matches=lambda path, request: _is_csv(path) or request.labels_csv is not None,
         open=_table,
         takes=_COLUMNS | {"--labels"},
     ),
-    Reader(
+    PathReader(
         what="a folder of sounds",
         matches=lambda path, request: holds_sounds(path),
         open=open_sounds,
         takes=frozenset(("--clip-seconds",)),
     ),
-    Reader(
+    PathReader(
         what="a folder of images",
         matches=lambda path, request: True,
         open=lambda path, request: open_folder(path, request.task),

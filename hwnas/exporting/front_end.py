@@ -8,17 +8,14 @@ they are little of the work and would lose most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import onnx
-import torch
 from onnx import compose
-from torch import Tensor, nn
-
-from hwnas.networks.log_mel import LogMel
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.data import Data
 
 PREFIX = "front/"
@@ -26,23 +23,12 @@ JOINT, OUT = "standardised", "out"
 """Names of the input of a network behind a front end, and of the output of a front end."""
 
 
-class Standardise(nn.Module):
-    """(x - mean) / std per channel of (b, c, 1, t)."""
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        exact = (torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1) for values in (mean, std))
-        centre, spread = exact
-        self.register_buffer("mean", centre.float())
-        self.register_buffer("scale", (1 / spread).float())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Raw values to what the network takes."""
-        return (x - self.get_buffer("mean")) * self.get_buffer("scale")
-
-
 def front_of(data: Data) -> nn.Module | None:
     """The front end of the networks of `data`; None for images, which apps or the packaging prepare."""
+    from torch import nn
+
+    from hwnas.networks.log_mel import LogMel, Standardise
+
     if data.kind.levels is not None:
         return None
     standardise = Standardise(data.mean, data.std)

@@ -9,6 +9,7 @@ arXiv 1711.07128).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -105,3 +106,18 @@ class LogMel(nn.Module):
         """Waveforms in -1..1."""
         cosine, sine = self.cosine(x), self.sine(x)
         return cast(Tensor, (self.mel(cosine * cosine + sine * sine) + FLOOR).log())
+
+
+class Standardise(nn.Module):
+    """(x - mean) / std per channel of (b, c, 1, t)."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        exact = (torch.tensor(values, dtype=torch.float64).reshape(1, -1, 1, 1) for values in (mean, std))
+        centre, spread = exact
+        self.register_buffer("mean", centre.float())
+        self.register_buffer("scale", (1 / spread).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw values to what the network takes."""
+        return (x - self.get_buffer("mean")) * self.get_buffer("scale")

@@ -10,11 +10,12 @@ from torch import nn
 
 from hwnas.data import Data, eval_batches, file_batches, load_data
 from hwnas.exporting.export import describe_input, network_file
-from hwnas.exporting.front_end import Standardise, file_shape, front_nodes
+from hwnas.exporting.front_end import file_shape, front_nodes
 from hwnas.exporting.int8 import calibration
 from hwnas.exporting.onnx_score import onnx_logits, open_session
 from hwnas.exporting.packaging import Packaging
 from hwnas.exporting.source import ExportSource, check_packaging
+from hwnas.networks.log_mel import Standardise
 from hwnas.training.train import logits_of
 from lut.devices.device import int8_form
 from lut.predictor.models.quantise import quantised
