@@ -7,7 +7,6 @@ the validation split; the test split is read once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,8 +16,7 @@ from torch.nn import functional
 
 from hwnas.tasks.segmentation import IGNORED
 
-if TYPE_CHECKING:
-    from .pixel_models import PixelModel, TaskData
+from .pixel_model import PixelModel, TaskData
 
 SIDE = 5
 MAX_IMAGES = 1000
@@ -29,8 +27,6 @@ _PENALTIES = (0.0001, 0.01, 1.0)
 def neighbourhood_score(data: TaskData, *, seed: int, max_train: int = 100_000) -> PixelModel:
     """Fitted to at most `max_train` pixels of 1,000 training images drawn with `seed`, scored by the task."""
     from sklearn.linear_model import RidgeClassifier
-
-    from .pixel_models import PixelModel
 
     rng = np.random.default_rng(seed)
     available = data.split("train")
