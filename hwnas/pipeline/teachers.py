@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data import Data
-from hwnas.training.teacher import build_known, with_weights
+from hwnas.training.known import build_known
+from hwnas.training.teacher import with_weights
 from targets.errors import DamagedFileError, UsageError
 from targets.files import sha256
 
