@@ -4,11 +4,11 @@
 
 ARCHIVE is a zip of `cifar10/{train,test}/<class>/*.jpg`; HOME holds a profile of this machine, which
 `hwnas profile` makes. For each seed a MobileNetV2 is trained on a part of CIFAR-10. It then loses channels to
-about half of its measured latency in two ways, by the same importance of channels: one share of all groups, the
-width multiplier, and widths by `hwnas shrink`'s knapsack within the latency that the multiplier measures. Both
-learn again for the same epochs from the answers of the whole network. A third arm has the shapes of the width
-multiplier and begins with random weights. A finished seed is rows of FOLDER/rows.jsonl and not done again.
-Prints a table; differences are paired by seed, with a 95 % interval.
+about half of its measured latency in two ways, by the same importance of channels: one share of all groups,
+the width multiplier, and widths by `hwnas shrink`'s knapsack within the latency that the multiplier measures.
+Both learn again for the same epochs from the answers of the whole network. A third arm has the shapes of the
+width multiplier and begins with random weights. A finished seed is rows of FOLDER/rows.jsonl and not done
+again. Prints a table; differences are paired by seed, with a 95 % interval.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_from_a_training_to_a_front(
     assert cli.run([*line, "--dry-run"]) == 0
     groups = json.loads(capsys.readouterr().out)["groups"]
     # By hand: of each of the three cells what its nodes add up, and the node that only a convolution reads;
-    # of the two blocks between them what is between their convolutions. What they give belongs to the next cell.
+    # of the two blocks between them what is between their convolutions. What they give is of the next cell.
     assert sorted(group["channels"] for group in groups) == [8, 8, 16, 16, 16, 32, 32, 32]
     assert not Path("narrow").exists()
 
