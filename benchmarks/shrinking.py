@@ -37,7 +37,7 @@ from hwnas.shrinking.coupling import ChannelGroup
 from hwnas.shrinking.importance import importance
 from hwnas.shrinking.latency import LatencyModel, kernel_times
 from hwnas.shrinking.prune import pruned
-from hwnas.shrinking.sensitivity import added_loss, losses_of, removed_at, widths_of
+from hwnas.shrinking.sensitivity import added_loss, mean_loss, narrower, removed_at, widths_of
 from hwnas.shrinking.trace import trace
 from hwnas.training.known import build_known
 from hwnas.training.recipe import Recipe
@@ -139,28 +139,27 @@ class Seed:
         loss = data.task.loss
         scores = importance(self.module, groups, (batches.at(i) for i in range(16)), loss)
         images = EvalBatches(data, "val", eval_batch(data.image_size), self._options.images)
-        judged = [(x, y) for x, y in images]
-        choices = {
-            g.name: Choices(
-                widths=widths_of(g.size),
-                losses=added_loss(losses_of(self.module, g, scores[g.name], widths_of(g.size), judged, loss)),
-            )
-            for g in groups
-        }
+        whole_loss = mean_loss(self.module, images, loss)
+        choices = {}
+        for group in groups:
+            widths = widths_of(group.size)
+            narrow = (narrower(self.module, group, scores[group.name], width) for width in widths[1:])
+            losses = [whole_loss, *(mean_loss(network, images, loss) for network in narrow)]
+            choices[group.name] = Choices(widths=widths, losses=added_loss(losses))
         model = self._device.model(self.module)
         half_ms = SHARE * model.latency_ms({})
         grid = [multiplied(groups, share) for share in np.linspace(1, 0.1, 91)]
-        widths = min(grid, key=lambda w: abs(model.latency_ms(w) - half_ms))
-        even = pruned(self.module, groups, removed_at(groups, scores, widths))
+        even_widths = min(grid, key=lambda widths: abs(model.latency_ms(widths) - half_ms))
+        even = pruned(self.module, groups, removed_at(groups, scores, even_widths))
         budget_ms = self._device.measured_ms({"even": even})["even"]
         for _ in range(CORRECTIONS):
             chosen = choose(choices, model, budget_ms)
-            narrow = pruned(self.module, groups, removed_at(groups, scores, chosen.widths))
-            ms = self._device.measured_ms({"narrow": narrow})["narrow"]
+            best = pruned(self.module, groups, removed_at(groups, scores, chosen.widths))
+            ms = self._device.measured_ms({"best": best})["best"]
             if 0.96 * budget_ms <= ms <= budget_ms:
                 break
             model = replace(model, scale=model.scale * ms / chosen.latency_ms)
-        return dict(zip(ARMS, (narrow, even, copy.deepcopy(even)), strict=True)), budget_ms
+        return dict(zip(ARMS, (best, even, copy.deepcopy(even)), strict=True)), budget_ms
 
     def learn(self, module: nn.Module, *, fresh: bool) -> float:
         """Train a narrower network by the answers of the whole one; test accuracy in percent."""

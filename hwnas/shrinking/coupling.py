@@ -6,8 +6,8 @@ class; a class that must not be removed is whole.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ Axis = tuple[str, int]
 """A tensor by name, and one of its axes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ChannelGroup:
     """Channels that can be removed one by one, each with all of its places.
 
@@ -80,8 +80,14 @@ class Coupling:
         alike: dict[tuple[tuple[Axis, int], ...], list[dict[Axis, list[int]]]] = defaultdict(list)
         for known in members.values():
             alike[tuple((axis, len(indices)) for axis, indices in known.items())].append(known)
-        groups = [_group(channels) for channels in alike.values()]
-        return [g for g in groups if g.size > 1 and g.readers and any(axis == 0 for _, axis in g.places)]
+        names, groups = Counter[str](), []
+        for signature, channels in alike.items():
+            makers = [name for (name, axis), _ in signature if axis == 0]
+            if len(channels) > 1 and makers and any(axis == 1 for (_, axis), _ in signature):
+                name = makers[0].removesuffix(".weight")
+                names[name] += 1
+                groups.append(_group(name if names[name] == 1 else f"{name} ({names[name]})", channels))
+        return groups
 
     def _classes(self) -> tuple[Places, int]:
         from scipy.sparse import coo_matrix
@@ -94,8 +100,8 @@ class Coupling:
         return labels, int(n_classes)
 
 
-def _group(channels: Iterable[dict[Axis, list[int]]]) -> ChannelGroup:
-    rows = list(channels)
-    places = {axis: np.array([row[axis] for row in rows], dtype=np.int64) for axis in rows[0]}
-    name = next(name for name, axis in places if axis == 0)
-    return ChannelGroup(name.removesuffix(".weight"), places)
+def _group(name: str, channels: Sequence[dict[Axis, list[int]]]) -> ChannelGroup:
+    axes = channels[0]
+    return ChannelGroup(
+        name, {axis: np.array([row[axis] for row in channels], dtype=np.int64) for axis in axes}
+    )

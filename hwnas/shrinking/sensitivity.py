@@ -44,25 +44,9 @@ def removed_at(
     return {g.name: gone(g, scores[g.name], widths[g.name]) for g in groups if widths[g.name] < g.size}
 
 
-def losses_of(
-    module: nn.Module,
-    group: ChannelGroup,
-    scores: NDArray[np.float64],
-    widths: Sequence[int],
-    batches: Sequence[tuple[Tensor, Tensor]],
-    loss: Loss,
-) -> list[float]:
-    """The mean loss with that width of this group alone, all else as it is."""
-    return [
-        mean_loss(
-            module
-            if width == group.size
-            else pruned(module, [group], {group.name: gone(group, scores, width)}),
-            batches,
-            loss,
-        )
-        for width in widths
-    ]
+def narrower(module: nn.Module, group: ChannelGroup, scores: NDArray[np.float64], width: int) -> nn.Module:
+    """The network with that width of this group alone, all else as it is."""
+    return pruned(module, [group], {group.name: gone(group, scores, width)})
 
 
 def mean_loss(module: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], loss: Loss) -> float:

@@ -91,6 +91,8 @@ def _called(node: Node, values: Mapping[Node, Any], coupling: Coupling, unknown:
         value = rule(coupling, args, shape)
     if value is not None:
         return value
+    if name.startswith("_assert"):  # of the trace itself: it computes nothing
+        return None
     _keep(coupling, (args, _read(tuple(node.kwargs.values()), values)))
     if name != "getitem":
         unknown[name] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,7 @@ def _publish(context: ShrinkContext) -> Outcome:
     points = []
     for name, file in files.items():
         entry = networks.get(name)
-        row = (
-            latency_columns(measured[name].to_json()) | scores[name] | {"size_mb": file.stat().st_size / 1e6}
-        )
+        row = latency_columns(asdict(measured[name])) | scores[name] | {"size_mb": file.stat().st_size / 1e6}
         points.append(
             FrontPoint(
                 arch_id=name,

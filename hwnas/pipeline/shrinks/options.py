@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Interval, Len
 
@@ -30,6 +30,8 @@ class ShrinkOptions(DatasetPlaceOptions, RecipeOptions, TrainingDeviceOptions, F
 
     source: a folder of `hwnas train`, RUN/ID of a search, torchvision:NAME or timm:NAME.
     """
+
+    topic: ClassVar[str] = "What is shrunk"
 
     source: Text
     budget_ms: Annotated[

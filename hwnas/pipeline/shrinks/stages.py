@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from hwnas.shrinking.choose import Choices, Chosen, choose
 from hwnas.shrinking.importance import importance
 from hwnas.shrinking.latency import LatencyModel
 from hwnas.shrinking.prune import changed_shapes, narrowed, pruned
-from hwnas.shrinking.sensitivity import added_loss, gone, losses_of, removed_at, widths_of
+from hwnas.shrinking.sensitivity import added_loss, mean_loss, narrower, removed_at, widths_of
 from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
 from targets.errors import DamagedFileError, InfeasibleError, UsageError
@@ -42,6 +42,9 @@ SCAN, STARTS, TRAININGS, MODELS = "scan", "starts", "trainings", "models"
 
 IMPORTANCE_BATCHES = 16
 """Of the training images, by which channels are ranked."""
+
+FILLED = 0.95
+"""Share of a budget that a network uses, from which on nothing is corrected."""
 
 CORRECTIONS = 4
 """Measurements of a network that was chosen, each of which corrects what the next is chosen by."""
@@ -67,6 +70,12 @@ class ShrinkContext:
         """The images by which the loss of a width is judged."""
         data = self.prepared.source.data
         return EvalBatches(data, "val", eval_batch(data.image_size), self.prepared.images)
+
+    @cached_property
+    def whole_loss(self) -> float:
+        """Of the network as it came, on these images."""
+        known = self.prepared
+        return mean_loss(known.module, self.validation, known.source.data.task.loss)
 
     @cached_property
     def scores(self) -> dict[str, NDArray[np.float64]]:
@@ -127,16 +136,10 @@ def scan(context: ShrinkContext) -> Outcome:
             if file.exists():
                 bar.advance(len(widths) - 1)
                 continue
-            scores = context.scores[group.name]
-            losses = losses_of(
-                known.module, group, scores, widths[:1], context.validation, known.source.data.task.loss
-            )
-            times: dict[str, dict[str, float]] = {}
+            losses, times = [context.whole_loss], {}
             for width in widths[1:]:
-                narrow = pruned(known.module, [group], {group.name: gone(group, scores, width)})
-                losses += losses_of(
-                    narrow, group, scores, [group.size], context.validation, known.source.data.task.loss
-                )
+                narrow = narrower(known.module, group, context.scores[group.name], width)
+                losses.append(mean_loss(narrow, context.validation, known.source.data.task.loss))
                 times[str(width)] = costing.times(narrow)
                 bar.advance(1, group.name)
             row = {"group": group.name, "widths": widths, "losses": losses, "times": times}
@@ -151,9 +154,9 @@ def decide(context: ShrinkContext) -> Outcome:
     looked = run.result("look")
     rows = [read_json(context.scan_file(i), "a scan of widths") for i in range(len(known.groups))]
     choices = {row["group"]: Choices(widths=row["widths"], losses=added_loss(row["losses"])) for row in rows}
-    narrower = {row["group"]: {int(width): times for width, times in row["times"].items()} for row in rows}
+    scanned = {row["group"]: {int(width): times for width, times in row["times"].items()} for row in rows}
     whole = looked["times"]
-    model = LatencyModel.of(whole, narrower, looked["measured_ms"] / sum(whole.values()))
+    model = LatencyModel.of(whole, scanned, looked["measured_ms"] / sum(whole.values()))
     budgets = known.budgets or (looked["measured_ms"] / 2,)
     networks = []
     with context.costing() as costing, run.progress("choosing widths", len(budgets)) as bar:
@@ -187,10 +190,9 @@ def _decided(
         narrow = pruned(known.module, known.groups, removed_at(known.groups, context.scores, chosen.widths))
         measured_ms = costing.measured({"narrow": narrow})["narrow"].p50_ms
         fitting += [(chosen, measured_ms)] if measured_ms <= budget_ms else []
-        ratio = measured_ms / chosen.latency_ms
-        if measured_ms <= budget_ms and measured_ms >= 0.95 * budget_ms:
+        if FILLED * budget_ms <= measured_ms <= budget_ms:
             break
-        model = LatencyModel(model.whole, model.factors, model.scale * ratio)
+        model = replace(model, scale=model.scale * measured_ms / chosen.latency_ms)
     if not fitting:
         raise InfeasibleError(
             f"the networks that are predicted to take {budget_ms:.4g} ms take up to {measured_ms:.4g} ms "
