@@ -9,12 +9,12 @@ from typing import Any
 
 from .checkpoints import Checkpoints
 from .front_file import BEST
-from .identity import GRADIENT_SEARCH, SEARCH, SHRINKING, TRAINING, read_identity
+from .identity import GRADIENT_SEARCH, SEARCH, TRAINING, read_identity
 from .lock import holder_of
 from .stages import StageRecords
 from .under_way import StageName, UnderWay, read_under_way
 
-_LAST = {SEARCH: "report", GRADIENT_SEARCH: "search", TRAINING: "export", SHRINKING: "front"}
+_LAST = {SEARCH: "report", GRADIENT_SEARCH: "search", TRAINING: "export"}
 """The last stage of runs that did not write down what they go through."""
 
 RUNNING, STOPPED, DONE = "running", "stopped", "done"
