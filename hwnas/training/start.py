@@ -48,4 +48,12 @@ def _of_architecture(
             f"{file} holds no shared weights of space {space.name} with this size of images, width and "
             "number of classes; give the file of a search that had the same"
         ) from None
-    return dict(supernet.extract(space.from_string(network["arch"])).state_dict())
+    arch = space.from_string(network["arch"])
+    state = dict(supernet.extract(arch).state_dict())
+    built = space.build(arch).state_dict()
+    if any(name in built and built[name].shape != tensor.shape for name, tensor in state.items()):
+        raise UsageError(
+            f"space {space.name} is searched with another size of network than it trains in the end: the "
+            f"weights in {file} have other shapes; leave out --start-from"
+        )
+    return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,34 +17,42 @@ from hwnas.training.start import start_weights
 from hwnas.training.train import begin
 from targets.errors import DamagedFileError, UsageError
 
-ARCH = "nor_conv_3x3:none:nor_conv_1x1:skip_connect:none:avg_pool_3x3"
-SIZE: dict[str, Any] = {"image_size": 16, "in_channels": 1, "n_classes": 4, "cells": 1, "channels": 4}
+SIZE: dict[str, Any] = {"image_size": 16, "in_channels": 1, "n_classes": 4, "width_mult": 0.5}
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> dict[str, str]:
+def shared(folder: Path, name: str, **size: Any) -> dict[str, str]:
+    """The start of fresh shared weights of a space."""
     torch.manual_seed(0)
-    supernet = supernets.make(load_space("nasbench201", **SIZE))
-    (tmp_path / "supernet.safetensors").write_bytes(safetensors_bytes(supernet))
-    return start_of(tmp_path / "supernet.safetensors")
+    supernet = supernets.make(load_space(name, **size))
+    (folder / "supernet.safetensors").write_bytes(safetensors_bytes(supernet))
+    return start_of(folder / "supernet.safetensors")
 
 
-def network(**changes: Any) -> dict[str, Any]:
-    return {"space": {"name": "nasbench201", **SIZE, **changes}, "arch": ARCH}
+def network(name: str, **size: Any) -> dict[str, Any]:
+    space = load_space(name, **size)
+    arch = space.sample(np.random.default_rng(0))
+    return {"space": {"name": name, **size}, "arch": space.to_string(arch)}
 
 
-def test_a_network_begins_with_its_part_of_the_shared_weights(start: dict[str, str]) -> None:
-    space = load_space("nasbench201", **SIZE)
+def test_a_network_begins_with_its_part_of_the_shared_weights(tmp_path: Path) -> None:
+    space, spec = load_space("mobile", **SIZE), network("mobile", **SIZE)
+    arch = space.from_string(spec["arch"])
+    start = shared(tmp_path, "mobile", **SIZE)
     torch.manual_seed(0)
-    expected = supernets.make(space).extract(space.from_string(ARCH))
-    module = space.build(space.from_string(ARCH))
-    begin(module, 5, start_weights(start, network()))
+    expected = supernets.make(space).extract(arch)
+    module = space.build(arch)
+    begin(module, 5, start_weights(start, spec))
     for name, weight in module.named_parameters():
         torch.testing.assert_close(weight, expected.get_parameter(name))
 
 
-def test_shared_weights_of_another_space_are_refused(start: dict[str, str]) -> None:
-    with pytest.raises(DamagedFileError, match="no shared weights of space nasbench201"):
-        start_weights(start, network(channels=8))
+def test_shared_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    start = shared(tmp_path, "mobile", **SIZE)
+    with pytest.raises(DamagedFileError, match="no shared weights of space mobile"):
+        start_weights(start, network("mobile", **{**SIZE, "n_classes": 5}))
     with pytest.raises(UsageError, match="no architecture"):
         start_weights(start, {"baseline": "mobilenet_v3_small"})
+    size = {"image_size": 16, "in_channels": 1, "n_classes": 4, "cells": 1, "channels": 4}
+    start = shared(tmp_path, "nasbench201", **size)
+    with pytest.raises(UsageError, match="nasbench201 is searched with another size"):
+        start_weights(start, network("nasbench201", **size))
