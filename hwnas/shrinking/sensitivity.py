@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -67,4 +68,4 @@ def added_loss(losses: Sequence[float]) -> list[float]:
     >>> added_loss([1.0, 0.75, 1.5, 1.25])
     [0.0, 0.0, 0.5, 0.5]
     """
-    return np.maximum.accumulate([max(0.0, value - losses[0]) for value in losses]).tolist()
+    return list(itertools.accumulate((max(0.0, value - losses[0]) for value in losses), max))

@@ -64,10 +64,12 @@ def with_statistics(module: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
-            for tensor in (part.weight.data, part.running_var):
-                tensor.copy_(torch.rand(len(tensor), generator=generator) + 0.5)  # type: ignore[operator, arg-type]
-            for tensor in (part.bias.data, part.running_mean):
-                tensor.copy_(torch.randn(len(tensor), generator=generator) * 0.2)  # type: ignore[operator, arg-type]
+            mean, variance = part.running_mean, part.running_var
+            assert mean is not None and variance is not None
+            for tensor in (part.weight.data, variance):
+                tensor.copy_(torch.rand(len(tensor), generator=generator) + 0.5)
+            for tensor in (part.bias.data, mean):
+                tensor.copy_(torch.randn(len(tensor), generator=generator) * 0.2)
     return module.eval()
 
 
@@ -120,6 +122,7 @@ def test_a_narrower_network_is_built_from_its_description() -> None:
     narrow = build_network({"shrunk": spec, "shapes": shapes})
     assert changed_shapes(module.state_dict(), narrow.state_dict()) == shapes
     squeeze = narrow.get_submodule("features.3.squeeze")
+    assert isinstance(squeeze, nn.Conv2d)
     assert (squeeze.out_channels, squeeze.in_channels) == (9, 64)
     assert narrow.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 4)
 
