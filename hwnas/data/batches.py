@@ -14,15 +14,18 @@ from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
+"""Images (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
 class Changes(Protocol):
     """What changes images at random: `Augment`, `PhotoAugment`."""
 
-    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+    def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+
+        planes: the last channels that are labels: they are moved as the others are, and keep their values.
+        """
 
 
 class Batches:
@@ -62,9 +65,18 @@ class Batches:
         epoch, place = divmod(step, self.steps_per_epoch)
         chosen = self._permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
         x = self._data.images(chosen).to(self._device)
+        y = torch.from_numpy(self._data.labels[chosen]).to(self._device)
         if self._augment is not None:
-            x = self._augment.apply(x, self._rng(_CHANGES, step))
-        return self._normalise(x), torch.from_numpy(self._data.labels[chosen]).to(self._device)
+            x, y = self._changed(self._augment, x, y, self._rng(_CHANGES, step))
+        return self._normalise(x), y
+
+    def _changed(self, augment: Changes, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> Batch:
+        """Images and labels; masks lie behind the channels of their images, and move with them."""
+        planes = self._data.task.planes
+        if not planes:
+            return augment.apply(x, rng), y
+        both = augment.apply(torch.cat([x, y[:, None]], dim=1), rng, planes)
+        return both[:, :-planes], both[:, -planes].to(y.dtype)
 
     def _permutation(self, epoch: int) -> SampleIndices:
         if self._order[0] != epoch:

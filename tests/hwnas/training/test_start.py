@@ -13,8 +13,8 @@ from hwnas import supernets
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.teachers import start_of
 from hwnas.spaces import load_space
+from hwnas.training.initial_weights import begin
 from hwnas.training.start import start_weights
-from hwnas.training.train import begin
 from targets.errors import DamagedFileError, UsageError
 
 SIZE: dict[str, Any] = {"image_size": 16, "in_channels": 1, "n_classes": 4, "width_mult": 0.5}
