@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Places = NDArray[np.int64]
+ChannelPlaces = NDArray[np.int64]
 """Numbers of places, one per channel."""
 
 Axis = tuple[str, int]
@@ -45,12 +45,12 @@ class Coupling:
     """Collects places, their unions, and those that stay."""
 
     def __init__(self) -> None:
-        self._axes: dict[Axis, Places] = {}
+        self._axes: dict[Axis, ChannelPlaces] = {}
         self._n = 0
-        self._pairs: list[tuple[Places, Places]] = []
-        self._whole: list[Places] = []
+        self._pairs: list[tuple[ChannelPlaces, ChannelPlaces]] = []
+        self._whole: list[ChannelPlaces] = []
 
-    def axis(self, name: str, axis: int, size: int) -> Places:
+    def axis(self, name: str, axis: int, size: int) -> ChannelPlaces:
         """The places of an axis of a tensor; the same at each call."""
         key = (name, axis)
         if key not in self._axes:
@@ -58,11 +58,11 @@ class Coupling:
             self._n += size
         return self._axes[key]
 
-    def unite(self, a: Places, b: Places) -> None:
+    def unite(self, a: ChannelPlaces, b: ChannelPlaces) -> None:
         """These places fall together, pair by pair."""
         self._pairs.append((np.asarray(a), np.asarray(b)))
 
-    def keep(self, places: Places) -> None:
+    def keep(self, places: ChannelPlaces) -> None:
         """These places stay."""
         self._whole.append(np.asarray(places))
 
@@ -89,7 +89,7 @@ class Coupling:
                 groups.append(_group(name if names[name] == 1 else f"{name} ({names[name]})", channels))
         return groups
 
-    def _classes(self) -> tuple[Places, int]:
+    def _classes(self) -> tuple[ChannelPlaces, int]:
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 

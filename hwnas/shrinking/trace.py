@@ -14,7 +14,7 @@ from hwnas.networks.modes import evaluating
 from targets.errors import UsageError
 
 from .coupling import ChannelGroup, Coupling
-from .operators import RULES, Value
+from .operators import RULES, TracedTensor
 
 if TYPE_CHECKING:
     from torch.fx import Node
@@ -72,13 +72,13 @@ def _shape_of(node: Node) -> tuple[int, ...] | None:
     return tuple(int(n) for n in known.shape) if isinstance(known, torch.Tensor) else None
 
 
-def _placeholder(node: Node, name: str | None, coupling: Coupling) -> Value:
+def _placeholder(node: Node, name: str | None, coupling: Coupling) -> TracedTensor:
     shape = _shape_of(node) or ()
     if name is not None or len(shape) < 2:
-        return Value(shape, name=name)
+        return TracedTensor(shape, name=name)
     places = coupling.axis(f"input {node.name}", 1, shape[1])
     coupling.keep(places)
-    return Value(shape, places)
+    return TracedTensor(shape, places)
 
 
 def _called(node: Node, values: Mapping[Node, Any], coupling: Coupling, unknown: Counter[str]) -> Any:
@@ -96,12 +96,12 @@ def _called(node: Node, values: Mapping[Node, Any], coupling: Coupling, unknown:
     _keep(coupling, (args, _read(tuple(node.kwargs.values()), values)))
     if name != "getitem":
         unknown[name] += 1
-    return Value(shape or ())
+    return TracedTensor(shape or ())
 
 
 def _usable(first: Any) -> bool:
-    return isinstance(first, Value) or (
-        isinstance(first, Sequence) and bool(first) and all(isinstance(v, Value) for v in first)
+    return isinstance(first, TracedTensor) or (
+        isinstance(first, Sequence) and bool(first) and all(isinstance(v, TracedTensor) for v in first)
     )
 
 
@@ -121,7 +121,7 @@ def _read(args: Any, values: Mapping[Node, Any]) -> Any:
 
 def _keep(coupling: Coupling, args: Any) -> None:
     """All channels of these values stay."""
-    if isinstance(args, Value):
+    if isinstance(args, TracedTensor):
         if args.places is not None:
             coupling.keep(args.places)
         elif args.name is not None:
