@@ -61,8 +61,8 @@ def build(name: str, data: Data, weights: Path | None = None) -> nn.Module:
 
 
 def _searched(name: str, data: Data) -> nn.Module:
-    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
-    space = load_space("mobile", **shape)
+    size = data.image_size
+    space = load_space("mobile", image_size=size, in_channels=data.in_channels, n_classes=data.n_classes)
     return space.build(space.from_string(SEARCHED[name]))
 
 
