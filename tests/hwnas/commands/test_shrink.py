@@ -117,8 +117,16 @@ def test_from_a_training_to_a_front(
         ("no/where", "'no/where' is no network; give a folder of `hwnas train`"),
         ("torchvision:resnet18", "needs --weights: nothing is fetched"),
         ("torchvision:resnet18 --weights w.safetensors", "needs --data"),
-        ("torchvision:resnet --weights w.safetensors --data scenes", "torchvision has no model 'resnet'"),
-        ("torchvision:resnet18 --weights w.safetensors --data scenes", "are not those of resnet18"),
+        pytest.param(
+            "torchvision:resnet --weights w.safetensors --data scenes",
+            "torchvision has no model 'resnet'",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "torchvision:resnet18 --weights w.safetensors --data scenes",
+            "are not those of resnet18",
+            marks=pytest.mark.slow,
+        ),
         ("w.pt", "weights without the network that they are of; name the network beside them"),
         ("w.onnx", "is no network; name the network"),
         ("whole --budget-ms five", "'five' is no number of milliseconds"),
