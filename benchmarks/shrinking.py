@@ -129,7 +129,7 @@ class Seed:
 
     def test(self, module: nn.Module) -> float:
         """In percent."""
-        size = eval_batch(self._data.image_size)
+        size = eval_batch(self._data.area)
         return 100 * score(module, eval_batches(self._data, "test", size))[0]
 
     def networks(self, groups: tuple[ChannelGroup, ...]) -> tuple[dict[str, nn.Module], float]:
@@ -138,7 +138,7 @@ class Seed:
         batches = Batches(data, "train", 32, self._seed)
         loss = data.task.loss
         scores = importance(self.module, groups, (batches.at(i) for i in range(16)), loss)
-        images = EvalBatches(data, "val", eval_batch(data.image_size), self._options.images)
+        images = EvalBatches(data, "val", eval_batch(data.area), self._options.images)
         whole_loss = mean_loss(self.module, images, loss)
         choices = {}
         for group in groups:

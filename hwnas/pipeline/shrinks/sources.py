@@ -45,8 +45,8 @@ class ShrinkSource:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image."""
-        return self.data.in_channels, self.data.image_size, self.data.image_size
+        """(channels, height, width) of a sample."""
+        return self.data.sample_shape
 
     def module(self) -> nn.Module:
         """The network with its weights, in eval mode."""

@@ -69,7 +69,7 @@ class ShrinkContext:
     def validation(self) -> EvalBatches:
         """The images by which the loss of a width is judged."""
         data = self.prepared.source.data
-        return EvalBatches(data, "val", eval_batch(data.image_size), self.prepared.images)
+        return EvalBatches(data, "val", eval_batch(data.area), self.prepared.images)
 
     @cached_property
     def whole_loss(self) -> float:
@@ -108,7 +108,7 @@ def look(context: ShrinkContext) -> Outcome:
             f"{source.name} takes {measured_ms:.4g} ms on {known.target.name} as it is, which is within "
             f"--budget-ms {slower[0]:g}; ask for less"
         )
-    size = eval_batch(data.image_size)
+    size = eval_batch(data.area)
     val_accuracy, val_loss = score(known.module, eval_batches(data, "val", size), data.task)
     batches = Batches(data, "train", min(32, known.recipe.batch_size), known.seed)
     n = min(IMPORTANCE_BATCHES, batches.steps_per_epoch)
@@ -268,9 +268,7 @@ def ship(context: ShrinkContext) -> Outcome:
     scored = {}
     for name, module, network, widths in networks:
         scores = {
-            f"{split}_accuracy": score(
-                module, eval_batches(data, split, eval_batch(data.image_size)), data.task
-            )[0]
+            f"{split}_accuracy": score(module, eval_batches(data, split, eval_batch(data.area)), data.task)[0]
             for split in ("val", "test")
         }
         export_model(
