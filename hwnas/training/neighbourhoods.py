@@ -49,7 +49,7 @@ def neighbourhood_score(data: TaskData, *, seed: int, max_train: int = 100_000) 
     )
 
 
-Kernel = tuple[Tensor, Tensor, NDArray[np.uint8]]
+PixelKernel = tuple[Tensor, Tensor, NDArray[np.uint8]]
 """Weights (k, c, 5, 5), biases (k,), and the class of each of the k."""
 
 
@@ -68,7 +68,7 @@ def _drawn(
     return np.concatenate(rows), np.concatenate(classes)
 
 
-def _kernel(model: object, channels: int) -> Kernel:
+def _kernel(model: object, channels: int) -> PixelKernel:
     """A fitted classifier as a convolution; of two classes it has one row, which is the second."""
     weights, biases = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)  # type: ignore[attr-defined]
     if len(weights) == 1:
@@ -78,7 +78,7 @@ def _kernel(model: object, channels: int) -> Kernel:
     return shaped, torch.from_numpy(biases.astype(np.float32)), classes
 
 
-def _score(data: TaskData, split: str, kernel: Kernel) -> float:
+def _score(data: TaskData, split: str, kernel: PixelKernel) -> float:
     indices = data.split(split)
     weights, biases, classes = kernel
     answers = [
