@@ -39,7 +39,11 @@ N_TEST = 2_000
 
 def network(data: Data, width: float) -> nn.Module:
     """The architecture for these images."""
-    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
+    shape: dict[str, Any] = {
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "n_classes": data.n_classes,
+    }
     space = load_space("mobile", **shape, width_mult=width)
     return space.build(space.sample(np.random.default_rng(0)))
 

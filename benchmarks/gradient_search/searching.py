@@ -34,7 +34,11 @@ def images(folder: Path, image_size: int, out: Path) -> Data:
 
 def cell_space(name: str, data: Data, cells: int, channels: int) -> CellSpace:
     """A space of cells for such images; cells, channels: of the networks that are trained in the end."""
-    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
+    shape: dict[str, Any] = {
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "n_classes": data.n_classes,
+    }
     made = load_space(name, **shape, cells=cells, channels=channels)
     if not isinstance(made, CellSpace):
         raise UsageError(f"space {name} has no cells; choose nasbench201 or darts")

@@ -30,6 +30,11 @@ class Block(Protocol):
         ...
 
     @property
+    def more_inputs(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Shapes of further inputs; heads read a second map."""
+        ...
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions and linear layers, one image."""
         ...

@@ -86,6 +86,7 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
+_DATA = "cifar10 cifar100 digits fashion-mnist gauges mnist scenes shape-masks shapes"
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
 """
@@ -116,7 +117,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="data",
-            known=("cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "mnist", "scenes", "shapes"),
+            known=tuple(_DATA.split()),
             table="hwnas.data.source:NAMED",
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",
@@ -142,7 +143,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="task",
-            known=("classification", "multi-label", "regression"),
+            known=("classification", "multi-label", "regression", "segmentation"),
             table="hwnas.tasks.table:TASKS",
         ),
     )

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+POOLED = "pooled"
+"""The head of classifiers: channel means and a linear layer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """What the search network and the deployed network may differ in.
@@ -36,6 +40,7 @@ class Scale:
     cells: how many cells, or layers, of a cell or macro space; in `nasbench201` per stage.
     channels: of the first cells.
     affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
+    head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     """
 
     image_size: int
@@ -45,6 +50,7 @@ class Scale:
     cells: int = 0
     channels: int = 0
     affine: bool = True
+    head: str = POOLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,11 @@ class Position:
     choices: tuple[int, ...]
     keys: NDArray[np.object_]
     held_bytes: int = 0
+
+
+def head_option(head: str) -> dict[str, str]:
+    """The head as an option of `load_space` and of baselines; of classifiers nothing is said."""
+    return {} if head == POOLED else {"head": head}
 
 
 class NetworkSpace(Space, ABC):
@@ -100,6 +111,7 @@ class NetworkSpace(Space, ABC):
             "in_channels": s.in_channels,
             "n_classes": s.n_classes,
             **self.dimensions[1],
+            **head_option(s.head),
         }
 
     def blocks(self) -> Mapping[str, Block]:

@@ -22,9 +22,6 @@ from .choice import Arch, Choice
 from .features import OptionCounts
 from .node import check_nodes, nodes_of
 
-_SHOWN = 200
-"""Characters of a wrong text that an error shows."""
-
 
 class Space:
     """The choices of a search and all that follows from them.
@@ -212,9 +209,8 @@ class Space:
         parts = [p.split(":") for p in text.strip().split("/")]
         if [len(p) for p in parts] != [len(g) for g in groups]:
             example = self.to_string(self.sample(np.random.default_rng(0)))
-            given = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
             raise UsageError(
-                f"{given!r} is no architecture of space {self.name}; a valid one reads {example!r}"
+                f"{text!r} is no architecture of space {self.name}; a valid one reads {example!r}"
             )
         names = list(itertools.chain.from_iterable(parts))
         return tuple(self._option(c, n) for c, n in zip(self.choices, names, strict=True))

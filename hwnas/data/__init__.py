@@ -7,6 +7,7 @@ models, training, the accuracy of anything.
 
 from . import digits as _digits  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)
+from . import shape_masks as _shape_masks  # noqa: F401  (registers its name)
 from . import shapes as _shapes  # noqa: F401  (registers its names)
 from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment

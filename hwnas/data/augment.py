@@ -47,19 +47,22 @@ class Augment:
             return cls(flip=data.flip)
         return cls(shift=0.0625, rotate_degrees=10.0, scale=0.1)
 
-    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+    def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+
+        planes: the last channels that are labels: they are moved as the others are, and keep their values.
+        """
         n, size = len(x), x.shape[-1]
         mirrored = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
         shift = rng.uniform(-self.shift, self.shift, (n, 2)) * size  # dy, dx in pixels
         if self.rotate_degrees or self.scale:
             angle = np.deg2rad(rng.uniform(-self.rotate_degrees, self.rotate_degrees, n))
             zoom = rng.uniform(1 - self.scale, 1 + self.scale, n)
-            x = affine(x, angle, zoom, shift, mirrored)
+            x = affine(x, angle, zoom, shift, mirrored, planes)
         elif self.shift or self.flip:
             x = move(x, np.rint(shift).astype(np.int64), mirrored)
         if self.cutout:
-            x = cut_out(x, rng.integers(0, size, (n, 2)), max(1, round(self.cutout * size)))
+            x = cut_out(x, rng.integers(0, size, (n, 2)), max(1, round(self.cutout * size)), planes)
         return x
 
 
@@ -84,8 +87,12 @@ def affine(
     zoom: npt.NDArray[np.float64],
     shift: npt.NDArray[np.float64],
     mirrored: npt.NDArray[np.bool_],
+    planes: int = 0,
 ) -> torch.Tensor:
-    """Rotate, scale, shift and mirror with one bilinear sampling; outside is black."""
+    """Rotate, scale, shift and mirror with one bilinear sampling; outside is black.
+
+    planes: the last channels that are labels, of which the nearest is taken; outside they repeat.
+    """
     import torch
     from torch.nn import functional as f
 
@@ -95,10 +102,16 @@ def affine(
     theta = np.stack([cos * sign, -sin, shift[:, 1] / half, sin * sign, cos, shift[:, 0] / half], axis=1)
     matrix = torch.from_numpy(theta.reshape(-1, 2, 3).astype(np.float32)).to(x.device)
     grid = f.affine_grid(matrix, list(x.shape), align_corners=False)
-    return f.grid_sample(x.float(), grid, align_corners=False)
+    if not planes:
+        return f.grid_sample(x.float(), grid, align_corners=False)
+    shown = f.grid_sample(x[:, :-planes].float(), grid, align_corners=False)
+    labels = f.grid_sample(
+        x[:, -planes:].float(), grid, mode="nearest", padding_mode="border", align_corners=False
+    )
+    return torch.cat([shown, labels], dim=1)
 
 
-def cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int) -> torch.Tensor:
+def cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int, planes: int = 0) -> torch.Tensor:
     """A square of `side` pixels around each centre (n, 2) becomes the mean of its image.
 
     DeVries and Taylor 2017, arXiv 1708.04552: the centre lies anywhere, so the border may cut the square.
@@ -109,4 +122,6 @@ def cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int) -> torch.
     inside = np.abs(line - centre[:, :, None] + 0.25) <= side / 2  # (n, 2, s)
     hole = torch.from_numpy(inside[:, 0, :, None] & inside[:, 1, None, :]).to(x.device)[:, None]
     x = x.float()
-    return torch.where(hole, x.mean((2, 3), keepdim=True), x)
+    shown = x[:, : x.shape[1] - planes]
+    cut = torch.where(hole, shown.mean((2, 3), keepdim=True), shown)
+    return torch.cat([cut, x[:, x.shape[1] - planes :]], dim=1) if planes else cut

@@ -14,21 +14,25 @@ from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (b, c, h, w), normalised, and labels int64 (b,)."""
+"""Images (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
 class Changes(Protocol):
     """What changes images at random: `Augment`, `PhotoAugment`."""
 
-    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+    def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+
+        planes: the last channels that are labels: they are moved as the others are, and keep their values.
+        """
 
 
 class Batches:
     """Training batches of one split: every epoch a new permutation, its incomplete last batch left out.
 
     balanced: an epoch has equally many images of each class, those of small classes several times.
+    share: (i, n): every n-th image of each batch, from the i-th on; the n shares make the batch.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Batches:
         device: str | torch.device = "cpu",
         *,
         balanced: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}; allowed: 1 or more")
@@ -53,6 +58,8 @@ class Batches:
         self._order: tuple[int, SampleIndices] = (-1, self._indices)  # the permutation of the current epoch
         self.batch_size = min(batch_size, len(self._indices))
         self.steps_per_epoch = len(self._indices) // self.batch_size
+        self._share = share
+        check_shares(self.batch_size, share[1])
 
     def at(self, step: int) -> Batch:
         """Batch number `step`, the same whenever it is asked for.
@@ -61,10 +68,22 @@ class Batches:
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         chosen = self._permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        own, shares = self._share
+        chosen = chosen[own::shares]
         x = self._data.images(chosen).to(self._device)
+        y = torch.from_numpy(self._data.labels[chosen]).to(self._device)
         if self._augment is not None:
-            x = self._augment.apply(x, self._rng(_CHANGES, step))
-        return self._normalise(x), torch.from_numpy(self._data.labels[chosen]).to(self._device)
+            rng = self._rng(_CHANGES, step, *([own] if shares > 1 else []))
+            x, y = self._changed(self._augment, x, y, rng)
+        return self._normalise(x), y
+
+    def _changed(self, augment: Changes, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> Batch:
+        """Images and labels; masks lie behind the channels of their images, and move with them."""
+        planes = self._data.task.planes
+        if not planes:
+            return augment.apply(x, rng), y
+        both = augment.apply(torch.cat([x, y[:, None]], dim=1), rng, planes)
+        return both[:, :-planes], both[:, -planes].to(y.dtype)
 
     def _permutation(self, epoch: int) -> SampleIndices:
         if self._order[0] != epoch:
@@ -86,8 +105,17 @@ class Batches:
             ]
         )
 
-    def _rng(self, stream: int, number: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, number]))
+    def _rng(self, stream: int, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, *numbers]))
+
+
+def check_shares(batch_size: int, shares: int) -> None:
+    """UsageError for a batch that so many processes cannot share equally."""
+    if batch_size % shares:
+        raise UsageError(
+            f"a batch of {batch_size} images cannot be shared equally by {shares} processes; give a batch "
+            f"size that {shares} divides"
+        )
 
 
 def eval_batches(

@@ -17,7 +17,7 @@ from . import splits as splitting
 from .gather import check_image_size, gather, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
-from .source import SPLITS, TRAIN, DataSource, data_request
+from .source import SPLITS, TRAIN, DataSource, Listing, data_request
 from .splits import Split
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Data:
     mean, std: per channel, of the training images, in 0..1.
     flip: whether a mirrored image is still one of its class.
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
-    labels: (n,) int64, or (n, k) float32 where the task has several.
+    labels: (n,) int64, (n, k) float32 where the task has several, or (n, s, s) uint8 of masks.
     task: what is learned of them.
     notes: what was ignored, dropped or limited.
     preprocessing: how an image became a square.
@@ -81,7 +81,8 @@ class Data:
         import torch
 
         if self._pixels is not None:
-            return self._pixels.index_select(0, torch.as_tensor(np.asarray(indices, np.int64)))
+            shown = self._pixels[:, : self.in_channels] if self.task.planes else self._pixels
+            return shown.index_select(0, torch.as_tensor(np.asarray(indices, np.int64)))
         return torch.from_numpy(
             np.stack([self._source.read(int(index), self.image_size) for index in indices])
         )
@@ -166,6 +167,7 @@ def load_data(
     else:
         split = splitting.from_json(listing, splits)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
+    labels = listing.labels if not listing.task.planes else _masks(listing, pixels, size, memory_cap_mb)
     trained = listing.labels[split.indices(TRAIN)]
     notes = (*listing.notes, *split.notes, *_nearly_one_colour(mean, std))
     notes += tuple(listing.task.notes(listing.class_names, trained))
@@ -183,7 +185,7 @@ def load_data(
         std=std,
         flip=listing.flip,
         centred=listing.centred,
-        labels=listing.labels,
+        labels=labels,
         task=listing.task.fitted(trained),
         notes=notes,
         _split=split,
@@ -192,6 +194,17 @@ def load_data(
         _limit=limit,
         _skipped=stored.skipped if stored else tuple(sorted(gathered.broken)),
     )
+
+
+def _masks(listing: Listing, pixels: Pixels | None, size: int, memory_cap_mb: float) -> LabelArray:
+    """(n, s, s): the last channel of all pixels, which have to lie in memory."""
+    if pixels is None:
+        taken = len(listing.names) * listing.channels * size**2 / 1e6
+        raise UsageError(
+            f"{listing.name}: images and masks take {taken:,.0f} MB at {size} px, and {memory_cap_mb:,.0f} "
+            "MB are held; masks cannot be decoded on demand: give a smaller --image-size, or fewer images"
+        )
+    return pixels[:, -1]
 
 
 def _tensor(pixels: Pixels) -> torch.Tensor:

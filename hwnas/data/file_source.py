@@ -71,7 +71,7 @@ def file_source(
     paths = [item.path for item in placed]
     labels = task.read(LabelTable(name, columns, [item.cells for item in placed], paths))
     groups = {group: number for number, group in enumerate(sorted({item.group for item in placed}))}
-    levels = _levels(files, paths)
+    levels = image_levels(files, paths)
     stamps = "\n".join(f"{item.path}\t{files.stamp(item.path)}" for item in placed)
     # Classes named 0..9 or a..z are characters: mirrored they would be others.
     characters = all(len(class_name) == 1 for class_name in labels.names)
@@ -94,7 +94,7 @@ def file_source(
     return FileSource(listing, files, levels)
 
 
-def _levels(files: Files, paths: Sequence[str]) -> Levels | None:
+def image_levels(files: Files, paths: Sequence[str]) -> Levels | None:
     """The range of the images of more than 8 bits; None where there are none, or they use all 16 bits."""
     deep = [path for path in paths if path.lower().endswith(_DEEP_SUFFIXES)]
     first = _ranges(files, deep, _MODE_SAMPLES)

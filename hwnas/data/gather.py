@@ -14,6 +14,7 @@ from targets.errors import DamagedFileError, UsageError
 from .folder import open_folder
 from .image import MAX_SIZE, MIN_SIZE
 from .layout import ignored_note
+from .mask_source import open_masks
 from .pixels import ImageCache, Pixels, ReadImages
 from .source import NAMED, DataRequest, DataSource, Subset, unknown_source
 from .table import open_table
@@ -124,7 +125,7 @@ def gather(
 def size_mb(source: DataSource, image_size: int) -> float:
     """What the decoded images take."""
     listing = source.listing
-    return len(listing.names) * listing.in_channels * image_size * image_size / 1e6
+    return len(listing.names) * listing.channels * image_size * image_size / 1e6
 
 
 def check_image_size(image_size: int | None) -> None:
@@ -140,6 +141,8 @@ def _open(request: DataRequest) -> DataSource:
     path = Path(request.spec).expanduser()
     if not path.exists():
         raise unknown_source(request.spec)
+    if request.task.planes:
+        return open_masks(request)
     how = request.task, request.label_columns, request.group_column
     if path.suffix.lower() == ".csv":
         return open_table(path, path.parent, *how)

@@ -67,7 +67,7 @@ def decode(
 
     levels: of an image of more than 8 bits; None: all that 16 bits hold.
     """
-    with _opened(raw, where) as image:
+    with opened(raw, where) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DamagedFileError(
                 f"{where}: {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read; shrink it"
@@ -80,13 +80,13 @@ def decode(
 
 def short_side_px(raw: bytes, where: str) -> int:
     """Length of the shorter side, from the header alone."""
-    with _opened(raw, where) as image:
+    with opened(raw, where) as image:
         return min(image.size)
 
 
 def deep_range(raw: bytes, where: str) -> tuple[str, float, float] | None:
     """(mode, lowest, highest value) of an image of more than 8 bits a channel; None for any other."""
-    with _opened(raw, where) as image:
+    with opened(raw, where) as image:
         if not _is_deep(image) or image.width * image.height > MAX_PIXELS:
             return None
         values = np.asarray(image, np.float64)
@@ -114,7 +114,7 @@ def round_size(side_px: float) -> int:
 
 
 @contextmanager
-def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
+def opened(raw: bytes, where: str) -> Iterator[Image.Image]:
     """The lazily decoded image; whatever the decoder raises names `where`, its warnings are not passed on."""
     if not raw:
         raise DamagedFileError(f"{where}: the image is empty (0 bytes); replace or remove it")

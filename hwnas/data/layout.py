@@ -76,11 +76,11 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
             f"or give a .csv of file names and labels"
         )
     tops = {parts[0] for parts in inner.values() if len(parts) > 1}
-    split_of = _splits(tops)
+    split_of = splits_named(tops)
     kinds = set(split_of.values())
     has_splits = len(kinds) > 1 and (TRAIN in kinds or len(split_of) == len(tops))
     if not has_splits:
-        _ask_whether_splits(inner.values(), where)
+        _ask_whethersplits_named(inner.values(), where)
     else:
         doubled = _doubled(inner.values())
         for path, (top, *rest) in inner.items():
@@ -104,7 +104,7 @@ def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[l
     return placed, notes
 
 
-def _splits(names: Collection[str]) -> dict[str, int]:
+def splits_named(names: Collection[str]) -> dict[str, int]:
     """The split of each folder whose name says one: `training_set`, `seg_train`, `Test-Images`, `val2017`."""
     words = {name: [w for w in re.split(r"[\W_\d]+", name.lower()) if w] for name in names}
     shared = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
@@ -126,7 +126,7 @@ def _doubled(every: Iterable[list[str]]) -> set[str]:
     return {top for top, name in only.items() if name == top or name.lower() in (*SPLIT_OF, *_FILLERS)}
 
 
-def _ask_whether_splits(every: Collection[list[str]], where: str) -> None:
+def _ask_whethersplits_named(every: Collection[list[str]], where: str) -> None:
     """UsageError where all folders hold the same folders: are they classes or splits?"""
     below: dict[str, set[str]] = {}
     for parts in every:

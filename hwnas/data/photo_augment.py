@@ -34,15 +34,19 @@ class PhotoAugment:
     crop: float = 0.0
     colour: float = 0.0
 
-    def apply(self, x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255."""
+    def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
+        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+
+        planes: the last channels that are labels: they are moved as the others are, and keep their values.
+        """
         import torch
 
-        moved = replace(self.base, cutout=0.0, shift=0.0 if self.crop else self.base.shift).apply(x, rng)
+        base = replace(self.base, cutout=0.0, shift=0.0 if self.crop else self.base.shift)
+        moved = base.apply(x, rng, planes).round().to(torch.uint8)
         change = _transform(self.auto, self.crop, self.colour, x.shape[-1])
         with seeded(rng):
-            moved = torch.stack([change(image) for image in moved.round().to(torch.uint8)])
-        return Augment(shift=0.0, cutout=self.base.cutout).apply(moved, rng)
+            moved = torch.stack([_changed(change, image, planes) for image in moved])
+        return Augment(shift=0.0, cutout=self.base.cutout).apply(moved, rng, planes)
 
 
 @contextmanager
@@ -53,6 +57,19 @@ def seeded(rng: np.random.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**63)))
         yield
+
+
+def _changed(change: Any, image: torch.Tensor, planes: int) -> torch.Tensor:
+    """(c, s, s), changed; labels as torchvision changes masks: by the nearest pixel, and never in colour."""
+    import torch
+
+    if not planes:
+        changed: torch.Tensor = change(image)
+        return changed
+    from torchvision import tv_tensors
+
+    shown, labels = change(tv_tensors.Image(image[:-planes]), tv_tensors.Mask(image[-planes:]))
+    return torch.cat([shown.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor)])
 
 
 @cache

@@ -42,7 +42,7 @@ _no_bar: OpenBar = Log(quiet=True).progress
 class ReadImages:
     """The images of a source that can be read.
 
-    pixels: (m, c, s, s) of the m images; None where they are decoded on demand.
+    pixels: (m, channels, s, s) of the m images; None where they are decoded on demand.
     groups: (m,) numbers, equal where the images are equal.
     broken: why each other image cannot be read, by its place in the source.
     """
@@ -139,7 +139,7 @@ def _decode(source: DataSource, image_size: int, in_memory: bool, bar: OpenBar) 
     """Every image, several at a time: the decoders and the resizing let other threads run."""
     listing = source.listing
     n = len(listing.names)
-    shape = (n if in_memory else 0, listing.in_channels, image_size, image_size)
+    shape = (n if in_memory else 0, listing.channels, image_size, image_size)
     pixels = np.empty(shape, np.uint8)
     keys: list[bytes] = []
     broken: dict[int, str] = {}
@@ -149,7 +149,8 @@ def _decode(source: DataSource, image_size: int, in_memory: bool, bar: OpenBar) 
             image = source.read(index, image_size)
             if in_memory:
                 pixels[index] = image
-                return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+                shown = image[: listing.in_channels]
+                return hashlib.blake2b(shown.tobytes(), digest_size=16).digest()
             return source.content_key(index)
         except DamagedFileError as error:
             return error

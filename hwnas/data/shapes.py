@@ -72,7 +72,7 @@ def _source(
 
 def draw_shapes(draws: Draws, there: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """(n, 32, 32, 3) of what is there, (n, 5)."""
-    image = _ground(draws, len(there))
+    image = ground(draws, len(there))
     order = np.argsort(draws.below(1 << 30, *there.shape), axis=1, kind="stable")
     for place in range(len(SHAPES)):
         kinds = order[:, place]
@@ -81,9 +81,9 @@ def draw_shapes(draws: Draws, there: npt.NDArray[np.bool_]) -> npt.NDArray[np.ui
         mask = np.zeros((len(there), SIDE_PX, SIDE_PX))
         for kind in range(len(SHAPES)):
             chosen = np.flatnonzero((kinds == kind) & there[:, kind])
-            mask[chosen] = _shape(kind, y[chosen], x[chosen], radius[chosen])
-        image = _paint(image, mask, _ink(draws, len(there)))
-    return _noisy(draws, image)
+            mask[chosen] = shape_of_kind(kind, y[chosen], x[chosen], radius[chosen])
+        image = paint(image, mask, ink(draws, len(there)))
+    return noisy(draws, image)
 
 
 def draw_gauges(
@@ -91,33 +91,35 @@ def draw_gauges(
 ) -> npt.NDArray[np.uint8]:
     """(n, 32, 32, 3). angle: of the needle in degrees. level: of the bar in percent."""
     n = len(angle)
-    image = _ground(draws, n)
+    image = ground(draws, n)
     # Anywhere: of a dial in one place, a linear model of the pixels reads the needle (R² 0.99).
     y = draws.between(8 * _UNIT, 24 * _UNIT, n) / _UNIT
     x = draws.between(8 * _UNIT, 19 * _UNIT, n) / _UNIT
-    down, right = _grid(y, x)
-    image = _paint(image, _inside(7.5 - np.hypot(down, right)), _ink(draws, n))
+    down, right = grid(y, x)
+    image = paint(image, inside(7.5 - np.hypot(down, right)), ink(draws, n))
     turn = np.deg2rad(225.0 - angle)[:, None, None]  # 0 points to the left below
     along, across = right * np.cos(turn) - down * np.sin(turn), right * np.sin(turn) + down * np.cos(turn)
     needle = np.minimum(np.minimum(along + 1, 6.5 - along), 1.1 - np.abs(across))
-    image = _paint(image, _inside(needle), np.zeros((n, 3)))
+    image = paint(image, inside(needle), np.zeros((n, 3)))
     line = np.arange(SIDE_PX) + 0.5
-    column = _inside(2.0 - np.abs(line - 29))[None, None, :]
-    filled = _inside(line[None, :] - (30 - 28 * level[:, None] / 100))[:, :, None]
-    image = _paint(image, np.broadcast_to(column, (n, SIDE_PX, SIDE_PX)), np.zeros((n, 3)))
-    return _noisy(draws, _paint(image, column * filled, np.full((n, 3), 235.0)))
+    column = inside(2.0 - np.abs(line - 29))[None, None, :]
+    filled = inside(line[None, :] - (30 - 28 * level[:, None] / 100))[:, :, None]
+    image = paint(image, np.broadcast_to(column, (n, SIDE_PX, SIDE_PX)), np.zeros((n, 3)))
+    return noisy(draws, paint(image, column * filled, np.full((n, 3), 235.0)))
 
 
-def _ground(draws: Draws, n: int) -> Reals:
+def ground(draws: Draws, n: int) -> Reals:
+    """One colour per picture, (n, 32, 32, 3)."""
     colour = draws.between(0, 110, n, 3)[:, None, None, :]
     return np.broadcast_to(colour, (n, SIDE_PX, SIDE_PX, 3)).astype(np.float64)
 
 
-def _ink(draws: Draws, n: int) -> Reals:
+def ink(draws: Draws, n: int) -> Reals:
+    """A light colour per picture, (n, 3)."""
     return draws.between(140, 255, n, 3).astype(np.float64)
 
 
-def _grid(y: Reals, x: Reals) -> tuple[Plane, Plane]:
+def grid(y: Reals, x: Reals) -> tuple[Plane, Plane]:
     """Pixels down and to the right of each centre."""
     line = np.arange(SIDE_PX) + 0.5
     shape = (len(y), SIDE_PX, SIDE_PX)
@@ -125,9 +127,9 @@ def _grid(y: Reals, x: Reals) -> tuple[Plane, Plane]:
     return down, np.broadcast_to((line - x[:, None])[:, None, :], shape)
 
 
-def _shape(kind: int, y: Reals, x: Reals, r: Reals) -> Plane:
+def shape_of_kind(kind: int, y: Reals, x: Reals, r: Reals) -> Plane:
     """How much of each pixel one of SHAPES covers."""
-    down, right = _grid(y, x)
+    down, right = grid(y, x)
     r = r[:, None, None]
     distance, tall, wide = np.hypot(down, right), np.abs(down), np.abs(right)
     insides = (
@@ -137,19 +139,21 @@ def _shape(kind: int, y: Reals, x: Reals, r: Reals) -> Plane:
         lambda: 0.85 * r - np.maximum(tall, wide),
         lambda: np.minimum(r / 2 - down, (down + r) / 2 - wide),
     )
-    return _inside(insides[kind]())
+    return inside(insides[kind]())
 
 
-def _inside(distance: Reals) -> Reals:
+def inside(distance: Reals) -> Reals:
     """The covered share of a pixel that lies so far within an edge."""
     return np.clip(distance + 0.5, 0.0, 1.0)
 
 
-def _paint(image: Reals, mask: Plane, ink: Reals) -> Reals:
+def paint(image: Reals, mask: Plane, ink: Reals) -> Reals:
+    """The image with the ink where the mask is."""
     share = mask[..., None]
     return image * (1 - share) + ink[:, None, None, :] * share
 
 
-def _noisy(draws: Draws, image: Reals) -> npt.NDArray[np.uint8]:
+def noisy(draws: Draws, image: Reals) -> npt.NDArray[np.uint8]:
+    """With noise, rounded to 256 levels."""
     noise = draws.between(-_NOISE, _NOISE, *image.shape)
     return np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)

@@ -30,7 +30,8 @@ class Listing:
     in_channels: 1 for grey, 3 for colour.
     flip: whether a mirrored image is still one of its class.
     names: of the samples, unique.
-    labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several.
+    labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several; of masks (n, k)
+        int64, how many pixels each class has.
     given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
@@ -58,6 +59,11 @@ class Listing:
         self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
 
     @property
+    def channels(self) -> int:
+        """Of what `read` gives: those of the image, and behind them its label where that is a mask."""
+        return self.in_channels + self.task.planes
+
+    @property
     def label_codes(self) -> npt.NDArray[np.int64]:
         """(n,) numbers, equal where the labels are."""
         _, codes = np.unique(self.labels, axis=0, return_inverse=True)
@@ -83,7 +89,7 @@ class DataSource(Protocol):
         ...
 
     def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
-        """One image as (c, image_size, image_size); DamagedFileError naming the file when it is broken."""
+        """One image as (channels, image_size, image_size); DamagedFileError naming a broken file."""
         ...
 
     def content_key(self, index: int) -> bytes:

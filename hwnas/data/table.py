@@ -13,7 +13,7 @@ from hwnas.tasks import CLASSIFICATION, Task
 from targets.errors import DamagedFileError, UsageError, did_you_mean
 
 from .file_source import FileSource, file_source
-from .files import open_files
+from .files import Files, open_files
 from .layout import SPLIT_OF, Placed, ignored_note, is_image
 from .source import TRAIN
 
@@ -33,6 +33,7 @@ _LABEL_COLUMNS = (
     "breed",
     "species",
 )
+_MASK_COLUMNS = ("mask", "masks", "mask_path", "mask_file", "segmentation", "label", "annotation")
 _SPLIT_COLUMNS = ("split",)
 _MAX_CSV_BYTES = 500_000_000
 
@@ -68,20 +69,36 @@ def open_table(
         column per output, all columns that are nothing else.
     group_column: samples with one value of it lie in one split.
     """
+    rows = read_table(table, images, task, label_columns, group_column)
+    files = rows.files
+    listed = {item.path for item in rows.placed}
+    rest = [path for path in files.paths if path not in listed and is_image(path)]
+    notes = ignored_note(rest, f"not in {table.name}") + ignored_note(files.refused, files.why_refused)
+    return file_source(table.stem, files, rows.placed, notes, task, rows.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """The rows of a table, the files that they name, and the names of the label columns."""
+
+    placed: Sequence[Placed]
+    files: Files
+    columns: tuple[str, ...]
+
+
+def read_table(
+    table: Path, images: Path, task: Task, label_columns: Sequence[str], group_column: str | None
+) -> TableRows:
+    """What `table` says of the images below the folder or zip `images`; the arguments are `open_table`'s."""
     rows = _read(table)
     files = open_files(images)
-    known = set(files.paths)
     columns = _columns(rows[0], table, task, label_columns, group_column)
     placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
     if not placed:
         raise UsageError(f"{table}: has a header but no rows; list one image per row")
     placed = _with_suffixes(placed, files.paths)
-    _check_rows(placed, known, table, files.where)
-    listed = {item.path for item in placed}
-    rest = [path for path in files.paths if path not in listed and is_image(path)]
-    notes = ignored_note(rest, f"not in {table.name}") + ignored_note(files.refused, files.why_refused)
-    names = tuple(rows[0][index] for index in columns.labels)
-    return file_source(table.stem, files, placed, notes, task, names)
+    _check_rows(placed, set(files.paths), table, files.where)
+    return TableRows(placed, files, tuple(rows[0][index] for index in columns.labels))
 
 
 def _read(table: Path) -> list[list[str]]:
@@ -126,7 +143,8 @@ def _columns(
                 f"{table}: no column beside {', '.join(header)}; {task.name} needs one column per output"
             )
     else:
-        labels = (_role(lower, "label", _LABEL_COLUMNS, header, table),)
+        role, names = ("mask", _MASK_COLUMNS) if task.planes else ("label", _LABEL_COLUMNS)
+        labels = (_role(lower, role, names, header, table),)
     if len(labels) > 1 and not task.many_columns:
         raise UsageError(f"{table}: --label-column names {len(labels)} columns, {task.name} learns one")
     if len(set(labels)) < len(labels):

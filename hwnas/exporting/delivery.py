@@ -104,6 +104,7 @@ class Delivery:
             **{f"{split}_accuracy": score.accuracy for split, score in scores.items()},
             **{f"{split}_images": len(score.labels) for split, score in scores.items()},
             "label_disagreements": self._disagreements(scores),
+            **self._agreement(scores),
             "steps": steps,
             "beside": {name: sha256(companion) for name, companion in beside.items()},
             "rejected": reason or None,
@@ -193,6 +194,14 @@ class Delivery:
             return None
         return scores["test"].disagreements(self.plain_scores["test"].logits)
 
+    def _agreement(self, scores: Mapping[str, OnnxScore]) -> Record:
+        """How much of the answers is that of the plain float network, where more than a label can differ."""
+        task = self.packaging.task
+        if "test" not in scores or not task.planes:
+            return {}
+        share = task.agreement(scores["test"].logits, self.plain_scores["test"].logits)
+        return {"pixel_agreement": share}
+
     def scores(
         self, content: bytes, packaging: Packaging, splits: Sequence[str] = ("val", "test")
     ) -> dict[str, OnnxScore]:
@@ -202,7 +211,9 @@ class Delivery:
         session = open_session(content)
         size = batch_of(session)
         return {
-            split: packaging.score(*onnx_logits(session, packaging.batches(data, split, size)))
+            split: packaging.score(
+                *onnx_logits(session, packaging.batches(data, split, size), packaging.task)
+            )
             for split in splits
         }
 

@@ -60,8 +60,11 @@ def onnx_bytes(
     metadata: Mapping[str, str] | None = None,
     input_name: str = INPUT_NAME,
     output_name: str = OUTPUT_NAME,
+    more_inputs: Sequence[Sequence[int]] = (),
 ) -> bytes:
     """`module` as an ONNX file with the fixed input shape (b, c, h, w) and one output.
+
+    more_inputs: shapes of what the module takes besides; blocks of which a part is measured alone have them.
 
     The module is exported as it behaves in eval mode and is left as it was found.
     `metadata` becomes the file's `metadata_props`.
@@ -73,11 +76,13 @@ def onnx_bytes(
         warnings.filterwarnings("ignore", "The feature will be removed. Please remove usage of this function")
         torch.onnx.export(
             module,
-            (torch.zeros(tuple(input_shape), device=device_of(module)),),
+            tuple(
+                torch.zeros(tuple(shape), device=device_of(module)) for shape in (input_shape, *more_inputs)
+            ),
             buffer,  # type: ignore[arg-type]  # this exporter takes a file object, the annotation is the other's
             dynamo=False,
             opset_version=OPSET,
-            input_names=[input_name],
+            input_names=[input_name, *(f"{input_name}_{i}" for i, _ in enumerate(more_inputs, 1))],
             output_names=[output_name],
             do_constant_folding=True,
         )

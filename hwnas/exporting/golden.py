@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hwnas.tasks.segmentation import palette
+
 from .delivery import Delivery, Record
 from .onnx_score import batch_of, open_session
 from .variants import VARIANTS
 
 IMAGE, RAW, EXPECTED = "golden/input.png", "golden/input.raw", "golden/expected.json"
+MASK = "golden/mask.png"
+"""What the float network answers, where that is a mask: a palette image of class numbers."""
+
+MOST_OUTPUTS = 1000
+"""Of larger answers every n-th number is kept."""
 
 
 def golden_pair(delivery: Delivery, records: Sequence[Record]) -> dict[str, bytes]:
@@ -39,11 +46,21 @@ def golden_pair(delivery: Delivery, records: Sequence[Record]) -> dict[str, byte
         **data.task.golden(data.class_names, data.labels[index]),
         "files": answers,
     }
+    masks = {MASK: _mask_png(plain.logits[place])} if data.task.readable.reading == "mask" else {}
     return {
+        **masks,
         IMAGE: buffer.getvalue(),
         RAW: np.ascontiguousarray(pixels).tobytes(),
         EXPECTED: (json.dumps(document, indent=1, allow_nan=False) + "\n").encode(),
     }
+
+
+def _mask_png(mask: Any) -> bytes:
+    image = Image.fromarray(np.asarray(mask, np.uint8)).convert("L")
+    image.putpalette(palette().ravel().tolist())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
@@ -63,8 +80,10 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
         fed = (raw.permute(0, 2, 3, 1) if delivery.packaging.layout == "nhwc" else raw).numpy()
     batch = np.repeat(np.ascontiguousarray(fed), batch_of(session), axis=0)
     outputs = np.asarray(session.run(None, {wanted.name: batch})[0][0], np.float64)
+    every = -(-outputs.size // MOST_OUTPUTS) | 1  # odd, so that it meets every column
     return {
-        "outputs": [float(value) for value in outputs],
+        "outputs": [float(value) for value in outputs.ravel()[::every]],
+        **({"every": every} if every > 1 else {}),
         **({"label": int(outputs.argmax())} if data.task.readable.reading == "top" else {}),
         "tolerance": VARIANTS[record["name"]].off_elsewhere * max(1.0, float(np.abs(outputs).max())),
     }

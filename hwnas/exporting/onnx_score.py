@@ -25,7 +25,7 @@ LogitArray = NDArray[np.float32]
 class OnnxScore:
     """The answers on the samples of a split, in order.
 
-    logits: (n, n_classes).
+    logits: (n, n_classes), or what the task keeps of outputs.
     labels: the true ones, (n,) or (n, k).
     task: what they mean.
     """
@@ -55,7 +55,7 @@ def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
     from hwnas.data import eval_batches
 
     session = open_session(path)
-    logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)))
+    logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)), data.task)
     return OnnxScore(logits, labels, data.task)
 
 
@@ -86,8 +86,13 @@ def batch_of(session: Any) -> int:
     return int(session.get_inputs()[0].shape[0])
 
 
-def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, LabelArray]:
-    """Logits (n, n_classes) and labels; a batch that is too small runs with zeros behind its images."""
+def onnx_logits(
+    session: Any, batches: Iterable[Batch], task: Task = CLASSIFICATION
+) -> tuple[LogitArray, LabelArray]:
+    """Logits (n, n_classes), or what the task keeps of outputs, and labels.
+
+    A batch that is too small runs with zeros behind its images.
+    """
     name, size = session.get_inputs()[0].name, batch_of(session)
     rows, labels = [], []
     for x, y in batches:
@@ -95,6 +100,6 @@ def onnx_logits(session: Any, batches: Iterable[Batch]) -> tuple[LogitArray, Lab
         missing = size - len(image)
         if missing:
             image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), image.dtype)])
-        rows.append(session.run(None, {name: image})[0][: len(x)])
         labels.append(y.numpy())
+        rows.append(task.kept(session.run(None, {name: image})[0][: len(x)], labels[-1]))
     return np.concatenate(rows), np.concatenate(labels)

@@ -56,8 +56,8 @@ def read_genotype(space: Space, text: str) -> Arch:
         return space.canonical(_valid(space, arch, text))
     if text.isidentifier():
         raise UsageError(
-            f"{text[:80]!r} is no architecture of space {space.name}, it may be the name of one: give what "
-            f"it stands for; one reads {_example(space, 'darts')}"
+            f"{text!r} is no architecture of space {space.name}, it may be the name of one: give what it "
+            f"stands for; one reads {_example(space, 'darts')}"
         )
     return space.canonical(_valid(space, space.from_string(text), text))
 

@@ -102,6 +102,11 @@ class CellBlock:
         return (1, self.c_in, self.size, self.size)
 
     @property
+    def more_inputs(self) -> tuple[tuple[int, int, int, int], ...]:
+        """None."""
+        return ()
+
+    @property
     def group(self) -> str:
         """Blocks that behave alike on a device: kind and resolution."""
         return f"{self.kind}{self.kernel}@{self.size}"

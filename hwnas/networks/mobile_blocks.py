@@ -102,6 +102,18 @@ class MobileBlock:
         return (1, self.c_in, self.size, self.size)
 
     @property
+    def more_inputs(self) -> tuple[tuple[int, int, int, int], ...]:
+        """None."""
+        return ()
+
+    @property
+    def shape_out(self) -> list[int]:
+        """Of the answer to one image."""
+        if self.kind == "head":
+            return [self.n_classes, 1, 1]
+        return [self.c_out, self.size_out, self.size_out]
+
+    @property
     def group(self) -> str:
         """Blocks that behave alike on a device: kind and resolution."""
         return f"{self.kind}{'-se' if self.op.se else ''}@{self.size}"

@@ -92,19 +92,24 @@ class MobileHead(nn.Module):
 
 
 class MobileNetwork(nn.Module):
-    """Stem, blocks, head in a row: images (b, c, h, w) to logits (b, n_classes)."""
+    """Stem, blocks, head in a row: images (b, c, h, w) to logits (b, n_classes), or what the head gives."""
 
-    def __init__(self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module) -> None:
-        """Blocks in the order in which they run."""
+    def __init__(
+        self, stem: nn.Module, blocks: list[nn.Module], head: nn.Module, inner: int | None = None
+    ) -> None:
+        """Blocks in the order in which they run; inner: after how many the head reads their map too."""
         super().__init__()
-        self.stem, self.blocks, self.head = stem, nn.ModuleList(blocks), head
+        self.stem, self.blocks, self.head, self.inner = stem, nn.ModuleList(blocks), head, inner
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (b, c, h, w), normalised floats."""
         x = self.stem(x)
-        for block in self.blocks:
+        maps = [x] if self.inner == 0 else []
+        for number, block in enumerate(self.blocks, 1):
             x = block(x)
-        return cast(Tensor, self.head(x))
+            if number == self.inner:
+                maps.append(x)
+        return cast(Tensor, self.head(x, *maps))
 
 
 def mobile_module(block: MobileBlock) -> nn.Module:

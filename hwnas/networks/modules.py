@@ -10,6 +10,8 @@ from hwnas.core.block import Block
 
 from .cell_blocks import CellBlock
 from .cell_layers import cell_module
+from .head_layers import mask_head_module
+from .heads import MaskHeadBlock
 from .mobile_blocks import MobileBlock
 from .mobile_layers import mobile_module
 
@@ -25,3 +27,4 @@ def module_of(block: Block) -> nn.Module:
 
 module_of.register(MobileBlock, mobile_module)
 module_of.register(CellBlock, cell_module)
+module_of.register(MaskHeadBlock, mask_head_module)

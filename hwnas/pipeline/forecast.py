@@ -110,7 +110,9 @@ def measure_speed(
             labels = torch.arange(n_images) % space.scale.n_classes
 
             def step() -> None:
-                functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
+                outputs = net(images)  # (n, classes), or (n, classes, s, s) of masks
+                each = labels.reshape(-1, *(1,) * (outputs.ndim - 2)).expand_as(outputs[:, 0])
+                functional.cross_entropy(outputs, each).backward()  # type: ignore[no-untyped-call]
 
             step()  # the first one makes what the others use
             began_cpu_s, began_s, n_steps = time.process_time(), time.monotonic(), 0

@@ -45,6 +45,7 @@ def affordable_size(
         in_channels=source.listing.in_channels,
         n_classes=len(source.listing.class_names),
         width_mult=config.width_mult,
+        head=request.task.head,
     )
     speed = measure_speed(space, n_workers, rounds=2)
     image_s = speed.image_s * (natural_px / probe_px) ** 2

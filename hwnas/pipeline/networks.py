@@ -174,7 +174,8 @@ def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator
 
 
 def _block_onnx(spec: Block, batch: int) -> bytes:
-    return module_onnx(module_of(spec), (batch, *spec.input_shape[1:]))
+    more = [(batch, *shape[1:]) for shape in spec.more_inputs]
+    return module_onnx(module_of(spec), (batch, *spec.input_shape[1:]), more)
 
 
 def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:
@@ -183,7 +184,7 @@ def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:
     return module_onnx(space.build(arch), (batch, space.scale.in_channels, size, size))
 
 
-def module_onnx(module: nn.Module, shape: Sequence[int]) -> bytes:
+def module_onnx(module: nn.Module, shape: Sequence[int], more_inputs: Sequence[Sequence[int]] = ()) -> bytes:
     """The one exporter, on a module whose weights do not matter."""
     with torch.random.fork_rng(devices=[]):
-        return onnx_bytes(module, shape)
+        return onnx_bytes(module, shape, more_inputs=more_inputs)

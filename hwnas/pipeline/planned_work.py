@@ -32,6 +32,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         return continued_work(config)
     from hwnas.data import inspect_data
     from hwnas.spaces import load_space
+    from hwnas.tasks import task_named
 
     home, n_workers = data_home(config.home), config.workers or os.cpu_count() or 1
     size = config.image_size or affordable_size(config, home, n_workers, log)
@@ -52,6 +53,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         in_channels=facts.in_channels,
         n_classes=facts.n_outputs,
         width_mult=config.width_mult,
+        head=task_named(config.task).head,
     )
     devices = [device.name for device in find_devices(config.targets, home)]
     work = work_of(config, space, facts.splits["train"], facts.splits["val"], n_workers)

@@ -98,17 +98,36 @@ def check_device(name: str) -> None:
             )
 
 
+def check_gpus(device: str, gpus: int | None) -> None:
+    """UsageError for more than one GPU of a training on the CPU, TargetError for more than there are."""
+    if gpus is None:
+        return
+    if device != "cuda":
+        raise UsageError(f"--gpus {gpus} needs --device cuda; a training on the CPU is of one process")
+    import torch
+
+    here = torch.cuda.device_count()
+    if gpus > here:
+        raise TargetError(f"--gpus {gpus}: torch finds {here} CUDA devices here; give at most as many")
+
+
 def _check_space(config: SearchConfig, method: Method) -> None:
     """UsageError for a space that cannot be made, or that the method or the strategy does not fit."""
     from hwnas.front.strategies import STRATEGIES
     from hwnas.gradient.stage_supernets import require_fit
     from hwnas.pipeline.search_history.alphas import require_cells
     from hwnas.spaces import load_space
+    from hwnas.tasks import task_named
 
     # Images and classes are not known yet, and neither decides what can be wrong here.
     size = config.image_size or 32
     space = load_space(
-        config.space, image_size=size, in_channels=3, n_classes=10, width_mult=config.width_mult
+        config.space,
+        image_size=size,
+        in_channels=3,
+        n_classes=10,
+        width_mult=config.width_mult,
+        head=task_named(config.task).head,
     )
     require_fit(space, method)
     STRATEGIES[strategy_of(config)].require_fit(space, config.population)
@@ -159,6 +178,11 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     asked = [option for option, is_asked in classes_only.items() if is_asked]
     if asked and not task.mixes:
         raise UsageError(f"{', '.join(asked)}: for classes only, and {task.name} has none; leave it out")
+    if recipe.auto_augment != "none" and task.planes:
+        raise UsageError(
+            f"--auto-augment {recipe.auto_augment} moves images and not their masks; leave it out: --crop "
+            "and --colour change both alike"
+        )
     if recipe.balance == "weights" and not task.weighs:
         raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
     epochs_by_fidelity(config, config.eval_epochs or ETA)

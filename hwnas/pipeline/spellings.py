@@ -98,5 +98,10 @@ def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     from hwnas.spaces import load_space
 
     return load_space(
-        name, image_size=data.image_size, in_channels=data.in_channels, n_classes=data.n_classes, **scale
+        name,
+        image_size=data.image_size,
+        in_channels=data.in_channels,
+        n_classes=data.n_classes,
+        head=data.task.head,
+        **scale,
     )

@@ -71,7 +71,9 @@ def model_code(file: str, manifest: JsonObject) -> str:
     scores = f"net.run(None, {{{str(manifest.get('input_name') or 'image')!r}: x}})[0][0]"
     classes = [str(name) for name in manifest.get("class_names") or []]
     reading = task_named(manifest.get("task")).readable.reading
-    if reading != "top":
+    if reading == "mask":
+        known = f"{scores}.argmax(0)"
+    elif reading != "top":
         known = f"dict(zip({classes!r}, {scores}))" + (" # above 0: given" if reading == "above" else "")
     elif len(classes) in SHOWN_CLASSES:
         known = f"{classes!r}[{scores}.argmax()]"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from .pace import Clock, Pace
+
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
-
-Clock = Callable[[], float]
 
 # Without a terminal (CI, a file) a line now and then says that the work goes on.
 LINE_EVERY_S = 15.0
@@ -28,6 +28,18 @@ class ProgressBar(Protocol):
         """`n` more of the total are done; `note` is shown beside the bar."""
         ...
 
+    def expect(self, total: int, rest_s: float) -> None:
+        """From now on `total`, and so many seconds of the run after it."""
+        ...
+
+
+class DrawnBar(Protocol):
+    """What is drawn at the foot of a terminal."""
+
+    def print(self, line: str) -> None:
+        """A line above it."""
+        ...
+
 
 class Log:
     """Lines with the elapsed time, and progress with the time left; `quiet` leaves only warnings."""
@@ -37,7 +49,7 @@ class Log:
         self._quiet = quiet
         self._clock = clock
         self._start_s = self._line_s = clock()
-        self._bars: list[_Bar] = []
+        self._bars: list[DrawnBar] = []
 
     @property
     def stream(self) -> TextIO:
@@ -47,38 +59,62 @@ class Log:
     def __call__(self, text: str) -> None:
         """One line for the user, unless quiet."""
         if not self._quiet:
-            self._print(text)
+            self.line(text)
 
     def warn(self, text: str) -> None:
         """One line that is shown even when quiet."""
-        self._print(f"warning: {text}")
+        self.line(f"warning: {text}")
 
     @contextmanager
     def progress(
-        self, name: str, total: int, rest_s: float = 0.0, *, limit_s: float | None = None
+        self,
+        name: str,
+        total: int,
+        rest_s: float = 0.0,
+        *,
+        limit_s: float | None = None,
+        forecast_s: float | None = None,
     ) -> Iterator[ProgressBar]:
         """A bar with the time left on a terminal or in a notebook, else a line every 15 s.
 
         rest_s: what the run is expected to take after it. limit_s: what it takes itself at most, done or not.
+        forecast_s: what it is expected to take itself.
         """
+        pace = Pace(total, self._clock, forecast_s)
         if self._quiet:
             yield _Silent()
-        elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, total, rest_s, limit_s) as bar:
-                self._bars.append(bar)
-                try:
-                    yield bar
-                finally:
-                    self._bars.remove(bar)
+        elif self.draws:
+            with _Bar(self.stream, name, pace, rest_s, limit_s) as bar, self.drawn(bar):
+                yield bar
         else:
-            yield _Lines(self, name, total, rest_s, limit_s, self._clock)
+            yield _Lines(self, name, pace, rest_s, limit_s)
 
     @property
     def silent_s(self) -> float:
         """Seconds since the last line."""
         return self._clock() - self._line_s
 
-    def _print(self, text: str) -> None:
+    @contextmanager
+    def drawn(self, bar: DrawnBar) -> Iterator[None]:
+        """Lines go above what is drawn at the foot of the terminal meanwhile."""
+        self._bars.append(bar)
+        try:
+            yield
+        finally:
+            self._bars.remove(bar)
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a place for bars, and none of them in it yet."""
+        return not self._quiet and (self.stream.isatty() or shows_widgets()) and not self._bars
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only warnings are shown."""
+        return self._quiet
+
+    def line(self, text: str) -> None:
+        """A line with the elapsed time, quiet or not."""
         self._line_s = self._clock()
         line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
         if self._bars:
@@ -112,71 +148,85 @@ class _Silent:
     def advance(self, n: int = 1, note: str = "") -> None:
         pass
 
+    def expect(self, total: int, rest_s: float) -> None:
+        pass
+
 
 class _Lines:
     """Progress where no bar can be drawn."""
 
-    def __init__(self, log: Log, name: str, total: int, rest_s: float, limit_s: float | None, clock: Clock):
+    def __init__(self, log: Log, name: str, pace: Pace, rest_s: float, limit_s: float | None):
+        self._log, self._name, self._pace = log, name, pace
         self._rest_s, self._limit_s = rest_s, limit_s
-        self._log, self._name, self._total, self._clock = log, name, total, clock
-        self._done = self._before = 0
-        self._start_s = clock()
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        now_s = self._clock()
-        if self._done == 0 and now_s - self._start_s < 0.1:
-            self._before = n  # done before a resume: no rate follows from it
-        first = self._done == 0
-        self._done += n
-        if first or self._done == self._before or self._done >= self._total:
+        pace = self._pace
+        first = pace.done == 0
+        pace.advance(n)
+        left_s = pace.left_s()
+        if first or left_s is None or pace.done >= pace.total or self._log.silent_s < LINE_EVERY_S:
             return
-        if self._log.silent_s < LINE_EVERY_S:
-            return
-        left_s = (now_s - self._start_s) / (self._done - self._before) * (self._total - self._done)
-        said = "about"
-        if self._limit_s is not None and (most_s := self._limit_s - (now_s - self._start_s)) < left_s:
-            said, left_s = "at most", max(most_s, 0.0)
-        text = f"{self._name}: {self._done}/{self._total}, {said} {duration(left_s)} left"
+        text = f"{self._name}: {how_far(pace, self._limit_s)}"
+        left_s = left_s if self._limit_s is None else min(left_s, max(self._limit_s - pace.elapsed_s, 0.0))
         if self._rest_s:
             text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
 
+    def expect(self, total: int, rest_s: float) -> None:
+        self._pace.total, self._rest_s = total, rest_s
 
-def _time_left(limit_s: float | None) -> ProgressColumn:
-    """The column of a bar with the time left, which is no longer than the limit."""
-    from rich.progress import Task, TimeRemainingColumn
+
+def how_far(pace: Pace, limit_s: float | None) -> str:
+    """`3/20, about 36s left`; `at most` where the limit comes first, and no time where none is known."""
+    left_s = pace.left_s()
+    if left_s is None:
+        return f"{pace.done}/{pace.total}"
+    said = "about"
+    if limit_s is not None and (most_s := limit_s - pace.elapsed_s) < left_s:
+        said, left_s = "at most", max(most_s, 0.0)
+    return f"{pace.done}/{pace.total}, {said} {duration(left_s)} left"
+
+
+def _time_left(pace: Pace, limit_s: float | None) -> ProgressColumn:
+    """The column of a bar with the time left, no longer than the limit; at the end the time taken."""
+    from rich.progress import ProgressColumn, Task
     from rich.text import Text
 
-    class TimeLeft(TimeRemainingColumn):
-        def render(self, task: Task) -> Text:
-            most_s = None if limit_s is None else max(limit_s - (task.elapsed or 0.0), 0.0)
-            left_s = task.time_remaining
-            if most_s is None or task.finished or (left_s is not None and left_s <= most_s):
-                return super().render(task)
-            return Text(f"at most {duration(most_s)}", style="progress.remaining")
+    class TimeLeft(ProgressColumn):
+        max_refresh = 0.5  # seconds between two looks
 
-    return TimeLeft(compact=True, elapsed_when_finished=True)
+        def render(self, task: Task) -> Text:
+            if task.finished:
+                return Text(duration(pace.elapsed_s), style="progress.elapsed")
+            left_s = pace.left_s()
+            most_s = None if limit_s is None else max(limit_s - pace.elapsed_s, 0.0)
+            if most_s is not None and (left_s is None or most_s < left_s):
+                return Text(f"at most {duration(most_s)}", style="progress.remaining")
+            return Text("-" if left_s is None else duration(left_s), style="progress.remaining")
+
+    return TimeLeft()
 
 
 class _Bar:
     """A rich progress bar; NO_COLOR is obeyed by rich itself."""
 
-    def __init__(self, stream: TextIO, name: str, total: int, rest_s: float, limit_s: float | None):
+    def __init__(self, stream: TextIO, name: str, pace: Pace, rest_s: float, limit_s: float | None):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
+        self._pace = pace
         self._rich = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            _time_left(limit_s),
-            TextColumn(f"then about {duration(rest_s)}" if rest_s else ""),
+            _time_left(pace, limit_s),
+            TextColumn("{task.fields[rest]}"),
             TextColumn("{task.fields[note]}"),
             console=Console(file=stream),
             transient=True,
         )
-        self._task = self._rich.add_task(name, total=total, note="")
+        self._task = self._rich.add_task(name, total=pace.total, note="", rest=_then(rest_s))
 
     def __enter__(self) -> _Bar:
         self._rich.start()
@@ -186,7 +236,16 @@ class _Bar:
         self._rich.stop()
 
     def advance(self, n: int = 1, note: str = "") -> None:
+        self._pace.advance(n)
         self._rich.update(self._task, advance=n, note=note)
+
+    def expect(self, total: int, rest_s: float) -> None:
+        self._pace.total = total
+        self._rich.update(self._task, total=total, rest=_then(rest_s))
 
     def print(self, line: str) -> None:
         self._rich.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _then(rest_s: float) -> str:
+    return f"then about {duration(rest_s)}" if rest_s else ""

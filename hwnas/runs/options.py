@@ -24,7 +24,7 @@ Images = Annotated[
     Text,
     Option(
         "An image folder, a zip of one, a CSV, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist, "
-        "shapes, gauges"
+        "shapes, gauges, shape-masks"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]

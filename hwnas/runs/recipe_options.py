@@ -89,6 +89,11 @@ class RecipeOptions:
         Annotated[float, Interval(ge=0.1, le=100)] | None,
         Option("Divides the logits of that distance; default 4"),
     ] = None
+    residual_init: Annotated[
+        str | None,
+        ReadAs(Literal["zero", "one"] | None),
+        Option("Scale of residual branches at the start: zero or one; default of the recipe"),
+    ] = None
 
     def recipe_changes(self) -> dict[str, Any]:
         """The fields of `Recipe` that are given, by name."""

@@ -159,15 +159,22 @@ class RunDir:
 
     @contextmanager
     def progress(
-        self, name: str, total: int, rest_s: float = 0.0, *, limit_s: float | None = None
+        self,
+        name: str,
+        total: int,
+        rest_s: float = 0.0,
+        *,
+        limit_s: float | None = None,
+        forecast_s: float | None = None,
     ) -> Iterator[ProgressBar]:
         """A bar with the time left, as a context manager whose value has `advance(n, note)`.
 
         rest_s: what the run is expected to take after it. limit_s: what it takes itself at most.
+        forecast_s: what it is expected to take itself.
         """
         with (
-            self.log.progress(name, total, rest_s, limit_s=limit_s) as bar,
-            self._under_way.watched(bar, name, total) as watched,
+            self.log.progress(name, total, rest_s, limit_s=limit_s, forecast_s=forecast_s) as bar,
+            self._under_way.watched(bar, name, total, forecast_s) as watched,
         ):
             yield watched
 

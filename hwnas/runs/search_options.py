@@ -37,7 +37,8 @@ class LabelledImageOptions(ImageOptions):
         Text,
         Named("task"),
         Option(
-            "What is learned: classification (a class per image), multi-label (tags), regression (numbers)"
+            "What is learned: classification (a class per image), multi-label (tags), regression (numbers), "
+            "segmentation (masks)"
         ),
     ] = "classification"
     label_columns: Annotated[

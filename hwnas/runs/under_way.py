@@ -12,7 +12,8 @@ from typing import Any
 
 from targets.files import unfinished
 
-from .log import Clock, ProgressBar
+from .log import ProgressBar
+from .pace import Clock, Pace
 
 UNDER_WAY = "progress.json"
 """The file; all of it can be lost without harm."""
@@ -64,15 +65,16 @@ class UnderWayFile:
         self._write()
 
     @contextmanager
-    def watched(self, bar: ProgressBar, part: str, total: int) -> Iterator[ProgressBar]:
-        """The bar, whose progress is written down too."""
+    def watched(
+        self, bar: ProgressBar, part: str, total: int, forecast_s: float | None = None
+    ) -> Iterator[ProgressBar]:
+        """The bar, whose progress is written down too. forecast_s: what it is expected to take."""
         self._state |= {"part": part, "done": 0, "total": total, "left_s": None}
-        yield _Watched(bar, self._advanced, self._clock)
+        yield _Watched(bar, Pace(total, self._clock, forecast_s), self._advanced, self._clock)
         self._write()
 
-    def _advanced(self, done: int, each_s: float | None) -> None:
-        left_s = None if each_s is None else each_s * max(self._state["total"] - done, 0)
-        self._state |= {"done": done, "left_s": left_s}
+    def _advanced(self, pace: Pace) -> None:
+        self._state |= {"done": pace.done, "total": pace.total, "left_s": pace.left_s()}
         self._write()
 
     def _write(self) -> None:
@@ -86,24 +88,22 @@ class UnderWayFile:
 class _Watched:
     """A bar that also tells how far it is."""
 
-    def __init__(self, bar: ProgressBar, tell: Callable[[int, float | None], None], clock: Clock) -> None:
-        self._bar, self._tell, self._clock = bar, tell, clock
-        self._done = self._before = 0
-        self._start_s = clock()
+    def __init__(self, bar: ProgressBar, pace: Pace, tell: Callable[[Pace], None], clock: Clock) -> None:
+        self._bar, self._pace, self._tell, self._clock = bar, pace, tell, clock
         self._told_s = -_EVERY_S
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Tells how many are done, and the seconds that each took."""
+        """Tells how many are done, and the time left."""
         self._bar.advance(n, note)
-        now_s = self._clock()
-        if self._done == 0 and now_s - self._start_s < 0.1:
-            self._before = n  # done before a resume: no rate follows from it
-        self._done += n
-        if now_s - self._told_s < _EVERY_S:
-            return
-        self._told_s = now_s
-        new = self._done - self._before
-        self._tell(self._done, (now_s - self._start_s) / new if new > 0 else None)
+        self._pace.advance(n)
+        if self._clock() - self._told_s >= _EVERY_S:
+            self._told_s = self._clock()
+            self._tell(self._pace)
+
+    def expect(self, total: int, rest_s: float) -> None:
+        """Another total, told at the next advance."""
+        self._bar.expect(total, rest_s)
+        self._pace.total = total
 
 
 def read_under_way(run: Path) -> UnderWay | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.core.choice import NONE
-from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.network_space import POOLED, NetworkSpace, Scale
 from targets.errors import UsageError, did_you_mean
 from targets.toml_file import read_toml
 
@@ -35,6 +35,7 @@ class SpaceRequest:
 
     image_size, in_channels, n_classes: of every network.
     width_mult, cells, channels: None takes the value of the definition.
+    head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     where: the TOML file, for errors.
     file: the path of a user's definition; None for a space of the package.
     """
@@ -45,6 +46,7 @@ class SpaceRequest:
     width_mult: float | None
     cells: int | None
     channels: int | None
+    head: str
     where: str
     file: str | None
 
@@ -59,7 +61,13 @@ def _layers(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
     width = default_width_mult(request.image_size) if request.width_mult is None else request.width_mult
     if not 0.25 <= width <= 8:
         raise UsageError(f"width multiplier {width} is outside 0.25 to 8")
-    scale = Scale(request.image_size, request.in_channels, request.n_classes, width)
+    scale = Scale(
+        image_size=request.image_size,
+        in_channels=request.in_channels,
+        n_classes=request.n_classes,
+        width_mult=width,
+        head=request.head,
+    )
     return MobileSpace(read_definition(raw, request.where), scale, request.file, raw.get("space", "mobile"))
 
 
@@ -116,6 +124,11 @@ def _scale(
 ) -> Scale:
     if request.width_mult is not None:
         raise UsageError(f"{request.where}: this space has no width multiplier; give channels instead")
+    if request.head != POOLED:
+        raise UsageError(
+            f"{request.where}: networks of cells end with a classifier, and not with the head "
+            f"{request.head!r}, which needs maps of two strides; give --space mobile"
+        )
     table = need(raw, name, dict, request.where)
     known(table, {"cells", "channels"}, request.where, f"{name}.")
     requested = {"cells": cells, "channels": channels}
@@ -156,6 +169,7 @@ def load_space(
     width_mult: float | None = None,
     cells: int | None = None,
     channels: int | None = None,
+    head: str = POOLED,
 ) -> NetworkSpace:
     """The space `name`, or the one that the TOML file `name` defines.
 
@@ -163,6 +177,7 @@ def load_space(
     in_channels, n_classes: of every network.
     width_mult: factor on all channels of a space of layers; None: by image size.
     cells, channels: of the deployed network of a cell space; None: as published.
+    head: what the networks end with, a name of `hwnas.networks.heads.HEADS`; cell spaces have one.
     Raises UsageError for an unknown name, a bad file or a scale outside its range.
     """
     if not 16 <= image_size <= 224:
@@ -188,6 +203,7 @@ def load_space(
         width_mult=width_mult,
         cells=cells,
         channels=channels,
+        head=head,
         where=str(path),
         file=file,
     )

@@ -21,8 +21,10 @@ import numpy as np
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.networks.heads import HEADS, HeadBlock, HeadShapes, inner_stride
 from hwnas.networks.mobile_blocks import MobileBlock, Operation
-from hwnas.networks.mobile_layers import MobileNetwork, mobile_module
+from hwnas.networks.mobile_layers import MobileNetwork
+from hwnas.networks.modules import module_of
 from targets.errors import UsageError
 
 from .definition import different_names, known, need, positive
@@ -96,6 +98,25 @@ class MobileStage:
     layers: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class InnerMap:
+    """The map of an inner stride, which some heads read.
+
+    stage: index of the stage that it leaves; None: the stem.
+    width_choice: of that stage; None of the stem. widths: its numbers of channels. size: its side in pixels.
+    """
+
+    stage: int | None
+    width_choice: int | None
+    widths: tuple[int, ...]
+    size: int
+
+    @property
+    def most_bytes(self) -> int:
+        """Its fp32 bytes at its greatest width: what waits for the head while the blocks between run."""
+        return 4 * max(self.widths) * self.size**2
+
+
 class MobileSpace(NetworkSpace):
     """See the module's docstring; `load_space('mobile', …)` makes one."""
 
@@ -111,7 +132,10 @@ class MobileSpace(NetworkSpace):
         self.operations = {
             name: Operation.parse(name) for c in choices for name in c.options if "." in c.name
         }
-        self._blocks: dict[str, MobileBlock] = {}
+        self.head = HEADS[scale.head]
+        self.inner = self._inner_map() if self.head.inner else None
+        self._trunk: dict[str, MobileBlock] = {}
+        self._blocks: dict[str, HeadBlock] = {}
         self.positions = tuple(self._positions())
 
     @property
@@ -153,13 +177,35 @@ class MobileSpace(NetworkSpace):
             "expand": len({o.expand for o in alike if o.expand > op.expand}),
         }
 
-    def blocks(self) -> Mapping[str, MobileBlock]:
+    def blocks(self) -> Mapping[str, HeadBlock]:
         """Every distinct block by key."""
         return self._blocks
 
+    def trunk_block(self, key: str) -> MobileBlock:
+        """The block of that key, which is no head."""
+        return self._trunk[key]
+
     def _add(self, block: MobileBlock) -> str:
-        self._blocks[block.key] = block
+        self._blocks[block.key] = self._trunk[block.key] = block
         return block.key
+
+    def _inner_map(self) -> InnerMap:
+        """The last map whose stride is not above `inner_stride`."""
+        last = self.stages[-1]
+        side = self.scale.image_size
+        wanted = inner_stride(side // -(-last.size_in // last.stride))
+        maps = [InnerMap(None, None, (self.stem_channels,), -(-side // self.definition.stem_stride))]
+        maps += [
+            InnerMap(number, stage.width_choice, stage.widths, -(-stage.size_in // stage.stride))
+            for number, stage in enumerate(self.stages[:-1])
+        ]
+        inside = [each for each in maps if each.size * wanted >= side]
+        if not inside:
+            raise UsageError(
+                f"space {self.name}: the head {self.head.name!r} reads a map of stride {wanted} of images of "
+                f"{side} px, and there is none; give larger images, or a smaller stride of the stem"
+            )
+        return inside[-1]
 
     def block(self, op: str, c_in: int, c_out: int, size: int, stride: int, residual: bool) -> MobileBlock:
         """The block that the operation named `op` stands for at these shapes."""
@@ -187,7 +233,10 @@ class MobileSpace(NetworkSpace):
         positions = [Position((), np.array(self._add(stem), dtype=object))]
         before: tuple[int, ...] = (self.stem_channels,)
         previous: int | None = None
-        for stage in self.stages:
+        inner, held_bytes = self.inner, 0
+        if inner is not None and inner.stage is None:
+            held_bytes = inner.most_bytes
+        for number, stage in enumerate(self.stages):
             size_out = -(-stage.size_in // stage.stride)
             ops = self.choices[stage.layers[0]].options
             keys = np.empty((len(before), len(stage.widths), len(ops)), dtype=object)
@@ -196,9 +245,10 @@ class MobileSpace(NetworkSpace):
                     self.block(ops[k], before[i], stage.widths[j], stage.size_in, stage.stride, False)
                 )
             if previous is None:
-                positions.append(Position((stage.width_choice, stage.layers[0]), keys[0]))
+                positions.append(Position((stage.width_choice, stage.layers[0]), keys[0], held_bytes))
             else:
-                positions.append(Position((previous, stage.width_choice, stage.layers[0]), keys))
+                scope = (previous, stage.width_choice, stage.layers[0])
+                positions.append(Position(scope, keys, held_bytes))
             for layer in stage.layers[1:]:
                 ops = self.choices[layer].options
                 rest = np.empty((len(stage.widths), len(ops)), dtype=object)
@@ -206,28 +256,51 @@ class MobileSpace(NetworkSpace):
                     width = stage.widths[j]
                     if ops[k] != SKIP:
                         rest[j, k] = self._add(self.block(ops[k], width, width, size_out, 1, True))
-                positions.append(Position((stage.width_choice, layer), rest))
+                positions.append(Position((stage.width_choice, layer), rest, held_bytes))
             before, previous, size = stage.widths, stage.width_choice, size_out
-        head = np.empty(len(before), dtype=object)
-        for i, width in enumerate(before):
-            block = MobileBlock(
-                kind="head",
-                op=_PLAIN,
-                c_in=width,
-                c_out=self.head_channels,
-                size=size,
-                stride=1,
-                n_classes=s.n_classes,
+            if inner is not None and inner.stage == number:
+                held_bytes = inner.most_bytes
+        return [*positions, self._head_position(size)]
+
+    def _head_position(self, size: int) -> Position:
+        """The head by the width of the last stage, and by that of the inner map where it reads one.
+
+        size: side of the last map.
+        """
+        stage, inner = self.stages[-1], self.inner
+        inner_widths = (0,) if inner is None else inner.widths
+        keys = np.empty((len(inner_widths), len(stage.widths)), dtype=object)
+        for i, j in np.ndindex(keys.shape):
+            block = self.head.block(
+                HeadShapes(
+                    c_in=stage.widths[j],
+                    size=size,
+                    width=self.head_channels,
+                    n_classes=self.scale.n_classes,
+                    image_size=self.scale.image_size,
+                    inner_c=inner_widths[i],
+                    inner_size=0 if inner is None else inner.size,
+                )
             )
-            head[i] = self._add(block)
-        positions.append(Position((self.stages[-1].width_choice,), head))
-        return positions
+            self._blocks[block.key] = block
+            keys[i, j] = block.key
+        if inner is None or inner.width_choice is None:
+            return Position((stage.width_choice,), keys[0])
+        return Position((inner.width_choice, stage.width_choice), keys)
 
     def build(self, arch: Arch, scale: Scale | None = None) -> MobileNetwork:
         """The deployed network of `arch`, which is also the one that is searched."""
         self.check_scale(scale)
-        modules = [mobile_module(self._blocks[key]) for key in self.block_keys(arch)]
-        return MobileNetwork(modules[0], modules[1:-1], modules[-1])
+        modules = [module_of(self._blocks[key]) for key in self.block_keys(arch)]
+        return MobileNetwork(modules[0], modules[1:-1], modules[-1], self._blocks_before_inner(arch))
+
+    def _blocks_before_inner(self, arch: Arch) -> int | None:
+        """After how many blocks of `arch`, the stem not counted, the head reads their map."""
+        if self.inner is None:
+            return None
+        stages = [] if self.inner.stage is None else self.stages[: self.inner.stage + 1]
+        layers = [layer for stage in stages for layer in stage.layers]
+        return sum(self.choices[layer].options[arch[layer]] != SKIP for layer in layers)
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Stem, blocks in a row, head."""
@@ -245,17 +318,17 @@ class MobileSpace(NetworkSpace):
         rows = []
         for i, key in enumerate(self.block_keys(arch)):
             b = self._blocks[key]
-            shape_out = [b.n_classes, 1, 1] if b.kind == "head" else [b.c_out, b.size_out, b.size_out]
+            alone = b.op.kind == _PLAIN.kind
             rows.append(
                 {
-                    "name": key if b.kind in ("stem", "head") else f"block {i}",
+                    "name": key if alone else f"block {i}",
                     "kind": b.kind,
                     "kernel": b.op.kernel or (3 if b.kind == "stem" else 1),
                     "expand": b.op.expand,
                     "se": b.op.se,
                     "act": "hs" if b.kind in ("stem", "head") else b.op.act,
                     "in": [b.c_in, b.size, b.size],
-                    "out": shape_out,
+                    "out": b.shape_out,
                     "stride": b.stride,
                     "residual": b.residual,
                     "macs": b.macs,

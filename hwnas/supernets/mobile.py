@@ -25,12 +25,13 @@ from torch import Tensor, nn
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
-from hwnas.core.network_space import Scale
+from hwnas.core.network_space import POOLED, Scale
 from hwnas.networks.depthwise import depthwise_conv2d
 from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
 from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
 from hwnas.networks.wrappers import Wrapper
 from hwnas.spaces.mobile import SKIP, MobileSpace
+from targets.errors import UsageError
 
 from .importance import sort_middle
 from .supernet import Supernet, copy_parameters, make, refuse_wrappers, use_batch_statistics
@@ -250,7 +251,7 @@ class MobileSupernet(Supernet):
         """The deployed network of `arch` with a copy of the shared weights; BN statistics are fresh."""
         with torch.random.fork_rng(devices=[]):
             net = self.space.build(arch)
-        blocks, keys = self.space.blocks(), self.space.block_keys(arch)
+        keys = self.space.block_keys(arch)
         copy_parameters(net.stem, self.stem)
         i = 0
         for stage, mixed in zip(self.space.stages, self.stages, strict=True):
@@ -259,7 +260,7 @@ class MobileSupernet(Supernet):
                     block = net.blocks[i]
                     i += 1
                     if isinstance(block, MBConv) and isinstance(layer, MixedLayer):
-                        layer.block.copy_to(block, blocks[keys[i]])
+                        layer.block.copy_to(block, self.space.trunk_block(keys[i]))
         head = net.head
         if isinstance(head, MobileHead):
             conv, shared = head.conv.get_submodule("0"), self.head.conv.get_submodule("0")
@@ -286,5 +287,7 @@ def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[i
 def make_mobile(space: MobileSpace, scale: Scale | None = None, *wrappers: Wrapper) -> MobileSupernet:
     """The supernet of `space`. Its layers are no edges, so nothing wraps them."""
     space.check_scale(scale)
+    if space.head.name != POOLED:
+        raise UsageError(f"shared weights end with a classifier, and not with the head {space.head.name!r}")
     refuse_wrappers(space, wrappers)
     return MobileSupernet(space)

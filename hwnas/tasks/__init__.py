@@ -9,6 +9,7 @@ from .classification import CLASSIFICATION
 from .multilabel import MULTI_LABEL
 from .names import inward, outward
 from .regression import REGRESSION
+from .segmentation import SEGMENTATION
 from .table import TASKS, task_named
 from .task import LabelArray, Labels, LabelTable, Metric, Readable, Task
 
@@ -16,6 +17,7 @@ __all__ = [
     "CLASSIFICATION",
     "MULTI_LABEL",
     "REGRESSION",
+    "SEGMENTATION",
     "TASKS",
     "LabelArray",
     "LabelTable",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from targets.errors import UsageError
 
 from .classification import UNBALANCED
-from .plain import PlainTask, parts
+from .plain import PlainTask, rarest_parts
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ class MultiLabel(PlainTask):
 
     def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The rarest tag of each image, so that every split gets some of the rare ones."""
-        rank = np.argsort(np.argsort(labels.sum(axis=0), kind="stable"), kind="stable")  # 0 for the rarest
-        rarest = np.where(labels > 0, rank, len(names)).argmin(axis=1)
-        keys = np.where(labels.any(axis=1), rarest, len(names)).astype(np.int64)
-        return parts(keys, [*names, "no tag"])
+        return rarest_parts(labels > 0, names, "no tag")
 
     def members(self, names: Sequence[str], labels: LabelArray) -> list[tuple[str, NDArray[np.bool_]]]:
         """The images with each tag, and those with none."""

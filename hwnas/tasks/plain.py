@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,9 @@ class PlainTask:
     name: str
     metric: Metric
     readable: Readable
+    head = "pooled"
     many_columns = True
+    planes = 0
     mirror = True
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
@@ -50,6 +52,10 @@ class PlainTask:
         """UsageError."""
         raise UsageError(f"--balance: {self.name} has no classes that could be rare; leave it out")
 
+    def kept(self, outputs: Answers, labels: LabelArray) -> LabelArray:
+        """The outputs."""
+        return outputs
+
     def answers(self, outputs: Answers) -> Answers:
         """The outputs."""
         return outputs
@@ -57,6 +63,14 @@ class PlainTask:
     def finish(self, module: nn.Module) -> nn.Module:
         """The network as it is."""
         return module
+
+    def agreement(self: Task, answers: LabelArray, others: LabelArray) -> float:
+        """The share of samples that are told alike."""
+        return 1 - float(self.unlike(answers, others).mean())
+
+    def shown(self, image: NDArray[np.uint8], label: Any, answer: Any) -> NDArray[np.uint8]:
+        """The image."""
+        return image
 
     def plain(self, probabilities: Answers) -> Answers:
         """The probabilities."""
@@ -70,9 +84,26 @@ class PlainTask:
         """The first metric, which counts as 0 below 0."""
         return max(0.0, self.metrics(answers, labels)[self.metric.name])
 
+    def scorer(self, answers: Answers, labels: LabelArray) -> Callable[[NDArray[np.int64]], float]:
+        """`score` of a selection."""
+        return lambda places: self.score(answers[places], labels[places])
+
     def golden(self, names: Sequence[str], label: Any) -> dict[str, Any]:
         """The label of each output."""
         return {"label": dict(zip(names, np.atleast_1d(label).astype(float).tolist(), strict=True))}
+
+
+def rarest_parts(
+    there: NDArray[np.bool_], names: Sequence[str], none: str
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Parts by the rarest of what a sample has, so that every split gets some of the rare.
+
+    there: (n, k), what each sample has. none: the name of the part that has nothing.
+    """
+    rank = np.argsort(np.argsort(there.sum(axis=0), kind="stable"), kind="stable")  # 0 for the rarest
+    rarest = np.where(there, rank, len(names)).argmin(axis=1)
+    keys = np.where(there.any(axis=1), rarest, len(names)).astype(np.int64)
+    return parts(keys, [*names, none])
 
 
 def parts(keys: NDArray[np.int64], names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

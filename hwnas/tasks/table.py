@@ -7,10 +7,11 @@ from hwnas.core.registry import Registry
 from .classification import CLASSIFICATION
 from .multilabel import MULTI_LABEL
 from .regression import REGRESSION
+from .segmentation import SEGMENTATION
 from .task import Task
 
 TASKS: Registry[Task] = Registry("task")
-for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION):
+for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION):
     TASKS.add(_task.name)(_task)
 
 

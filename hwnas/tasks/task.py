@@ -6,7 +6,7 @@ a task rescales: `finish` writes the difference into the network before it is ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Answers = NDArray[np.float32]
+Answers = NDArray[Any]
+"""(n, k) float32, or what the task keeps of them."""
 LabelArray = NDArray[Any]
-"""(n,) int64 of classes, or (n, k) float32."""
-Reading = Literal["top", "above", "values"]
-"""How a program reads answers: the largest one, all above a threshold, or each as a number."""
+"""(n,) int64 of classes, (n, k) float32, or (n, s, s) uint8 of masks.
+
+Before any pixel is read, what is known of a mask is how many of its pixels are of each class: (n, k) int64.
+`check`, `strata`, `members`, `notes` and `fitted` are given those, all other methods the masks."""
+Reading = Literal["top", "above", "values", "mask"]
+"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,12 @@ class Task(Protocol):
     does: str
     metric: Metric
     readable: Readable
+    head: str
+    """What its networks end with, a name of `hwnas.networks.heads.HEADS`."""
     many_columns: bool
     """Whether a CSV holds a column for each output."""
+    planes: int
+    """Channels behind those of an image that are its label: one of a mask, else none."""
     mirror: bool
     """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
 
@@ -143,8 +151,14 @@ class Task(Protocol):
     def right(self, outputs: Tensor, labels: Tensor) -> float:
         """How many of the samples of a batch are answered well; a sum of shares."""
 
-    def answers(self, outputs: Answers) -> Answers:
-        """From outputs to answers."""
+    def kept(self, outputs: Answers, labels: LabelArray) -> LabelArray:
+        """What is kept of the outputs of a batch, (b, …): all, or what the other methods need of many.
+
+        labels: of the batch.
+        """
+
+    def answers(self, outputs: LabelArray) -> LabelArray:
+        """From what is kept of outputs to answers."""
 
     def finish(self, module: nn.Module) -> nn.Module:
         """The same network, changed in place so that its outputs are answers."""
@@ -155,8 +169,17 @@ class Task(Protocol):
     def score(self, answers: Answers, labels: LabelArray) -> float:
         """The objective, within 0..1."""
 
+    def scorer(self, answers: Answers, labels: LabelArray) -> Callable[[NDArray[np.int64]], float]:
+        """`score` of the samples at these places, which may come twice: for intervals by resampling."""
+
     def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """(n,): where two networks tell a user different things."""
+
+    def agreement(self, answers: LabelArray, others: LabelArray) -> float:
+        """How much of what two networks tell a user is the same, 0..1."""
+
+    def shown(self, image: NDArray[np.uint8], label: Any, answer: Any) -> NDArray[np.uint8]:
+        """(c, h, w): what a page shows of a sample, where a picture tells more than text."""
 
     def plain(self, probabilities: Answers) -> Answers:
         """Answers from those behind `readable.activation`; what orders and decides alike is enough."""

@@ -5,13 +5,19 @@ The network is torchvision's, trained by the recipe of the picks at a rate that 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import nn
 
+from hwnas.core.network_space import POOLED
+from hwnas.networks.heads import HEADS, HeadShapes, inner_stride
+from hwnas.networks.mobile_layers import MobileNetwork
+from hwnas.networks.modules import module_of
 from targets.errors import UsageError
 
 from .recipe import Recipe
@@ -23,8 +29,12 @@ gradient clipped to 1, 82.4 % at 0.2. On photos of 96 px it diverged at 0.5."""
 WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 
-def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classes: int) -> nn.Module:
+def mobilenet_v3_small(
+    width: float, image_size: int, in_channels: int, n_classes: int, head: str = POOLED
+) -> nn.Module:
     """MobileNetV3-small [1] × `width`, adapted to small images: (b, c, h, w) -> (b, n_classes).
+
+    head: what it ends with instead of its own classifier, a name of `hwnas.networks.heads.HEADS`.
 
     Of the five strides of 2 in torchvision's network the first `n_down(image_size)` are kept, which is the
     rule of the `mobile` space: the last map is 4 to 7 pixels wide. Its batch normalisation uses torch's
@@ -50,7 +60,39 @@ def mobilenet_v3_small(width: float, image_size: int, in_channels: int, n_classe
         old = convs[0]
         new = nn.Conv2d(in_channels, old.out_channels, 3, old.stride[0], 1, bias=False)
         module.get_submodule("features.0").register_module("0", new)
-    return module
+    features = module.get_submodule("features")
+    assert isinstance(features, nn.Sequential)  # torchvision's
+    return module if head == POOLED else _with_head(features, head, (in_channels, image_size), n_classes)
+
+
+def _with_head(features: nn.Sequential, head: str, image: tuple[int, int], n_classes: int) -> nn.Module:
+    """The features and a head, which reads the last map and one of an inner stride.
+
+    image: channels and side.
+    """
+    x, maps = torch.zeros((1, image[0], image[1], image[1]), device="meta"), []
+    for stage in copy.deepcopy(features).to("meta").eval():
+        x = stage(x)
+        maps.append((int(x.shape[1]), int(x.shape[-1])))
+    (c_in, size), wanted = maps[-1], inner_stride(image[1] // maps[-1][1])
+    inner = max(i for i, (_, side) in enumerate(maps) if side * wanted >= image[1])
+    block = HEADS[head].block(
+        HeadShapes(
+            c_in=c_in,
+            size=size,
+            width=max(8, round(_HEAD_WIDTH * c_in)),
+            n_classes=n_classes,
+            image_size=image[1],
+            inner_c=maps[inner][0],
+            inner_size=maps[inner][1],
+        )
+    )
+    blocks = list(features.children())
+    return MobileNetwork(blocks[0], blocks[1:], module_of(block), inner)
+
+
+_HEAD_WIDTH = 128 / 576
+"""Features of the head per channel of the last map: 128 at width 1, as in the paper."""
 
 
 def suited_recipe(network: Mapping[str, object], recipe: Recipe) -> Recipe:

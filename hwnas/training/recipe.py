@@ -55,6 +55,8 @@ class Recipe:
     patience: epochs without a better validation accuracy after which a training stops; it keeps the best.
     distil: share of the loss that is the distance to the answers of a teacher.
     temperature: by which logits are divided for that distance.
+    residual_init: scale of the last norm of residual blocks at the start, `zero` or `one`; with `zero` they
+        begin as their input.
     """
 
     epochs: int
@@ -80,6 +82,7 @@ class Recipe:
     patience: int = 0
     distil: float = 0.0
     temperature: float = 4.0
+    residual_init: str = "zero"
 
     def __post_init__(self) -> None:
         for name, least, most in _BOUNDS:
@@ -151,6 +154,7 @@ class Recipe:
             drop_path=0.2,
             auxiliary=0.4,
             clip=5.0,
+            residual_init="one",
         )
 
     @classmethod
@@ -168,6 +172,7 @@ class Recipe:
             warmup_share=0.0,
             auxiliary=0.4,
             clip=5.0,
+            residual_init="one",
             decay=0.97,
         )
 
@@ -239,5 +244,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "schedule": ("cosine", "one-cycle"),
     "auto_augment": ("none", "trivial", "rand"),
     "balance": ("none", "weights", "sampling"),
+    "residual_init": ("zero", "one"),
 }
 """What a word of a recipe may be."""

@@ -296,6 +296,20 @@ class TableFactsDocument(_OpenDocument):
     context: ContextDocument
 
 
+class ProfileFailureDocument(_Document):
+    """A device of several that has no profile now."""
+
+    target: str
+    failure: str
+    exit_code: int
+
+
+class ProfileTargetsDocument(_Document):
+    """Of several --target."""
+
+    targets: list[TableFactsDocument | ProfileFailureDocument]
+
+
 class ArchiveDocument(_Document):
     """An archive that was written."""
 
@@ -363,7 +377,7 @@ PRINTED: dict[str, Any] = {
     "status": StatusDocument,
     "rank": RankDocument,
     "front merge": MergeDocument,
-    "profile": TableFactsDocument,
+    "profile": TableFactsDocument | ProfileTargetsDocument,
     "predict": PredictTargetDocument | PredictTargetsDocument,
     "bench": BenchTargetDocument | BenchTargetsDocument,
     "doctor": DoctorDocument,

@@ -72,7 +72,7 @@ class ProxyScores:
     def _score(self, arch: Arch) -> tuple[float, ...]:
         import torch
 
-        from hwnas.training.train import initialise
+        from hwnas.training.initial_weights import initialise
 
         with torch.random.fork_rng(devices=[]):  # new layers draw from the global generator
             net = self._space.build(arch)

@@ -27,7 +27,7 @@ _TEMPLATE = r"""// @Verb@ an image with @FILE@. Needs onnxruntime's C++ headers 
 
 constexpr int kBatch = @BATCH@, kHeight = @HEIGHT@, kWidth = @WIDTH@, kChannels = @CHANNELS@;
 const std::array<const char*, @N@> kClasses = {@CLASSES@};
-const std::array<float, @N@> kExpected = {@EXPECTED@};
+const std::array<float, @M@> kExpected = {@EXPECTED@};
 constexpr float kTolerance = @TOLERANCE@;
 const std::array<int64_t, 4> kShape = {@SHAPE@};
 
@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   if (argc > 3 && std::strcmp(argv[3], "--check") == 0) {
     float difference = 0;
     for (size_t i = 0; i < kExpected.size(); ++i)
-      difference = std::max(difference, std::fabs(scores[i] - kExpected[i]));
+      difference = std::max(difference, std::fabs(scores[i@STEP@] - kExpected[i]));
     const bool good = difference <= kTolerance;
     std::printf("%s: difference %.2g, allowed %.2g\n", good ? "good" : "WRONG", difference, kTolerance);
     return good ? 0 : 1;
@@ -89,6 +89,15 @@ _READ = {
     if (scores[i] > THRESHOLD) std::printf("%s %.6g\\n", kClasses[i], scores[i]);""",
     "values": """  for (size_t i = 0; i < kClasses.size(); ++i)
     std::printf("%s %.6g\\n", kClasses[i], scores[i]);""",
+    "mask": """  std::vector<uint8_t> mask(static_cast<size_t>(kHeight) * kWidth, 0);
+  std::vector<size_t> count(kClasses.size(), 0);
+  for (size_t i = 0; i < mask.size(); ++i) {
+    for (size_t c = 1; c < kClasses.size(); ++c)
+      if (scores[c * mask.size() + i] > scores[mask[i] * mask.size() + i]) mask[i] = static_cast<uint8_t>(c);
+    ++count[mask[i]];
+  }
+  for (size_t c = 0; c < kClasses.size(); ++c)
+    if (count[c] > 0) std::printf("%s %zu pixels\\n", kClasses[c], count[c]);""",
 }
 
 
@@ -110,6 +119,8 @@ def snippet(facts: AppFacts) -> str:
         "WIDTH": str(facts.width),
         "CHANNELS": str(facts.channels),
         "N": str(len(facts.class_names)),
+        "M": str(len(facts.expected)),
+        "STEP": facts.step,
         "CLASSES": ", ".join(map(quoted, facts.class_names)),
         "EXPECTED": numbers(facts.expected, "f"),
         "TOLERANCE": numbers([facts.tolerance], "f"),

@@ -24,7 +24,8 @@ class AppFacts:
 
     file: its name. pixels: whether it takes uint8 pixels. channels_last: their order.
     mean, std: of pixels in 0..1, for files that take floats.
-    expected, tolerance: of the golden pair. probabilities: whether the answers are those.
+    expected, tolerance: of the golden pair, of its outputs every `every`-th one.
+    probabilities: whether the answers are those.
     readable: how answers are read.
     """
 
@@ -44,6 +45,7 @@ class AppFacts:
     tolerance: float
     probabilities: bool
     readable: Readable
+    every: int = 1
 
     @property
     def threshold(self) -> float:
@@ -55,6 +57,22 @@ class AppFacts:
         """What the numbers are."""
         scores = {"values": "estimates"}.get(self.readable.reading, "scores (logits)")
         return "probabilities" if self.probabilities else scores
+
+    @property
+    def each(self) -> str:
+        """Of what there is one output."""
+        return self.readable.each + (" and pixel" if self.readable.reading == "mask" else "")
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of one answer."""
+        pixels = self.height * self.width if self.readable.reading == "mask" else 1
+        return pixels * len(self.class_names)
+
+    @property
+    def step(self) -> str:
+        """What the place of an expected output is multiplied with, to find it among all."""
+        return "" if self.every == 1 else f" * {self.every}"
 
     @property
     def words(self) -> dict[str, str]:
@@ -91,6 +109,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         std=tuple(said["std"]),
         class_names=tuple(map(str, said["class_names"])),
         expected=tuple(answers["outputs"]),
+        every=int(answers.get("every", 1)),
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,

@@ -38,7 +38,7 @@ class @Noun@(model: ByteArray) : AutoCloseable {
     /** Whether this device answers as the golden pair says; raw: the bytes of golden/input.raw. */
     fun answersAsGolden(raw: ByteArray): Boolean {
         val scores = run(raw)
-        return scores.indices.all { abs(scores[it] - EXPECTED[it]) <= TOLERANCE }
+        return EXPECTED.indices.all { abs(scores[it@STEP@] - EXPECTED[it]) <= TOLERANCE }
     }
 
     /** pixels: (height, width, channel), 0 to 255. */
@@ -46,8 +46,7 @@ class @Noun@(model: ByteArray) : AutoCloseable {
         require(pixels.size == HEIGHT * WIDTH * CHANNELS)
         tensor(pixels).use { input ->
             session.run(mapOf(@INPUT_NAME@ to input)).use { answers ->
-                val rows = answers.get(@OUTPUT_NAME@).get().value as Array<*>
-                return rows[0] as FloatArray
+@ROWS@
             }
         }
     }
@@ -129,8 +128,18 @@ _READ = {
     "top": ("String", "CLASSES[scores.indices.maxByOrNull { scores[it] }!!]"),
     "above": ("List<String>", "CLASSES.filterIndexed { i, _ -> scores[i] > THRESHOLD }"),
     "values": ("Map<String, Float>", "CLASSES.zip(scores.toList()).toMap()"),
+    "mask": (
+        "IntArray",
+        "IntArray(HEIGHT * WIDTH) { i -> CLASSES.indices.maxByOrNull { scores[it * HEIGHT * WIDTH + i] }!! }",
+    ),
 }
 """The type of what is read, and how it is read."""
+
+
+_ROWS = """                val rows = answers.get(@OUTPUT_NAME@).get().value as Array<*>
+                return rows[0] as FloatArray"""
+_BUFFER = """                val buffer = (answers.get(@OUTPUT_NAME@).get() as OnnxTensor).floatBuffer
+                return FloatArray(CLASSES.size * HEIGHT * WIDTH).also { buffer.get(it) }"""
 
 
 def snippet(facts: AppFacts) -> str:
@@ -149,12 +158,17 @@ def snippet(facts: AppFacts) -> str:
         "ORT": onnxruntime.__version__,
         "CROP": CROP,
         "OUTPUT": facts.outputs,
-        "EACH": facts.readable.each,
+        "EACH": facts.each,
         "Answer": facts.readable.answer.capitalize(),
         "KIND": _READ[facts.readable.reading][0],
         "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "INPUT_NAME": kotlin_text(facts.input_name),
         "OUTPUT_NAME": kotlin_text(facts.output_name),
+        "STEP": facts.step,
+        "ROWS": filled(
+            _BUFFER if facts.readable.reading == "mask" else _ROWS,
+            {"OUTPUT_NAME": kotlin_text(facts.output_name)},
+        ),
         "TENSOR": filled(_PIXELS, {"ORDER": order}) if facts.pixels else _FLOATS,
         "COLOURS": _GREY if facts.channels == 1 else _RGB,
         "BATCH": str(facts.batch),

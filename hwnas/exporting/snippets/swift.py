@@ -43,7 +43,8 @@ final class @Noun@ {
     /// Whether this device answers as the golden pair says; raw: the bytes of golden/input.raw.
     func answersAsGolden(raw: Data) throws -> Bool {
         let scores = try run(pixels: [UInt8](raw))
-        return zip(scores, Self.expected).allSatisfy { abs($0 - $1) <= Self.tolerance }
+        let expected = Self.expected
+        return expected.indices.allSatisfy { abs(scores[$0@STEP@] - expected[$0]) <= Self.tolerance }
     }
 
     /// pixels: (height, width, channel), 0 to 255.
@@ -59,10 +60,10 @@ final class @Noun@ {
         let answers = try session.run(
             withInputs: [@INPUT_NAME@: input], outputNames: [@OUTPUT_NAME@], runOptions: nil)
         let bytes = try answers[@OUTPUT_NAME@]!.tensorData() as Data
-        return bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self).prefix(Self.classes.count)) }
+        return bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self).prefix(@SIZE@)) }
     }
 
-    private static func pixels(of image: CGImage) -> [UInt8] {
+@MASK@    private static func pixels(of image: CGImage) -> [UInt8] {
         let side = min(image.width, image.height)
         let box = CGRect(x: (image.width - side) / 2, y: (image.height - side) / 2, width: side, height: side)
         var rgba = [UInt8](repeating: 0, count: height * width * 4)
@@ -84,6 +85,15 @@ final class @Noun@ {
 }
 """
 
+_MASK = """    /// The class of every pixel, row by row.
+    private static func mask(of scores: [Float]) -> [Int] {
+        let size = height * width
+        return (0..<size).map { i in
+            classes.indices.max { scores[$0 * size + i] < scores[$1 * size + i] }!
+        }
+    }
+
+"""
 _GREY = """            // The weights of ITU-R 601, as Pillow converts to grey.
             let grey = (299 * Int(rgba[i]) + 587 * Int(rgba[i + 1]) + 114 * Int(rgba[i + 2])) / 1000
             pixels.append(UInt8(grey))"""
@@ -99,6 +109,7 @@ _READ = {
     "top": ("String", "Self.classes[scores.indices.max { scores[$0] < scores[$1] }!]"),
     "above": ("[String]", "zip(Self.classes, scores).filter { $0.1 > THRESHOLD }.map { $0.0 }"),
     "values": ("[String: Float]", "Dictionary(uniqueKeysWithValues: zip(Self.classes, scores))"),
+    "mask": ("[Int]", "Self.mask(of: scores)"),
 }
 """The type of what is read, and how it is read."""
 
@@ -127,10 +138,13 @@ def snippet(facts: AppFacts) -> str:
         "SHAPE": ", ".join(map(str, facts.shape)),
         "CONSTANTS": "" if facts.pixels else "\n".join([*constants, ""]),
         "OUTPUT": facts.outputs,
-        "EACH": facts.readable.each,
+        "EACH": facts.each,
         "Answer": facts.readable.answer.capitalize(),
         "KIND": _READ[facts.readable.reading][0],
         "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
+        "STEP": facts.step,
+        "SIZE": str(facts.n_outputs) if facts.readable.reading == "mask" else "Self.classes.count",
+        "MASK": _MASK if facts.readable.reading == "mask" else "",
         "TYPE": "UInt8" if facts.pixels else "Float",
         "ELEMENT": "uInt8" if facts.pixels else "float",
         "VALUES": "            values.append(contentsOf: pixels)"

@@ -97,7 +97,7 @@ def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], byte
     if out_of_reach:
         context.run.log(f"MobileNetV3-small is no baseline: {', '.join(out_of_reach)} cannot measure it here")
         return {}
-    shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+    shape = context.network_shape
     most_macs = _MOST_WORK * max(p.predicted["macs"] for p in context.picks)
     networks_by_width: dict[float, tuple[dict[str, float], bytes]] = {}
     for width in WIDTHS:

@@ -30,7 +30,7 @@ from hwnas.runs.intervals import bootstrap
 from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.tasks import outward
 from hwnas.training.pixel_models import PixelModel, pixel_models
-from hwnas.training.train import eval_batch, logits_of
+from hwnas.training.train import eval_batch, outputs_of
 from hwnas.training.training_job import Trained
 from lut.devices.device import int8_form
 from targets.errors import HwnasError
@@ -223,7 +223,7 @@ def _point(
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
     test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
     module = context.data.task.finish(read_trained(context, network).module())
-    logits, _ = logits_of(module, test_batches)
+    logits = outputs_of(module, test_batches, context.data.task).kept
     of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)
     model = model.noted(**_facts(context, of_float))
     int8, columns = int8_path(model), of_float
@@ -262,9 +262,7 @@ def more_metrics(test: OnnxScore) -> dict[str, float]:
     }
     if task.metric.counted:
         return others
-    low, high = bootstrap(
-        lambda places: task.score(test.logits[places], test.labels[places]), len(test.labels)
-    )
+    low, high = bootstrap(task.scorer(test.logits, test.labels), len(test.labels))
     return {**others, "test_accuracy_low": low, "test_accuracy_high": high}
 
 

@@ -31,6 +31,7 @@ from hwnas.front import (
     save_trials,
 )
 from hwnas.pipeline.counts import EVALUATED, objectives_of, prices_of, strategy_of
+from hwnas.pipeline.forecast import forecast_s
 from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 
@@ -65,9 +66,9 @@ def _objectives(context: RunContext) -> tuple[str, ...]:
 
 def search_front(context: RunContext) -> Outcome:
     """Write evaluated.json, generation by generation, and study.db, its copy for Optuna's tools."""
-    n_all = context.counts.evaluations
+    n_all, planned_s = context.counts.evaluations, forecast_s(context.counts, context.work)["front"]
     with (
-        training_bar(context, "front", n_all, rest_s(context, "front")) as bar,
+        training_bar(context, "front", n_all, rest_s=rest_s(context, "front"), forecast_s=planned_s) as bar,
         context.executor() as executor,
     ):
         search = FrontSearch(context, bar, executor)
@@ -175,6 +176,7 @@ class FrontSearch:
     def _decide(self) -> int:
         counts = self.context.counts
         n_all = self.pace.affordable(self.n_paid)
+        self.bar.expect(n_all, self.pace.rest_s(n_all - self.n_paid))
         if n_all != self._n_all:
             self.context.run.log(f"{n_all} evaluations, not {self._n_all}: what the time left allows")
             self._n_all = n_all

@@ -39,7 +39,10 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
     wrong = task.worst(score.logits, score.labels)[:MOST_PICTURES]
     images = context.data.images(context.data.split("test")[wrong]).numpy() if len(wrong) else np.empty(0)
     document["pictures"] = [
-        {**task.told(score.logits[place], score.labels[place], names), "png": picture(image)}
+        {
+            **task.told(score.logits[place], score.labels[place], names),
+            "png": picture(task.shown(image, score.labels[place], score.logits[place])),
+        }
         for place, image in zip(wrong, images, strict=True)
     ]
     write_json(context.path / MISTAKES_JSON, document)
@@ -47,13 +50,13 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
 
 
 def picture(image: npt.NDArray[np.uint8]) -> str:
-    """(c, h, w) as a PNG in base64, at most 96 px wide."""
+    """(c, h, w) as a PNG in base64, at most 96 px high."""
     from PIL import Image
 
     drawn = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
-    if drawn.width > _SIDE_PX:
+    if drawn.height > _SIDE_PX:
         drawn = drawn.resize(
-            (_SIDE_PX, round(drawn.height * _SIDE_PX / drawn.width)), Image.Resampling.LANCZOS
+            (round(drawn.width * _SIDE_PX / drawn.height), _SIDE_PX), Image.Resampling.LANCZOS
         )
     buffer = io.BytesIO()
     drawn.save(buffer, "PNG", optimize=True)

@@ -38,9 +38,15 @@ class TrainingBar:
             self._shares = {}
         self._bar.advance(rest, note)
 
+    def expect(self, n: int, rest_s: float) -> None:
+        """`n` trainings in all now, and so much of the run after them."""
+        self._bar.expect(_PARTS * max(n, 1), rest_s)
+
 
 @contextmanager
-def training_bar(context: RunContext, name: str, n: int, rest_s: float) -> Iterator[TrainingBar]:
-    """The bar of `n` trainings under `name`. rest_s: what the run takes after them."""
-    with context.run.progress(name, _PARTS * max(n, 1), rest_s) as bar:
+def training_bar(
+    context: RunContext, name: str, n: int, *, rest_s: float, forecast_s: float
+) -> Iterator[TrainingBar]:
+    """The bar of `n` trainings under `name`. rest_s: what the run takes after them; forecast_s: they."""
+    with context.run.progress(name, _PARTS * max(n, 1), rest_s, forecast_s=forecast_s) as bar:
         yield TrainingBar(bar, context.clock.tick)

@@ -6,10 +6,19 @@ taken. Without `--minutes` the plan stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hwnas.pipeline.counts import Counts, with_options
-from hwnas.pipeline.forecast import ENOUGH, LEVELS, MOST_EVALUATIONS, PlanLevel, Work, forecast_s
+from hwnas.pipeline.forecast import (
+    ENOUGH,
+    LEVELS,
+    MOST_EVALUATIONS,
+    PlanLevel,
+    Work,
+    forecast_s,
+    makespan_s,
+)
 from targets.errors import UsageError
 
 from .run_context import RunContext
@@ -47,6 +56,12 @@ def rest_s(context: RunContext, stage: str) -> float:
     return sum(forecast[name] for name in later)
 
 
+def trainings_s(context: RunContext, epochs: Sequence[int]) -> float:
+    """What trainings of so many epochs each take side by side, at the speed of the front."""
+    work = slowed(context)
+    return makespan_s([work.training_s(n) for n in epochs], work.speed.n_parallel)
+
+
 class FrontPace:
     """How fast the evaluations of the front go, and how many more there is time for.
 
@@ -75,6 +90,15 @@ class FrontPace:
         one_s = planned_s / max(1, self._context.counts.evaluations)
         return 1.0 if self.evaluation_s is None or one_s <= 0 else self.evaluation_s / one_s
 
+    def rest_s(self, n_left: int) -> float:
+        """What the stages after the front take, at the speed of now; what is left of `--minutes` where given.
+
+        n_left: evaluations until then.
+        """
+        if self._context.config.minutes is not None and self.evaluation_s is not None:
+            return max(0.0, left_s(self._context) - n_left * self.evaluation_s)
+        return self._kept_s(self._context.counts)
+
     def affordable(self, n_paid: int) -> int:
         """Evaluations in all, `n_paid` of which are done, that leave the time of the final trainings."""
         context, counts = self._context, self._context.counts
@@ -94,9 +118,12 @@ class FrontPace:
     def _more(self, counts: Counts) -> int:
         """Evaluations for which there is time before the final trainings of `counts`."""
         assert self.evaluation_s is not None
+        return max(0, int((left_s(self._context) - self._kept_s(counts)) / self.evaluation_s))
+
+    def _kept_s(self, counts: Counts) -> float:
+        """What the stages after the front take with `counts`."""
         rest = forecast_s(counts, self._context.work)
-        kept_s = min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
-        return max(0, int((left_s(self._context) - kept_s) / self.evaluation_s))
+        return min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
 
 
 def least_finals(context: RunContext, counts: Counts) -> Counts:

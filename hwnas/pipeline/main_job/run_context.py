@@ -150,7 +150,14 @@ class RunContext:
             in_channels=self.data.in_channels,
             n_classes=self.data.n_classes,
             width_mult=self.config.width_mult,
+            head=self.data.task.head,
         )
+
+    @property
+    def network_shape(self) -> dict[str, Any]:
+        """What a baseline is built for."""
+        names = ("image_size", "in_channels", "n_classes", "head")
+        return {name: value for name, value in self.result("splits").items() if name in names}
 
     @cached_property
     def input_shape(self) -> tuple[int, int, int, int]:

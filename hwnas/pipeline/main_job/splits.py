@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from hwnas.core.network_space import head_option
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
 from targets.files import write_json
@@ -23,5 +26,10 @@ def split_data(context: RunContext) -> Outcome:
     )
     if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
         context.run.log("its workers have the same images")
-    shape = {"image_size": data.image_size, "in_channels": data.in_channels, "n_classes": data.n_classes}
+    shape: dict[str, Any] = {
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "n_classes": data.n_classes,
+    }
+    shape |= head_option(data.task.head)
     return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))

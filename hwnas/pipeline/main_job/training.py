@@ -16,14 +16,14 @@ from hwnas.executors import Executor
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
 from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
-from hwnas.training.training_job import read_result
+from hwnas.training.training_job import RESULT, read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
 from .continuation import earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
-from .replan import plan_epochs, rest_s
+from .replan import plan_epochs, rest_s, trainings_s
 from .run_context import RunContext
 from .trainings import (
     arch_network,
@@ -53,7 +53,7 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
         arch_id = context.space.arch_id(context.space.from_string(candidate.arch))
         network = arch_network(context, candidate.arch)
     else:
-        shape = {k: context.result("splits")[k] for k in ("image_size", "in_channels", "n_classes")}
+        shape = context.network_shape
         arch_id = f"mobilenet_v3_small-{candidate.width:g}"
         network = {"baseline": "mobilenet_v3_small", "width": candidate.width, **shape}
     return Finalist(arch_id=arch_id, network=network, candidate=candidate)
@@ -119,7 +119,7 @@ def _without_short(
         return []
     seed = context.config.seed if seed is None else seed
     folder = context.path / SHORT_FOLDER
-    return [n for n in networks if not (folder / f"{n.arch_id}-s{seed}" / "result.json").exists()]
+    return [n for n in networks if not (folder / f"{n.arch_id}-s{seed}" / RESULT).exists()]
 
 
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
@@ -227,7 +227,12 @@ def _train(
     context: RunContext, executor: Executor, name: str, jobs: Mapping[str, TrainingJob], folder: Path
 ) -> Outcomes:
     """Train side by side under one progress bar."""
-    with training_bar(context, name, len(jobs), rest_s(context, "training")) as bar:
+    todo = [job for job in jobs.values() if not (job.folder(folder) / RESULT).exists()]
+    later_s = rest_s(context, "training")
+    if folder.name == SHORT_FOLDER:
+        later_s += trainings_s(context, [context.counts.train_epochs] * len(jobs))
+    planned_s = trainings_s(context, [job.recipe["epochs"] for job in todo])
+    with training_bar(context, name, len(jobs), rest_s=later_s, forecast_s=planned_s) as bar:
         outcomes = run_many(
             list(jobs.values()),
             folder,

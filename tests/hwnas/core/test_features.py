@@ -1,6 +1,7 @@
 """Features by hand: what a few architectures of each kind of space look like."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hwnas.spaces import load_space
 from hwnas.spaces.paths import path_features
 from tests.support.spaces import cell_space
 
-SIZE = {"image_size": 32, "in_channels": 3, "n_classes": 10}
+SIZE: dict[str, Any] = {"image_size": 32, "in_channels": 3, "n_classes": 10}
 
 
 def test_options_are_counted_per_stage_and_in_all_and_numbers_are_numbers() -> None:

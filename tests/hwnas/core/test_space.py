@@ -106,7 +106,7 @@ def test_another_scale_is_another_space() -> None:
         ("", "is no architecture"),
         ("16:mb3e3", "is no architecture"),
         (
-            MOBILE.to_string(tuple(0 for _ in MOBILE.choices)).replace("mb3e3", "mb4e3", 1),
+            MOBILE.to_string(tuple(0 for _ in MOBILE.choices)).replace("mb3e1", "mb4e3", 1),
             "unknown option 'mb4e3'",
         ),
     ],

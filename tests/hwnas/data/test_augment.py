@@ -18,7 +18,7 @@ def noise(n: int = 4, channels: int = 3, size: int = 16) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-def still(n: int, **changes: np.ndarray) -> dict[str, np.ndarray]:
+def still(n: int, **changes: np.ndarray) -> dict[str, Any]:
     return {
         "angle": np.zeros(n),
         "zoom": np.ones(n),

@@ -38,7 +38,7 @@ def exported_by_torch(module: nn.Module, shape: tuple[int, ...]) -> bytes:
 @pytest.mark.parametrize(
     ("space", "scale"), [("mobile", {}), ("proxyless", {}), ("darts", {"cells": 3, "channels": 8})]
 )
-def test_coreml_and_qnn_run_every_network_in_one_part(space: str, scale: dict[str, int]) -> None:
+def test_coreml_and_qnn_run_every_network_in_one_part(space: str, scale: dict[str, Any]) -> None:
     known = load_space(space, image_size=32, in_channels=3, n_classes=10, **scale)
     rng = np.random.default_rng(0)
     for _ in range(4):

@@ -19,7 +19,7 @@ from PIL import Image
 import cli
 from hwnas.exporting.snippets import AppFacts, file_names, snippets
 from hwnas.exporting.snippets.kotlin import kotlin_text
-from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, Task
+from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, Task
 from tests.support.exports import fake_costs, write_search
 
 KINDS = {
@@ -135,7 +135,9 @@ def facts(**changes: object) -> AppFacts:
 
 @pytest.mark.parametrize("suffix", [".py", ".cpp", ".kt", ".swift"])
 @pytest.mark.parametrize("changes", [{}, {"pixels": True, "channels_last": True, "channels": 1}])
-@pytest.mark.parametrize("task", [CLASSIFICATION, MULTI_LABEL, REGRESSION], ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task", [CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION], ids=lambda task: task.name
+)
 def test_every_program_says_the_true_names_and_shapes(
     suffix: str, changes: dict[str, object], task: Task
 ) -> None:

@@ -27,7 +27,7 @@ from targets.errors import InfeasibleError, UsageError
 pytestmark = pytest.mark.slow
 
 
-SCALE = {"image_size": 16, "in_channels": 1, "n_classes": 10}
+SCALE: dict[str, Any] = {"image_size": 16, "in_channels": 1, "n_classes": 10}
 WIDTH = 0.5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import onnx
 import pytest
@@ -22,7 +23,7 @@ SMALL = {"cells": 3, "channels": 4}
     [("mobile", {}), ("darts", SMALL), ("nasbench201", SMALL), ("enas-macro", {"channels": 4})],
 )
 def test_the_convolutions_of_a_network_are_found_at_their_block_by_its_prefix(
-    name: str, scale: dict[str, int]
+    name: str, scale: dict[str, Any]
 ) -> None:
     space = load_space(name, image_size=16, in_channels=3, n_classes=10, **scale)
     whole = networks.wholes(space, 0, n=2)[1]

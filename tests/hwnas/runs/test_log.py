@@ -90,6 +90,26 @@ def test_what_comes_after_a_bar_is_added_to_its_time_left() -> None:
     assert out.getvalue() == "[   15s] train: 15/30, about 15s left (2m15s to the end of the run)\n"
 
 
+def test_a_plan_that_changes_changes_the_time_left() -> None:
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("train", 10, rest_s=120.0) as bar:
+        bar.expect(40, 60.0)
+        for _ in range(20):
+            clock.now_s += 1.0
+            bar.advance()
+    assert out.getvalue() == "[   15s] train: 15/40, about 25s left (1m25s to the end of the run)\n"
+
+
+def test_what_was_forecast_counts_while_little_is_done() -> None:
+    """2 of 10 in 16 s; of the 40 s forecast for all, 15 % count: 6 s for 1.5 pieces more."""
+    clock, out = Clock(), io.StringIO()
+    with Log(out, clock=clock).progress("train", 10, forecast_s=40.0) as bar:
+        for _ in range(2):
+            clock.now_s += 8.0
+            bar.advance()
+    assert out.getvalue() == "[   16s] train: 2/10, about 50s left\n"  # (16 + 6) / (2 + 1.5) * 8
+
+
 def test_the_time_left_is_no_longer_than_the_limit_of_the_work() -> None:
     clock, out = Clock(), io.StringIO()
     with Log(out, clock=clock).progress("measure", 337, limit_s=50.0) as bar:

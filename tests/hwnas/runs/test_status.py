@@ -90,8 +90,12 @@ def test_the_time_left_follows_from_the_speed(tmp_path: Path) -> None:
         def advance(self, n: int = 1, note: str = "") -> None:
             pass
 
-    with file.watched(Bar(), "front", 12) as bar:
+        def expect(self, total: int, rest_s: float) -> None:
+            pass
+
+    with file.watched(Bar(), "front", 10) as bar:
         bar.advance(2)
+        bar.expect(12, 0.0)
         times["clock"] = 30.0
         bar.advance(3)
     known = read_under_way(tmp_path)

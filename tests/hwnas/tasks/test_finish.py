@@ -8,8 +8,8 @@ import torch
 
 from hwnas.spaces import load_space
 from hwnas.tasks import REGRESSION
+from hwnas.training.initial_weights import initialise
 from hwnas.training.mobilenet import mobilenet_v3_small
-from hwnas.training.train import initialise
 from targets.errors import HwnasError
 
 LABELS = np.array([[20.0, -3.0], [60.0, 5.0], [40.0, 1.0]], np.float32)

@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from hwnas.data import Data, eval_batches, load_data
 from hwnas.gradient.step.optim import DivergedError
+from hwnas.networks.mobile_blocks import Operation
+from hwnas.networks.mobile_layers import MBConv
+from hwnas.training.initial_weights import begin, initialise
+from hwnas.training.mobilenet import mobilenet_v3_small
 from hwnas.training.recipe import Recipe
-from hwnas.training.train import eval_batch, initialise, logits_of, score, train
+from hwnas.training.train import eval_batch, logits_of, score, train
 from targets.errors import DamagedFileError, UsageError
 from tests.support.savers import Memory
 
@@ -74,6 +78,22 @@ def test_weights_come_from_the_seed_alone() -> None:
     assert not torch.equal(_weight(first, 0), _weight(other, 0))
     # He et al. 2015: variance 2 / fan_out, here 8 channels of 3 x 3 pixels
     assert _weight(first, 3).std().item() == pytest.approx((2 / (16 * 9)) ** 0.5, rel=0.1)
+
+
+def test_residual_blocks_begin_as_their_input() -> None:
+    module = mobilenet_v3_small(0.25, 32, 3, 10)
+    begin(module, 0, None, residual_init="zero")
+    module.eval()
+    blocks = [part for part in module.modules() if getattr(part, "use_res_connect", False)]
+    assert blocks
+    for block in blocks:
+        x = torch.randn(2, next(p for p in block.parameters() if p.ndim == 4).shape[1], 4, 4)
+        assert torch.equal(block(x), x)
+    own = MBConv(Operation.parse("mb3e3-se"), 8, 8, 1, residual=True)
+    begin(own, 0, None, residual_init="zero")
+    assert torch.equal(own.eval()(x := torch.randn(2, 8, 4, 4)), x)
+    begin(own, 0, None)
+    assert not torch.equal(own.eval()(x), x)
 
 
 def test_digits_are_learnt_and_the_validation_figure_is_that_of_the_weights(digits: Data) -> None:
