@@ -80,7 +80,8 @@ def wait_for(
 ) -> str | None:
     """Wait for the moment; the stage that it came in, None where the process ended before.
 
-    took_s: seconds of each stage of an undisturbed run. Where the stage is over already, it is now.
+    took_s: seconds of each stage of an undisturbed run. Where the stage is over already, or ends without a write
+    of the file, it is now.
     """
     order, began = list(took_s), time.monotonic()
     before = dict(_writes(search.out, moment.file))
@@ -98,7 +99,7 @@ def wait_for(
             return stage
         late = order.index(stage) > order.index(moment.stage)
         due = stage == moment.stage and now - since >= moment.share * took_s[stage]
-        if (late or due) and not moment.file:
+        if late or (due and not moment.file):
             return stage
         time.sleep(_LOOK_S)
     return None
