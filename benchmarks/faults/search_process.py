@@ -80,8 +80,8 @@ def wait_for(
 ) -> str | None:
     """Wait for the moment; the stage that it came in, None where the process ended before.
 
-    took_s: seconds of each stage of an undisturbed run. Where the stage is over already, or ends without a write
-    of the file, it is now.
+    took_s: seconds of each stage of an undisturbed run. Where the stage is over already, or ends without a
+    write of the file, it is now.
     """
     order, began = list(took_s), time.monotonic()
     before = dict(_writes(search.out, moment.file))
