@@ -24,6 +24,7 @@ from hwnas.commands.rank import rank
 from hwnas.commands.runs import doctor, report, status
 from hwnas.commands.schema import schema
 from hwnas.commands.search import search
+from hwnas.commands.shrink import shrink
 from hwnas.commands.train import train
 from targets.errors import HwnasError, UsageError
 
@@ -44,6 +45,7 @@ TOPICS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "search": search,
         "train": train,
         "export": export,
+        "shrink": shrink,
         "status": status,
         "report": report,
         "rank": rank,
