@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from targets.errors import UsageError
 
 from .pareto import knee, ranks
+from .preference import find_preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,13 @@ class Pick:
     why: str
 
 
-def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int) -> list[Pick]:
-    """`n` points of the front of (latency, accuracy), fastest first. Both arguments: (points,).
+def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int, prefer: str = "accuracy") -> list[Pick]:
+    """`n` points of the front of (latency, accuracy), fastest first. Both arrays: (points,).
 
-    The most accurate, then the fastest, then the knee; then points of the front, always the one
-    farthest in log latency from those chosen. Where the front has too few, later fronts fill up, so
-    fewer than `n` come back only when fewer are given. Of equal points the first is meant. Give
-    feasible points only.
+    What `prefer` says (a name of `PREFERENCES`), the most accurate, the fastest, the knee; then points of the
+    front, always the one farthest in log latency from those chosen. Where the front has too few, later fronts
+    fill up, so fewer than `n` come back only when fewer are given. Of equal points the first is meant.
+    Give feasible points only.
     """
     latency, accurate = np.asarray(latency_ms, dtype=np.float64), np.asarray(accuracy, dtype=np.float64)
     if n < 1 or latency.ndim != 1 or latency.shape != accurate.shape:
@@ -39,9 +40,9 @@ def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int) -> list[Pic
     if not latency.min() > 0:
         raise UsageError(f"latency_ms must be above 0, the smallest is {latency.min()}")
     points = np.column_stack([latency, -accurate])
-    _, first = np.unique(points, axis=0, return_index=True)
+    _, unique = np.unique(points, axis=0, return_index=True)
     rank = ranks(points)
-    rank[np.setdiff1d(np.arange(len(points)), first)] = len(points)  # repetitions come last
+    rank[np.setdiff1d(np.arange(len(points)), unique)] = len(points)  # repetitions come last
     front = np.flatnonzero(rank == 0)
     ends = {
         "accurate": front[np.argmin(points[front, 1])],
@@ -49,8 +50,9 @@ def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int) -> list[Pic
         "knee": front[knee(points[front])],
     }
     chosen: dict[int, str] = {}
-    for why, index in list(ends.items())[:n]:
-        chosen.setdefault(int(index), why)
+    first = find_preference(prefer).pick
+    for why in [first, *(end for end in ends if end != first)][:n]:
+        chosen.setdefault(int(ends[why]), why)
     for level in np.unique(rank):
         _spread(chosen, np.flatnonzero(rank == level).tolist(), np.log(latency), n)
     return [Pick(i, why) for i, why in sorted(chosen.items(), key=lambda item: (latency[item[0]], item[0]))]

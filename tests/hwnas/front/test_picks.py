@@ -65,3 +65,10 @@ def test_as_many_as_asked_all_different_and_of_the_front_first(points: list[tupl
 def test_bad_input_is_refused(latency: list[float], accuracy: list[float], n: int) -> None:
     with pytest.raises(UsageError):
         choose_picks(latency, accuracy, n)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "why"), [("accuracy", "accurate"), ("balance", "knee"), ("latency", "fastest")]
+)
+def test_a_single_pick_is_the_preferred_one(prefer: str, why: str) -> None:
+    assert [p.why for p in choose_picks(LATENCY_MS, ACCURACY, 1, prefer)] == [why]
