@@ -7,8 +7,10 @@ and keys may stand in ~/.ssh/config instead of in the target file.
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from .errors import ConnectionLostError, TargetError
 from .reach import Reach
@@ -18,6 +20,7 @@ _SSH_FAILED = 255
 """Exit code of ssh itself; any other comes from the command."""
 
 ALIVE_EVERY_S, ALIVE_TRIES = 5, 3
+_ASK_S = 10.0
 
 _FAULTS = (
     (
@@ -100,3 +103,23 @@ class Ssh:
             f"{where} cannot be reached (ssh: {message}). Is it switched on and in the same network, "
             "and is its ssh server running?"
         )
+
+
+@cache
+def resolved(reach: Reach) -> str:
+    """Host name and port as ssh's configuration has them, without asking the network."""
+    given = ["-p", str(reach.port)] if reach.port else []
+    known = {"hostname": reach.host, "port": str(reach.port or 22)}
+    try:
+        done = subprocess.run(
+            ["ssh", "-G", *given, "--", reach.host],
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # without ssh there will be no connection either
+        return f"{known['hostname']}:{known['port']}"
+    words = [line.split(maxsplit=1) for line in done.stdout.splitlines()]
+    known.update((pair[0], pair[1]) for pair in words if len(pair) == 2 and pair[0] in known)
+    return f"{known['hostname']}:{known['port']}"

@@ -6,6 +6,8 @@ onnxruntime load, and inherited by the processes that tests start.
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,3 +31,12 @@ def _subnormal_numbers_are_numbers() -> None:
 
     onnxruntime.InferenceSession(empty_onnx(), providers=["CPUExecutionProvider"])
     assert sys.float_info.min / 2 > 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _locks_of_devices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests wait for each other's measurements, not for those of other work on this machine."""
+    folder = tmp_path_factory.mktemp("devices")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lut.devices.turns.locks_folder", lambda: folder)
+        yield folder

@@ -11,7 +11,6 @@ import typer
 from targets.errors import UsageError
 
 from .options import (
-    DEFAULTS,
     CsvOption,
     HomeOption,
     InputOption,
@@ -19,6 +18,7 @@ from .options import (
     ModelsArgument,
     ShapeOption,
     SortOption,
+    load_targets,
     option,
     output_file,
 )
@@ -27,7 +27,6 @@ from .output import print_csv, print_json, print_table, say
 if TYPE_CHECKING:
     from hwnas.commands.documents.model_files import ModelFiles
     from hwnas.commands.documents.model_table import Row
-    from targets import Target
 
 
 def predict(
@@ -74,7 +73,7 @@ def predict(
     from lut.home import data_home
 
     _check_forms(as_csv, as_json)
-    targets, files, log = _load_targets(target), _files(models, shape, input_), Log()
+    targets, files, log = load_targets(target), _files(models, shape, input_), Log()
     with log.progress("predict", len(files) * len(targets)) as bar:
         answers = documents.predict_models(
             targets,
@@ -147,7 +146,7 @@ def bench(
     from lut.home import data_home
 
     _check_forms(as_csv, as_json)
-    targets, files, log = _load_targets(target), _files(models, shape, input_), Log()
+    targets, files, log = load_targets(target), _files(models, shape, input_), Log()
     answers = []
     for device in targets:
         wants_memory = device.reach.transport != "adb" if memory is None else memory
@@ -186,16 +185,6 @@ def print_bench(
 
 Tables = dict[str, "list[Row]"]
 """Rows by target."""
-
-
-def _load_targets(names: Sequence[str] | None) -> list[Target]:
-    from targets import load_target
-
-    targets = [load_target(name) for name in names or (DEFAULTS.target,)]
-    twice = [t.name for i, t in enumerate(targets) if t.name in {other.name for other in targets[:i]}]
-    if twice:
-        raise UsageError(f"--target {twice[0]} is there twice; a column needs a name of its own")
-    return targets
 
 
 def _files(models: list[Path], shape: list[str] | None, values: list[str] | None) -> ModelFiles:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,9 @@ from hwnas.runs.definition import definitions
 from targets.errors import UsageError
 
 from .derived import help_of
+
+if TYPE_CHECKING:
+    from targets import Target
 
 DEFAULTS = SearchConfig()
 
@@ -90,3 +94,14 @@ def option(what: str, field: str | None = None, topic: str | None = None) -> Any
     """An option's help under a topic, with the default of that field of SearchConfig."""
     said = f"{what}; default {getattr(DEFAULTS, field)}." if field else f"{what}."
     return typer.Option(help=said, rich_help_panel=topic)
+
+
+def load_targets(names: Sequence[str] | None) -> list[Target]:
+    """The targets of a repeated --target, by default this machine; UsageError where two have one name."""
+    from targets import load_target
+
+    targets = [load_target(name) for name in names or (DEFAULTS.target,)]
+    twice = [t.name for i, t in enumerate(targets) if t.name in {other.name for other in targets[:i]}]
+    if twice:
+        raise UsageError(f"--target {twice[0]} is there twice; results need a name each")
+    return targets

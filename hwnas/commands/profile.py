@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,8 +13,12 @@ from targets.errors import UsageError
 
 from .derived import takes_options
 from .interrupted import resumable
-from .options import JsonOption
-from .output import print_json, print_table
+from .options import JsonOption, load_targets
+from .output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from hwnas.runs.log import Log
+    from targets import Target
 
 
 @takes_options(DeviceProfileOptions)
@@ -31,18 +37,15 @@ def profile(
       hwnas profile                              this machine, five minutes, once
       hwnas profile --target board.toml --minutes 10
       hwnas profile --target board.toml --space mobile --image-size 96
+      hwnas profile --target pi-4.toml --target pi-5.toml --target phone.toml
 
     With --space: measure what the blocks of a search space cost, for `hwnas search`, which finds the table.
     Both state their error on networks that they have not seen. A profile that was stopped goes on when the
-    same command is given again.
+    same command is given again. Several devices are measured side by side; one that goes away is asked again
+    while the others go on.
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
-    from targets import load_target
-
-    device, space, minutes = (
-        load_target(given.get("target", "host")),
-        given.get("space"),
-        given.get("minutes"),
-    )
+    devices = load_targets(given.get("targets"))
+    space, minutes = given.get("space"), given.get("minutes")
     if minutes is None and space is None:
         minutes = DEVICE_MINUTES
     options: dict[str, Any] = {"minutes": minutes, "seed": given.get("seed", 0)}
@@ -51,19 +54,69 @@ def profile(
     start_from = given.get("start_from")
     options |= _of_device(start_from, of_space) if space is None else _of_space(start_from, of_space)
     if dry_run:
-        return print_json({"target": device.to_json(), "space": space, **options})
-    from hwnas.commands.documents.profile import profile_device, profile_space
-    from hwnas.commands.documents.tables import flat_rows, table_facts
+        described = [device.to_json() for device in devices]
+        of = {"target": described[0]} if len(devices) == 1 else {"targets": described}
+        return print_json({**of, "space": space, **options})
+    answers = _profiled(devices, space, options, given.get("home"))
+    if as_json:
+        print_json(answers[0] if len(answers) == 1 else {"targets": answers})
+    elif len(answers) == 1:
+        from hwnas.commands.documents.tables import flat_rows
+
+        print_table(("what", "value"), flat_rows(answers[0]))
+    else:
+        print_table(_COLUMNS, [_row(answer) for answer in answers])
+    return _end(answers)
+
+
+def _profiled(
+    devices: Sequence[Target], space: str | None, options: Mapping[str, Any], home: str | None
+) -> list[dict[str, Any]]:
+    """A document per device; the only one that fails raises its error."""
+    from hwnas.commands.documents import profile as documents
+    from hwnas.commands.documents.profile_many import profile_many
+    from hwnas.commands.documents.tables import table_facts
     from hwnas.runs.log import Log
     from lut.home import data_home
 
-    options |= {"home": data_home(given.get("home")), "log": Log()}
-    if space is None:
-        with resumable("the same command; what is measured stays"):
-            facts = table_facts(profile_device(device, **options))
-    else:
-        facts = table_facts(profile_space(device, space, **options))
-    return print_json(facts) if as_json else print_table(("what", "value"), flat_rows(facts))
+    folder, log = data_home(home), Log()
+
+    def one(device: Target, told: Log) -> Any:
+        if space is None:
+            return documents.profile_device(device, **options, home=folder, log=told)
+        return documents.profile_space(device, space, **options, home=folder, log=told)
+
+    with resumable("the same command; what is measured stays") if space is None else nullcontext():
+        if len(devices) == 1:
+            return [table_facts(one(devices[0], log))]
+        return profile_many(devices, one, {"space": space, **options}, folder, log)
+
+
+_COLUMNS = ("target", "state", "error", "date")
+
+
+def _row(answer: Mapping[str, Any]) -> tuple[object, ...]:
+    """Of the table of several devices."""
+    if "failure" in answer:
+        return answer["target"], "failed", None, None
+    error_pct = answer["errors"].get("mape_pct")
+    error = None if error_pct is None else f"{error_pct:.1f} %"
+    return answer["target"], answer["state"], error, answer["date"]
+
+
+def _end(answers: Sequence[Mapping[str, Any]]) -> None:
+    """Name the devices that failed; the exit code is theirs."""
+    from hwnas.commands.documents.model_files import exit_code_of
+
+    failed = [answer for answer in answers if "failure" in answer]
+    for answer in failed:
+        say(f"error: {answer['target']}: {answer['failure']}")
+    if failed:
+        say(
+            f"{len(failed)} of {len(answers)} devices are not profiled; the others are stored, and the same "
+            "command goes on with what lacks"
+        )
+        raise typer.Exit(exit_code_of([answer["exit_code"] for answer in failed]))
 
 
 _OF_A_SPACE = {

@@ -20,7 +20,7 @@ _SPELT = {
     "search_space": "space",
     "continue_from": "continue|pick",
 }
-_OF_A_LONGER_TRAINING = {"continue_from", "epochs", "device", "home", "out"}
+_OF_A_LONGER_TRAINING = {"continue_from", "epochs", "device", "gpus", "home", "out"}
 """What can be asked of a training that goes on."""
 
 
@@ -48,6 +48,7 @@ def train(
       hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
 
       hwnas train --genotype KEY --space mobile --data photos/ --recipe strong --teacher runs/photos-host-1/ID
+      hwnas train --genotype KEY --space mobile --data imagenet/ --gpus 8 --batch-size 1024
 
     Recipes: published has cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has
     one; standard is that of a search; strong adds an average of the weights, mixup, cutmix, TrivialAugment.
@@ -56,6 +57,8 @@ def train(
     if "continue_from" in given and (others := given.keys() - _OF_A_LONGER_TRAINING):
         flags = ", ".join(sorted(f"--{_SPELT.get(name, name).replace('_', '-')}" for name in others))
         raise UsageError(f"{flags}: a training that goes on keeps its images and its recipe; leave it away")
+    if "gpus" in given:
+        given.setdefault("device", "cuda")
     options = TrainingOptions(**{"dataset": DEFAULTS.data, **given, "quiet": quiet})
     from hwnas.pipeline.single_training import prepare, train_architecture  # here: it loads torch
 

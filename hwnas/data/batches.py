@@ -14,15 +14,15 @@ from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
+"""Samples (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
 class Changes(Protocol):
-    """What changes images at random: `Augment`, `PhotoAugment`."""
+    """What changes samples at random: `Augment`, `PhotoAugment`, `SignalAugment`."""
 
     def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+        """x: (b, c, h, w) as `Data.images` has it; returns the changed batch, uint8 or float.
 
         planes: the last channels that are labels: they are moved as the others are, and keep their values.
         """
@@ -32,6 +32,7 @@ class Batches:
     """Training batches of one split: every epoch a new permutation, its incomplete last batch left out.
 
     balanced: an epoch has equally many images of each class, those of small classes several times.
+    share: (i, n): every n-th image of each batch, from the i-th on; the n shares make the batch.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Batches:
         device: str | torch.device = "cpu",
         *,
         balanced: bool = False,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch size {batch_size}; allowed: 1 or more")
@@ -56,6 +58,8 @@ class Batches:
         self._order: tuple[int, SampleIndices] = (-1, self._indices)  # the permutation of the current epoch
         self.batch_size = min(batch_size, len(self._indices))
         self.steps_per_epoch = len(self._indices) // self.batch_size
+        self._share = share
+        check_shares(self.batch_size, share[1])
 
     def at(self, step: int) -> Batch:
         """Batch number `step`, the same whenever it is asked for.
@@ -64,10 +68,13 @@ class Batches:
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         chosen = self._permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        own, shares = self._share
+        chosen = chosen[own::shares]
         x = self._data.images(chosen).to(self._device)
         y = torch.from_numpy(self._data.labels[chosen]).to(self._device)
         if self._augment is not None:
-            x, y = self._changed(self._augment, x, y, self._rng(_CHANGES, step))
+            rng = self._rng(_CHANGES, step, *([own] if shares > 1 else []))
+            x, y = self._changed(self._augment, x, y, rng)
         return self._normalise(x), y
 
     def _changed(self, augment: Changes, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> Batch:
@@ -98,8 +105,17 @@ class Batches:
             ]
         )
 
-    def _rng(self, stream: int, number: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, number]))
+    def _rng(self, stream: int, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence([*self._seed, stream, *numbers]))
+
+
+def check_shares(batch_size: int, shares: int) -> None:
+    """UsageError for a batch that so many processes cannot share equally."""
+    if batch_size % shares:
+        raise UsageError(
+            f"a batch of {batch_size} images cannot be shared equally by {shares} processes; give a batch "
+            f"size that {shares} divides"
+        )
 
 
 def eval_batches(
@@ -117,6 +133,15 @@ def _chosen(data: Data, split: str, batch_size: int, limit: int | None) -> Itera
         indices = indices[np.arange(limit) * len(indices) // limit]
     for start in range(0, len(indices), batch_size):
         yield indices[start : start + batch_size]
+
+
+def file_batches(data: Data, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+    """The same samples as exported files take them: normalised images, or raw signals."""
+    if data.kind.levels is not None:
+        yield from eval_batches(data, split, batch_size, limit)
+        return
+    for chosen in _chosen(data, split, batch_size, limit):
+        yield data.inputs(chosen), torch.from_numpy(data.labels[chosen])
 
 
 class EvalBatches:
@@ -144,11 +169,11 @@ class EvalBatches:
 
 
 class _Normalise:
-    """(x / 255 - mean) / std as one multiplication and one addition."""
+    """(x / 255 - mean) / std as one multiplication and one addition; of signals (x - mean) / std."""
 
     def __init__(self, data: Data, device: torch.device) -> None:
         mean, std = (np.array(each).reshape(1, -1, 1, 1) for each in (data.mean, data.std))
-        self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).to(device)
+        self._scale = torch.from_numpy((1 / (data.kind.top * std)).astype(np.float32)).to(device)
         self._offset = torch.from_numpy((-mean / std).astype(np.float32)).to(device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """What `--cluster` names: the address of a Dask scheduler, or a TOML file of a cluster.
 
-kind = "address"                       # or one that is started for the run: local, slurm
+kind = "address"                       # or one that is started for the run: local, ssh, slurm
 address = "tls://gpu-box:8786"
 resources = { GPU = 1 }                # what each task takes of a worker, which offers it by --resources
 
@@ -25,7 +25,17 @@ from hwnas.core.declared import number, typed
 from targets.errors import UsageError, did_you_mean
 from targets.toml_file import read_toml
 
-KINDS = ("address", "local", "slurm")
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "address": ("address",),
+    "local": ("workers",),
+    "ssh": ("ssh",),
+    "slurm": ("workers", "slurm"),
+}
+"""The kinds of clusters, and the keys that only some of them have a use for."""
+
+SSH = ("hosts", "connect_options", "worker_options", "scheduler_options", "worker_class", "remote_python")
+"""Keys of `[ssh]`: the arguments of `distributed.SSHCluster`."""
+
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -43,7 +53,8 @@ class Cluster:
     """A cluster, and how tasks are given to it.
 
     kind: of `KINDS`. address: of the scheduler, for kind address.
-    workers: that are started, for the other kinds.
+    workers: that are started, for the kinds local and slurm.
+    ssh: arguments of `distributed.SSHCluster`: of `hosts` the first has the scheduler, each other a worker.
     slurm: arguments of `dask_jobqueue.SLURMCluster`.
     tls: None for what Dask's own configuration says.
     resources: that each task takes.
@@ -55,6 +66,7 @@ class Cluster:
     kind: str = "address"
     address: str | None = None
     workers: int = 2
+    ssh: Mapping[str, Any] = field(default_factory=dict)
     slurm: Mapping[str, Any] = field(default_factory=dict)
     tls: Tls | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
@@ -85,7 +97,33 @@ def _from_file(path: Path, values: dict[str, Any]) -> Cluster:
         given[key] = _READ[key](value, f"{where}: {key}")
     if "tls" in given:
         given["tls"] = _tls(given["tls"], where, path.parent)
+    _check_used(given, where)
     return Cluster(**given)
+
+
+def _check_used(given: Mapping[str, Any], where: str) -> None:
+    """UsageError for keys that the kind of the cluster has no use for; an unknown kind is refused later."""
+    kind = given.get("kind", "address")
+    of_some = {key for keys in KINDS.values() for key in keys}
+    for key in given.keys() & of_some - set(KINDS.get(kind, of_some)):
+        fitting = " or ".join(repr(other) for other, keys in KINDS.items() if key in keys)
+        if key == "address":
+            raise UsageError(f"{where}: kind {kind!r} starts a scheduler itself; leave address away")
+        raise UsageError(f"{where}: kind {kind!r} has no use for {key}; remove it, or set kind = {fitting}")
+
+
+def _ssh(value: Any, where: str) -> dict[str, Any]:
+    options = _table(value, where)
+    for key in options:
+        if key not in SSH:
+            raise UsageError(f"{where}: unknown key {key!r}; {did_you_mean(key, SSH)}")
+    hosts = options.get("hosts", [])
+    if not (isinstance(hosts, list) and len(hosts) >= 2 and all(isinstance(h, str) and h for h in hosts)):
+        raise UsageError(
+            f'{where}.hosts must be a list of two or more names, as ["box", "box", "gpu-1"]: the first has '
+            f"the scheduler, each other a worker; got {hosts!r}"
+        )
+    return options
 
 
 def _text(value: Any, where: str) -> str:
@@ -120,6 +158,7 @@ _READ: Mapping[str, Callable[[Any, str], Any]] = {
     "kind": _text,
     "address": _text,
     "workers": _count,
+    "ssh": _ssh,
     "slurm": _table,
     "tls": _texts,
     "resources": _amounts,
@@ -141,13 +180,26 @@ def _tls(values: Mapping[str, str], where: str, folder: Path) -> Tls:
     return Tls(**{name: str(file) for name, file in files.items()})
 
 
+def _checked_kind(cluster: Cluster) -> Cluster:
+    """One that is started for the run."""
+    if cluster.kind == "ssh" and not cluster.ssh:
+        raise UsageError("cluster: kind 'ssh' needs a table [ssh] with hosts")
+    if cluster.kind in _FAR and cluster.tls is None:
+        raise UsageError(
+            f"cluster: kind {cluster.kind} needs [tls] with ca, cert and key, at the same place on all hosts"
+        )
+    return cluster
+
+
+_FAR = ("ssh", "slurm")
+"""Kinds whose parts talk over a network."""
+
+
 def _checked(cluster: Cluster) -> Cluster:
     if cluster.kind not in KINDS:
         raise UsageError(f"cluster: unknown kind {cluster.kind!r}; {did_you_mean(cluster.kind, KINDS)}")
     if cluster.kind != "address":
-        if cluster.address is not None:
-            raise UsageError(f"cluster: kind {cluster.kind!r} starts a scheduler itself; leave address away")
-        return cluster
+        return _checked_kind(cluster)
     address = cluster.address or ""
     try:
         parts = urlsplit(address)

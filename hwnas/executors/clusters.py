@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from targets.errors import TargetError, UsageError
+from targets.errors import TargetError, UsageError, did_you_mean
 
 from .cluster_file import Cluster, Tls
 from .dask_executor import DaskExecutor
@@ -70,22 +71,67 @@ def _local(cluster: Cluster) -> Iterator[Started]:
 @contextmanager
 def _slurm(cluster: Cluster) -> Iterator[Started]:
     """Jobs of a SLURM cluster, a worker each."""
-    from dask_jobqueue.slurm import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
-    if cluster.tls is None:
-        raise UsageError("cluster: kind slurm needs [tls] with ca, cert and key where all nodes see them")
+    assert cluster.tls is not None  # checked where the file was read
     options = {"cores": 1, "processes": 1, "memory": "4GB", **cluster.slurm}
+    scheduler_options = {"dashboard_address": "127.0.0.1:0", **options.pop("scheduler_options", {})}
+    _require_known(cluster.slurm, SLURMCluster, SLURMJob, SLURMJob.__base__)
+    security = _security(cluster.tls)
     with SLURMCluster(
-        protocol="tls://",
-        security=_security(cluster.tls),
-        scheduler_options={"dashboard_address": "127.0.0.1:0", **options.pop("scheduler_options", {})},
-        **options,
+        protocol="tls://", security=security, scheduler_options=scheduler_options, **options
     ) as started:
         started.scale(jobs=cluster.workers)
-        yield started.scheduler_address, _security(cluster.tls)
+        yield started.scheduler_address, security
 
 
-_STARTS = {"address": _address, "local": _local, "slurm": _slurm}
+def _require_known(options: Mapping[str, Any], *classes: Any) -> None:
+    """UsageError for an option of `[slurm]` that none of the classes takes: it would be met after sbatch."""
+    known = {name for one in classes for name in inspect.signature(one.__init__).parameters}
+    known -= {"self", "protocol", "security", "asynchronous", "loop", "job_kwargs", "base_class_kwargs"}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"cluster: unknown key {name!r} of [slurm]; {did_you_mean(name, known)}")
+
+
+@contextmanager
+def _ssh(cluster: Cluster) -> Iterator[Started]:
+    """Processes that ssh starts on the hosts: a scheduler on the first, a worker on each other."""
+    import dask
+    from distributed import SSHCluster
+
+    assert cluster.tls is not None  # checked where the file was read
+    try:
+        import asyncssh
+    except ImportError:
+        raise UsageError("cluster: kind ssh needs asyncssh: pip install 'hwnas[cluster]'") from None
+    security, options = _security(cluster.tls), dict(cluster.ssh)
+    worker = {"nthreads": 1, "memory_limit": 0, "resources": dict(cluster.resources) or None}
+    worker |= options.pop("worker_options", {})
+    scheduler = {"protocol": "tls://", "dashboard_address": "127.0.0.1:0", "port": 0}
+    scheduler |= options.pop("scheduler_options", {})
+    # The processes there read Dask's configuration of here, which names the certificates.
+    with dask.config.set(_configured(cluster.tls)):
+        try:
+            made = SSHCluster(
+                worker_options=worker, scheduler_options=scheduler, security=security, **options
+            )
+        except (OSError, RuntimeError, asyncssh.Error) as error:
+            raise TargetError(
+                f"cluster: ssh cannot start the cluster on {', '.join(cluster.ssh['hosts'])}: {error}; see "
+                "that `ssh HOST` works without a password and its host key is known"
+            ) from None
+        with made as started:
+            yield started.scheduler_address, security
+
+
+def _configured(tls: Tls) -> dict[str, Any]:
+    """The certificates as Dask's configuration names them."""
+    roles = {role: {"cert": tls.cert, "key": tls.key} for role in ("client", "scheduler", "worker")}
+    return {"distributed.comm.tls": {"ca-file": tls.ca, **roles}, "distributed.comm.require-encryption": True}
+
+
+_STARTS = {"address": _address, "local": _local, "ssh": _ssh, "slurm": _slurm}
 
 
 def _security(tls: Tls) -> Any:

@@ -98,6 +98,19 @@ def check_device(name: str) -> None:
             )
 
 
+def check_gpus(device: str, gpus: int | None) -> None:
+    """UsageError for more than one GPU of a training on the CPU, TargetError for more than there are."""
+    if gpus is None:
+        return
+    if device != "cuda":
+        raise UsageError(f"--gpus {gpus} needs --device cuda; a training on the CPU is of one process")
+    import torch
+
+    here = torch.cuda.device_count()
+    if gpus > here:
+        raise TargetError(f"--gpus {gpus}: torch finds {here} CUDA devices here; give at most as many")
+
+
 def _check_space(config: SearchConfig, method: Method) -> None:
     """UsageError for a space that cannot be made, or that the method or the strategy does not fit."""
     from hwnas.front.strategies import STRATEGIES

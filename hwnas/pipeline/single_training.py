@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.data import Data, eval_batches
+from hwnas.data.batches import check_shares
 from hwnas.exporting.export import export_model, open_model
 from hwnas.genotype import read_genotype, write_genotype
 from hwnas.networks.cells import CellNetwork
@@ -23,6 +24,7 @@ from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.tasks import task_named
 from hwnas.training.presets import recipe_of
 from hwnas.training.recipe import Recipe
+from hwnas.training.together import train_together
 from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
 from lut.home import data_home
@@ -30,7 +32,7 @@ from targets.errors import UsageError
 
 from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
-from .preflight import check_device
+from .preflight import check_device, check_gpus
 from .results import TrainedArchitecture
 from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
@@ -72,6 +74,7 @@ class Prepared:
 def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
     check_device(options.device)
+    check_gpus(options.device, options.gpus)
     if options.continue_from is not None:
         return _prepare_longer(Path(options.continue_from), options)
     home = data_home(options.home)
@@ -86,7 +89,9 @@ def prepare(options: TrainingOptions) -> Prepared:
             f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "
             "there is nothing to train; choose another architecture"
         )
-    return Prepared(space=space, arch=arch, data=data, job=_job(options, space, arch, data, home))
+    job = _job(options, space, arch, data, home)
+    check_shares(min(job.recipe["batch_size"], len(data.split("train"))), job.processes)
+    return Prepared(space=space, arch=arch, data=data, job=job)
 
 
 def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
@@ -94,6 +99,7 @@ def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
     job = longer_job(
         earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
     )
+    job = replace(job, processes=options.gpus or 1)
     task = task_named(job.data.get("task"))
     if not task.trains_alone:
         raise UsageError(
@@ -101,6 +107,7 @@ def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
             f"--continue-from RUN --train-epochs {job.recipe['epochs']}` trains the networks of a search on"
         )
     data, space = data_of(job.data), load_space(**job.network["space"])
+    check_shares(min(job.recipe["batch_size"], len(data.split("train"))), job.processes)
     return Prepared(space=space, arch=space.from_string(job.network["arch"]), data=data, job=job)
 
 
@@ -159,6 +166,7 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
         device=options.device,
         start=None if options.start_from is None else start_of(Path(options.start_from)),
         teacher=teacher_of(options.teacher, options.teacher_weights, data),
+        processes=options.gpus or 1,
     )
 
 
@@ -187,7 +195,8 @@ def _train(context: TrainingContext) -> Outcome:
                 bar.advance(100 * done // total - percent)
                 percent = 100 * done // total
 
-            trained = run_job(job, run.path, on_step=on_step, log=run.log.warn)
+            work = run_job if job.processes == 1 else train_together
+            trained = work(job, run.path, on_step=on_step, log=run.log.warn)
     folder = trained.folder.name
     return Outcome(
         {"val_accuracy": trained.val_accuracy}, (f"{folder}/result.json", f"{folder}/weights.safetensors")
@@ -211,7 +220,7 @@ def _export(context: TrainingContext) -> Outcome:
     module = trained.module()
     if isinstance(module, CellNetwork):
         module.auxiliary = None  # for training only
-    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.area)))
     network = {k: v for k, v in trained.job.network.items() if k != "auxiliary"}
     export_model(
         module,

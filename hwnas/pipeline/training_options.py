@@ -75,6 +75,10 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
             "of other classes is new"
         ),
     ] = None
+    gpus: Annotated[
+        Annotated[int, Interval(ge=1, le=64)] | None,
+        Option("Train on so many CUDA devices of this machine, which share each batch"),
+    ] = None
     recipe: Annotated[
         str,
         ReadAs(Literal["published", "standard", "strong"]),

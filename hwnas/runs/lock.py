@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import os
-import socket
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from targets.errors import DamagedFileError, HwnasError
+from targets.holder import read_holder, write_holder
 
 LOCK_NAME = ".lock"
 
@@ -38,19 +35,12 @@ class Lock:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = describe(_read(file))
+            holder = read_holder(file)
             file.close()
             raise RunInUseError(
                 f"{folder} is in use by {holder}; wait for it, stop it, or give another folder"
             ) from None
-        facts = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        file.truncate(0)
-        file.write(json.dumps(facts) + "\n")
-        file.flush()
+        write_holder(file)
         self._file = file
 
     def release(self) -> None:
@@ -67,21 +57,7 @@ def holder_of(folder: Path) -> str | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return describe(_read(file))
+                return read_holder(file)
     except OSError:
         return None
     return None
-
-
-def describe(facts: dict[str, Any]) -> str:
-    """The holder in words; a lock file that another process is just filling gives question marks."""
-    return f"pid {facts.get('pid', '?')} on host {facts.get('host', '?')} since {facts.get('since', '?')}"
-
-
-def _read(file: IO[str]) -> dict[str, Any]:
-    file.seek(0)
-    try:
-        facts = json.loads(file.read(1000))
-    except (ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}

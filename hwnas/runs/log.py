@@ -33,6 +33,14 @@ class ProgressBar(Protocol):
         ...
 
 
+class DrawnBar(Protocol):
+    """What is drawn at the foot of a terminal."""
+
+    def print(self, line: str) -> None:
+        """A line above it."""
+        ...
+
+
 class Log:
     """Lines with the elapsed time, and progress with the time left; `quiet` leaves only warnings."""
 
@@ -41,7 +49,7 @@ class Log:
         self._quiet = quiet
         self._clock = clock
         self._start_s = self._line_s = clock()
-        self._bars: list[_Bar] = []
+        self._bars: list[DrawnBar] = []
 
     @property
     def stream(self) -> TextIO:
@@ -51,11 +59,11 @@ class Log:
     def __call__(self, text: str) -> None:
         """One line for the user, unless quiet."""
         if not self._quiet:
-            self._print(text)
+            self.line(text)
 
     def warn(self, text: str) -> None:
         """One line that is shown even when quiet."""
-        self._print(f"warning: {text}")
+        self.line(f"warning: {text}")
 
     @contextmanager
     def progress(
@@ -75,13 +83,9 @@ class Log:
         pace = Pace(total, self._clock, forecast_s)
         if self._quiet:
             yield _Silent()
-        elif (self.stream.isatty() or shows_widgets()) and not self._bars:
-            with _Bar(self.stream, name, pace, rest_s, limit_s) as bar:
-                self._bars.append(bar)
-                try:
-                    yield bar
-                finally:
-                    self._bars.remove(bar)
+        elif self.draws:
+            with _Bar(self.stream, name, pace, rest_s, limit_s) as bar, self.drawn(bar):
+                yield bar
         else:
             yield _Lines(self, name, pace, rest_s, limit_s)
 
@@ -90,7 +94,27 @@ class Log:
         """Seconds since the last line."""
         return self._clock() - self._line_s
 
-    def _print(self, text: str) -> None:
+    @contextmanager
+    def drawn(self, bar: DrawnBar) -> Iterator[None]:
+        """Lines go above what is drawn at the foot of the terminal meanwhile."""
+        self._bars.append(bar)
+        try:
+            yield
+        finally:
+            self._bars.remove(bar)
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a place for bars, and none of them in it yet."""
+        return not self._quiet and (self.stream.isatty() or shows_widgets()) and not self._bars
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether only warnings are shown."""
+        return self._quiet
+
+    def line(self, text: str) -> None:
+        """A line with the elapsed time, quiet or not."""
         self._line_s = self._clock()
         line = f"[{duration(self._clock() - self._start_s):>6}] {text}"
         if self._bars:
@@ -142,16 +166,25 @@ class _Lines:
         left_s = pace.left_s()
         if first or left_s is None or pace.done >= pace.total or self._log.silent_s < LINE_EVERY_S:
             return
-        said = "about"
-        if self._limit_s is not None and (most_s := self._limit_s - pace.elapsed_s) < left_s:
-            said, left_s = "at most", max(most_s, 0.0)
-        text = f"{self._name}: {pace.done}/{pace.total}, {said} {duration(left_s)} left"
+        text = f"{self._name}: {how_far(pace, self._limit_s)}"
+        left_s = left_s if self._limit_s is None else min(left_s, max(self._limit_s - pace.elapsed_s, 0.0))
         if self._rest_s:
             text += f" ({duration(left_s + self._rest_s)} to the end of the run)"
         self._log(f"{text}, {note}" if note else text)
 
     def expect(self, total: int, rest_s: float) -> None:
         self._pace.total, self._rest_s = total, rest_s
+
+
+def how_far(pace: Pace, limit_s: float | None) -> str:
+    """`3/20, about 36s left`; `at most` where the limit comes first, and no time where none is known."""
+    left_s = pace.left_s()
+    if left_s is None:
+        return f"{pace.done}/{pace.total}"
+    said = "about"
+    if limit_s is not None and (most_s := limit_s - pace.elapsed_s) < left_s:
+        said, left_s = "at most", max(most_s, 0.0)
+    return f"{pace.done}/{pace.total}, {said} {duration(left_s)} left"
 
 
 def _time_left(pace: Pace, limit_s: float | None) -> ProgressColumn:

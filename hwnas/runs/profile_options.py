@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Interval, Len
 
 from .definition import Named, Option
-from .options import Device, HomeOptions, Text
+from .options import HomeOptions, Text
 
 DEVICE_MINUTES = 5.0
 
@@ -17,7 +17,13 @@ DEVICE_MINUTES = 5.0
 class DeviceProfileOptions(HomeOptions):
     """What is measured, for how long, and of which networks."""
 
-    target: Annotated[Device, Option("Device to measure, a name or a TOML file")] = "host"
+    targets: Annotated[
+        Annotated[tuple[Text, ...], Len(1, 64)],
+        Option(
+            "Device to measure, a name or a TOML file, repeatable: several are measured side by side",
+            repeated="target",
+        ),
+    ] = ("host",)
     minutes: Annotated[
         Annotated[float, Interval(gt=0, le=1440)] | None,
         Option(f"Time to measure for; default {DEVICE_MINUTES:g}, for a space 0.8 and more by its size"),

@@ -21,10 +21,13 @@ from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating
 from hwnas.tasks import CLASSIFICATION, Task
+from targets.errors import UsageError
 
 from .initial_weights import begin
 from .loss import Teacher, TrainingLoss
+from .ranks import ALONE, Ranks
 from .recipe import Recipe
+from .synced_norm import synced_norms
 from .training_state import EpochStats, TrainingState
 
 if TYPE_CHECKING:
@@ -39,9 +42,9 @@ _GOES_ON = 0x60E5
 """Changes the seed of the batches of a training that goes on from weights."""
 
 
-def eval_batch(image_size: int) -> int:
-    """Images scored together: `EVAL_BATCH`, and above 32 px as many as make no more pixels, at least 8."""
-    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // image_size**2))
+def eval_batch(area: int) -> int:
+    """Samples scored together: `EVAL_BATCH`, and above 32 × 32 values as many as make no more, at least 8."""
+    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // area))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def train(
     saver: Saver | None = None,
     save_every_s: float = 30.0,
     clock: Callable[[], float] = time.monotonic,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Train `module` on the train split; score it on the validation split.
 
@@ -97,6 +101,7 @@ def train(
         saver: keeps the state at the end of an epoch.
         save_every_s: seconds between two saved states, at least.
         clock: seconds, for tests.
+        ranks: the processes that do it together; each of them calls this with the same arguments.
     """
     from hwnas.data import Batches, eval_batches
 
@@ -104,19 +109,21 @@ def train(
     stream = seed if start is None else seed ^ _GOES_ON
     batches = Batches(
         data, "train", recipe.batch_size, stream, changes_of(recipe, data), device,
-        balanced=recipe.balance == "sampling",
+        balanced=recipe.balance == "sampling", share=ranks.share,
     )  # fmt: skip
     begin(module, seed, start, residual_init=recipe.residual_init)
     module.to(device).to(memory_format=torch.channels_last)  # 1.4 to 1.7 × faster than nchw on a CPU
     loss_of = TrainingLoss(recipe, data, stream, teacher)
-    run = TrainingState(module, recipe, seed, recipe.epochs * batches.steps_per_epoch, loss_of)
+    run = TrainingState(module, recipe, seed, recipe.epochs * batches.steps_per_epoch, loss_of, ranks)
     if saver is not None:
         run.restore(saver.load())
     began, saved = clock() - run.seconds, clock()
-    size = eval_batch(data.image_size)
+    size = eval_batch(data.area)
 
-    def validate() -> tuple[float, float]:
-        return score(module, eval_batches(data, "val", size, device=device), data.task)
+    def validate() -> tuple[float, ...]:
+        return ranks.of_first(
+            lambda: score(module, eval_batches(data, "val", size, device=device), data.task)
+        )
 
     for epoch in range(len(run.epochs), recipe.epochs):
         if run.has_stopped:
@@ -125,7 +132,9 @@ def train(
         losses, hits = [], 0.0
         if isinstance(module, CellNetwork):
             module.drop_path = recipe.drop_path_at(epoch)
-        with _own_rng(stream, epoch, torch.device(device)), fast_depthwise(module):
+        own_rng = _own_rng(ranks.seed(stream, epoch), torch.device(device))
+        norms = synced_norms(module, ranks, batches.batch_size // ranks.world)
+        with own_rng, fast_depthwise(module), norms:
             for step in steps:
                 x, y = batches.at(step)
                 loss, right = run.step(step, x, y)
@@ -133,6 +142,8 @@ def train(
                 hits += right
                 if on_step is not None:
                     on_step(step + 1, run.total_steps)
+        ranks.average_statistics(module)
+        (hits,) = ranks.sums(hits)
         share = hits / (len(steps) * batches.batch_size)
         run.epochs.append(
             EpochStats(
@@ -144,7 +155,7 @@ def train(
                 val_accuracy=run.keep_best(validate) if recipe.patience else None,
             )
         )
-        if saver is not None and clock() - saved >= save_every_s:
+        if saver is not None and ranks.is_first and clock() - saved >= save_every_s:
             saver.save(steps.stop, *run.state())
             saved = clock()
     run.finish()
@@ -158,14 +169,28 @@ def changes_of(recipe: Recipe, data: Data) -> Changes:
     """How training images are changed: as suits the data, and by what the recipe adds to it."""
     from hwnas.data import Augment
     from hwnas.data.photo_augment import PhotoAugment
+    from hwnas.data.signal_augment import SignalAugment
 
     # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
     centred = data.centred and not data.flip
+    photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
+    require_changes(recipe, data)
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
-    if recipe.auto_augment == "none" and not (recipe.crop or recipe.colour):
+    if not photo or isinstance(base, SignalAugment):
         return base
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
+
+
+def require_changes(recipe: Recipe, data: Data) -> None:
+    """UsageError where the recipe changes photos, and the samples are none."""
+    options = ("auto_augment", "crop", "colour", "cutmix")
+    asked = [name for name in options if getattr(recipe, name) not in ("none", 0)]
+    if asked and data.kind.dims == 1:
+        raise UsageError(
+            f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {data.name} has "
+            f"{data.kind.plural}; leave it out"
+        )
 
 
 def score(module: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> tuple[float, float]:
@@ -219,8 +244,8 @@ def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.f
 
 
 @contextmanager
-def _own_rng(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """The global generators, from which dropout draws, set from (seed, epoch); afterwards as they were."""
+def _own_rng(seed: list[int], device: torch.device) -> Iterator[None]:
+    """The global generators, from which dropout draws, set from the seed; afterwards as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         yield

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Data
 
+    from .ranks import Ranks
     from .training_state import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
@@ -42,6 +43,7 @@ class TrainingJob:
     device: where it computes, as torch spells it.
     start: `{"file": …, "sha256": …}` of weights to go on from; None for new ones from the seed.
     teacher: what `read_teacher` reads; None where the recipe does not distil.
+    processes: that do it together; with another number its sums, and so its result, differ in the last bits.
     """
 
     job_id: str
@@ -52,11 +54,14 @@ class TrainingJob:
     device: str = "cpu"
     start: Mapping[str, str] | None = None
     teacher: Mapping[str, Any] | None = None
+    processes: int = 1
 
     def digest(self) -> str:
         """SHA-256 of what decides the result."""
         what = {**asdict(self), "data": {k: v for k, v in self.data.items() if k not in _PLACES}}
         del what["job_id"], what["start"], what["teacher"]
+        if self.processes == 1:
+            del what["processes"]
         if self.start is not None:
             what["start_sha256"] = self.start["sha256"]
         if self.teacher is not None:
@@ -160,10 +165,12 @@ def run_job(
     on_step: Callable[[int, int], None] | None = None,
     log: Callable[[str], None] = lambda text: None,
     save_every_s: float = 30.0,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train in this process, write the result, drop the checkpoints. The thread count is the caller's.
 
     data: the images of the job where they are loaded already.
+    ranks: of several processes that do it together; each calls this, and the first one writes.
     """
     from safetensors.torch import load
 
@@ -172,49 +179,57 @@ def run_job(
 
     from .build import build_network
     from .planned_file import planned_bytes
+    from .ranks import ALONE
     from .recipe import Recipe
     from .teacher import read_teacher
     from .train import train
 
-    began = time.process_time()
+    ranks, began = ranks or ALONE, time.process_time()
     folder = job.folder(parent)
     checkpoints = Checkpoints(folder / "checkpoints", log)
     module = build_network(job.network)
+    device = job.device if ranks.world == 1 else ranks.device
     result = train(
         module,
         data_of(job.data) if data is None else data,
         Recipe(**job.recipe),
         job.seed,
         start=None if job.start is None else load(planned_bytes(job.start, "weights to start from")),
-        teacher=None if job.teacher is None else read_teacher(job.teacher, job.device),
-        device=job.device,
+        teacher=None if job.teacher is None else read_teacher(job.teacher, str(device)),
+        device=device,
         on_step=on_step,
         saver=_JobSaver(checkpoints),
         save_every_s=save_every_s,
+        ranks=ranks,
     )
-    raw = safetensors_bytes(module)
-    write_atomic(folder / WEIGHTS, raw)
-    cpu_s = time.process_time() - began
-    document = {
-        "schema": 1,
-        "job": asdict(job),
-        "job_sha256": job.digest(),
-        "weights_sha256": sha256(raw),
-        "val_accuracy": result.val_accuracy,
-        "val_loss": result.val_loss,
-        "epochs": [asdict(e) for e in result.epochs],
-        "cpu_s": cpu_s,
-    }
-    write_checksummed(folder / RESULT, document)
-    checkpoints.delete(_STAGE)
-    return Trained(
+    trained = Trained(
         job=job,
         folder=folder,
         val_accuracy=result.val_accuracy,
         val_loss=result.val_loss,
         epochs=result.epochs,
-        cpu_s=cpu_s,
+        cpu_s=time.process_time() - began,
     )
+    if ranks.is_first:
+        _write(trained, safetensors_bytes(module))
+        checkpoints.delete(_STAGE)
+    return trained
+
+
+def _write(trained: Trained, raw: bytes) -> None:
+    """The weights, and then the result, which makes them count."""
+    write_atomic(trained.folder / WEIGHTS, raw)
+    document = {
+        "schema": 1,
+        "job": asdict(trained.job),
+        "job_sha256": trained.job.digest(),
+        "weights_sha256": sha256(raw),
+        "val_accuracy": trained.val_accuracy,
+        "val_loss": trained.val_loss,
+        "epochs": [asdict(e) for e in trained.epochs],
+        "cpu_s": trained.cpu_s,
+    }
+    write_checksummed(trained.folder / RESULT, document)
 
 
 _STAGE = "train"

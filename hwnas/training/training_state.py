@@ -16,6 +16,7 @@ from targets.errors import DamagedFileError
 
 from .average import MovingAverage, holding
 from .loss import TrainingLoss
+from .ranks import ALONE, Ranks
 from .recipe import Recipe
 
 
@@ -42,10 +43,16 @@ class TrainingState:
     """The state of a training: weights, momentum, their average, the best so far, what was logged."""
 
     def __init__(
-        self, module: nn.Module, recipe: Recipe, seed: int, total_steps: int, loss_of: TrainingLoss
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        seed: int,
+        total_steps: int,
+        loss_of: TrainingLoss,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.module, self.recipe, self.seed, self.total_steps = module, recipe, seed, total_steps
-        self.loss_of = loss_of
+        self.loss_of, self.ranks = loss_of, ranks
         self.epochs: list[EpochStats] = []
         self.average = MovingAverage(module, recipe.ema) if recipe.ema else None
         self.best: dict[str, Tensor] = {}
@@ -68,16 +75,23 @@ class TrainingState:
         return self.epochs[-1].seconds if self.epochs else 0.0
 
     def step(self, step: int, x: Tensor, y: Tensor) -> tuple[float, float]:
-        """One update; returns the loss and the number of right answers before it."""
+        """One update; returns the loss before it, of the whole batch, and the right answers of this process.
+
+        x, y: the share of this process.
+        """
         self.module.train()
         for group in self.sgd.param_groups:
             group["lr"] = self.recipe.lr_at(step, self.total_steps)
             group["momentum"] = self.recipe.momentum_at(step, self.total_steps)
         x, targets = self.loss_of.mixed(step, x, y)
         logits, loss = self._forward(x, targets)
-        value = require_finite(loss, f"training with seed {self.seed}, step {step} of {self.total_steps}")
+        loss_of_all = self.ranks.mean(loss.detach())
+        value = require_finite(
+            loss_of_all, f"training with seed {self.seed}, step {step} of {self.total_steps}"
+        )
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+        self.ranks.average_gradients(list(self.module.parameters()))
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
         self.sgd.step()
@@ -108,7 +122,7 @@ class TrainingState:
         patience = self.recipe.patience
         return bool(patience and scores) and len(scores) - 1 - int(np.argmax(scores)) >= patience
 
-    def keep_best(self, validate: Callable[[], tuple[float, float]]) -> float:
+    def keep_best(self, validate: Callable[[], tuple[float, ...]]) -> float:
         """The validation accuracy of this epoch, whose weights are kept where it is the best so far."""
         with holding(self.module, self.kept):
             accuracy, _ = validate()
@@ -128,6 +142,7 @@ class TrainingState:
         return tensors | pack(self.sgd, "sgd."), {
             "recipe": self.recipe.to_json(),
             "seed": self.seed,
+            "processes": self.ranks.world,
             "epochs": [asdict(e) for e in self.epochs],
         }
 
@@ -141,6 +156,11 @@ class TrainingState:
                 f"the checkpoint is of a training with recipe {state.get('recipe')} and seed "
                 f"{state.get('seed')}; asked for are {self.recipe.to_json()} and {self.seed}; delete it to "
                 f"start again"
+            )
+        if state.get("processes", 1) != self.ranks.world:
+            raise DamagedFileError(
+                f"the checkpoint is of a training by {state.get('processes', 1)} processes, asked for are "
+                f"{self.ranks.world}; go on with as many, or delete it to start again"
             )
 
         def named(prefix: str) -> dict[str, Tensor]:

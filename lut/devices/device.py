@@ -21,6 +21,7 @@ from .conditions import other_load, read_conditions, slowdown
 from .job_folder import job_folder
 from .python_device import ASK_S, PythonDevice
 from .reference_networks import REFERENCE_VERSION, reference_onnx
+from .turns import device_lock, lent
 
 
 def device_context(target: Target, exporter: str) -> Context:
@@ -35,7 +36,8 @@ def device_facts(target: Target) -> Mapping[str, Any]:
         from profilers.facts import device_facts as local_facts
 
         return local_facts()  # what a new process of this interpreter would answer
-    return open_device(target, _nothing).facts()
+    with lent(target):
+        return open_device(target, _nothing).facts()
 
 
 def int8_form(target: Target) -> Int8Form:
@@ -106,7 +108,8 @@ def run_rows(
     with job_folder(target, models, timing, kinds, facts) if folder is None else nullcontext(folder) as place:
         job = write_job(place, target.without_address(), models, reference_onnx(), timing, kinds)
         n_rows = sum(len(group) for group in wanted_rows(job))
-        with progress("measure", n_rows, limit_s=timing.seconds) if progress else nullcontext(None) as bar:
+        shown = progress("measure", n_rows, limit_s=timing.seconds) if progress else nullcontext(None)
+        with device_lock(target, log), shown as bar, lent(target):
             open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
         conditions = read_conditions(job.folder)
         slower = slowdown(conditions)

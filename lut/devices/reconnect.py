@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from targets.errors import ConnectionLostError, TargetError
+from targets.errors import ConnectionLostError
 
 from .callbacks import LogCallback, SleepCallback
 
@@ -20,7 +20,9 @@ def retry_when_lost(
     log: LogCallback,
     sleep: SleepCallback,
 ) -> None:
-    """Run `action` again, after a pause, each time the connection is lost; TargetError after the last try.
+    """Run `action` again, after a pause, each time the connection is lost.
+
+    ConnectionLostError after the last try.
 
     action: what to do; it goes on where it stopped.
     n_known: number of measurements so far; whenever it has grown, the tries are counted anew.
@@ -38,7 +40,7 @@ def retry_when_lost(
                 pauses = iter(PAUSES_S)
             pause = next(pauses, None)
             if pause is None:
-                raise TargetError(
+                raise ConnectionLostError(
                     f"{error} Given up after {len(PAUSES_S)} more tries; {n_known()} measurements are kept "
                     f"in {kept_in}, and the same command goes on from there"
                 ) from None

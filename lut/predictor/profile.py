@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import math
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from lut.caveats import ASKED, MEASURED, NOISE, state
 from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import device_context, run_rows, tables_folder
+from lut.devices.turns import own_time_s
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
 from lut.predictor.kernels.fit import MIN_NETWORKS, Fitted, fit_networks, is_usual
 from lut.predictor.kernels.labels import Labelled, labelled
@@ -66,7 +66,7 @@ def profile_device(
     progress: ProgressCallback | None = None,
     start_from: Sequence[LatencyPredictor] = (),
     accept_noise: bool = False,
-    now: Callable[[], float] = time.monotonic,
+    now: Callable[[], float] = own_time_s,
 ) -> LatencyPredictor:
     """Measure the device and fit within `minutes`, and write its predictor beside its tables.
 
@@ -80,7 +80,7 @@ def profile_device(
 
     accept_noise: make it on a disturbed device too; `errors["noise"]` says how disturbed. Intervals are as
         wide, for they come from networks that were measured there.
-    now: seconds, for tests.
+    now: seconds that count; waiting for a device that is in use does not.
 
     A profile that was cut off, or had too little time for its networks, goes on with what it lacks; until
     then `errors` says how many it has of how many. TargetError where the device is too disturbed to measure;

@@ -1,8 +1,9 @@
 """How the minutes of a profile are spent: exports, sessions, samples.
 
-Exports count by the CPU time of this process, so that other processes cannot use up the minutes before
-anything is measured. What is left is wall time for the profiler. One process works at a time, with one
-thread: the minutes are a hard limit on CPU time and, on an idle machine, on wall time.
+Exports count by the CPU time of this thread, so that nobody else can use up the minutes before anything is
+measured: other processes, and tables of other devices that are made side by side. What is left is wall time
+for the profiler. One process works at a time, with one thread: the minutes are a hard limit on CPU time and,
+on an idle machine, on wall time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Stopwatch:
     """Time left of `seconds` since it was made. clock: seconds, never back."""
 
     seconds: float
-    clock: Callable[[], float] = time.process_time
+    clock: Callable[[], float] = time.thread_time
 
     def __post_init__(self) -> None:
         self._start = self.clock()

@@ -51,6 +51,7 @@ SET_UP = {
 NOT_RUN = {
     "a board",
     "a cluster",
+    "several GPUs",
     "a finished run",
     "a download",
     "a loop of the shell",

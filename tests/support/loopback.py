@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -78,30 +79,56 @@ def _answers(port: int) -> bool:
 @contextmanager
 def loopback_server(folder: Path) -> Iterator[Server]:
     """An ssh server for this user, up while the context lasts; its keys and its home are `folder`."""
-    program = shutil.which("sshd") or "/usr/sbin/sshd"
-    if not Path(program).exists():
-        raise RuntimeError("there is no sshd here: apt-get install openssh-server")
+    server = prepared_server(folder)
+    with running(server) as process:
+        yield server
+        process.terminate()
+
+
+def prepared_server(folder: Path) -> Server:
+    """Keys and configuration of a server that does not run yet."""
     server = Server(free_port(), folder)
     make_key(folder / "host")
     make_key(folder / "user")
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
     server.know(server.port)
-    config = folder / "config"
-    config.write_text(
+    (folder / "config").write_text(
         f"Port {server.port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPasswordAuthentication no\nStrictModes no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
         f"UseDNS no\nKexAlgorithms curve25519-sha256\nSetEnv HOME={folder}\n"
     )
+    return server
+
+
+def running(server: Server) -> subprocess.Popen[bytes]:
+    """The process of the server, which listens; as a context manager it waits for its end."""
+    program = shutil.which("sshd") or "/usr/sbin/sshd"
+    if not Path(program).exists():
+        raise RuntimeError("there is no sshd here: apt-get install openssh-server")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(parents=True, exist_ok=True)  # where Debian's sshd drops its privileges
-    log = folder / "log"
-    with subprocess.Popen([program, "-D", "-f", str(config), "-E", str(log)]) as process:
-        while not _answers(server.port):
-            if process.poll() is not None:
-                raise RuntimeError(f"sshd did not start: {log.read_text()}")
-        yield server
-        process.terminate()
+    log = server.folder / "log"
+    process = subprocess.Popen([program, "-D", "-f", str(server.folder / "config"), "-E", str(log)])
+    while not _answers(server.port):
+        if process.poll() is not None:
+            raise RuntimeError(f"sshd did not start: {log.read_text()}")
+    return process
+
+
+def pull_the_plug(process: subprocess.Popen[bytes]) -> None:
+    """Kill a server with all that it has begun, as a board dies whose power goes."""
+    for pid in (process.pid, *_descendants(process.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    with suppress(OSError):
+        children = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [*children, *(p for child in children for p in _descendants(child))]
+    return []
 
 
 class Line:

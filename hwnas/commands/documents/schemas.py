@@ -264,6 +264,7 @@ class DataDocument(_Document):
     n_images: int
     image_size: int
     in_channels: int
+    kind: str
     memory_mb: float
     n_outputs: int
     splits: dict[str, int]
@@ -294,6 +295,20 @@ class TableFactsDocument(_OpenDocument):
     state: str = Field(description="ok, partial: N of M networks, noisy")
     errors: dict[str, Any]
     context: ContextDocument
+
+
+class ProfileFailureDocument(_Document):
+    """A device of several that has no profile now."""
+
+    target: str
+    failure: str
+    exit_code: int
+
+
+class ProfileTargetsDocument(_Document):
+    """Of several --target."""
+
+    targets: list[TableFactsDocument | ProfileFailureDocument]
 
 
 class ArchiveDocument(_Document):
@@ -363,7 +378,7 @@ PRINTED: dict[str, Any] = {
     "status": StatusDocument,
     "rank": RankDocument,
     "front merge": MergeDocument,
-    "profile": TableFactsDocument,
+    "profile": TableFactsDocument | ProfileTargetsDocument,
     "predict": PredictTargetDocument | PredictTargetsDocument,
     "bench": BenchTargetDocument | BenchTargetsDocument,
     "doctor": DoctorDocument,

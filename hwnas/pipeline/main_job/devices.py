@@ -16,6 +16,7 @@ import lut
 from hwnas.core.budget import LATENCY, Budget
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
+from hwnas.runs.device_rows import all_of, on_devices
 from hwnas.runs.front_file import latency_columns
 from hwnas.runs.log import Log
 from lut.devices.device import device_context
@@ -142,17 +143,28 @@ def measure(
     costs: predicted, of the networks of the space; others have no latency where it is not measured.
     quantise: measure a float file as an int8 device runs it, else as it is.
     """
+    reached = [(device, device.target) for device in devices if device.target is not None and device.reached]
+
+    def measured_on(place: int, told: Log) -> dict[str, lut.Measurement]:
+        target = reached[place][1]
+        runs = {k: _as_run(file, target) for k, file in files.items()} if quantise else files
+        return lut.measure(target, runs, home=home, log=told)
+
+    named = [(device.name, target) for device, target in reached]
+    outcomes = on_devices(named, measured_on, log)
+    measured = dict(zip((name for name, _ in named), all_of(named, outcomes, _KEPT), strict=True))
     rows: dict[str, dict[str, dict[str, Any]]] = {key: {} for key in files}
     for device in devices:
-        if device.target is not None and device.reached:
-            runs = files if not quantise else {k: _as_run(file, device.target) for k, file in files.items()}
-            for key, row in lut.measure(device.target, runs, home=home, log=log).items():
-                rows[key][device.metric] = asdict(row)
-            continue
         for key in files:
-            if device.metric in costs.get(key, {}):
+            if device.name in measured:
+                if key in measured[device.name]:
+                    rows[key][device.metric] = asdict(measured[device.name][key])
+            elif device.metric in costs.get(key, {}):
                 rows[key][device.metric] = asdict(_predicted(costs[key][device.metric], device.margin))
     return rows
+
+
+_KEPT = "The run goes on with `hwnas search --resume RUN`"
 
 
 def _as_run(file: Path | bytes, target: Target) -> Path | bytes:

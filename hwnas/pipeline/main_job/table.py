@@ -13,6 +13,8 @@ from hwnas.pipeline import networks
 from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.latency_tables import TargetDevice, latency_table
 from hwnas.pipeline.stages import Outcome
+from hwnas.runs.device_rows import all_of, on_devices
+from hwnas.runs.log import Log
 from targets.files import write_json
 
 from .devices import OTHERS
@@ -37,7 +39,7 @@ def make_table(context: RunContext) -> Outcome:
     if config.minutes is not None:
         minutes = min(minutes, 0.2 * config.minutes / len(context.found_devices))
     before = sum(os.times()[:4])
-    tables = {device.name: _table_on(context, device, minutes) for device in context.found_devices}
+    tables = _tables(context, minutes)
     first, *others = tables
     document = {
         **tables[first],
@@ -69,7 +71,22 @@ def _no_table(context: RunContext) -> Outcome:
     return Outcome({"context": None, "errors": {}, "devices": names}, ("table.json",))
 
 
-def _table_on(context: RunContext, device: TargetDevice, minutes: float) -> dict[str, Any]:
+def _tables(context: RunContext, minutes: float) -> dict[str, dict[str, Any]]:
+    """The snapshot of the table on each device, made side by side."""
+    known = [device for device in context.found_devices if device.target is not None]
+    named = [(device.name, device.target) for device in known if device.target is not None]
+    log = context.run.log
+    outcomes = on_devices(named, lambda place, told: _table_on(context, known[place], minutes, told), log)
+    made = dict(zip((name for name, _ in named), all_of(named, outcomes, _KEPT), strict=True))
+    stored = [device for device in context.found_devices if device.target is None]
+    made |= {device.name: _table_on(context, device, minutes, log) for device in stored}
+    return {device.name: made[device.name] for device in context.found_devices}
+
+
+_KEPT = "The tables of the others are kept: `hwnas search --resume RUN` makes those that lack"
+
+
+def _table_on(context: RunContext, device: TargetDevice, minutes: float, log: Log) -> dict[str, Any]:
     """The snapshot of the table on one device."""
     table, reached = latency_table(
         context.space,
@@ -77,13 +94,13 @@ def _table_on(context: RunContext, device: TargetDevice, minutes: float) -> dict
         minutes=minutes,
         home=context.home,
         seed=context.config.seed,
-        log=context.run.log,
+        log=log,
         batch=context.config.batch,
         accept_noise=context.config.accept_noise,
     )
-    context.run.log(f"latency table {table.context.hash} of {device.title}: {describe(table.errors)}")
+    log(f"latency table {table.context.hash} of {device.title}: {describe(table.errors)}")
     if not reached:
-        context.run.log.warn(
+        log.warn(
             f"{device.title} is not measured: its latencies are those of its table, within "
             f"{100 * table.margin:.1f} % for nine networks of ten"
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 import cli
@@ -213,6 +214,8 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--data", "cifra10"], "did you mean 'cifar10'"),
         (["--genotype", CELL, "--space", "nasbench"], "did you mean 'nasbench201'"),
         (["--genotype", CELL, "--device", "gpu"], "--device is 'gpu'; allowed: cpu or cuda"),
+        (["--genotype", CELL, "--gpus", "0"], "--gpus is 0; allowed: 1 to 64"),
+        (["--genotype", CELL, "--gpus", "2", "--device", "cpu"], "--gpus 2 needs --device cuda"),
         (["--alphas", "gone.npz"], "give alphas.npz of a search"),
         (["--alphas", "good.npz", "--epoch", "3"], "epoch 3 is not among the 2"),
         (["--alphas", "good.npz", "--space", "darts"], "they are not of space darts"),
@@ -228,6 +231,15 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     assert cli.run(["train", *SMALL, *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == "" and message in err and err.startswith("error: ") and "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_gpus_that_are_not_here_are_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--genotype", CELL, *SMALL, "--gpus", "2"]) == 4
+    assert "torch finds no CUDA device here" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

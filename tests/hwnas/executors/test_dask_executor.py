@@ -24,6 +24,7 @@ from hwnas.executors.dask_executor import DaskExecutor, reason_of
 from targets.errors import ConnectionLostError, TargetError, UsageError
 from tests.support.certificates import make_certificates
 from tests.support.executors import ExecutorContract, sleeping
+from tests.support.loopback import Server, free_port, loopback_server
 
 pytestmark = pytest.mark.slow
 ROOT = Path(hwnas.__file__).parents[1]
@@ -218,7 +219,8 @@ setsid sh "$last" >/dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
-for job; do kill -- "-$job"; done
+for job; do kill -- "-$job" 2>/dev/null; done
+exit 0
 """
 
 
@@ -229,9 +231,59 @@ def test_a_slurm_cluster_is_started_for_the_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.chdir(ROOT)
     tls = Tls(**make_certificates(tmp_path / "tls"))
-    slurm = {"memory": "1GB", "queue": "main", "scheduler_options": {"host": "127.0.0.1"}}
-    with open_cluster(Cluster(kind="slurm", workers=1, tls=tls, slurm=slurm), print) as executor:
+    # A worker of a loaded machine takes minutes to begin; by itself it would give up after one.
+    slurm = {"memory": "1GB", "queue": "main", "death_timeout": 600}
+    slurm["scheduler_options"] = {"host": "127.0.0.1"}
+    cluster = Cluster(kind="slurm", workers=1, tls=tls, slurm=slurm, wait_s=600)
+    with open_cluster(cluster, print) as executor:
         assert executor.address.startswith("tls://") and executor.n_workers == 1
         task = sleeping(tmp_path, "a")
         assert run_all([task], executor) == [Done()]
+    assert (task.folder / "result.json").exists()
+
+
+def test_options_that_the_engine_of_a_cluster_does_not_take_are_refused(tmp_path: Path) -> None:
+    tls = Tls(**make_certificates(tmp_path / "tls"))
+    wrong = Cluster(kind="slurm", workers=1, tls=tls, slurm={"que": "main"})
+    with pytest.raises(UsageError, match=r"unknown key 'que' of \[slurm\]; .*did you mean 'queue'"):
+        _open(wrong)
+    with loopback_server(tmp_path) as server:
+        off = {**_ssh_options(server, tmp_path), "hosts": ["127.0.0.1", "127.0.0.1"]}
+        off["connect_options"] = {**off["connect_options"], "port": free_port()}
+        with pytest.raises(TargetError, match=r"ssh cannot start the cluster on 127.0.0.1, 127.0.0.1"):
+            _open(Cluster(kind="ssh", tls=tls, ssh=off))
+
+
+def _open(cluster: Cluster) -> None:
+    with open_cluster(cluster, print):
+        pass
+
+
+def _ssh_options(server: Server, folder: Path) -> dict[str, Any]:
+    """This machine as two hosts behind a real ssh server, with the hwnas that is tested."""
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    connect = {
+        "port": server.port,
+        "client_keys": [str(server.identity)],
+        "known_hosts": str(server.known_hosts),
+        "config": [],
+    }
+    return {
+        "hosts": ["127.0.0.1", "127.0.0.1"],
+        "connect_options": connect,
+        "remote_python": str(python),
+        "scheduler_options": {"host": "127.0.0.1"},
+    }
+
+
+def test_an_ssh_cluster_is_started_for_the_run(tmp_path: Path) -> None:
+    tls = Tls(**make_certificates(tmp_path / "tls"))
+    with loopback_server(tmp_path) as server:
+        ssh = _ssh_options(server, tmp_path)
+        with open_cluster(Cluster(kind="ssh", tls=tls, ssh=ssh, wait_s=600), print) as executor:
+            assert executor.address.startswith("tls://127.0.0.1:") and executor.n_workers == 1
+            task = sleeping(tmp_path, "a")
+            assert run_all([task], executor) == [Done()]
     assert (task.folder / "result.json").exists()
