@@ -82,7 +82,7 @@ def _latencies(candidate: Candidate) -> str:
 
 
 def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
-    """The gradient search's own architecture, and a spread of the front over log latency."""
+    """The gradient search's own architecture, and what spans the front."""
     n = context.counts.n_candidates
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
     decoded = [seed["arch"] for seed in context.result("gradient").get("seeds", [])]
