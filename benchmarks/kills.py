@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import hwnas
+from hwnas.runs.front_file import front_points, read_front
 from tests.support.certificates import make_certificates
 from tests.support.loopback import free_port
 
@@ -129,10 +130,14 @@ def results(run: Path) -> dict[str, int]:
     }
 
 
-def front(run: Path) -> list[tuple[str, float]]:
-    """What the search found, in order."""
-    document = json.loads((run / "front.json").read_text())
-    return [(point["arch_id"], point["measured"]["val_accuracy"]) for point in document["models"]]
+def findings(run: Path) -> tuple[list[Any], list[Any]]:
+    """Every evaluation of a search, and the networks of its front and its picks, each with its accuracy."""
+    rows = json.loads((run / "evaluated.json").read_text())["rows"]
+    evaluated = [(row["arch"], row["metrics"]["val_accuracy"]) for row in rows]
+    points = [
+        (p.arch_id, p.pick, (p.measured or {}).get("val_accuracy")) for p in front_points(read_front(run))
+    ]
+    return evaluated, points
 
 
 class Watched:
@@ -211,7 +216,9 @@ def main() -> None:
         result = with_kills(folder, options, more)
         if not result["finished"]:
             print((folder / "log.txt").read_text()[-2000:], file=sys.stderr)
-        result["same_front"] = result["finished"] and front(folder / "killed") == front(folder / "peace")
+        result["same_front"] = result["finished"] and findings(folder / "killed") == findings(
+            folder / "peace"
+        )
     print(json.dumps(result, indent=1))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
