@@ -71,7 +71,7 @@ class Rows:
         taught_by = None if teacher is None else NetworkTeacher(teacher, "cpu")
         result = train(module, data, recipe, seed, teacher=taught_by)
         cpu_s = time.process_time() - began
-        test, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
+        test, _ = score(module, eval_batches(data, "test", eval_batch(data.area)))
         steps = result.epochs[-1].step
         row = {"of": of, "steps": steps, "val": result.val_accuracy, "test": test, "cpu_s": cpu_s}
         with self._file.open("a") as file:

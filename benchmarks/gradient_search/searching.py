@@ -94,7 +94,7 @@ def trained(space: CellSpace, arch: Arch, data: Data, how: Recipe, seed: int) ->
     """Columns of a network, as deployed, trained from scratch; the test split is read once, at the end."""
     module = space.build(arch)
     result = train(module, data, how, seed)
-    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.area)))
     costs = {metric: float(values[0]) for metric, values in CostModel(space).of([arch]).items()}
     return {
         "arch": space.to_string(arch),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwnas.core.samples import kind_named
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.definition import definitions
 from targets.errors import DamagedFileError
@@ -32,6 +33,9 @@ def data_check(
     label_column: Annotated[list[str] | None, typer.Option(help=help_of(_OPTIONS["label_columns"]))] = None,
     group_column: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["group_column"]))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
+    window: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["window"]))] = None,
+    hop: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["hop"]))] = None,
+    clip_seconds: Annotated[float | None, typer.Option(help=help_of(_OPTIONS["clip_seconds"]))] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help=help_of(_OPTIONS["skip_broken"]))
     ] = False,
@@ -39,13 +43,14 @@ def data_check(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at every image as `hwnas search` will: classes, splits, sizes, what is broken or twice there.
+    """Look at every sample as `hwnas search` will: classes, splits, sizes, what is broken or twice there.
 
     \b
     Examples:
       hwnas data check photos/
       hwnas data check photos.zip --labels labels.csv
       hwnas data check photos/ages.csv --task regression --label-column age --group-column person
+      hwnas data check walks.csv --window 128 --hop 64
       hwnas data check photos/ --json | jq .broken
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.data import inspect_data
@@ -61,6 +66,9 @@ def data_check(
         task=task,
         label_columns=label_column or (),
         group_column=group_column,
+        window=window,
+        hop=hop,
+        clip_seconds=clip_seconds,
         download=download,
         skip_broken=skip_broken,
         log=log,
@@ -72,18 +80,18 @@ def data_check(
         _print(facts)
     if facts.broken and not skip_broken:
         raise DamagedFileError(
-            f"{len(facts.broken)} of {facts.n_images + len(facts.broken)} images are broken; replace or "
-            f"remove them, or leave them out with --skip-broken"
+            f"{len(facts.broken)} of {facts.n_images + len(facts.broken)} "
+            f"{kind_named(facts.kind).plural} are "
+            "broken; replace or remove them, or leave them out with --skip-broken"
         )
     facts.require_sound()
 
 
 def _print(facts: DataFacts) -> None:
-    colours = "grey" if facts.in_channels == 1 else "colour"
-    side = facts.image_size
+    kind = kind_named(facts.kind)
     print(
-        f"{facts.name}: {facts.n_images:,} images, taken in {colours} at {side} x {side} px "
-        f"({facts.memory_mb:.1f} MB)"
+        f"{facts.name}: {facts.n_images:,} {kind.plural}, taken {'in' if kind.dims == 2 else 'as'} "
+        f"{kind.extent(facts.in_channels, facts.image_size)} ({facts.memory_mb:.1f} MB)"
     )
     if facts.classes:
         shown = list(facts.classes.items())[:_SHOWN_CLASSES]
@@ -91,12 +99,12 @@ def _print(facts: DataFacts) -> None:
         if len(facts.classes) > len(shown):
             rows.append((f"... and {len(facts.classes) - len(shown)} more", *[None] * (len(rows[0]) - 1)))
         rows.append(("all", *facts.splits.values(), sum(facts.splits.values())))
-        print_table((facts.counted, *facts.splits, "images"), rows)
+        print_table((facts.counted, *facts.splits, kind.plural), rows)
         origin = f"{', '.join(facts.given_splits)} as given" if facts.given_splits else "drawn by --seed"
         print(f"splits: {origin}")
     for note in facts.notes:
         say(f"note: {note}")
     for a, b in facts.in_two_classes:
-        say(f"warning: {a} and {b} are the same image")
+        say(f"warning: {a} and {b} are the same {kind.name}")
     for why in facts.broken.values():
         say(f"broken: {why}")

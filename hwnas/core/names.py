@@ -86,7 +86,9 @@ _METHODS = """
     drnas elastic enas enas-macro enas-prior fair-darts fbnet gdas hyperdarts modnas ofa oles p-darts
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
-_DATA = "cifar10 cifar100 digits fashion-mnist gauges mnist scenes shape-masks shapes"
+_DATA = """
+    calls cifar10 cifar100 digits fashion-mnist gauges gestures mnist scenes shape-masks shapes
+"""
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
 """
@@ -121,7 +123,8 @@ NAMES: Mapping[str, Names] = {
             table="hwnas.data.source:NAMED",
             accepts=_exists,
             wrong="data {text!r} is neither a known data set nor an existing path",
-            also="; or give the path of an image folder, a zip of one, or a .csv of file names and labels",
+            also="; or give the path of an image folder, a zip of one, a .csv of file names and labels, "
+            "a folder of .wav, or windows of sensors as .npz or .csv",
         ),
         Names(
             kind="evaluator",

@@ -19,6 +19,7 @@ from .arrays import Array
 from .block import Block
 from .choice import Arch
 from .features import BlockSums
+from .samples import area
 from .space import Space
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ POOLED = "pooled"
 class Scale:
     """What the search network and the deployed network may differ in.
 
-    image_size: side in pixels.
-    in_channels: of the image.
+    image_size: side of the image in pixels, length of the signal.
+    in_channels: of the image or signal.
     n_classes: how many logits the network gives.
     width_mult: factor on all channels of a mobile space.
     cells: how many cells, or layers, of a cell or macro space; in `nasbench201` per stage.
     channels: of the first cells.
     affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
+    dims: 2 for images; 1 for signals, which are images of height 1 and have kernels of height 1.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     """
 
@@ -50,7 +52,18 @@ class Scale:
     cells: int = 0
     channels: int = 0
     affine: bool = True
+    dims: int = 2
     head: str = POOLED
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of what the network takes."""
+        return (self.in_channels, self.image_size if self.dims == 2 else 1, self.image_size)
+
+    @property
+    def area(self) -> int:
+        """Values of one channel of a sample."""
+        return area(self.image_size, self.dims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +111,8 @@ class NetworkSpace(Space, ABC):
         """`mobile-32px-w0.5-c3-n10-<hash of every block>`: what a latency table is filed under."""
         digest = hashlib.sha256(json.dumps(sorted(self._blocks)).encode()).hexdigest()[:8]
         s = self.scale
-        return safe_name(
-            f"{self.name}-{s.image_size}px-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}"
-        )
+        size = f"{s.image_size}px" if s.dims == 2 else f"1x{s.image_size}"
+        return safe_name(f"{self.name}-{size}-{self.dimensions[0]}-c{s.in_channels}-n{s.n_classes}-{digest}")
 
     def spec(self) -> dict[str, Any]:
         """The JSON from which `load_space(**spec)` makes this space again."""
@@ -110,6 +122,7 @@ class NetworkSpace(Space, ABC):
             "image_size": s.image_size,
             "in_channels": s.in_channels,
             "n_classes": s.n_classes,
+            **({} if s.dims == 2 else {"dims": s.dims}),
             **self.dimensions[1],
             **head_option(s.head),
         }

@@ -5,13 +5,15 @@ joins source, pixels and splits; `inspection` says beforehand what is there; `ba
 models, training, the accuracy of anything.
 """
 
+from . import calls as _calls  # noqa: F401  (registers its name)
 from . import digits as _digits  # noqa: F401  (registers its name)
+from . import gestures as _gestures  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)
 from . import shape_masks as _shape_masks  # noqa: F401  (registers its name)
 from . import shapes as _shapes  # noqa: F401  (registers its names)
 from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment
-from .batches import Batches, eval_batches
+from .batches import Batches, eval_batches, file_batches
 from .dataset import Data, load_data
 from .inspection import DataFacts, inspect_data
 from .source import known_sources
@@ -22,6 +24,7 @@ __all__ = [
     "Data",
     "DataFacts",
     "eval_batches",
+    "file_batches",
     "inspect_data",
     "known_sources",
     "load_data",

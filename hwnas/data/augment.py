@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from targets.errors import UsageError
 
+from .signal_augment import SignalAugment
+
 if TYPE_CHECKING:
     import torch
 
@@ -41,8 +43,10 @@ class Augment:
                 raise UsageError(f"augmentation: {name} is {value}; allowed: 0 to {most}")
 
     @classmethod
-    def for_data(cls, data: Data) -> Augment:
-        """Shift scenes, and mirror photos; bend characters instead."""
+    def for_data(cls, data: Data) -> Augment | SignalAugment:
+        """Shift scenes, and mirror photos; bend characters instead. Signals have changes of their own."""
+        if data.kind.levels is None:
+            return SignalAugment(mean=data.mean, std=data.std)
         if data.flip or not data.centred:
             return cls(flip=data.flip)
         return cls(shift=0.0625, rotate_degrees=10.0, scale=0.1)

@@ -14,15 +14,15 @@ from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Images (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
+"""Samples (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
 class Changes(Protocol):
-    """What changes images at random: `Augment`, `PhotoAugment`."""
+    """What changes samples at random: `Augment`, `PhotoAugment`, `SignalAugment`."""
 
     def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
-        """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
+        """x: (b, c, h, w) as `Data.images` has it; returns the changed batch, uint8 or float.
 
         planes: the last channels that are labels: they are moved as the others are, and keep their values.
         """
@@ -135,6 +135,15 @@ def _chosen(data: Data, split: str, batch_size: int, limit: int | None) -> Itera
         yield indices[start : start + batch_size]
 
 
+def file_batches(data: Data, split: str, batch_size: int, limit: int | None = None) -> Iterator[Batch]:
+    """The same samples as exported files take them: normalised images, or raw signals."""
+    if data.kind.levels is not None:
+        yield from eval_batches(data, split, batch_size, limit)
+        return
+    for chosen in _chosen(data, split, batch_size, limit):
+        yield data.inputs(chosen), torch.from_numpy(data.labels[chosen])
+
+
 class EvalBatches:
     """The batches of `eval_batches`, kept as decoded and normalised anew whenever they are gone through.
 
@@ -160,11 +169,11 @@ class EvalBatches:
 
 
 class _Normalise:
-    """(x / 255 - mean) / std as one multiplication and one addition."""
+    """(x / 255 - mean) / std as one multiplication and one addition; of signals (x - mean) / std."""
 
     def __init__(self, data: Data, device: torch.device) -> None:
         mean, std = (np.array(each).reshape(1, -1, 1, 1) for each in (data.mean, data.std))
-        self._scale = torch.from_numpy((1 / (255 * std)).astype(np.float32)).to(device)
+        self._scale = torch.from_numpy((1 / (data.kind.top * std)).astype(np.float32)).to(device)
         self._offset = torch.from_numpy((-mean / std).astype(np.float32)).to(device)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

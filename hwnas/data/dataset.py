@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.core.network_space import head_option
+from hwnas.core.samples import IMAGE, SampleKind, area
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
-from .gather import check_image_size, gather, open_source, size_mb
+from .gather import gather, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
-from .source import SPLITS, TRAIN, DataSource, Listing, data_request
+from .source import SPLITS, TRAIN, DataSource, Listing, SourceOfSounds, data_request
 from .splits import Split
 
 if TYPE_CHECKING:
     import torch
 
+    from hwnas.networks.log_mel import LogMelSettings
+
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
+PerChannel = npt.NDArray[np.float64]
 MEMORY_CAP_MB = 2000.0
 STATISTICS_SAMPLES = 5_000  # images read for mean and std when the data is decoded on demand
 _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
@@ -32,19 +37,20 @@ _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Labelled square images in three splits.
+    """Labelled samples in three splits: square images, or signals.
 
     name: of the data set.
     class_names: in the order of the labels; of other tasks, what each output stands for.
-    image_size: side in pixels.
-    in_channels: 1 for grey, 3 for colour.
-    mean, std: per channel, of the training images, in 0..1.
+    image_size: side in pixels, or length of a signal.
+    in_channels: 1 for grey, 3 for colour; of signals as many as there are.
+    mean, std: per channel, of the training samples; of images in 0..1.
     flip: whether a mirrored image is still one of its class.
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     labels: (n,) int64, (n, k) float32 where the task has several, or (n, s, s) uint8 of masks.
     task: what is learned of them.
     notes: what was ignored, dropped or limited.
-    preprocessing: how an image became a square.
+    preprocessing: how an image became a square, or a signal a window.
+    kind: what a sample is.
     """
 
     name: str
@@ -64,11 +70,33 @@ class Data:
     _skipped: tuple[str, ...] = ()
     preprocessing: str = PREPROCESSING
     task: Task = CLASSIFICATION
+    kind: SampleKind = IMAGE
 
     @property
     def n_classes(self) -> int:
         """Number of classes, or of other outputs."""
         return len(self.class_names)
+
+    @property
+    def sample_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of what networks take."""
+        return self.kind.shape(self.in_channels, self.image_size)
+
+    @property
+    def area(self) -> int:
+        """Values of one channel of a sample."""
+        return area(self.image_size, self.kind.dims)
+
+    @property
+    def network_shape(self) -> dict[str, Any]:
+        """What networks for these samples are built for, as options of `load_space` and of baselines."""
+        return {
+            "image_size": self.image_size,
+            "in_channels": self.in_channels,
+            "n_classes": self.n_classes,
+            **({} if self.kind.dims == 2 else {"dims": self.kind.dims}),
+            **head_option(self.task.head),
+        }
 
     def split(self, name: str) -> SampleIndices:
         """The samples of `train`, `val` or `test`, ascending."""
@@ -77,7 +105,7 @@ class Data:
         return self._split.indices(SPLITS.index(name))
 
     def images(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
-        """uint8 (b, c, h, w) of the given samples."""
+        """(b, c, h, w) of the given samples: uint8 of images, float32 of signals."""
         import torch
 
         if self._pixels is not None:
@@ -86,6 +114,20 @@ class Data:
         return torch.from_numpy(
             np.stack([self._source.read(int(index), self.image_size) for index in indices])
         )
+
+    @property
+    def front(self) -> LogMelSettings | None:
+        """Of sounds, how waveforms become what networks take."""
+        return self._source.listing.front
+
+    def inputs(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
+        """What exported files take of the given samples, raw: that of `images`, or waveforms (b, 1, 1, n)."""
+        import torch
+
+        if self.front is None:
+            return self.images(indices)
+        source = cast(SourceOfSounds, self._source)
+        return torch.from_numpy(np.stack([source.raw(int(index)) for index in indices]))
 
     def splits_json(self) -> dict[str, Any]:
         """The content of splits.json; given back to `load_data`, it brings the very same splits."""
@@ -105,6 +147,9 @@ def load_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    window: int | None = None,
+    hop: int | None = None,
+    clip_seconds: float | None = None,
     download: bool = False,
     limit: int | None = None,
     skip_broken: bool = False,
@@ -125,6 +170,8 @@ def load_data(
         task: what is learned, a name of `hwnas.tasks.TASKS`; None for classification.
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
+        window, hop: samples of a window that recordings in a CSV are cut into, and from one to the next.
+        clip_seconds: length of sounds; longer ones are cut, shorter ones padded; None: what suits them.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
         skip_broken: leave out the images that cannot be read, and say which; else they are an error.
@@ -138,7 +185,7 @@ def load_data(
     stored = None if splits is None else _stored_conditions(splits, image_size)
     if stored is not None:
         image_size, limit = stored.image_size, stored.limit
-    _check_numbers(image_size, seed, limit)
+    _check_numbers(seed, limit)
     if val_share is not None and not 0 < val_share < 1:
         raise UsageError(f"val_share {val_share}; allowed: between 0 and 1")
     request = data_request(
@@ -149,6 +196,9 @@ def load_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        window=window,
+        hop=hop,
+        clip_seconds=clip_seconds,
     )
     gathered = gather(
         open_source(request, limit=limit, seed=seed),
@@ -158,22 +208,25 @@ def load_data(
         skipped=stored.skipped if stored else (),
         groups_known=stored is not None,
     )
-    if stored is not None or not skip_broken:
-        gathered.require_whole()
     source, size, pixels = gathered.source, gathered.image_size, gathered.pixels
     listing = source.listing
-    if splits is None:
-        split = splitting.make_split(listing, gathered.known_groups, seed, val_share)
-    else:
-        split = splitting.from_json(listing, splits)
+    kind = listing.kind
+    with kind.speaking():
+        if stored is not None or not skip_broken:
+            gathered.require_whole()
+        if splits is None:
+            split = splitting.make_split(listing, gathered.known_groups, seed, val_share)
+        else:
+            split = splitting.from_json(listing, splits)
     mean, std = _statistics(source, pixels, split.indices(TRAIN), size)
     labels = listing.labels if not listing.task.planes else _masks(listing, pixels, size, memory_cap_mb)
     trained = listing.labels[split.indices(TRAIN)]
-    notes = (*listing.notes, *split.notes, *_nearly_one_colour(mean, std))
+    notes = (*listing.notes, *split.notes, *(_nearly_one_colour(mean, std) if kind.levels else ()))
     notes += tuple(listing.task.notes(listing.class_names, trained))
     if pixels is None:
         most = f"{size_mb(source, size):.0f} MB of pixels exceed {memory_cap_mb:.0f} MB"
         notes += (f"{most}: images are decoded on demand",)
+    notes = tuple(map(kind.told, notes))
     for note in notes:
         log(f"{listing.name}: {note}")
     return Data(
@@ -193,6 +246,8 @@ def load_data(
         _pixels=None if pixels is None else _tensor(pixels),
         _limit=limit,
         _skipped=stored.skipped if stored else tuple(sorted(gathered.broken)),
+        preprocessing=listing.preprocessing,
+        kind=kind,
     )
 
 
@@ -213,8 +268,7 @@ def _tensor(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(pixels)
 
 
-def _check_numbers(image_size: int | None, seed: int, limit: int | None) -> None:
-    check_image_size(image_size)
+def _check_numbers(seed: int, limit: int | None) -> None:
     if seed < 0:
         raise UsageError(f"seed {seed}; allowed: 0 or more")
     if limit is not None and limit < 1:
@@ -255,19 +309,46 @@ def _nearly_one_colour(mean: tuple[float, ...], std: tuple[float, ...]) -> list[
 def _statistics(
     source: DataSource, pixels: Pixels | None, train: SampleIndices, size: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of the training images, in 0..1."""
+    """Mean and standard deviation per channel of the training samples; of images in 0..1."""
+    kind = source.listing.kind
     if pixels is None:
         train = train[np.unique(np.linspace(0, len(train) - 1, STATISTICS_SAMPLES).astype(int))]
-    counts = np.zeros((source.listing.in_channels, 256), np.int64)  # a histogram is exact and needs no copy
-    step = max(1, _STATISTICS_PIXELS // size**2)
-    for start in range(0, len(train), step):
-        chosen = train[start : start + step]
-        part = np.stack([source.read(int(i), size) for i in chosen]) if pixels is None else pixels[chosen]
+    step = max(1, _STATISTICS_PIXELS // area(size, kind.dims))
+
+    def parts() -> Iterator[Pixels]:
+        for start in range(0, len(train), step):
+            chosen = train[start : start + step]
+            part: Any = [source.read(int(i), size) for i in chosen] if pixels is None else pixels[chosen]
+            yield np.asarray(part)
+
+    if kind.levels:
+        mean, std = _of_levels(parts(), source.listing.in_channels, kind.levels)
+        std[std < 1 / kind.top] = 1.0  # blank images: nothing to scale
+    else:
+        mean, std = _of_floats(parts())
+        std[std <= 1e-6 * np.abs(mean)] = 1.0  # a channel that is always the same
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _of_levels(parts: Iterator[Pixels], channels: int, n_levels: int) -> tuple[PerChannel, PerChannel]:
+    """By a histogram, which is exact and needs no copy."""
+    counts = np.zeros((channels, n_levels), np.int64)
+    for part in parts:
         for channel, count in enumerate(counts):
-            count += np.bincount(part[:, channel].ravel(), minlength=256)
-    levels = np.arange(256) / 255
+            count += np.bincount(part[:, channel].ravel(), minlength=n_levels)
+    levels = np.arange(n_levels) / (n_levels - 1)
     share = counts / counts.sum(axis=1, keepdims=True)
     mean = share @ levels
-    std = np.sqrt(share @ levels**2 - mean**2)
-    std[std < 1 / 255] = 1.0  # blank images: nothing to scale
-    return tuple(mean.tolist()), tuple(std.tolist())
+    return mean, np.sqrt(share @ levels**2 - mean**2)
+
+
+def _of_floats(parts: Iterator[Pixels]) -> tuple[PerChannel, PerChannel]:
+    """By the means and squared deviations of the parts, put together as Chan et al. 1979 do."""
+    n, mean, squares = 0, np.zeros(1), np.zeros(1)
+    for part in parts:
+        values = part.astype(np.float64).transpose(1, 0, 2, 3).reshape(part.shape[1], -1)
+        m = values.shape[1]
+        off = values.mean(axis=1) - mean
+        squares = squares + values.var(axis=1) * m + off**2 * n * m / (n + m)
+        mean, n = mean + off * m / (n + m), n + m
+    return mean, np.sqrt(squares / n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hwnas.core.samples import SIZES
 from targets.errors import DamagedFileError, UsageError
 
-from .folder import open_folder
-from .image import MAX_SIZE, MIN_SIZE
 from .layout import ignored_note
-from .mask_source import open_masks
+from .openers import READERS, refuse_options
 from .pixels import ImageCache, Pixels, ReadImages
 from .source import NAMED, DataRequest, DataSource, Subset, unknown_source
-from .table import open_table
 
 _NAMED_BROKEN = 20
 """Broken images that a message names with their reasons."""
@@ -88,7 +87,7 @@ def gather(
     skipped: names that are left out although they may be read.
     groups_known: whether nobody asks which images are equal.
     """
-    size = image_size or source.natural_size()
+    size = _size(source, image_size)
     in_memory = size_mb(source, size) <= memory_cap_mb
     n = len(source.listing.names)
     if groups_known and not in_memory:
@@ -99,7 +98,8 @@ def gather(
     broken = {names[index]: why for index, why in seen.broken.items()}
     if len(broken) == n:
         first = next(iter(broken.values()))
-        raise DamagedFileError(f"none of the {n} images of {source.listing.name} can be read; {first}")
+        told = source.listing.kind.told
+        raise DamagedFileError(told(f"none of the {n} images of {source.listing.name} can be read; {first}"))
     whole = np.array([index not in seen.broken for index in range(n)])
     kept = np.array([name not in broken and name not in skipped for name in names])
     pixels, groups = seen.pixels, seen.groups
@@ -125,40 +125,43 @@ def gather(
 def size_mb(source: DataSource, image_size: int) -> float:
     """What the decoded images take."""
     listing = source.listing
-    return len(listing.names) * listing.channels * image_size * image_size / 1e6
+    values = math.prod(listing.kind.shape(listing.channels, image_size))
+    return len(listing.names) * values * np.dtype(listing.kind.dtype).itemsize / 1e6
 
 
-def check_image_size(image_size: int | None) -> None:
-    """UsageError for a side that no image is scaled to."""
-    if image_size is not None and not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise UsageError(f"image size {image_size}; allowed: {MIN_SIZE} to {MAX_SIZE} px")
+def _size(source: DataSource, image_size: int | None) -> int:
+    """That of the samples; UsageError for one that they cannot have."""
+    listing = source.listing
+    kind, name = listing.kind, listing.name
+    sizes = SIZES[kind.dims]
+    if kind.dims == 2:
+        if image_size is not None and image_size not in sizes:
+            raise UsageError(f"image size {image_size}; allowed: {sizes[0]} to {sizes[-1]} px")
+        return image_size or source.natural_size()
+    length = source.natural_size()
+    if image_size not in (None, length):
+        raise UsageError(
+            f"--image-size is for images, and the {kind.plural} of {name} are {length} {kind.unit} long; "
+            f"leave it out ({kind.size_option} says how long they are)"
+        )
+    if length not in sizes:
+        raise UsageError(
+            f"{name}: {kind.plural} of {length} {kind.unit}; allowed: {sizes[0]} to {sizes[-1]}, as "
+            f"{kind.size_option} sets them"
+        )
+    return length
 
 
 def _open(request: DataRequest) -> DataSource:
     if request.spec in NAMED:
-        _refuse_columns(request, f"{request.spec} has its own labels; leave it out")
+        refuse_options(request, "a data set that has its own labels", frozenset(("--labels",)))
         return _of_task(NAMED[request.spec](request), request)
     path = Path(request.spec).expanduser()
     if not path.exists():
         raise unknown_source(request.spec)
-    if request.task.planes:
-        return open_masks(request)
-    how = request.task, request.label_columns, request.group_column
-    if path.suffix.lower() == ".csv":
-        return open_table(path, path.parent, *how)
-    if request.labels_csv is not None:
-        return open_table(request.labels_csv, path, *how)
-    _refuse_columns(request, "it needs a CSV; give one as --data, or with --labels")
-    return open_folder(path, request.task)
-
-
-def _refuse_columns(request: DataRequest, why: str) -> None:
-    for option, value in (
-        ("--label-column", request.label_columns),
-        ("--group-column", request.group_column),
-    ):
-        if value:
-            raise UsageError(f"{option}: {why}")
+    reader = next(row for row in READERS if row.matches(path, request))
+    refuse_options(request, reader.what, reader.takes)
+    return reader.open(path, request)
 
 
 def _of_task(source: DataSource, request: DataRequest) -> DataSource:
@@ -185,5 +188,8 @@ def _limited(source: DataSource, limit: int, seed: int) -> Subset:
         chosen += members[: len(members) * limit // len(strata)].tolist()
     kept = np.array(sorted(chosen), np.int64)
     if set(parts[kept].tolist()) != set(parts.tolist()):
-        raise UsageError(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
+        told = listing.kind.told
+        raise UsageError(
+            told(f"{listing.name}: a limit of {limit} images leaves a class without any; raise it")
+        )
     return Subset.of(source, kept, f"{seed} {limit}", f"limited to {len(kept)} of {len(strata)} images")

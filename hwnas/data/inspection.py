@@ -15,7 +15,7 @@ from targets.errors import DamagedFileError, HwnasError, UsageError
 
 from . import splits as splitting
 from .dataset import MEMORY_CAP_MB
-from .gather import broken_text, check_image_size, gather, open_source, size_mb
+from .gather import broken_text, gather, open_source, size_mb
 from .pixels import ImageCache, OpenBar
 from .source import SPLITS, TRAIN, Listing, data_request
 
@@ -29,8 +29,9 @@ class DataFacts:
 
     name: of the data set.
     n_images: that can be read.
-    image_size: side in pixels that networks are given.
-    in_channels: 1 for grey, 3 for colour.
+    image_size: side in pixels, or length, that networks are given.
+    in_channels: 1 for grey, 3 for colour; of signals as many as there are.
+    kind: of the samples, a name of `hwnas.core.samples.KINDS`.
     memory_mb: of the decoded images.
     n_outputs: that a network needs: classes, tags or targets.
     splits: images of each split; empty where the images cannot be split.
@@ -48,6 +49,7 @@ class DataFacts:
     n_images: int
     image_size: int
     in_channels: int
+    kind: str
     memory_mb: float
     n_outputs: int
     splits: Mapping[str, int]
@@ -83,6 +85,9 @@ def inspect_data(
     group_column: str | None = None,
     download: bool = False,
     skip_broken: bool = False,
+    window: int | None = None,
+    hop: int | None = None,
+    clip_seconds: float | None = None,
     val_share: float | None = None,
     memory_cap_mb: float = MEMORY_CAP_MB,
     log: Callable[[str], None] = lambda text: None,
@@ -93,7 +98,6 @@ def inspect_data(
     UsageError or DamagedFileError where there are no labelled images at all; what else a search would refuse
     stands in `problems`.
     """
-    check_image_size(image_size)
     request = data_request(
         spec,
         root=root,
@@ -102,6 +106,9 @@ def inspect_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        window=window,
+        hop=hop,
+        clip_seconds=clip_seconds,
     )
     source = open_source(request)
     gathered = gather(
@@ -111,11 +118,13 @@ def inspect_data(
         memory_cap_mb=memory_cap_mb,
     )
     listing, groups = gathered.source.listing, gathered.known_groups
+    told = listing.kind.told
     problems: list[HwnasError] = []
     if gathered.broken and not skip_broken:
-        problems.append(DamagedFileError(broken_text(gathered.broken)))
+        problems.append(DamagedFileError(told(broken_text(gathered.broken))))
     try:
-        split = splitting.make_split(listing, groups, seed, val_share)
+        with listing.kind.speaking():
+            split = splitting.make_split(listing, groups, seed, val_share)
     except UsageError as error:
         split = None
         problems.append(error)
@@ -129,6 +138,7 @@ def inspect_data(
         n_images=len(listing.names),
         image_size=gathered.image_size,
         in_channels=listing.in_channels,
+        kind=listing.kind.name,
         memory_mb=size_mb(gathered.source, gathered.image_size),
         n_outputs=len(listing.class_names),
         splits={} if split is None else {name: len(split.indices(i)) for i, name in enumerate(SPLITS)},
@@ -140,7 +150,7 @@ def inspect_data(
         broken=gathered.broken,
         copies=len(groups) - len(np.unique(groups)),
         in_two_classes=tuple(_in_two_classes(listing, groups)),
-        notes=(*notes, *_few_images(classes)),
+        notes=tuple(map(told, (*notes, *_few_images(classes)))),
         problems=tuple(problems),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -62,10 +62,18 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def arrange(paths: Sequence[str], folders: Sequence[str], where: str) -> tuple[list[Placed], list[str]]:
-    """The images of `where` in their classes and splits, and notes on what was left out."""
-    images = [path for path in paths if is_image(path)]
-    notes = ignored_note([path for path in paths if not is_image(path)], "no supported image")
+def arrange(
+    paths: Sequence[str],
+    folders: Sequence[str],
+    where: str,
+    is_sample: Callable[[str], bool] = is_image,
+) -> tuple[list[Placed], list[str]]:
+    """The images of `where` in their classes and splits, and notes on what was left out.
+
+    is_sample: whether a path is one, where the samples are something else.
+    """
+    images = [path for path in paths if is_sample(path)]
+    notes = ignored_note([path for path in paths if not is_sample(path)], "no supported image")
     if not images:
         raise UsageError(_no_images(paths, where))
     depth = _common_depth(images)

@@ -25,7 +25,8 @@ from targets.files import read_json, sha256, write_json
 
 from .source import DataSource
 
-Pixels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""(n, c, h, w)."""
 _KEPT = 6  # arrays in the cache folder; the oldest go
 _VERSION = 2
 _AT_A_TIME = 256  # images handed to the threads together
@@ -70,7 +71,8 @@ class ImageCache:
         if stored is not None:
             return stored
         n = len(source.listing.names)
-        self._log(f"decoding {n:,} images of {source.listing.name} at {image_size} px (once)")
+        told = source.listing.kind.told
+        self._log(told(f"decoding {n:,} images of {source.listing.name} at {image_size} px (once)"))
         decoded = _decode(source, image_size, in_memory, self._bar if n >= _PROGRESS_FROM else _no_bar)
         self._write(path, decoded)
         return decoded
@@ -139,8 +141,8 @@ def _decode(source: DataSource, image_size: int, in_memory: bool, bar: OpenBar) 
     """Every image, several at a time: the decoders and the resizing let other threads run."""
     listing = source.listing
     n = len(listing.names)
-    shape = (n if in_memory else 0, listing.channels, image_size, image_size)
-    pixels = np.empty(shape, np.uint8)
+    shape = (n if in_memory else 0, *listing.kind.shape(listing.channels, image_size))
+    pixels: Pixels = np.empty(shape, listing.kind.dtype)
     keys: list[bytes] = []
     broken: dict[int, str] = {}
 
@@ -157,7 +159,7 @@ def _decode(source: DataSource, image_size: int, in_memory: bool, bar: OpenBar) 
 
     with (
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-        bar(f"images of {listing.name}", n) as seen,
+        bar(f"{listing.kind.plural} of {listing.name}", n) as seen,
     ):
         for start in range(0, n, _AT_A_TIME):
             places = range(start, min(n, start + _AT_A_TIME))

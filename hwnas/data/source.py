@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.core.names import NAMES
 from hwnas.core.registry import Registry
+from hwnas.core.samples import IMAGE, SampleKind
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
 
+from .image import PREPROCESSING
+
+if TYPE_CHECKING:
+    from hwnas.networks.log_mel import LogMelSettings
+
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 DROPPED = -1
+
+SampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""(c, h, w): an image of 256 levels, or floats with h = 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +48,9 @@ class Listing:
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     task: what is learned of them.
     groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
+    kind: what a sample is.
+    preprocessing: how files became samples, in words.
+    front: of sounds, how waveforms become what networks take; None where samples are that already.
     """
 
     name: str
@@ -54,9 +66,13 @@ class Listing:
     centred: bool = True
     task: Task = CLASSIFICATION
     groups: npt.NDArray[np.int64] | None = None
+    kind: SampleKind = IMAGE
+    preprocessing: str = PREPROCESSING
+    front: LogMelSettings | None = None
 
     def __post_init__(self) -> None:
-        self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
+        with self.kind.speaking():
+            self.task.check(self.name, self.class_names, self.labels, self.given == TRAIN)
 
     @property
     def channels(self) -> int:
@@ -77,7 +93,7 @@ class Listing:
 
 
 class DataSource(Protocol):
-    """Labelled images that can be read one at a time, in any order."""
+    """Labelled samples that can be read one at a time, in any order."""
 
     @property
     def listing(self) -> Listing:
@@ -85,15 +101,23 @@ class DataSource(Protocol):
         ...
 
     def natural_size(self) -> int:
-        """The image size in pixels that suits the data, a multiple of 16 within 16..224."""
+        """The image size that suits the data, a multiple of 16 within 16..224 px; of signals their length."""
         ...
 
-    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
-        """One image as (channels, image_size, image_size); DamagedFileError naming a broken file."""
+    def read(self, index: int, image_size: int) -> SampleArray:
+        """One sample, (channels, h, w) as its kind has it; DamagedFileError naming a broken file."""
         ...
 
     def content_key(self, index: int) -> bytes:
         """Equal for samples that are byte for byte the same; cheaper than reading the pixels."""
+        ...
+
+
+class SourceOfSounds(Protocol):
+    """A source whose exported networks take something else than what networks take."""
+
+    def raw(self, index: int) -> npt.NDArray[np.float32]:
+        """(1, 1, samples): the waveform of a sample."""
         ...
 
 
@@ -108,6 +132,8 @@ class DataRequest:
     task: what is learned.
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
+    window, hop: samples of a window that recordings are cut into, and from one window to the next.
+    clip_seconds: length of sounds; None for what suits them.
     """
 
     spec: str
@@ -117,6 +143,9 @@ class DataRequest:
     task: Task = CLASSIFICATION
     label_columns: tuple[str, ...] = ()
     group_column: str | None = None
+    window: int | None = None
+    hop: int | None = None
+    clip_seconds: float | None = None
 
 
 def data_request(
@@ -128,6 +157,9 @@ def data_request(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    window: int | None = None,
+    hop: int | None = None,
+    clip_seconds: float | None = None,
 ) -> DataRequest:
     """The request of values as options and JSON have them."""
     return DataRequest(
@@ -138,6 +170,9 @@ def data_request(
         task=task_named(task),
         label_columns=tuple(label_columns),
         group_column=group_column,
+        window=window,
+        hop=hop,
+        clip_seconds=clip_seconds,
     )
 
 
@@ -183,9 +218,13 @@ class Subset:
         """That of the whole."""
         return self.whole.natural_size()
 
-    def read(self, index: int, image_size: int) -> npt.NDArray[np.uint8]:
-        """The image, read from the whole."""
+    def read(self, index: int, image_size: int) -> SampleArray:
+        """The sample, read from the whole."""
         return self.whole.read(int(self.chosen[index]), image_size)
+
+    def raw(self, index: int) -> npt.NDArray[np.float32]:
+        """The waveform, read from the whole."""
+        return cast(SourceOfSounds, self.whole).raw(int(self.chosen[index]))
 
     def content_key(self, index: int) -> bytes:
         """The key of the whole."""

@@ -21,7 +21,7 @@ _FILE_COLUMNS = (
     "file", "filename", "file_name", "image", "path", "image_id", "image_name", "image_path", "img",
     "img_path", "filepath", "file_path", "id_code", "id", "name",
 )  # fmt: skip
-_LABEL_COLUMNS = (
+LABEL_COLUMNS = (
     "label",
     "class",
     "category",
@@ -34,7 +34,7 @@ _LABEL_COLUMNS = (
     "species",
 )
 _MASK_COLUMNS = ("mask", "masks", "mask_path", "mask_file", "segmentation", "label", "annotation")
-_SPLIT_COLUMNS = ("split",)
+SPLIT_COLUMNS = ("split",)
 _MAX_CSV_BYTES = 500_000_000
 
 
@@ -90,7 +90,7 @@ def read_table(
     table: Path, images: Path, task: Task, label_columns: Sequence[str], group_column: str | None
 ) -> TableRows:
     """What `table` says of the images below the folder or zip `images`; the arguments are `open_table`'s."""
-    rows = _read(table)
+    rows = read_rows(table)
     files = open_files(images)
     columns = _columns(rows[0], table, task, label_columns, group_column)
     placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
@@ -101,7 +101,8 @@ def read_table(
     return TableRows(placed, files, tuple(rows[0][index] for index in columns.labels))
 
 
-def _read(table: Path) -> list[list[str]]:
+def read_rows(table: Path) -> list[list[str]]:
+    """The cells of a CSV, header first; UsageError or DamagedFileError where there are none."""
     if not table.is_file():
         what = "is no file" if table.exists() else "does not exist"
         raise UsageError(f"{table} {what}; give a .csv with the columns file and label")
@@ -127,12 +128,12 @@ def _columns(
     twice = [name for name, n in Counter(filter(None, header)).items() if n > 1]
     if twice:
         raise UsageError(f"{table}: more than one column is named {', '.join(twice)}; rename or remove one")
-    named = [_named(header, name, table, "--label-column") for name in label_columns]
-    group = None if group_column is None else _named(header, group_column, table, "--group-column")
+    named = [column_named(header, name, table, "--label-column") for name in label_columns]
+    group = None if group_column is None else column_named(header, group_column, table, "--group-column")
     taken = {*named, *([] if group is None else [group])}
     lower = ["" if index in taken else cell.lower() for index, cell in enumerate(header)]
-    file = _role(lower, "file", _FILE_COLUMNS, header, table)
-    split = next((index for index, cell in enumerate(lower) if cell in _SPLIT_COLUMNS), None)
+    file = column_of_role(lower, "file", _FILE_COLUMNS, header, table)
+    split = next((index for index, cell in enumerate(lower) if cell in SPLIT_COLUMNS), None)
     if named:
         labels = tuple(named)
     elif task.many_columns:
@@ -143,8 +144,8 @@ def _columns(
                 f"{table}: no column beside {', '.join(header)}; {task.name} needs one column per output"
             )
     else:
-        role, names = ("mask", _MASK_COLUMNS) if task.planes else ("label", _LABEL_COLUMNS)
-        labels = (_role(lower, role, names, header, table),)
+        role, names = ("mask", _MASK_COLUMNS) if task.planes else ("label", LABEL_COLUMNS)
+        labels = (column_of_role(lower, role, names, header, table),)
     if len(labels) > 1 and not task.many_columns:
         raise UsageError(f"{table}: --label-column names {len(labels)} columns, {task.name} learns one")
     if len(set(labels)) < len(labels):
@@ -152,7 +153,9 @@ def _columns(
     return _Columns(file, labels, split, group, may_be_empty=task.many_columns)
 
 
-def _role(lower: Sequence[str], role: str, names: Sequence[str], header: Sequence[str], table: Path) -> int:
+def column_of_role(
+    lower: Sequence[str], role: str, names: Sequence[str], header: Sequence[str], table: Path
+) -> int:
     """The one column that can play the role."""
     here = [index for index, cell in enumerate(lower) if cell in names]
     if role == "file" and len(here) > 1 and sum(lower[index] in names[:5] for index in here) == 1:
@@ -169,7 +172,7 @@ def _role(lower: Sequence[str], role: str, names: Sequence[str], header: Sequenc
     return here[0]
 
 
-def _named(header: Sequence[str], name: str, table: Path, option: str) -> int:
+def column_named(header: Sequence[str], name: str, table: Path, option: str) -> int:
     """The column of that name; upper and lower case count only where there are both."""
     for here in (
         [index for index, cell in enumerate(header) if cell == name],

@@ -75,7 +75,7 @@ class SharedWeights:
         from hwnas.data.batches import EvalBatches
 
         # 256 images of 32 px are the fastest; larger images get batches of as many bytes.
-        batch_size = max(8, 256 * 32**2 // data.image_size**2)
+        batch_size = max(8, 256 * 32**2 // data.area)
 
         calibration_images = min(calibration_images, len(data.split("train")))  # no image counts twice
         train = Batches(data, "train", min(64, calibration_images), seed, device=device)

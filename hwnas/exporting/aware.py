@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from targets import Int8Form
 from targets.errors import UsageError
 
-from .export import onnx_bytes
+from .export import network_file
 
 if TYPE_CHECKING:
     from hwnas.data import Data
@@ -55,9 +55,8 @@ class AwareTraining:
         module = self.build()
         recipe = Recipe.for_data(len(data.split("train")), MAX_EPOCHS)
         recipe = replace(recipe, lr=recipe.lr * RATE_SHARE, warmup_share=0.0)
-        shape = (1, data.in_channels, data.image_size, data.image_size)
         for trained in aware_epochs(module, data, recipe, self.form, self.seed):
-            yield onnx_bytes(trained, shape)
+            yield network_file(trained, data, 1)
 
 
 def aware_epochs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas.core.samples import kind_named
 from hwnas.core.words import percent
 from hwnas.tasks import Task, task_named
 
@@ -34,7 +35,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     parts += ["## Licence", _line(manifest["licence"] or "Not stated: whoever exported it gave none.")]
     if manifest["quality"]:
         parts += ["## Call it", _calls(task)]
-    return "\n\n".join(parts) + "\n"
+    return kind_named((manifest["data"] or {}).get("kind")).told("\n\n".join(parts) + "\n")
 
 
 def _files(manifest: Mapping[str, Any]) -> str:
@@ -72,7 +73,12 @@ def _feeding(manifest: Mapping[str, Any]) -> str:
     ]
     if "colour_order" in said:
         lines.append(f"- colours: {said['colour_order']}")
-    if manifest["data"]:
+    kind = kind_named(said.get("sample"))
+    if kind.dims == 1:
+        _, channels, _, length = said["input_shape"]
+        what = "values" if "rate_hz" in said else f"rows of {channels} values"
+        lines.append(f"- one {kind.name}: {length} {what}; {_line(said['preprocessing'])}")
+    elif manifest["data"]:
         lines.append(f"- {CROP}")
     if "normalisation" in said:
         lines.append(f"- {said['normalisation']}")

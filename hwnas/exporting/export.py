@@ -29,6 +29,7 @@ from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
 from .complexity import compare_with_ptflops
+from .front_end import JOINT, OUT, file_shape, front_of, joined
 from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
 from .reshape import without_flatten
 
@@ -94,6 +95,18 @@ def onnx_bytes(
     return bytes(model.SerializeToString())
 
 
+def network_file(
+    module: nn.Module, data: Data, batch: int, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The float file of a network for `data`: of signals with their front end before it."""
+    front, shape = front_of(data), (batch, *data.sample_shape)
+    if front is None:
+        return onnx_bytes(module, shape, metadata=metadata)
+    model = onnx_bytes(module, shape, metadata=metadata, input_name=JOINT)
+    fed = file_shape(data, batch)
+    return joined(onnx_bytes(front, fed, input_name=data.kind.input_name, output_name=OUT), model)
+
+
 TOLERANCE = 1e-4
 """Largest difference from torch's logits, relative to the largest logit or 1, whichever is larger."""
 CHECK_IMAGES = 64
@@ -156,10 +169,10 @@ def export_model(
         now: the clock.
     """
     twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
-    shape = (batch, data.in_channels, data.image_size, data.image_size)
-    described = describe_input(data, shape)
+    shape = (batch, *data.sample_shape)
+    described = describe_input(data, file_shape(data, batch))
     strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
-    model = onnx_bytes(twin, shape, metadata={**strings, "arch_id": arch_id, "exporter": EXPORTER})
+    model = network_file(twin, data, batch, {**strings, "arch_id": arch_id, "exporter": EXPORTER})
     check = _check(model, twin, data, batch, folder)
     contents: dict[str, bytes] = {
         "model.onnx": model,
@@ -205,16 +218,21 @@ def open_model(folder: Path) -> Exported:
 
 def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
     """What an app must know to feed the model and read its answer; in the manifest and the metadata."""
+    pixels = {
+        "colour_order": "RGB" if data.in_channels == 3 else "grey",
+        "scale": 1 / 255,
+        "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
+    }
+    rate = {} if data.front is None else {"rate_hz": data.front.rate_hz}
+    raw = {"sample": data.kind.name, **rate, "normalisation": "inside the file; give the values as they are"}
     return {
-        "input_name": INPUT_NAME,
+        "input_name": data.kind.input_name,
         "input_shape": list(shape),
         "input_layout": "NCHW float32",
-        "colour_order": "RGB" if data.in_channels == 3 else "grey",
+        **(raw if data.kind.levels is None else pixels),
         "preprocessing": data.preprocessing,
-        "scale": 1 / 255,
         "mean": list(data.mean),
         "std": list(data.std),
-        "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
         "output_name": OUTPUT_NAME,
         "class_names": list(data.class_names),
         "task": data.task.name,
@@ -224,11 +242,11 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
 
 def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) -> dict[str, Any]:
     """Compare the file with torch on validation images; refuse it where they differ."""
-    from hwnas.data import eval_batches
+    from hwnas.data import eval_batches, file_batches
 
     try:
         onnx.checker.check_model(model, full_check=True)
-        answered, _ = onnx_logits(open_session(model), eval_batches(data, "val", batch, CHECK_IMAGES))
+        answered, _ = onnx_logits(open_session(model), file_batches(data, "val", batch, CHECK_IMAGES))
         reason = ""
     except (onnx.checker.ValidationError, DamagedFileError) as error:
         reason = str(error)

@@ -17,7 +17,8 @@ from targets import Int8Form
 from targets.files import sha256, write_atomic
 
 from .compact import compact
-from .export import INPUT_NAME, Exported
+from .export import Exported
+from .front_end import front_nodes
 from .variants import tagged
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
     """Write model.int8.onnx beside model.onnx and note it in the manifest, with its hash, size and form."""
     source = model.onnx.read_bytes()
     batch = int(model.manifest["input_shape"][0])
-    content = tagged(compact(quantised(source, form, calibration(data, batch))), source, "int8")
+    content = tagged(
+        compact(quantised(source, form, calibration(data, batch), floats=front_nodes(source))), source, "int8"
+    )
     write_atomic(model.folder / FILE, content)
     images = min(CALIBRATION_IMAGES, len(data.split("train")))
     facts = {
@@ -43,13 +46,13 @@ def export_int8(model: Exported, data: Data, form: Int8Form) -> Exported:
     return model.noted(files={**model.manifest["files"], FILE: sha256(content)}, int8=facts)
 
 
-def calibration(data: Data, batch: int, input_name: str = INPUT_NAME) -> Iterator[dict[str, Any]]:
+def calibration(data: Data, batch: int, input_name: str | None = None) -> Iterator[dict[str, Any]]:
     """Training images spread evenly over the split, in batches of the model's size; the last is filled up."""
-    from hwnas.data import eval_batches
+    from hwnas.data import file_batches
 
-    for x, _ in eval_batches(data, "train", batch, CALIBRATION_IMAGES):
+    for x, _ in file_batches(data, "train", batch, CALIBRATION_IMAGES):
         image = np.ascontiguousarray(x.numpy())
-        yield {input_name: np.resize(image, (batch, *image.shape[1:]))}
+        yield {input_name or data.kind.input_name: np.resize(image, (batch, *image.shape[1:]))}
 
 
 def int8_path(model: Exported) -> Path | None:

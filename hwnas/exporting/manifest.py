@@ -48,6 +48,7 @@ def manifest_of(
         if data is None
         else {
             "name": data.name,
+            "kind": data.kind.name,
             "classes": list(data.class_names),
             "images": {split: len(data.split(split)) for split in ("train", "val", "test")},
         },

@@ -52,10 +52,10 @@ class OnnxScore:
 
 def onnx_accuracy(path: Path, data: Data, split: str) -> OnnxScore:
     """The exported file at `path` on every image of a split, in batches of the size it was exported for."""
-    from hwnas.data import eval_batches
+    from hwnas.data import file_batches
 
     session = open_session(path)
-    logits, labels = onnx_logits(session, eval_batches(data, split, batch_of(session)), data.task)
+    logits, labels = onnx_logits(session, file_batches(data, split, batch_of(session)), data.task)
     return OnnxScore(logits, labels, data.task)
 
 

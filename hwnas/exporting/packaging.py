@@ -74,10 +74,10 @@ class Packaging:
 
     def batches(self, data: Data, split: str, size: int, limit: int | None = None) -> Iterator[Batch]:
         """Images of a split as the file takes them, and labels."""
-        from hwnas.data import eval_batches
+        from hwnas.data import eval_batches, file_batches
 
         if self.layout is None:
-            yield from eval_batches(data, split, size, limit)
+            yield from file_batches(data, split, size, limit)
             return
         # With these two the normalisation is x * 1 + 0.
         channels = len(data.mean)

@@ -21,6 +21,7 @@ from lut.predictor.models.ranges import AVERAGE, RANGES, WIDEST
 
 from .check import Feeds, layer_differences
 from .compact import compact
+from .front_end import front_nodes
 from .variants import Making
 
 MAX_FLOAT_SHARE = 0.2
@@ -113,7 +114,11 @@ class _Search:
     def content(self, setting: _Setting) -> bytes:
         """The file as the quantiser names its tensors."""
         return quantised(
-            setting.model, self._form, self._samples(), floats=setting.floats, ranges=setting.ranges
+            setting.model,
+            self._form,
+            self._samples(),
+            floats=(*front_nodes(setting.model), *setting.floats),
+            ranges=setting.ranges,
         )
 
     def float_share(self, floats: Sequence[str]) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from profilers.graph import OnnxGraph, read_graph
 from targets.errors import UsageError
 
+from .front_end import file_shape
 from .packaging import Packaging
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check_images_fit(source: ExportSource) -> None:
             "one, an image; leave out --data to export it without"
         )
     (shape,) = (tensor.shape for tensor in inputs.values())
-    wanted = (data.in_channels, data.image_size, data.image_size)
+    wanted = file_shape(data, 1)[1:]
     if tuple(shape[1:]) != wanted:
         raise UsageError(
             f"{source.name} reads {' x '.join(map(str, shape[1:]))} (channels, height, width), the images of "
@@ -85,6 +86,12 @@ def check_packaging(source: ExportSource, packaging: Packaging) -> None:
     """UsageError where preprocessing cannot go into the file: it reads no image, or nobody said how."""
     if packaging.layout is None:
         return
+    sample = source.described.get("sample")
+    if sample is not None:
+        raise UsageError(
+            f"--with-preprocessing puts that of images into the file, and {source.name} takes a {sample} and "
+            "standardises it already; leave it out"
+        )
     inputs = source.graph.inputs
     shapes = [tensor.shape for tensor in inputs.values()]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):

@@ -19,6 +19,7 @@ from targets import Int8Form, Target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
 from .compact import compact
+from .front_end import front_nodes
 
 CalibrationImages = Callable[[], Iterable[Mapping[str, Any]]]
 """Batches of training images by the name of the input; a new run through them at each call."""
@@ -73,7 +74,9 @@ def half(making: Making) -> bytes:
 
     model = onnx.load_model_from_string(making.model)
     with quiet():  # a warning for every weight below the smallest number of 16 bits
-        converted = convert_float_to_float16(model, keep_io_types=True)
+        converted = convert_float_to_float16(
+            model, keep_io_types=True, node_block_list=list(front_nodes(making.model))
+        )
     return tagged(converted.SerializeToString(), making.model, "fp16")
 
 
@@ -81,7 +84,9 @@ def int8(making: Making) -> bytes:
     """Weights and activations of 8 bits (QDQ), scales from training images."""
     if making.form is None or making.calibration is None:
         raise UsageError(_NO_IMAGES)
-    content = compact(quantised(making.model, making.form, making.calibration()))
+    content = compact(
+        quantised(making.model, making.form, making.calibration(), floats=front_nodes(making.model))
+    )
     return tagged(content, making.model, "int8")
 
 

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hwnas.core.samples import area
+
 NODE_BYTES = 110
 """Graph bytes per convolution in an exported file: node, names, shapes (`test_blocks.py` measures them)."""
+
+
+def sides(length: int, dims: int, rest: int = 1) -> tuple[int, int]:
+    """(height, width) of what is `length` long in each of its dimensions; `rest` is what else it is.
+
+    Images have two dimensions; signals have one, and lie in one row.
+
+    >>> sides(5, 2), sides(5, 1), sides(2, 1, rest=0)
+    ((5, 5), (1, 5), (0, 2))
+    """
+    return (length if dims == 2 else rest, length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +26,13 @@ class Conv:
     """One convolution or linear layer: its shapes and what they cost.
 
     c_in, c_out: channels.
-    kernel: side of the square kernel; 1 for a linear layer.
-    size_out: side of the output in pixels.
+    kernel: side of the kernel; 1 for a linear layer.
+    size_out: side of the output.
     groups: of channels.
     batch_norm: whether a norm follows; otherwise there is a bias.
     bare: neither norm nor bias.
     height: of a kernel that is not square, whose width is `kernel`; None where it is.
+    dims: of kernel and output: 2 for images, 1 for signals.
     """
 
     c_in: int
@@ -29,16 +43,18 @@ class Conv:
     batch_norm: bool = True
     bare: bool = False
     height: int | None = None
+    dims: int = 2
 
     @property
     def weights(self) -> int:
         """Kernel weights, bias not included."""
-        return self.c_in // self.groups * self.c_out * self.kernel * (self.height or self.kernel)
+        kernel = area(self.kernel, self.dims) if self.height is None else self.kernel * self.height
+        return self.c_in // self.groups * self.c_out * kernel
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return self.weights * self.size_out**2
+        """Multiply-accumulates for one sample."""
+        return self.weights * area(self.size_out, self.dims)
 
     @property
     def params(self) -> int:

@@ -11,7 +11,7 @@ prints the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -26,7 +26,10 @@ _COLUMNS = 3
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
-    """`F.conv2d` of x (b, c, h, w) with a kernel per channel (c, 1, k, k), k odd, padded by half of it."""
+    """`F.conv2d` of x (b, c, h, w) with a kernel per channel, padded by half of it.
+
+    weight: (c, 1, k, k), k odd, or (c, 1, 1, k) where x is a signal.
+    """
     fast = weight.requires_grad or x.requires_grad
     fast = fast and torch.is_grad_enabled() and x.device.type == "cpu"
     if fast and dilation == 2 and splits(x, stride):
@@ -35,8 +38,13 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int = 1, dilation: int =
     if fast and dilation == 1 and _gains(x, weight.shape[-1], stride):
         out: Tensor = _Fast.apply(x, weight, stride)
         return out
-    padding = dilation * (weight.shape[-1] // 2)
+    padding = [dilation * half for half in halves(weight)]
     return F.conv2d(x, weight, None, stride, padding, dilation, groups=weight.shape[0])
+
+
+def halves(weight: Tensor) -> tuple[int, int]:
+    """The padding that keeps the size of what a kernel (…, h, w) reads."""
+    return weight.shape[-2] // 2, weight.shape[-1] // 2
 
 
 def _gains(x: Tensor, kernel: int, stride: int) -> bool:
@@ -86,26 +94,31 @@ def fast_depthwise(module: nn.Module) -> Iterator[None]:
 
 
 def _is_plain_depthwise(layer: nn.Conv2d) -> bool:
-    kernel = layer.kernel_size[0]
+    height, width = layer.kernel_size
     return (
         layer.groups == layer.in_channels == layer.out_channels
         and layer.bias is None
-        and layer.kernel_size == (kernel, kernel)
+        and height in (1, width)
         and layer.dilation in ((1, 1), (2, 2))
-        and layer.padding == (layer.dilation[0] * (kernel // 2),) * 2
-        and layer.stride[0] == layer.stride[1]
+        and layer.padding == (layer.dilation[0] * (height // 2), layer.dilation[1] * (width // 2))
+        and (layer.stride[0] == layer.stride[1] or (height, layer.stride[0]) == (1, 1))
         and layer.padding_mode == "zeros"
     )
 
 
 def _forward_of(layer: nn.Conv2d) -> Any:
-    return lambda x: depthwise_conv2d(x, layer.weight, layer.stride[0], layer.dilation[0])
+    def forward(x: Tensor) -> Tensor:
+        if x.shape[2] > 1 and layer.stride[0] != layer.stride[1]:  # the fast one has one stride for both
+            return nn.Conv2d.forward(layer, x)
+        return depthwise_conv2d(x, layer.weight, layer.stride[1], layer.dilation[1])
+
+    return forward
 
 
 class _Fast(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=weight.shape[0])
+        return F.conv2d(x, weight, None, stride, halves(weight), groups=weight.shape[0])
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
@@ -121,7 +134,7 @@ class _Fast(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             tiny = max(flow.shape[2:]) <= _TINY_MAP
             gradient = _gradient_by_pairs if tiny else _gradient_by_columns
-            to_weight = gradient(x, flow, weight.shape[-1], ctx.stride)
+            to_weight = gradient(x, flow, weight.shape[-2:], ctx.stride)
         return to_x, to_weight, None
 
 
@@ -129,40 +142,41 @@ def _input_gradient(x: Tensor, weight: Tensor, flow: Tensor, stride: int) -> Ten
     """With stride 1 the convolution with the kernel turned round, which is faster than oneDNN's own."""
     if stride == 1:
         return depthwise_conv2d(flow, weight.flip(2, 3))
-    return _convolution_backward(flow, x, weight, stride, weight.shape[-1] // 2, 0)
+    return _convolution_backward(flow, x, weight, stride, halves(weight), 0)
 
 
-def _gradient_by_columns(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
+def _gradient_by_columns(x: Tensor, flow: Tensor, kernel: Sequence[int], stride: int) -> Tensor:
     """As `_gradient_by_pairs`, by kernels of at most three columns on shifted inputs."""
+    height, k = kernel
     parts = []
     for first in range(0, k, _COLUMNS):
         last = min(first + _COLUMNS, k) - 1
         shifted = F.pad(x, (k // 2 - first, last - k // 2))
-        like = x.new_empty(x.shape[1], 1, k, last - first + 1)
-        parts.append(_convolution_backward(flow, shifted, like, stride, (k // 2, 0), 1))
+        like = x.new_empty(x.shape[1], 1, height, last - first + 1)
+        parts.append(_convolution_backward(flow, shifted, like, stride, (height // 2, 0), 1))
     return torch.cat(parts, dim=3)
 
 
 def _convolution_backward(
-    flow: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int | tuple[int, int], which: int
+    flow: Tensor, x: Tensor, weight: Tensor, stride: int, padding: tuple[int, int], which: int
 ) -> Tensor:
     """The gradient of the input (which = 0) or the weight (1) of a depthwise convolution."""
-    paddings = [padding] * 2 if isinstance(padding, int) else list(padding)
     mask = [which == 0, which == 1, False]
     gradient: Tensor = torch.ops.aten.convolution_backward(
-        flow, x, weight, None, [stride] * 2, paddings, [1, 1], False, [0, 0], weight.shape[0], mask
+        flow, x, weight, None, [stride] * 2, list(padding), [1, 1], False, [0, 0], weight.shape[0], mask
     )[which]
     return gradient
 
 
-def _gradient_by_pairs(x: Tensor, flow: Tensor, k: int, stride: int) -> Tensor:
-    """x: (b, c, h, w). flow: gradient of the output (b, c, h', w'). Returns (c, 1, k, k)."""
+def _gradient_by_pairs(x: Tensor, flow: Tensor, kernel: Sequence[int], stride: int) -> Tensor:
+    """x: (b, c, h, w). flow: gradient of the output (b, c, h', w'). Returns (c, 1, *kernel)."""
     b, c, h, w = x.shape
     h_out, w_out = flow.shape[2:]
     pixels = _by_channel(x).view(c, b, h * w)
     flows = _by_channel(flow).view(c, b, h_out * w_out)
     pairs = torch.bmm(pixels.transpose(1, 2), flows).view(c, -1)
-    return (pairs @ _joins(h, w, h_out, w_out, k, stride).to(pairs.dtype)).view(c, 1, k, k)
+    joins = _joins(h, w, h_out, w_out, kernel[0], kernel[1], stride)
+    return (pairs @ joins.to(pairs.dtype)).view(c, 1, *kernel)
 
 
 def _by_channel(x: Tensor) -> Tensor:
@@ -171,11 +185,11 @@ def _by_channel(x: Tensor) -> Tensor:
 
 
 @cache
-def _joins(h: int, w: int, h_out: int, w_out: int, k: int, stride: int) -> Tensor:
-    """(h w h' w', k k): 1 where the kernel weight joins the input pixel to the output pixel."""
-    rows, columns = _joins_1d(h, h_out, k, stride), _joins_1d(w, w_out, k, stride)
+def _joins(h: int, w: int, h_out: int, w_out: int, k_h: int, k_w: int, stride: int) -> Tensor:
+    """(h w h' w', k_h k_w): 1 where the kernel weight joins the input pixel to the output pixel."""
+    rows, columns = _joins_1d(h, h_out, k_h, stride), _joins_1d(w, w_out, k_w, stride)
     joined = torch.einsum("aoi,bpj->abopij", rows, columns)
-    return joined.reshape(h * w * h_out * w_out, k * k)
+    return joined.reshape(h * w * h_out * w_out, k_h * k_w)
 
 
 def _joins_1d(n: int, n_out: int, k: int, stride: int) -> Tensor:

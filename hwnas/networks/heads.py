@@ -24,6 +24,7 @@ class HeadShapes:
     n_classes: how many outputs, of a mask in every pixel.
     image_size: side of the image.
     inner_c, inner_size: channels and side of the map of an inner stride; 0 for heads that read none.
+    dims: of the maps, 2 for images and 1 for signals.
     """
 
     c_in: int
@@ -33,6 +34,7 @@ class HeadShapes:
     image_size: int
     inner_c: int = 0
     inner_size: int = 0
+    dims: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ def _pooled(shapes: HeadShapes) -> MobileBlock:
         size=shapes.size,
         stride=1,
         n_classes=shapes.n_classes,
+        dims=shapes.dims,
     )
 
 

@@ -10,6 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from .conv import sides
 from .mobile_blocks import MobileBlock, Operation, squeeze_channels
 
 
@@ -23,10 +24,26 @@ class ConvBN(nn.Sequential):
     """Convolution without bias, batch normalisation, activation; padding keeps `size / stride`."""
 
     def __init__(
-        self, c_in: int, c_out: int, kernel: int, *, stride: int = 1, groups: int = 1, act: str = "relu"
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        act: str = "relu",
+        dims: int = 2,
     ) -> None:
-        """c_in, c_out: channels. kernel: odd side of the square kernel."""
-        conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        """c_in, c_out: channels. kernel: odd side. dims: of the kernel, 1 for signals."""
+        conv = nn.Conv2d(
+            c_in,
+            c_out,
+            kernel_size=sides(kernel, dims),
+            stride=sides(stride, dims),
+            padding=sides(kernel // 2, dims, rest=0),
+            groups=groups,
+            bias=False,
+        )
         super().__init__(conv, nn.BatchNorm2d(c_out), activation(act))
 
 
@@ -52,16 +69,18 @@ class SqueezeExcite(nn.Module):
 class MBConv(nn.Module):
     """One block of the operation `op`: (b, c_in, h, w) -> (b, c_out, h / stride, w / stride)."""
 
-    def __init__(self, op: Operation, c_in: int, c_out: int, stride: int, residual: bool) -> None:
+    def __init__(
+        self, op: Operation, c_in: int, c_out: int, stride: int, residual: bool, dims: int = 2
+    ) -> None:
         """Residual adds the input to the output; the caller guarantees that the shapes agree."""
         super().__init__()
         mid, self.residual = c_in * op.expand, residual
         self.expand: nn.Module
         if op.kind == "fused":
-            self.expand = ConvBN(c_in, mid, op.kernel, stride=stride, act=op.act)
+            self.expand = ConvBN(c_in, mid, op.kernel, stride=stride, act=op.act, dims=dims)
         else:
             self.expand = ConvBN(c_in, mid, 1, act=op.act) if op.expand > 1 else nn.Identity()
-            self.depthwise = ConvBN(mid, mid, op.kernel, stride=stride, groups=mid, act=op.act)
+            self.depthwise = ConvBN(mid, mid, op.kernel, stride=stride, groups=mid, act=op.act, dims=dims)
         self.squeeze = SqueezeExcite(mid) if op.se else nn.Identity()
         self.project = ConvBN(mid, c_out, 1, act="none")
         self.fused = op.kind == "fused"
@@ -115,7 +134,7 @@ class MobileNetwork(nn.Module):
 def mobile_module(block: MobileBlock) -> nn.Module:
     """The block as a torch module with fresh weights, input `block.input_shape`."""
     if block.kind == "stem":
-        return ConvBN(block.c_in, block.c_out, 3, stride=block.stride, act="hs")
+        return ConvBN(block.c_in, block.c_out, 3, stride=block.stride, act="hs", dims=block.dims)
     if block.kind == "head":
         return MobileHead(block.c_in, block.c_out, block.n_classes)
-    return MBConv(block.op, block.c_in, block.c_out, block.stride, block.residual)
+    return MBConv(block.op, block.c_in, block.c_out, block.stride, block.residual, block.dims)

@@ -104,9 +104,8 @@ def measure_speed(
         with torch.random.fork_rng(devices=[]), ExitStack() as stack:
             net = space.build(middle).to(memory_format=torch.channels_last).train()
             stack.enter_context(fast_depthwise(net))
-            side, channels = space.scale.image_size, space.scale.in_channels
-            n_images = min(batch_size, max(8, _PROBE_PIXELS // side**2))
-            images = torch.zeros((n_images, channels, side, side))
+            n_images = min(batch_size, max(8, _PROBE_PIXELS // space.scale.area))
+            images = torch.zeros((n_images, *space.scale.sample_shape))
             labels = torch.arange(n_images) % space.scale.n_classes
 
             def step() -> None:

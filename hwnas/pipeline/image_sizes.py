@@ -28,7 +28,7 @@ LARGE_PX = 48
 def affordable_size(
     config: SearchConfig, home: Path, n_workers: int, log: Callable[[str], None]
 ) -> int | None:
-    """The side in pixels, with a line where the images suggest more; None where these are small."""
+    """The side in pixels, with a line where the images suggest more; None for small ones and signals."""
     from hwnas.data.gather import open_source
     from hwnas.data.source import data_request
     from hwnas.spaces import load_space
@@ -36,7 +36,7 @@ def affordable_size(
     request = data_request(config.data, root=home, download=config.download, **config.label_options)
     source = open_source(request)
     natural_px = source.natural_size()
-    if natural_px <= LARGE_PX:
+    if source.listing.kind.dims == 1 or natural_px <= LARGE_PX:
         return None
     probe_px = min(natural_px, PROBE_PX)
     space = load_space(

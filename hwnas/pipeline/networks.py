@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ SEEN_OFTEN = 4
 def default_minutes(space: NetworkSpace) -> float:
     """Minutes of profiling that suffice for a table of this space."""
     blocks = len(space.block_keys(space.sample(np.random.default_rng(0))))
-    return round(MINUTES * max(1, blocks / _BLOCKS) * max(1, space.scale.image_size / _PIXELS), 1)
+    return round(MINUTES * max(1, blocks / _BLOCKS) * max(1, math.sqrt(space.scale.area) / _PIXELS), 1)
 
 
 def latency_table(
@@ -180,8 +181,7 @@ def _block_onnx(spec: Block, batch: int) -> bytes:
 
 def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:
     """The exported network of `arch` with fresh weights; latency does not depend on their values."""
-    size = space.scale.image_size
-    return module_onnx(space.build(arch), (batch, space.scale.in_channels, size, size))
+    return module_onnx(space.build(arch), (batch, *space.scale.sample_shape))
 
 
 def module_onnx(module: nn.Module, shape: Sequence[int], more_inputs: Sequence[Sequence[int]] = ()) -> bytes:

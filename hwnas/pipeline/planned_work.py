@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from hwnas.core.network_space import NetworkSpace
+from hwnas.core.samples import kind_named
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 from lut.home import data_home
@@ -53,6 +54,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         in_channels=facts.in_channels,
         n_classes=facts.n_outputs,
         width_mult=config.width_mult,
+        dims=kind_named(facts.kind).dims,
         head=task_named(config.task).head,
     )
     devices = [device.name for device in find_devices(config.targets, home)]

@@ -220,7 +220,7 @@ def _export(context: TrainingContext) -> Outcome:
     module = trained.module()
     if isinstance(module, CellNetwork):
         module.auxiliary = None  # for training only
-    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.image_size)))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.area)))
     network = {k: v for k, v in trained.job.network.items() if k != "auxiliary"}
     export_model(
         module,

@@ -97,11 +97,4 @@ def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     """The space of that name for images and classes of `data`."""
     from hwnas.spaces import load_space
 
-    return load_space(
-        name,
-        image_size=data.image_size,
-        in_channels=data.in_channels,
-        n_classes=data.n_classes,
-        head=data.task.head,
-        **scale,
-    )
+    return load_space(name, **data.network_shape, **scale)

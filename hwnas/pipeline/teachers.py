@@ -63,11 +63,7 @@ def _onnx(path: Path, data: Data) -> dict[str, Any]:
     raw = _read(path)
     session = open_session(raw)
     shape, answers = session.get_inputs()[0].shape, session.get_outputs()[0].shape
-    wanted: Mapping[str, Any] = {
-        "channels": data.in_channels,
-        "height": data.image_size,
-        "width": data.image_size,
-    }
+    wanted: Mapping[str, Any] = dict(zip(("channels", "height", "width"), data.sample_shape, strict=True))
     fits = len(shape) == 4 and all(
         not isinstance(size, int) or size == wanted[key] for key, size in zip(wanted, shape[1:], strict=True)
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.core.samples import kind_named
 from hwnas.tasks import Metric, task_named
 
-from .markup import Html, HtmlContent, el, fixed, join, ms, percent, percent_interval, table
+from .markup import Html, HtmlContent, el, fixed, join, ms, percent, percent_interval, table, told
 from .script_free import script_free_page
 
 _HEAD = (
@@ -43,7 +44,8 @@ def export_page(manifest: Mapping[str, Any]) -> str:
         table(("What", "Value"), [(key, _text(value)) for key, value in manifest["input"].items()]),
         _conditions(manifest),
     )
-    return script_free_page(f"{manifest['name']} for {target['name']}", body)
+    kind = kind_named((manifest["data"] or {}).get("kind"))
+    return told(kind, script_free_page(f"{manifest['name']} for {target['name']}", body))
 
 
 def _row(record: Mapping[str, Any], metric: Metric) -> list[HtmlContent]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 
+from hwnas.core.samples import IMAGE, SampleKind
 from hwnas.runs.intervals import wilson
 
 VOID = frozenset({"br", "hr", "img", "meta", "link"})
@@ -37,6 +39,17 @@ def join(*children: HtmlContent) -> Html:
         elif child is not None:
             parts.append(join(*child))
     return Html("".join(parts))
+
+
+_PROGRAMS = "script|style|pre|code"
+_TAGS = re.compile(rf"(<(?:{_PROGRAMS})\b.*?</(?:{_PROGRAMS})>|<[^>]*>)", re.DOTALL)
+
+
+def told(kind: SampleKind, page: str) -> str:
+    """A page that was written for images in the words of this kind: its texts alone."""
+    if kind is IMAGE:
+        return page
+    return "".join(part if i % 2 else kind.told(part) for i, part in enumerate(_TAGS.split(page)))
 
 
 def el(name: str, /, *children: HtmlContent, **attributes: str | float | None) -> Html:

@@ -12,12 +12,13 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hwnas.core.samples import kind_named
 from targets.files import write_atomic
 
 from .devices_section import devices_section
 from .facts import conditions
 from .figure_sections import front_section, operations_section, prediction_section, search_section
-from .markup import Html, el, join
+from .markup import Html, el, join, told
 from .mistakes_section import mistakes_section
 from .network_sections import headline, networks_section
 from .run_files import Describe, RunFiles, read_run
@@ -75,11 +76,12 @@ def render(run: RunFiles) -> str:
         mistakes_section(run),
         usage_section(run),
     ]
+    kind = kind_named((run.part("data") or {}).get("kind"))
     body = el(
         "body",
         _navigation(),
-        headline(run),
-        el("main", el("div", sections, class_="wrap")),
+        Html(told(kind, headline(run))),
+        el("main", Html(told(kind, el("div", sections, class_="wrap")))),
         _footer(run),
         el("script", Html(packed), type="application/gzip", id="library"),
         el("script", Html(SCRIPT)),

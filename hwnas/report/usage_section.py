@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from hwnas.core.samples import kind_named
 from hwnas.runs.summary import next_commands
 from hwnas.tasks import task_named
 
@@ -63,6 +64,7 @@ def model_code(file: str, manifest: JsonObject) -> str:
     """
     shape = [int(size) for size in manifest.get("input_shape") or (1, 3, 32, 32)]
     batch, channels, height, width = shape
+    kind = kind_named(manifest.get("sample"))
     mode = "L" if channels == 1 else "RGB"
     upright = f'ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")'
     mean, std = _list(manifest.get("mean"), 0.0), _list(manifest.get("std"), 1.0)
@@ -79,6 +81,16 @@ def model_code(file: str, manifest: JsonObject) -> str:
         known = f"{classes!r}[{scores}.argmax()]"
     else:
         known = f"{scores}.argmax()"
+    if kind.dims == 1:
+        return "\n".join(
+            [
+                "import numpy as np, onnxruntime as ort",
+                f"net = ort.InferenceSession({file!r}, providers=['CPUExecutionProvider'])",
+                f"values = np.loadtxt('{kind.name}.csv', delimiter=',', ndmin=2)  # ({width}, {channels})",
+                f"x = values.T.reshape(1, {channels}, 1, {width}){copies}.astype(np.float32)",
+                f"print({known})",
+            ]
+        )
     return "\n".join(
         [
             "import numpy as np, onnxruntime as ort; from PIL import Image, ImageOps",

@@ -23,8 +23,8 @@ Place = Annotated[str | Path | None, ReadAs(Text | None)]
 Images = Annotated[
     Text,
     Option(
-        "An image folder, a zip of one, a CSV, or scenes, digits, cifar10, cifar100, mnist, fashion-mnist, "
-        "shapes, gauges, shape-masks"
+        "A folder of images or sounds, a zip of one, a CSV, windows as .npz, or scenes, digits, cifar10, "
+        "cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]

@@ -53,14 +53,30 @@ class LabelledImageOptions(ImageOptions):
         Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
     ] = None
 
+    window: Annotated[
+        Annotated[int, Interval(ge=16, le=16_384)] | None,
+        Option("Samples of a window, into which recordings of sensors in a CSV are cut"),
+    ] = None
+    hop: Annotated[
+        Count | None, Option("Samples from one window to the next; default --window, without overlap")
+    ] = None
+
+    clip_seconds: Annotated[
+        Annotated[float, Interval(ge=0.2, le=60)] | None,
+        Option("Length of sounds: longer ones are cut, shorter ones padded; default as they suggest"),
+    ] = None
+
     @property
     def label_options(self) -> dict[str, Any]:
-        """What `load_data` and `inspect_data` are told of labels, as JSON values; defaults are left out."""
+        """What `load_data` and `inspect_data` are told of them, as JSON values; defaults are left out."""
         known = {
             "labels_csv": self.labels,
             "task": None if self.task == type(self).task else self.task,
             "label_columns": list(self.label_columns),
             "group_column": self.group_column,
+            "window": self.window,
+            "hop": self.hop,
+            "clip_seconds": self.clip_seconds,
         }
         return {name: value for name, value in known.items() if value}
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
+from hwnas.core.samples import kind_named
 from hwnas.core.words import number, percent
 
 from .front_file import BASELINES
@@ -69,7 +70,12 @@ class Finding:
 def verdict(front: Mapping[str, Any]) -> list[Finding]:
     """The findings on the run whose front.json this is, the worst first."""
     records = Records(front)
-    findings = [finding for check in _CHECKS for finding in check(records)]
+    told = kind_named(records.part("data").get("kind")).told
+    findings = [
+        replace(finding, sentence=told(finding.sentence), advice=told(finding.advice))
+        for check in _CHECKS
+        for finding in check(records)
+    ]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 

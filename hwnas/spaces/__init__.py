@@ -13,6 +13,7 @@ from typing import Any
 
 from hwnas.core.choice import NONE
 from hwnas.core.network_space import POOLED, NetworkSpace, Scale
+from hwnas.core.samples import SIZES
 from targets.errors import UsageError, did_you_mean
 from targets.toml_file import read_toml
 
@@ -28,12 +29,15 @@ __all__ = ["SPACES", "load_space"]
 
 _HERE = Path(__file__).parent
 
+SIGNAL_SPACES = ("mobile", "proxyless")
+"""Kinds of spaces whose blocks are known for signals too."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpaceRequest:
     """What `load_space` is asked for.
 
-    image_size, in_channels, n_classes: of every network.
+    image_size, in_channels, n_classes, dims: of every network.
     width_mult, cells, channels: None takes the value of the definition.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     where: the TOML file, for errors.
@@ -49,6 +53,7 @@ class SpaceRequest:
     head: str
     where: str
     file: str | None
+    dims: int = 2
 
 
 LoadSpace = Callable[[Mapping[str, Any], SpaceRequest], NetworkSpace]
@@ -67,6 +72,7 @@ def _layers(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
         n_classes=request.n_classes,
         width_mult=width,
         head=request.head,
+        dims=request.dims,
     )
     return MobileSpace(read_definition(raw, request.where), scale, request.file, raw.get("space", "mobile"))
 
@@ -145,6 +151,7 @@ def _scale(
         cells=n_cells,
         channels=width,
         affine=affine,
+        dims=request.dims,
     )
 
 
@@ -169,19 +176,25 @@ def load_space(
     width_mult: float | None = None,
     cells: int | None = None,
     channels: int | None = None,
+    dims: int = 2,
     head: str = POOLED,
 ) -> NetworkSpace:
     """The space `name`, or the one that the TOML file `name` defines.
 
-    image_size: side in pixels, 16 to 224.
+    image_size: side in pixels, 16 to 224; of signals their length, 16 to 16384.
     in_channels, n_classes: of every network.
+    dims: 2 for images, 1 for signals.
     width_mult: factor on all channels of a space of layers; None: by image size.
     cells, channels: of the deployed network of a cell space; None: as published.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`; cell spaces have one.
     Raises UsageError for an unknown name, a bad file or a scale outside its range.
     """
-    if not 16 <= image_size <= 224:
-        raise UsageError(f"image size {image_size} px is outside 16 to 224")
+    if dims not in SIZES:
+        raise UsageError(f"{dims} dimensions; allowed: 2 for images, 1 for signals")
+    if image_size not in SIZES[dims]:
+        least, most = SIZES[dims][0], SIZES[dims][-1]
+        what = f"image size {image_size} px" if dims == 2 else f"signal length {image_size}"
+        raise UsageError(f"{what} is outside {least} to {most}")
     if name in SPACES:
         path, file = _HERE / f"{name}.toml", None
     elif name.endswith(".toml"):
@@ -196,6 +209,11 @@ def load_space(
         )
     if kind not in SPACES:
         raise UsageError(f"{path}: unknown space {kind!r}; {did_you_mean(str(kind), SPACES)}")
+    if dims == 1 and kind not in SIGNAL_SPACES:
+        raise UsageError(
+            f"space {name} is for images; for windows and sounds there are {', '.join(SIGNAL_SPACES)}, or a "
+            "TOML file of stages"
+        )
     request = SpaceRequest(
         image_size=image_size,
         in_channels=in_channels,
@@ -206,5 +224,6 @@ def load_space(
         head=head,
         where=str(path),
         file=file,
+        dims=dims,
     )
     return SPACES[kind](raw, request)

@@ -218,6 +218,7 @@ class MobileSpace(NetworkSpace):
             size=size,
             stride=stride,
             residual=residual,
+            dims=self.scale.dims,
         )
 
     def _positions(self) -> list[Position]:
@@ -229,6 +230,7 @@ class MobileSpace(NetworkSpace):
             c_out=self.stem_channels,
             size=s.image_size,
             stride=self.definition.stem_stride,
+            dims=s.dims,
         )
         positions = [Position((), np.array(self._add(stem), dtype=object))]
         before: tuple[int, ...] = (self.stem_channels,)
@@ -280,6 +282,7 @@ class MobileSpace(NetworkSpace):
                     image_size=self.scale.image_size,
                     inner_c=inner_widths[i],
                     inner_size=0 if inner is None else inner.size,
+                    dims=self.scale.dims,
                 )
             )
             self._blocks[block.key] = block
@@ -327,7 +330,7 @@ class MobileSpace(NetworkSpace):
                     "expand": b.op.expand,
                     "se": b.op.se,
                     "act": "hs" if b.kind in ("stem", "head") else b.op.act,
-                    "in": [b.c_in, b.size, b.size],
+                    "in": list(b.input_shape[1:]),
                     "out": b.shape_out,
                     "stride": b.stride,
                     "residual": b.residual,

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import POOLED, Scale
-from hwnas.networks.depthwise import depthwise_conv2d
+from hwnas.networks.conv import sides
+from hwnas.networks.depthwise import depthwise_conv2d, halves
 from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
 from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
 from hwnas.networks.wrappers import Wrapper
@@ -65,9 +66,9 @@ class SharedNorm(nn.Module):
 
 
 def _centre(weight: Tensor, kernel: int) -> Tensor:
-    """The middle (…, kernel, kernel) of a larger kernel."""
-    margin = (weight.shape[-1] - kernel) // 2
-    return weight[..., margin : margin + kernel, margin : margin + kernel]
+    """The middle (…, kernel, kernel) of a larger kernel; (…, 1, kernel) of one of signals."""
+    rows, columns = ((side - min(side, kernel)) // 2 for side in weight.shape[-2:])
+    return weight[..., rows : rows + kernel, columns : columns + kernel]
 
 
 def _act(x: Tensor, name: str) -> Tensor:
@@ -78,7 +79,7 @@ class SharedBlock(nn.Module):
     """The shared weights of one layer: every operation at every input and output width."""
 
     def __init__(
-        self, operations: list[Operation], c_in: int, c_out: int, stride: int, residual: bool
+        self, operations: list[Operation], c_in: int, c_out: int, stride: int, residual: bool, dims: int
     ) -> None:
         """Sized for the widest input, output and expansion, and the largest kernel, among `operations`."""
         super().__init__()
@@ -86,7 +87,7 @@ class SharedBlock(nn.Module):
         inverted = [o for o in operations if o.kind == "mb"]
         fused = [o for o in operations if o.kind == "fused"]
         mid, kernel = c_in * max(o.expand for o in operations), max(o.kernel for o in operations)
-        self.depthwise = _weight(mid, 1, kernel, kernel)
+        self.depthwise = _weight(mid, 1, *sides(kernel, dims))
         if fused or mid > c_in:  # without expansion the depthwise layer comes first (MobileNetV2)
             self.expand = _weight(mid, c_in, 1, 1)
         self.project, self.project_norm = _weight(c_out, mid, 1, 1), SharedNorm(c_out, 1 - residual)
@@ -97,7 +98,10 @@ class SharedBlock(nn.Module):
         if fused:
             fused_mid = c_in * max(o.expand for o in fused)
             kernel = max(o.kernel for o in fused)
-            self.fused, self.fused_norm = _weight(fused_mid, c_in, kernel, kernel), SharedNorm(fused_mid)
+            self.fused, self.fused_norm = (
+                _weight(fused_mid, c_in, *sides(kernel, dims)),
+                SharedNorm(fused_mid),
+            )
             nn.init.zeros_(self.fused)
         squeezed = [c_in * o.expand for o in operations if o.se]
         if squeezed:
@@ -111,7 +115,7 @@ class SharedBlock(nn.Module):
         mid = c_in * op.expand
         if op.kind == "fused":
             weight = self._fused_weight(op.kernel, mid, c_in)
-            y = _act(self.fused_norm(F.conv2d(x, weight, None, self.stride, op.kernel // 2)), op.act)
+            y = _act(self.fused_norm(F.conv2d(x, weight, None, self.stride, halves(weight))), op.act)
         else:
             y = x
             if op.expand > 1:
@@ -124,7 +128,7 @@ class SharedBlock(nn.Module):
         return out
 
     def _fused_weight(self, kernel: int, mid: int, c_in: int) -> Tensor:
-        """(mid, c_in, kernel, kernel): the product of the pointwise and the depthwise weights, and a rest.
+        """(mid, c_in, h, w): the product of the pointwise and the depthwise weights, and a rest.
 
         The rest starts at 0, so that a fused block begins as its factored sister does.
         """
@@ -177,7 +181,8 @@ class MixedLayer(nn.Module):
         super().__init__()
         self.operations = [space.operations[n] for n in names]
         real = [o for o in self.operations if o.kind != "skip"]
-        self.block, self.residual = SharedBlock(real, c_in, c_out, stride, residual), residual
+        dims = space.scale.dims
+        self.block, self.residual = SharedBlock(real, c_in, c_out, stride, residual, dims), residual
 
     def forward(self, x: Tensor, index: int, mix: Mix, c_out: int, mask: Tensor | None) -> Tensor:
         """x: (b, c_in, h, w). index: of the layer's choice. mask: (c_out, 1, 1), None if one-hot."""
@@ -209,10 +214,14 @@ class MobileSupernet(Supernet):
         """Fresh weights from torch's global generator."""
         super().__init__()
         self.space = space
-        self.stem = ConvBN(space.scale.in_channels, space.stem_channels, 3, stride=2, act="hs")
-        stem_conv = self.stem.get_submodule("0")
-        if isinstance(stem_conv, nn.Conv2d):
-            stem_conv.stride = (space.definition.stem_stride,) * 2
+        self.stem = ConvBN(
+            space.scale.in_channels,
+            space.stem_channels,
+            3,
+            stride=space.definition.stem_stride,
+            act="hs",
+            dims=space.scale.dims,
+        )
         before = space.stem_channels
         self.stages = nn.ModuleList()
         for stage in space.stages:

@@ -36,15 +36,17 @@ def training_bytes(job: TrainingJob) -> int:
     """
     import torch
 
+    from hwnas.networks.conv import sides
+
     from .build import build_network
 
     if torch.device(job.device).type != "cpu":
         return PROCESS_BYTES
     shape = job.network.get("space", job.network)
-    side = int(shape["image_size"])
+    height, side = sides(int(shape["image_size"]), int(shape.get("dims", 2)))
     with torch.random.fork_rng(devices=[]):  # new weights and dropout draw from the global generator
         module = build_network(job.network).train()
-        images = torch.zeros((_PROBE_IMAGES, int(shape["in_channels"]), side, side))
+        images = torch.zeros((_PROBE_IMAGES, int(shape["in_channels"]), height, side))
         saved = saved_bytes(module, images, auxiliary=bool(job.recipe.get("auxiliary")))
     weights = sum(4 * p.numel() for p in module.parameters())
     per_image = PEAK_PER_SAVED * saved / _PROBE_IMAGES

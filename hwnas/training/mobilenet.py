@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hwnas.core.network_space import POOLED
+from hwnas.networks.conv import sides
 from hwnas.networks.heads import HEADS, HeadShapes, inner_stride
 from hwnas.networks.mobile_layers import MobileNetwork
 from hwnas.networks.modules import module_of
@@ -30,11 +31,17 @@ WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 
 def mobilenet_v3_small(
-    width: float, image_size: int, in_channels: int, n_classes: int, head: str = POOLED
+    width: float,
+    image_size: int,
+    in_channels: int,
+    n_classes: int,
+    head: str = POOLED,
+    dims: int = 2,
 ) -> nn.Module:
     """MobileNetV3-small [1] × `width`, adapted to small images: (b, c, h, w) -> (b, n_classes).
 
     head: what it ends with instead of its own classifier, a name of `hwnas.networks.heads.HEADS`.
+    dims: 1 for signals; kernels and strides are then 1 high, as those of the spaces.
 
     Of the five strides of 2 in torchvision's network the first `n_down(image_size)` are kept, which is the
     rule of the `mobile` space: the last map is 4 to 7 pixels wide. Its batch normalisation uses torch's
@@ -60,6 +67,9 @@ def mobilenet_v3_small(
         old = convs[0]
         new = nn.Conv2d(in_channels, old.out_channels, 3, old.stride[0], 1, bias=False)
         module.get_submodule("features.0").register_module("0", new)
+    if dims == 1:
+        for conv in (m for m in module.modules() if isinstance(m, nn.Conv2d)):
+            _flatten(conv)
     features = module.get_submodule("features")
     assert isinstance(features, nn.Sequential)  # torchvision's
     return module if head == POOLED else _with_head(features, head, (in_channels, image_size), n_classes)
@@ -93,6 +103,14 @@ def _with_head(features: nn.Sequential, head: str, image: tuple[int, int], n_cla
 
 _HEAD_WIDTH = 128 / 576
 """Features of the head per channel of the last map: 128 at width 1, as in the paper."""
+
+
+def _flatten(conv: nn.Conv2d) -> None:
+    """A square kernel becomes its middle row; weights are drawn later."""
+    length, stride = conv.kernel_size[1], conv.stride[1]
+    conv.kernel_size, conv.stride = sides(length, 1), sides(stride, 1)
+    conv.padding = sides(length // 2, 1, rest=0)  # as the square one had
+    conv.weight = nn.Parameter(conv.weight.detach()[:, :, length // 2 : length // 2 + 1].clone())
 
 
 def suited_recipe(network: Mapping[str, object], recipe: Recipe) -> Recipe:

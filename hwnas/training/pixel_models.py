@@ -204,7 +204,7 @@ def _best(
         test_accuracy=tested,
         n_train=n_train,
         n_train_available=len(available),
-        image_side_px=_side_px(data),
+        image_side_px=_plane(data)[1],
         options={"penalty": penalties[best]},
     )
 
@@ -222,8 +222,27 @@ def pixel_models(task: Task) -> dict[str, Callable[..., PixelModel]]:
     return dict(PIXEL_MODELS[name] for name in task.pixel_models)
 
 
-def _side_px(data: ImageData) -> int:
-    return min(MAX_SIDE_PX, data.images(data.split("train")[:1]).shape[-1])
+def _plane(data: ImageData) -> tuple[int, int]:
+    """Height and width at which samples are seen: as many values of a signal as of an image."""
+    height, width = data.images(data.split("train")[:1]).shape[-2:]
+    if height == 1:
+        return 1, min(MAX_SIDE_PX**2, width)
+    return min(MAX_SIDE_PX, height), min(MAX_SIDE_PX, width)
+
+
+def _channels(data: ImageData) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is subtracted from each channel and what it is divided by, (c, 1, 1)."""
+    first = data.images(data.split("train")[:1])
+    if first.dtype == torch.uint8:
+        return torch.zeros(1), torch.full((1,), 255.0)
+    n, total, squares = 0, torch.zeros(first.shape[1]).double(), torch.zeros(first.shape[1]).double()
+    for part in _parts(data, data.split("train")):
+        values = data.images(part).double().transpose(0, 1).flatten(1)
+        n, total = n + values.shape[1], total + values.sum(1)
+        squares = squares + values.square().sum(1)
+    mean = total / n
+    spread = (squares / n - mean.square()).clamp_min(1e-24).sqrt()
+    return mean.float()[:, None, None], spread.float()[:, None, None]
 
 
 def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -234,18 +253,22 @@ def _parts(data: ImageData, indices: NDArray[np.int64]) -> Iterator[NDArray[np.i
 
 
 def _pixels(data: ImageData, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(n, c * side * side) in 0..1; larger images are averaged over areas to `MAX_SIDE_PX`."""
-    side = _side_px(data)
+    """(n, c * side * side), images in 0..1; larger ones are averaged over areas to `MAX_SIDE_PX`.
+
+    The channels of signals have units of their own, and are standardised as for the networks.
+    """
+    plane = _plane(data)
+    centre, spread = _channels(data)
     rows: NDArray[np.float32] | None = None
     done = 0
     for part in _parts(data, indices):
         images = data.images(part).float()
-        if images.shape[-1] > side:
-            images = functional.adaptive_avg_pool2d(images, side)
-        flat = images.flatten(1).numpy()
+        if tuple(images.shape[-2:]) != plane:
+            images = functional.adaptive_avg_pool2d(images, plane)
+        flat = images.sub_(centre).div_(spread).flatten(1).numpy()
         if rows is None:
             rows = np.empty((len(indices), flat.shape[1]), np.float32)
-        np.divide(flat, np.float32(255), out=rows[done : done + len(part)])
+        rows[done : done + len(part)] = flat
         done += len(part)
     if rows is None:
         raise UsageError("a pixel model needs at least one image in each split")

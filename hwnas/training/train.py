@@ -21,6 +21,7 @@ from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import evaluating
 from hwnas.tasks import CLASSIFICATION, Task
+from targets.errors import UsageError
 
 from .initial_weights import begin
 from .loss import Teacher, TrainingLoss
@@ -41,9 +42,9 @@ _GOES_ON = 0x60E5
 """Changes the seed of the batches of a training that goes on from weights."""
 
 
-def eval_batch(image_size: int) -> int:
-    """Images scored together: `EVAL_BATCH`, and above 32 px as many as make no more pixels, at least 8."""
-    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // image_size**2))
+def eval_batch(area: int) -> int:
+    """Samples scored together: `EVAL_BATCH`, and above 32 × 32 values as many as make no more, at least 8."""
+    return min(EVAL_BATCH, max(8, EVAL_BATCH * 32**2 // area))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def train(
     if saver is not None:
         run.restore(saver.load())
     began, saved = clock() - run.seconds, clock()
-    size = eval_batch(data.image_size)
+    size = eval_batch(data.area)
 
     def validate() -> tuple[float, ...]:
         return ranks.of_first(
@@ -168,14 +169,28 @@ def changes_of(recipe: Recipe, data: Data) -> Changes:
     """How training images are changed: as suits the data, and by what the recipe adds to it."""
     from hwnas.data import Augment
     from hwnas.data.photo_augment import PhotoAugment
+    from hwnas.data.signal_augment import SignalAugment
 
     # Characters are centred and few: on digits shifts of one pixel train to 99.35 % in 10 epochs, and
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
     centred = data.centred and not data.flip
+    photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
+    require_changes(recipe, data)
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
-    if recipe.auto_augment == "none" and not (recipe.crop or recipe.colour):
+    if not photo or isinstance(base, SignalAugment):
         return base
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
+
+
+def require_changes(recipe: Recipe, data: Data) -> None:
+    """UsageError where the recipe changes photos, and the samples are none."""
+    options = ("auto_augment", "crop", "colour", "cutmix")
+    asked = [name for name in options if getattr(recipe, name) not in ("none", 0)]
+    if asked and data.kind.dims == 1:
+        raise UsageError(
+            f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {data.name} has "
+            f"{data.kind.plural}; leave it out"
+        )
 
 
 def score(module: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> tuple[float, float]:

@@ -1,8 +1,10 @@
-"""Images on disk as a page lists them: one pattern a line, and what kind of image after two spaces.
+"""Images and other samples on disk as a page lists them: a pattern a line, and what kind after two spaces.
 
 pets/{cat,dog}/{1..40}.jpg
 scans.zip/{ill,well}/{1..5}.png  16 bit
 pets/cat/41.jpg  broken
+walks.npz
+steps.csv  recordings
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io import wavfile
 
 SIDE_PX = 24
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".webp": "WEBP"}
@@ -38,6 +41,41 @@ KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
 }
 
 
+def _windows(rng: np.random.Generator) -> bytes:
+    """60 windows of 64 samples and three channels, of 20 persons who walk or rest."""
+    buffer = io.BytesIO()
+    persons = np.arange(60) // 3
+    x = rng.normal(0.0, 1.0 + persons[:, None, None] % 2, (60, 64, 3)).astype(np.float32)
+    np.savez(buffer, x=x, y=persons % 2, names=np.array(["rest", "walk"]), groups=persons)
+    return buffer.getvalue()
+
+
+def _recordings(rng: np.random.Generator) -> bytes:
+    """Ten recordings of 200 moments, with two channels."""
+    labels = ("flat", "stairs")
+    rows = [
+        f"{recording},{moment / 50:.2f},{rng.normal():.3f},{rng.normal():.3f},{labels[recording % 2]}"
+        for recording in range(10)
+        for moment in range(200)
+    ]
+    return "\n".join(["recording,time,left,right,label", *rows, ""]).encode()
+
+
+def _sound(rng: np.random.Generator) -> bytes:
+    """Half a second of noise at 8 kHz, 16 bits."""
+    buffer = io.BytesIO()
+    wavfile.write(buffer, 8000, rng.integers(-9999, 9999, 4000).astype(np.int16))
+    return buffer.getvalue()
+
+
+SIGNALS: dict[str, Callable[[np.random.Generator], bytes]] = {
+    ".npz": _windows,
+    ".csv": _recordings,
+    ".wav": _sound,
+}
+"""By suffix."""
+
+
 def expand(pattern: str) -> Iterator[str]:
     """The names that bash makes of braces: `{a,b}` and `{1..3}`."""
     match = re.search(r"\{([^{}]+)\}", pattern)
@@ -53,6 +91,8 @@ def expand(pattern: str) -> Iterator[str]:
 def encoded(path: str, kind: str, rng: np.random.Generator) -> bytes:
     """The bytes of an image of that kind; of a file that is none, whatever it would hold."""
     suffix = Path(path).suffix
+    if suffix in SIGNALS:
+        return SIGNALS[suffix](rng)
     if suffix not in FORMATS:
         return b"not an image\n"
     buffer = io.BytesIO()

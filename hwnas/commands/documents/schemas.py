@@ -264,6 +264,7 @@ class DataDocument(_Document):
     n_images: int
     image_size: int
     in_channels: int
+    kind: str
     memory_mb: float
     n_outputs: int
     splits: dict[str, int]

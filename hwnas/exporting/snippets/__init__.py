@@ -1,15 +1,16 @@
 """Programs that call an exported file: made from the manifest, with its true names, shapes and rules.
 
-A file per language, a row each in `LANGUAGES`; each says in a table of its own how the answers of a task are
-read. Every program can check itself against the golden pair. Tests run the Python one, and the C++ one where
-onnxruntime's headers are installed; Kotlin and Swift are read.
+A file per language, a row each in `LANGUAGES`, whose own programs are for images; `signals` has those for
+what is none. Each language says in a table how the answers of a task are read. Every program can check itself
+against the golden pair. Tests run the Python one, and the C++ one where onnxruntime's headers are installed;
+Kotlin and Swift are read.
 """
 
 from __future__ import annotations
 
 from hwnas.tasks import Readable
 
-from . import cpp, kotlin, python, swift
+from . import cpp, kotlin, python, signals, swift
 from .facts import CROP, AppFacts, app_facts
 
 __all__ = ["CROP", "AppFacts", "app_facts", "file_names", "snippets"]
@@ -24,5 +25,8 @@ def file_names(readable: Readable) -> tuple[str, ...]:
 
 def snippets(facts: AppFacts) -> dict[str, str]:
     """The programs by file."""
-    texts = [language.snippet(facts) for language in LANGUAGES]
+    images = facts.kind.dims == 2
+    texts = [
+        language.snippet(facts) if images else signals.snippet(language.FILE, facts) for language in LANGUAGES
+    ]
     return dict(zip(file_names(facts.readable), texts, strict=True))

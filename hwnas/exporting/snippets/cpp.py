@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
 """
 
 
-_READ = {
+READ = {
     "top": """  const size_t best = std::max_element(scores, scores + kClasses.size()) - scores;
   std::printf("%s %.6g\\n", kClasses[best], scores[best]);""",
     "above": """  for (size_t i = 0; i < kClasses.size(); ++i)
@@ -113,7 +113,7 @@ def snippet(facts: AppFacts) -> str:
         "FILE": facts.file,
         "CROP": CROP,
         "ORDER": "one byte, grey" if facts.channels == 1 else "three bytes: red, green, blue",
-        "READ": _READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
+        "READ": READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "BATCH": str(facts.batch),
         "HEIGHT": str(facts.height),
         "WIDTH": str(facts.width),

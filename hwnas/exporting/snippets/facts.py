@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas.core.samples import IMAGE, SampleKind, kind_named
 from hwnas.exporting.golden import EXPECTED
 from hwnas.exporting.packaging import PROBABILITIES
 from hwnas.tasks import Readable, task_named
@@ -27,6 +28,7 @@ class AppFacts:
     expected, tolerance: of the golden pair, of its outputs every `every`-th one.
     probabilities: whether the answers are those.
     readable: how answers are read.
+    kind: of the samples. rate_hz: of sounds.
     """
 
     file: str
@@ -45,6 +47,8 @@ class AppFacts:
     tolerance: float
     probabilities: bool
     readable: Readable
+    kind: SampleKind = IMAGE
+    rate_hz: int = 0
     every: int = 1
 
     @property
@@ -113,6 +117,8 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,
+        kind=kind_named(said.get("sample")),
+        rate_hz=int(said.get("rate_hz", 0)),
     )
 
 

@@ -124,7 +124,7 @@ _RGB = """            pixels[3 * i] = red.toByte()
             pixels[3 * i + 2] = blue.toByte()"""
 
 
-_READ = {
+READ = {
     "top": ("String", "CLASSES[scores.indices.maxByOrNull { scores[it] }!!]"),
     "above": ("List<String>", "CLASSES.filterIndexed { i, _ -> scores[i] > THRESHOLD }"),
     "values": ("Map<String, Float>", "CLASSES.zip(scores.toList()).toMap()"),
@@ -160,8 +160,8 @@ def snippet(facts: AppFacts) -> str:
         "OUTPUT": facts.outputs,
         "EACH": facts.each,
         "Answer": facts.readable.answer.capitalize(),
-        "KIND": _READ[facts.readable.reading][0],
-        "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold], "f")),
+        "KIND": READ[facts.readable.reading][0],
+        "READ": READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "INPUT_NAME": kotlin_text(facts.input_name),
         "OUTPUT_NAME": kotlin_text(facts.output_name),
         "STEP": facts.step,

@@ -65,7 +65,7 @@ if __name__ == "__main__":
 '''
 
 
-_READ = {
+READ = {
     "top": 'CLASSES[int(scores.argmax())], f"{scores.max():.4g}"',
     "above": '", ".join(n for n, s in zip(CLASSES, scores) if s > THRESHOLD) or "none"',
     "values": '", ".join(f"{n} {s:.6g}" for n, s in zip(CLASSES, scores))',
@@ -74,7 +74,7 @@ _READ = {
 _KEEP_MASK = """        mask = scores.argmax(0).astype(np.uint8)
         Image.fromarray(mask).save(f"{path}.mask.png")
 """
-_SAME = ' and int(scores.argmax()) == expected["label"]'
+SAME = ' and int(scores.argmax()) == expected["label"]'
 
 
 def snippet(facts: AppFacts) -> str:
@@ -99,8 +99,8 @@ def snippet(facts: AppFacts) -> str:
         "OUTPUT": facts.outputs.capitalize(),
         "EACH": facts.each,
         "ANSWER": facts.readable.answer,
-        "READ": _READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
-        "SAME": _SAME if facts.readable.reading == "top" else "",
+        "READ": READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
+        "SAME": SAME if facts.readable.reading == "top" else "",
         "SOME": "" if facts.every == 1 else f".ravel()[::{facts.every}]",
         "KEEP": _KEEP_MASK if facts.readable.reading == "mask" else "",
         "OUTPUT_NAME": repr(facts.output_name),

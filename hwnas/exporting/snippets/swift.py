@@ -105,7 +105,7 @@ _FIRST = """            for c in 0..<Self.channels {
             }"""
 
 
-_READ = {
+READ = {
     "top": ("String", "Self.classes[scores.indices.max { scores[$0] < scores[$1] }!]"),
     "above": ("[String]", "zip(Self.classes, scores).filter { $0.1 > THRESHOLD }.map { $0.0 }"),
     "values": ("[String: Float]", "Dictionary(uniqueKeysWithValues: zip(Self.classes, scores))"),
@@ -140,8 +140,8 @@ def snippet(facts: AppFacts) -> str:
         "OUTPUT": facts.outputs,
         "EACH": facts.each,
         "Answer": facts.readable.answer.capitalize(),
-        "KIND": _READ[facts.readable.reading][0],
-        "READ": _READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
+        "KIND": READ[facts.readable.reading][0],
+        "READ": READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
         "STEP": facts.step,
         "SIZE": str(facts.n_outputs) if facts.readable.reading == "mask" else "Self.classes.count",
         "MASK": _MASK if facts.readable.reading == "mask" else "",

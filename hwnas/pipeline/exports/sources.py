@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.data import Data, load_data
-from hwnas.exporting.export import describe_input, onnx_bytes, open_model
+from hwnas.exporting.export import describe_input, network_file, open_model
+from hwnas.exporting.front_end import file_shape
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
@@ -204,13 +205,13 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
             f"--weights {weights} are not those of this network in space {space.name}: "
             f"{str(error).splitlines()[0]} Give --cells, --channels and --image-size as it was trained with"
         ) from None
-    shape = (1, data.in_channels, data.image_size, data.image_size)
+    shape = file_shape(data, 1)
     described = describe_input(data, shape)
     strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
     return ExportSource(
         name=space.arch_id(arch),
         kind=f"an architecture of space {space.name}",
-        model=onnx_bytes(module, shape, metadata={**strings, "arch_id": space.arch_id(arch)}),
+        model=network_file(module, data, 1, {**strings, "arch_id": space.arch_id(arch)}),
         data=data,
         described=described,
         facts={"network": {"space": space.spec(), "arch": space.to_string(arch)}},
@@ -256,5 +257,5 @@ def _metadata(model: bytes) -> dict[str, Any]:
     return known
 
 
-_TEXTS = ("input_layout", "colour_order", "preprocessing", "normalisation", "data")
+_TEXTS = ("sample", "input_layout", "colour_order", "preprocessing", "normalisation", "data")
 _VALUES = {"mean", "std", "scale", "class_names"}

@@ -221,7 +221,7 @@ def _point(
     context: RunContext, network: Finalist, model: Exported, measurements: Mapping[str, Measured]
 ) -> FrontPoint:
     """A row of the final table, of the file that the target runs; the manifest of the model says the same."""
-    test_batches = eval_batches(context.data, "test", eval_batch(context.data.image_size))
+    test_batches = eval_batches(context.data, "test", eval_batch(context.data.area))
     module = context.data.task.finish(read_trained(context, network).module())
     logits = outputs_of(module, test_batches, context.data.task).kept
     of_float = _columns(context, model.onnx, measurements[network.arch_id], logits)

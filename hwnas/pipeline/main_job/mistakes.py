@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,15 +39,37 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
     document = {"arch_id": chosen, **task.mistakes(score.logits, score.labels, names)}
     wrong = task.worst(score.logits, score.labels)[:MOST_PICTURES]
     images = context.data.images(context.data.split("test")[wrong]).numpy() if len(wrong) else np.empty(0)
+    draw: Callable[[Any], str] = picture if context.data.kind.levels else traces
     document["pictures"] = [
         {
             **task.told(score.logits[place], score.labels[place], names),
-            "png": picture(task.shown(image, score.labels[place], score.logits[place])),
+            "png": draw(task.shown(image, score.labels[place], score.logits[place])),
         }
         for place, image in zip(wrong, images, strict=True)
     ]
     write_json(context.path / MISTAKES_JSON, document)
     return True
+
+
+_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
+
+
+def traces(signal: npt.NDArray[np.float32]) -> str:
+    """(c, 1, t): a line for each of the first six channels, over its own range, as a PNG in base64."""
+    from PIL import Image, ImageDraw
+
+    scale = 4  # drawn larger, and scaled down smoothly
+    side = scale * _SIDE_PX
+    drawn = Image.new("RGB", (side, side), "white")
+    pen = ImageDraw.Draw(drawn)
+    across = np.linspace(0, side - 1, signal.shape[2])
+    for values, colour in zip(signal[:, 0], _COLOURS, strict=False):
+        low, high = float(values.min()), float(values.max())
+        down = (side - 1) * (0.95 - 0.9 * (values - low) / max(high - low, 1e-12))
+        pen.line(list(zip(across.tolist(), down.tolist(), strict=True)), fill=colour, width=scale)
+    buffer = io.BytesIO()
+    drawn.resize((_SIDE_PX, _SIDE_PX), Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def picture(image: npt.NDArray[np.uint8]) -> str:

@@ -146,23 +146,19 @@ class RunContext:
         """The search space at the scale of the data."""
         return load_space(
             self.config.space,
-            image_size=self.data.image_size,
-            in_channels=self.data.in_channels,
-            n_classes=self.data.n_classes,
             width_mult=self.config.width_mult,
-            head=self.data.task.head,
+            **self.network_shape,
         )
 
     @property
     def network_shape(self) -> dict[str, Any]:
-        """What a baseline is built for."""
-        names = ("image_size", "in_channels", "n_classes", "head")
-        return {name: value for name, value in self.result("splits").items() if name in names}
+        """What networks are built for, as options of `load_space` and of baselines."""
+        return self.data.network_shape
 
     @cached_property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """(batch, c, h, w) of the exported networks."""
-        return (self.config.batch, self.data.in_channels, self.data.image_size, self.data.image_size)
+        """(batch, c, h, w) of what networks take."""
+        return (self.config.batch, *self.data.sample_shape)
 
     @cached_property
     def table(self) -> dict[str, Any]:
@@ -241,7 +237,7 @@ class RunContext:
     @property
     def n_threads(self) -> int:
         """Torch's threads in the searches: small images keep one core busy, and two wait for each other."""
-        return 1 if self.data.image_size <= SMALL_PX else os.cpu_count() or 1
+        return 1 if self.data.area <= SMALL_PX**2 else os.cpu_count() or 1
 
     @property
     def n_workers(self) -> int:

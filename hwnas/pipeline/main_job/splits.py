@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from hwnas.core.network_space import head_option
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import teacher_of
+from hwnas.training.recipe import Recipe
+from hwnas.training.train import require_changes
 from targets.files import write_json
 
 from .run_context import RunContext
 from .training import LARGEST
+from .trainings import as_asked
 
 
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
+    require_changes(as_asked(Recipe.for_data(1), context.config), data)
     if context.config.teacher != LARGEST:  # told now, not after all the short trainings
         teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(
-        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} px, "
+        f"{data.name}: {data.task.outputs_in_words(data.n_classes)}, {data.image_size} {data.kind.unit}, "
         f"{data.in_channels} channel(s); " + ", ".join(f"{n} {name}" for name, n in sizes.items())
     )
     if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
-        context.run.log("its workers have the same images")
-    shape: dict[str, Any] = {
-        "image_size": data.image_size,
-        "in_channels": data.in_channels,
-        "n_classes": data.n_classes,
-    }
-    shape |= head_option(data.task.head)
-    return Outcome({"name": data.name, **sizes, **shape}, ("splits.json",))
+        context.run.log(f"its workers have the same {data.kind.plural}")
+    return Outcome({"name": data.name, **sizes, **data.network_shape}, ("splits.json",))

@@ -13,6 +13,7 @@ from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
 from hwnas.executors import Executor, OnProgress
 from hwnas.networks.modes import safetensors_bytes
+from hwnas.runs.config import SearchConfig
 from hwnas.runs.search_run import SHORT_FOLDER
 from hwnas.training.mobilenet import suited_recipe
 from hwnas.training.presets import STRONG, changed
@@ -39,10 +40,12 @@ def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
     epochs = context.counts.train_epochs
     base = Recipe.going_on if context.trains else Recipe.for_data
-    recipe = _fitting(context, base(_n_train(context), epochs))
-    if context.config.recipe == "strong":
-        recipe = replace(recipe, **STRONG)
-    return changed(recipe, context.config)
+    return as_asked(_fitting(context, base(_n_train(context), epochs)), context.config)
+
+
+def as_asked(recipe: Recipe, config: SearchConfig) -> Recipe:
+    """The recipe with what the options make of it."""
+    return changed(replace(recipe, **STRONG) if config.recipe == "strong" else recipe, config)
 
 
 def short_job(

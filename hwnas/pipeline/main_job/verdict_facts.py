@@ -22,6 +22,7 @@ def data_facts(context: RunContext) -> dict[str, Any]:
     trivial = {"majority_share_test": score} if data.task.metric.counted else {"trivial_test": score}
     return {
         "name": data.name,
+        "kind": data.kind.name,
         "n_classes": data.n_classes,
         "image_size": data.image_size,
         **{f"n_{name}": n for name, n in counts.items()},

@@ -246,7 +246,7 @@ class TestBadInput:
 
     def test_a_misspelt_name_is_corrected(self, tmp_path: Path) -> None:
         with pytest.raises(
-            UsageError, match=r"known: cifar10, .* \(did you mean 'digits'\?\); or give the path"
+            UsageError, match=r"known: calls, cifar10, .* \(did you mean 'digits'\?\); or give the path"
         ):
             load_data("digit", None, 0, root=tmp_path)
 

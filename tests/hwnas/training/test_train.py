@@ -159,7 +159,7 @@ def test_weights_that_the_last_step_broke_are_no_result(digits: Data) -> None:
 
 def test_large_images_are_scored_few_at_a_time() -> None:
     # As many pixels as 256 images of 32 px have, and 8 at least.
-    assert [eval_batch(size) for size in (16, 32, 64, 96, 224)] == [256, 256, 64, 28, 8]
+    assert [eval_batch(size**2) for size in (16, 32, 64, 96, 224)] == [256, 256, 64, 28, 8]
 
 
 def test_the_evaluation_recipe_is_that_of_the_paper() -> None:
