@@ -119,6 +119,7 @@ def search(folder: Path, name: str, more: list[str], *, resume: bool = False) ->
         words = ["--data", "digits", "--image-size", "16", "--space", "space.toml", "--out", str(run), *more]
         words += ["--objective", "val_accuracy", "--objective", "macs", "--eval-epochs", "2"]
         words += ["--train-epochs", "2", "--picks", "2", "--random-baselines", "0"]
+        words += ["--population", "4"]  # else a generation is as large as the cluster, which kills change
     words += ["--home", str(folder / f"home-{name}")]
     return _start([sys.executable, "-m", "cli", "search", *words], folder)
 
@@ -133,7 +134,7 @@ def results(run: Path) -> dict[str, int]:
 def findings(run: Path) -> tuple[list[Any], list[Any]]:
     """Every evaluation of a search, and the networks of its front and its picks, each with its accuracy."""
     rows = json.loads((run / "evaluated.json").read_text())["rows"]
-    evaluated = [(row["arch"], row["metrics"]["val_accuracy"]) for row in rows]
+    evaluated = sorted((row["arch"], row["metrics"]["val_accuracy"]) for row in rows)
     points = [
         (p.arch_id, p.pick, (p.measured or {}).get("val_accuracy")) for p in front_points(read_front(run))
     ]
