@@ -24,6 +24,7 @@ from hwnas.commands.rank import rank
 from hwnas.commands.runs import doctor, report, status
 from hwnas.commands.schema import schema
 from hwnas.commands.search import search
+from hwnas.commands.shrink import shrink
 from hwnas.commands.train import train
 from targets.errors import HwnasError, UsageError
 
@@ -31,7 +32,7 @@ app = typer.Typer(
     name="hwnas",
     help="Finds networks for the device at hand: measured latency, a Pareto front, checked ONNX files.",
     epilog="Exit codes: 0 ok, 1 bug, 2 usage, 3 damaged file, 4 target unable, 5 nothing feasible, "
-    "130 Ctrl-C, 143 SIGTERM. Add --debug to any command for the traceback of an error.",
+    "129 terminal closed, 130 Ctrl-C, 143 SIGTERM. Add --debug to any command for the traceback of an error.",
     no_args_is_help=True,
     cls=TopicGroup,
     pretty_exceptions_enable=False,
@@ -44,6 +45,7 @@ TOPICS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
         "search": search,
         "train": train,
         "export": export,
+        "shrink": shrink,
         "status": status,
         "report": report,
         "rank": rank,
@@ -79,13 +81,24 @@ READER_GONE = 141
 """Exit code when the reader of stdout has left (`hwnas methods | head -1`), as a shell gives for SIGPIPE."""
 
 
+ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that end a command as Ctrl-C does. The second says that a terminal closed; some systems lack it."""
+
+
 class Terminated(BaseException):
-    """SIGTERM arrived; not an Exception, so that no handler on the way swallows it."""
+    """One of ENDING arrived; not an Exception, so that no handler on the way swallows it."""
+
+    def __init__(self, signum: int):
+        super().__init__(signum)
+        self.exit_code = 128 + signum
 
 
 def main() -> None:
     """The console script `hwnas`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
+            signal.signal(number, _terminate)
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -107,8 +120,8 @@ def run(arguments: Sequence[str]) -> int:
         return _stopped(code) if code == 130 else code
     except KeyboardInterrupt:
         return _stopped(130)
-    except Terminated:
-        return _stopped(143)
+    except Terminated as end:
+        return _stopped(end.exit_code)
     except HwnasError as error:
         if debug:
             raise
@@ -130,7 +143,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(signum)
 
 
 def _stopped(code: int) -> int:

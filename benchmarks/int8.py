@@ -1,10 +1,10 @@
-"""What 8 bits cost small networks of torchvision and timm: accuracy, size, latency, steps to a promise.
+"""What 8 bits cost networks of torchvision, timm and a search: accuracy, size, latency, steps to a promise.
 
-    python -m benchmarks.int8 ARCHIVE FOLDER --images 1000 --epochs 8
+    nice python -m benchmarks.int8 ARCHIVE FOLDER
 
 ARCHIVE is a zip of `cifar10/{train,test}/<class>/*.jpg`. Each network is trained briefly on a part of it,
 then made into 8 bits as `hwnas export --as fp32,int8 --qat --max-drop 0.01` does. What FOLDER holds of a
-network is not trained again. Prints tables.
+network is not trained, made or measured again. Prints tables.
 """
 
 from __future__ import annotations
@@ -27,17 +27,47 @@ from hwnas.exporting.export import describe_input, onnx_bytes
 from hwnas.exporting.packaging import PLAIN
 from hwnas.exporting.source import ExportSource
 from hwnas.exporting.variants import VARIANTS
+from hwnas.spaces import load_space
+from hwnas.training.known import build_known
 from hwnas.training.recipe import Recipe
-from hwnas.training.teacher import build_known
 from hwnas.training.train import train
 from targets import load_target
+from targets.files import write_json
 
-NETWORKS = ("torchvision:mobilenet_v2", "torchvision:mobilenet_v3_small", "timm:efficientnet_lite0")
+SEARCHED = {
+    "searched-0": (
+        "8:mb7e3/24:mb3e6-hs:mb3e3-se-hs/32:fused3e6-hs:mb5e6/32:fused3e6-hs:mb7e3/40:fused3e3:skip"
+    ),
+    "searched-1": "16:mb5e6/24:fused3e3:skip/32:mb7e3-se-hs:skip/40:mb7e3:skip/56:mb3e3:skip",
+    "searched-2": "8:fused3e3/16:fused3e3:skip/24:mb3e3:skip/32:mb3e3:skip/40:mb3e3:skip",
+}
+"""The networks that `hwnas search --data scenes --seed N` chose, for N from 0 to 2."""
+
+NETWORKS = (
+    *SEARCHED,
+    "torchvision:mobilenet_v3_small",
+    "torchvision:mobilenet_v2",
+    "timm:efficientnet_lite0",
+)
 N_TEST, VAL_SHARE = 1_000, 0.3
 
 
 def build(name: str, data: Data, weights: Path | None = None) -> nn.Module:
-    """The network for small images: the first two strides of 2 are 1. Norms follow short trainings."""
+    """The network, one of `SEARCHED` or of a library."""
+    module = _searched(name, data) if name in SEARCHED else _known(name, data)
+    if weights is not None:
+        module.load_state_dict(load(weights.read_bytes()))
+    return module.eval()
+
+
+def _searched(name: str, data: Data) -> nn.Module:
+    size = data.image_size
+    space = load_space("mobile", image_size=size, in_channels=data.in_channels, n_classes=data.n_classes)
+    return space.build(space.from_string(SEARCHED[name]))
+
+
+def _known(name: str, data: Data) -> nn.Module:
+    """For small images: the first two strides of 2 are 1. Norms follow short trainings."""
     module = build_known(name, data.n_classes, data.in_channels)
     strided = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
     for conv in strided[:2]:
@@ -45,9 +75,7 @@ def build(name: str, data: Data, weights: Path | None = None) -> nn.Module:
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = 0.1
-    if weights is not None:
-        module.load_state_dict(load(weights.read_bytes()))
-    return module.eval()
+    return module
 
 
 def trained(name: str, data: Data, epochs: int, folder: Path) -> Path:
@@ -63,12 +91,16 @@ def trained(name: str, data: Data, epochs: int, folder: Path) -> Path:
 
 
 def deliver(name: str, data: Data, weights: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """The records of fp32 and int8, measured."""
+    """The records of fp32 and int8, measured; those of an earlier call where there are any."""
+    known = options.folder / name.replace(":", "-") / "records.json"
+    if known.exists():
+        records: list[dict[str, Any]] = json.loads(known.read_text())
+        return records
     shape = (1, data.in_channels, data.image_size, data.image_size)
     folder = options.folder / name.replace(":", "-")
     folder.mkdir(exist_ok=True)
     source = ExportSource(
-        name=name.partition(":")[2],
+        name=name.rpartition(":")[2],
         kind="a benchmark",
         model=onnx_bytes(build(name, data, weights), shape),
         data=data,
@@ -86,7 +118,7 @@ def deliver(name: str, data: Data, weights: Path, options: argparse.Namespace) -
     )
     base = delivery.make(VARIANTS["fp32"], None)
     records = delivery.measure([base, delivery.make(VARIANTS["int8"], base)], lambda text: None)
-    (folder / "records.json").write_text(json.dumps(records, indent=1))
+    write_json(known, records)
     return records
 
 
@@ -96,9 +128,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("archive", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=1_000, help="training and validation images")
+    parser.add_argument("--images", type=int, default=1_400, help="training and validation images")
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--max-drop", type=float, default=0.01)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     options = parser.parse_args()

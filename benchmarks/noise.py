@@ -6,6 +6,11 @@ While a run measures, as many busy processes as there are cores come and go in s
 networks are the smallest of those that devices are profiled with, and blocks of the space `mobile`, measured
 as `hwnas bench` measures files, each run in processes of its own. Where the intervals of a row do not
 overlap between the runs, one of them must have been flagged; rows flagged in neither must agree.
+
+    python -m benchmarks.noise --one-run [--load none|half|always] ...
+
+measures each network twice in one run, under two names: both lie in the same minutes, so that what differs is
+what the intervals must hold.
 """
 
 from __future__ import annotations
@@ -63,14 +68,17 @@ def models(n: int, seed: int) -> dict[str, bytes]:
     return files
 
 
+LOADS = ("half", "always", "none")
+
+
 @contextmanager
-def load(seed: int, n_processes: int) -> Iterator[dict[str, float]]:
-    """Keep the machine busy for about half of the time; the value holds the seconds of both states."""
+def load(seed: int, n_processes: int, kind: str = "half") -> Iterator[dict[str, float]]:
+    """Keep the machine busy, one of LOADS; the value holds the seconds of both states."""
     over, spent = threading.Event(), {"busy": 0.0, "alone": 0.0}
 
     def come_and_go() -> None:
         rng = random.Random(seed)
-        busy = rng.random() < 0.5
+        busy = kind == "always" or (kind == "half" and rng.random() < 0.5)
         while not over.is_set():
             began = time.monotonic()
             children = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(n_processes * busy)]
@@ -82,7 +90,7 @@ def load(seed: int, n_processes: int) -> Iterator[dict[str, float]]:
                 for child in children:
                     child.wait()
             spent["busy" if busy else "alone"] += time.monotonic() - began
-            busy = not busy
+            busy = not busy if kind == "half" else busy
 
     thread = threading.Thread(target=come_and_go)
     thread.start()
@@ -94,11 +102,11 @@ def load(seed: int, n_processes: int) -> Iterator[dict[str, float]]:
 
 
 def run(
-    target: Target, files: Mapping[str, bytes], minutes: float, home: Path, seed: int
+    target: Target, files: Mapping[str, bytes], minutes: float, home: Path, seed: int, kind: str = "half"
 ) -> tuple[dict[str, Measurement], dict[str, Any]]:
     """One run under load: what is reported of each network, and what was measured."""
     began = time.time()
-    with load(seed, len(os.sched_getaffinity(0))) as spent:
+    with load(seed, len(os.sched_getaffinity(0)), kind) as spent:
         rows = run_job(target, files, timing(60 * minutes, seed), log)
     speed = ReferenceSpeed(home, target)
     told = {"began": began, "seconds": spent, "rows": rows}
@@ -112,6 +120,7 @@ def compare(first: Mapping[str, Measurement], second: Mapping[str, Measurement])
     apart = np.array([max(a.ci_low_ms, b.ci_low_ms) > min(a.ci_high_ms, b.ci_high_ms) for a, b in pairs])
     off_pct = 100 * np.array([abs(a.p50_ms / b.p50_ms - 1) for a, b in pairs])
     trusted = off_pct[~flagged]
+    held = np.array([abs(np.log(a.p50_ms / b.p50_ms)) <= np.hypot(_half(a), _half(b)) for a, b in pairs])
     steady = [m for pair in pairs for m in pair if m.flag == "ok"]
     width_pct = [50 * (m.ci_high_ms - m.ci_low_ms) / m.p50_ms for m in steady]
     return {
@@ -121,12 +130,19 @@ def compare(first: Mapping[str, Measurement], second: Mapping[str, Measurement])
         "not_overlapping_flagged_pct": _share_pct(flagged[apart]),
         "flagged": int(flagged.sum()),
         "unflagged_not_overlapping": int((apart & ~flagged).sum()),
+        "unflagged_in_interval_pct": _share_pct(held[~flagged]),
+        "all_in_interval_pct": _share_pct(held),
         "unflagged_median_pct": float(np.median(trusted)) if len(trusted) else None,
         "unflagged_within_5_pct": _share_pct(trusted <= WITHIN),
         "unflagged_largest_pct": float(trusted.max()) if len(trusted) else None,
         "unflagged_half_width_pct": float(np.median(width_pct)) if width_pct else None,
         "all_median_pct": float(np.median(off_pct)),
     }
+
+
+def _half(m: Measurement) -> float:
+    """Half of the interval, relative: two measurements differ by less than both together in 95 of 100."""
+    return (m.ci_high_ms - m.ci_low_ms) / 2 / m.p50_ms
 
 
 def passed(result: Mapping[str, Any]) -> bool:
@@ -137,6 +153,32 @@ def passed(result: Mapping[str, Any]) -> bool:
 
 def _share_pct(of: Sequence[Any] | np.ndarray[Any, Any]) -> float | None:
     return float(100 * np.mean(of)) if len(of) else None
+
+
+Run = tuple[dict[str, Measurement], dict[str, Any]]
+"""What `run` returns."""
+
+
+def apart(
+    target: Target, files: Mapping[str, bytes], options: argparse.Namespace, home: Path
+) -> tuple[Run, Run]:
+    """Two runs, some minutes apart."""
+    first = run(target, files, options.minutes, home, 2 * options.seed, options.load)
+    time.sleep(60 * options.gap_minutes)
+    return first, run(target, files, options.minutes, home, 2 * options.seed + 1, options.load)
+
+
+def twice(
+    target: Target, files: Mapping[str, bytes], options: argparse.Namespace, home: Path
+) -> tuple[Run, Run]:
+    """One run that has each network twice, under two names."""
+    both = {**files, **{key + AGAIN: data for key, data in files.items()}}
+    found, told = run(target, both, options.minutes, home, options.seed, options.load)
+    again = {key: found[key + AGAIN] for key in files if key + AGAIN in found}
+    return (found, told), (again, {**told, "rows": {}})
+
+
+AGAIN = "#again"
 
 
 def log(text: str) -> None:
@@ -152,13 +194,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.5, help="of each run, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="host")
+    parser.add_argument("--one-run", action="store_true", help="both measurements in one run")
+    parser.add_argument("--load", choices=LOADS, default="half", help="what keeps the machine busy")
     parser.add_argument("--json", type=Path, help="write the figures and all samples here")
     options = parser.parse_args()
     target, files = load_target(options.target), models(options.networks, options.seed)
     with tempfile.TemporaryDirectory(prefix="hwnas-noise-") as home:
-        first, told = run(target, files, options.minutes, Path(home), 2 * options.seed)
-        time.sleep(60 * options.gap_minutes)
-        second, told_again = run(target, files, options.minutes, Path(home), 2 * options.seed + 1)
+        runs = (twice if options.one_run else apart)(target, files, options, Path(home))
+    (first, told), (second, told_again) = runs
     result = compare(first, second)
     for key, value in result.items():
         print(f"{key:30}{'none' if value is None else round(value, 1):>8}")

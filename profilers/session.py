@@ -33,7 +33,7 @@ _LEVELS = {
 _SOURCE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .* failed:(Fatal error: )?"
     r"|Exception during initialization: |\S+\.(cc|h):\d+ .*?was false\. (?=\S)"
-    r"|\S+\.(cc|h):\d+ (\S+ )?(\S*\(.*?\)\S* (const )?(\[with .*?\] )?(?=[A-Z]))?"
+    r"|\S+\.(cc|h):\d+ ([^\s(]+ )?(\S*\(.*?\)\S* (const )?(\[with .*?\] )?(?=[A-Z]))?"
 )
 """`[ONNXRuntimeError] : 1 : FAIL : /a/b.cc:12 void f(int) const ` before what it has to say."""
 

@@ -72,14 +72,18 @@ class Summary:
         return 100 * max(self.p20_high - self.p20, self.p20 - self.p20_low) / self.p20
 
     @property
+    def width(self) -> float:
+        """The wider side of the interval of p50, relative."""
+        return max(self.ci_high - self.p50, self.p50 - self.ci_low) / self.p50
+
+    @property
     def reasons(self) -> list[str]:
         """Why the number should not be trusted to a few percent, each with its figure; [] where it should."""
-        width = max(self.ci_high - self.p50, self.p50 - self.ci_low) / self.p50
         holds_by_reason = {
             f"{self.quiet_share:.0%} of the samples lie near the low ones": self.quiet_share < UNSTABLE_SHARE,
             f"two halves of the samples differ by {self.half_split:.0%}": self.half_split > UNSTABLE_HALF,
             f"the time drifted by {self.drift:+.0%}": abs(self.drift) > UNSTABLE_DRIFT,
-            f"the interval is {width:.0%} wide on a side": width > UNSTABLE_CI,
+            f"the interval is {self.width:.0%} wide on a side": self.width > UNSTABLE_CI,
         }
         return [reason for reason, holds in holds_by_reason.items() if holds]
 

@@ -6,13 +6,24 @@ A message says what is wrong, where, what is allowed and what to do next.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+_LONGEST_WORD = 600
+_BEGINNING = 200
+_LONG = re.compile(rf"(\S{{{_BEGINNING}}})\S{{{_LONGEST_WORD - _BEGINNING},}}")
 
 
 class HwnasError(Exception):
-    """Base class of every error that hwnas raises on purpose."""
+    """Base class of every error that hwnas raises on purpose.
+
+    Its message shows the beginning of a word that nobody reads to its end: 5,000 digits in a file, say.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return _LONG.sub(r"\1…", super().__str__())
 
 
 class UsageError(HwnasError):

@@ -1,10 +1,13 @@
 """Broken inputs at every door: which of them end in anything but an answer or one clear error?
 
     python -m benchmarks.fuzz [--inputs 100000] [--minutes 30] [--seed 0] [--door NAME] [--workers 2]
+                              [--record FOLDER]
 
 An input is a valid one, broken by a seeded generator: the same options give the same inputs. They are read in
 processes of 4 GB at most. Counted are inputs that were read, that were refused by an error of ours,
 tracebacks (any other error), hangs (over 5 s) and processes that died. `--show DOOR:NUMBER` prints an input.
+With `--record` what was read is kept, and the same command goes on with the others; runs of other seeds or
+doors have folders of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ import itertools
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from .doors import DOORS
+from .record import Record
 from .workers import Case, Counts, input_of, run
 
 
@@ -39,7 +44,7 @@ def report(counts: Counts, seconds: float) -> int:
     n_found = sum(map(len, counts.found.values()))
     n = sum(counts.read.values()) + sum(counts.refused.values()) + n_found
     print(
-        f"{n} inputs in {seconds / 60:.1f} minutes; {n_found} ended in anything else, "
+        f"{n} inputs, read in {seconds / 60:.1f} minutes; {n_found} ended in anything else, "
         f"in {len(counts.found)} ways"
     )
     for (what, where), of in sorted(counts.found.items(), key=lambda item: -len(item[1])):
@@ -55,6 +60,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--door", action="append", default=[], choices=list(DOORS))
+    parser.add_argument("--record", type=Path, help="folder that keeps what was read, to go on")
     parser.add_argument("--show", help="print the input DOOR:NUMBER")
     options = parser.parse_args()
     if options.show:
@@ -63,11 +69,15 @@ def main() -> int:
         return 0
     counts, began = Counts(), time.monotonic()
     until = began + 60 * options.minutes
-    for case, (outcome, where, seconds) in run(
-        cases(options.inputs, options.door), options.seed, options.workers, until
-    ):
-        counts.add(case, outcome, where, seconds)
-    return report(counts, time.monotonic() - began)
+    with Record(options.record, options.seed) as record:
+        for line in record.known():
+            counts.add(*line)
+        known = {line[0] for line in record.known()}
+        left = [case for case in cases(options.inputs, options.door) if case not in known]
+        for case, (outcome, where, seconds) in run(left, options.seed, options.workers, until):
+            counts.add(case, outcome, where, seconds)
+            record.add(case, outcome, where, seconds)
+    return report(counts, sum(counts.seconds.values()))
 
 
 if __name__ == "__main__":

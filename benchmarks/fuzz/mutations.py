@@ -146,6 +146,46 @@ def _message(data: memoryview, rng: random.Random) -> bytes:
     return b"".join([*(p[2] for p in parts[:i]), new, *(p[2] for p in parts[i + 1 :])])
 
 
+def by_number(data: bytes, rng: random.Random) -> bytes:
+    """A number of a protobuf message, at any depth, becomes another; most such files still load."""
+    for _ in range(rng.randint(1, 3)):
+        try:
+            data = _renumbered(memoryview(data), rng) or data
+        except (ValueError, IndexError):
+            break
+    return data
+
+
+def _renumbered(data: memoryview, rng: random.Random) -> bytes | None:
+    """None where no number is below; ValueError or IndexError where this is no message."""
+    parts, start = [], 0
+    for number, value, end in spans(data):
+        parts.append((number, value, bytes(data[start:end])))
+        start = end
+    places = rng.sample(range(len(parts)), len(parts))
+    if rng.random() < _DEEPER:
+        places.sort(key=lambda i: isinstance(parts[i][1], int))  # versions and the like come last
+    for i in places[:_LOOKED_AT]:
+        number, value, _ = parts[i]
+        if isinstance(value, int):
+            near = (0, 1, 2, 3, value + 1, max(value - 1, 0), 2 * value, value // 2, 7, 64, 2**31, 2**64 - 1)
+            new: bytes | None = field(number, min(rng.choice(near), 2**64 - 1))
+        else:
+            try:
+                inner = _renumbered(value, rng)
+            except (ValueError, IndexError):
+                continue
+            new = None if inner is None else field(number, inner)
+        if new is not None:
+            return b"".join([*(p[2] for p in parts[:i]), new, *(p[2] for p in parts[i + 1 :])])
+    return None
+
+
+_DEEPER = 0.8
+_LOOKED_AT = 8
+"""Fields of a message that are looked into for a number: text and weights have none."""
+
+
 def by_member(data: bytes, rng: random.Random) -> bytes:
     """A member of a zip is broken, renamed, left out or there twice."""
     try:

@@ -30,6 +30,8 @@ HANG_S = 5.0
 DEAF_S = 120.0
 MEMORY_BYTES = 4 << 30
 BATCH = 50
+LONGEST = 3000
+"""Characters of a message: an error shows what is wrong, not all that it was given."""
 
 
 class HangError(BaseException):
@@ -75,6 +77,11 @@ def one(door: Door, data: bytes, folder: Path) -> tuple[str, str, float]:
         outcome = "refused"
         if "\n" in str(error).strip() and "Traceback" in str(error):
             outcome, where = "a traceback in a message", str(error)[:200]
+        elif len(str(error)) > LONGEST:
+            outcome, where = (
+                "a message that nobody reads",
+                f"of over {LONGEST} characters: {str(error)[-80:]!r}",
+            )
     except HangError:
         outcome, where = "a hang", _place(traceback.format_exc())
     except Exception as error:  # what this benchmark looks for

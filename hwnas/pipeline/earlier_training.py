@@ -28,12 +28,17 @@ def earlier_training(place: Path) -> Trained:
 def longer_job(trained: Trained, epochs: int, device: str) -> TrainingJob:
     """The same network, images and recipe for more epochs, from the weights that it has."""
     job = trained.job
-    data = dict(job.data)
+    recipe: dict[str, Any] = {**job.recipe, "epochs": epochs}
+    return replace(job, data=images_of(trained), recipe=recipe, device=device, start=trained.start)
+
+
+def images_of(trained: Trained) -> dict[str, Any]:
+    """The images of the training, as a job holds them."""
+    data = dict(trained.job.data)
     splits = next((p / "splits.json" for p in trained.folder.parents if (p / "splits.json").is_file()), None)
     if "splits_file" in data and splits is not None:  # the run may have been moved
         data["splits_file"] = str(splits.resolve())
-    recipe: dict[str, Any] = {**job.recipe, "epochs": epochs}
-    return replace(job, data=data, recipe=recipe, device=device, start=trained.start)
+    return data
 
 
 def _folder(place: Path) -> Path:

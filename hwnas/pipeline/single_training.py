@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,13 @@ from .teachers import start_of, teacher_of
 from .training_options import TrainingOptions
 
 
-def read_architecture(options: TrainingOptions, space: NetworkSpace) -> Arch:
-    """The architecture that the options name, in `space`."""
+def read_architecture(
+    options: TrainingOptions, space: NetworkSpace, warn: Callable[[str], None] = lambda text: None
+) -> Arch:
+    """The architecture that the options name, in `space`. warn: as of `read_alphas`."""
     if options.alphas is not None:
         decode = decoder_of(Path(options.alphas), options.method)
-        return arch_at(space, read_alphas(Path(options.alphas), space), options.epoch, decode)
+        return arch_at(space, read_alphas(Path(options.alphas), space, warn), options.epoch, decode)
     return space.canonical(read_genotype(space, options.architecture or ""))
 
 
@@ -83,7 +86,7 @@ def prepare(options: TrainingOptions) -> Prepared:
         home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
     )  # fmt: skip
     space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
-    arch = read_architecture(options, space)
+    arch = read_architecture(options, space, Log(quiet=options.quiet).warn)
     if not space.reads_image(arch):
         raise UsageError(
             f"{space.key(arch)}: in this network of {space.name} the image does not reach the classifier: "

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data import Data
-from hwnas.training.teacher import build_known, with_weights
+from hwnas.training.known import build_known
+from hwnas.training.start import SHARED, SUPERNET_FILE
+from hwnas.training.teacher import with_weights
 from targets.errors import DamagedFileError, UsageError
 from targets.files import sha256
 
@@ -30,12 +32,13 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict
 
 
 def start_of(place: Path) -> dict[str, str]:
-    """The `start` of a job: a safetensors file, or what was trained earlier."""
+    """The `start` of a job: a safetensors file, shared weights of a search, or what was trained earlier."""
     place = place.expanduser()
     if place.is_file():
         if place.suffix != ".safetensors":
             raise UsageError(f"--start-from {place} is no safetensors file; convert its state_dict to one")
-        return {"file": str(place.resolve()), "sha256": sha256(place)}
+        shared = {SHARED: "supernet"} if place.name == SUPERNET_FILE else {}
+        return {"file": str(place.resolve()), "sha256": sha256(place), **shared}
     return earlier_training(place).start
 
 

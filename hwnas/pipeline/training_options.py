@@ -71,8 +71,8 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     start_from: Annotated[
         Place,
         Option(
-            "Weights to begin with: a safetensors file, RUN/ID, or a folder of `hwnas train`; a classifier "
-            "of other classes is new"
+            "Weights to begin with: a safetensors file, RUN/ID, a folder of `hwnas train`, or "
+            "RUN/supernet.safetensors of a search; a classifier of other classes is new"
         ),
     ] = None
     gpus: Annotated[

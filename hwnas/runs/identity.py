@@ -22,7 +22,7 @@ FORMER = "question.json"
 SCHEMA = 1
 SEARCH, GRADIENT_SEARCH, DISCRETE_SEARCH = "search", "gradient-search", "discrete-search"
 TABLE_SEARCH = "table-search"
-TRAINING, EXPORT = "training", "export"
+TRAINING, EXPORT, SHRINKING = "training", "export", "shrinking"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

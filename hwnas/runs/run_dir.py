@@ -5,6 +5,7 @@ What lies where stands in DESIGN section 5 and in docs/architecture.md. Nothing 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,10 @@ ENVIRONMENT = "env.json"
 # All that a run killed while it was being created can have left.
 BEGINNINGS = {LOCK_NAME, AS_GIVEN, ENVIRONMENT, UNDER_WAY}
 # What `write_atomic` leaves when its process is killed between write and rename.
-TORN = re.compile(r"\..+\.(json|toml|safetensors|csv|npz|npy|onnx|html|db|dot|svg|txt)\.[a-z0-9_]{8}")
+TORN = re.compile(
+    r"\..+\.(json|jsonl|toml|safetensors|csv|npz|npy|onnx|ort|html|db|dot|svg|txt|md|png|raw|py|kt|swift|cpp)"
+    r"\.[a-z0-9_]{8}"
+)
 
 
 class RunDir:
@@ -206,11 +210,12 @@ def _require_fresh(path: Path) -> None:
 
 
 def _remove_torn_files(path: Path) -> None:
-    for folder in (path, path / "stages", path / "checkpoints"):
-        if folder.is_dir():
-            for entry in folder.iterdir():
-                if entry.is_file() and TORN.fullmatch(entry.name):
-                    entry.unlink()
+    """In the run and its folders, but for those that are runs of their own, which others may write now."""
+    for folder, inside, files in os.walk(path):
+        inside[:] = [name for name in inside if not (Path(folder, name) / LOCK_NAME).exists()]
+        for name in files:
+            if TORN.fullmatch(name):
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def _warn_of_other_versions(path: Path, log: Log) -> None:

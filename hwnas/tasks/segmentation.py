@@ -43,7 +43,7 @@ class Segmentation(PlainTask):
     planes = 1
     weighs = True
     many_columns = False
-    pixel_models: tuple[str, ...] = ("colours",)
+    pixel_models: tuple[str, ...] = ("neighbourhoods",)
     metric = Metric("miou", "mIoU")
     readable = Readable(
         "mask",
@@ -208,8 +208,8 @@ class Segmentation(PlainTask):
             for row in quality["by_class"]
         ]
         sentences = [
-            f"Mean IoU {100 * quality['miou']:.1f} %, pixel accuracy {100 * quality['pixel_acc']:.1f} %. "
-            f"Pixels of the label {IGNORED} count nowhere."
+            f"Mean IoU {100 * quality['miou']:.1f} %; {100 * quality['pixel_acc']:.1f} % of the pixels are "
+            f"right. Those of the label {IGNORED} count nowhere."
         ]
         return ("class", "images with it", "IoU", "pixels found"), rows, sentences
 

@@ -41,7 +41,8 @@ class TrainingJob:
     recipe: the fields of `Recipe`.
     seed: of the training.
     device: where it computes, as torch spells it.
-    start: `{"file": …, "sha256": …}` of weights to go on from; None for new ones from the seed.
+    start: `{"file": …, "sha256": …}` of weights to go on from, as `start_weights` reads them; None for new
+        ones from the seed.
     teacher: what `read_teacher` reads; None where the recipe does not distil.
     processes: that do it together; with another number its sums, and so its result, differ in the last bits.
     """
@@ -172,15 +173,13 @@ def run_job(
     data: the images of the job where they are loaded already.
     ranks: of several processes that do it together; each calls this, and the first one writes.
     """
-    from safetensors.torch import load
-
     from hwnas.networks.modes import safetensors_bytes
     from hwnas.runs.checkpoints import Checkpoints
 
     from .build import build_network
-    from .planned_file import planned_bytes
     from .ranks import ALONE
     from .recipe import Recipe
+    from .start import start_weights
     from .teacher import read_teacher
     from .train import train
 
@@ -194,7 +193,7 @@ def run_job(
         data_of(job.data) if data is None else data,
         Recipe(**job.recipe),
         job.seed,
-        start=None if job.start is None else load(planned_bytes(job.start, "weights to start from")),
+        start=None if job.start is None else start_weights(job.start, job.network),
         teacher=None if job.teacher is None else read_teacher(job.teacher, str(device)),
         device=device,
         on_step=on_step,

@@ -42,8 +42,15 @@ each of them a few samples; a device that is cut off loses one group of ten."""
 MEMORY_NETWORKS = 10
 RULE_NETWORKS = 24
 
-UNSTABLE_SHARE: Mapping[str, float] = {"cpu": 0.05, "wall": 0.03}
-"""Median difference of the two halves of a network's samples above which no predictor is made, by clock."""
+NOISY_SHARE: Mapping[str, float] = {"cpu": 0.05, "wall": 0.03}
+"""Median difference of the two halves of a network's samples above which the predictor says that it is noisy,
+by clock. Its intervals are as wide: they come from networks that were measured in the same minutes."""
+
+MOST_SHARE: Mapping[str, float] = {"cpu": 0.15, "wall": 0.1}
+"""The same above which none is made: no interval that such samples give would say anything."""
+
+_OUTLIER = 4
+"""Times the usual difference of halves, at least that of NOISY_SHARE, above which a network is left out."""
 
 TRANSFER_NETWORKS = 48
 """Measured where another device's predictor is corrected: half would do, the others show the error."""
@@ -240,28 +247,29 @@ def wanted_kinds(models: Mapping[str, bytes]) -> dict[str, tuple[str, ...]]:
 def steady(
     networks: Mapping[str, Labelled], log: LogCallback, clock: str, accept_noise: bool = False
 ) -> tuple[list[Labelled], dict[str, str]]:
-    """The networks that were measured well, and among errors how disturbed they are.
+    """The networks that were measured as well as most, and among errors how disturbed they are.
 
-    TargetError where most were not measured well, unless noise is accepted: then all count.
+    TargetError where most were measured too badly, unless noise is accepted.
     """
     if not networks:
         raise TargetError("no network was measured in time; give more minutes")
-    halves = np.array([network.half_split for network in networks.values()])
-    if float(np.median(halves)) > UNSTABLE_SHARE[clock]:
-        if accept_noise:
-            noise = f"two halves of the samples of a network differ by {100 * np.median(halves):.0f} %"
-            log(f"the profile is noisy: {noise} (median)")
-            return list(networks.values()), {NOISE: noise}
+    usual = float(np.median([network.half_split for network in networks.values()]))
+    if usual > MOST_SHARE[clock] and not accept_noise:
         raise TargetError(
-            f"unstable: two halves of the samples differ by {100 * np.median(halves):.0f} % (median; at "
-            f"most {100 * UNSTABLE_SHARE[clock]:g} % by the {clock} clock), so no predictor was made; "
-            "stop other work on the device, fix its frequency, and profile again; to have it all the same, "
-            "with the noise stated and intervals as wide, give the same command with --accept-noise"
+            f"unstable: two halves of the samples differ by {100 * usual:.0f} % (median; at most "
+            f"{100 * MOST_SHARE[clock]:g} % by the {clock} clock), so no predictor was made; stop other work "
+            "on the device, fix its frequency, and profile again; to have it all the same from what was "
+            "measured, with the noise stated and intervals as wide, give the same command with --accept-noise"
         )
-    kept = [network for network in networks.values() if network.half_split <= 4 * UNSTABLE_SHARE[clock]]
+    noise = {}
+    if usual > NOISY_SHARE[clock]:
+        noise = {NOISE: f"two halves of the samples of a network differ by {100 * usual:.0f} %"}
+        log(f"the profile is noisy: {noise[NOISE]} (median)")
+    most = _OUTLIER * max(usual, NOISY_SHARE[clock])
+    kept = [network for network in networks.values() if network.half_split <= most]
     if len(kept) < len(networks):
         log(f"{len(networks) - len(kept)} of {len(networks)} networks are unstable and left out")
-    return kept, {}
+    return kept, noise
 
 
 def _clock(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,19 @@ sessions of a file differ by 1 % in quiet minutes, by where their memory lies, a
 costs are calibrated on these networks."""
 
 UNSTABLE_ROWS = 0.9
-"""Share of flagged rows above which the machine was disturbed. A flag says that one row is not known to a few
-percent. Beside another process that works, 40 to 80 % are flagged in tables whose error is 1.6 %."""
-
-AGREED_PCT: Mapping[str, float] = {"cpu": 5.0, "wall": 0.0}
-"""By clock: mean difference of two sessions up to which a table is made whatever is flagged. CPU time leaves
-out the time of others, so sessions that agree say more than flags do; wall time does not."""
+"""Share of disturbed rows above which the table says that it is noisy. Beside another process that works, 40
+to 80 % are disturbed in tables whose error is 1.6 %."""
 
 MOST_NOISE_PCT: Mapping[str, float] = {"cpu": 10.0, "wall": 3.0}
-"""By clock: mean difference of two sessions of a network above which no table is made. The median of three is
-what counts; the wall clock includes waiting, in bursts that no median removes."""
+"""By clock: mean difference of two sessions of a network above which no table is made, however few rows are
+disturbed; below it one is made, however many are. The median of three sessions is what counts; the wall clock
+includes waiting, in bursts that no median removes."""
+
+HALF_95 = 1.74
+"""From the mean difference of two sessions to half of a 95 % interval of one: 1.96 / (2 / sqrt(pi))."""
+
+WIDEST = 0.1
+"""Half of an interval, relative, above which a block is not known to a few percent."""
 
 
 def measure_block_level(
@@ -65,11 +69,18 @@ def measure_block_level(
         f"{len(network_files)} whole networks for at most {watch.left:.0f} s"
     )
     timing = Timing(seconds=max(watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
-    measured = run_job(request.target, models, timing, log, progress=progress)
+    taken = request.kept.rows(
+        request.accept_noise,
+        [EMPTY_KEY, *with_twins(network_files)],
+        lambda: [*run_job(request.target, models, timing, log, progress=progress).values()],
+    )
+    measured = {row["key"]: row for row in taken}
     speed = ReferenceSpeed(home, request.target)
     sessions = sessions_ms(measured, network_files, speed, request.target.name)
-    disturbed = check_steady(request, measured, noise_pct(sessions))
-    rows = {key: speed.normalise(measured[key]) for key in [EMPTY_KEY, *block_files] if key in measured}
+    noise = noise_pct(sessions)
+    disturbed = request.kept.unless(lambda: check_steady(request, measured, noise), taken)
+    known_blocks = [EMPTY_KEY, *(block.key for block in blocks)]
+    rows = {key: as_known(speed.normalise(measured[key]), noise) for key in known_blocks if key in measured}
     rows |= known
     empty_ms = rows[EMPTY_KEY].p20_ms
     return TableMeasurements(
@@ -81,7 +92,7 @@ def measure_block_level(
         },
         rows=rows,
         network_ms=medians(sessions),
-        noise_pct=noise_pct(sessions),
+        noise_pct=noise,
         disturbed=disturbed,
         facts={"empty_run_ms": empty_ms},
         file_bytes={key: len(data) for key, data in block_files.items()},
@@ -120,26 +131,43 @@ def noise_pct(sessions: Mapping[str, Sequence[float]]) -> float:
     return 100 * float(np.mean([abs(a / b - 1) for a, b in pairs]))
 
 
+def as_known(row: Measurement, noise: float) -> Measurement:
+    """A block's row of one session, as uncertain as the sessions of whole networks say; noise: percent.
+
+    Where they agree, it is not the samples of the one session that decide on the flag, but the interval.
+    """
+    halves = [np.hypot(row.p50_ms - end, row.p50_ms * HALF_95 * noise / 100)
+              for end in (row.ci_low_ms, row.ci_high_ms)]  # fmt: skip
+    width = max(halves) / row.p50_ms
+    reason = f"the interval is {width:.0%} wide on a side" if width > WIDEST else ""
+    return replace(
+        row,
+        ci_low_ms=max(row.p50_ms - float(halves[0]), 0.0),
+        ci_high_ms=row.p50_ms + float(halves[1]),
+        flag="unstable" if reason else "ok",
+        reason=reason,
+    )
+
+
 def check_steady(request: TableRequest, rows: Mapping[str, Mapping[str, Any]], noise: float) -> str | None:
     """None where the rows are steady, else how disturbed the machine was.
 
-    A disturbed table is made where sessions agree, or where the request accepts noise; else TargetError.
-    noise: percent.
+    TargetError where sessions of a network differ too much, unless the request accepts it. noise: percent.
     """
     clock = str(next(iter(rows.values()))["clock"])
     flagged = float(np.mean([row["flag"] != "ok" for row in rows.values()]))
-    agree = noise <= MOST_NOISE_PCT[clock]
-    if agree and flagged <= UNSTABLE_ROWS:
-        return None
-    if request.accept_noise or noise <= AGREED_PCT[clock]:
-        return (
-            f"{100 * flagged:.0f} % of the measurements are flagged, and two sessions of a network differ by "
-            f"{noise:.1f} %"
+    refused = noise > MOST_NOISE_PCT[clock]
+    if refused and not request.accept_noise:
+        advice = "use a target of one thread" if clock == "wall" else "try later"
+        raise TargetError(
+            f"target {request.target.name}: unstable: two sessions of a network differ by {noise:.1f} % (at "
+            f"most {MOST_NOISE_PCT[clock]:g} % by the {clock} clock), and {100 * flagged:.0f} % of the "
+            "measurements were disturbed, so no latency table was made; stop other work on the device, fix "
+            f"its frequency, or {advice}. {ACCEPT_ADVICE}"
         )
-    advice = "use a target of one thread" if clock == "wall" else "try later"
-    raise TargetError(
-        f"target {request.target.name}: unstable: {100 * flagged:.0f} % of the measurements are flagged (at "
-        f"most {100 * UNSTABLE_ROWS:.0f} %), and two sessions of a network differ by {noise:.1f} % (at most "
-        f"{MOST_NOISE_PCT[clock]:g} % by the {clock} clock), so no latency table was made; stop other work "
-        f"on the device, fix its frequency, or {advice}. {ACCEPT_ADVICE}"
-    )
+    if refused or flagged > UNSTABLE_ROWS:
+        return (
+            f"{100 * flagged:.0f} % of the measurements were disturbed, and two sessions of a network differ "
+            f"by {noise:.1f} %"
+        )
+    return None

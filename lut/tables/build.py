@@ -33,6 +33,7 @@ from .calibrate import (
     split,
 )
 from .in_context import measure_in_context
+from .kept_rows import KeptRows
 from .networks import TableBlock, TableNetwork
 from .request import BLOCK_LEVEL, IN_CONTEXT, TableMeasurements, TableRequest, check_method, row_key
 from .table import ROWS_FILE, SpaceTable, filed_under, table_path
@@ -102,7 +103,7 @@ def space_table(
         log(f"latency table of {space_id} lacks blocks: topping it up")
     else:
         _explain_others(folder, context, target, log)
-    watch = Stopwatch(minutes * 60)
+    watch, kept = Stopwatch(minutes * 60), KeptRows(folder, safe_name(space_id), log)
     request = TableRequest(
         target=target,
         method=method,
@@ -111,6 +112,7 @@ def space_table(
         networks=_as_target_runs(networks, target),
         profiled=_as_target_runs(profiled, target),
         seed=seed,
+        kept=kept,
         accept_noise=accept_noise,
     )
     known = blocks_csv.read_rows(folder / ROWS_FILE)
@@ -118,6 +120,7 @@ def space_table(
     if measured.disturbed is not None:
         log(f"the latency table of {space_id} is noisy: {measured.disturbed}; its margin is as much wider")
     table = _assemble(request, measured, context, folder)
+    kept.drop()
     mape_pct, macs_line_pct = (table.errors[k] for k in ("mape_pct", "macs_line_mape_pct"))
     if mape_pct > macs_line_pct:
         log(

@@ -80,11 +80,19 @@ def measure_in_context(
     until = time.monotonic() + watch.left
     timing = Timing(max(NETWORKS_SHARE * watch.left, 1.0), seed=request.seed, ci_pct=0.5, min_rounds=30)
     kinds = {key: BOTH for key in files if key not in checking}
-    rows = run_rows(request.target, with_twins(files), timing, log, kinds=kinds, progress=progress)
+    twins = with_twins(files)
+    rows = list(
+        request.kept.rows(
+            request.accept_noise,
+            twins,
+            lambda: run_rows(request.target, twins, timing, log, kinds=kinds, progress=progress),
+        )
+    )
     latencies = {row["key"]: row for row in settle([row for row in rows if row["kind"] == "time"])}
     speed = ReferenceSpeed(home, request.target)
     sessions = sessions_ms(latencies, files, speed, request.target.name)
-    disturbed = check_steady(request, latencies, noise_pct(sessions))
+    noise = noise_pct(sessions)
+    disturbed = request.kept.unless(lambda: check_steady(request, latencies, noise), rows)
     if further_files:
         rows += _profile(request, further_files, until - time.monotonic(), log, progress)
     profiles = labelled(rows)
@@ -114,7 +122,7 @@ def measure_in_context(
         block_ms={key: block_rows[row].p50_ms for key, row in row_keys.items() if row in block_rows},
         rows=block_rows,
         network_ms=medians(sessions),
-        noise_pct=noise_pct(sessions),
+        noise_pct=noise,
         disturbed=disturbed,
         facts=facts,
         file_bytes={},

@@ -10,6 +10,7 @@ from lut.devices.measurement import Measurement
 from targets import Target
 from targets.errors import UsageError, did_you_mean
 
+from .kept_rows import KeptRows
 from .networks import TableBlock, TableNetwork
 
 BLOCK_LEVEL, IN_CONTEXT = "block-level", "in-context"
@@ -17,8 +18,8 @@ METHODS = (BLOCK_LEVEL, IN_CONTEXT)
 """How the cost of a block is found: in a session of its own, or from its kernels in profiles of networks."""
 
 ACCEPT_ADVICE = (
-    "To have it all the same, with the noise stated and the margin as wide, add --accept-noise: to "
-    "`hwnas profile`, or to a search that goes on, `hwnas search --resume RUN`"
+    "To have it all the same from what was measured, with the noise stated and the margin as wide, add "
+    "--accept-noise: to `hwnas profile`, or to a search that goes on, `hwnas search --resume RUN`"
 )
 """What to do where a machine stays disturbed."""
 
@@ -40,6 +41,7 @@ class TableRequest:
     networks: whole networks to calibrate and check on.
     profiled: further networks to see blocks in; only the in-context method uses them.
     seed: of every random draw.
+    kept: what was measured for it before, and refused as too noisy.
     accept_noise: make it on a disturbed machine too.
     """
 
@@ -50,6 +52,7 @@ class TableRequest:
     networks: Sequence[TableNetwork]
     profiled: Sequence[TableNetwork]
     seed: int
+    kept: KeptRows
     accept_noise: bool = False
 
 

@@ -120,7 +120,13 @@ class Device:
     def row(self, name: str) -> dict[str, Any]:
         t = self.true_ms(name) * self.slower
         return {
+            "kind": "time",
             "key": name,
+            "pass": 0,
+            "cpu_ms": [t] * 4,
+            "wall_ms": [t] * 4,
+            "ratio": [1.0] * 4,
+            "reference_quantiles_ms": [0.05 * self.slower] * 4,
             "n": 30,
             "p20_ms": t,
             "p50_ms": t * 1.01,

@@ -37,6 +37,8 @@ def test_a_job_is_read_back_as_it_was_written(make_job) -> None:
         ("timing", {"seconds": -1.0}, "seconds must be a number above 0"),
         ("timing", {"seconds": 1.0, "warmups": 2}, "warmups must be at least 3"),
         ("timing", {"minutes": 1.0}, "is damaged"),
+        ("timing", {"seconds": 10**400}, "seconds must be a number above 0"),
+        ("models", [{"key": "a", "file": "n" * 300, "sha256": "0"}], "own folder"),
     ],
 )
 def test_damaged_manifests(make_job, field: str, value: object, message: str) -> None:

@@ -45,6 +45,9 @@ def test_rows_of_earlier_versions_have_no_names_of_tensors() -> None:
         {"outputs": 3},
         {"attributes": None},
         {"inputs": [["a", "b", ["c"]]]},
+        {"inputs": [["a", "float", [-1]]]},
+        {"outputs": [["a", "float", [1 << 50]]]},
+        {"parameter_bytes": float("inf")},
     ],
 )
 def test_what_is_no_kernel_is_refused(change: dict[str, Any]) -> None:

@@ -55,7 +55,13 @@ def test_a_wrong_field_is_named(row: dict[str, Any], said: str) -> None:
         checked_rows([row], "rows")
 
 
-@pytest.mark.parametrize("line", ['{"x": ' * 5000 + "1" + "}" * 5000, "[1]", '{"kind": "time"}', "NaN"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"x": ' * 5000 + "1" + "}" * 5000, "[1]", '{"kind": "time"}', "NaN",
+        *(json.dumps({**TIMED, **change}) for change in ({"pass": -1}, {"pass": True}, {"key": ["a"]})),
+    ],
+)  # fmt: skip
 def test_a_line_that_is_no_row(line: str, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(f"{json.dumps(TIMED)}\n{line}\n", encoding="utf-8")
     with pytest.raises(DamagedFileError, match="line 2: not a measured row"):

@@ -204,6 +204,15 @@ class ExportDocument(_OpenDocument):
     measured: dict[str, Any]
 
 
+class ShrinkDocument(_OpenDocument):
+    """front.json of `hwnas shrink`, and the folder: the network as it was, and a narrower one per budget."""
+
+    folder: str
+    task: str
+    chosen: str
+    points: list[FrontPoint]
+
+
 class StageDocument(_Document):
     """A stage of a run."""
 
@@ -375,6 +384,7 @@ PRINTED: dict[str, Any] = {
     "search": SearchDocument,
     "train": TrainDocument,
     "export": ExportDocument,
+    "shrink": ShrinkDocument,
     "status": StatusDocument,
     "rank": RankDocument,
     "front merge": MergeDocument,

@@ -19,7 +19,7 @@ from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
 from hwnas.pipeline.spellings import space_for, space_name
 from hwnas.runs.front_file import read_front
-from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
+from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
 from hwnas.training.training_job import data_of
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _OPEN = (
-    "a run of `hwnas search` or RUN/ID, a folder of `hwnas train`, an ONNX file, or a genotype with --weights"
+    "a run of `hwnas search` or `hwnas shrink`, RUN/ID of one, a folder of `hwnas train`, an ONNX file, or a "
+    "genotype with --weights"
 )
 
 
@@ -116,6 +117,23 @@ def _training(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     job = read_checksummed(results[0], "training result")["job"]
     spec = {**job["data"], **({"root": options.home} if options.home else {})}
     return _of_folder(results[0].parent / "model", data_of(spec), "a training")
+
+
+def _shrunk(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    owner = _owner(place)
+    assert owner is not None  # it matched
+    run, name = owner
+    _refuse(options, "a shrunk network", "data", "labels", "mean", "std", "shape", "weights")
+    name = name or str(read_front(run)["chosen"])
+    known = sorted(path.parent.name for path in (run / "models").glob("*/manifest.json"))
+    if name not in known:
+        raise UsageError(
+            f"{run} has no network {name!r}; "
+            + (did_you_mean(name, known) if known else "it has none yet: go on with its command first")
+        )
+    images = read_json(run / "source.json", "the source of the run")["images"]
+    spec = {**images, **({"root": options.home} if options.home else {})}
+    return _of_folder(run / "models" / name, data_of(spec), "a shrunk network")
 
 
 def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
@@ -230,6 +248,7 @@ class SourceKind:
 _KINDS = (
     SourceKind(_is_of(SEARCH), _pick),
     SourceKind(_is_of(TRAINING), _training),
+    SourceKind(_is_of(SHRINKING), _shrunk),
     SourceKind(lambda place, options: options.weights is not None, _genotype),
     SourceKind(lambda place, options: place.is_file(), _onnx_file),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,16 @@ def require_cells(space: Space) -> None:
         )
 
 
-def read_alphas(path: Path, space: Space) -> dict[str, NDArray[np.float32]]:
+def read_alphas(
+    path: Path, space: Space, warn: Callable[[str], None] = lambda text: None
+) -> dict[str, NDArray[np.float32]]:
     """What `alphas_npz` or `write_histories` wrote of a search in `space`.
 
+    warn: gets a line where a kind of cell has no file, and is taken to be like the one that has.
     UsageError when it is of another space, DamagedFileError when it holds no arrays of numbers.
     """
     content = _load(path)
-    found = content if isinstance(content, dict) else _from_histories(path, content, space)
+    found = content if isinstance(content, dict) else _from_histories(path, content, space, warn)
     wanted = {c.name: len(c.options) for c in space.choices}
     shapes = {name: array.shape for name, array in found.items()}
     epochs = {shape[0] for shape in shapes.values() if len(shape) == 2}
@@ -94,7 +97,9 @@ def _load(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
     return arrays if hasattr(stored, "files") else arrays[""]
 
 
-def _from_histories(path: Path, array: NDArray[np.float32], space: Space) -> dict[str, NDArray[np.float32]]:
+def _from_histories(
+    path: Path, array: NDArray[np.float32], space: Space, warn: Callable[[str], None]
+) -> dict[str, NDArray[np.float32]]:
     """The alphas by choice, from `alpha_<kind>_history.npy` and those of the other kinds beside it."""
     require_cells(space)
     assert isinstance(space, CellSpace)
@@ -109,10 +114,11 @@ def _from_histories(path: Path, array: NDArray[np.float32], space: Space) -> dic
             path if other == kind or named is None else path.with_name(f"{named[1]}alpha_{other}_history.npy")
         )
         if not place.exists():
-            raise UsageError(
-                f"alphas {path}: they are of the {kind} cell alone; {place.name}, for the {other} cell, is "
-                "not beside it: put it there, or give alphas.npz of the search"
+            warn(
+                f"alphas {path}: they are of the {kind} cell alone, so the {other} cell is taken to be like "
+                f"it; for one of its own put {place.name} beside it, or give alphas.npz of the search"
             )
+            place = path
         part_of = array if place == path else _load(place)
         wanted = (len(space.wiring.edges), len(space.operations))
         if isinstance(part_of, dict) or part_of.ndim != 3 or part_of.shape[1:] != wanted:

@@ -70,6 +70,7 @@ def test_the_run_is_free_again_after_an_error(monkeypatch: pytest.MonkeyPatch, t
 STOPPED = """
 import signal, sys, hwnas.pipeline.main_job
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs start with it ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and with this one under nohup
 def search(run):
     print("ready", flush=True)
     sys.stdin.read()
@@ -79,8 +80,11 @@ cli.main()
 """
 
 
+ENDINGS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), ENDINGS)
 def test_signals_tell_how_to_go_on(signum: signal.Signals, code: int) -> None:
     command = [sys.executable, "-c", STOPPED, "search", "--quiet", "--out", "mine"]
     pipe = subprocess.PIPE

@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ import cli
 from hwnas.exporting.snippets import AppFacts, file_names, snippets
 from hwnas.exporting.snippets.kotlin import kotlin_text
 from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, Task
+from tests.support import cpp
 from tests.support.exports import fake_costs, write_search
 
 KINDS = {
@@ -79,22 +79,17 @@ def test_the_golden_pair_is_what_onnxruntime_answers_to_the_image(folder: Path) 
         assert list(x.shape) == said["input_shape"]
 
 
-HEADERS = os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime")
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not Path(HEADERS, "onnxruntime_cxx_api.h").is_file() or shutil.which("g++") is None,
-    reason="needs g++ and onnxruntime's C++ headers, which pip does not bring; set ONNXRUNTIME_INCLUDE",
-)
+@pytest.mark.skipif(bool(cpp.lacking()), reason=cpp.lacking())
 def test_the_cpp_program_answers_as_the_golden_pair(folder: Path) -> None:
-    (library,) = (Path(ort.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    library, headers = cpp.library(), cpp.headers()
+    assert library is not None and headers is not None
     (folder / "lib").mkdir()
     (folder / "lib" / "libonnxruntime.so.1").symlink_to(library)  # the name that it is loaded by
     program = folder / "classify"
     source = folder / "snippets/classify.cpp"
     compiled = subprocess.run(
-        ["g++", "-std=c++17", "-Wall", str(source), "-I", HEADERS, str(library), "-o", str(program)],
+        ["g++", "-std=c++17", "-Wall", str(source), "-I", str(headers), str(library), "-o", str(program)],
         capture_output=True,
         text=True,
         check=False,

@@ -125,8 +125,14 @@ def test_histories_are_read_as_the_alphas_that_they_are(space: Any, alphas: Path
         read = read_alphas(tmp_path / name, space)
         assert {k: v.tolist() for k, v in read.items()} == {k: v.tolist() for k, v in stored.items()}
     (tmp_path / "alpha_reduce_history.npy").unlink()
-    with pytest.raises(UsageError, match=r"of the normal cell alone; alpha_reduce_history.npy"):
-        read_alphas(tmp_path / "alpha_normal_history.npy", space)
+    warnings: list[str] = []
+    read = read_alphas(tmp_path / "alpha_normal_history.npy", space, warnings.append)
+    assert "the reduce cell is taken to be like it; for one of its own put alpha_reduce_history.npy" in (
+        " ".join(warnings)
+    )
+    for choice in space.choices:
+        normal = choice.name.replace("reduce", "normal")
+        assert read[choice.name].tolist() == stored[normal].tolist()
 
 
 def test_weights_of_a_network_are_no_alphas(space: Any, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from hwnas.pipeline.main_job import training
 from hwnas.pipeline.main_job.candidate import Candidate, Finalist
 from hwnas.pipeline.main_job.training import LARGEST, teacher_for, waves
 from hwnas.pipeline.teachers import start_of, teacher_of
-from hwnas.training.teacher import build_known, read_teacher
+from hwnas.training.known import build_known
+from hwnas.training.teacher import read_teacher
 from hwnas.training.training_job import TrainingJob
 from targets.errors import DamagedFileError, UsageError
 from targets.files import sha256

@@ -133,13 +133,15 @@ class TestConfig:
 
     def test_torn_temporary_files_are_removed(self, run: RunDir) -> None:
         run.close()
-        torn = run.path / ".front.json.ab12cd34"
-        torn.write_text("{")
-        mine = run.path / ".editorconfig"
-        mine.write_text("")
+        torn = [run.path / ".front.json.ab12cd34", run.path / "models" / "a" / ".model.onnx.ab12cd34"]
+        kept = [run.path / ".editorconfig", run.path / "export" / ".lock"]
+        kept += [run.path / "export" / ".manifest.json.ab12cd34"]  # of a run of its own, maybe under way
+        for path in [*torn, *kept]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{")
         open_search(run.path).close()
-        assert not torn.exists()
-        assert mine.exists()
+        assert not any(path.exists() for path in torn)
+        assert all(path.exists() for path in kept)
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "<script>", "a b", "x" * 300, "数据", ".", "CON"])

@@ -16,6 +16,8 @@ from targets.errors import UsageError
         ("x = " + "[" * 5000, "nested too deeply"),
         ('space = ["mobile"]', "must be a name in quotes"),
         ("x", "Expected"),
+        ("widths = 0x" + "f" * 5000, "a number has too many digits"),
+        ('operations = [3, "mb3e3"]', "operations must be a list of different names"),
     ],
 )
 def test_files_that_define_no_space(text: str, says: str, tmp_path: Path) -> None:

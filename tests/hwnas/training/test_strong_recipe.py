@@ -17,10 +17,11 @@ from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.training.average import MovingAverage, holding
 from hwnas.training.initial_weights import begin
+from hwnas.training.known import build_known
 from hwnas.training.loss import TrainingLoss, distance
 from hwnas.training.presets import PRESETS, STRONG, changed
 from hwnas.training.recipe import Recipe
-from hwnas.training.teacher import OnnxTeacher, build_known, read_teacher
+from hwnas.training.teacher import OnnxTeacher, read_teacher
 from hwnas.training.train import train
 from hwnas.training.training_state import EpochStats, TrainingState
 from targets.errors import DamagedFileError, UsageError

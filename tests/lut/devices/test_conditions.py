@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lut.devices.conditions import note_conditions, other_load, read_conditions, slowdown
+from targets.errors import DamagedFileError
 
 
 def run(start: dict[str, object], end: dict[str, object]) -> list[dict[str, object]]:
@@ -44,6 +45,15 @@ def test_lines_of_several_runs(tmp_path: Path) -> None:
     for found in run({"governor": "performance"}, {}):
         note_conditions(tmp_path, found)
     assert read_conditions(tmp_path) == run({"governor": "performance"}, {})
+
+
+@pytest.mark.parametrize(
+    "found", [None, [], 3, {"frequency_mhz": "fast"}, {"frequency_mhz": [None]}, {"throttled": 1}]
+)
+def test_what_is_no_state_of_a_device_is_refused(found: object, tmp_path: Path) -> None:
+    with pytest.raises(DamagedFileError, match="update hwnas there"):
+        note_conditions(tmp_path, found)
+    assert read_conditions(tmp_path) == []
 
 
 def test_company() -> None:

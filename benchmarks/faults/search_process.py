@@ -1,0 +1,160 @@
+"""A small search as a process of its own: start it, interrupt it at a moment, go on with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.main_jobs import STAGES
+
+from .moments import KILL, STARTING, WORKER, Moment
+
+OPTIONS = (
+    *("--data", "digits", "--image-size", "16", "--seed", "3", "--workers", "1"),
+    *("--profile-minutes", "0.5", "--accept-noise", "--budget", "latency_ms<=5000"),
+    *("--supernet-steps", "20", "--search-steps", "10", "--evaluations", "4", "--population", "2"),
+    *("--eval-epochs", "1", "--picks", "1", "--random-baselines", "1", "--train-epochs", "1"),
+)
+"""The budget is far above every network, so that no measurement decides what is chosen."""
+
+_LOOK_S = 0.001
+_END_S = 120.0
+"""Within which an interrupted process must have ended; the machine may be busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The commands of one run. folder: of the space and the run; home: of tables and evaluations."""
+
+    folder: Path
+    home: Path
+    out: Path
+
+    def command(self) -> list[str]:
+        """The first command, or the one that goes on where there is a run."""
+        words = [sys.executable, "-m", "cli", "search", "--home", str(self.home)]
+        if (self.out / "config.resolved.json").exists():
+            return [*words, "--resume", str(self.out)]
+        space = self.folder / "tiny.toml"
+        space.write_text(STAGES, encoding="utf-8")
+        return [*words, *OPTIONS, "--space", str(space), "--out", str(self.out)]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it in a session of its own; what it says is added to `said.txt` in the folder."""
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+        with self._log.open("ab") as said:
+            return subprocess.Popen(
+                self.command(), cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
+                stdout=said, stderr=said, start_new_session=True,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        """All that the commands of this run have printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "said.txt"
+
+    def stage(self) -> str:
+        """The stage under way; STARTING before the first, '' after the last."""
+        try:
+            state = json.loads((self.out / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return STARTING
+        return str(state["stage"] or "")
+
+
+def wait_for(
+    search: Search, process: subprocess.Popen[bytes], moment: Moment, took_s: Mapping[str, float]
+) -> str | None:
+    """Wait for the moment; the stage that it came in, None where the process ended before.
+
+    took_s: seconds of each stage of an undisturbed run. Where the stage is over already, or ends without a
+    write of the file, it is now.
+    """
+    order, began = list(took_s), time.monotonic()
+    before = dict(_writes(search.out, moment.file))
+    stage, since = STARTING, began
+    first = search.stage() if search.out.exists() else STARTING  # what the process before left
+    while process.poll() is None:
+        now, at = time.monotonic(), search.stage()
+        if at == first and at != STARTING and now - began < took_s[STARTING]:
+            at = STARTING  # it has not written yet
+        if at != stage:
+            stage, since = at, now
+        if stage == "":
+            return None
+        if moment.file and dict(_writes(search.out, moment.file)) != before:
+            return stage
+        late = order.index(stage) > order.index(moment.stage)
+        due = stage == moment.stage and now - since >= moment.share * took_s[stage]
+        if late or (due and not moment.file):
+            return stage
+        time.sleep(_LOOK_S)
+    return None
+
+
+def interrupt(process: subprocess.Popen[bytes], how: str) -> dict[str, Any]:
+    """Interrupt it; its exit code, the seconds until it ended, and processes of it that stay."""
+    began = time.monotonic()
+    if how == WORKER:
+        workers = [pid for pid in members(process.pid) if pid != process.pid]
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return {"workers": len(workers)}
+    # A signal of a terminal goes to the search alone; what it started must hear of its end.
+    os.kill(process.pid, getattr(signal, f"SIG{how}"))
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        end(process)
+        return {"exit": "none", "seconds": _END_S, "left": 0}
+    seconds = time.monotonic() - began
+    while (left := members(process.pid)) and time.monotonic() - began < _END_S:
+        time.sleep(0.05)
+    end(process)
+    return {"exit": process.returncode, "seconds": round(seconds, 2), "left": len(left)}
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all of its session."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, getattr(signal, f"SIG{KILL}"))
+    process.wait()
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that are alive, as Linux lists them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, _, of, *_ = path.read_text().rpartition(")")[2].split()
+            if int(of) == session and state != "Z":
+                found.append(int(path.parent.name))
+    return found
+
+
+def _writes(out: Path, file: str) -> Iterator[tuple[str, float]]:
+    """Name and time of the file, of those of a folder, and of the unfinished ones beside them."""
+    if not file:
+        return
+    folder, name = (out / file, "") if file.endswith("/") else (out, file)
+    entries: Sequence[Path] = []
+    with suppress(OSError):
+        entries = list(folder.rglob("*") if not name else folder.iterdir())
+    for path in entries:
+        if not name or path.name == name or path.name.startswith(f".{name}."):
+            with suppress(OSError):
+                yield str(path), path.stat().st_mtime

@@ -1,0 +1,64 @@
+"""Weights from a file that others wrote: safetensors, or a state_dict of torch, of which nothing is run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from targets.errors import DamagedFileError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema", "net")
+"""Keys under which trainers keep the weights beside other things."""
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors by name. UsageError for a file of another kind, DamagedFileError where it cannot be read.
+
+    A `.pt` file is opened by torch's reader that knows tensors and plain values only: whole pickled networks
+    are refused, because opening one runs whatever its author put into it.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; give the file of the weights") from None
+    if path.suffix == ".safetensors":
+        return _safetensors(raw, path)
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
+        return _state_dict(raw, path)
+    raise UsageError(f"{path} is no file of weights; give .safetensors, or a state_dict as .pt or .pth")
+
+
+def _safetensors(raw: bytes, path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load
+
+    try:
+        return load(raw)
+    except Exception as error:  # safetensors has errors of its own
+        raise DamagedFileError(f"{path} is no safetensors file: {str(error).splitlines()[0]}") from None
+
+
+def _state_dict(raw: bytes, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        found: Any = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch have errors of their own
+        raise DamagedFileError(
+            f"{path} holds no plain state_dict ({str(error).splitlines()[0][:150]}); a whole network in a "
+            "pickle is not opened, because that runs code: where it was made, save `model.state_dict()` with "
+            "safetensors.torch.save_file"
+        ) from None
+    for key in _WRAPPED:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if (
+        not isinstance(found, dict)
+        or not found
+        or not all(isinstance(t, torch.Tensor) for t in found.values())
+    ):
+        raise DamagedFileError(f"{path} holds no state_dict: names of tensors were expected")
+    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}

@@ -1,0 +1,42 @@
+"""Where a compiler finds onnxruntime: the headers of a package, the library of the wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import onnxruntime
+
+HEADER = "onnxruntime_cxx_api.h"
+_INSIDE = ("", "onnxruntime", "onnxruntime/core/session")
+"""Folders of an include path in which packages put it: the release archive, Debian, conda and vcpkg."""
+
+
+def headers() -> Path | None:
+    """The folder of the C++ headers; None where there are none.
+
+    `ONNXRUNTIME_INCLUDE` says where; else they are where packages of Debian, conda and pip put them.
+    """
+    stated = os.environ.get("ONNXRUNTIME_INCLUDE")
+    roots = [stated] if stated else [sys.prefix + "/include", "/usr/include", "/usr/local/include"]
+    if not stated and "CONDA_PREFIX" in os.environ:
+        roots.append(os.environ["CONDA_PREFIX"] + "/include")
+    places = [Path(root, inside) for root in roots for inside in _INSIDE]
+    places.append(Path(onnxruntime.__file__).parent / "include")
+    return next((place for place in places if (place / HEADER).is_file()), None)
+
+
+def library() -> Path | None:
+    """The shared library that the Python package brings; None where it is named in another way."""
+    return next(iter(sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))), None)
+
+
+def lacking() -> str:
+    """What is not there to compile and run a program with; empty where all is."""
+    if shutil.which("g++") is None:
+        return "there is no g++"
+    if headers() is None:
+        return f"{HEADER} is not installed (pip does not bring it); ONNXRUNTIME_INCLUDE says where it is"
+    return "" if library() is not None else "the onnxruntime of pip has no libonnxruntime.so here"
