@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 import hwnas
+from hwnas.runs.front_file import front_points, read_front
 from tests.support.certificates import make_certificates
 from tests.support.loopback import free_port
 
@@ -118,6 +119,7 @@ def search(folder: Path, name: str, more: list[str], *, resume: bool = False) ->
         words = ["--data", "digits", "--image-size", "16", "--space", "space.toml", "--out", str(run), *more]
         words += ["--objective", "val_accuracy", "--objective", "macs", "--eval-epochs", "2"]
         words += ["--train-epochs", "2", "--picks", "2", "--random-baselines", "0"]
+        words += ["--population", "4"]  # else a generation is as large as the cluster, which kills change
     words += ["--home", str(folder / f"home-{name}")]
     return _start([sys.executable, "-m", "cli", "search", *words], folder)
 
@@ -129,10 +131,14 @@ def results(run: Path) -> dict[str, int]:
     }
 
 
-def front(run: Path) -> list[tuple[str, float]]:
-    """What the search found, in order."""
-    document = json.loads((run / "front.json").read_text())
-    return [(point["arch_id"], point["measured"]["val_accuracy"]) for point in document["models"]]
+def findings(run: Path) -> tuple[list[Any], list[Any]]:
+    """Every evaluation of a search, and the networks of its front and its picks, each with its accuracy."""
+    rows = json.loads((run / "evaluated.json").read_text())["rows"]
+    evaluated = sorted((row["arch"], row["metrics"]["val_accuracy"]) for row in rows)
+    points = [
+        (p.arch_id, p.pick, (p.measured or {}).get("val_accuracy")) for p in front_points(read_front(run))
+    ]
+    return evaluated, points
 
 
 class Watched:
@@ -211,7 +217,9 @@ def main() -> None:
         result = with_kills(folder, options, more)
         if not result["finished"]:
             print((folder / "log.txt").read_text()[-2000:], file=sys.stderr)
-        result["same_front"] = result["finished"] and front(folder / "killed") == front(folder / "peace")
+        result["same_front"] = result["finished"] and findings(folder / "killed") == findings(
+            folder / "peace"
+        )
     print(json.dumps(result, indent=1))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from targets.errors import UsageError
 
 from .layout import ignored_note, is_image, splits_named
-from .masks import LOSSLESS
+from .masks import CLASS_FILES, LOSSLESS
 from .source import TRAIN
 
 _IMAGES = frozenset(("images", "image", "imgs", "img", "photos", "jpegimages"))
@@ -47,7 +47,7 @@ def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str
         elif is_image(path) and image_at is not None:
             key = "/".join([*folders[:image_at], *folders[image_at + 1 :], stem])
             _add(images, key, path, "images of one mask", where)
-        else:
+        elif name.lower() not in CLASS_FILES:
             rest.append(path)
     if not images or not masks:
         lacks = "no folder of masks" if images else "no folder of images"

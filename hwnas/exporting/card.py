@@ -64,12 +64,16 @@ def _files(manifest: Mapping[str, Any]) -> str:
     return _table(head, rows)
 
 
+_OUTPUT_SHAPES = {"mask": ": a number per class and pixel; the class of a pixel is that of its largest"}
+"""What is said of outputs that are more than a number each, by how they are read."""
+
+
 def _feeding(manifest: Mapping[str, Any]) -> str:
     said = manifest["input"]
     lines = [
         f"- input `{said['input_name']}`, {said.get('input_layout', 'as the file says')}, "
         f"{' × '.join(map(str, said['input_shape']))}",
-        f"- output `{said['output_name']}`",
+        f"- output `{said['output_name']}`{_OUTPUT_SHAPES.get(task_of(manifest).readable.reading, '')}",
     ]
     if "colour_order" in said:
         lines.append(f"- colours: {said['colour_order']}")

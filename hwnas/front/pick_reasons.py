@@ -16,6 +16,7 @@ def pick_reasons(
     accuracy: ArrayLike,
     n_images: int | None,
     say_latency: Callable[[float], str],
+    score: str = "accuracy",
 ) -> list[str]:
     """One sentence per pick, in their order.
 
@@ -23,6 +24,7 @@ def pick_reasons(
     n_images: that the accuracies were counted on, of which the standard error follows; None for another
         score, whose error is not known.
     say_latency: a latency with its unit.
+    score: what `accuracy` is called where it is another score.
 
     >>> picks = [Pick(0, "fastest"), Pick(1, "accurate")]
     >>> for text in pick_reasons(picks, [1.0, 3.0], [0.7, 0.9], 100, "{:g} ms".format):
@@ -40,12 +42,18 @@ def pick_reasons(
     sentences = []
     for pick in picks:
         own, lost = float(values[pick.index]), float(accurate[best] - accurate[pick.index])
-        behind = _behind(lost, error)
-        percent, share = 100 * accurate[pick.index], 100 * own / values[best]
+        behind, share = _behind(lost, error), 100 * own / values[best]
+        highest = f"The most accurate {of_all} in the search: {100 * accurate[pick.index]:.1f} %"
+        if n_images is None:
+            behind = (
+                f"its {score} lower by {lost:.3f} than the highest"
+                if lost > 0
+                else f"its {score} the highest"
+            )
+            highest = f"The highest {score} {of_all} in the search: {accurate[pick.index]:.3f}"
         sentences.append(
             {
-                "accurate": f"The most accurate {of_all} in the search: {percent:.1f} %, "
-                f"in {say_latency(own)}.",
+                "accurate": f"{highest}, in {say_latency(own)}.",
                 "fastest": f"The fastest {of_all}: {say_latency(own)}, {behind}.",
                 "knee": f"The knee of the front: {behind}, at {share:.0f} % of what that takes.",
                 "spread": f"{_between(own, ordered, say_latency)}; {behind}.",

@@ -18,11 +18,13 @@ class Preference:
     """A row of the table.
 
     choose: latencies and accuracies of picks (n,) -> the index of the one that is chosen.
+    pick: what a single pick is: accurate, knee or fastest.
     errors, costs: shares of the ranges in which improvements count (`Improvement`), from the best error and
         the least cost on; 1 is all.
     """
 
     choose: Callable[[Array, Array], int]
+    pick: str
     errors: float = 1.0
     costs: float = 1.0
 
@@ -42,9 +44,9 @@ def _knee(latency: Array, accuracy: Array) -> int:
 
 
 PREFERENCES: Mapping[str, Preference] = {
-    "accuracy": Preference(_most_accurate, errors=0.4),
-    "balance": Preference(_knee),
-    "latency": Preference(_fastest, costs=0.4),
+    "accuracy": Preference(_most_accurate, "accurate", errors=0.4),
+    "balance": Preference(_knee, "knee"),
+    "latency": Preference(_fastest, "fastest", costs=0.4),
 }
 """By the name that `--prefer` takes."""
 

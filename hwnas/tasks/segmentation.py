@@ -43,7 +43,7 @@ class Segmentation(PlainTask):
     planes = 1
     weighs = True
     many_columns = False
-    pixel_models: tuple[str, ...] = ("colours",)
+    pixel_models: tuple[str, ...] = ("neighbourhoods",)
     metric = Metric("miou", "mIoU")
     readable = Readable(
         "mask",
@@ -208,8 +208,8 @@ class Segmentation(PlainTask):
             for row in quality["by_class"]
         ]
         sentences = [
-            f"Mean IoU {100 * quality['miou']:.1f} %, pixel accuracy {100 * quality['pixel_acc']:.1f} %. "
-            f"Pixels of the label {IGNORED} count nowhere."
+            f"Mean IoU {100 * quality['miou']:.1f} %; {100 * quality['pixel_acc']:.1f} % of the pixels are "
+            f"right. Those of the label {IGNORED} count nowhere."
         ]
         return ("class", "images with it", "IoU", "pixels found"), rows, sentences
 
@@ -229,7 +229,8 @@ class Segmentation(PlainTask):
             for j, name in enumerate(names)
         ]
         head = ["Class", "Pixels", "IoU", "Found", "Else taken for"]
-        return {"table": {"head": head, "rows": rows}, "n": len(labels)}
+        shows = "Each image, its mask and the answer of the network, in the colours of PASCAL VOC."
+        return {"table": {"head": head, "rows": rows}, "n": len(labels), "shows": shows}
 
     def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Images with a wrong pixel, that with most of them first."""

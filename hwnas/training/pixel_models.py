@@ -8,8 +8,7 @@ are read, and the training images are drawn down to a fixed amount of memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,46 +18,8 @@ from torch.nn import functional
 from hwnas.tasks import LabelArray, Task
 from targets.errors import UsageError
 
-
-class ImageData(Protocol):
-    """What the pixel models need of a data set."""
-
-    @property
-    def labels(self) -> LabelArray:
-        """Class of every sample, (n,), or (n, k) numbers."""
-
-    def split(self, name: str) -> NDArray[np.int64]:
-        """Sample indices of 'train', 'val' or 'test'."""
-
-    def images(self, indices: NDArray[np.int64]) -> torch.Tensor:
-        """uint8 (b, c, h, w)."""
-
-
-class TaskData(ImageData, Protocol):
-    """The same with a task that scores."""
-
-    @property
-    def task(self) -> Task:
-        """What the labels mean."""
-
-
-@dataclass(frozen=True, slots=True)
-class PixelModel:
-    """A fitted model on raw pixels and what it scored.
-
-    n_train: training images it was fitted to, of n_train_available.
-    image_side_px: side of the images as it saw them.
-    options: its hyperparameters, the penalty that was chosen.
-    """
-
-    name: str
-    val_accuracy: float
-    test_accuracy: float
-    n_train: int
-    n_train_available: int
-    image_side_px: int
-    options: dict[str, float]
-
+from .neighbourhoods import neighbourhood_score
+from .pixel_model import ImageData, PixelModel, TaskData
 
 MAX_SIDE_PX = 32
 """Side of the images that the pixel models see: at most 3,072 numbers per image, those of CIFAR."""
@@ -213,6 +174,7 @@ PIXEL_MODELS: dict[str, tuple[str, Callable[..., PixelModel]]] = {
     "svc": ("svc", svc_accuracy),
     "linear": ("linear", linear_accuracy),
     "ridge": ("linear", ridge_score),
+    "neighbourhoods": ("linear", neighbourhood_score),
 }
 """The name of the result, which tasks share, and what fits it."""
 

@@ -21,7 +21,6 @@ from typing import IO
 
 from targets import Target
 from targets.connect import device_key
-from targets.errors import DamagedFileError
 from targets.files import safe_name
 from targets.holder import read_holder, write_holder
 
@@ -85,9 +84,19 @@ def own_time_s() -> float:
 def device_lock(
     target: Target, log: LogCallback, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[None]:
-    """The only job on the device. Waits for another one to end, and then tells `log` who has the device."""
+    """The only job on the device. Waits for another one to end, and then tells `log` who has the device.
+
+    Where no lock can be written, the job runs without one, and `log` hears of it.
+    """
     path = locks_folder() / f"{safe_name(device_key(target))}.lock"
-    with _opened(path) as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        log(f"{path} cannot be written ({error.strerror}): nothing keeps another job off {target.name}")
+        yield
+        return
+    with opened as file:
         own_s = own_time_s()
         with _away():
             _acquire(file, target, log, sleep)
@@ -104,17 +113,6 @@ def locks_folder() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("hwnas", appauthor=False)) / "devices"
-
-
-def _opened(path: Path) -> IO[str]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise DamagedFileError(
-            f"cannot write {path}, which keeps two jobs off one device: {error.strerror}; make its folder "
-            "writable, or set XDG_CACHE_HOME"
-        ) from None
 
 
 def _acquire(file: IO[str], target: Target, log: LogCallback, sleep: Callable[[float], None]) -> None:

@@ -27,6 +27,13 @@ def _noise(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return rng.integers(0, 255, shape, np.uint8)
 
 
+def _mask(rng: np.random.Generator) -> Image.Image:
+    """Class 1 or 2 in a rectangle, 0 around it."""
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    mask[4:20, 6:18] = rng.integers(1, 3)
+    return Image.fromarray(mask)
+
+
 def _deep(rng: np.random.Generator) -> Image.Image:
     """12 bits in 16, as cameras and scanners write them."""
     return Image.fromarray(rng.integers(0, 4095, (SIDE_PX, SIDE_PX), np.uint16))
@@ -36,6 +43,7 @@ KINDS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
     "": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX, 3)),
     "grey": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX)),
     "16 bit": _deep,
+    "mask": _mask,
     "transparent": lambda rng: Image.fromarray(_noise(rng, SIDE_PX, SIDE_PX, 4)),
     "640 x 480": lambda rng: Image.fromarray(_noise(rng, 60, 80, 3)).resize((640, 480)),
 }

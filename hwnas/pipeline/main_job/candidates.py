@@ -82,7 +82,7 @@ def _latencies(candidate: Candidate) -> str:
 
 
 def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
-    """The gradient search's own architecture, and a spread of the front over log latency."""
+    """The gradient search's own architecture, and what spans the front."""
     n = context.counts.n_candidates
     by_arch = {r["arch"]: r for r in context.result("front")["rows"] if "val_accuracy" in r}
     decoded = [seed["arch"] for seed in context.result("gradient").get("seeds", [])]
@@ -141,12 +141,20 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     # By predicted latency, so that noise cannot change which of the networks inside are picked.
     latency_ms = [context.burden(c.predicted) for c in inside]
     accuracy = [c.val_accuracy_expected or c.val_accuracy_search or 0.0 for c in inside]
-    chosen = choose_picks(latency_ms, accuracy, min(context.counts.picks, len(inside)))
+    n = min(context.counts.picks, len(inside))
+    chosen = choose_picks(latency_ms, accuracy, n, context.config.prefer or "accuracy")
     decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
     if decoded is not None and decoded not in {p.index for p in chosen}:
         chosen.append(Pick(decoded, "gradient"))
-    n_images = len(context.data.split("val")) if context.data.task.metric.counted else None
-    reasons = pick_reasons(chosen, latency_ms, accuracy, n_images, partial(say_burden, context))
+    metric = context.data.task.metric
+    reasons = pick_reasons(
+        chosen,
+        latency_ms,
+        accuracy,
+        len(context.data.split("val")) if metric.counted else None,
+        partial(say_burden, context),
+        metric.label,
+    )
     picks = [replace(inside[p.index], pick=p.why, reason=why) for p, why in zip(chosen, reasons, strict=True)]
     return sorted(picks, key=lambda p: context.burden(p.predicted))
 

@@ -29,7 +29,8 @@ from hwnas.runs.heartbeat import heartbeat
 from hwnas.runs.intervals import bootstrap
 from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.tasks import outward
-from hwnas.training.pixel_models import PixelModel, pixel_models
+from hwnas.training.pixel_model import PixelModel
+from hwnas.training.pixel_models import pixel_models
 from hwnas.training.train import eval_batch, outputs_of
 from hwnas.training.training_job import Trained
 from lut.devices.device import int8_form

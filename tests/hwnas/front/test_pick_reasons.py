@@ -39,3 +39,13 @@ def test_no_point_of_a_large_front_goes_without_a_reason() -> None:
     latency, accuracy = rng.uniform(1, 9, 60), rng.uniform(0, 1, 60)
     picks = choose_picks(latency, accuracy, 20)
     assert len(set(pick_reasons(picks, latency, accuracy, 50, say))) == 20
+
+
+def test_another_score_is_called_by_its_name() -> None:
+    picks = [Pick(0, "fastest"), Pick(1, "accurate")]
+    fastest, best = pick_reasons(picks, [1.0, 3.0], [0.7, 0.9], None, say, "R²")
+    assert (
+        fastest
+        == "The fastest of 2 networks inside the budgets: 1 ms, its R² lower by 0.200 than the highest."
+    )
+    assert best == "The highest R² of 2 networks inside the budgets in the search: 0.900, in 3 ms."

@@ -22,10 +22,17 @@ def test_the_first_three_are_the_most_accurate_the_fastest_and_the_knee() -> Non
     assert names(3) == {0: "fastest", 1: "knee", 4: "accurate"}
 
 
-def test_then_the_point_farthest_in_log_latency() -> None:
-    """5 ms is a factor of 2.5 from the knee at 2 ms, 8 ms a factor of 2 from 16 ms."""
-    assert names(4) == {0: "fastest", 1: "knee", 2: "spread", 4: "accurate"}
+def test_then_the_point_that_adds_most_hypervolume() -> None:
+    """On axes from 0 to 1: 5 ms adds 0.42 * 0.10 to the knee and the ends, 8 ms adds 0.25 * 0.20."""
+    assert names(4) == {0: "fastest", 1: "knee", 3: "spread", 4: "accurate"}
     assert names(5) == {0: "fastest", 1: "knee", 2: "spread", 3: "spread", 4: "accurate"}
+
+
+def test_a_point_hardly_better_than_the_knee_is_left_for_one_in_a_gap() -> None:
+    """Accuracies of one search: a training cannot tell 0.766 from 0.765."""
+    latency = [0.0289, 0.0393, 0.0438, 0.0519, 0.0617, 0.0730]
+    picks = choose_picks(latency, [0.627, 0.661, 0.765, 0.766, 0.774, 0.794], 5)
+    assert [p.index for p in picks] == [0, 1, 2, 4, 5]
 
 
 def test_dominated_points_only_fill_up() -> None:
@@ -65,3 +72,10 @@ def test_as_many_as_asked_all_different_and_of_the_front_first(points: list[tupl
 def test_bad_input_is_refused(latency: list[float], accuracy: list[float], n: int) -> None:
     with pytest.raises(UsageError):
         choose_picks(latency, accuracy, n)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "why"), [("accuracy", "accurate"), ("balance", "knee"), ("latency", "fastest")]
+)
+def test_a_single_pick_is_the_preferred_one(prefer: str, why: str) -> None:
+    assert [p.why for p in choose_picks(LATENCY_MS, ACCURACY, 1, prefer)] == [why]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from sklearn.metrics import average_precision_score, mean_absolute_error, r2_score
+from sklearn.metrics import average_precision_score, jaccard_score, mean_absolute_error, r2_score
 
 from hwnas.data import load_data
 from hwnas.pipeline.found_front import Front
@@ -47,6 +47,7 @@ class Case:
 CASES = (
     Case("regression", "gauges", "r2", "mae", "Test R²", "estimate"),
     Case("multi-label", "shapes", "map", "f1", "Test mAP", "tag"),
+    Case("segmentation", "shape-masks", "miou", "pixel_acc", "Test mIoU", "segment"),
 )
 
 
@@ -77,7 +78,7 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     table = run(
         "search", "--data", case.data, "--task", case.task, "--space", "tiny.toml", *COUNTS, "--out", "run"
     )
-    assert f"test {'R²' if case.metric == 'r2' else 'mAP'}" in table
+    assert case.words.replace("Test", "test") in table
     run("export", "run", "--as", "fp32,int8", "--max-drop", "0.2", "--out", "app", "--quiet")
     return case, folder
 
@@ -104,6 +105,9 @@ def test_the_file_scores_what_the_front_says_by_scikit_learn(job: tuple[Case, Pa
     if case.metric == "r2":
         assert measured["test_r2"] == pytest.approx(max(0, r2_score(labels, got)), abs=1e-6)
         assert measured["test_mae"] == pytest.approx(mean_absolute_error(labels, got), rel=1e-5)
+    elif case.metric == "miou":
+        expected = jaccard_score(labels.ravel(), got.argmax(1).ravel(), average="macro")
+        assert measured["test_miou"] == pytest.approx(expected, abs=1e-6)
     else:
         assert measured["test_map"] == pytest.approx(average_precision_score(labels, got), abs=1e-6)
     assert measured[f"test_{case.metric}_low"] <= measured[f"test_{case.metric}"]

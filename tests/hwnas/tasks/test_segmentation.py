@@ -14,6 +14,7 @@ from hwnas.spaces import load_space
 from hwnas.tasks import SEGMENTATION
 from hwnas.tasks.segmentation import IGNORED, Segmentation, confusions, palette
 from hwnas.training import train as training
+from hwnas.training.pixel_models import pixel_models
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import outputs_of, train
 from targets.errors import UsageError
@@ -166,3 +167,37 @@ def test_a_network_learns_masks_and_its_file_answers_with_them(pictures: Data, t
     assert score.logits.shape == (300, 32, 32) and score.accuracy > trivial + 0.05
     assert result.val_accuracy == pytest.approx(onnx_accuracy(model.onnx, pictures, "val").accuracy, abs=1e-3)
     assert json.loads(json.dumps(model.manifest))["task"] == "segmentation"
+
+
+class Coloured:
+    """Images whose colour is their mask, or where none of it is."""
+
+    task = SEGMENTATION
+
+    def __init__(self, told: bool, classes: int) -> None:
+        rng = np.random.default_rng(0)
+        self.labels = rng.integers(0, classes, (12, 8, 8)).astype(np.uint8)
+        shown = self.labels if told else rng.integers(0, classes, self.labels.shape)
+        self._images = torch.from_numpy(np.eye(3, dtype=np.uint8)[shown].transpose(0, 3, 1, 2) * 255)
+
+    def split(self, name: str) -> np.ndarray:
+        return {"train": np.arange(8), "val": np.arange(8, 10), "test": np.arange(10, 12)}[name]
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        return self._images[torch.as_tensor(indices)]
+
+
+@pytest.mark.parametrize(("told", "classes"), [(True, 3), (True, 2), (False, 3)])
+def test_a_linear_model_of_neighbourhoods_reads_what_colours_tell(told: bool, classes: int) -> None:
+    (score,) = (fit(Coloured(told, classes), seed=0) for fit in pixel_models(SEGMENTATION).values())
+    assert score.name == "linear" and score.options["neighbourhood_px"] == 5
+    assert (score.test_accuracy == 1) if told else (score.test_accuracy < 0.6)
+
+
+def test_the_page_tells_what_is_in_a_picture_of_masks() -> None:
+    from hwnas.report.mistakes_section import _pictures
+
+    shows = SEGMENTATION.mistakes(masks(1), masks(2), NAMES)["shows"]
+    drawn = str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5, shows))
+    assert "pictures wide" in drawn and "its mask and the answer" in drawn
+    assert "wide" not in str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5))

@@ -14,7 +14,8 @@ import torch
 from sklearn.datasets import load_digits
 
 import hwnas.training.pixel_models
-from hwnas.training.pixel_models import PixelModel, linear_accuracy, svc_accuracy
+from hwnas.training.pixel_model import PixelModel
+from hwnas.training.pixel_models import linear_accuracy, svc_accuracy
 from targets.errors import UsageError
 
 
