@@ -177,7 +177,9 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     }
     asked = [option for option, is_asked in classes_only.items() if is_asked]
     if asked and not task.mixes:
-        raise UsageError(f"{', '.join(asked)}: for classes only, and {task.name} has none; leave it out")
+        raise UsageError(
+            f"{', '.join(asked)}: for one class per image, and {task.name} learns otherwise; leave it out"
+        )
     if recipe.auto_augment != "none" and task.planes:
         raise UsageError(
             f"--auto-augment {recipe.auto_augment} moves images and not their masks; leave it out: --crop "

@@ -51,7 +51,11 @@ def _counted_otherwise(run: RunFiles) -> Html:
         "What it gets wrong",
         el("p", f"{said}."),
         el("div", table(head, cells[:_MOST_ROWS]), class_="card figure"),
-        _pictures(_rows(run.mistakes, "pictures"), int(n if wrong is None else wrong)),
+        _pictures(
+            _rows(run.mistakes, "pictures"),
+            int(n if wrong is None else wrong),
+            str(run.mistakes.get("shows") or ""),
+        ),
     )
 
 
@@ -117,7 +121,8 @@ def _pairs(confusions: list[JsonObject]) -> Html:
     )
 
 
-def _pictures(pictures: list[JsonObject], wrong: int) -> Html | None:
+def _pictures(pictures: list[JsonObject], wrong: int, shows: str = "") -> Html | None:
+    """shows: what each picture is made of, where it is more than the sample."""
     drawn = []
     for row in pictures:
         png = str(row.get("png") or "")
@@ -147,6 +152,7 @@ def _pictures(pictures: list[JsonObject], wrong: int) -> Html | None:
             f"{of} wrong answers, the worst first"
             + (", with the probability that it gave them." if "sure" in pictures[0] else "."),
         ),
-        el("div", drawn, class_="pictures"),
+        el("p", shows) if shows else None,
+        el("div", drawn, class_="pictures wide" if shows else "pictures"),
         class_="card figure",
     )

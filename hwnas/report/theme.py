@@ -61,6 +61,7 @@ li.bad { --level: #c02640; } li.warn { --level: #a85800; } li.good { --level: #0
 @media (max-width: 640px) { ul.verdict li { grid-template-columns: 1fr; } }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 12px;
   margin: 10px 8px; }
+.pictures.wide { grid-template-columns: repeat(auto-fill, minmax(280px, 1fr)); }
 .pictures figure { margin: 0; font-size: 12px; line-height: 1.35; color: var(--muted); }
 .pictures img { display: block; width: 100%; image-rendering: pixelated; border-radius: 6px;
   margin: 0 0 4px; }

@@ -229,7 +229,8 @@ class Segmentation(PlainTask):
             for j, name in enumerate(names)
         ]
         head = ["Class", "Pixels", "IoU", "Found", "Else taken for"]
-        return {"table": {"head": head, "rows": rows}, "n": len(labels)}
+        shows = "Each image, its mask and the answer of the network, in the colours of PASCAL VOC."
+        return {"table": {"head": head, "rows": rows}, "n": len(labels), "shows": shows}
 
     def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Images with a wrong pixel, that with most of them first."""

@@ -192,3 +192,12 @@ def test_a_linear_model_of_neighbourhoods_reads_what_colours_tell(told: bool, cl
     (score,) = (fit(Coloured(told, classes), seed=0) for fit in pixel_models(SEGMENTATION).values())
     assert score.name == "linear" and score.options["neighbourhood_px"] == 5
     assert (score.test_accuracy == 1) if told else (score.test_accuracy < 0.6)
+
+
+def test_the_page_tells_what_is_in_a_picture_of_masks() -> None:
+    from hwnas.report.mistakes_section import _pictures
+
+    shows = SEGMENTATION.mistakes(masks(1), masks(2), NAMES)["shows"]
+    drawn = str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5, shows))
+    assert "pictures wide" in drawn and "its mask and the answer" in drawn
+    assert "wide" not in str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5))
