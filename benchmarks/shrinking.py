@@ -152,6 +152,7 @@ class Seed:
         even_widths = min(grid, key=lambda widths: abs(model.latency_ms(widths) - half_ms))
         even = pruned(self.module, groups, removed_at(groups, scores, even_widths))
         budget_ms = self._device.measured_ms({"even": even})["even"]
+        model = replace(model, scale=model.scale * budget_ms / model.latency_ms(even_widths))
         for _ in range(CORRECTIONS):
             chosen = choose(choices, model, budget_ms)
             best = pruned(self.module, groups, removed_at(groups, scores, chosen.widths))

@@ -17,7 +17,7 @@ from hwnas.exporting.export import export_model
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.run_dir import RunDir
-from hwnas.shrinking.choose import Choices, Chosen, choose
+from hwnas.shrinking.choose import Choices, Chosen, choose, default_budget_ms
 from hwnas.shrinking.importance import importance
 from hwnas.shrinking.latency import LatencyModel
 from hwnas.shrinking.prune import changed_shapes, narrowed, pruned
@@ -157,7 +157,9 @@ def decide(context: ShrinkContext) -> Outcome:
     scanned = {row["group"]: {int(width): times for width, times in row["times"].items()} for row in rows}
     whole = looked["times"]
     model = LatencyModel.of(whole, scanned, looked["measured_ms"] / sum(whole.values()))
-    budgets = known.budgets or (looked["measured_ms"] / 2,)
+    budgets = known.budgets or (default_budget_ms(choices, model),)
+    if not known.budgets:
+        run.log(f"budget: {budgets[0]:.4g} ms, the network takes {looked['measured_ms']:.4g} ms")
     networks = []
     with context.costing() as costing, run.progress("choosing widths", len(budgets)) as bar:
         for budget, name in zip(budgets, names_of(budgets, known.source.name), strict=True):

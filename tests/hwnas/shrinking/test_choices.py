@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.shrinking.choose import Choices, choose
+from hwnas.shrinking.choose import Choices, choose, default_budget_ms
 from hwnas.shrinking.coupling import ChannelGroup
 from hwnas.shrinking.importance import importance, least_important
 from hwnas.shrinking.knapsack import knapsack
@@ -114,6 +114,13 @@ def test_a_budget_that_nothing_meets_and_one_that_all_meet() -> None:
     with pytest.raises(InfeasibleError, match="the narrowest takes"):
         choose(groups, latency, 0.1)
     assert set(choose(groups, latency, 1e3).widths.values()) == {4}
+
+
+def test_the_default_budget_can_be_met() -> None:
+    groups = {"x": Choices(widths=[2, 1], losses=[0.0, 1.0])}
+    for overhead, expected in ((0.0, 2.0), (3.0, 5.5)):  # of 4 ms the narrowest takes 1; of 7 ms 4
+        latency = LatencyModel.of({"a": 4.0, "": overhead}, {"x": {1: {"a": 1.0, "": overhead}}})
+        assert default_budget_ms(groups, latency) == pytest.approx(expected)
 
 
 def test_latencies_multiply_along_a_chain() -> None:
