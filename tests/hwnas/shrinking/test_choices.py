@@ -132,6 +132,17 @@ def test_latencies_multiply_along_a_chain() -> None:
     assert latency.alone_ms("x", [2, 1], {"y": 1}) == pytest.approx([1 + 1 + 1.5, 0.5 + 1 + 1.5])
 
 
+def test_measurements_of_both_ends_are_met() -> None:
+    latency = LatencyModel.of({"a": 4.0, "": 1.0}, {"x": {1: {"a": 1.0, "": 1.0}}})
+    # Predicted are 5 and 2 ms. On the device kernels take twice as long, and what is beside them 3 ms less.
+    met = latency.through({"x": 1}, 7.0, 1.0)
+    assert [met.latency_ms({}), met.latency_ms({"x": 1})] == pytest.approx([7.0, 1.0])
+    assert met.alone_ms("x", [2, 1], {}) == pytest.approx([7.0, 1.0])
+    # A narrowest network that measures slower says nothing; the whole one is met alone.
+    assert latency.through({"x": 1}, 10.0, 11.0).latency_ms({"x": 1}) == pytest.approx(4.0)
+    assert met.corrected({"x": 1}, 1.5).latency_ms({}) == pytest.approx(10.5)
+
+
 def test_kernels_of_one_name_are_taken_together() -> None:
     layers = tuple(
         Layer(name=name, op="Conv", kind="conv", macs=1, latency_ms=ms, source="known")
