@@ -152,13 +152,14 @@ class Seed:
         even_widths = min(grid, key=lambda widths: abs(model.latency_ms(widths) - half_ms))
         even = pruned(self.module, groups, removed_at(groups, scores, even_widths))
         budget_ms = self._device.measured_ms({"even": even})["even"]
+        model = model.corrected(even_widths, budget_ms)
         for _ in range(CORRECTIONS):
             chosen = choose(choices, model, budget_ms)
             best = pruned(self.module, groups, removed_at(groups, scores, chosen.widths))
             ms = self._device.measured_ms({"best": best})["best"]
             if 0.96 * budget_ms <= ms <= budget_ms:
                 break
-            model = replace(model, scale=model.scale * ms / chosen.latency_ms)
+            model = model.corrected(chosen.widths, ms)
         return dict(zip(ARMS, (best, even, copy.deepcopy(even)), strict=True)), budget_ms
 
     def learn(self, module: nn.Module, *, fresh: bool) -> float:

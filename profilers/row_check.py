@@ -127,7 +127,8 @@ def _uneven(row: MeasuredRow) -> str:
         if widths:
             return f"kernel_us has {widths.pop()} times of {len(row['kernels'])} kernels"
         lengths["kernel_us"] = len(row["kernel_us"])
-    wrong = [name for name, length in lengths.items() if length not in (0, n)]  # not every device has all
+    needed = {"kernel_us"} & lengths.keys()  # of the others not every device has all
+    wrong = [name for name, length in lengths.items() if length not in ({n} if name in needed else {0, n})]
     if wrong or not n:
         return f"{wrong[0]} has {lengths[wrong[0]]} samples of {n}" if wrong else f"{clock} is empty"
     if not row["reference_quantiles_ms"]:

@@ -26,7 +26,9 @@ CLOCKED = re.compile(
       | warning | sentence | findings | flag | reason | n | sha256 | slowdown | work | conditions | ci_\w+
       | p[259]0_ms | load_ms | first_run_ms | peak_bytes | peak_default_bytes | measurements? | machine
       | measured_\w*(?:latency|energy|peak|ci|clock|flag|reason|date)\w* | latency\w*_(?:p50|p90|p20|ci)\w*
+      | job_sha256
     ) (?: [/.] \d+ )* $
+    | [.] (?: forecast_s | work ) [.]
     | stages/\w+\.json\.files\."""
 )
 """Names of values that a clock decides, and of the checksums of files that hold such values."""

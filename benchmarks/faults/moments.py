@@ -24,6 +24,9 @@ FILES = (
 )  # fmt: skip
 """Written in the course of a search: a folder stands for all in it."""
 
+TRAINING = ("front", "training")
+"""The stages with training processes."""
+
 PER_RUN = 6
 WHILE_WRITING = 0.35
 
@@ -61,7 +64,7 @@ def _of_run(ways: Sequence[str], stages: Sequence[str], rng: random.Random) -> l
     moments = [
         Moment(
             how=how,
-            stage=rng.choice(stages),
+            stage=rng.choice(TRAINING if how == WORKER else stages),
             share=rng.random(),
             file=rng.choice(FILES) if how != WORKER and rng.random() < WHILE_WRITING else "",
         )

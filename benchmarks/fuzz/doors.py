@@ -169,7 +169,7 @@ def _run_model(data: bytes, folder: Path) -> None:
 
     model = read_model(_file(folder, "m.onnx", data))
     if not _PROCESS:
-        _PROCESS.append(KernelProcess(limit_s=20.0))
+        _PROCESS.append(KernelProcess(limit_s=60.0))
     kernels = _PROCESS[0].kernels(model, load_target("host"), "m.onnx")
     features_of(kernels)
     footprint(kernels, len(model))

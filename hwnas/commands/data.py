@@ -32,6 +32,7 @@ def data_check(
     task: Annotated[str, typer.Option(help=help_of(_OPTIONS["task"]))] = "classification",
     label_column: Annotated[list[str] | None, typer.Option(help=help_of(_OPTIONS["label_columns"]))] = None,
     group_column: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["group_column"]))] = None,
+    tokens: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["tokens"]))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
     window: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["window"]))] = None,
     hop: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["hop"]))] = None,
@@ -51,6 +52,7 @@ def data_check(
       hwnas data check photos.zip --labels labels.csv
       hwnas data check photos/ages.csv --task regression --label-column age --group-column person
       hwnas data check walks.csv --window 128 --hop 64
+      hwnas data check book.txt --task language
       hwnas data check photos/ --json | jq .broken
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.data import inspect_data
@@ -68,6 +70,7 @@ def data_check(
         group_column=group_column,
         window=window,
         hop=hop,
+        tokens=tokens,
         clip_seconds=clip_seconds,
         download=download,
         skip_broken=skip_broken,
@@ -100,8 +103,7 @@ def _print(facts: DataFacts) -> None:
             rows.append((f"... and {len(facts.classes) - len(shown)} more", *[None] * (len(rows[0]) - 1)))
         rows.append(("all", *facts.splits.values(), sum(facts.splits.values())))
         print_table((facts.counted, *facts.splits, kind.plural), rows)
-        origin = f"{', '.join(facts.given_splits)} as given" if facts.given_splits else "drawn by --seed"
-        print(f"splits: {origin}")
+        print(f"splits: {facts.cut}")
     for note in facts.notes:
         say(f"note: {note}")
     for a, b in facts.in_two_classes:

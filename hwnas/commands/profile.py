@@ -112,9 +112,10 @@ def _end(answers: Sequence[Mapping[str, Any]]) -> None:
     for answer in failed:
         say(f"error: {answer['target']}: {answer['failure']}")
     if failed:
+        others = "" if len(failed) == len(answers) else "; the others are stored"
         say(
-            f"{len(failed)} of {len(answers)} devices are not profiled; the others are stored, and the same "
-            "command goes on with what lacks"
+            f"{len(failed)} of {len(answers)} devices are not profiled{others}; the same command goes on "
+            "with what lacks"
         )
         raise typer.Exit(exit_code_of([answer["exit_code"] for answer in failed]))
 

@@ -87,7 +87,7 @@ _METHODS = """
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
 _DATA = """
-    calls cifar10 cifar100 digits fashion-mnist gauges gestures mnist scenes shape-masks shapes
+    calls cifar10 cifar100 digits fashion-mnist gauges gestures markov mnist scenes shape-masks shapes
 """
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
@@ -99,7 +99,7 @@ NAMES: Mapping[str, Names] = {
     for row in (
         Names(
             kind="space",
-            known=("darts", "enas-macro", "mobile", "nasbench201", "pnas", "proxyless"),
+            known=("darts", "enas-macro", "mobile", "nasbench201", "pnas", "proxyless", "recurrent"),
             table="hwnas.spaces:SPACES",
             accepts=_is_toml_or_table,
             also=_TOML,
@@ -146,7 +146,7 @@ NAMES: Mapping[str, Names] = {
         ),
         Names(
             kind="task",
-            known=("classification", "multi-label", "regression", "segmentation"),
+            known=("classification", "language", "multi-label", "regression", "segmentation"),
             table="hwnas.tasks.table:TASKS",
         ),
     )

@@ -34,14 +34,15 @@ POOLED = "pooled"
 class Scale:
     """What the search network and the deployed network may differ in.
 
-    image_size: side of the image in pixels, length of the signal.
+    image_size: side of the image in pixels, length of the signal, symbols of a piece of text.
     in_channels: of the image or signal.
     n_classes: how many logits the network gives.
     width_mult: factor on all channels of a mobile space.
     cells: how many cells, or layers, of a cell or macro space; in `nasbench201` per stage.
     channels: of the first cells.
     affine: whether the norms inside the cells learn scale and shift. Those of the search network do not.
-    dims: 2 for images; 1 for signals, which are images of height 1 and have kernels of height 1.
+    dims: 2 for images; 1 for signals, which are images of height 1 and have kernels of height 1; 0 for texts,
+        whose symbols come one at a time.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
     """
 
@@ -157,6 +158,10 @@ class NetworkSpace(Space, ABC):
 
         The exporter names a node by the path of its module in `build(arch)`, and no other node's begins so.
         """
+
+    def published(self) -> list[Arch]:
+        """Architectures that others found in it, with which a search is compared."""
+        return []
 
     def block_keys(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""

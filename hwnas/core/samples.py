@@ -1,4 +1,4 @@
-"""What a sample is: an image, a window of sensor values, a sound.
+"""What a sample is: an image, a window of sensor values, a sound, a piece of a text.
 
 A kind is a row of `KINDS`. It says how many dimensions a sample has, how its values are stored, and what
 people call it; nothing else knows which kinds there are.
@@ -16,8 +16,8 @@ from targets.errors import HwnasError
 
 from .registry import Registry
 
-SIZES = {2: range(16, 225), 1: range(16, 16_385)}
-"""Sides of images and lengths of signals, by the number of dimensions."""
+SIZES = {2: range(16, 225), 1: range(16, 16_385), 0: range(16, 225)}
+"""Sides of images, lengths of signals and of pieces of text, by the number of dimensions."""
 
 
 def area(size: int, dims: int) -> int:
@@ -30,7 +30,8 @@ class SampleKind:
     """A kind of samples.
 
     name, plural, article: in sentences.
-    dims: 2 for images; 1 for signals, which are images of height 1.
+    dims: 2 for images; 1 for signals, which are images of height 1; 0 for texts, of which a file takes
+        one symbol at a time.
     levels: how many values a number has that is stored; None for floats of any unit, which exported files
         standardise themselves.
     unit: of the size. size_option: what sets it.
@@ -54,6 +55,8 @@ class SampleKind:
     @property
     def dtype(self) -> str:
         """How numpy and torch store a sample."""
+        if self.dims == 0:
+            return "int64"
         return "float32" if self.levels is None else "uint8"
 
     def shape(self, channels: int, size: int) -> tuple[int, int, int]:
@@ -64,6 +67,8 @@ class SampleKind:
         """`colour at 32 x 32 px`, `6 channels of 128 samples`."""
         if self.dims == 2:
             return f"{'grey' if channels == 1 else 'colour'} at {size} x {size} {self.unit}"
+        if self.dims == 0:
+            return f"{size} {self.unit} each"
         return f"{channels} channel{'s' if channels > 1 else ''} of {size} {self.unit}"
 
     def told(self, text: str) -> str:
@@ -123,6 +128,17 @@ WINDOW = SampleKind(
     input_name="window",
 )
 
+PIECE = SampleKind(
+    name="piece",
+    plural="pieces",
+    article="a",
+    dims=0,
+    levels=None,
+    unit="symbols",
+    size_option="--window",
+    input_name="token",
+)
+
 SOUND = SampleKind(
     name="sound",
     plural="sounds",
@@ -135,7 +151,7 @@ SOUND = SampleKind(
 )
 
 KINDS: Registry[SampleKind] = Registry("kind of samples")
-for _kind in (IMAGE, WINDOW, SOUND):
+for _kind in (IMAGE, WINDOW, SOUND, PIECE):
     KINDS.add(_kind.name)(_kind)
 
 

@@ -7,6 +7,7 @@ impossible.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,7 +51,8 @@ def eliminate(
 def _joint_cells(factors: list[Factor], choice: int, n_options: NDArray[np.int64]) -> int:
     """Cells of the joint table that removing `choice` needs."""
     scope = {c for f in factors if choice in f[0] for c in f[0]} | {choice}
-    return int(np.prod([n_options[c] for c in scope]))
+    # Of whole numbers of any size: numpy would overflow and take the largest table for the least.
+    return math.prod(int(n_options[c]) for c in scope)
 
 
 def _expand(scope: tuple[int, ...], table: NDArray[np.float64], axes: tuple[int, ...]) -> NDArray[np.float64]:

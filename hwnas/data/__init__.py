@@ -1,4 +1,4 @@
-"""Labelled images: where they come from, how they are split, how they reach a network.
+"""Samples to learn from: where they come from, how they are split, how they reach a network.
 
 One file per source (scenes, digits, folder, table, torchvision) behind the protocol of `source`; `dataset`
 joins source, pixels and splits; `inspection` says beforehand what is there; `batches` serves them. Not here:
@@ -8,6 +8,7 @@ models, training, the accuracy of anything.
 from . import calls as _calls  # noqa: F401  (registers its name)
 from . import digits as _digits  # noqa: F401  (registers its name)
 from . import gestures as _gestures  # noqa: F401  (registers its name)
+from . import markov as _markov  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)
 from . import shape_masks as _shape_masks  # noqa: F401  (registers its name)
 from . import shapes as _shapes  # noqa: F401  (registers its names)

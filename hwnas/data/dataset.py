@@ -16,10 +16,10 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
-from .gather import gather, open_source, size_mb
+from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
-from .source import SPLITS, TRAIN, DataSource, Listing, SourceOfSounds, data_request
+from .source import SPLITS, TRAIN, DataRequest, DataSource, Listing, SourceOfSounds, data_request
 from .splits import Split
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ _STATISTICS_PIXELS = 1024 * 32**2  # counted at a time: 8 bytes each
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Labelled samples in three splits: square images, or signals.
+    """Samples in three splits: square images, signals, or pieces of a text.
 
     name: of the data set.
     class_names: in the order of the labels; of other tasks, what each output stands for.
     image_size: side in pixels, or length of a signal.
     in_channels: 1 for grey, 3 for colour; of signals as many as there are.
-    mean, std: per channel, of the training samples; of images in 0..1.
+    mean, std: per channel, of the training samples; of images in 0..1; empty of texts.
     flip: whether a mirrored image is still one of its class.
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     labels: (n,) int64, (n, k) float32 where the task has several, or (n, s, s) uint8 of masks.
@@ -105,7 +105,7 @@ class Data:
         return self._split.indices(SPLITS.index(name))
 
     def images(self, indices: Sequence[int] | SampleIndices) -> torch.Tensor:
-        """(b, c, h, w) of the given samples: uint8 of images, float32 of signals."""
+        """(b, c, h, w) of these samples: uint8 of images, float32 of signals; int64 (b, length) of texts."""
         import torch
 
         if self._pixels is not None:
@@ -149,6 +149,7 @@ def load_data(
     group_column: str | None = None,
     window: int | None = None,
     hop: int | None = None,
+    tokens: str | None = None,
     clip_seconds: float | None = None,
     download: bool = False,
     limit: int | None = None,
@@ -171,6 +172,7 @@ def load_data(
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
         window, hop: samples of a window that recordings in a CSV are cut into, and from one to the next.
+        tokens: what the symbols of a text are, `characters` or `words`.
         clip_seconds: length of sounds; longer ones are cut, shorter ones padded; None: what suits them.
         download: fetch a named set that is not there.
         limit: at most this many images (a seeded draw from every class and given split).
@@ -198,8 +200,11 @@ def load_data(
         group_column=group_column,
         window=window,
         hop=hop,
+        tokens=tokens,
         clip_seconds=clip_seconds,
     )
+    if request.task.texts:
+        return _load_text(request, image_size, limit, splits, val_share, log)
     gathered = gather(
         open_source(request, limit=limit, seed=seed),
         image_size,
@@ -248,6 +253,43 @@ def load_data(
         _skipped=stored.skipped if stored else tuple(sorted(gathered.broken)),
         preprocessing=listing.preprocessing,
         kind=kind,
+    )
+
+
+def _load_text(
+    request: DataRequest,
+    length: int | None,
+    limit: int | None,
+    splits: Mapping[str, Any] | None,
+    val_share: float | None,
+    log: Callable[[str], None],
+) -> Data:
+    """The text in pieces. It is cut in the same way at each call, so that stored splits only verify it."""
+    if limit is not None:
+        raise UsageError(f"limit of {limit}: a text is read as a whole; shorten the file instead")
+    source = open_pieces(request, length, val_share)
+    listing = source.listing
+    split = Split(listing.given) if splits is None else splitting.from_json(listing, splits)
+    for note in listing.notes:
+        log(f"{listing.name}: {note}")
+    return Data(
+        name=listing.name,
+        class_names=listing.class_names,
+        image_size=source.natural_size(),
+        in_channels=listing.in_channels,
+        mean=(),
+        std=(),
+        flip=listing.flip,
+        centred=listing.centred,
+        labels=listing.labels,
+        task=listing.task.fitted(listing.labels[split.indices(TRAIN)]),
+        notes=listing.notes,
+        _split=split,
+        _source=source,
+        _pixels=_tensor(source.pieces),
+        _limit=None,
+        preprocessing=listing.preprocessing,
+        kind=listing.kind,
     )
 
 

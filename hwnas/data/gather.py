@@ -17,6 +17,7 @@ from .layout import ignored_note
 from .openers import READERS, refuse_options
 from .pixels import ImageCache, Pixels, ReadImages
 from .source import NAMED, DataRequest, DataSource, Subset, unknown_source
+from .text import TextSource, open_text
 
 _NAMED_BROKEN = 20
 """Broken images that a message names with their reasons."""
@@ -67,6 +68,20 @@ def open_source(request: DataRequest, *, limit: int | None = None, seed: int = 0
     source = _open(request)
     if limit is not None and limit < len(source.listing.names):
         source = _limited(source, limit, seed)
+    return source
+
+
+def open_pieces(
+    request: DataRequest, length: int | None = None, val_share: float | None = None
+) -> TextSource:
+    """The text that `request.spec` names. length: of its pieces, as a run has stored it."""
+    source = _open(request) if val_share is None else open_text(request, val_share)
+    assert isinstance(source, TextSource)  # what a task of texts opens
+    if length not in (None, source.natural_size()):
+        raise UsageError(
+            f"--image-size {length} is for images, and the pieces of {source.listing.name} have "
+            f"{source.natural_size()} symbols; leave it out (--window says how many they have)"
+        )
     return source
 
 

@@ -15,9 +15,9 @@ from targets.errors import DamagedFileError, HwnasError, UsageError
 
 from . import splits as splitting
 from .dataset import MEMORY_CAP_MB
-from .gather import broken_text, gather, open_source, size_mb
+from .gather import broken_text, gather, open_pieces, open_source, size_mb
 from .pixels import ImageCache, OpenBar
-from .source import SPLITS, TRAIN, Listing, data_request
+from .source import SPLITS, TRAIN, DataRequest, Listing, data_request
 
 _NAMED_PAIRS = 20
 _FEW = 20  # training images of a class: fewer teach a network little
@@ -38,6 +38,7 @@ class DataFacts:
     classes: the same for each class (tag, range of targets).
     counted: what `classes` are.
     given_splits: the splits that the data themselves have.
+    cut: how the splits came about.
     broken: why an image cannot be read, by name.
     copies: images whose pixels another one has too.
     in_two_classes: names of equal images of different classes, the first 20 pairs.
@@ -56,6 +57,7 @@ class DataFacts:
     classes: Mapping[str, Mapping[str, int]]
     counted: str
     given_splits: tuple[str, ...]
+    cut: str
     broken: Mapping[str, str]
     copies: int
     in_two_classes: tuple[tuple[str, str], ...]
@@ -87,6 +89,7 @@ def inspect_data(
     skip_broken: bool = False,
     window: int | None = None,
     hop: int | None = None,
+    tokens: str | None = None,
     clip_seconds: float | None = None,
     val_share: float | None = None,
     memory_cap_mb: float = MEMORY_CAP_MB,
@@ -108,8 +111,11 @@ def inspect_data(
         group_column=group_column,
         window=window,
         hop=hop,
+        tokens=tokens,
         clip_seconds=clip_seconds,
     )
+    if request.task.texts:
+        return _inspect_text(request, image_size, val_share)
     source = open_source(request)
     gathered = gather(
         source,
@@ -133,6 +139,8 @@ def inspect_data(
     if split is not None:
         trained = listing.labels[split.indices(TRAIN)]
         notes += tuple(listing.task.notes(listing.class_names, trained))
+    given_splits = tuple(name for i, name in enumerate(SPLITS) if i in listing.given)
+    given_splits = given_splits if (listing.given != TRAIN).any() else ()
     return DataFacts(
         name=listing.name,
         n_images=len(listing.names),
@@ -144,14 +152,40 @@ def inspect_data(
         splits={} if split is None else {name: len(split.indices(i)) for i, name in enumerate(SPLITS)},
         classes=classes,
         counted=listing.task.readable.each,
-        given_splits=tuple(name for number, name in enumerate(SPLITS) if number in listing.given)
-        if (listing.given != 0).any()
-        else (),
+        given_splits=given_splits,
+        cut=f"{', '.join(given_splits)} as given" if given_splits else "drawn by --seed",
         broken=gathered.broken,
         copies=len(groups) - len(np.unique(groups)),
         in_two_classes=tuple(_in_two_classes(listing, groups)),
         notes=tuple(map(told, (*notes, *_few_images(classes)))),
         problems=tuple(problems),
+    )
+
+
+def _inspect_text(request: DataRequest, length: int | None, val_share: float | None) -> DataFacts:
+    """The facts of a text, whose pieces are of one class."""
+    source = open_pieces(request, length, val_share)
+    listing = source.listing
+    counts = {name: int((listing.given == number).sum()) for number, name in enumerate(SPLITS)}
+    kinds = listing.task.outputs_in_words(len(listing.class_names))
+    return DataFacts(
+        name=listing.name,
+        n_images=len(listing.names),
+        image_size=source.natural_size(),
+        in_channels=listing.in_channels,
+        kind=listing.kind.name,
+        memory_mb=source.pieces.nbytes / 1e6,
+        n_outputs=len(listing.class_names),
+        splits=counts,
+        classes={kinds: counts},
+        counted="text",
+        given_splits=(),
+        cut="in the order of the text",
+        broken={},
+        copies=0,
+        in_two_classes=(),
+        notes=listing.notes,
+        problems=(),
     )
 
 

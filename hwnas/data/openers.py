@@ -14,6 +14,7 @@ from .recordings import open_recordings
 from .sounds import holds_sounds, open_sounds
 from .source import DataRequest, DataSource
 from .table import open_table
+from .text import open_text
 from .window_files import open_windows
 
 
@@ -45,6 +46,12 @@ def _table(path: Path, request: DataRequest) -> DataSource:
 _COLUMNS = frozenset(("--label-column", "--group-column"))
 
 READERS = (
+    PathReader(
+        what="a text",
+        matches=lambda path, request: request.task.texts,
+        open=lambda path, request: open_text(request),
+        takes=frozenset(("--tokens", "--window")),
+    ),
     PathReader(
         what="images with masks",
         matches=lambda path, request: request.task.planes > 0,
@@ -91,6 +98,7 @@ _WHY = {
     "--group-column": _NEEDS_CSV,
     "--window": _CUTS,
     "--hop": _CUTS,
+    "--tokens": "it says what the symbols of a text are, for --task language",
     "--clip-seconds": "it is the length of sounds in WAV files",
 }
 """What each option is for."""
@@ -104,6 +112,7 @@ def refuse_options(request: DataRequest, what: str, takes: frozenset[str]) -> No
         "--group-column": request.group_column,
         "--window": request.window,
         "--hop": request.hop,
+        "--tokens": request.tokens,
         "--clip-seconds": request.clip_seconds,
     }
     for option, value in given.items():

@@ -23,9 +23,9 @@ from hwnas.runs.log import Log, ProgressBar
 from targets.errors import DamagedFileError, HwnasError
 from targets.files import read_json, sha256, write_json
 
-from .source import DataSource
+from .source import DataSource, SampleArray
 
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Pixels = SampleArray
 """(n, c, h, w)."""
 _KEPT = 6  # arrays in the cache folder; the oldest go
 _VERSION = 2

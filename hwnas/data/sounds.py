@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -74,8 +75,12 @@ def holds_sounds(path: Path) -> bool:
         return False
     if path.suffix.lower() != ".zip":
         return False
-    paths = open_files(path).paths
-    return any(map(is_sound, paths)) and not any(map(is_image, paths))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not hidden(name)]
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False  # who opens it as images says what is wrong
+    return any(map(is_sound, names)) and not any(map(is_image, names))
 
 
 def open_sounds(path: Path, request: DataRequest) -> SoundSource:

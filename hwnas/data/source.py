@@ -26,8 +26,8 @@ SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
 DROPPED = -1
 
-SampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""(c, h, w): an image of 256 levels, or floats with h = 1."""
+SampleArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | npt.NDArray[np.int64]
+"""(c, h, w): an image of 256 levels, or floats with h = 1; (length,) numbers of symbols."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +132,9 @@ class DataRequest:
     task: what is learned.
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
+    window, hop: samples of a window that recordings are cut into, and from one window to the next;
+        window also the symbols of a piece of text.
+    tokens: what the symbols of a text are.
     window, hop: samples of a window that recordings are cut into, and from one window to the next.
     clip_seconds: length of sounds; None for what suits them.
     """
@@ -145,6 +148,7 @@ class DataRequest:
     group_column: str | None = None
     window: int | None = None
     hop: int | None = None
+    tokens: str | None = None
     clip_seconds: float | None = None
 
 
@@ -159,6 +163,7 @@ def data_request(
     group_column: str | None = None,
     window: int | None = None,
     hop: int | None = None,
+    tokens: str | None = None,
     clip_seconds: float | None = None,
 ) -> DataRequest:
     """The request of values as options and JSON have them."""
@@ -172,6 +177,7 @@ def data_request(
         group_column=group_column,
         window=window,
         hop=hop,
+        tokens=tokens,
         clip_seconds=clip_seconds,
     )
 

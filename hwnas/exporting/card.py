@@ -9,6 +9,7 @@ from hwnas.core.samples import kind_named
 from hwnas.core.words import percent
 from hwnas.tasks import Task, task_named
 
+from .export import CARRIED
 from .snippets import CROP, file_names
 
 _SHOWN_CLASSES = 50
@@ -78,7 +79,15 @@ def _feeding(manifest: Mapping[str, Any]) -> str:
     if "colour_order" in said:
         lines.append(f"- colours: {said['colour_order']}")
     kind = kind_named(said.get("sample"))
-    if kind.dims == 1:
+    if CARRIED in said:
+        state = said[CARRIED]
+        lines += [
+            f"- {said['preprocessing']}, and in `vocabulary.json`",
+            f"- state: input `{state['input']}`, float32, {' × '.join(map(str, state['shape']))}, "
+            f"{state['first']} before the first symbol; then what output `{state['output']}` gave at the "
+            "call before",
+        ]
+    elif kind.dims == 1:
         _, channels, _, length = said["input_shape"]
         what = "values" if "rate_hz" in said else f"rows of {channels} values"
         lines.append(f"- one {kind.name}: {length} {what}; {_line(said['preprocessing'])}")
@@ -137,8 +146,9 @@ def _data(manifest: Mapping[str, Any]) -> str:
 
 
 def _calls(task: Task) -> str:
+    what = "a text" if task.texts else "an image"
     return (
-        "Each program checks itself against the golden pair in `golden/`: an image, and what each file must "
+        f"Each program checks itself against the golden pair in `golden/`: {what}, and what each file must "
         "answer to it.\n\n" + "\n".join(f"- `{name}`" for name in file_names(task.readable))
     )
 

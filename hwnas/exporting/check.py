@@ -20,7 +20,7 @@ from profilers.inputs import make_feeds
 from targets.errors import DamagedFileError
 
 from .export import CHECK_IMAGES
-from .onnx_score import batch_of, open_session
+from .onnx_score import batch_of, calls_of, open_session
 from .packaging import PIXELS, PLAIN, Packaging
 
 if TYPE_CHECKING:
@@ -86,12 +86,11 @@ def check_feeds(model: bytes, data: Data | None, packaging: Packaging) -> tuple[
     session = open_session(model)
     if data is None:
         return "noise", [make_feeds("the network", session, seed) for seed in range(_NOISE_CALLS)]
-    wanted = session.get_inputs()[0]
     size = batch_of(session)
     calls: list[Feeds] = []
     for x, _ in packaging.batches(data, "val", size, CHECK_IMAGES):
         images = np.ascontiguousarray(x.numpy())
-        calls.append({wanted.name: np.resize(images, (size, *images.shape[1:]))})
+        calls += [feeds for feeds, _ in calls_of(session, np.resize(images, (size, *images.shape[1:])))]
     return "validation images", calls
 
 

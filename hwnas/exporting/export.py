@@ -23,8 +23,10 @@ import torch
 from torch import nn
 
 from hwnas.networks.modes import device_of, evaluating, safetensors_bytes
+from hwnas.networks.signature import IMAGE, LOGITS, NEXT_STATE, STATE, signature_of
 from hwnas.runs.environment import versions
 from hwnas.training.train import logits_of
+from profilers.inputs import METADATA
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256, write_atomic, write_json
 
@@ -50,8 +52,7 @@ __all__ = [
 OPSET = 17
 # Without the local part of the version (+cpu, +cu130): the builds share the exporter.
 EXPORTER = f"torchscript-opset{OPSET}-reshape torch {torch.__version__.split('+')[0]}"
-INPUT_NAME = "image"
-OUTPUT_NAME = "logits"
+INPUT_NAME, OUTPUT_NAME = IMAGE, LOGITS
 
 
 def onnx_bytes(
@@ -66,32 +67,34 @@ def onnx_bytes(
     """`module` as an ONNX file with the fixed input shape (b, c, h, w) and one output.
 
     more_inputs: shapes of what the module takes besides; blocks of which a part is measured alone have them.
-
+    A module with a signature of its own (`networks.signature`) has the inputs and outputs that it says.
     The module is exported as it behaves in eval mode and is left as it was found.
     `metadata` becomes the file's `metadata_props`.
     """
     buffer = io.BytesIO()
+    signature = signature_of(module, input_shape, (input_name, output_name), more_inputs)
     with evaluating(module), warnings.catch_warnings():
         # dynamo=False is deprecated but chosen; anything else that the exporter has to say is let through.
         warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export")
         warnings.filterwarnings("ignore", "The feature will be removed. Please remove usage of this function")
         torch.onnx.export(
             module,
-            tuple(
-                torch.zeros(tuple(shape), device=device_of(module)) for shape in (input_shape, *more_inputs)
-            ),
+            tuple(tensor.to(device_of(module)) for tensor in signature.inputs.values()),
             buffer,  # type: ignore[arg-type]  # this exporter takes a file object, the annotation is the other's
             dynamo=False,
             opset_version=OPSET,
-            input_names=[input_name, *(f"{input_name}_{i}" for i, _ in enumerate(more_inputs, 1))],
-            output_names=[output_name],
+            input_names=list(signature.inputs),
+            output_names=list(signature.outputs),
             do_constant_folding=True,
         )
     content = without_flatten(buffer.getvalue())
-    if not metadata:
+    said = dict(metadata or {})
+    if signature.highest:
+        said[METADATA] = json.dumps({name: {"high": n} for name, n in signature.highest.items()})
+    if not said:
         return content
     model = onnx.load_model_from_string(content)
-    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.helper.set_model_props(model, said)
     return bytes(model.SerializeToString())
 
 
@@ -170,7 +173,7 @@ def export_model(
     """
     twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
     shape = (batch, *data.sample_shape)
-    described = describe_input(data, file_shape(data, batch))
+    described = describe_input(data, file_shape(data, batch)) | carried_by(twin, batch)
     strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
     model = network_file(twin, data, batch, {**strings, "arch_id": arch_id, "exporter": EXPORTER})
     check = _check(model, twin, data, batch, folder)
@@ -193,7 +196,11 @@ def export_model(
         "versions": versions(),
         "created": now().isoformat(timespec="seconds"),
         "check": check,
-        **({} if costs is None else {"ptflops": compare_with_ptflops(twin, shape[1:], costs)}),
+        **(
+            {}
+            if costs is None or CARRIED in described
+            else {"ptflops": compare_with_ptflops(twin, shape[1:], costs)}
+        ),
         **(facts or {}),
     }
     write_json(folder / "manifest.json", manifest)
@@ -223,6 +230,18 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
         "scale": 1 / 255,
         "normalisation": "(pixel * scale - mean) / std, per channel, pixel in 0..255",
     }
+    if data.kind.dims == 0:
+        return {
+            "input_name": data.kind.input_name,
+            "input_shape": list(shape),
+            "input_layout": "one symbol per text, int64",
+            "sample": data.kind.name,
+            "preprocessing": data.preprocessing,
+            "output_name": OUTPUT_NAME,
+            "class_names": list(data.class_names),
+            "task": data.task.name,
+            "data": data.name,
+        }
     rate = {} if data.front is None else {"rate_hz": data.front.rate_hz}
     raw = {"sample": data.kind.name, **rate, "normalisation": "inside the file; give the values as they are"}
     return {
@@ -238,6 +257,19 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
         "task": data.task.name,
         "data": data.name,
     }
+
+
+CARRIED = "carried"
+"""What `carried_by` says, in manifests and metadata."""
+
+
+def carried_by(module: nn.Module, batch: int) -> dict[str, Any]:
+    """The state that a file gives and is given again, zeros before the first symbol; empty without one."""
+    signature = signature_of(module, (batch,), (INPUT_NAME, OUTPUT_NAME))
+    if STATE not in signature.inputs:
+        return {}
+    shape = list(signature.inputs[STATE].shape)
+    return {CARRIED: {"input": STATE, "output": NEXT_STATE, "shape": shape, "first": "zeros"}}
 
 
 def _check(model: bytes, twin: nn.Module, data: Data, batch: int, folder: Path) -> dict[str, Any]:

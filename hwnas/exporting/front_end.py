@@ -24,19 +24,21 @@ JOINT, OUT = "standardised", "out"
 
 
 def front_of(data: Data) -> nn.Module | None:
-    """The front end of the networks of `data`; None for images, which apps or the packaging prepare."""
+    """The front end of the networks of `data`; None for images, which apps prepare, and texts."""
     from torch import nn
 
     from hwnas.networks.log_mel import LogMel, Standardise
 
-    if data.kind.levels is not None:
+    if data.kind.dims != 1:
         return None
     standardise = Standardise(data.mean, data.std)
     return standardise if data.front is None else nn.Sequential(LogMel(data.front), standardise)
 
 
 def file_shape(data: Data, batch: int) -> tuple[int, ...]:
-    """(b, c, h, w) of the input of an exported file."""
+    """(b, c, h, w) of the input of an exported file; of texts (b,), for a symbol each."""
+    if data.kind.dims == 0:
+        return (batch,)
     return (batch, *(data.sample_shape if data.front is None else (1, 1, data.front.samples)))
 
 

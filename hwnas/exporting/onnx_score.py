@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.networks.signature import NEXT_STATE, STATE
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError
 
@@ -91,15 +92,44 @@ def onnx_logits(
 ) -> tuple[LogitArray, LabelArray]:
     """Logits (n, n_classes), or what the task keeps of outputs, and labels.
 
-    A batch that is too small runs with zeros behind its images.
+    A batch that is too small runs with zeros behind its samples.
     """
-    name, size = session.get_inputs()[0].name, batch_of(session)
+    size = batch_of(session)
     rows, labels = [], []
     for x, y in batches:
-        image = np.ascontiguousarray(x.numpy())
-        missing = size - len(image)
+        sample = np.ascontiguousarray(x.numpy())
+        missing = size - len(sample)
         if missing:
-            image = np.concatenate([image, np.zeros((missing, *image.shape[1:]), image.dtype)])
-        labels.append(y.numpy())
-        rows.append(task.kept(session.run(None, {name: image})[0][: len(x)], labels[-1]))
+            sample = np.concatenate([sample, np.zeros((missing, *sample.shape[1:]), sample.dtype)])
+        true = y.numpy()
+        rows.append(task.kept(outputs_of(session, sample)[: len(x)], true))
+        labels.append(true)
     return np.concatenate(rows), np.concatenate(labels)
+
+
+def outputs_of(session: Any, samples: NDArray[Any]) -> LogitArray:
+    """The first output; of a file that carries a state, after each symbol of texts (b, l): (b, l, k)."""
+    rows = [outputs[0] for _, outputs in calls_of(session, samples)]
+    return np.stack(rows, axis=1) if carries(session) else rows[0]
+
+
+def carries(session: Any) -> bool:
+    """Whether the file is called again and again with the state that it gave."""
+    return STATE in {value.name for value in session.get_inputs()}
+
+
+def calls_of(session: Any, samples: NDArray[Any]) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """(what is fed, what comes out) of each call that a batch of samples needs."""
+    first = session.get_inputs()[0].name
+    if not carries(session):
+        feeds = {first: samples}
+        yield feeds, session.run(None, feeds)
+        return
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    names = [value.name for value in session.get_outputs()]
+    state = np.zeros(shapes[STATE], np.float32)
+    for symbol in np.ascontiguousarray(samples.T):
+        feeds = {first: symbol, STATE: state}
+        outputs = session.run(None, feeds)
+        state = outputs[names.index(NEXT_STATE)]
+        yield feeds, outputs

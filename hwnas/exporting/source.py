@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hwnas.networks.signature import STATE
 from profilers.graph import OnnxGraph, read_graph
 from targets.errors import UsageError
 
@@ -50,7 +51,7 @@ def check_images_fit(source: ExportSource) -> None:
     data = source.data
     if data is None:
         return
-    inputs = source.graph.inputs
+    inputs = {name: tensor for name, tensor in source.graph.inputs.items() if name != STATE}
     if len(inputs) != 1:
         raise UsageError(
             f"{source.name} has {len(inputs)} inputs ({', '.join(inputs)}), and accuracy is of networks with "

@@ -93,9 +93,17 @@ def _value(node: ast.expr) -> Any:
     raise ValueError(f"{ast.unparse(node)[:60]} is neither a list nor a number")
 
 
+def _shown(value: Any) -> str:
+    """The beginning of the value as text."""
+    try:
+        return str(value)[:60]
+    except ValueError:  # a number of thousands of digits, as `0xfff…` makes one, is not shown by Python
+        return "a number of thousands of digits"
+
+
 def _nodes(cell: Any, kind: str) -> list[list[tuple[str, int]]]:
     """Per node its edges as (operation, source)."""
-    fault = UsageError(f"genotype, {kind} cell: {str(cell)[:60]} is no list of ('operation', source) pairs")
+    fault = UsageError(f"genotype, {kind} cell: {_shown(cell)} is no list of ('operation', source) pairs")
     if not isinstance(cell, (list, tuple)) or not cell:
         raise fault
     nested = all(

@@ -14,6 +14,8 @@ from .head_layers import mask_head_module
 from .heads import MaskHeadBlock
 from .mobile_blocks import MobileBlock
 from .mobile_layers import mobile_module
+from .recurrent import recurrent_module
+from .recurrent_blocks import RecurrentBlock
 
 
 @singledispatch
@@ -28,3 +30,4 @@ def module_of(block: Block) -> nn.Module:
 module_of.register(MobileBlock, mobile_module)
 module_of.register(CellBlock, cell_module)
 module_of.register(MaskHeadBlock, mask_head_module)
+module_of.register(RecurrentBlock, recurrent_module)

@@ -36,7 +36,7 @@ def affordable_size(
     request = data_request(config.data, root=home, download=config.download, **config.label_options)
     source = open_source(request)
     natural_px = source.natural_size()
-    if source.listing.kind.dims == 1 or natural_px <= LARGE_PX:
+    if source.listing.kind.dims < 2 or natural_px <= LARGE_PX:
         return None
     probe_px = min(natural_px, PROBE_PX)
     space = load_space(

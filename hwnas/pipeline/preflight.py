@@ -57,6 +57,11 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
             f"--supernet-steps and --search-steps train shared weights, which learn no {task.name}; leave "
             "them out: architectures are then scored by short trainings"
         )
+    if task.texts and any(d.target is not None and d.target.precision == "int8" for d in devices):
+        raise UsageError(
+            f"a network of the task {task.name} carries its state in float, and a target asks for int8; "
+            "give one of precision fp32"
+        )
     if config.labels is not None and config.data in known_sources():
         raise UsageError(
             f"--labels {config.labels} needs --data, the folder of the images; {config.data} has its own"
@@ -120,12 +125,13 @@ def _check_space(config: SearchConfig, method: Method) -> None:
     from hwnas.tasks import task_named
 
     # Images and classes are not known yet, and neither decides what can be wrong here.
-    size = config.image_size or 32
+    size, texts = config.image_size or 32, task_named(config.task).texts
     space = load_space(
         config.space,
         image_size=size,
         in_channels=3,
         n_classes=10,
+        dims=0 if texts else 2,
         width_mult=config.width_mult,
         head=task_named(config.task).head,
     )

@@ -18,6 +18,7 @@ PICK_SYMBOLS = {"fastest": "triangle-up", "knee": "diamond", "accurate": "star",
 ORIGIN_STYLES = {
     "random": ("Random architectures", ORANGE, "square"),
     "mobilenet_v3": ("MobileNetV3-small", GREEN, "x"),
+    "published": ("Published architectures", GREEN, "cross"),
 }
 
 STYLE = """

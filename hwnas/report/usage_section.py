@@ -63,8 +63,10 @@ def model_code(file: str, manifest: JsonObject) -> str:
     Where the margins of a photo are an odd number of pixels, the crop is off by half a pixel.
     """
     shape = [int(size) for size in manifest.get("input_shape") or (1, 3, 32, 32)]
-    batch, channels, height, width = shape
     kind = kind_named(manifest.get("sample"))
+    if kind.dims == 0:
+        return _text_code(file, manifest, shape[0])
+    batch, channels, height, width = shape
     mode = "L" if channels == 1 else "RGB"
     upright = f'ImageOps.exif_transpose(Image.open("image.png")).convert("{mode}")'
     mean, std = _list(manifest.get("mean"), 0.0), _list(manifest.get("std"), 1.0)
@@ -99,6 +101,23 @@ def model_code(file: str, manifest: JsonObject) -> str:
             f"x = ((np.atleast_3d(image) / 255 - {mean}) / {std}).transpose(2, 0, 1)[None]{copies}"
             ".astype(np.float32)",
             f"print({known})",
+        ]
+    )
+
+
+def _text_code(file: str, manifest: JsonObject, batch: int) -> str:
+    """The same for a text: symbol by symbol, with the state that the file gives."""
+    said = manifest.get("carried")
+    state = said if isinstance(said, dict) else {}
+    feeds = f"{{{str(manifest.get('input_name'))!r}: token, {str(state.get('input'))!r}: state}}"
+    return "\n".join(
+        [
+            "import numpy as np, onnxruntime as ort",
+            f"net = ort.InferenceSession({file!r}, providers=['CPUExecutionProvider'])",
+            f"state = np.zeros({state.get('shape')}, np.float32)",
+            "for number in numbers:  # of the symbols of a text: their places in class_names",
+            f"    scores, state = net.run(None, {feeds.replace('token,', f'np.full({batch}, number),')})",
+            "print(scores[0])  # of what follows, one per symbol",
         ]
     )
 

@@ -37,8 +37,9 @@ class DeviceLog(Log):
         return self._state if self._pace is None else f"{self._state} {how_far(self._pace, self._limit_s)}"
 
     def note(self, state: str) -> None:
-        """Show this instead of a progress."""
+        """Show this instead of a progress, and say it in a line."""
         self._state, self._pace = state, None
+        self._log(f"{self.name}: {state}")
 
     def stop(self) -> None:
         """From now on no callback returns."""
@@ -71,7 +72,7 @@ class DeviceLog(Log):
         self._limit_s, self._pace = limit_s, Pace(total, self._clock, forecast_s)
         self._state = name
         yield self
-        self.note("works")
+        self._state, self._pace = "works", None
 
     def line(self, text: str) -> None:
         """A line of the whole log, with the device's name."""

@@ -11,7 +11,7 @@ from hwnas.tasks import CLASSIFICATION, inward, task_named
 from targets.files import read_json
 
 FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
-BASELINES = ("random", "mobilenet_v3")
+BASELINES = ("random", "mobilenet_v3", "published")
 """Origins of networks that the search has not found, but trains and measures beside its own."""
 MISTAKES_JSON = "mistakes.json"
 """What the chosen network gets wrong on the test images."""
@@ -25,7 +25,7 @@ class FrontPoint:
 
     arch_id: its name in the run; a trained network lies in `models/<arch_id>/`.
     arch: the architecture, as every command reads it.
-    origin: front, gradient, random or mobilenet_v3.
+    origin: front, gradient, random, mobilenet_v3 or published.
     pick: as what it was chosen to be trained (fastest, knee, accurate, gradient, ...); None where it was not.
     predicted: costs by the tables, accuracy by the shared weights.
     measured: latency on the target; accuracies and size of the file where it was trained.

@@ -23,8 +23,8 @@ Place = Annotated[str | Path | None, ReadAs(Text | None)]
 Images = Annotated[
     Text,
     Option(
-        "A folder of images or sounds, a zip of one, a CSV, windows as .npz, or scenes, digits, cifar10, "
-        "cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls"
+        "A folder of images or sounds, a zip of one, a CSV, windows as .npz, a text, or scenes, digits, "
+        "cifar10, cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls, markov"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]

@@ -37,8 +37,8 @@ class LabelledImageOptions(ImageOptions):
         Text,
         Named("task"),
         Option(
-            "What is learned: classification (a class per image), multi-label (tags), regression (numbers), "
-            "segmentation (masks)"
+            "What is learned: classification (a class per image), multi-label (tags), regression "
+            "(numbers), segmentation (masks), language (what follows in a text)"
         ),
     ] = "classification"
     label_columns: Annotated[
@@ -55,12 +55,21 @@ class LabelledImageOptions(ImageOptions):
 
     window: Annotated[
         Annotated[int, Interval(ge=16, le=16_384)] | None,
-        Option("Samples of a window, into which recordings of sensors in a CSV are cut"),
+        Option(
+            "Samples of a window, into which recordings of sensors in a CSV are cut; of a text, symbols that "
+            "are read in one piece"
+        ),
     ] = None
     hop: Annotated[
         Count | None, Option("Samples from one window to the next; default --window, without overlap")
     ] = None
 
+    tokens: Annotated[
+        Text | None,
+        Option(
+            "Symbols of a text: characters (the default), or words, of which the 2,000 most frequent count"
+        ),
+    ] = None
     clip_seconds: Annotated[
         Annotated[float, Interval(ge=0.2, le=60)] | None,
         Option("Length of sounds: longer ones are cut, shorter ones padded; default as they suggest"),
@@ -76,6 +85,7 @@ class LabelledImageOptions(ImageOptions):
             "group_column": self.group_column,
             "window": self.window,
             "hop": self.hop,
+            "tokens": self.tokens,
             "clip_seconds": self.clip_seconds,
         }
         return {name: value for name, value in known.items() if value}

@@ -8,7 +8,7 @@ with the product of its channels, and checked by a prediction of the network tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +37,13 @@ def kernel_times(prediction: Prediction) -> dict[str, float]:
 class LatencyModel:
     """whole: times of the network as it is. factors: by group and width, (kernels,) on these times.
 
-    scale: on all times, from predicted to measured.
+    scale, offset_ms: from predicted to measured times, `scale * predicted + offset_ms`.
     """
 
     whole: NDArray[np.float64]
     factors: Mapping[str, Mapping[int, NDArray[np.float64]]]
     scale: float = 1.0
+    offset_ms: float = 0.0
 
     @classmethod
     def of(
@@ -69,13 +70,27 @@ class LatencyModel:
 
     def latency_ms(self, widths: Widths) -> float:
         """Of the network at these widths; groups that are not named are whole."""
-        return float(self.scale * (self.whole * self._product(widths)).sum())
+        return float(self.scale * (self.whole * self._product(widths)).sum() + self.offset_ms)
+
+    def corrected(self, widths: Widths, measured_ms: float) -> LatencyModel:
+        """The same in another unit: at these widths it gives what was measured."""
+        ratio = measured_ms / self.latency_ms(widths)
+        return replace(self, scale=self.scale * ratio, offset_ms=self.offset_ms * ratio)
+
+    def through(self, narrowest: Widths, whole_ms: float, narrowest_ms: float) -> LatencyModel:
+        """With scale and offset so that it gives both measurements; by the first alone where it cannot."""
+        predicted_ms = self.latency_ms({}), self.latency_ms(narrowest)
+        slope = (whole_ms - narrowest_ms) / max(predicted_ms[0] - predicted_ms[1], 1e-12)
+        if not 0 < slope * self.scale < float("inf") or predicted_ms[0] <= predicted_ms[1]:
+            return self.corrected({}, whole_ms)
+        offset_ms = whole_ms - slope * (predicted_ms[0] - self.offset_ms)
+        return replace(self, scale=self.scale * slope, offset_ms=offset_ms)
 
     def alone_ms(self, group: str, choices: Sequence[int], widths: Widths) -> list[float]:
         """Of the network with each of the `choices` for one group and the others at `widths`."""
         others = {name: width for name, width in widths.items() if name != group}
         times = self.scale * self.whole * self._product(others)
-        return [float((times * self._factor(group, width)).sum()) for width in choices]
+        return [float((times * self._factor(group, width)).sum() + self.offset_ms) for width in choices]
 
     def _product(self, widths: Widths) -> NDArray[np.float64]:
         product = np.ones(len(self.whole))

@@ -24,11 +24,14 @@ from .enas_macro import EnasMacroSpace
 from .mobile import MobileSpace, default_width_mult, read_definition
 from .nasbench201 import NasBench201Space
 from .pnas import PnasSpace
+from .recurrent import RecurrentSpace
 
 __all__ = ["SPACES", "load_space"]
 
 _HERE = Path(__file__).parent
 
+TEXT_SPACES = ("recurrent",)
+"""Kinds of spaces whose networks read texts, and nothing else."""
 SIGNAL_SPACES = ("mobile", "proxyless")
 """Kinds of spaces whose blocks are known for signals too."""
 
@@ -119,6 +122,28 @@ def _pairs(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
     return PnasSpace(operations, n_blocks, deployed, search, request.file)
 
 
+def _recurrent(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
+    where = request.where
+    known(raw, {"space", "operations", "nodes", "widths"}, where)
+    if any(value is not None for value in (request.width_mult, request.cells, request.channels)):
+        raise UsageError(
+            f"{where}: the widths of this space stand in its file; leave out the width multiplier, cells and "
+            "channels"
+        )
+    operations = different_names(raw, "operations", where)
+    if NONE not in operations or len(operations) < 2:
+        raise UsageError(f"{where}: operations needs {NONE!r}, for edges that are not there, and one more")
+    widths = need(raw, "widths", list, where)
+    good = all(
+        isinstance(width, int) and not isinstance(width, bool) and 2 <= width <= 4096 for width in widths
+    )
+    if not widths or not good or sorted(set(widths)) != widths:
+        raise UsageError(f"{where}: widths must be different numbers in 2 to 4096, rising, got {widths}")
+    nodes = positive(raw, "nodes", where, allowed=range(1, 17))
+    scale = Scale(request.image_size, request.in_channels, request.n_classes, dims=request.dims)
+    return RecurrentSpace(operations, nodes, widths, scale, request.file)
+
+
 def _scale(
     raw: Mapping[str, Any],
     name: str,
@@ -162,9 +187,31 @@ SPACES: dict[str, LoadSpace] = {
     "nasbench201": _cells(NasBench201Space),
     "enas-macro": _macro,
     "pnas": _pairs,
+    "recurrent": _recurrent,
 }
 """How a definition becomes a space. The definition of the space `<name>` is `<name>.toml` beside this file.
 Its key `space` names the row; without it the row is `mobile`."""
+
+
+def _check_samples(name: str, kind: str, size: int, dims: int) -> None:
+    """UsageError for samples of a size that there is not, or that the space does not read."""
+    if dims not in SIZES:
+        raise UsageError(f"{dims} dimensions; allowed: 2 for images, 1 for signals, 0 for texts")
+    if size not in SIZES[dims]:
+        least, most = SIZES[dims][0], SIZES[dims][-1]
+        what = {2: f"image size {size} px", 1: f"signal length {size}", 0: f"piece of {size} symbols"}[dims]
+        raise UsageError(f"{what} is outside {least} to {most}")
+    if (dims == 0) != (kind in TEXT_SPACES):
+        raise UsageError(
+            f"space {name} reads images and signals; for --task language give --space {TEXT_SPACES[0]}"
+            if dims == 0
+            else f"space {name} reads texts; give --task language with it, or another space"
+        )
+    if dims == 1 and kind not in SIGNAL_SPACES:
+        raise UsageError(
+            f"space {name} is for images; for windows and sounds there are {', '.join(SIGNAL_SPACES)}, or a "
+            "TOML file of stages"
+        )
 
 
 def load_space(
@@ -176,25 +223,19 @@ def load_space(
     width_mult: float | None = None,
     cells: int | None = None,
     channels: int | None = None,
-    dims: int = 2,
+    dims: int | None = None,
     head: str = POOLED,
 ) -> NetworkSpace:
     """The space `name`, or the one that the TOML file `name` defines.
 
     image_size: side in pixels, 16 to 224; of signals their length, 16 to 16384.
     in_channels, n_classes: of every network.
-    dims: 2 for images, 1 for signals.
+    dims: 2 for images, 1 for signals, 0 for texts; None: texts where the space reads them, else images.
     width_mult: factor on all channels of a space of layers; None: by image size.
     cells, channels: of the deployed network of a cell space; None: as published.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`; cell spaces have one.
     Raises UsageError for an unknown name, a bad file or a scale outside its range.
     """
-    if dims not in SIZES:
-        raise UsageError(f"{dims} dimensions; allowed: 2 for images, 1 for signals")
-    if image_size not in SIZES[dims]:
-        least, most = SIZES[dims][0], SIZES[dims][-1]
-        what = f"image size {image_size} px" if dims == 2 else f"signal length {image_size}"
-        raise UsageError(f"{what} is outside {least} to {most}")
     if name in SPACES:
         path, file = _HERE / f"{name}.toml", None
     elif name.endswith(".toml"):
@@ -209,11 +250,9 @@ def load_space(
         )
     if kind not in SPACES:
         raise UsageError(f"{path}: unknown space {kind!r}; {did_you_mean(str(kind), SPACES)}")
-    if dims == 1 and kind not in SIGNAL_SPACES:
-        raise UsageError(
-            f"space {name} is for images; for windows and sounds there are {', '.join(SIGNAL_SPACES)}, or a "
-            "TOML file of stages"
-        )
+    reads = 0 if kind in TEXT_SPACES else 2
+    dims = reads if dims is None else dims
+    _check_samples(name, kind, image_size, dims)
     request = SpaceRequest(
         image_size=image_size,
         in_channels=in_channels,

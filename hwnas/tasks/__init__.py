@@ -6,6 +6,7 @@ Not here: images (`hwnas.data`), the loop that trains, the search.
 """
 
 from .classification import CLASSIFICATION
+from .language import LANGUAGE, Language
 from .multilabel import MULTI_LABEL
 from .names import inward, outward
 from .regression import REGRESSION
@@ -15,6 +16,7 @@ from .task import LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 __all__ = [
     "CLASSIFICATION",
+    "LANGUAGE",
     "MULTI_LABEL",
     "REGRESSION",
     "SEGMENTATION",
@@ -22,6 +24,7 @@ __all__ = [
     "LabelArray",
     "LabelTable",
     "Labels",
+    "Language",
     "Metric",
     "Readable",
     "Task",

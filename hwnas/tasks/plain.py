@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class PlainTask:
     trains_alone = False
     mixes = False
     weighs = False
+    texts = False
+    recipe: Mapping[str, Any] = {}
 
     @property
     def mark(self) -> str:

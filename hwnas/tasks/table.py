@@ -5,13 +5,14 @@ from __future__ import annotations
 from hwnas.core.registry import Registry
 
 from .classification import CLASSIFICATION
+from .language import LANGUAGE
 from .multilabel import MULTI_LABEL
 from .regression import REGRESSION
 from .segmentation import SEGMENTATION
 from .task import Task
 
 TASKS: Registry[Task] = Registry("task")
-for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION):
+for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, LANGUAGE):
     TASKS.add(_task.name)(_task)
 
 

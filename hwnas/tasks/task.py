@@ -23,8 +23,9 @@ LabelArray = NDArray[Any]
 
 Before any pixel is read, what is known of a mask is how many of its pixels are of each class: (n, k) int64.
 `check`, `strata`, `members`, `notes` and `fitted` are given those, all other methods the masks."""
-Reading = Literal["top", "above", "values", "mask"]
-"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel."""
+Reading = Literal["top", "above", "values", "mask", "next"]
+"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel, what
+may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Task(Protocol):
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
     weighs: bool
     """Whether `balanced` has a meaning."""
+    texts: bool
+    """Whether it is learned from a text, by networks that read symbols; else from images and signals."""
+    recipe: Mapping[str, Any]
+    """Fields of a `Recipe` that are others than the default where it is learned."""
 
     @property
     def mark(self) -> str:

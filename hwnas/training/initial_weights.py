@@ -59,6 +59,8 @@ _AUXILIARY = "auxiliary."
 def initialise(module: nn.Module, seed: int) -> None:
     """Weights from `seed` alone: He's normal (fan out) for convolutions, torch's uniform for linear layers.
 
+    Embeddings are drawn from N(0, 0.5²).
+
     The N(0, 0.01²) that torchvision's MobileNetV3 has for linear layers lets the first epochs pass without
     learning: on digits in 10 epochs 98.5 % instead of 98.8 % (three networks on three splits).
     """
@@ -66,6 +68,8 @@ def initialise(module: nn.Module, seed: int) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", generator=generator)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight, std=0.5, generator=generator)
         elif isinstance(part, nn.Linear):
             bound = part.in_features**-0.5
             nn.init.uniform_(part.weight, -bound, bound, generator=generator)

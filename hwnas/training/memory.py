@@ -37,6 +37,7 @@ def training_bytes(job: TrainingJob) -> int:
     import torch
 
     from hwnas.networks.conv import sides
+    from hwnas.networks.signature import example_of
 
     from .build import build_network
 
@@ -46,8 +47,8 @@ def training_bytes(job: TrainingJob) -> int:
     height, side = sides(int(shape["image_size"]), int(shape.get("dims", 2)))
     with torch.random.fork_rng(devices=[]):  # new weights and dropout draw from the global generator
         module = build_network(job.network).train()
-        images = torch.zeros((_PROBE_IMAGES, int(shape["in_channels"]), height, side))
-        saved = saved_bytes(module, images, auxiliary=bool(job.recipe.get("auxiliary")))
+        samples = example_of(module, (_PROBE_IMAGES, int(shape["in_channels"]), height, side))
+        saved = saved_bytes(module, samples, auxiliary=bool(job.recipe.get("auxiliary")))
     weights = sum(4 * p.numel() for p in module.parameters())
     per_image = PEAK_PER_SAVED * saved / _PROBE_IMAGES
     # Beside gradient and momentum: the average, the best so far and two copies while it is scored; a teacher

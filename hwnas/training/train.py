@@ -165,8 +165,8 @@ def train(
     return TrainResult(accuracy, loss, tuple(run.epochs))
 
 
-def changes_of(recipe: Recipe, data: Data) -> Changes:
-    """How training images are changed: as suits the data, and by what the recipe adds to it."""
+def changes_of(recipe: Recipe, data: Data) -> Changes | None:
+    """How training images are changed: as suits the data, and by what the recipe adds; None of texts."""
     from hwnas.data import Augment
     from hwnas.data.photo_augment import PhotoAugment
     from hwnas.data.signal_augment import SignalAugment
@@ -176,6 +176,8 @@ def changes_of(recipe: Recipe, data: Data) -> Changes:
     centred = data.centred and not data.flip
     photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
     require_changes(recipe, data)
+    if data.kind.dims == 0:
+        return None
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
     if not photo or isinstance(base, SignalAugment):
         return base
@@ -186,7 +188,7 @@ def require_changes(recipe: Recipe, data: Data) -> None:
     """UsageError where the recipe changes photos, and the samples are none."""
     options = ("auto_augment", "crop", "colour", "cutmix")
     asked = [name for name in options if getattr(recipe, name) not in ("none", 0)]
-    if asked and data.kind.dims == 1:
+    if asked and data.kind.dims < 2:
         raise UsageError(
             f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {data.name} has "
             f"{data.kind.plural}; leave it out"

@@ -48,6 +48,7 @@ def test_rows_as_they_are_measured_pass() -> None:
         ({**PROFILED, "kernel_us": [[1.0], [1.0, 2.0]]}, "kernel_us has 2 times of 1 kernels"),
         ({**PROFILED, "kernels": [{**KERNEL, "inputs": [["activation", "float", [-1]]]}]}, "no kernel"),
         ({**PROFILED, "kernels": [None]}, "no kernel"),
+        ({**PROFILED, "kernel_us": []}, "kernel_us has 0 samples of 2"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_named(row: dict[str, Any], said: str) -> None:

@@ -280,6 +280,7 @@ class DataDocument(_Document):
     classes: dict[str, dict[str, int]]
     counted: str
     given_splits: list[str]
+    cut: str
     broken: dict[str, str]
     copies: int
     in_two_classes: list[tuple[str, str]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hwnas.tasks import Readable
 
-from . import cpp, kotlin, python, signals, swift
+from . import cpp, kotlin, next_symbol, python, signals, swift
 from .facts import CROP, AppFacts, app_facts
 
 __all__ = ["CROP", "AppFacts", "app_facts", "file_names", "snippets"]
@@ -20,6 +20,8 @@ LANGUAGES = (python, cpp, kotlin, swift)
 
 def file_names(readable: Readable) -> tuple[str, ...]:
     """The files of the programs."""
+    if readable.reading == "next":
+        return (next_symbol.FILE,)
     return tuple(language.FILE.format(verb=readable.verb, noun=readable.noun) for language in LANGUAGES)
 
 

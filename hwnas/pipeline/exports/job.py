@@ -14,6 +14,7 @@ from hwnas.exporting.manifest import MANIFEST, files_of, manifest_of, read_manif
 from hwnas.exporting.packaging import Packaging
 from hwnas.exporting.snippets import app_facts, snippets
 from hwnas.exporting.source import ExportSource, check_aware, check_packaging
+from hwnas.exporting.text_app import text_files
 from hwnas.exporting.variants import Variant, wanted_variants
 from hwnas.pipeline.stages import Outcome, RunStage, run_stages
 from hwnas.report.export_page import export_page
@@ -23,6 +24,7 @@ from hwnas.runs.run_dir import RunDir
 from hwnas.tasks import outward
 from lut.home import data_home
 from targets import Target
+from targets.errors import UsageError
 from targets.files import sha256, write_atomic, write_json
 
 from .options import ExportOptions
@@ -102,6 +104,11 @@ def prepare_export(options: ExportOptions, log: Log) -> PreparedExport:
     if options.qat:
         check_aware(source)
     variants = wanted_variants(request.names, request.target, has_images=source.data is not None)
+    if packaging.task.texts and any(variant.name == "int8" for variant in variants):
+        raise UsageError(
+            f"int8: {source.name} carries its state in float from call to call; leave it out, or give a "
+            "target of precision fp32"
+        )
     return PreparedExport(
         source=source,
         target=request.target,
@@ -183,6 +190,8 @@ def _for_apps(delivery: Delivery, manifest: dict[str, Any]) -> dict[str, bytes]:
     """The golden pair and the snippets, by name; none where there are no images to check them by."""
     if delivery.source.data is None:
         return {}
+    if delivery.packaging.task.texts:
+        return text_files(delivery, manifest)
     golden = golden_pair(delivery, manifest["variants"])
     facts = app_facts(manifest, golden, manifest["recommended"])
     return {**golden, **{name: text.encode() for name, text in snippets(facts).items()}}

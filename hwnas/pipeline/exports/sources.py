@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.data import Data, load_data
-from hwnas.exporting.export import describe_input, network_file, open_model
+from hwnas.exporting.export import CARRIED, describe_input, network_file, open_model
 from hwnas.exporting.front_end import file_shape
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
@@ -141,7 +141,8 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
     exported = open_model(folder)
     manifest = exported.manifest
     # A manifest of an older version has no task.
-    described = {k: manifest[k] for k in describe_input(data, manifest["input_shape"]) if k in manifest}
+    named = (*describe_input(data, manifest["input_shape"]), CARRIED)
+    described = {k: manifest[k] for k in named if k in manifest}
     known = ("arch_id", "network", "blocks", "pick", "ptflops")
     facts: dict[str, Any] = {k: manifest[k] for k in known if k in manifest}
     return ExportSource(

@@ -1,4 +1,4 @@
-"""What picks are compared with in the same budgets: random architectures, MobileNetV3-small."""
+"""What picks are compared with in the same budgets: random and published architectures, MobileNetV3-small."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def choose_baselines(context: RunContext) -> Outcome:
     """Measure them on the target; the result lists those inside the budgets."""
     n = context.counts.random_baselines
     if n == 0:
-        return Outcome({"random": [], "mobilenet_v3": []})
+        return Outcome({"random": [], "mobilenet_v3": [], "published": []})
     baselines = measured_baselines(context, n, n)
     return Outcome({kind: [c.to_json() for c in members] for kind, members in baselines.items()})
 
@@ -39,18 +39,20 @@ def measured_baselines(
 ) -> dict[str, list[Candidate]]:
     """At most so many of each, all measured together. stream: other random architectures for another one."""
     random, widths = _random(context, n_random, stream), _mobilenets(context)
+    published = _published(context, n_widths)
     files = {
         key: networks.arch_onnx(context.space, arch, context.config.batch)
-        for place in random
+        for place in (*random, *published)
         for key, (arch, _) in place.items()
     }
     files |= {f"{w:g}": file for w, (_, file) in widths.items()}
-    costs = {key: of_arch for place in random for key, (_, of_arch) in place.items()}
+    costs = {key: of_arch for place in (*random, *published) for key, (_, of_arch) in place.items()}
     measured = context.measure(files, costs) if needs_latency(context.config) else {key: {} for key in files}
     costs_by_width = {w: costs for w, (costs, _) in widths.items()}
     return {
-        "random": _inside(context, random, measured),
+        "random": _inside(context, random, measured, "random"),
         "mobilenet_v3": _spread_widths(context, costs_by_width, measured, n_widths),
+        "published": _inside(context, published, measured, "published"),
     }
 
 
@@ -78,21 +80,35 @@ def _random(context: RunContext, n: int, stream: int) -> list[ArchCosts]:
     return places
 
 
+def _published(context: RunContext, n: int) -> list[ArchCosts]:
+    """The `n` largest that the budgets allow of the architectures that others found in the space."""
+    taken = {pick.arch for pick in context.picks}
+    archs = [arch for arch in context.space.published() if context.space.key(arch) not in taken]
+    if not archs:
+        return []
+    costs = context.costs_of(archs)
+    fits = [i for i in range(len(archs)) if feasible(context.search_budgets, costs[i])]
+    largest = sorted(fits, key=lambda i: -costs[i]["macs"])[:n]
+    return [{context.space.key(archs[i]): (archs[i], costs[i])} for i in largest]
+
+
 def _inside(
-    context: RunContext, places: Sequence[ArchCosts], measured: Mapping[str, Measured]
+    context: RunContext, places: Sequence[ArchCosts], measured: Mapping[str, Measured], origin: str
 ) -> list[Candidate]:
     """The first of each place that is measured inside the budgets."""
     inside: dict[str, Candidate] = {}
     for place in places:
         for key, (_, costs) in place.items():
             if key not in inside and feasible(context.budgets, with_measured(costs, measured[key])):
-                inside[key] = Candidate(arch=key, origin="random", predicted=costs, measured=measured[key])
+                inside[key] = Candidate(arch=key, origin=origin, predicted=costs, measured=measured[key])
                 break
     return list(inside.values())
 
 
 def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], bytes]]:
-    """MobileNetV3-small by width: its costs and its file. Widths far above the picks are left out."""
+    """MobileNetV3-small by width: costs and file. Widths far above the picks are left out, all for texts."""
+    if context.data.kind.dims == 0:
+        return {}
     out_of_reach = [device.name for device in context.devices if not device.reached]
     if out_of_reach:
         context.run.log(f"MobileNetV3-small is no baseline: {', '.join(out_of_reach)} cannot measure it here")

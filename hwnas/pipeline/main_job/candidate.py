@@ -15,7 +15,7 @@ from .devices import Measured, columns_of
 class Candidate:
     """A network that was measured with fresh weights: of the front, or a baseline.
 
-    origin: front, gradient, random or mobilenet_v3.
+    origin: front, gradient, random, mobilenet_v3 or published.
     predicted: costs by the tables.
     measured: per metric of a device the fields of a `lut.Measurement` (`devices.measure`).
     arch: an architecture of the space; None for MobileNetV3.

@@ -65,8 +65,8 @@ def evaluate_models(context: RunContext) -> Outcome:
     label = context.data.task.metric.label
     context.run.log(
         f"chosen on validation: {chosen.arch_id} ({chosen.pick}), test {label} "
-        f"{_measured(chosen)['test_accuracy']:.4f}, {_measured(chosen)['latency_p50_ms']:.3g} ms; "
-        + ", ".join(f"{_MODELS[m['name']]} {_or_failed(m)}" for m in known)
+        f"{_measured(chosen)['test_accuracy']:.4f}, {_measured(chosen)['latency_p50_ms']:.3g} ms"
+        + "".join(f"; {_MODELS[m['name']]} {_or_failed(m)}" for m in known)
     )
     result = {
         "models": [point.to_json() for point in points],

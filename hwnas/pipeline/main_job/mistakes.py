@@ -38,6 +38,8 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
     )
     document = {"arch_id": chosen, **task.mistakes(score.logits, score.labels, names)}
     wrong = task.worst(score.logits, score.labels)[:MOST_PICTURES]
+    if context.data.kind.dims == 0:  # the table says it all: no picture shows a text
+        wrong = wrong[:0]
     images = context.data.images(context.data.split("test")[wrong]).numpy() if len(wrong) else np.empty(0)
     draw: Callable[[Any], str] = picture if context.data.kind.levels else traces
     document["pictures"] = [

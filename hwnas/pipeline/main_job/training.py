@@ -38,12 +38,11 @@ Outcomes = dict[str, Trained | TrainingFailed]
 
 
 def finalists(context: RunContext) -> list[Finalist]:
-    """What is trained: picks, then random architectures, then MobileNetV3."""
-    baselines = {
-        kind: [Candidate.from_json(entry) for entry in entries]
-        for kind, entries in context.result("baselines").items()
-    }
-    members = [*context.picks, *baselines["random"], *baselines["mobilenet_v3"]]
+    """What is trained: picks, then the baselines."""
+    baselines = [
+        Candidate.from_json(entry) for kind in context.result("baselines").values() for entry in kind
+    ]
+    members = [*context.picks, *baselines]
     return [finalist(context, candidate) for candidate in members]
 
 

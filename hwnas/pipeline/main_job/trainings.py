@@ -31,16 +31,20 @@ def short_recipe(context: RunContext, fidelity: int = -1) -> Recipe:
     """Of the trainings that score architectures; those after the first fidelity go on from the one before."""
     epochs, n_train = context.eval_epochs, _n_train(context)
     fidelity %= len(epochs)
-    if fidelity == 0:
-        return _fitting(context, Recipe.short(n_train, epochs[0]))
-    return _fitting(context, Recipe.going_on(n_train, epochs[fidelity] - epochs[fidelity - 1]))
+    recipe = (
+        Recipe.short(n_train, epochs[0])
+        if fidelity == 0
+        else Recipe.going_on(n_train, epochs[fidelity] - epochs[fidelity - 1])
+    )
+    return replace(_fitting(context, recipe), **context.data.task.recipe)
 
 
 def final_recipe(context: RunContext) -> Recipe:
     """Of picks and baselines: it goes on after a short training, or is the only one."""
     epochs = context.counts.train_epochs
     base = Recipe.going_on if context.trains else Recipe.for_data
-    return as_asked(_fitting(context, base(_n_train(context), epochs)), context.config)
+    recipe = replace(_fitting(context, base(_n_train(context), epochs)), **context.data.task.recipe)
+    return as_asked(recipe, context.config)
 
 
 def as_asked(recipe: Recipe, config: SearchConfig) -> Recipe:

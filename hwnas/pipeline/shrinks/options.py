@@ -38,7 +38,7 @@ class ShrinkOptions(DatasetPlaceOptions, RecipeOptions, TrainingDeviceOptions, F
         Annotated[tuple[Text, ...], Len(0, 16)],
         Option(
             "Milliseconds that a run may take on the target, repeatable: a network for each; default half "
-            "of what the network takes",
+            "of what the network takes, or halfway to the fastest that there is",
             repeated="budget-ms",
         ),
     ] = ()

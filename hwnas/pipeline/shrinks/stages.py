@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from hwnas.exporting.export import export_model
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.run_dir import RunDir
-from hwnas.shrinking.choose import Choices, Chosen, choose
+from hwnas.shrinking.choose import Choices, Chosen, choose, default_budget_ms
 from hwnas.shrinking.importance import importance
 from hwnas.shrinking.latency import LatencyModel
 from hwnas.shrinking.prune import changed_shapes, narrowed, pruned
@@ -156,8 +156,18 @@ def decide(context: ShrinkContext) -> Outcome:
     choices = {row["group"]: Choices(widths=row["widths"], losses=added_loss(row["losses"])) for row in rows}
     scanned = {row["group"]: {int(width): times for width, times in row["times"].items()} for row in rows}
     whole = looked["times"]
-    model = LatencyModel.of(whole, scanned, looked["measured_ms"] / sum(whole.values()))
-    budgets = known.budgets or (looked["measured_ms"] / 2,)
+    narrowest = {row["group"]: row["widths"][-1] for row in rows}
+    removed = removed_at(known.groups, context.scores, narrowest)
+    with context.costing() as costing:
+        ends = costing.measured(
+            {ORIGINAL: known.module, "narrowest": pruned(known.module, known.groups, removed)}
+        )
+    model = LatencyModel.of(whole, scanned).through(
+        narrowest, ends[ORIGINAL].p50_ms, ends["narrowest"].p50_ms
+    )
+    budgets = known.budgets or (default_budget_ms(choices, model),)
+    if not known.budgets:
+        run.log(f"budget: {budgets[0]:.4g} ms, the network takes {looked['measured_ms']:.4g} ms")
     networks = []
     with context.costing() as costing, run.progress("choosing widths", len(budgets)) as bar:
         for budget, name in zip(budgets, names_of(budgets, known.source.name), strict=True):
@@ -192,7 +202,7 @@ def _decided(
         fitting += [(chosen, measured_ms)] if measured_ms <= budget_ms else []
         if FILLED * budget_ms <= measured_ms <= budget_ms:
             break
-        model = replace(model, scale=model.scale * measured_ms / chosen.latency_ms)
+        model = model.corrected(chosen.widths, measured_ms)
     if not fitting:
         raise InfeasibleError(
             f"the networks that are predicted to take {budget_ms:.4g} ms take up to {measured_ms:.4g} ms "

@@ -111,7 +111,12 @@ def reference_ms(rows: Iterable[MeasuredRow]) -> float:
 
 
 def speed_factor(row: MeasuredRow, counting: NDArray[np.bool_], fixed_ms: float) -> float:
-    """What a row's times are multiplied with to be those of the usual speed. counting: (n,) its samples."""
+    """What a row's times are multiplied with to be those of the usual speed. counting: (n,) its samples.
+
+    1 where the device did not run the reference beside each sample.
+    """
+    if not row["ratio"]:
+        return 1.0
     reference = _clock(row) / np.asarray(row["ratio"], dtype=np.float64)
     ratio = fixed_ms / float(np.median(reference[counting]))
     return ratio if abs(np.log(ratio)) > np.log1p(SPEED_TOLERANCE) else 1.0

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hwnas.data import Augment, Batches, Data, file_batches, load_data
 from hwnas.data.signal_augment import SignalAugment
@@ -138,6 +139,16 @@ class TestNpz:
     ) -> None:
         with pytest.raises(UsageError, match=says):
             load(write_npz(tmp_path / "w.npz"), tmp_path, **options)
+
+    @pytest.mark.parametrize("option", ["window", "hop", "clip_seconds"])
+    def test_images_and_named_sets_refuse_them_too(self, tmp_path: Path, option: str) -> None:
+        folder = tmp_path / "photos"
+        for name in ("a", "b"):
+            (folder / name).mkdir(parents=True)
+            Image.new("RGB", (16, 16)).save(folder / name / "1.png")
+        for spec in (folder, "gestures"):
+            with pytest.raises(UsageError, match=f"--{option.replace('_', '-')}: it .*leave it out"):
+                load(Path(spec), tmp_path, **{option: 32})
 
     def test_an_image_size_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(

@@ -64,7 +64,7 @@ class TestTable(SourceContract):
 
 def test_known_sources_are_those_of_the_documentation() -> None:
     assert known_sources() == (
-        "calls", "cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "gestures", "mnist", "scenes",
-        "shape-masks", "shapes",
+        "calls", "cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "gestures", "markov", "mnist",
+        "scenes", "shape-masks", "shapes",
     )  # fmt: skip
     assert set(NAMED) == set(known_sources())

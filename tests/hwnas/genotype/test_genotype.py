@@ -138,6 +138,7 @@ NB = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
         ),
         (NB, "space darts has cells normal, reduce with 2 inputs"),
         ("skip_connect", "is no architecture"),
+        (DARTS_V2.replace("('sep_conv_3x3', 0)", f"0x{'f' * 5000}", 1), "thousands of digits is no list of"),
         (f"({'9' * 5000}, 1, 2)", "999… 1, 2.' is no architecture"),
         ('{"cells": []}', "has the key 'matrix' or 'cells'"),
         ('{"cells": {"normal": [{"node": 2}], "reduce": []}}', "KeyError"),

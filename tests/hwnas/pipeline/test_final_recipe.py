@@ -11,13 +11,14 @@ import pytest
 from hwnas.pipeline.counts import default_counts
 from hwnas.pipeline.main_job.trainings import final_job, final_recipe, short_recipe
 from hwnas.runs.config import load_config
+from hwnas.tasks import CLASSIFICATION
 from hwnas.training.presets import STRONG, STRONG_LONGER
 from targets.errors import UsageError
 
 
 def context_of(**options: Any) -> Any:
     config, _ = load_config(None, options)
-    data = SimpleNamespace(split=lambda name: np.arange(900), image_size=32, n_classes=3)
+    data = SimpleNamespace(split=lambda name: np.arange(900), image_size=32, n_classes=3, task=CLASSIFICATION)
     counts = default_counts(config, 900, 1)
     facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True}
     return SimpleNamespace(config=config, data=data, home="home", path=None, job_data={}, **facts)

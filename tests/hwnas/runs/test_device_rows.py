@@ -29,7 +29,8 @@ def shown(stream: io.StringIO, text: str) -> None:
 
 def test_a_row_says_how_far_its_device_is() -> None:
     now_s = [0.0]
-    row = DeviceLog(Log(io.StringIO()), "pi", lambda: now_s[0])
+    stream = io.StringIO()
+    row = DeviceLog(Log(stream), "pi", lambda: now_s[0])
     assert row.state == "waits for its turn"
     with row.progress("measure", 20, limit_s=60) as bar:
         assert row.state == "measure 0/20"
@@ -42,6 +43,7 @@ def test_a_row_says_how_far_its_device_is() -> None:
     assert row.state == "works" and row.n_done == 3
     row.note("away, is asked again in 30 s")
     assert row.state == "away, is asked again in 30 s"
+    assert stream.getvalue().endswith("] pi: away, is asked again in 30 s\n")
 
 
 def test_lines_name_their_device_and_a_quiet_log_stays_quiet() -> None:
@@ -71,7 +73,9 @@ def test_without_a_terminal_the_table_is_written_now_and_then(monkeypatch: pytes
     monkeypatch.setattr("hwnas.runs.device_rows.LINE_EVERY_S", 0.0)
     stream = io.StringIO()
     assert on_devices(DEVICES, lambda place, log: shown(stream, "waits for"), Log(stream)) == [None, None]
-    rows = [line.split("] ")[1] for line in stream.getvalue().splitlines()]
+    lines = [line.split("] ")[1] for line in stream.getvalue().splitlines()]
+    assert {"pi: done", "phone: done"} <= set(lines)
+    rows = [line for line in lines if ":" not in line]
     assert {row.split()[0] for row in rows} == {"pi", "phone"}
     assert all(row.startswith(("pi     ", "phone  ")) for row in rows)  # a column each
 

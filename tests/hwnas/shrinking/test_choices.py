@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.shrinking.choose import Choices, choose
+from hwnas.shrinking.choose import Choices, choose, default_budget_ms
 from hwnas.shrinking.coupling import ChannelGroup
 from hwnas.shrinking.importance import importance, least_important
 from hwnas.shrinking.knapsack import knapsack
@@ -116,6 +116,13 @@ def test_a_budget_that_nothing_meets_and_one_that_all_meet() -> None:
     assert set(choose(groups, latency, 1e3).widths.values()) == {4}
 
 
+def test_the_default_budget_can_be_met() -> None:
+    groups = {"x": Choices(widths=[2, 1], losses=[0.0, 1.0])}
+    for overhead, expected in ((0.0, 2.0), (3.0, 5.5)):  # of 4 ms the narrowest takes 1; of 7 ms 4
+        latency = LatencyModel.of({"a": 4.0, "": overhead}, {"x": {1: {"a": 1.0, "": overhead}}})
+        assert default_budget_ms(groups, latency) == pytest.approx(expected)
+
+
 def test_latencies_multiply_along_a_chain() -> None:
     whole = {"a": 4.0, "b": 2.0, "": 1.0}
     narrower = {"x": {1: {"a": 2.0, "b": 2.0, "": 1.0}}, "y": {1: {"a": 1.0, "b": 1.0, "new": 0.5, "": 1.0}}}
@@ -123,6 +130,17 @@ def test_latencies_multiply_along_a_chain() -> None:
     # a: 4 x 1/2 x 1/4; b: 2 x 1/2; the rest with the kernel of another name: 1.5.
     assert latency.latency_ms({"x": 1, "y": 1}) == pytest.approx(0.5 + 1.0 + 1.5)
     assert latency.alone_ms("x", [2, 1], {"y": 1}) == pytest.approx([1 + 1 + 1.5, 0.5 + 1 + 1.5])
+
+
+def test_measurements_of_both_ends_are_met() -> None:
+    latency = LatencyModel.of({"a": 4.0, "": 1.0}, {"x": {1: {"a": 1.0, "": 1.0}}})
+    # Predicted are 5 and 2 ms. On the device kernels take twice as long, and what is beside them 3 ms less.
+    met = latency.through({"x": 1}, 7.0, 1.0)
+    assert [met.latency_ms({}), met.latency_ms({"x": 1})] == pytest.approx([7.0, 1.0])
+    assert met.alone_ms("x", [2, 1], {}) == pytest.approx([7.0, 1.0])
+    # A narrowest network that measures slower says nothing; the whole one is met alone.
+    assert latency.through({"x": 1}, 10.0, 11.0).latency_ms({"x": 1}) == pytest.approx(4.0)
+    assert met.corrected({"x": 1}, 1.5).latency_ms({}) == pytest.approx(10.5)
 
 
 def test_kernels_of_one_name_are_taken_together() -> None:

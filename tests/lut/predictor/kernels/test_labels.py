@@ -78,3 +78,10 @@ def test_a_pass_of_which_nobody_tells_who_ran_beside_it_was_not_alone(make) -> N
     ):
         for passes in (told + untold, untold + told):
             assert labelled(passes)["a"].n_samples == 4
+
+
+def test_rows_without_ratios_count_as_they_are(make) -> None:
+    """A device need not run the reference beside each sample."""
+    usual = [rows(make, k, n) for k in ("time", "kernels") for n in (0, 1)]
+    bare = [{**row, "ratio": []} for row in usual]
+    assert labelled(bare)["a"].latency_ms == labelled(usual)["a"].latency_ms
