@@ -140,6 +140,8 @@ def test_the_export_is_in_the_words_of_the_task_and_its_program_answers(job: tup
     assert "accuracy" not in card and "classif" not in card
     manifest = json.loads((app / "manifest.json").read_text())
     assert manifest["task"] == case.task and f"test_{case.metric}" in manifest["variants"][0]
+    masks = case.metric == "miou"
+    assert (app / "golden/mask.png").exists() == masks == ("pixel_agreement" in manifest["variants"][0])
     for words in (["--check"], [str(app / "golden/input.png")]):
         program = [sys.executable, str(app / f"snippets/{case.program}.py"), *words]
         done = subprocess.run(program, capture_output=True, text=True, check=True)
