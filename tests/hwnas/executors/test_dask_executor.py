@@ -213,9 +213,11 @@ def _lose_the_scheduler(executor: DaskExecutor, scheduler: subprocess.Popen[byte
     assert (tasks[0].folder / "result.json").exists()
 
 
+# As sbatch does, it has read the script when it returns: dask-jobqueue deletes the file then.
 SBATCH = """#!/bin/sh
 for last; do :; done
-setsid sh "$last" >/dev/null 2>&1 &
+script=$(cat "$last")
+setsid sh -c "$script" >/dev/null 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
@@ -234,7 +236,7 @@ def test_a_slurm_cluster_is_started_for_the_run(tmp_path: Path, monkeypatch: pyt
     # A worker of a loaded machine takes minutes to begin; by itself it would give up after one.
     slurm = {"memory": "1GB", "queue": "main", "death_timeout": 600}
     slurm["scheduler_options"] = {"host": "127.0.0.1"}
-    cluster = Cluster(kind="slurm", workers=1, tls=tls, slurm=slurm, wait_s=600)
+    cluster = Cluster(kind="slurm", workers=1, tls=tls, slurm=slurm, wait_s=240)
     with open_cluster(cluster, print) as executor:
         assert executor.address.startswith("tls://") and executor.n_workers == 1
         task = sleeping(tmp_path, "a")
