@@ -35,8 +35,11 @@ def _subnormal_numbers_are_numbers() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _locks_of_devices(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Tests wait for each other's measurements, not for those of other work on this machine."""
-    folder = tmp_path_factory.mktemp("devices")
+    """Tests and the commands that they start wait for each other's measurements.
+
+    Not for those of other work on this machine, nor for those of tests on the other core.
+    """
+    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lut.devices.turns.locks_folder", lambda: folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder

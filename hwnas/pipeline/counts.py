@@ -174,7 +174,7 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
         evaluations=14,
         batch=max(n_workers, min(8, max(2, PER_WORKER * n_workers))),  # a cluster has work for all
         eval_epochs=Recipe.short(n_train).epochs,
-        picks=5,
+        picks=6,
         random_baselines=2,
         train_epochs=Recipe.going_on(n_train).epochs,
     )
@@ -187,7 +187,7 @@ def _of_shared_weights(n_train: int, n_workers: int) -> Counts:
         evaluations=240,
         batch=24,
         eval_epochs=0,
-        picks=5,
+        picks=6,
         random_baselines=2,
         train_epochs=12,
     )

@@ -35,7 +35,7 @@ def mistakes_section(run: RunFiles) -> Html:
         "What it gets wrong",
         el("p", f"The chosen network answered {count(wrong)} of {count(n)} test images wrongly."),
         el("div", _by_class(classes), matrix, class_="grid"),
-        _pictures(_rows(run.mistakes, "pictures"), int(wrong)),
+        picture_grid(_rows(run.mistakes, "pictures"), int(wrong)),
     )
 
 
@@ -51,7 +51,7 @@ def _counted_otherwise(run: RunFiles) -> Html:
         "What it gets wrong",
         el("p", f"{said}."),
         el("div", table(head, cells[:_MOST_ROWS]), class_="card figure"),
-        _pictures(
+        picture_grid(
             _rows(run.mistakes, "pictures"),
             int(n if wrong is None else wrong),
             str(run.mistakes.get("shows") or ""),
@@ -121,8 +121,12 @@ def _pairs(confusions: list[JsonObject]) -> Html:
     )
 
 
-def _pictures(pictures: list[JsonObject], wrong: int, shows: str = "") -> Html | None:
-    """shows: what each picture is made of, where it is more than the sample."""
+def picture_grid(pictures: list[JsonObject], wrong: int, shows: str = "") -> Html | None:
+    """Pictures with their true and their given label; None where there are none.
+
+    wrong: how many answers are wrong in all. shows: what a picture is made of, where that is more than the
+        sample.
+    """
     drawn = []
     for row in pictures:
         png = str(row.get("png") or "")

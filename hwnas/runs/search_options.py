@@ -226,7 +226,7 @@ class FinalTrainingOptions:
 
     picks: Annotated[
         Annotated[int, Interval(ge=1, le=50)] | None,
-        Option("Networks of the front to train, export and measure; default 5, or what --minutes allow"),
+        Option("Networks of the front to train, export and measure; default 6, or what --minutes allow"),
     ] = None
     random_baselines: Annotated[
         Annotated[int, Interval(ge=0, le=50)] | None,

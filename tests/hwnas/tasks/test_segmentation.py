@@ -195,9 +195,9 @@ def test_a_linear_model_of_neighbourhoods_reads_what_colours_tell(told: bool, cl
 
 
 def test_the_page_tells_what_is_in_a_picture_of_masks() -> None:
-    from hwnas.report.mistakes_section import _pictures
+    from hwnas.report.mistakes_section import picture_grid
 
     shows = SEGMENTATION.mistakes(masks(1), masks(2), NAMES)["shows"]
-    drawn = str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5, shows))
+    drawn = str(picture_grid([{"label": "a", "answer": "b", "png": "AAAA"}], 5, shows))
     assert "pictures wide" in drawn and "its mask and the answer" in drawn
-    assert "wide" not in str(_pictures([{"label": "a", "answer": "b", "png": "AAAA"}], 5))
+    assert "wide" not in str(picture_grid([{"label": "a", "answer": "b", "png": "AAAA"}], 5))

@@ -37,7 +37,7 @@ def board(name: str, **reach: object) -> Target:
 def holder() -> Iterator[subprocess.Popen[str]]:
     """Another process that measures on this machine."""
     path = turns.locks_folder() / "local.lock"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
