@@ -50,7 +50,7 @@ def profile(
         minutes = DEVICE_MINUTES
     options: dict[str, Any] = {"minutes": minutes, "seed": given.get("seed", 0)}
     options["accept_noise"] = given.get("accept_noise", False)
-    of_space = {keyword: given[name] for name, keyword in _OF_A_SPACE.items() if name in given}
+    of_space = {name: given[name] for name in _OF_A_SPACE if name in given}
     start_from = given.get("start_from")
     options |= _of_device(start_from, of_space) if space is None else _of_space(start_from, of_space)
     if dry_run:
@@ -134,9 +134,8 @@ _OF_A_SPACE = {
 def _of_device(start_from: list[str] | None, given: dict[str, Any]) -> dict[str, Any]:
     """The further options of the predictor of a device; given: those of a space, which it has not."""
     if given:
-        raise UsageError(
-            f"{', '.join(given)} describe networks of a space; give --space too, or leave them away"
-        )
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{flags}: only networks of a space have this; give --space too, or leave it away")
     return {"start_from": start_from or []}
 
 
@@ -147,6 +146,7 @@ def _of_space(start_from: list[str] | None, given: dict[str, Any]) -> dict[str, 
     if start_from:
         raise UsageError("--start-from is for the predictor of a device; leave it or --space away")
     options: dict[str, Any] = {"image_size": 32, "in_channels": 3, "n_classes": 10, "width_mult": None}
-    options |= {"method": BLOCK_LEVEL, "batch": 1, **given}
+    options |= {"method": BLOCK_LEVEL, "batch": 1}
+    options |= {_OF_A_SPACE[name]: value for name, value in given.items()}
     check_method(options["method"])
     return options

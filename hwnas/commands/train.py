@@ -46,7 +46,6 @@ def train(
       hwnas train --alphas runs/photos-host-1/alphas.npz --epoch 40 --space mobile --data photos/
       hwnas train --pick runs/photos-host-1/ID --epochs 100      longer, from its weights
       hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
-
       hwnas train --genotype KEY --space mobile --data photos/ --recipe strong --teacher runs/photos-host-1/ID
       hwnas train --genotype KEY --space mobile --data imagenet/ --gpus 8 --batch-size 1024
 

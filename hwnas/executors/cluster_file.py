@@ -102,10 +102,12 @@ def _from_file(path: Path, values: dict[str, Any]) -> Cluster:
 
 
 def _check_used(given: Mapping[str, Any], where: str) -> None:
-    """UsageError for keys that the kind of the cluster has no use for; an unknown kind is refused later."""
+    """UsageError for an unknown kind, and for keys that the kind of the cluster has no use for."""
     kind = given.get("kind", "address")
+    if kind not in KINDS:
+        raise UsageError(f"{where}: unknown kind {kind!r}; {did_you_mean(kind, KINDS)}")
     of_some = {key for keys in KINDS.values() for key in keys}
-    for key in given.keys() & of_some - set(KINDS.get(kind, of_some)):
+    for key in given.keys() & of_some - set(KINDS[kind]):
         fitting = " or ".join(repr(other) for other, keys in KINDS.items() if key in keys)
         if key == "address":
             raise UsageError(f"{where}: kind {kind!r} starts a scheduler itself; leave address away")
@@ -148,6 +150,12 @@ def _count(value: Any, where: str) -> int:
     return int(value)
 
 
+def _workers(value: Any, where: str) -> int:
+    if _count(value, where) == 0:
+        raise UsageError(f"{where} is 0; a cluster needs one to train anything, allowed: 1 to 10,000")
+    return int(value)
+
+
 def _seconds(value: Any, where: str) -> float:
     if not 0 < number(value, where) <= 86_400:
         raise UsageError(f"{where} is {value}; allowed: above 0, at most 86,400")
@@ -157,7 +165,7 @@ def _seconds(value: Any, where: str) -> float:
 _READ: Mapping[str, Callable[[Any, str], Any]] = {
     "kind": _text,
     "address": _text,
-    "workers": _count,
+    "workers": _workers,
     "ssh": _ssh,
     "slurm": _table,
     "tls": _texts,
@@ -196,8 +204,6 @@ _FAR = ("ssh", "slurm")
 
 
 def _checked(cluster: Cluster) -> Cluster:
-    if cluster.kind not in KINDS:
-        raise UsageError(f"cluster: unknown kind {cluster.kind!r}; {did_you_mean(cluster.kind, KINDS)}")
     if cluster.kind != "address":
         return _checked_kind(cluster)
     address = cluster.address or ""

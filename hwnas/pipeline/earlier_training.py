@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hwnas.runs.front_file import read_front
+from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
 from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.training.training_job import RESULT, Trained, TrainingJob, stored_result
@@ -48,6 +48,8 @@ def _folder(place: Path) -> Path:
     if place.is_dir() and is_run(place):
         identity = read_identity(place)
         if identity.kind == SEARCH:
+            if not (place / FRONT_JSON).exists():
+                raise UsageError(f"{place} is not finished; `hwnas search --resume {place}` goes on with it")
             return _of_search(place, str(read_front(place)["chosen"]), identity.values)
         results = sorted(place.glob(f"*/{RESULT}"))
         if identity.kind == TRAINING and len(results) == 1:

@@ -112,6 +112,10 @@ def check_gpus(device: str, gpus: int | None) -> None:
     import torch
 
     here = torch.cuda.device_count()
+    if here == 0:
+        raise TargetError(
+            f"--gpus {gpus}: torch finds no CUDA device here; leave it away to train on the CPU"
+        )
     if gpus > here:
         raise TargetError(f"--gpus {gpus}: torch finds {here} CUDA devices here; give at most as many")
 

@@ -23,13 +23,16 @@ from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.tasks import task_named
+from hwnas.training.build import build_network
+from hwnas.training.initial_weights import begin
 from hwnas.training.presets import recipe_of
 from hwnas.training.recipe import Recipe
+from hwnas.training.start import start_weights
 from hwnas.training.together import train_together
 from hwnas.training.train import eval_batch, score
 from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
 from lut.home import data_home
-from targets.errors import UsageError
+from targets.errors import DamagedFileError, UsageError
 
 from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
@@ -76,8 +79,8 @@ class Prepared:
 
 def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
-    check_device(options.device)
     check_gpus(options.device, options.gpus)
+    check_device(options.device)
     if options.continue_from is not None:
         return _prepare_longer(Path(options.continue_from), options)
     home = data_home(options.home)
@@ -93,6 +96,7 @@ def prepare(options: TrainingOptions) -> Prepared:
             "there is nothing to train; choose another architecture"
         )
     job = _job(options, space, arch, data, home)
+    _check_start(job)
     check_shares(min(job.recipe["batch_size"], len(data.split("train"))), job.processes)
     return Prepared(space=space, arch=arch, data=data, job=job)
 
@@ -171,6 +175,19 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
         teacher=teacher_of(options.teacher, options.teacher_weights, data),
         processes=options.gpus or 1,
     )
+
+
+def _check_start(job: TrainingJob) -> None:
+    """DamagedFileError where the weights that the training begins with cannot be those of its network."""
+    if job.start is None:
+        return
+    weights = start_weights(job.start, job.network)
+    try:
+        begin(build_network(job.network), job.seed, weights)
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"--start-from {job.start['file']}: {error}; give weights of the same architecture and space"
+        ) from None
 
 
 def _recipe(options: TrainingOptions, data: Data) -> Recipe:

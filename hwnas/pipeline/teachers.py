@@ -39,6 +39,8 @@ def start_of(place: Path) -> dict[str, str]:
             raise UsageError(f"--start-from {place} is no safetensors file; convert its state_dict to one")
         shared = {SHARED: "supernet"} if place.name == SUPERNET_FILE else {}
         return {"file": str(place.resolve()), "sha256": sha256(place), **shared}
+    if place.suffix == ".safetensors":
+        raise UsageError(f"--start-from {place} does not exist; give the file of the weights")
     return earlier_training(place).start
 
 

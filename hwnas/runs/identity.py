@@ -58,19 +58,42 @@ class Identity:
         """
         if self.kind != stored.kind:
             raise UsageError(
-                f"{folder} holds a {stored.kind}, and this is a {self.kind}; give another folder"
+                f"{folder} holds {_with_article(stored.kind)}, and this is {_with_article(self.kind)}; give "
+                "another folder"
             )
         names = sorted({*self.values, *stored.values} - set(self.free))
         differing = [n for n in names if self.values.get(n) != stored.values.get(n)]
         if differing:
             lines = "".join(
-                f"\n  {spell(n)}: the run has {stored.values.get(n)!r}, asked for {self.values.get(n)!r}"
+                f"\n  {what}: the run has {old!r}, asked for {new!r}"
                 for n in differing
+                for what, old, new in _differences(spell(n), stored.values.get(n), self.values.get(n))
             )
             raise UsageError(
                 f"{folder} holds another run, and going on never changes what a run is of:{lines}\nAsk for "
                 f"the same to go on there, or start a new run in another folder"
             )
+
+
+def _differences(what: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """(name, value of the run, value asked for) of all that differs; of two tables only their entries.
+
+    >>> _differences("recipe", {"epochs": 2, "lr": 0.1}, {"epochs": 9, "lr": 0.1})
+    [('recipe.epochs', 2, 9)]
+    """
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [(what, old, new)] if old != new else []
+    rows = (_differences(f"{what}.{key}", old.get(key), new.get(key)) for key in sorted({*old, *new}))
+    return [row for part in rows for row in part]
+
+
+def _with_article(kind: str) -> str:
+    """The kind with its article.
+
+    >>> _with_article("export")
+    'an export'
+    """
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:

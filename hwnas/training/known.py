@@ -40,7 +40,8 @@ def _of_timm(name: str, n_classes: int, in_channels: int) -> nn.Module:
         raise UsageError(f"timm:{name} needs timm, which is not installed; pip install timm") from None
     if not timm.is_model(name):
         near = timm.list_models(f"*{name[:6]}*")[:5]
-        raise UsageError(f"timm has no model {name!r}" + (f"; near it: {', '.join(near)}" if near else ""))
+        known = f"near it: {', '.join(near)}" if near else "timm.list_models() has the names"
+        raise UsageError(f"timm has no model {name!r}; {known}")
     module: nn.Module = timm.create_model(name, pretrained=False, num_classes=n_classes, in_chans=in_channels)
     return module
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from targets.errors import DamagedFileError, UsageError
@@ -22,11 +23,11 @@ SHARED = "shared"
 def start_weights(start: Mapping[str, str], network: Mapping[str, Any]) -> dict[str, Tensor]:
     """Tensors by name. start, network: of a training job.
 
-    DamagedFileError for a file that changed, or shared weights of another space.
+    DamagedFileError for a file that changed or is damaged, or shared weights of another space.
     """
-    from safetensors.torch import load
+    from .state_file import read_safetensors
 
-    tensors = load(planned_bytes(start, "weights to start from"))
+    tensors = read_safetensors(planned_bytes(start, "weights to start from"), Path(start["file"]))
     return _of_architecture(tensors, start["file"], network) if SHARED in start else tensors
 
 

@@ -26,13 +26,14 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; give the file of the weights") from None
     if path.suffix == ".safetensors":
-        return _safetensors(raw, path)
+        return read_safetensors(raw, path)
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         return _state_dict(raw, path)
     raise UsageError(f"{path} is no file of weights; give .safetensors, or a state_dict as .pt or .pth")
 
 
-def _safetensors(raw: bytes, path: Path) -> dict[str, Tensor]:
+def read_safetensors(raw: bytes, path: Path) -> dict[str, Tensor]:
+    """Tensors by name; DamagedFileError where the bytes of `path` are no such file."""
     from safetensors.torch import load
 
     try:
@@ -46,10 +47,10 @@ def _state_dict(raw: bytes, path: Path) -> dict[str, Tensor]:
 
     try:
         found: Any = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch have errors of their own
+    except Exception:  # zip, pickle and torch have errors of their own, which tell to load it unsafely
         raise DamagedFileError(
-            f"{path} holds no plain state_dict ({str(error).splitlines()[0][:150]}); a whole network in a "
-            "pickle is not opened, because that runs code: where it was made, save `model.state_dict()` with "
+            f"{path} holds no plain state_dict: it is damaged, or a whole network in a pickle, which is not "
+            "opened because that runs code; where it was made, save `model.state_dict()` with "
             "safetensors.torch.save_file"
         ) from None
     for key in _WRAPPED:

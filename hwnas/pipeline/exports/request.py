@@ -28,6 +28,8 @@ def read_request(options: ExportOptions) -> ExportRequest:
     names = tuple(name.strip() for text in options.variants for name in text.split(",") if name.strip())
     if options.variants and not names:
         raise UsageError("--as names no file; give some of fp32, fp16, int8, ort, separated by commas")
-    wanted_variants(names, target, has_images=True)  # whether there are images is known with the source
+    wanted = wanted_variants(names, target, has_images=True)  # images are known with the source
+    if options.qat and "int8" not in [variant.name for variant in wanted]:
+        raise UsageError("--qat trains for 8 bits, and no int8 file is asked for; give --as with int8")
     packaging = Packaging(layout=options.with_preprocessing, softmax=options.softmax)
     return ExportRequest(target=target, names=names, packaging=packaging)

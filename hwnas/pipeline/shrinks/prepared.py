@@ -144,7 +144,15 @@ def recipe_for(options: ShrinkOptions, n_train: int) -> Recipe:
 def names_of(budgets: Sequence[float], name: str) -> list[str]:
     """What the networks are called.
 
+    Digits are as many as tell all budgets apart, four or more.
+
     >>> names_of([5.0, 2.5], "resnet18")
     ['resnet18-5ms', 'resnet18-2.5ms']
+    >>> names_of([0.123451, 0.12345], "resnet18")
+    ['resnet18-0.123451ms', 'resnet18-0.12345ms']
     """
-    return [f"{name}-{budget:.4g}ms" for budget in budgets]
+    for digits in range(4, 18):  # 17 tell any two floats apart
+        names = [f"{name}-{budget:.{digits}g}ms" for budget in budgets]
+        if len(set(names)) == len(names):
+            break
+    return names

@@ -63,7 +63,10 @@ class ShrinkSource:
 
 def open_source(options: ShrinkOptions) -> ShrinkSource:
     """The network that the options name; UsageError for what is none, with what could be."""
-    from_library = options.source.partition(":")[0] in LIBRARIES
+    library, _, name = options.source.partition(":")
+    from_library = library in LIBRARIES
+    if from_library and not name:
+        raise UsageError(f"{options.source!r} names no network; give {library}:NAME, as {library}:resnet18")
     source = _of_library(options) if from_library else _trained_here(options)
     if not source.data.task.trains_alone:
         raise UsageError(
@@ -75,13 +78,15 @@ def open_source(options: ShrinkOptions) -> ShrinkSource:
 def _trained_here(options: ShrinkOptions) -> ShrinkSource:
     place = Path(options.source).expanduser()
     if place.is_file():
-        what = "weights without the network that they are of" if place.suffix in _WEIGHTS else "no network"
+        if place.suffix not in _WEIGHTS:
+            what = "an ONNX file, which cannot learn again" if place.suffix == ".onnx" else "no network"
+            raise UsageError(f"{place} is {what}; shrinking takes {_KNOWN}")
         raise UsageError(
-            f"{place} is {what}; name the network beside them, as `hwnas shrink torchvision:mobilenet_v2 "
-            f"--weights {place} --data IMAGES`; shrinking takes {_KNOWN}"
+            f"{place} is weights without the network that they are of; name it beside them, as `hwnas shrink "
+            f"torchvision:mobilenet_v2 --weights {place} --data IMAGES`; shrinking takes {_KNOWN}"
         )
-    for name in ("dataset", "weights", "image_size", "limit"):
-        if getattr(options, name) is not None:
+    for name in ("dataset", "weights", "image_size", "limit", "download", "skip_broken"):
+        if getattr(options, name) not in (None, False):
             flag = "data" if name == "dataset" else name.replace("_", "-")
             raise UsageError(f"what was trained here says itself what --{flag} would say; leave it out")
     if not place.exists() and not place.parent.exists():

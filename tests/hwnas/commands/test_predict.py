@@ -448,7 +448,7 @@ def test_profiles_that_end_early(
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("profile --image-size 64", "give --space too"),
+        ("profile --image-size 64 --classes 3", "--image-size, --classes: only networks of a space"),
         ("profile --space mobile --start-from host", "--start-from"),
         ("profile --start-from nothing", "no table matches"),
     ],

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save
 
 import cli
 import hwnas.pipeline.single_training
@@ -100,6 +101,8 @@ def test_picks_of_a_search_are_found_by_name(tmp_path: Path, capsys: pytest.Capt
     folder = Path(json.loads(capsys.readouterr().out)["folder"])
     with create_search(Path("run"), SearchConfig(seed=3), log=Log(quiet=True)):
         pass
+    with pytest.raises(UsageError, match="run is not finished; `hwnas search --resume run` goes on with it"):
+        earlier_training(Path("run"))
     name = folder.name
     shutil.copytree(folder, f"run/training/{name}-s3")
     trained = earlier_training(Path("run") / name)
@@ -252,6 +255,25 @@ def test_damaged_alphas_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"torn", "weights.safetensors is no safetensors file"),
+        (save({"a": torch.zeros(2)}), "tensors are in one of the two only"),
+    ],
+)
+def test_weights_that_cannot_be_started_from_are_refused_before_a_folder_is_made(
+    content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    line = ["train", "--genotype", CELL, *SMALL, "--start-from", "weights.safetensors"]
+    assert cli.run([*line, "--dry-run"]) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "weights.safetensors" in err and message in err
+    assert cli.run(line) == 3
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_folder_of_other_things_is_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -318,7 +340,9 @@ def test_a_strong_recipe_learns_from_an_earlier_network_and_resumes_as_the_same(
     capsys.readouterr()
     assert cli.run([*line, *strong, "--out", str(tmp_path / "pupil")]) == 0  # nothing is done again
     assert cli.run([*line, *strong, "--mixup", "0.5", "--out", str(tmp_path / "pupil")]) == 2
-    assert "another run" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "another run" in err and "recipe.mixup: the run has 0.2, asked for 0.5" in err
+    assert "label_smoothing" not in err  # which is the same in both
     assert cli.run([*line, "--start-from", str(tmp_path / "teacher"), "--out", str(tmp_path / "on")]) == 0
 
 
@@ -332,6 +356,7 @@ def test_a_strong_recipe_learns_from_an_earlier_network_and_resumes_as_the_same(
         (["--teacher", "bad.onnx"], "no model that onnxruntime can run"),
         (["--schedule", "linear"], "cosine or one-cycle"),
         (["--start-from", "bad.onnx"], "no safetensors file"),
+        (["--start-from", "gone.safetensors"], "gone.safetensors does not exist"),
     ],
 )
 def test_wrong_parts_of_a_recipe_are_told_before_a_folder_is_made(

@@ -51,7 +51,8 @@ def test_a_file_names_its_certificates_beside_it(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ('adress = "tls://a:1"', r"unknown key 'adress'.*did you mean 'address'"),
-        ('kind = "slrum"', "unknown kind 'slrum'.*did you mean 'slurm'"),
+        ('kind = "slrum"', r"c\.toml: unknown kind 'slrum'.*did you mean 'slurm'"),
+        ('kind = "local"\nworkers = 0', "workers is 0; a cluster needs one"),
         ("workers = true", "workers must be a whole number"),
         ("workers = -1", "workers is -1; allowed: 0 to 10,000"),
         ("wait_s = 0", "wait_s is 0; allowed: above 0"),

@@ -105,7 +105,7 @@ def test_without_a_network_training_is_refused(tmp_path: Path, capsys: pytest.Ca
     import cli
 
     (tmp_path / "m.onnx").write_bytes(onnx_bytes(network().eval(), (1, 1, 16, 16)))
-    line = ["export", str(tmp_path / "m.onnx"), "--qat", "--out", str(tmp_path / "out")]
+    line = ["export", str(tmp_path / "m.onnx"), "--as", "int8", "--qat", "--out", str(tmp_path / "out")]
     assert cli.run(line) == 2
     assert "only the file is known" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

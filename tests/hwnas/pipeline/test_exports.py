@@ -264,6 +264,7 @@ def test_what_was_made_before_a_stop_stays(
         (["run", "--data", "digits"], 2, "a run says itself what --data would say"),
         (["run", "--as", "fp8"], 2, "unknown variant 'fp8'; known: fp16"),
         (["run", "--as", ","], 2, "--as names no file"),
+        (["run", "--as", "fp32", "--qat"], 2, "no int8 file is asked for"),
         (["run", "--target", "hots"], 2, "did you mean 'host'"),
         (["run", "--max-drop", "2"], 2, "--max-drop is 2"),
         (["ours.onnx", "--as", "int8"], 2, "int8 takes its scales from training images"),
