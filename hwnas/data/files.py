@@ -51,7 +51,9 @@ def open_files(path: Path) -> Files:
         raise UsageError(f"{path} is a pipe or a device; give an image folder or a zip of one")
     if path.suffix.lower() == ".zip":
         return ZipFiles(path)
-    raise UsageError(f"{path} is neither a folder nor a .zip; unpack other archives first")
+    raise UsageError(
+        f"{path} is neither a folder nor a .zip; unpack other archives first; for a text give --task language"
+    )
 
 
 class FolderFiles:

@@ -145,6 +145,10 @@ def names_of(classes: MaskClasses, used: Sequence[int], where: str) -> tuple[str
                 f"{len(classes.names) - 1}); name it too, or save {IGNORED} where nothing is known"
             )
         return classes.names
+    if not used:
+        raise UsageError(
+            f"{where}: masks hold {IGNORED} in every pixel, which says nothing; save class numbers"
+        )
     if len(used) * 2 <= most:
         told = ", ".join(map(str, sorted(used)[:6]))
         raise UsageError(

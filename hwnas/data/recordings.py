@@ -54,13 +54,11 @@ def open_recordings(table: Path, request: DataRequest) -> SignalSource:
     window = request.window
     assert window is not None  # it is what tells this kind of table from one of images
     hop = window if request.hop is None else request.hop
-    rows = read_rows(table)
-    header, body = rows[0], [row for row in rows[1:] if any(row)]
+    header, *body = read_rows(table)
+    while body and not any(body[-1]):
+        body.pop()
     columns = _columns(table, header, request)
-    short = next((i for i, row in enumerate(body) if len(row) < len(header)), None)
-    if short is not None or not body:
-        where = "no rows" if short is None else f"row {short + 2}: fewer cells than the header has"
-        raise UsageError(f"{table}: {where}; give a row for each moment of each recording")
+    _check_rows(table, body, header, columns, may_be_empty=request.task.many_columns)
     values = np.stack([_numbers(table, body, header, i) for i in columns.channels]).astype(np.float32)
     cut = _Cut(table, body, columns, request.task)
     longest = 0
@@ -120,6 +118,29 @@ def _columns(table: Path, header: Sequence[str], request: DataRequest) -> _Colum
     )
 
 
+def _check_rows(
+    table: Path,
+    body: Sequence[Sequence[str]],
+    header: Sequence[str],
+    columns: _Columns,
+    *,
+    may_be_empty: bool,
+) -> None:
+    """UsageError that names the first row without as many cells as the header has, or without a label."""
+    if not body:
+        raise UsageError(f"{table}: no rows; give a row for each moment of each recording")
+    for line, row in enumerate(body, start=2):
+        if not any(row):
+            raise UsageError(f"{table}, row {line}: is empty; remove it, or fill the gap")
+        if len(row) < len(header) or any(row[len(header) :]):
+            raise UsageError(
+                f"{table}, row {line}: {len(row)} cells, and the header has {len(header)}; give one for "
+                "each column, numbers with a decimal point"
+            )
+        if not may_be_empty and not all(row[index] for index in columns.labels):
+            raise UsageError(f"{table}, row {line}: the label is empty; fill it or remove the row")
+
+
 def _numbers(
     table: Path, body: Sequence[Sequence[str]], header: Sequence[str], column: int
 ) -> npt.NDArray[np.float64]:
@@ -129,12 +150,12 @@ def _numbers(
         numbers = np.array(cells, np.float64)
     except ValueError:
         numbers = np.array([_number(cell) for cell in cells])
-    bad = np.flatnonzero(~np.isfinite(numbers))
+    bad = np.flatnonzero(~(np.abs(numbers) <= np.finfo(np.float32).max))
     if len(bad):
         place = int(bad[0])
         raise DamagedFileError(
-            f"{table}, row {place + 2}: {header[column]} is {cells[place]!r}, which is no number "
-            f"({len(bad)} such cells); fill the gaps, or remove the column"
+            f"{table}, row {place + 2}: {header[column]} is {cells[place]!r}, which is no number up to "
+            f"3.4e38 ({len(bad)} such cells); fill the gaps, or remove the column"
         )
     return numbers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +116,13 @@ def _require_groups(
         )
 
 
+def as_float32(values: npt.NDArray[Any]) -> SignalArray:
+    """The values as networks take them; those that are too large become infinite."""
+    with np.errstate(over="ignore"):
+        converted: SignalArray = values.astype(np.float32)
+    return converted
+
+
 def require_finite(where: str, values: npt.NDArray[np.generic], what: str = "window") -> None:
     """DamagedFileError that names the first window, (n, c, t), with a value that is no number."""
     bad = ~np.isfinite(values)
@@ -122,6 +130,6 @@ def require_finite(where: str, values: npt.NDArray[np.generic], what: str = "win
         index, channel, time = (int(place[0]) for place in np.nonzero(bad))
         n = int(bad.any(axis=(1, 2)).sum())
         raise DamagedFileError(
-            f"{where}: {n} of {len(values)} {what}s have values that are no numbers (NaN or infinite), "
+            f"{where}: {n} of {len(values)} {what}s have values that are no numbers or beyond 3.4e38, "
             f"the first in {what} {index}, channel {channel}, at {time}; fill the gaps or remove them"
         )

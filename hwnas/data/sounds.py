@@ -17,7 +17,7 @@ import numpy as np
 from hwnas.core.samples import SOUND
 from hwnas.networks.log_mel import LogMelSettings
 from hwnas.tasks import LabelTable
-from targets.errors import DamagedFileError
+from targets.errors import DamagedFileError, UsageError
 
 from .files import Files, hidden, open_files
 from .layout import Placed, arrange, ignored_note, is_image
@@ -27,6 +27,9 @@ from .wav import Waveform, at_rate, decode_wav, fitted, is_sound
 
 MOST_HZ = 16_000
 """Faster sounds are brought down to it: speech and most events have little above 8 kHz."""
+
+LEAST_HZ = 1_000
+"""Of slower ones a frame has too few samples for bands."""
 
 MOST_SECONDS = 10.0
 _LOOKED_AT = 101
@@ -92,6 +95,11 @@ def open_sounds(path: Path, request: DataRequest) -> SoundSource:
     placed = sorted(placed, key=lambda item: item.path)
     rates, seconds = _looked_at(files, [item.path for item in placed])
     rate_hz = min(MOST_HZ, Counter(rates).most_common(1)[0][0] if rates else MOST_HZ)
+    if rate_hz < LEAST_HZ:
+        raise UsageError(
+            f"{files.where}: most sounds have {rate_hz} Hz, at least {LEAST_HZ:,} Hz are needed; give slower "
+            "signals as windows of sensors, in an .npz file or a CSV"
+        )
     if any(rate != rate_hz for rate in rates):
         others = ", ".join(f"{rate} Hz" for rate in sorted(set(rates) - {rate_hz}))
         notes.append(f"sounds of another rate ({others}) are brought to {rate_hz} Hz")

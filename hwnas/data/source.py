@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hwnas.core.names import NAMES
 from hwnas.core.registry import Registry
-from hwnas.core.samples import IMAGE, SampleKind
+from hwnas.core.samples import IMAGE, SIZES, WINDOW, SampleKind
 from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
@@ -135,7 +135,6 @@ class DataRequest:
     window, hop: samples of a window that recordings are cut into, and from one window to the next;
         window also the symbols of a piece of text.
     tokens: what the symbols of a text are.
-    window, hop: samples of a window that recordings are cut into, and from one window to the next.
     clip_seconds: length of sounds; None for what suits them.
     """
 
@@ -150,6 +149,15 @@ class DataRequest:
     hop: int | None = None
     tokens: str | None = None
     clip_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for option, value, least, most in (
+            ("--window", self.window, SIZES[WINDOW.dims][0], SIZES[WINDOW.dims][-1]),
+            ("--hop", self.hop, 1, 10_000_000),
+            ("--clip-seconds", self.clip_seconds, 0.2, 60),
+        ):
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"{option} is {value}; allowed: {least:,} to {most:,}")
 
 
 def data_request(

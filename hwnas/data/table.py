@@ -162,10 +162,14 @@ def column_of_role(
         here = [index for index in here if lower[index] in names[:5]]
     if len(here) > 1:
         choices = ", ".join(lower[index] for index in here)
-        hint = "keep one" if role == "file" else "keep one, or name it with --label-column"
+        named = role not in ("file", "recording")
+        hint = "keep one, or name it with --label-column" if named else "keep one"
         raise UsageError(f"{table}: {len(here)} columns could be the {role}: {choices}; {hint}")
     if not here:
-        hint = "" if role == "file" else ", or give --label-column"
+        hint = {
+            "file": " (of recordings of sensors, give --window too)",
+            "recording": "",
+        }.get(role, ", or give --label-column")
         raise UsageError(
             f"{table}: no {role} column among {', '.join(header)!r}; name it one of {', '.join(names)}{hint}"
         )

@@ -31,7 +31,12 @@ def decode_wav(raw: bytes, where: str) -> tuple[int, Waveform]:
 
     try:
         with warnings.catch_warnings(action="ignore"):  # chunks that it does not know
+            warnings.filterwarnings("error", "Reached EOF prematurely")
             rate_hz, samples = wavfile.read(io.BytesIO(raw))
+    except wavfile.WavFileWarning:
+        raise DamagedFileError(
+            f"{where}: is cut short, its header states more sound than it holds; replace or remove it"
+        ) from None
     except (ValueError, EOFError, struct.error, OSError, IndexError, TypeError, MemoryError) as error:
         raise DamagedFileError(
             f"{where}: cannot be read as WAV of PCM or floats ({error}); convert or remove it"

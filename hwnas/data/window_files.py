@@ -13,7 +13,7 @@ import numpy.typing as npt
 from targets.errors import DamagedFileError, UsageError
 
 from .layout import SPLIT_OF
-from .signals import LabelledSignals, SignalSource, require_finite, signal_source
+from .signals import LabelledSignals, SignalSource, as_float32, require_finite, signal_source
 from .source import DataRequest
 
 MAX_BYTES = 8_000_000_000
@@ -34,7 +34,7 @@ def open_windows(path: Path, request: DataRequest) -> SignalSource:
         rows = len(np.atleast_1d(arrays[name]))
         if rows != n:
             raise UsageError(f"{path}: x has {n} windows and {name} {rows} rows; give one for each")
-    values = np.ascontiguousarray(x.transpose(0, 2, 1).astype(np.float32))
+    values = as_float32(np.ascontiguousarray(x.transpose(0, 2, 1)))
     require_finite(str(path), values)
     columns, cells = _cells(path, y, arrays.get("names"))
     groups = arrays.get("groups")
@@ -70,20 +70,22 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                     f"expected {_EXPECTED}"
                 )
             return {name: _array(path, loaded, name) for name in _KNOWN if name in loaded.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:  # the last: encrypted
         raise DamagedFileError(f"{path}: is damaged or no .npz file ({error}); save it again") from None
 
 
 def _array(path: Path, loaded: Any, name: str) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = loaded[name]
-    except ValueError as error:
+        array = loaded[name]
+    except (ValueError, MemoryError) as error:  # the last: a shape that the file cannot hold
         if "allow_pickle" in str(error):
             raise UsageError(
                 f"{path}: {name} is an array of Python objects, which hwnas never loads: they can run code; "
                 "save numbers or texts (`x.astype('float32')`, `y.astype('str')`)"
             ) from None
         raise DamagedFileError(f"{path}: {name} cannot be read ({error}); save it again") from None
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
+        raise DamagedFileError(f"{path}: {name} is no array of numpy; save it again with numpy.savez")
     return array
 
 
@@ -94,6 +96,16 @@ def _cells(
     if y.ndim not in (1, 2) or y.dtype.kind not in "fiubU":
         raise UsageError(f"{path}: y is {y.dtype} of shape {y.shape}; expected {_EXPECTED}")
     texts = None if names is None else [str(name) for name in np.atleast_1d(names).tolist()]
+    if y.dtype.kind == "U" and (empty := np.flatnonzero((y == "").reshape(len(y), -1).any(axis=1))).size:
+        raise UsageError(
+            f"{path}: y is empty for {len(empty)} of {len(y)} windows, the first is {empty[0]}; "
+            "label them or leave them out"
+        )
+    if y.dtype.kind == "f" and (gaps := np.flatnonzero(~np.isfinite(y).reshape(len(y), -1).all(axis=1))).size:
+        raise DamagedFileError(
+            f"{path}: y is no number for {len(gaps)} of {len(y)} windows, the first is {gaps[0]}; "
+            "label them or leave them out"
+        )
     if y.ndim == 2 or y.dtype.kind == "f":
         rows = y.reshape(len(y), -1)
         columns = tuple(texts or (f"y{j}" for j in range(rows.shape[1])))

@@ -34,6 +34,9 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     from hwnas.data import inspect_data
     from hwnas.spaces import load_space
     from hwnas.tasks import task_named
+    from hwnas.training.train import require_changes
+
+    from .main_job.trainings import as_asked
 
     home, n_workers = data_home(config.home), config.workers or os.cpu_count() or 1
     size = config.image_size or affordable_size(config, home, n_workers, log)
@@ -48,13 +51,15 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         log=log,
     )
     facts.require_sound()
+    kind = kind_named(facts.kind)
+    require_changes(as_asked(Recipe.for_data(1), config), facts.name, kind)
     space = load_space(
         config.space,
         image_size=facts.image_size,
         in_channels=facts.in_channels,
         n_classes=facts.n_outputs,
         width_mult=config.width_mult,
-        dims=kind_named(facts.kind).dims,
+        dims=kind.dims,
         head=task_named(config.task).head,
     )
     devices = [device.name for device in find_devices(config.targets, home)]

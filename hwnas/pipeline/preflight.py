@@ -197,6 +197,10 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
         )
     if recipe.balance == "weights" and not task.weighs:
         raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
+    if config.label_smoothing and not task.smooths:
+        raise UsageError(
+            f"--label-smoothing: {task.name} learns numbers, which are not smoothed; leave it out"
+        )
     epochs_by_fidelity(config, config.eval_epochs or ETA)
     problem = Problem.parse(objectives_of(config, devices), budgets)
     found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]

@@ -75,7 +75,8 @@ def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, st
     model = shlex.quote(f"{run}/models/{BEST}/model.onnx")
     folder = shlex.quote(run)
     pick = shlex.quote(f"{run}/{chosen}")
-    alone = task_named(task).trains_alone
+    learned = task_named(task)
+    alone, formats = learned.trains_alone, "" if learned.texts else ", also as fp16, int8 or .ort"
     longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if alone else []
     return [
         (f"hwnas bench {model}", "measure the chosen network again"),
@@ -85,5 +86,5 @@ def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, st
             f"hwnas search --continue-from {folder} --train-epochs 100",
             "train all of them longer, with a report",
         ),
-        (f"hwnas export {folder}", "pack it for delivery, also as fp16, int8 or .ort"),
+        (f"hwnas export {folder}", f"pack it for delivery{formats}"),
     ]

@@ -34,6 +34,7 @@ class PlainTask:
     trains_alone = False
     mixes = False
     weighs = False
+    smooths = True
     texts = False
     recipe: Mapping[str, Any] = {}
 

@@ -37,6 +37,7 @@ class Regression(PlainTask):
     name = "regression"
     does = "one or several numbers per image"
     metric = Metric("r2", "R²")
+    smooths = False
     mirror = False  # of a position or an angle it has another
     readable = Readable(
         "values",

@@ -112,6 +112,8 @@ class Task(Protocol):
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
     weighs: bool
     """Whether `balanced` has a meaning."""
+    smooths: bool
+    """Whether labels can be smoothed."""
     texts: bool
     """Whether it is learned from a text, by networks that read symbols; else from images and signals."""
     recipe: Mapping[str, Any]

@@ -31,6 +31,7 @@ from .synced_norm import synced_norms
 from .training_state import EpochStats, TrainingState
 
 if TYPE_CHECKING:
+    from hwnas.core.samples import SampleKind
     from hwnas.data import Data
     from hwnas.data.batches import Batch, Changes
 
@@ -175,7 +176,7 @@ def changes_of(recipe: Recipe, data: Data) -> Changes | None:
     # `Augment.for_data`, which also turns and scales, to 99.0 % (test, three networks on three splits).
     centred = data.centred and not data.flip
     photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
-    require_changes(recipe, data)
+    require_changes(recipe, data.name, data.kind)
     if data.kind.dims == 0:
         return None
     base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
@@ -184,14 +185,14 @@ def changes_of(recipe: Recipe, data: Data) -> Changes | None:
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)
 
 
-def require_changes(recipe: Recipe, data: Data) -> None:
-    """UsageError where the recipe changes photos, and the samples are none."""
+def require_changes(recipe: Recipe, name: str, kind: SampleKind) -> None:
+    """UsageError where the recipe changes photos, and the samples of the data set `name` are none."""
     options = ("auto_augment", "crop", "colour", "cutmix")
-    asked = [name for name in options if getattr(recipe, name) not in ("none", 0)]
-    if asked and data.kind.dims < 2:
+    asked = [option for option in options if getattr(recipe, option) not in ("none", 0)]
+    if asked and kind.dims < 2:
         raise UsageError(
-            f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {data.name} has "
-            f"{data.kind.plural}; leave it out"
+            f"--{asked[0].replace('_', '-')} changes photos, as --recipe strong does, and {name} has "
+            f"{kind.plural}; leave it out"
         )
 
 

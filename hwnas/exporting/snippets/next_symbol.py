@@ -60,6 +60,8 @@ def main(arguments: list[str]) -> int:
         verdict = "good" if good else "WRONG"
         print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
         return 0 if good else 1
+    if not arguments:
+        sys.exit(__doc__)
     text, n = arguments[0], int(arguments[1]) if len(arguments) > 1 else 40
     scores, state = read(session, symbols_of(text))
     rng = np.random.default_rng(0)

@@ -33,7 +33,9 @@ SAMPLES, CHANNELS = @SAMPLES@, @CHANNELS@
 @READ_FILE@def read(path: Path) -> np.ndarray:
     """(SAMPLES, CHANNELS): a row for each moment, in the units of the training data."""
 @READ_SUFFIX@    values = np.load(path) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=2)
-    return values.reshape(SAMPLES, CHANNELS)
+    if values.shape != (SAMPLES, CHANNELS):
+        sys.exit(f"{path}: has the shape {values.shape}; give {SAMPLES} rows of {CHANNELS} numbers")
+    return values
 
 
 def @verb@(session: ort.InferenceSession, values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from .trainings import as_asked
 def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
-    require_changes(as_asked(Recipe.for_data(1), context.config), data)
+    require_changes(as_asked(Recipe.for_data(1), context.config), data.name, data.kind)
     if context.config.teacher != LARGEST:  # told now, not after all the short trainings
         teacher_of(context.config.teacher, context.config.teacher_weights, data)
     write_json(context.path / "splits.json", data.splits_json())

@@ -170,6 +170,9 @@ def damaged(folder: Path, what: str) -> None:
         (folder / "masks").rename(folder / "other")
     elif what == "twice":
         (folder / "classes.txt").write_text("ground\nleft\nleft\n")
+    elif what == "nothing known":
+        for each in (folder / "masks").iterdir():
+            Image.fromarray(mask(3) * 0 + 255).save(each)
     elif what == "levels":
         Image.fromarray(mask(3) * 100).save(path)
 
@@ -189,6 +192,7 @@ def damaged(folder: Path, what: str) -> None:
         ("alone", r"show 1 class \(0\), so there is nothing to learn"),
         ("no masks", r"no folder of masks among 40 files; expected images/\*\.jpg and masks"),
         ("twice", r"classes\.txt: names 'left' twice"),
+        ("nothing known", r"masks hold 255 in every pixel, which says nothing"),
         ("levels", r"masks hold 0, 1, 2, 200, which are no class numbers"),
     ],
 )

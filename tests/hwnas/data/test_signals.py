@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -105,6 +107,9 @@ class TestNpz:
                 DamagedFileError,
                 "60 of 60 windows .* first in window 0, channel 0",
             ),
+            ({"x": np.full((N, T, C), 1e39)}, DamagedFileError, "no numbers or beyond 3.4e38"),
+            ({"y": np.full(N, np.nan)}, DamagedFileError, "y is no number for 60 of 60 windows"),
+            ({"y": np.array(["", "b"] * 30)}, UsageError, "y is empty for 30 of 60 windows, the first is 0"),
             ({"x": np.ones((N, 8, C))}, UsageError, "windows of 8 samples; allowed: 16 to 16384"),
             ({"split": np.full(N, "left")}, UsageError, "split 'left'; allowed"),
             (
@@ -124,6 +129,21 @@ class TestNpz:
         path = tmp_path / "w.npz"
         path.write_bytes(b"PK\3\4 and no more")
         with pytest.raises(DamagedFileError, match=r"is damaged or no \.npz file"):
+            load(path, tmp_path)
+
+    @pytest.mark.parametrize("shape", [None, (10**12, 64, 3)])
+    def test_a_file_whose_arrays_are_none_is_damaged(
+        self, tmp_path: Path, shape: tuple[int, ...] | None
+    ) -> None:
+        content = io.BytesIO(b"" if shape else b"no array")
+        if shape:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(content, header)
+        path = tmp_path / "w.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", content.getvalue())
+            archive.writestr("y.npy", content.getvalue())
+        with pytest.raises(DamagedFileError, match=r"x (is no array of numpy|cannot be read)"):
             load(path, tmp_path)
 
     @pytest.mark.parametrize(
@@ -199,8 +219,19 @@ class TestRecordings:
             ("ax,label\n1,a\n", {"window": 16}, "no recording column among"),
             ("recording,label\nr,a\n", {"window": 16}, "no column is left for the values of a sensor"),
             ("recording,ax,label\n,1,a\n", {"window": 16}, "row 2: the recording is empty"),
-            ("recording,ax,label\nr,1\n", {"window": 16}, "row 2: fewer cells"),
+            ("recording,ax,label\nr,1\n", {"window": 16}, "row 2: 2 cells, and the header has 3"),
+            ("recording,ax,label\nr,1,5,a\n", {"window": 16}, "row 2: 4 cells, and the header has 3"),
+            ("recording,ax,label\nr,1,\n", {"window": 16}, "row 2: the label is empty"),
+            ("recording,ax,label\n\nr,x,a\n", {"window": 16}, "row 2: is empty"),
+            (
+                "recording,ax,label\nr,1e39,a\n",
+                {"window": 16},
+                "row 2: ax is '1e39', which is no number up",
+            ),
             ("recording,ax,label\nr,1,a\n", {"hop": 16}, "--hop: it cuts recordings"),
+            ("recording,ax,label\nr,1,a\n", {"window": 0}, "--window is 0; allowed: 16 to 16,384"),
+            ("recording,ax,label\nr,1,a\n", {"window": 16, "hop": 0}, "--hop is 0; allowed: 1 to"),
+            ("recording,ax,label\nr,1,a\n", {}, "no file column .* give --window too"),
         ],
     )
     def test_bad_tables_have_one_answer(

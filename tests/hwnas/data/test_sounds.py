@@ -89,6 +89,7 @@ def test_lengths_and_rates_are_made_equal() -> None:
         (b"", "cannot be read as WAV"),
         (b"RIFF and no more", "cannot be read as WAV"),
         (wav(np.zeros(0, np.int16)), r"holds no sound \(0 samples\)"),
+        (wav(np.ones(1000, np.int16))[:60], "is cut short"),
         (wav(np.full(100, np.nan, np.float32)), "has samples that are no numbers"),
     ],
 )
@@ -136,12 +137,18 @@ def test_broken_sounds_are_all_named_or_left_out(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({"window": 32}, r"--window: it cuts recordings in a CSV .* is a folder of sounds"),
-        ({"clip_seconds": 0.1}, "sounds of 8 frames; allowed: 16 to 16384, as --clip-seconds sets them"),
+        ({"clip_seconds": 0.1}, "--clip-seconds is 0.1; allowed: 0.2 to 60"),
+        ({"clip_seconds": float("nan")}, "--clip-seconds is nan; allowed: 0.2 to 60"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         load(write_folder(tmp_path / "sounds", 4), tmp_path, **options)
+
+
+def test_sounds_too_slow_for_bands_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"most sounds have 50 Hz, at least 1,000 Hz are needed"):
+        load(write_folder(tmp_path / "sounds", 4, rate_hz=50), tmp_path)
 
 
 def test_one_class_is_refused_in_the_words_of_sounds(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.pipeline.planned_work import planned_work
 from hwnas.pipeline.preflight import preflight
 from hwnas.runs.config import SearchConfig
 from targets.errors import UsageError
@@ -30,3 +31,13 @@ def test_a_strategy_that_cannot_be_is_refused(options: dict[str, Any], message: 
 
 def test_successive_halving_may_leave_the_epochs_open() -> None:
     preflight(SearchConfig(strategy=HALVING))
+
+
+def test_smoothed_labels_of_numbers_are_refused() -> None:
+    with pytest.raises(UsageError, match="--label-smoothing: regression learns numbers"):
+        preflight(SearchConfig(data="gauges", task="regression", label_smoothing=0.1))
+
+
+def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
+    with pytest.raises(UsageError, match=r"--crop changes photos, .* and gestures has windows; leave it out"):
+        planned_work(SearchConfig(data="gestures", crop=0.5))

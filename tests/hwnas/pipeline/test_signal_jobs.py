@@ -119,3 +119,10 @@ def test_the_program_answers_as_the_golden_pair(case: Case, job: Path) -> None:
         done = subprocess.run(program, capture_output=True, text=True, check=True)
         said = done.stdout.split()
         assert said[0].startswith("good") or said[:2] == [*words, golden["class"]]
+    turned = app / "turned.csv"
+    np.savetxt(turned, rows.T, delimiter=",")
+    program = [sys.executable, str(app / "snippets/classify.py"), str(turned)]
+    refused = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (
+        refused.returncode == 1 and f"give {case.shape[3]} rows of {case.shape[1]} numbers" in refused.stderr
+    )
