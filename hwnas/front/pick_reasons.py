@@ -65,7 +65,7 @@ def pick_reasons(
 
 def _behind(lost: float, standard_error: float) -> str:
     """By how many points a network is less accurate than the best, and whether that can be told."""
-    if lost <= 0:
+    if lost < 0.0005:  # less than is written
         return "as accurate as the most accurate one"
     points = f"{100 * lost:.1f} points less accurate than the most accurate one"
     if lost <= standard_error:

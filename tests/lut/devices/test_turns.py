@@ -22,6 +22,7 @@ HOLDER = """
 import fcntl, sys
 file = open(sys.argv[1], "a+")
 fcntl.flock(file, fcntl.LOCK_EX)
+file.truncate(0)  # what the last holder, of another test, has left
 file.write('{"pid": 7, "host": "lab", "since": "noon"}')
 file.flush()
 print("held", flush=True)
