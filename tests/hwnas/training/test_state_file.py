@@ -45,7 +45,7 @@ def test_what_would_run_code_is_refused_unopened(tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(pickle.dumps(Malicious(trace)))
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
     for name in ("bad.pt", "whole.pt"):
-        with pytest.raises(DamagedFileError, match=r"no plain state_dict .*safetensors"):
+        with pytest.raises(DamagedFileError, match=r"no plain state_dict: .*safetensors"):
             read_state(tmp_path / name)
     assert not trace.exists()
 
