@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hwnas.tasks import Task
-from hwnas.tasks.segmentation import IGNORED
+from hwnas.tasks.mask_scores import IGNORED
 from targets.errors import DamagedFileError, UsageError
 from targets.files import write_atomic
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hwnas.tasks.segmentation import IGNORED, palette
+from hwnas.tasks.mask_scores import IGNORED, palette
 from targets.errors import DamagedFileError, UsageError
 
 from .image import MAX_PIXELS, opened

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hwnas.tasks.segmentation import palette
+from hwnas.tasks.mask_scores import palette
 
 from .delivery import Delivery, Record
 from .onnx_score import batch_of, open_session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from hwnas.core.samples import area
@@ -65,3 +66,29 @@ class Conv:
     def file_bytes(self) -> int:
         """fp32 bytes in the exported file, where BN is folded into weight and bias."""
         return 4 * (self.weights + (0 if self.bare else self.c_out)) + NODE_BYTES
+
+
+class SumOfConvs(ABC):
+    """What a block costs whose costs are those of its convolutions and linear layers."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def convs(self) -> tuple[Conv, ...]:
+        """All of them."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates, one sample."""
+        return sum(c.macs for c in self.convs)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
+        return sum(c.params for c in self.convs)
+
+    @property
+    def file_bytes(self) -> int:
+        """What the block adds to an exported fp32 file."""
+        return sum(c.file_bytes for c in self.convs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hwnas.core.network_space import POOLED
 from hwnas.core.registry import Registry
 
-from .conv import Conv
+from .conv import Conv, SumOfConvs
 from .mobile_blocks import MobileBlock, Operation
 
 
@@ -51,7 +51,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class MaskHeadBlock:
+class MaskHeadBlock(SumOfConvs):
     """The head of masks: LR-ASPP (Howard et al. 2019, section 6.4), logits of every pixel.
 
     The last map goes through a pointwise convolution and is scaled by a gate of its channel means. Its logits
@@ -118,21 +118,6 @@ class MaskHeadBlock:
             Conv(s.width, s.n_classes, 1, size_out=s.size, batch_norm=False),
             Conv(s.inner_c, s.n_classes, 1, size_out=s.inner_size, bare=True),
         )
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the convolutions, one image."""
-        return sum(c.macs for c in self.convs)
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        return sum(c.params for c in self.convs)
-
-    @property
-    def file_bytes(self) -> int:
-        """What the block adds to an exported fp32 file."""
-        return sum(c.file_bytes for c in self.convs)
 
     @property
     def peak_bytes(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hwnas.core.samples import area
 from targets.errors import UsageError
 
-from .conv import Conv, sides
+from .conv import Conv, SumOfConvs, sides
 
 _NAME = re.compile(r"(?P<kind>mb|fused)(?P<kernel>[357])e(?P<expand>[1-8])(?P<se>-se)?(?P<hs>-hs)?")
 
@@ -61,7 +61,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class MobileBlock:
+class MobileBlock(SumOfConvs):
     """One distinct block of a mobile space: operation and shapes. All spaces share its key, which says both.
 
     kind: stem, head, or that of the operation.
@@ -163,21 +163,6 @@ class MobileBlock:
         squeezed = squeeze_channels(mid)
         reduce = self._conv(mid, squeezed, 1, 1, norm=False)
         return (*self.trunk, reduce, self._conv(squeezed, mid, 1, 1, norm=False))
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of convolutions and linear layers, one sample."""
-        return sum(c.macs for c in self.convs)
-
-    @property
-    def params(self) -> int:
-        """Trainable parameters."""
-        return sum(c.params for c in self.convs)
-
-    @property
-    def file_bytes(self) -> int:
-        """What the block adds to an exported fp32 file."""
-        return sum(c.file_bytes for c in self.convs)
 
     @property
     def peak_bytes(self) -> int:

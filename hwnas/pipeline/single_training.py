@@ -40,6 +40,7 @@ from .preflight import check_device, check_gpus
 from .results import TrainedArchitecture
 from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
+from .step_bar import step_bar
 from .teachers import start_of, teacher_of
 from .training_options import TrainingOptions
 
@@ -207,14 +208,7 @@ def _train(context: TrainingContext) -> Outcome:
     run, job = context.run, context.prepared.job
     trained = read_result(job, run.path)
     if trained is None:
-        with run.progress(f"training {job.job_id}", 100) as bar:
-            percent = 0
-
-            def on_step(done: int, total: int) -> None:
-                nonlocal percent
-                bar.advance(100 * done // total - percent)
-                percent = 100 * done // total
-
+        with step_bar(run, job.job_id) as on_step:
             work = run_job if job.processes == 1 else train_together
             trained = work(job, run.path, on_step=on_step, log=run.log.warn)
     folder = trained.folder.name

@@ -51,11 +51,17 @@ class DrawnBlock:
         return f"{self.outside[1]} × {self.outside[2]}"
 
     @property
+    def kernel_text(self) -> str:
+        """Height x width of the kernel; signals lie in one row, and so do their kernels. Empty for none."""
+        height = 1 if self.inside[1] == 1 < self.inside[2] else self.kernel
+        return f"{height}×{self.kernel}" if self.kernel else ""
+
+    @property
     def text(self) -> str:
         """The block in one line: kind, kernel, expansion, SE, activation, stride, shapes."""
         facts = [self.kind]
         if self.kernel:
-            facts.append(f"{self.kernel}×{self.kernel}")
+            facts.append(self.kernel_text)
         if self.expand:
             facts.append(f"expansion {self.expand:g}")
         if self.se:

@@ -58,14 +58,14 @@ def draw_blocks(blocks: tuple[DrawnBlock, ...], title: str) -> Html:
 
 def legend() -> Html:
     """What height, width, colour and the small texts mean: once per page."""
-    names = [(f"{size} × {size}", colour) for size, colour in KERNEL_COLOURS.items()]
+    names = [(str(size), colour) for size, colour in KERNEL_COLOURS.items()]
     swatches = [
         el("li", el("span", class_="swatch", style=f"background:{colour}"), name)
         for name, colour in [*names, ("no kernel", OTHER_COLOUR)]
     ]
     return el(
         "div",
-        el("ul", el("li", el("b", "Kernel")), swatches, class_="legend"),
+        el("ul", el("li", el("b", "Side of the kernel")), swatches, class_="legend"),
         el(
             "p",
             "Left to right: image to logits. ",
@@ -112,7 +112,7 @@ def _block(block: DrawnBlock, x: float, middle: float, width: float, below: floa
     )
     kind = SHORT_KINDS.get(block.kind.lower(), block.kind)[:6]
     lines = ["skip"] if skip else [kind]
-    lines += [f"{block.kernel}×{block.kernel}"] if block.kernel else []
+    lines += [block.kernel_text] if block.kernel else []
     lines += [f"e{block.expand:g}"] if block.expand else []
     top = middle - 13 * (len(lines) - 1) / 2 + 4
     ink = "currentColor" if skip else "#fff"

@@ -80,7 +80,7 @@ def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, st
     longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if alone else []
     return [
         (f"hwnas bench {model}", "measure the chosen network again"),
-        (f"hwnas predict {model}", "what each of its kernels costs"),
+        (f"hwnas predict {model}", "what each of its kernels costs; once before: hwnas profile"),
         *longer,
         (
             f"hwnas search --continue-from {folder} --train-epochs 100",

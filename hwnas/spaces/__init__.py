@@ -21,7 +21,8 @@ from .cells import CellSpace
 from .darts import DartsSpace, is_large
 from .definition import different_names, known, need, positive
 from .enas_macro import EnasMacroSpace
-from .mobile import MobileSpace, default_width_mult, read_definition
+from .mobile import MobileSpace, default_width_mult
+from .mobile_definition import read_definition
 from .nasbench201 import NasBench201Space
 from .pnas import PnasSpace
 from .recurrent import RecurrentSpace

@@ -31,7 +31,8 @@ from hwnas.networks.depthwise import depthwise_conv2d, halves
 from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
 from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
 from hwnas.networks.wrappers import Wrapper
-from hwnas.spaces.mobile import SKIP, MobileSpace
+from hwnas.spaces.mobile import MobileSpace
+from hwnas.spaces.mobile_definition import SKIP
 from targets.errors import UsageError
 
 from .importance import sort_middle

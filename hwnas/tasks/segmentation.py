@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
+from .mask_scores import IGNORED, confusions, figures, ious, palette, shares
 from .plain import PlainTask, rarest_parts
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-IGNORED = 255
-"""Of pixels that are neither learned nor scored."""
 
 UNLIKE = 0.01
 """Share of the pixels from which two masks of one image tell a user different things."""
@@ -90,11 +88,11 @@ class Segmentation(PlainTask):
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
         """Which classes have few pixels, and which have none."""
         pixels = labels.sum(axis=0)
-        shares = pixels / max(1, int(pixels.sum()))
-        rare = [i for i in np.argsort(shares).tolist() if 0 < shares[i] < _RARE]
+        parts = pixels / max(1, int(pixels.sum()))
+        rare = [i for i in np.argsort(parts).tolist() if 0 < parts[i] < _RARE]
         notes = []
         if rare:
-            told = ", ".join(f"{names[i]} ({100 * shares[i]:.2g} %)" for i in rare[:5])
+            told = ", ".join(f"{names[i]} ({100 * parts[i]:.2g} %)" for i in rare[:5])
             notes.append(f"rare classes: {told} of the training pixels; `--balance weights` weighs them more")
         absent = [name for name, n in zip(names, pixels, strict=True) if not n]
         if absent:
@@ -183,7 +181,7 @@ class Segmentation(PlainTask):
         """IoU and the share of found pixels per class."""
         counted = confusions(answers, labels, len(names))
         whole = counted.sum(axis=0)
-        iou, found = ious(whole), _shares(whole.diagonal(), whole.sum(axis=1))
+        iou, found = ious(whole), shares(whole.diagonal(), whole.sum(axis=1))
         images = (counted.sum(axis=2) > 0).sum(axis=0)
         rows = [
             {
@@ -216,7 +214,7 @@ class Segmentation(PlainTask):
     def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """Per class IoU, what was found, and what it is taken for most."""
         whole = confusions(answers, labels, len(names)).sum(axis=0)
-        iou, found = ious(whole), _shares(whole.diagonal(), whole.sum(axis=1))
+        iou, found = ious(whole), shares(whole.diagonal(), whole.sum(axis=1))
         others = whole - np.diag(whole.diagonal())
         rows = [
             [
@@ -257,52 +255,6 @@ class Segmentation(PlainTask):
         return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=2)
 
 
-def confusions(answers: LabelArray, labels: LabelArray, n_classes: int | None = None) -> NDArray[np.int64]:
-    """(n, k, k): of each image how many pixels of a class (row) got an answer (column).
-
-    answers, labels: (n, s, s). k: `n_classes`, or as many as there are in both.
-    """
-    counts = labels != IGNORED
-    known = labels[counts]
-    k = n_classes or 1 + max(int(answers.max(initial=0)), int(known.max(initial=0)))
-    counted = np.zeros((len(labels), k, k), np.int64)
-    for i in range(len(labels)):
-        pairs = labels[i][counts[i]].astype(np.int64) * k + answers[i][counts[i]]
-        counted[i] = np.bincount(pairs, minlength=k * k).reshape(k, k)
-    return counted
-
-
-def ious(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(k,): of each class what is in both masks, over what is in one; NaN where it is in none."""
-    both = confusion.diagonal()
-    return _shares(both, confusion.sum(axis=0) + confusion.sum(axis=1) - both)
-
-
-def figures(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """`miou` and `pixel_acc`; 0 where no pixel counts."""
-    each = ious(confusion)
-    known = each[~np.isnan(each)]
-    total = int(confusion.sum())
-    return {
-        "miou": float(known.mean()) if len(known) else 0.0,
-        "pixel_acc": float(confusion.diagonal().sum() / total) if total else 0.0,
-    }
-
-
-def palette() -> NDArray[np.uint8]:
-    """(256, 3): the colours of PASCAL VOC, by spreading the bits of a number over red, green and blue."""
-    numbers = np.arange(256)
-    colours = np.zeros((256, 3), np.int64)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((numbers >> (3 * bit + channel)) & 1) << (7 - bit)
-    return colours.astype(np.uint8)
-
-
-def _shares(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
-
-
 def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.1f} %"
 
@@ -314,9 +266,9 @@ def _pixels(mask: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
 
 def _in_words(mask: NDArray[Any], names: Sequence[str]) -> str:
     """`ground 81 %, ring 12 %`: the largest three."""
-    shares = sorted(_pixels(mask, names).items(), key=lambda item: -item[1])
-    total = sum(n for _, n in shares) or 1
-    return ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in shares[:3]) or "nothing"
+    largest = sorted(_pixels(mask, names).items(), key=lambda item: -item[1])
+    total = sum(n for _, n in largest) or 1
+    return ", ".join(f"{name} {100 * n / total:.0f} %" for name, n in largest[:3]) or "nothing"
 
 
 SEGMENTATION: Task = Segmentation()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from hwnas.tasks.segmentation import IGNORED
+from hwnas.tasks.mask_scores import IGNORED
 
 from .pixel_model import PixelModel, TaskData
 

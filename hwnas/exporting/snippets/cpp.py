@@ -57,10 +57,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s has %zu bytes\n", argv[2], pixels.size());
     return 2;
   }
-  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
+  std::vector<@TYPE@> input = prepare(pixels);
+"""
+
+RUN = r"""  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
   Ort::SessionOptions options;
   Ort::Session session(env, argv[1], options);
-  std::vector<@TYPE@> input = prepare(pixels);
   Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   Ort::Value tensor =
       Ort::Value::CreateTensor<@TYPE@>(memory, input.data(), input.size(), kShape.data(), kShape.size());
@@ -80,6 +82,7 @@ int main(int argc, char** argv) {
   return 0;
 }
 """
+"""The end of `main`: run the file on `input`, read the answers, and check them with `--check`."""
 
 
 READ = {
@@ -132,4 +135,4 @@ def snippet(facts: AppFacts) -> str:
         "INPUT_NAME": quoted(facts.input_name),
         "OUTPUT_NAME": quoted(facts.output_name),
     }
-    return filled(_TEMPLATE, values)
+    return filled(_TEMPLATE + RUN, values)

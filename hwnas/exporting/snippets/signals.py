@@ -108,27 +108,6 @@ int main(int argc, char** argv) {
     for (size_t c = 0; c < kChannels; ++c)
       for (size_t t = 0; t < kSamples; ++t)
         input[(b * kChannels + c) * kSamples + t] = values[t * kChannels + c];
-  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
-  Ort::SessionOptions options;
-  Ort::Session session(env, argv[1], options);
-  Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  Ort::Value tensor =
-      Ort::Value::CreateTensor<float>(memory, input.data(), input.size(), kShape.data(), kShape.size());
-  const char* inputs[] = {@INPUT_NAME@};
-  const char* outputs[] = {@OUTPUT_NAME@};
-  auto answers = session.Run(Ort::RunOptions{nullptr}, inputs, &tensor, 1, outputs, 1);
-  const float* scores = answers[0].GetTensorData<float>();
-@READ@
-  if (argc > 3 && std::strcmp(argv[3], "--check") == 0) {
-    float difference = 0;
-    for (size_t i = 0; i < kExpected.size(); ++i)
-      difference = std::max(difference, std::fabs(scores[i] - kExpected[i]));
-    const bool good = difference <= kTolerance;
-    std::printf("%s: difference %.2g, allowed %.2g\n", good ? "good" : "WRONG", difference, kTolerance);
-    return good ? 0 : 1;
-  }
-  return 0;
-}
 """
 
 _KOTLIN = """// @Verb@ @PLURAL@ with @FILE@ on Android. The file standardises the values itself.
@@ -272,7 +251,7 @@ _SUFFIX = """    if path.suffix.lower() == ".wav":
 
 _ROWS: dict[str, tuple[str, Callable[[str], str], dict[str, object], str]] = {
     python.FILE: (_PYTHON, repr, dict(python.READ), ""),
-    cpp.FILE: (_CPP, quoted, dict(cpp.READ), "f"),
+    cpp.FILE: (_CPP + cpp.RUN, quoted, dict(cpp.READ), "f"),
     kotlin.FILE: (_KOTLIN, kotlin.kotlin_text, dict(kotlin.READ), "f"),
     swift.FILE: (_SWIFT, swift.swift_text, dict(swift.READ), ""),
 }
@@ -313,6 +292,8 @@ def snippet(file: str, facts: AppFacts) -> str:
         "ANSWER": facts.readable.answer,
         "Answer": facts.readable.answer.capitalize(),
         "KIND": str(kind),
+        "TYPE": "float",
+        "STEP": facts.step,
         "READ": reads.replace("THRESHOLD", threshold),
         "SAME": python.SAME if facts.readable.reading == "top" else "",
         "EXPECTED": numbers(facts.expected, suffix),

@@ -16,6 +16,7 @@ from hwnas.data.batches import Batches, EvalBatches
 from hwnas.exporting.export import export_model
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.stages import Outcome
+from hwnas.pipeline.step_bar import step_bar
 from hwnas.runs.run_dir import RunDir
 from hwnas.shrinking.choose import Choices, Chosen, choose, default_budget_ms
 from hwnas.shrinking.importance import importance
@@ -243,14 +244,7 @@ def learn(context: ShrinkContext) -> Outcome:
     for entry in run.result("widths")["networks"]:
         job = job_of(context, entry)
         if read_result(job, run.path / TRAININGS) is None:
-            with run.progress(f"training {job.job_id}", 100) as bar:
-                percent = 0
-
-                def on_step(done: int, total: int) -> None:
-                    nonlocal percent
-                    bar.advance(100 * done // total - percent)
-                    percent = 100 * done // total
-
+            with step_bar(run, job.job_id) as on_step:
                 run_job(job, run.path / TRAININGS, on_step=on_step, log=run.log.warn)
         folder = job.folder(run.path / TRAININGS).relative_to(run.path)
         files += [f"{folder}/result.json", f"{folder}/weights.safetensors"]

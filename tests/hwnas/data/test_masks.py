@@ -11,7 +11,7 @@ from PIL import Image
 from hwnas.data import Augment, Data, inspect_data, load_data
 from hwnas.data.masks import MaskClasses, fit_mask, names_of
 from hwnas.data.photo_augment import PhotoAugment
-from hwnas.tasks.segmentation import palette
+from hwnas.tasks.mask_scores import palette
 from targets.errors import UsageError
 
 SIDE = 16

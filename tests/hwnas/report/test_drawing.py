@@ -36,6 +36,12 @@ def test_svg_is_well_formed_and_shows_each_block() -> None:
     assert "s1.b0: mbconv, 5×5, expansion 6, SE, hardswish, stride 2; 16×16×16 → 24×8×8" in texts
 
 
+def test_kernels_of_signals_lie_in_one_row() -> None:
+    row = {**BLOCK, "in": [16, 1, 64], "out": [24, 1, 32]}
+    drawn = svg_drawing([row], "signals")
+    assert "1×5" in drawn and "5×5" not in drawn and "mbconv, 1×5" in drawn
+
+
 def test_svg_boxes_do_not_overlap_and_stay_inside() -> None:
     root = ElementTree.fromstring(svg_drawing(NET * 6, "long"))
     space = {"s": "http://www.w3.org/2000/svg"}

@@ -12,7 +12,8 @@ from hwnas.data import Data, load_data
 from hwnas.exporting.export import export_model, onnx_accuracy
 from hwnas.spaces import load_space
 from hwnas.tasks import SEGMENTATION
-from hwnas.tasks.segmentation import IGNORED, Segmentation, confusions, palette
+from hwnas.tasks.mask_scores import IGNORED, confusions, palette
+from hwnas.tasks.segmentation import Segmentation
 from hwnas.training import train as training
 from hwnas.training.pixel_models import pixel_models
 from hwnas.training.recipe import Recipe
