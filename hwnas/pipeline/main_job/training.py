@@ -187,15 +187,21 @@ def train_models(context: RunContext) -> Outcome:
             files += [
                 f"{t.folder.parent.name}/{t.folder.name}" for t in (first, outcome) if isinstance(t, Trained)
             ]
-    if all(entry["failure"] for entry in models):
-        raise TargetError(
-            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
-            f"--workers 1, then go on with: hwnas search --resume {context.path}"
-        )
+    require_a_pick(context, networks, {entry["arch_id"]: entry["failure"] or "" for entry in models})
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
     if context.trains:
         recipes["short_recipe"] = short_recipe(context).to_json()
     return Outcome({**recipes, "models": models}, tuple(files))
+
+
+def require_a_pick(context: RunContext, networks: Sequence[Finalist], failures: Mapping[str, str]) -> None:
+    """TargetError where every pick has a failure: the stage is not done, and the next attempt tries again."""
+    of_picks = [failures.get(n.arch_id, "") for n in networks if n.candidate.pick]
+    if all(of_picks):
+        raise TargetError(
+            f"none of the picks ({len(of_picks)}) could be trained and exported: {of_picks[0]}; free "
+            f"memory or take --workers 1, then go on with: hwnas search --resume {context.path}"
+        )
 
 
 def _entry(
