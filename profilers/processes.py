@@ -1,4 +1,4 @@
-"""Who ran on the machine meanwhile: processes of others by the CPU time that they took, as Linux counts it."""
+"""Who ran on the machine meanwhile: processes of others by the CPU time that they took, as Linux counts."""
 
 from __future__ import annotations
 

@@ -67,6 +67,5 @@ def other_load(rows: Sequence[Mapping[str, Any]], named: Mapping[str, float] = M
         return ""
     names = ", ".join(f"{name} {cpus:.1f}" for name, cpus in named.items())
     who = f" ({names})" if names else ""
-    return (
-        f"other processes took {median(others):.1f} CPUs while it measured{who}; times are of a device as busy"
-    )
+    taken = f"other processes took {median(others):.1f} CPUs while it measured{who}"
+    return f"{taken}; times are of a device as busy"
