@@ -96,13 +96,13 @@ class LatencyPredictor:
 
     context, target, date: where and when the profile was made.
     model, overhead: from kernels to their latencies, and from these to that of the network.
-    whole: trees that correct the network as a whole, see `lut.predictor.kernels.whole`; None: nothing does.
     quantiles: by class of latency; times a network's predicted uncertainty, half the width of its interval
         on a logarithmic scale.
     errors: on profiled networks that the model had not seen, in percent.
     device_s: seconds that the profile took on the device.
     rule: the device's layout as JSON, see `lut.predictor.layout`; None where it is not known.
     memory: its memory model as JSON, see `lut.predictor.footprint.memory`; None where it is not known.
+    whole: trees that correct the network as a whole, see `lut.predictor.kernels.whole`; None: nothing does.
     """
 
     context: Context
@@ -113,9 +113,9 @@ class LatencyPredictor:
     quantiles: Sequence[float]
     errors: Mapping[str, Any]
     device_s: float
-    whole: bytes | None = None
     rule: Mapping[str, Any] | None = None
     memory: Mapping[str, Any] | None = None
+    whole: bytes | None = None
 
     def estimate(self, kernels: Sequence[Kernel], kernels_from: str, file_bytes: int) -> Prediction:
         """The prediction for the kernels of a network, which come in order of execution."""

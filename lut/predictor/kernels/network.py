@@ -124,7 +124,8 @@ def without_profiler(networks: Sequence[Labelled], cost: ProfilerCost) -> list[L
 
 def _kernels_alone_ms(network: Labelled, cost: ProfilerCost) -> Floats:
     profiler_ms = np.array([cost.per_kernel_ms[k.family] for k in network.features])
-    return np.maximum(cost.slope * network.kernel_ms - profiler_ms, LEAST_MS)
+    alone_ms: Floats = np.maximum(cost.slope * network.kernel_ms - profiler_ms, LEAST_MS)
+    return alone_ms
 
 
 def of_run(cost: ProfilerCost) -> Overhead:

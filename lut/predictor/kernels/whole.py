@@ -105,14 +105,12 @@ def left_out_factors(
     """(n,) factor of each network, by trees that were fitted without its fold. folds: (n,)."""
     factors = np.ones(len(rows))
     for fold in np.unique(folds):
-        out = np.flatnonzero(folds == fold)
-        rest = np.flatnonzero(folds != fold)
+        out = np.flatnonzero(folds == fold).tolist()
+        rest = np.flatnonzero(folds != fold).tolist()
         trees = fit_whole([rows[i] for i in rest], predicted_ms[rest], truth_ms[rest], seed)
         if trees is not None:
             logs = trees.predict(_matrix([rows[i] for i in out]))
-            factors[out] = [
-                faded(float(log), float(ms)) for log, ms in zip(logs, predicted_ms[out], strict=True)
-            ]
+            factors[out] = faded(logs, predicted_ms[out])
     return factors
 
 
