@@ -10,7 +10,6 @@ from lut.predictor.kernels.network import Overhead
 from lut.predictor.kernels.whole import (
     FADES_MS,
     MIN_NETWORKS,
-    NetworkFeatures,
     faded,
     fit_whole,
     left_out_factors,
@@ -81,7 +80,6 @@ def test_features_of_a_network_by_hand(make, make_conv) -> None:
     assert row.log_latency == pytest.approx(np.log(0.05))
     assert (row.log_kernels, row.log_kernel) == pytest.approx((np.log(2), np.log(0.02)))
     assert (row.conv_share, row.matmul_share, row.depthwise_share) == pytest.approx((0.75, 0.0, 0.0))
-    assert row._fields == NetworkFeatures._fields
 
 
 @pytest.mark.slow
