@@ -39,6 +39,9 @@ WRITES: Mapping[str, tuple[str, ...]] = {
 TRAINING = ("front", "training")
 """The stages with training processes."""
 
+_EARLY = 0.3
+"""Of a stage: later its training processes may be gone, for a stage is faster in one run than in another."""
+
 PER_RUN = 8
 WHILE_WRITING = 0.35
 
@@ -83,6 +86,6 @@ def _moment(how: str, stage: str, rng: random.Random) -> Moment:
     return Moment(
         how=how,
         stage=stage,
-        share=rng.random(),
+        share=rng.random() * (_EARLY if how == WORKER else 1.0),
         file=rng.choice(WRITES.get(stage, ("stages/",))) if while_writing else "",
     )

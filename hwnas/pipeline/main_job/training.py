@@ -20,6 +20,7 @@ from hwnas.training.training_job import RESULT, read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
+from .baselines import KINDS
 from .candidate import Candidate, Finalist
 from .continuation import earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
@@ -39,9 +40,8 @@ Outcomes = dict[str, Trained | TrainingFailed]
 
 def finalists(context: RunContext) -> list[Finalist]:
     """What is trained: picks, then the baselines."""
-    baselines = [
-        Candidate.from_json(entry) for kind in context.result("baselines").values() for entry in kind
-    ]
+    by_kind = context.result("baselines")
+    baselines = [Candidate.from_json(entry) for kind in KINDS for entry in by_kind.get(kind, ())]
     members = [*context.picks, *baselines]
     return [finalist(context, candidate) for candidate in members]
 
