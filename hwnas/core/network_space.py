@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from targets.files import safe_name
 
-from .arrays import Array
+from .arrays import Array, Indices
 from .block import Block
 from .choice import Arch
 from .features import BlockSums
@@ -78,11 +78,27 @@ class Position:
     keys: the key of the block that stands there, per combination of their options; None where nothing
         stands. An object array with one axis per choice: every cost of the space is a table of this shape.
     held_bytes: fp32 activations of one image that live while the block runs, because later blocks need them.
+    readers: (choice, option) of what reads its result. Where there are some, the block stands only where one
+        of them is chosen, and no choice rules it besides.
     """
 
     choices: tuple[int, ...]
     keys: NDArray[np.object_]
     held_bytes: int = 0
+    readers: tuple[tuple[int, int], ...] = ()
+
+    def key_of(self, arch: Arch) -> str | None:
+        """The key of the block that stands there in `arch`; None where nothing does."""
+        if self.readers and not any(arch[choice] == option for choice, option in self.readers):
+            return None
+        key: str | None = self.keys[tuple(arch[c] for c in self.choices)]
+        return key
+
+    def is_read(self, indices: Indices) -> NDArray[np.bool_]:
+        """(n,) whether architectures (n, choices) have one of its readers."""
+        choices, options = (list(column) for column in zip(*self.readers, strict=True))
+        read: NDArray[np.bool_] = (indices[:, choices] == options).any(axis=1)
+        return read
 
 
 def head_option(head: str) -> dict[str, str]:
@@ -146,7 +162,7 @@ class NetworkSpace(Space, ABC):
 
     @cached_property
     def _block_sums(self) -> BlockSums:
-        return BlockSums(self.choices, ((p.choices, p.keys) for p in self.positions), self.blocks())
+        return BlockSums(self.choices, self.positions, self.blocks())
 
     @abstractmethod
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
@@ -170,5 +186,5 @@ class NetworkSpace(Space, ABC):
 
     def block_keys(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""
-        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
+        keys = (p.key_of(arch) for p in self.positions)
         return tuple(k for k in keys if k is not None)
