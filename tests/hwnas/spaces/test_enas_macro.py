@@ -90,7 +90,7 @@ def test_costs_of_a_mix_are_the_mean_over_its_architectures() -> None:
     exact = costs.of(every)
     everything = tuple(tuple(range(len(p))) for p in probs)
     mix = Mix(
-        tuple(torch.tensor(p, dtype=torch.float64) for p in probs), everything, tuple(() for _ in probs)
+        tuple(torch.tensor(p, dtype=torch.float32) for p in probs), everything, tuple(() for _ in probs)
     )
     for metric in ("macs", "params", "size_mb"):
         assert float(costs.expected(mix)[metric]) == pytest.approx(weights @ exact[metric], rel=1e-5)
