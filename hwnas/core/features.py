@@ -16,7 +16,7 @@ from .arrays import Array, Indices
 if TYPE_CHECKING:
     from .block import Block
     from .choice import Choice
-    from .network_space import Position
+    from .position import Position
 
 _MOST_STAGES = 6
 _MEANS = ("kernel", "mid", "c_out", "se")

@@ -13,7 +13,8 @@ import numpy as np
 
 from hwnas.core.choice import NONE, Arch, Choice
 from hwnas.core.mix import Mix
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.macro import FixedBlocks, MacroNetwork
 from targets.errors import UsageError, did_you_mean

@@ -18,7 +18,8 @@ import numpy as np
 
 from hwnas.core.arrays import Array
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.cell_blocks import CellBlock, CellOp
 from hwnas.networks.cells import CellPlan, Fixed, Plan
 from hwnas.networks.pair_cells import N_INPUTS, PairNetwork, Pairs, pair_wiring
