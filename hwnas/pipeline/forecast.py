@@ -263,6 +263,12 @@ def total_s(forecast: Mapping[str, float]) -> float:
     return sum(forecast.values())
 
 
+def after_s(forecast: Mapping[str, float], stage: str) -> float:
+    """Of the stages after this one."""
+    names = list(forecast)
+    return sum(forecast[name] for name in names[names.index(stage) + 1 :])
+
+
 def about(seconds: float) -> str:
     """A forecast in words, with its uncertainty."""
     low, high = ((1 - UNCERTAINTY) * seconds / 60, (1 + UNCERTAINTY) * seconds / 60)
