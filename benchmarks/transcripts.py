@@ -127,7 +127,7 @@ def _typed(session: Session, text: str) -> Played:
     began = time.monotonic()
     session.stdin.write(json.dumps(text) + "\n")
     session.stdin.flush()
-    printed = []
+    printed: list[str] = []
     for line in session.stdout:
         if line.startswith("\x1e"):
             return Played(text, "".join(printed), int(line[1:]), 0, time.monotonic() - began)

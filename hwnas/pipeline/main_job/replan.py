@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hwnas.core.words import counted
 from hwnas.pipeline.counts import Counts, with_options
 from hwnas.pipeline.forecast import (
     ENOUGH,
@@ -201,7 +202,7 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     why = "what the time left allows" if epochs <= most else "more gains little, so time will be left"
     epochs = max(1, min(epochs, most))
     if epochs != planned:
-        context.run.log(f"final trainings of {epochs} epochs, not {planned}: {why}")
+        context.run.log(f"final trainings of {counted(epochs, 'epoch')}, not {planned}: {why}")
     context.decisions.fix(train_epochs=epochs)
 
 
@@ -220,7 +221,8 @@ def plan_longer(context: RunContext, n: int, took_s: float | None) -> int:
         if longer < max(2, epochs // 6):  # not worth the start of so many processes
             longer = 0
         if longer:
-            context.run.log(f"time is left: all {n} networks train on for {longer} epochs from their weights")
+            epochs_more = counted(longer, "epoch")
+            context.run.log(f"time is left: all {n} networks train on for {epochs_more} from their weights")
         context.decisions.fix(**{LONGER_EPOCHS: longer})
     return longer_epochs(context)
 

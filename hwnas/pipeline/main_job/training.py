@@ -147,14 +147,14 @@ def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | N
 
 def read_finals(context: RunContext, network: Finalist, seed: int) -> list[Trained]:
     """What the final training of a network left and, where it trained on, what that did."""
-    trained = _read_planned(context, network, seed)
+    trained = read_planned(context, network, seed)
     if trained is None or not longer_epochs(context):
         return [] if trained is None else [trained]
     longer = read_result(_longer(context, trained), context.path / LONGER_FOLDER)
     return [] if longer is None else [trained, longer]
 
 
-def _read_planned(context: RunContext, network: Finalist, seed: int) -> Trained | None:
+def read_planned(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the final training of a network left, before it trained on."""
     first = None
     if context.trains or context.config.continue_from is not None:
@@ -189,7 +189,7 @@ def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, 
     if config.teacher != LARGEST:
         return teacher_of(config.teacher, config.teacher_weights, context.data)
     first = largest(context)
-    trained = None if network == first else _read_planned(context, first, seed)
+    trained = None if network == first else read_planned(context, first, seed)
     return None if trained is None else {"network": dict(first.network), **trained.start}
 
 
