@@ -199,7 +199,7 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)
     planned = counts.train_epochs
     most = most_epochs(context)
-    why = "what the time left allows" if epochs <= most else "more gains little, so time will be left"
+    why = "what the time left allows" if epochs <= most else "more are not worth the time that is left"
     epochs = max(1, min(epochs, most))
     if epochs != planned:
         context.run.log(f"final trainings of {counted(epochs, 'epoch')}, not {planned}: {why}")
