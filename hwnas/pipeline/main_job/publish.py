@@ -22,6 +22,8 @@ from hwnas.tasks import CLASSIFICATION, Task, outward
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
+from .continuation import EARLIER
+from .growth import grows, growth_facts
 from .mistakes import write_mistakes
 from .operation_worth import operation_worth
 from .run_context import RunContext
@@ -98,7 +100,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "default_budget": not context.config.budgets,
         "objectives": list(objectives_of(context.config, [d.name for d in context.devices])),
         "evaluator": front["evaluator"],
-        "store": front["store"],
+        "store": None if grows(context) else front["store"],
         "strategy": front["strategy"],
         "counts": context.counts.to_json(),
         "task": context.data.task.name,
@@ -108,6 +110,11 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "continued_from": context.config.continue_from,
+        **(
+            {"growth": growth_facts(context, context.result(EARLIER)["scores"], points)}
+            if grows(context)
+            else {}
+        ),
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
         "proxies": front.get("proxies"),
@@ -124,6 +131,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
                 "generation": r["generation"],
                 "origin": r["origin"],
                 "feasible": r["feasible"],
+                **({"stale": True} if grows(context) else {}),
                 **{name: r[name] for name in _SURROGATE if name in r},
             }
             for r in front["rows"]
