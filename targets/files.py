@@ -59,7 +59,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """All of a regular file; OSError for a pipe or a device, which is not waited for, and for a larger file."""
+    """All of a regular file; OSError for a pipe or a device, which is not waited for, and a larger file."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as file:
         facts = os.fstat(handle)
