@@ -17,8 +17,8 @@ class BoxHeadBlock(TwoMapHead):
 
     FCOS (Tian et al. 2019) at the size of a small network: both maps become `width` channels wide, the last
     one is enlarged and added to the inner one, as in a feature pyramid, and each goes through a depthwise
-    and a pointwise convolution of its own. The finer grid is the inner map, of stride 8 from 64 px on; the coarser
-    has half as many cells to a side, and the last map is enlarged to it where it is smaller.
+    and a pointwise convolution of its own. The finer grid is the inner map, of stride 8 from 64 px on; the
+    coarser has half as many cells to a side, and the last map is enlarged to it where it is smaller.
     """
 
     @property
