@@ -46,7 +46,7 @@ def read_coco(files: Files, paths: Sequence[str]) -> tuple[list[Annotated], tupl
     number = {category: place for place, category in enumerate(sorted(categories))}
     splits = _splits(paths)
     at = _Places(files)
-    annotated = []
+    annotated: list[Annotated] = []
     for document in documents:
         annotated += _annotated(document, number, at, splits.get(document.path))
     _check_once(annotated, files.where)
@@ -192,10 +192,10 @@ def _rows(document: _Document, number: Mapping[int, int]) -> dict[int, list[list
     for entry in document.annotations:
         what = f"annotation {entry['id']}"
         image, category, box = entry.get("image_id"), entry.get("category_id"), entry.get("bbox")
-        if image not in document.images:
+        if not isinstance(image, int) or image not in document.images:
             faults.add(what, f"belongs to the image {image!r}, which is not in `images`")
             continue
-        if category not in number:
+        if not isinstance(category, int) or category not in number:
             faults.add(what, f"has the category {category!r}, which is not in `categories`")
             continue
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):

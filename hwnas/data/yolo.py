@@ -133,7 +133,7 @@ def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:
     return names
 
 
-_ITEM = re.compile(r"""\s*(?:(?P<key>\d+)\s*:\s*)?(?P<name>"[^"]*"|'[^']*'|[^,\]}#\n]+)\s*""")
+_ITEM = re.compile(r"""\s*(?:(?P<key>\d+)\s*:\s*)?(?P<name>"[^"]*"|'[^']*'|[^,\]}\n]+)\s*""")
 
 
 def names_in_yaml(text: str, where: str) -> tuple[str, ...]:
@@ -141,7 +141,8 @@ def names_in_yaml(text: str, where: str) -> tuple[str, ...]:
 
     Understood is what tools write: `[a, b]`, `{0: a, 1: b}`, or a line for each, `- a` or `0: a`.
     """
-    start = re.search(r"^names\s*:[ \t]*(?P<rest>[^#\n]*)", text, re.MULTILINE)
+    text = re.sub(r"(^|\s)#.*$", "", text, flags=re.MULTILINE)
+    start = re.search(r"^names\s*:[ \t]*(?P<rest>[^\n]*)", text, re.MULTILINE)
     if start is None:
         return ()
     inline = start["rest"].strip()
@@ -153,10 +154,10 @@ def names_in_yaml(text: str, where: str) -> tuple[str, ...]:
     else:
         pairs = []
         for line in text[start.end() :].splitlines():
-            match = re.match(r"^\s*(?:-\s+|(?P<key>\d+)\s*:\s*)(?P<name>.*?)\s*(?:\s#.*)?$", line)
+            match = re.match(r"^\s*(?:-\s+|(?P<key>\d+)\s*:\s*)(?P<name>.*?)\s*$", line)
             if match:
                 pairs.append((match["key"], match["name"]))
-            elif line.strip() and not line.lstrip().startswith("#"):
+            elif line.strip():
                 break
     return _in_order(pairs, where)
 

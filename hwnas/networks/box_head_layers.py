@@ -22,6 +22,7 @@ class BoxHead(nn.Module):
         """Block: its shapes."""
         super().__init__()
         s = block.shapes
+        self.outputs, self.cells = block.outputs, (s.inner_size**2, block.coarse**2)
         self.conv = ConvBN(s.c_in, s.width, 1)
         self.lateral = ConvBN(s.inner_c, s.width, 1)
         self.to_coarse = nn.Identity() if s.size == block.coarse else enlarged(s.size, block.coarse)
@@ -32,7 +33,11 @@ class BoxHead(nn.Module):
         """x: the last map. inner: the map of the inner stride."""
         coarse = self.to_coarse(self.conv(x))
         fine = self.lateral(inner) + self.to_fine(coarse)
-        return torch.cat([self.fine(fine).flatten(2), self.coarse(coarse).flatten(2)], dim=2)
+        grids = (self.fine(fine), self.coarse(coarse))
+        # Sizes are constants, so that the file computes no shapes.
+        return torch.cat(
+            [y.reshape(-1, self.outputs, n) for y, n in zip(grids, self.cells, strict=True)], dim=2
+        )
 
 
 def _tower(width: int, outputs: int) -> nn.Sequential:

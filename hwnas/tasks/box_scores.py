@@ -127,7 +127,8 @@ def overlaps(boxes: Reals, others: Reals, crowd: NDArray[np.bool_] | None = None
     whole = first + second - both
     if crowd is not None:
         whole = np.where(crowd[None, :], first, whole)
-    return both / np.maximum(whole, 1e-300)
+    shares: Reals = both / np.maximum(whole, 1e-300)
+    return shares
 
 
 def areas(boxes: Reals) -> Reals:

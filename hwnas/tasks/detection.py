@@ -82,7 +82,7 @@ class Detection(PlainTask):
         """The images that show each class, and those without objects."""
         counts = _counts(labels, len(names)) > 0
         rows = [(name, counts[:, j]) for j, name in enumerate(names)]
-        none = ~counts.any(axis=1)
+        none: NDArray[np.bool_] = ~np.asarray(counts.any(axis=1), bool)
         return [*rows, ("(no object)", none)] if none.any() else rows
 
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:

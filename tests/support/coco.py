@@ -19,7 +19,7 @@ def coco(labels: np.ndarray, answers: np.ndarray, classes: int) -> COCOeval:
     """What the reference makes of the same boxes, in pixels."""
 
     def entries(rows: np.ndarray, score: bool) -> list[dict]:
-        found = []
+        found: list[dict] = []
         for i, image in enumerate(rows):
             for row in rows_of(image):
                 left, top, right, bottom = row[1:5] * SIDE

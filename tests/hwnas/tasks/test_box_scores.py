@@ -27,6 +27,7 @@ def near(rng: np.random.Generator, labels: np.ndarray, most: int, classes: int) 
     ]
     for part in parts[:2]:
         part[..., 1:5] += rng.normal(0, 0.02, part[..., 1:5].shape)
+        part[..., 3:5] = np.maximum(part[..., 3:5], part[..., 1:3] + 0.01)
         other = rng.random(part.shape[:2]) < 0.1
         part[..., 0] = np.where(
             other & (part[..., 0] >= 0), rng.integers(0, classes, part.shape[:2]), part[..., 0]

@@ -27,7 +27,8 @@ def labels(*rows: tuple[float, ...], width: int = 4) -> torch.Tensor:
     """One image with these rows."""
     out = torch.zeros(1, width, 6)
     out[..., 0] = EMPTY
-    out[0, : len(rows)] = torch.tensor(rows)
+    for place, row in enumerate(rows):
+        out[0, place] = torch.tensor(row)
     return out
 
 
@@ -62,9 +63,9 @@ def test_small_objects_are_of_the_fine_grid_and_large_ones_of_the_coarse() -> No
 
 
 def test_the_smaller_of_two_objects_has_the_cell_and_a_tiny_one_has_its_own() -> None:
-    rows = labels((0, 0.0, 0.0, 0.5, 0.5, 0), (1, 0.2, 0.2, 0.3, 0.3, 0), (2, 0.94, 0.94, 0.95, 0.95, 0))
+    rows = labels((0, 0.0, 0.0, 0.5, 0.5, 0), (1, 0.15, 0.15, 0.25, 0.25, 0), (2, 0.94, 0.94, 0.95, 0.95, 0))
     targets = assigned(rows, CELLS)
-    assert targets.classes[0, 1 * 8 + 1] == 1  # centre 0.1875 of the box around 0.25
+    assert targets.classes[0, 1 * 8 + 1] == 1  # of centre 0.1875; that of the box is 0.2
     assert bool(targets.learns[0, 63]) and targets.classes[0, 63] == 2
 
 
