@@ -20,7 +20,7 @@ from targets.files import sha256
 from .image import PREPROCESSING
 
 if TYPE_CHECKING:
-    from hwnas.networks.log_mel import LogMelSettings
+    from hwnas.networks.mel_settings import LogMelSettings
 
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)

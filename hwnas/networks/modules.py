@@ -12,7 +12,9 @@ from .box_head import BoxHeadBlock
 from .box_head_layers import box_head_module
 from .cell_blocks import CellBlock
 from .cell_layers import cell_module
+from .front_blocks import FrontBlock
 from .head_layers import mask_head_module
+from .log_mel import front_module
 from .mask_head import MaskHeadBlock
 from .mobile_blocks import MobileBlock
 from .mobile_layers import mobile_module
@@ -34,3 +36,4 @@ module_of.register(CellBlock, cell_module)
 module_of.register(MaskHeadBlock, mask_head_module)
 module_of.register(BoxHeadBlock, box_head_module)
 module_of.register(RecurrentBlock, recurrent_module)
+module_of.register(FrontBlock, front_module)
