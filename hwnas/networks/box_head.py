@@ -43,8 +43,8 @@ class BoxHeadBlock(TwoMapHead):
 
     @property
     def shape_out(self) -> list[int]:
-        """Of the answer to one image."""
-        return [self.outputs, self.cells]
+        """Of the answer to one image: channels, height and width, in one row."""
+        return [self.outputs, 1, self.cells]
 
     @property
     def answer_values(self) -> int:
