@@ -16,6 +16,7 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
+from .columns import Column
 from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
@@ -115,6 +116,10 @@ class Data:
             np.stack([self._source.read(int(index), self.image_size) for index in indices])
         )
 
+    def told_by(self, split: str) -> tuple[Column, ...]:
+        """The columns by which results are told apart, of the samples of a split."""
+        return tuple(column.at(self.split(split)) for column in self._source.listing.columns)
+
     @property
     def front(self) -> LogMelSettings | None:
         """Of sounds, how waveforms become what networks take."""
@@ -147,6 +152,7 @@ def load_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     window: int | None = None,
     hop: int | None = None,
     tokens: str | None = None,
@@ -171,6 +177,7 @@ def load_data(
         task: what is learned, a name of `hwnas.tasks.TASKS`; None for classification.
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
+        report_by: columns of the CSV by whose values results are told apart.
         window, hop: samples of a window that recordings in a CSV are cut into, and from one to the next.
         tokens: what the symbols of a text are, `characters` or `words`.
         clip_seconds: length of sounds; longer ones are cut, shorter ones padded; None: what suits them.
@@ -198,6 +205,7 @@ def load_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        report_by=report_by,
         window=window,
         hop=hop,
         tokens=tokens,

@@ -38,6 +38,7 @@ class DataFacts:
     classes: the same for each class (tag, range of targets).
     counted: what `classes` are.
     given_splits: the splits that the data themselves have.
+    told_by: how many values each column has by which results are told apart.
     cut: how the splits came about.
     broken: why an image cannot be read, by name.
     copies: images whose pixels another one has too.
@@ -57,6 +58,7 @@ class DataFacts:
     classes: Mapping[str, Mapping[str, int]]
     counted: str
     given_splits: tuple[str, ...]
+    told_by: Mapping[str, int]
     cut: str
     broken: Mapping[str, str]
     copies: int
@@ -85,6 +87,7 @@ def inspect_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     download: bool = False,
     skip_broken: bool = False,
     window: int | None = None,
@@ -109,6 +112,7 @@ def inspect_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        report_by=report_by,
         window=window,
         hop=hop,
         tokens=tokens,
@@ -153,6 +157,7 @@ def inspect_data(
         classes=classes,
         counted=listing.task.readable.each,
         given_splits=given_splits,
+        told_by={column.name: len(np.unique(column.values)) for column in listing.columns},
         cut=f"{', '.join(given_splits)} as given" if given_splits else "drawn by --seed",
         broken=gathered.broken,
         copies=len(groups) - len(np.unique(groups)),
@@ -180,6 +185,7 @@ def _inspect_text(request: DataRequest, length: int | None, val_share: float | N
         classes={kinds: counts},
         counted="text",
         given_splits=(),
+        told_by={},
         cut="in the order of the text",
         broken={},
         copies=0,

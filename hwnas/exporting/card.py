@@ -13,6 +13,7 @@ from .export import CARRIED
 from .snippets import CROP, file_names
 
 _SHOWN_CLASSES = 50
+_SHOWN_VALUES = 20
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -109,7 +110,27 @@ def _quality(manifest: Mapping[str, Any]) -> str:
         _table(head, rows[:_SHOWN_CLASSES]),
         f"… and {len(rows) - _SHOWN_CLASSES} more in manifest.json" if len(rows) > _SHOWN_CLASSES else "",
     ]
-    return "\n\n".join(part for part in (*parts, *sentences) if part)
+    columns = [_by_column(entry) for entry in (quality.get("by_column") or {}).get("test") or []]
+    return "\n\n".join(part for part in (*parts, *sentences, *columns) if part)
+
+
+def _by_column(entry: Mapping[str, Any]) -> str:
+    """How good it is for each value of a column, the worst first."""
+    rows = entry["rows"]
+    shown = [
+        (
+            _line(f"{row['value']}") + (" (far behind)" if row["behind"] else ""),
+            str(row["images"]),
+            *(f"{row[name]:.4g}" for name in ("score", "low", "high")),
+        )
+        for row in rows[:_SHOWN_VALUES]
+    ]
+    column = _line(str(entry["column"]))
+    says = f"By {column}, the worst first" + (
+        f", {len(shown)} of {entry['values']} values" if len(shown) < entry["values"] else ""
+    )
+    head = (column, "images", _line(str(entry["label"])), "95 % from", "to")
+    return f"{says}; far behind is what chance does not explain:\n\n{_table(head, shown)}"
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:

@@ -43,6 +43,11 @@ def difference_between(share: float, interval: Interval, other: float, other_int
     )
 
 
+def widened(figure: float, interval: Interval, factor: float) -> Interval:
+    """The interval of a figure, so many times as wide on both sides: of a higher level."""
+    return figure - factor * (figure - interval[0]), figure + factor * (interval[1] - figure)
+
+
 def bootstrap(figure: Callable[[Any], float], n: int, draws: int = 200) -> Interval:
     """Of a figure of `n` samples, by drawing them again [3].
 

@@ -53,6 +53,15 @@ class LabelledImageOptions(ImageOptions):
         Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
     ] = None
 
+    report_by: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Column of the CSV, as camera or site, by whose values the results are told apart, repeatable; "
+            "that of --group-column always is",
+            repeated="report-by",
+        ),
+    ] = ()
+
     window: Annotated[
         Annotated[int, Interval(ge=16, le=16_384)] | None,
         Option(
@@ -83,6 +92,7 @@ class LabelledImageOptions(ImageOptions):
             "task": None if self.task == type(self).task else self.task,
             "label_columns": list(self.label_columns),
             "group_column": self.group_column,
+            "report_by": list(self.report_by),
             "window": self.window,
             "hop": self.hop,
             "tokens": self.tokens,

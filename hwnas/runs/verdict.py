@@ -16,6 +16,8 @@ from hwnas.core.budget import base_metric
 from hwnas.core.samples import kind_named
 from hwnas.core.words import number, percent
 
+from hwnas.tasks import task_named
+
 from .front_file import BASELINES
 from .intervals import difference_between, wilson
 from .verdict_records import Records
@@ -313,6 +315,33 @@ def _failures(records: Records) -> Iterator[Finding]:
         )
 
 
+def _behind(records: Records) -> Iterator[Finding]:
+    """Is it far worse for some persons, cameras or sites?"""
+    entries = [e for e in records.part("by_column").get("test") or [] if isinstance(e, Mapping)]
+    for entry in entries:
+        rows = [row for row in entry.get("rows") or [] if row.get("behind")]
+        if not rows:
+            continue
+        share = task_named(records.front.get("task")).part_metric.counted
+        named = "; ".join(_told_row(row, share=share) for row in rows[:MOST_NAMED])
+        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        yield Finding(
+            "warn",
+            "far_behind",
+            f"The chosen network is far worse for {len(rows)} of {entry.get('values')} values of "
+            f"{entry.get('column')!r} than for the others, by its {entry.get('label')}: {named}{more}.",
+            "Add training images like these, or tell its users.",
+        )
+
+
+def _told_row(row: Mapping[str, Any], *, share: bool) -> str:
+    def figure(name: str) -> str:
+        value = float(row[name])
+        return percent(value) if share else f"{value:.4g}"
+
+    return f"{row['value']} {figure('score')} ({figure('low')} to {figure('high')}, {row['images']:g} images)"
+
+
 def _validation(records: Records) -> Iterator[Finding]:
     """Are there enough images to tell networks apart?"""
     n_val = number(records.part("data").get("n_val"))
@@ -361,6 +390,7 @@ _CHECKS: Sequence[Callable[[Records], Iterator[Finding]]] = (
     _short_training,
     _random,
     _budget,
+    _behind,
     _failures,
     _unstable,
     _validation,

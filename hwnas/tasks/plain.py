@@ -43,6 +43,11 @@ class PlainTask:
         """The name of the task."""
         return self.name
 
+    @property
+    def part_metric(self) -> Metric:
+        """The objective."""
+        return self.metric
+
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
         """Nothing."""
         return []

@@ -30,16 +30,18 @@ may follow."""
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of merit in 0..1, higher is better.
+    """A figure of merit. That of a task is within 0..1, higher is better.
 
     name: in columns, as `val_<name>`.
     label: in sentences and headings.
     counted: whether it is a share of the samples, so that a binomial interval holds.
+    lower_is_better: of errors, in the units of the data.
     """
 
     name: str
     label: str
     counted: bool = False
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,10 @@ class Task(Protocol):
     @property
     def mark(self) -> str:
         """Tells the labels of one task from equal ones of another; empty for classification."""
+
+    @property
+    def part_metric(self) -> Metric:
+        """What is told of some of the samples, as of a person: the objective, unless that needs all of them."""
 
     @property
     def pixel_models(self) -> tuple[str, ...]:

@@ -283,6 +283,7 @@ class DataDocument(_Document):
     cut: str
     broken: dict[str, str]
     copies: int
+    told_by: dict[str, int]
     in_two_classes: list[tuple[str, str]]
     notes: list[str]
     problems: list[str]

@@ -22,7 +22,7 @@ from hwnas.tasks import CLASSIFICATION, Task, outward
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
-from .mistakes import write_mistakes
+from .mistakes import chosen_scores, columns_facts, write_mistakes
 from .operation_worth import operation_worth
 from .run_context import RunContext
 from .training import finalist
@@ -38,13 +38,16 @@ def publish(context: RunContext) -> Outcome:
     """Write front.json, front.csv and report.html."""
     points = all_points(context)
     chosen = context.result("evaluation")["chosen"]
-    document = front_document(context, points)
+    scores = chosen_scores(context, points, chosen)
+    document = {**front_document(context, points), "by_column": columns_facts(context, scores)}
     findings = verdict(document)
     document = {**document, "verdict": [f.to_json() for f in findings]}
     task = context.data.task
     write_json(context.path / FRONT_JSON, outward(document, task))
     write_atomic(context.path / FRONT_CSV, front_csv(points, task))
-    extra = (MISTAKES_JSON,) if write_mistakes(context, points, chosen) else ()
+    if scores:
+        write_mistakes(context, scores["test"], chosen)
+    extra = (MISTAKES_JSON,) if scores else ()
     point_at(context.path / "models", chosen)
     for finding in findings:
         if finding.level != "good":
