@@ -17,6 +17,7 @@ from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
 from .columns import Column
+from .few import images_per_class
 from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
@@ -121,6 +122,11 @@ class Data:
         return tuple(column.at(self.split(split)) for column in self._source.listing.columns)
 
     @property
+    def images_per_class(self) -> float:
+        """The median over the classes of their images (`few`)."""
+        return images_per_class(self._source.listing, self._split)
+
+    @property
     def front(self) -> LogMelSettings | None:
         """Of sounds, how waveforms become what networks take."""
         return self._source.listing.front
@@ -191,7 +197,7 @@ def load_data(
         log: told what was ignored, dropped, decoded.
         progress: opens the bar of a long decoding.
     """
-    stored = None if splits is None else _stored_conditions(splits, image_size)
+    stored = None if splits is None else stored_conditions(splits, image_size)
     if stored is not None:
         image_size, limit = stored.image_size, stored.limit
     _check_numbers(seed, limit)
@@ -326,7 +332,7 @@ def _check_numbers(seed: int, limit: int | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
     """What splits.json was made with; a resume does not change it."""
 
     image_size: int
@@ -334,7 +340,8 @@ class _Stored:
     skipped: tuple[str, ...]
 
 
-def _stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> _Stored:
+def stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> Stored:
+    """The conditions in a splits.json; UsageError for another image size."""
     stored, limit, skipped = splits.get("image_size"), splits.get("limit"), splits.get("skipped", [])
     if not isinstance(stored, int) or not (limit is None or isinstance(limit, int)):
         raise DamagedFileError("splits.json: image_size or limit is missing or no number; restore the file")
@@ -342,7 +349,7 @@ def _stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> _St
         raise DamagedFileError("splits.json: 'skipped' is not a list of sample names; restore the file")
     if image_size is not None and image_size != stored:
         raise UsageError(f"image size {image_size}, the run began with {stored}; keep it or start a new run")
-    return _Stored(stored, limit, tuple(skipped))
+    return Stored(stored, limit, tuple(skipped))
 
 
 def _nearly_one_colour(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:

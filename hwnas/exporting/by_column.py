@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.runs.intervals import Interval, bootstrap, difference_between, widened, wilson
+from hwnas.runs.intervals import Z_95, Interval, bootstrap, difference_between, widened, wilson
 
 from .onnx_score import OnnxScore
 
@@ -94,16 +94,18 @@ class _Figure:
         """Whether it is far worse here, beyond what m such comparisons bring about by chance."""
         if self._error(self._at(here)) <= FAR * self._error(self._at(others)):
             return False
-        level = NormalDist()
-        factor = level.inv_cdf(1 - 0.025 / m) / level.inv_cdf(0.975)
-        mine, theirs = (self._errors(places, factor) for places in (here, others))
+        z = NormalDist().inv_cdf(1 - 0.025 / m)
+        mine, theirs = (self._errors(places, z) for places in (here, others))
         return difference_between(*mine, *theirs)[0] > 0
 
-    def _errors(self, places: Places, factor: float) -> tuple[float, Interval]:
-        """The error and its interval, so many times as wide."""
-        value, low, high = self.of(places)
-        ends = sorted(map(self._error, (low, high)))
-        return self._error(value), widened(self._error(value), (ends[0], ends[1]), factor)
+    def _errors(self, places: Places, z: float) -> tuple[float, Interval]:
+        """The error and its interval. z: as that of `wilson`."""
+        error = self._error(self._at(places))
+        if self._metric.counted:
+            return error, wilson(error, len(places), z)
+        _, *ends = self.of(places)
+        low, high = sorted(map(self._error, ends))
+        return error, widened(error, (low, high), z / Z_95)
 
     def _error(self, value: float) -> float:
         return value if self._metric.lower_is_better else 1 - value

@@ -81,8 +81,11 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
     ] = None
     recipe: Annotated[
         str,
-        ReadAs(Literal["published", "standard", "strong"]),
-        Option("How it is trained: published (as the papers do), standard (as a search does) or strong"),
+        ReadAs(Literal["published", "standard", "strong", "few"]),
+        Option(
+            "How it is trained: published (as the papers do), standard (as a search does), strong, or few "
+            "(for few photos)"
+        ),
     ] = "published"
 
     def __post_init__(self) -> None:

@@ -244,9 +244,19 @@ class FinalTrainingOptions:
     ] = None
     recipe: Annotated[
         str,
-        ReadAs(Literal["standard", "strong"]),
-        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
+        ReadAs(Literal["standard", "strong", "few"]),
+        Option(
+            "How they are trained: standard, strong (regularised, twice as long), or few (for few images: "
+            "cropped and changed strongly, twice as long)"
+        ),
     ] = "standard"
+    repeats: Annotated[
+        Annotated[int, Interval(ge=0, le=100)] | None,
+        Option(
+            "Splits drawn anew on which the chosen network is trained and tested again, for an interval of "
+            "its accuracy; 0 for none; default 5 under 50 images per class, else none"
+        ),
+    ] = None
     train_epochs: Annotated[
         Epochs | None,
         Option("Epochs that each of them is trained for after its short training; default by the images"),

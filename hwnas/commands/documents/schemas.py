@@ -284,6 +284,7 @@ class DataDocument(_Document):
     broken: dict[str, str]
     copies: int
     told_by: dict[str, int]
+    images_per_class: float
     in_two_classes: list[tuple[str, str]]
     notes: list[str]
     problems: list[str]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def all_points(context: RunContext) -> list[FrontPoint]:
     """The trained networks, those that failed, and the candidates that were measured only."""
     evaluation = context.result("evaluation")
     done = [FrontPoint.from_json(entry) for entry in [*evaluation["models"], *evaluation["failed"]]]
+    done = [replace(point, measured=with_repeats(context, point)) for point in done]
     known = {point.arch_id for point in done}
     for entry in context.result("candidates")["candidates"]:
         candidate = Candidate.from_json(entry)
@@ -82,6 +84,20 @@ def all_points(context: RunContext) -> list[FrontPoint]:
         if arch_id not in known:
             done.append(candidate.point(arch_id, feasible=bool(candidate.inside)))
     return done
+
+
+def with_repeats(context: RunContext, point: FrontPoint) -> Mapping[str, Any] | None:
+    """What was measured of a point, of the chosen one also over splits drawn anew."""
+    repeats = context.result("repeats")
+    if point.measured is None or repeats.get("arch_id") != point.arch_id:
+        return point.measured
+    return {
+        **point.measured,
+        "repeats": repeats["k"],
+        "repeated_accuracy": repeats["mean"],
+        "repeated_accuracy_low": repeats["low"],
+        "repeated_accuracy_high": repeats["high"],
+    }
 
 
 def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
@@ -116,6 +132,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "proxies": front.get("proxies"),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
+        "repeats": context.result("repeats") or None,
         "pixel_models": [model for model in (evaluation["svc"], evaluation["linear"]) if model],
         "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [

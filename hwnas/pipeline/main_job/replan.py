@@ -24,7 +24,7 @@ from targets.errors import UsageError
 from .run_context import RunContext
 
 FEWEST_EVALUATIONS = 3
-_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "report", "export")
+_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "repeats", "report", "export")
 
 
 def require_in_time(context: RunContext) -> None:
@@ -143,7 +143,13 @@ def enough_finals(context: RunContext, counts: Counts) -> Counts:
 def _at_level(context: RunContext, counts: Counts, level: PlanLevel) -> Counts:
     """`counts` with the final trainings of a level, but what the user gave as it was given."""
     epochs = max(counts.train_epochs, context.work.epochs_of(level.final_steps))
-    finals = replace(counts, picks=level.picks, random_baselines=level.random_baselines, train_epochs=epochs)
+    finals = replace(
+        counts,
+        picks=level.picks,
+        random_baselines=level.random_baselines,
+        train_epochs=epochs,
+        repeats=min(level.repeats, counts.repeats),
+    )
     return with_options(finals, context.config)
 
 
@@ -162,12 +168,13 @@ def plan_finals(context: RunContext) -> None:
         forecast = forecast_s(wanted, work)
         if sum(forecast[stage] for stage in _LAST_STAGES) <= time_s:
             break
-    counts = replace(planned, picks=wanted.picks, random_baselines=wanted.random_baselines)
+    kept = ("picks", "random_baselines", "repeats")
+    counts = replace(planned, **{name: getattr(wanted, name) for name in kept})
     if counts != planned:
         context.run.log(
             f"there is time for {counts.picks} picks and {counts.random_baselines} random networks beside"
         )
-    context.decisions.fix(picks=counts.picks, random_baselines=counts.random_baselines)
+    context.decisions.fix(**{name: getattr(counts, name) for name in kept})
 
 
 def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
@@ -179,6 +186,7 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
         return
     work, counts = slowed(context), context.counts
     after = forecast_s(counts, work)
+    n_short, n_final = n_short + counts.repeats * bool(counts.eval_epochs), n_final + counts.repeats
     shorts_s = work.training_s(counts.eval_epochs) * -(-n_short // work.speed.n_parallel)
     time_s = left_s(context) - after["evaluation"] - after["report"] - after["export"] - shorts_s - 4.0
     per_epoch_s = work.training_s(2) - work.training_s(1)

@@ -132,7 +132,15 @@ def test_columns_tell_results_apart_that_of_the_group_first(images: Path) -> Non
     listing = open_table(table, images, group_column="person", report_by=["camera"]).listing
     assert listing.class_names == ("a", "b")
     person, camera = listing.columns
-    assert (person.name, person.names, person.values.tolist()) == ("person", ("ann", "bob", "eve"), [0, 1, 0, 2])
-    assert (camera.name, camera.names, camera.values.tolist()) == ("Camera", ("(empty)", "x", "y"), [1, 0, 2, 1])
+    assert (person.name, person.names, person.values.tolist()) == (
+        "person",
+        ("ann", "bob", "eve"),
+        [0, 1, 0, 2],
+    )
+    assert (camera.name, camera.names, camera.values.tolist()) == (
+        "Camera",
+        ("(empty)", "x", "y"),
+        [1, 0, 2, 1],
+    )
     with pytest.raises(UsageError, match="--report-by names 'lens', which is no column"):
         open_table(table, images, report_by=["lens"])

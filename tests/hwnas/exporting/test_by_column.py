@@ -49,7 +49,9 @@ def test_persons_that_differ_by_chance_only_are_not_called_behind() -> None:
     """Of columns of 30 persons that are all alike at most one in twenty may have one, by the level."""
     rng = np.random.default_rng(1)
     column = Column.of("person", [f"{i % 30}" for i in range(600)])
-    false = [any(True for _ in behind(by_column(answers(rng.random(600) < 0.8), [column]))) for _ in range(40)]
+    false = [
+        any(True for _ in behind(by_column(answers(rng.random(600) < 0.8), [column]))) for _ in range(120)
+    ]
     assert np.mean(false) <= 0.05
 
 
