@@ -87,7 +87,7 @@ _METHODS = """
     pc-darts proxyless proxyless-full proxyless-rl robust-darts smooth-darts-adv smooth-darts-rs snas
 """
 _DATA = """
-    calls cifar10 cifar100 digits fashion-mnist gauges gestures markov mnist scenes shape-masks shapes
+    calls cifar10 cifar100 digits fashion-mnist gauges gestures markov mnist scenes shape-masks shapes tilted
 """
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
@@ -148,6 +148,8 @@ NAMES: Mapping[str, Names] = {
             kind="task",
             known=("classification", "language", "multi-label", "regression", "segmentation"),
             table="hwnas.tasks.table:TASKS",
+            accepts=lambda text: ":" in text,  # `hwnas.tasks.several_named` says what is wrong with it
+            also="; or several at once, as classification:digit+regression:tilt",
         ),
     )
 }

@@ -68,10 +68,14 @@ def file_source(
     columns: tuple[str, ...] = ("label",),
     told_by: tuple[str, ...] = (),
 ) -> FileSource:
-    """A source over `placed` files, whose labels `task` reads. columns: their names; told_by: of `Placed`'s."""
+    """A source over `placed` files, whose labels `task` reads.
+
+    columns: the names of the label columns. told_by: those of `Placed.told_by`.
+    """
     placed = sorted(placed, key=lambda item: item.path)
     paths = [item.path for item in placed]
     labels = task.read(LabelTable(name, columns, [item.cells for item in placed], paths))
+    task = labels.task or task
     groups = {group: number for number, group in enumerate(sorted({item.group for item in placed}))}
     levels = image_levels(files, paths)
     stamps = "\n".join(f"{item.path}\t{files.stamp(item.path)}" for item in placed)

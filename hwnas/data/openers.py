@@ -40,7 +40,9 @@ def _is_csv(path: Path) -> bool:
 def _table(path: Path, request: DataRequest) -> DataSource:
     beside = request.labels_csv is None or _is_csv(path)
     table, images = (path, path.parent) if beside else (Path(str(request.labels_csv)), path)
-    return open_table(table, images, request.task, request.label_columns, request.group_column, request.report_by)
+    return open_table(
+        table, images, request.task, request.label_columns, request.group_column, request.report_by
+    )
 
 
 _COLUMNS = frozenset(("--label-column", "--group-column", "--report-by"))

@@ -70,6 +70,11 @@ class LabelledSignals:
 
 def signal_source(windows: LabelledSignals, task: Task) -> SignalSource:
     """The source; UsageError where the task cannot learn from it."""
+    if task.columns:
+        raise UsageError(
+            f"{windows.name}: several tasks at once are learned from images so far, and these are "
+            f"{windows.kind.plural}; give one of them as --task"
+        )
     labels = task.read(LabelTable(windows.name, windows.columns, list(windows.cells), list(windows.names)))
     n, channels, length = windows.values.shape
     given = np.full(n, TRAIN, np.int8) if windows.given is None else windows.given

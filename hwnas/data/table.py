@@ -18,8 +18,8 @@ from .layout import SPLIT_OF, Placed, ignored_note, is_image
 from .source import TRAIN
 
 _FILE_COLUMNS = (
-    "file", "filename", "file_name", "image", "path", "imagename", "image_id", "image_name", "image_path", "img",
-    "img_path", "filepath", "file_path", "id_code", "id", "name",
+    "file", "filename", "file_name", "image", "path", "imagename", "image_id", "image_name", "image_path",
+    "img", "img_path", "filepath", "file_path", "id_code", "id", "name",
 )  # fmt: skip
 _SURE = _FILE_COLUMNS[:6]
 """Of several that are there, the one that is meant."""
@@ -149,7 +149,8 @@ def _columns(
     twice = [name for name, n in Counter(filter(None, header)).items() if n > 1]
     if twice:
         raise UsageError(f"{table}: more than one column is named {', '.join(twice)}; rename or remove one")
-    named = [column_named(header, name, table, "--label-column") for name in label_columns]
+    option = "--label-column" if label_columns else "--task"
+    named = [column_named(header, name, table, option) for name in label_columns or task.columns]
     group = None if group_column is None else column_named(header, group_column, table, "--group-column")
     told_by = told_by_columns(header, table, group, report_by)
     taken = {*named, *(i for i in told_by if header[i].lower() not in SPLIT_COLUMNS)}

@@ -10,6 +10,7 @@ from hwnas.core.words import percent
 from hwnas.tasks import Task, task_named
 
 from .export import CARRIED
+from .onnx_score import HEADS
 from .snippets import CROP, file_names
 
 _SHOWN_CLASSES = 50
@@ -70,12 +71,21 @@ _OUTPUT_SHAPES = {"mask": ": a number per class and pixel; the class of a pixel 
 """What is said of outputs that are more than a number each, by how they are read."""
 
 
+def _output_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """The output, or that of each head."""
+    said = manifest["input"]
+    if HEADS not in said:
+        shape = _OUTPUT_SHAPES.get(task_of(manifest).readable.reading, "")
+        return [f"- output `{said['output_name']}`{shape}"]
+    return [f"- output `{_line(name)}`: {', '.join(map(_line, of))}" for name, of in said[HEADS].items()]
+
+
 def _feeding(manifest: Mapping[str, Any]) -> str:
     said = manifest["input"]
     lines = [
         f"- input `{said['input_name']}`, {said.get('input_layout', 'as the file says')}, "
         f"{' × '.join(map(str, said['input_shape']))}",
-        f"- output `{said['output_name']}`{_OUTPUT_SHAPES.get(task_of(manifest).readable.reading, '')}",
+        *_output_lines(manifest),
     ]
     if "colour_order" in said:
         lines.append(f"- colours: {said['colour_order']}")
@@ -110,8 +120,23 @@ def _quality(manifest: Mapping[str, Any]) -> str:
         _table(head, rows[:_SHOWN_CLASSES]),
         f"… and {len(rows) - _SHOWN_CLASSES} more in manifest.json" if len(rows) > _SHOWN_CLASSES else "",
     ]
+    sentences = [*sentences, *_repeats(manifest)]
     columns = [_by_column(entry) for entry in (quality.get("by_column") or {}).get("test") or []]
     return "\n\n".join(part for part in (*parts, *sentences, *columns) if part)
+
+
+def _repeats(manifest: Mapping[str, Any]) -> list[str]:
+    """How good it is on average over splits that were drawn anew."""
+    repeats = manifest["source"].get("repeats")
+    if not repeats:
+        return []
+    label = task_of(manifest).metric.label
+    mean, low, high = (percent(repeats[key]) for key in ("mean", "low", "high"))
+    return [
+        f"Trained anew on {repeats['k']} other splits of its images, float networks of this architecture have "
+        f"a test {label} of {mean} on average (95 % from {low} to {high}: Nadeau and Bengio's corrected "
+        "interval)."
+    ]
 
 
 def _by_column(entry: Mapping[str, Any]) -> str:

@@ -77,6 +77,9 @@ def model_code(file: str, manifest: JsonObject) -> str:
     reading = task_named(manifest.get("task")).readable.reading
     if reading == "mask":
         known = f"{scores}.argmax(0)"
+    elif reading == "heads":
+        feeds = f"{{{str(manifest.get('input_name') or 'image')!r}: x}}"
+        known = f"dict(zip({list(manifest.get('heads') or {})!r}, net.run(None, {feeds})))"
     elif reading != "top":
         known = f"dict(zip({classes!r}, {scores}))" + (" # above 0: given" if reading == "above" else "")
     elif len(classes) in SHOWN_CLASSES:
