@@ -31,7 +31,8 @@ from lut.predictor.kernels import regress
 from lut.predictor.kernels.features import KernelFeatures, features_of
 from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary, uncertainty_of
 from lut.predictor.kernels.labels import Labelled
-from lut.predictor.kernels.network import fit_overhead, interval_ms, without_profiler
+from lut.predictor.kernels.network import fit_profiler_cost, interval_ms, without_profiler
+from lut.predictor.kernels.whole import total_ms
 from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
 from lut.predictor.transfer import transferred
 from targets.errors import HwnasError
@@ -69,7 +70,12 @@ def total(fitted: Fitted, parts: Iterable[Floats]) -> Floats:
 def predicted(fitted: Fitted, networks: Sequence[Sequence[KernelFeatures]]) -> tuple[Floats, Floats]:
     """(n,) latencies of networks of these kernels, and (n, 2) their intervals, in ms."""
     times = [fitted.model.predict_ms(features) for features in networks]
-    latency_ms = total(fitted, times)
+    latency_ms = np.array(
+        [
+            total_ms(fitted.overhead, fitted.whole, features, of)[0]
+            for features, of in zip(networks, times, strict=True)
+        ]
+    )
     intervals = [
         interval_ms(float(ms), uncertainty_of(fitted.model, features, of), fitted.quantiles)
         for ms, of, features in zip(latency_ms, times, networks, strict=True)
@@ -165,7 +171,7 @@ def transfers(base: Fitted, context: Context, seed: int) -> list[Line]:
     """Errors in another context, of the first one's predictor corrected with more and more networks of it."""
     table = []
     for n in TRANSFER:
-        every = without_profiler(context.generated, fit_overhead(context.generated))
+        every = without_profiler(context.generated, fit_profiler_cost(context.generated))
         networks: Sequence[Labelled] = every[:n]
         found = transferred(base.model, base.overhead, networks, seed)
         moved = total(found, [found.model.predict_ms(n.features) for n in context.zoo])

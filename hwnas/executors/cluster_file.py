@@ -141,7 +141,13 @@ def _texts(value: Any, where: str) -> dict[str, str]:
 
 
 def _amounts(value: Any, where: str) -> dict[str, float]:
-    return {key: number(item, f"{where}.{key}") for key, item in _table(value, where).items()}
+    amounts = {key: number(item, f"{where}.{key}") for key, item in _table(value, where).items()}
+    for key, amount in amounts.items():
+        if amount <= 0:
+            raise UsageError(
+                f"{where}.{key} is {amount:g}; allowed: above 0, what each task takes of a worker"
+            )
+    return amounts
 
 
 def _count(value: Any, where: str) -> int:

@@ -1,8 +1,9 @@
 """What a profile of a device knows: from the kernels of a network to its latency, layer by layer.
 
 It is stored as a folder: `predictor.json` with rooflines, counts, calibration, errors, the context and its
-own checksum, and one ONNX file of trees per kind of kernel, each with its checksum in the JSON. A predictor
-that was transferred from another device has that device's trees as well. Nothing in it runs code on load.
+own checksum, and ONNX files of trees, one per kind of kernel and one for whole networks, whose checksums the
+JSON has. A predictor that was transferred from another device has that device's trees as well. Nothing in it
+runs code on load.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from lut.predictor.kernels.features import NAMES, KernelFeatures, features_of
 from lut.predictor.kernels.macs import kernel_macs
 from lut.predictor.kernels.network import Overhead, interval_ms, predicted_uncertainty
 from lut.predictor.kernels.regress import FEW, KernelModel
+from lut.predictor.kernels.whole import total_ms
 from profilers.kernels import Kernel
 from targets import Context
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
 
-VERSION = 3
+VERSION = 4
 FILE = "predictor.json"
+WHOLE = "whole.onnx"
+"""The trees that correct networks as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class LatencyPredictor:
     device_s: seconds that the profile took on the device.
     rule: the device's layout as JSON, see `lut.predictor.layout`; None where it is not known.
     memory: its memory model as JSON, see `lut.predictor.footprint.memory`; None where it is not known.
+    whole: trees that correct the network as a whole, see `lut.predictor.kernels.whole`; None: nothing does.
     """
 
     context: Context
@@ -110,12 +115,14 @@ class LatencyPredictor:
     device_s: float
     rule: Mapping[str, Any] | None = None
     memory: Mapping[str, Any] | None = None
+    whole: bytes | None = None
 
     def estimate(self, kernels: Sequence[Kernel], kernels_from: str, file_bytes: int) -> Prediction:
         """The prediction for the kernels of a network, which come in order of execution."""
         features = features_of(kernels)
-        times_ms = self.model.predict_ms(features)
-        latency_ms = self.overhead.latency_ms(float(times_ms.sum()), len(features))
+        alone_ms = self.model.predict_ms(features)
+        latency_ms, factor = total_ms(self.overhead, self.whole, features, alone_ms)
+        times_ms = alone_ms * factor
         kinds = [f.kind for f in features]
         uncertainty = predicted_uncertainty(times_ms, self.model.log_spread(features), kinds)
         low_ms, high_ms = interval_ms(latency_ms, uncertainty, self.quantiles)
@@ -150,6 +157,7 @@ class LatencyPredictor:
             "features": {family: list(names) for family, names in NAMES.items()},
             "model": _save_model(self.model, folder, ""),
             "overhead": asdict(self.overhead),
+            "whole": None if self.whole is None else _save_trees(self.whole, folder, WHOLE),
             "quantiles": list(self.quantiles),
             "errors": dict(self.errors),
             "device_s": self.device_s,
@@ -173,6 +181,7 @@ def load(folder: Path) -> LatencyPredictor:
         date=document["date"],
         model=_load_model(document["model"], folder, path),
         overhead=Overhead(**document["overhead"]),
+        whole=None if document["whole"] is None else _load_trees(document["whole"], folder, path),
         quantiles=tuple(document["quantiles"]),
         errors=document["errors"],
         device_s=document["device_s"],
@@ -187,9 +196,7 @@ _ADVICE = "delete the folder and profile the target again"
 def _save_model(model: KernelModel, folder: Path, prefix: str) -> dict[str, Any]:
     files = {}
     for kind, data in model.trees.items():
-        name = f"{prefix}{safe_name(kind)}.onnx"
-        write_atomic(folder / name, data)
-        files[kind] = {"file": name, "sha256": sha256(data)}
+        files[kind] = _save_trees(data, folder, f"{prefix}{safe_name(kind)}.onnx")
     return {
         "rooflines": {name: list(weights) for name, weights in model.rooflines.items()},
         "trees": files,
@@ -201,14 +208,21 @@ def _save_model(model: KernelModel, folder: Path, prefix: str) -> dict[str, Any]
     }
 
 
+def _save_trees(data: bytes, folder: Path, name: str) -> dict[str, str]:
+    write_atomic(folder / name, data)
+    return {"file": name, "sha256": sha256(data)}
+
+
+def _load_trees(entry: Mapping[str, str], folder: Path, path: Path) -> bytes:
+    file = folder / Path(entry["file"]).name
+    data = file.read_bytes() if file.is_file() else b""
+    if sha256(data) != entry["sha256"]:
+        raise DamagedFileError(f"latency predictor {path}: {file.name} is missing or damaged; {_ADVICE}")
+    return data
+
+
 def _load_model(document: Mapping[str, Any], folder: Path, path: Path) -> KernelModel:
-    trees = {}
-    for kind, entry in document["trees"].items():
-        file = folder / Path(entry["file"]).name
-        data = file.read_bytes() if file.is_file() else b""
-        if sha256(data) != entry["sha256"]:
-            raise DamagedFileError(f"latency predictor {path}: {file.name} is missing or damaged; {_ADVICE}")
-        trees[kind] = data
+    trees = {kind: _load_trees(entry, folder, path) for kind, entry in document["trees"].items()}
     base = document["base"]
     return KernelModel(
         rooflines={name: tuple(weights) for name, weights in document["rooflines"].items()},

@@ -19,7 +19,7 @@ from lut.devices.turns import own_time_s
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
 from lut.predictor.kernels.fit import MIN_NETWORKS, Fitted, fit_networks, is_usual
 from lut.predictor.kernels.labels import Labelled, labelled
-from lut.predictor.kernels.network import fit_overhead, without_profiler
+from lut.predictor.kernels.network import fit_profiler_cost, without_profiler
 from lut.predictor.models.quantise import as_run
 from profilers import Timing
 from targets import Target
@@ -131,6 +131,7 @@ def profile_device(
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         model=fitted.model,
         overhead=fitted.overhead,
+        whole=fitted.whole,
         quantiles=fitted.quantiles,
         errors={**fitted.errors, ASKED: len(models), MEASURED: len(networks), **noise},
         device_s=device_s,
@@ -200,7 +201,7 @@ def _as_run(networks: Sequence[Generated], target: Target, log: LogCallback) -> 
 def _moved(
     known: Sequence[LatencyPredictor], networks: Sequence[Labelled], seed: int, log: LogCallback
 ) -> Fitted:
-    networks = without_profiler(networks, fit_overhead(networks))
+    networks = without_profiler(networks, fit_profiler_cost(networks))
     base = nearest(known, networks)
     log(f"starting from {base.target} ({base.date}), the nearest of {len(known)}")
     fitted = transferred(base.model, base.overhead, networks, seed)

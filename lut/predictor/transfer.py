@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lut.predictor.kernels.features import KernelFeatures
-from lut.predictor.kernels.fit import Fitted, judged, pooled, rms
+from lut.predictor.kernels.fit import Fitted, judged, pooled, rms, usual_rows
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import STRATA_MS, Overhead
 from lut.predictor.kernels.regress import KernelModel, Ranges
@@ -46,7 +46,8 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
         _corrected(base, [n for n in networks if n is not left_out], seed).predict_ms(left_out.features)
         for left_out in networks
     ]
-    return judged(model, line, networks, unseen)
+    usual = usual_rows(networks)
+    return judged(model, line, [networks[i] for i in usual], [unseen[i] for i in usual])
 
 
 def nearest(known: Sequence[LatencyPredictor], networks: Sequence[Labelled]) -> LatencyPredictor:

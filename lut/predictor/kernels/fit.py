@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from profilers.stats import Floats
 from targets.errors import TargetError
@@ -16,15 +17,20 @@ from . import regress
 from .features import NAMES, KernelFeatures
 from .labels import Labelled
 from .network import (
-    AS_IT_IS,
+    NO_PROFILER,
     Overhead,
+    ProfilerCost,
     class_quantiles,
-    fit_overhead,
+    fit_profiler_cost,
     of_run,
     predicted_uncertainty,
     without_profiler,
 )
 from .regress import TICK_MS, UNKNOWN, KernelModel
+from .whole import fit_whole, left_out_factors, network_features, whole_as_onnx
+
+Folds = NDArray[np.int64]
+"""(n,) the fold of each network."""
 
 FOLDS = 4
 MIN_NETWORKS = 10
@@ -34,7 +40,7 @@ MIN_NETWORKS = 10
 class Fitted:
     """The fitted parts of a predictor.
 
-    model, overhead, quantiles: see LatencyPredictor.
+    model, overhead, quantiles, whole: see LatencyPredictor.
     errors: of networks left out of the fit, in percent.
     profiler: from the kernels as measured, with what the profiler takes, to networks.
     """
@@ -43,7 +49,8 @@ class Fitted:
     overhead: Overhead
     quantiles: Sequence[float]
     errors: Mapping[str, Any]
-    profiler: Overhead = AS_IT_IS
+    whole: bytes | None = None
+    profiler: ProfilerCost = NO_PROFILER
 
 
 def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
@@ -53,9 +60,10 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
             f"only {len(networks)} networks were measured, a predictor needs {MIN_NETWORKS}; "
             "give more minutes, or quiet the machine"
         )
-    line = fit_overhead([n for n in networks if is_usual(n)] or networks)
-    networks = without_profiler(networks, line)
-    unseen = _left_out(networks, seed)
+    cost = fit_profiler_cost([n for n in networks if is_usual(n)] or networks)
+    networks = without_profiler(networks, cost)
+    folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
+    unseen = _left_out(networks, folds, seed)
     features, times = pooled(networks)
     forests = regress.fit(features, times, seed)
     spread = _spread(networks, unseen) | _unknown_spread(forests.rooflines, features, times)
@@ -67,18 +75,39 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
         ranges=regress.ranges(features),
         tick_ms=TICK_MS,
     )
-    return replace(judged(model, of_run(line), networks, unseen), profiler=line)
+    run = of_run(cost)
+    usual = usual_rows(networks)
+    networks, unseen = [networks[i] for i in usual], [unseen[i] for i in usual]
+    whole, factors = _whole(networks, unseen, run, folds[usual], seed)
+    return replace(judged(model, run, networks, unseen, factors), whole=whole, profiler=cost)
+
+
+def _whole(
+    networks: Sequence[Labelled], unseen: Sequence[Floats], run: Overhead, folds: Folds, seed: int
+) -> tuple[bytes | None, Floats]:
+    """(the correction of whole networks, (n,) the factor of each by a correction that has not seen it)."""
+    predicted = np.array([run.latency_ms(float(p.sum()), len(p)) for p in unseen])
+    truth = np.array([n.latency_ms for n in networks])
+    rows = [
+        network_features(n.features, p, float(ms))
+        for n, p, ms in zip(networks, unseen, predicted, strict=True)
+    ]
+    trees = fit_whole(rows, predicted, truth, seed)
+    return whole_as_onnx(trees), left_out_factors(rows, predicted, truth, folds, seed)
 
 
 def judged(
-    model: KernelModel, overhead: Overhead, networks: Sequence[Labelled], predicted_ms: Sequence[Floats]
+    model: KernelModel,
+    overhead: Overhead,
+    networks: Sequence[Labelled],
+    predicted_ms: Sequence[Floats],
+    factors: Floats | float = 1.0,
 ) -> Fitted:
-    """The parts with their errors; predicted_ms: of each network, by a model that has not seen it."""
-    usual = [is_usual(n) for n in networks]
-    if any(usual):
-        predicted_ms = [p for p, wanted in zip(predicted_ms, usual, strict=True) if wanted]
-        networks = [n for n, wanted in zip(networks, usual, strict=True) if wanted]
-    predicted = np.array([overhead.latency_ms(float(p.sum()), len(p)) for p in predicted_ms])
+    """The parts with their errors.
+
+    predicted_ms, factors: kernels of each network, and what corrects it, by models that have not seen it.
+    """
+    predicted = np.array([overhead.latency_ms(float(p.sum()), len(p)) for p in predicted_ms]) * factors
     truth = np.array([n.latency_ms for n in networks])
     pairs = zip(networks, predicted_ms, strict=True)
     uncertainties = np.array([uncertainty_of(model, n.features, p) for n, p in pairs])
@@ -102,6 +131,11 @@ def judged(
 def uncertainty_of(model: KernelModel, features: Sequence[KernelFeatures], times_ms: Floats) -> float:
     """The predicted uncertainty of a network of these kernels, whose predicted times are (n,)."""
     return predicted_uncertainty(times_ms, model.log_spread(features), [k.kind for k in features])
+
+
+def usual_rows(networks: Sequence[Labelled]) -> list[int]:
+    """Which networks errors are judged on: the usual ones, all where none is."""
+    return [i for i, n in enumerate(networks) if is_usual(n)] or list(range(len(networks)))
 
 
 def is_usual(network: Labelled) -> bool:
@@ -131,9 +165,8 @@ def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
-def _left_out(networks: Sequence[Labelled], seed: int) -> list[Floats]:
-    """Kernel times of each network, by a model of other networks."""
-    folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
+def _left_out(networks: Sequence[Labelled], folds: Folds, seed: int) -> list[Floats]:
+    """Kernel times of each network, by a model of the networks of other folds."""
     kernel_ms: list[Floats] = [np.empty(0)] * len(networks)
     for fold in range(FOLDS):
         features, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])

@@ -8,17 +8,20 @@ it (`without_profiler`): what is left of a network outside of its kernels is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from profilers.stats import Floats
 
+from .feature_names import NAMES
 from .labels import Labelled
 
 LEAST_MS = 2e-5
 """What a kernel takes at least. The profiler counts whole microseconds, so some seem to take less than 0."""
+
+FAMILIES = tuple(NAMES)
 
 COVERAGE = 0.9
 """Share of the networks that an interval is to hold."""
@@ -41,15 +44,59 @@ class Overhead:
         return self.slope * sum_ms + self.per_kernel_ms * n + self.intercept_ms
 
 
-AS_IT_IS = Overhead(1.0, 0.0, 0.0)
-
 _LEAST = 0.5
 """Share of its kernels' times that a network takes at least: the line is fitted on networks of a millisecond,
 and goes below 0 for those of a few kernels, half of whose times is the profiler's."""
 
 
+@dataclass(frozen=True, slots=True)
+class ProfilerCost:
+    """What the profiler adds to kernels, as `latency = slope * sum - cost of each kernel + intercept`.
+
+    slope, intercept_ms: as of `Overhead`.
+    per_kernel_ms: what the profiler takes of a kernel, by family: it notes the shapes of all inputs.
+    """
+
+    slope: float
+    per_kernel_ms: Mapping[str, float]
+    intercept_ms: float
+
+
+NO_PROFILER = ProfilerCost(1.0, dict.fromkeys(FAMILIES, 0.0), 0.0)
+
+
 def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
-    """The least sum of relative errors over the networks' own measured kernels.
+    """The line of the least sum of relative errors over the networks' own measured kernels."""
+    sums, truth = _sums_and_truth(networks)
+    counts = np.array([len(n.features) for n in networks], dtype=np.float64)
+    x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
+    slope, per_kernel_ms, intercept_ms = _least_relative(x)
+    return Overhead(slope, -per_kernel_ms, intercept_ms)
+
+
+def fit_profiler_cost(networks: Sequence[Labelled]) -> ProfilerCost:
+    """The same line with a cost per kernel of each family, which few networks cannot drive apart."""
+    sums, truth = _sums_and_truth(networks)
+    counts = np.array([[sum(k.family == f for k in n.features) for f in FAMILIES] for n in networks])
+    x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
+    alike = np.zeros((len(FAMILIES) - 1, x.shape[1]))
+    alike[:, 1] = -_ALIKE_PER_MS
+    alike[:, 2 : 1 + len(FAMILIES)] = _ALIKE_PER_MS * np.eye(len(FAMILIES) - 1)
+    slope, *per_kernel_ms, intercept_ms = _least_relative(x, alike)
+    return ProfilerCost(slope, dict(zip(FAMILIES, per_kernel_ms, strict=True)), intercept_ms)
+
+
+_ALIKE_PER_MS = 10.0
+"""That families differ by 1 us per kernel is as unlikely as one network that is 1 % off."""
+
+
+def _sums_and_truth(networks: Sequence[Labelled]) -> tuple[Floats, Floats]:
+    sums = np.array([n.kernel_ms.sum() for n in networks])
+    return sums, np.array([n.latency_ms for n in networks])
+
+
+def _least_relative(x: Floats, prior: Floats | None = None) -> list[float]:
+    """Non-negative weights w of the least sum of |x w - 1| over the rows; those of `prior` want 0 instead.
 
     Iteratively reweighted least squares; plain squares follow the networks of a few 100 us, which noise and
     the profiler's ticks put furthest off (ceiling on a model zoo 4.7 instead of 4.5 %). The profiler takes
@@ -57,33 +104,33 @@ def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
     """
     from scipy.optimize import nnls
 
-    sums = np.array([n.kernel_ms.sum() for n in networks])
-    counts = np.array([len(n.features) for n in networks], dtype=np.float64)
-    truth = np.array([n.latency_ms for n in networks])
-    x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
-    importance = np.ones(len(truth))
+    prior = np.zeros((0, x.shape[1])) if prior is None else prior
+    importance = np.ones(len(x))
     for _ in range(_REWEIGHTED):
-        weights = nnls(x * importance[:, None], importance)[0]
+        rows = np.vstack([x * importance[:, None], prior])
+        weights = nnls(rows, np.concatenate([importance, np.zeros(len(prior))]))[0]
         importance = 1 / np.sqrt(np.maximum(np.abs(x @ weights - 1), _EXACT))
-    slope, per_kernel_ms, intercept_ms = map(float, weights)
-    return Overhead(slope, -per_kernel_ms, intercept_ms)
-
-
-def without_profiler(networks: Sequence[Labelled], line: Overhead) -> list[Labelled]:
-    """The networks, their kernels' times less what the profiler takes. line: of the kernels as measured."""
-    return [
-        replace(n, kernel_ms=np.maximum(line.slope * n.kernel_ms + line.per_kernel_ms, LEAST_MS))
-        for n in networks
-    ]
-
-
-def of_run(line: Overhead) -> Overhead:
-    """What is added to kernels without the profiler: the cost of a run."""
-    return Overhead(1.0, 0.0, line.intercept_ms)
+    return [float(w) for w in weights]
 
 
 _REWEIGHTED, _EXACT = 20, 0.005
 """Rounds; a relative error below which all count the same."""
+
+
+def without_profiler(networks: Sequence[Labelled], cost: ProfilerCost) -> list[Labelled]:
+    """The networks, their kernels' times less what the profiler takes. cost: of the kernels as measured."""
+    return [replace(n, kernel_ms=_kernels_alone_ms(n, cost)) for n in networks]
+
+
+def _kernels_alone_ms(network: Labelled, cost: ProfilerCost) -> Floats:
+    profiler_ms = np.array([cost.per_kernel_ms[k.family] for k in network.features])
+    alone_ms: Floats = np.maximum(cost.slope * network.kernel_ms - profiler_ms, LEAST_MS)
+    return alone_ms
+
+
+def of_run(cost: ProfilerCost) -> Overhead:
+    """What is added to kernels without the profiler: the cost of a run."""
+    return Overhead(1.0, 0.0, cost.intercept_ms)
 
 
 def predicted_uncertainty(times_ms: Floats, log_spread: Floats, kinds: Sequence[str]) -> float:

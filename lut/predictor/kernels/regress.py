@@ -74,7 +74,7 @@ class KernelModel:
         times_ms = self.first_ms(features)
         for kind, rows, x in by_kind(features):
             if kind in self.trees:
-                times_ms[rows] *= np.exp(_run(self.trees[kind], x))
+                times_ms[rows] *= np.exp(run_trees(self.trees[kind], x))
         return np.maximum(times_ms - self.tick_ms, LEAST_MS)
 
     def first_ms(self, features: Sequence[KernelFeatures]) -> Floats:
@@ -157,7 +157,8 @@ def _session(model: bytes) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _run(model: bytes, x: NDArray[np.float32]) -> Floats:
+def run_trees(model: bytes, x: NDArray[np.float32]) -> Floats:
+    """What trees in an ONNX file say of each row of `x`."""
     session = _session(model)
     return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0], dtype=np.float64).ravel()
 
@@ -197,17 +198,16 @@ def fit_trees(
 
 def as_onnx(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> dict[str, bytes]:
     """The trees as ONNX files by kind."""
+    n_features = {k.kind: len(NAMES[k.family]) for k in features}
+    return {kind: tree_file(forest, n_features[kind]) for kind, forest in trees.items()}
+
+
+def tree_file(trees: Any, n_features: int) -> bytes:
+    """scikit-learn's trees as an ONNX file."""
     from skl2onnx import to_onnx
 
-    n_features = {k.kind: len(NAMES[k.family]) for k in features}
-    return {
-        kind: bytes(
-            to_onnx(
-                forest, np.zeros((1, n_features[kind]), np.float32), target_opset=_OPSET
-            ).SerializeToString()
-        )
-        for kind, forest in trees.items()
-    }
+    like = np.zeros((1, n_features), np.float32)
+    return bytes(to_onnx(trees, like, target_opset=_OPSET).SerializeToString())
 
 
 def counted(features: Sequence[KernelFeatures]) -> dict[str, int]:

@@ -57,6 +57,7 @@ def test_a_file_names_its_certificates_beside_it(tmp_path: Path) -> None:
         ("workers = -1", "workers is -1; allowed: 0 to 10,000"),
         ("wait_s = 0", "wait_s is 0; allowed: above 0"),
         ('resources = { GPU = "one" }', "resources.GPU must be a finite number"),
+        ("resources = { GPU = -1 }", "resources.GPU is -1; allowed: above 0"),
         ("paths = { a = 1 }", "paths.a must be text"),
         ('[tls]\nca = "ca.pem"', r"\[tls\] needs ca, cert and key, each a PEM file; got ca"),
         ('[tls]\nca = "a"\ncert = "b"\nkey = "c"', "tls.ca: .* does not exist"),
