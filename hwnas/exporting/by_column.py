@@ -1,6 +1,7 @@
 """How good a file is for each value of a column, as each person or camera, and which values fall behind.
 
 [1] Dunn 1961, Multiple comparisons among means: of m values that are compared, each at a level of 5 % / m.
+[2] Fisher 1935, The logic of inductive inference: whether two groups differ in a share, exactly.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ MOST_VALUES = 100
 FAR = 1.25
 """Times the error of the others from which a value may be called far behind."""
 
+LEVEL = 0.05
+"""Of columns without a difference, the share of which a value may be called so [1]."""
+
 Places = NDArray[np.int64]
 
 
@@ -32,8 +36,8 @@ def by_column(score: OnnxScore, columns: Sequence[Column]) -> list[dict[str, Any
     """An entry for each column of several values, as JSON. columns: of the samples of `score`.
 
     rows: of each value the samples, the score with a 95 % interval and whether it is `behind`: so much worse
-    than the other samples that chance explains it in less than 5 % of all such columns [1], and at least
-    `FAR` times their error. The worst first.
+    than the other samples that chance brings it about in less than `LEVEL` of all such columns (of shares by
+    Fisher's exact test [2], else by the bootstrap), and at least `FAR` times their error. The worst first.
     """
     return [entry for column in columns if (entry := _entry(score, column)) is not None]
 
@@ -92,20 +96,23 @@ class _Figure:
 
     def is_behind(self, here: Places, others: Places, m: int) -> bool:
         """Whether it is far worse here, beyond what m such comparisons bring about by chance."""
-        if self._error(self._at(here)) <= FAR * self._error(self._at(others)):
+        mine, theirs = (float(self._at(places)) for places in (here, others))
+        if self._error(mine) <= FAR * self._error(theirs):
             return False
-        z = NormalDist().inv_cdf(1 - 0.025 / m)
-        mine, theirs = (self._errors(places, z) for places in (here, others))
-        return difference_between(*mine, *theirs)[0] > 0
-
-    def _errors(self, places: Places, z: float) -> tuple[float, Interval]:
-        """The error and its interval. z: as that of `wilson`."""
-        error = self._error(self._at(places))
         if self._metric.counted:
-            return error, wilson(error, len(places), z)
-        _, *ends = self.of(places)
+            from scipy.stats import hypergeom
+
+            right, all_right = mine * len(here), mine * len(here) + theirs * len(others)
+            n = len(here) + len(others)
+            return float(hypergeom.cdf(round(right), n, round(all_right), len(here))) <= LEVEL / m
+        factor = NormalDist().inv_cdf(1 - LEVEL / m) / Z_95
+        return difference_between(*self._errors(here, factor), *self._errors(others, factor))[0] > 0
+
+    def _errors(self, places: Places, factor: float) -> tuple[float, Interval]:
+        """The error and its interval, so many times as wide."""
+        value, *ends = self.of(places)
         low, high = sorted(map(self._error, ends))
-        return error, widened(error, (low, high), z / Z_95)
+        return self._error(value), widened(self._error(value), (low, high), factor)
 
     def _error(self, value: float) -> float:
         return value if self._metric.lower_is_better else 1 - value

@@ -133,8 +133,8 @@ def _repeats(manifest: Mapping[str, Any]) -> list[str]:
     label = task_of(manifest).metric.label
     mean, low, high = (percent(repeats[key]) for key in ("mean", "low", "high"))
     return [
-        f"Trained anew on {repeats['k']} other splits of its images, float networks of this architecture have "
-        f"a test {label} of {mean} on average (95 % from {low} to {high}: Nadeau and Bengio's corrected "
+        f"Trained anew on {repeats['k']} other splits of its images, float networks of this architecture "
+        f"have a test {label} of {mean} on average (95 % from {low} to {high}: Nadeau and Bengio's corrected "
         "interval)."
     ]
 

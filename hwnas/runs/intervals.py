@@ -17,8 +17,9 @@ Z_95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
 
-def wilson(share: float, n: float, z: float = Z_95) -> Interval:
-    """Of a share of `n` samples [1]. z: the quantile of the normal distribution at its upper end."""
+def wilson(share: float, n: float) -> Interval:
+    """Of a share of `n` samples [1]."""
+    z = Z_95
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)

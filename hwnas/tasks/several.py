@@ -152,11 +152,18 @@ class Several(PlainTask):
     def loss(
         self, outputs: Tensor, labels: Tensor, smoothing: float = 0.0, reduction: str = "mean"
     ) -> Tensor:
-        """The weighted mean of the losses; with uncertainty the mean of their logarithms [2]."""
+        """The weighted mean of the losses; with uncertainty the mean of their logarithms [2].
+
+        How uncertain a head is, labels tell as they are: smoothed ones leave a loss that nothing takes off.
+        """
         losses = [head.loss(outputs, labels, smoothing, reduction) for head in self.heads]
         weights = [head.weight for head in self.heads]
         if self.uncertain:
-            losses = [(each + _LEAST).log() for each in losses]
+            noises = [head.loss(outputs, labels, 0.0, reduction).detach() + _LEAST for head in self.heads]
+            losses = [
+                noise.log() + (each - each.detach()) / noise
+                for each, noise in zip(losses, noises, strict=True)
+            ]
         total = sum(
             (weight * each for weight, each in zip(weights, losses, strict=True)), start=outputs.new_zeros(())
         )

@@ -45,9 +45,7 @@ def test_every_image_gets_its_turn_and_persons_stay_whole(tmp_path: Path) -> Non
         persons = [{name[:2] for name in other[split]} for split in ("train", "val", "test")]
         assert sum(map(len, persons)) == N_PERSONS and len(set.union(*persons)) == N_PERSONS
         assert len(other["test"]) == 12 and sum(int(p) % 2 for p in persons[2]) == 2  # a fifth of each class
-        data = load_data(
-            str(table), 16, 0, root=tmp_path / "home", group_column="person", splits=other
-        )
+        data = load_data(str(table), 16, 0, root=tmp_path / "home", group_column="person", splits=other)
         assert len(data.split("test")) == 12
 
 

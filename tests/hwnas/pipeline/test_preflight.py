@@ -47,10 +47,16 @@ def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
     ("options", "message"),
     [
         ({"repeats": 1}, "--repeats 1: one split more says nothing"),
-        ({"repeats": 3, "task": "language", "space": "recurrent", "data": "markov"}, "--repeats: language splits a text"),
+        (
+            {"repeats": 3, "task": "language", "space": "recurrent", "data": "markov"},
+            "--repeats: language splits a text",
+        ),
         ({"repeats": 3, "continue_from": "runs/old"}, "--repeats trains the chosen network from new weights"),
         ({"task": "classification:digit", "data": "tilted"}, "one head; give two or more"),
-        ({"task": "classification:digit+regression:tilt", "data": "tilted", "mixup": 0.2}, "--mixup: for one class"),
+        (
+            {"task": "classification:digit+regression:tilt", "data": "tilted", "mixup": 0.2},
+            "--mixup: for one class",
+        ),
     ],
 )
 def test_repeats_and_heads_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
