@@ -69,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = few_of(data_home(options.home), PER_CLASS)
     few = few_changes(data.task, data.kind)
-    rows = (
+    rows: tuple[tuple[str, int, Mapping[str, Any]], ...] = (
         ("standard", options.steps, {}),
         ("few", options.steps, few),
         ("few", STRONG_LONGER * options.steps, few),

@@ -1,6 +1,6 @@
-"""How far latency tables are off: networks of the space `mobile` that the calibration has not seen.
+"""How far latency tables are off: networks of a space that the calibration has not seen.
 
-    python -m benchmarks.latency_table [--image-size 32 224] [--minutes 2] [--later 16]
+    python -m benchmarks.latency_table [--space mobile] [--image-size 32 224] [--minutes 2] [--later 16]
         [--method block-level in-context] [--isolated-seconds 60] [--json FILE]
 
 Per image size and method (blocks measured alone, or priced by their kernels in profiles of whole networks):
@@ -19,6 +19,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--space", default="mobile")
     parser.add_argument("--image-size", type=int, nargs="+", default=[32, 224])
     parser.add_argument("--minutes", type=float, default=2.0, help="of profiling, per image size")
     parser.add_argument("--seed", type=int, default=0)
@@ -74,7 +76,7 @@ def main() -> None:
 
 def one_table(size: int, method: str, options: argparse.Namespace, home: Path) -> dict[str, Any]:
     """Figures of one table, made from nothing."""
-    space = load_space("mobile", image_size=size, in_channels=3, n_classes=10)
+    space = load_space(options.space, image_size=size, in_channels=3, n_classes=10)
     target = load_target(options.target)
     start_s, cpu_s = time.monotonic(), cpu_seconds()
     table = lut.space_table(
@@ -124,10 +126,12 @@ def later(space: Any, table: lut.SpaceTable, options: argparse.Namespace, home: 
     fitted = [w for w in networks.wholes(space, options.seed) if w.key in known]
     fitted_ms = np.array([known[w.key] for w in fitted])
     a, b = fit_macs(np.array([float(w.macs) for w in fitted]), fitted_ms)
-    straight = fit_calibration(table.blocks.sums([w.blocks for w in fitted]), fitted_ms, square=False)
+    groups = {part.key: part.group for part in networks.parts(space)}
+    bare = replace(table.blocks, factors={})
+    straight, costs = fit_calibration(bare, groups, [w.blocks for w in fitted], fitted_ms, square=False)
     predicted = {
         "": table.calibration.networks_ms(table.blocks, parts),
-        "sum_": straight.networks_ms(table.blocks, parts),
+        "sum_": straight.networks_ms(costs, parts),
         "macs_line_": a + b * macs,
     }
     if options.isolated_seconds > 0:

@@ -3,8 +3,10 @@
     python -m benchmarks.recipes ARCHIVE FOLDER --part rates --images 500 --epochs 25 100
     python -m benchmarks.recipes ARCHIVE FOLDER --part recipes --images 4000 --epochs 10 --seeds 0 1 2
 
-ARCHIVE is a zip of `cifar10/{train,test}/<class>/*.jpg`. A row of FOLDER/rows.jsonl is one training; what is
-there is not trained again. Prints tables; test accuracy is on 2,000 images.
+ARCHIVE is a zip of `cifar10/{train,test}/<class>/*.jpg`. The network is one that `hwnas search` chose
+(`benchmarks.int8.SEARCHED`), its teacher the same architecture of four times the width. A row of
+FOLDER/rows.jsonl is one training; what is there is not trained again. Prints tables; test accuracy is on all
+10,000 test images.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from scipy.stats import t as student
 from torch import nn
 
 from benchmarks.cifar_subset import cifar_subset
+from benchmarks.int8 import SEARCHED
 from hwnas.data import Data, eval_batches, load_data
 from hwnas.spaces import load_space
 from hwnas.training.presets import STRONG
@@ -31,21 +34,19 @@ from hwnas.training.recipe import Recipe
 from hwnas.training.teacher import NetworkTeacher
 from hwnas.training.train import eval_batch, score, train
 
-WIDTH, TEACHER_WIDTH = 0.4, 1.5
-"""Of the channels of one architecture of `mobile`, drawn with seed 0: of the pupil and of its teacher."""
+WIDTH, TEACHER_WIDTH = 0.5, 2.0
+"""Of the channels of one architecture of `mobile`: of the pupil, as it was found, and of its teacher."""
 
-N_TEST = 2_000
+FOUND, FOUND_PX = "searched-2", 32
+"""The architecture, and the side of the images that it was found for."""
+
+N_TEST = 10_000
 
 
 def network(data: Data, width: float) -> nn.Module:
     """The architecture for these images."""
-    shape: dict[str, Any] = {
-        "image_size": data.image_size,
-        "in_channels": data.in_channels,
-        "n_classes": data.n_classes,
-    }
-    space = load_space("mobile", **shape, width_mult=width)
-    return space.build(space.sample(np.random.default_rng(0)))
+    found, wanted = (load_space("mobile", **data.network_shape, width_mult=w) for w in (WIDTH, width))
+    return wanted.build(found.from_string(SEARCHED[FOUND]))  # by the places of its options
 
 
 class Rows:
@@ -62,7 +63,7 @@ class Rows:
         """(the row, the network where it was trained just now)."""
         of = {
             "n_train": len(data.split("train")), "size": data.image_size, "recipe": recipe.to_json(),
-            "seed": seed, "width": width,
+            "seed": seed, "width": width, "network": FOUND,
         }  # fmt: skip
         key = json.dumps(of, sort_keys=True)
         if key in self._known:
@@ -147,7 +148,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--part", choices=("rates", "recipes"), required=True)
     parser.add_argument("--images", type=int, default=500, help="training images")
-    parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, nargs="+", default=[12])
     parser.add_argument("--lr", type=float, nargs="*", default=[])
     parser.add_argument("--warmup", type=float, nargs="+", default=[0.2])
@@ -157,7 +157,7 @@ def main() -> None:
     torch.set_num_threads(1)
     n_all = round(options.images / (1 - VAL_SHARE))
     images = cifar_subset(options.archive, options.folder / f"images-{n_all}", n_all, N_TEST)
-    data = load_data(str(images), options.image_size, 0, root=options.folder / "home", val_share=VAL_SHARE)
+    data = load_data(str(images), FOUND_PX, 0, root=options.folder / "home", val_share=VAL_SHARE)
     {"rates": rates, "recipes": recipes}[options.part](Rows(options.folder / "rows.jsonl"), data, options)
 
 

@@ -22,7 +22,8 @@ def export(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="RUN (its chosen network), RUN/ID, a folder of `hwnas train`, an ONNX file, or a genotype.",
+            help="RUN (its chosen network), RUN/ID, a folder of `hwnas train`, an ONNX file, a genotype, "
+            "torchvision:NAME or timm:NAME.",
         ),
     ],
     dry_run: Annotated[
@@ -41,6 +42,7 @@ def export(
       hwnas export runs/photos-host-1 --as fp32,int8
       hwnas export runs/photos-host-1/ID --target raspberry-pi-5
       hwnas export model.onnx --as fp16,int8 --data photos/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+      hwnas export torchvision:mobilenet_v2 --weights mine.safetensors --data photos/ --as fp32,int8
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.pipeline.exports.request import read_request
     from hwnas.tasks import outward, task_named

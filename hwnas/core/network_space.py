@@ -44,6 +44,8 @@ class Scale:
     dims: 2 for images; 1 for signals, which are images of height 1 and have kernels of height 1; 0 for texts,
         whose symbols come one at a time.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
+    front: the key of the block that stands before them in their files (`hwnas.networks.front_blocks`), and in
+        no module: costs have it, trainings do not. Empty where there is none.
     """
 
     image_size: int
@@ -55,6 +57,7 @@ class Scale:
     affine: bool = True
     dims: int = 2
     head: str = POOLED
+    front: str = ""
 
     @property
     def sample_shape(self) -> tuple[int, int, int]:
@@ -126,6 +129,7 @@ class NetworkSpace(Space, ABC):
             **({} if s.dims == 2 else {"dims": s.dims}),
             **self.dimensions[1],
             **head_option(s.head),
+            **({"front": s.front} if s.front else {}),
         }
 
     def blocks(self) -> Mapping[str, Block]:
@@ -156,7 +160,8 @@ class NetworkSpace(Space, ABC):
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
         """Per block of `block_keys(arch)`: how the names of its nodes in the exported file begin.
 
-        The exporter names a node by the path of its module in `build(arch)`, and no other node's begins so.
+        The exporter names a node by the path of its module in `build(arch)`, and no other node's begins so;
+        those of a front end begin with `front/`.
         """
 
     def published(self) -> list[Arch]:

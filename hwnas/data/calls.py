@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.networks.log_mel import LogMelSettings
+from hwnas.networks.mel_settings import LogMelSettings
 from hwnas.tasks import CLASSIFICATION
 
 from .columns import Column

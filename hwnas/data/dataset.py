@@ -27,7 +27,7 @@ from .splits import Split
 if TYPE_CHECKING:
     import torch
 
-    from hwnas.networks.log_mel import LogMelSettings
+    from hwnas.networks.mel_settings import LogMelSettings
 
 SampleIndices = npt.NDArray[np.int64]
 """(n,) places of samples in the listing of their source."""
@@ -99,6 +99,15 @@ class Data:
             **({} if self.kind.dims == 2 else {"dims": self.kind.dims}),
             **head_option(self.task.head),
         }
+
+    @property
+    def front_key(self) -> str:
+        """The block that stands before networks of signals in their files (`front_blocks`); empty without."""
+        if self.kind.dims != 1:
+            return ""
+        from hwnas.networks.front_blocks import FrontBlock
+
+        return FrontBlock(self.in_channels, self.image_size, self.front).key
 
     def split(self, name: str) -> SampleIndices:
         """The samples of `train`, `val` or `test`, ascending."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hwnas.core.samples import SOUND
-from hwnas.networks.log_mel import LogMelSettings
+from hwnas.networks.mel_settings import LogMelSettings
 from hwnas.tasks import LabelTable
 from targets.errors import DamagedFileError, UsageError
 

@@ -21,7 +21,7 @@ from .columns import Column
 from .image import PREPROCESSING
 
 if TYPE_CHECKING:
-    from hwnas.networks.log_mel import LogMelSettings
+    from hwnas.networks.mel_settings import LogMelSettings
 
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)

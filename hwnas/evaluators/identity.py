@@ -18,7 +18,14 @@ FRESH = "fresh"
 
 
 def evaluation_identity(
-    *, space: NetworkSpace, data: Data, recipe: Mapping[str, Any], seed: int, start: str, device: str
+    *,
+    space: NetworkSpace,
+    data: Data,
+    recipe: Mapping[str, Any],
+    seed: int,
+    start: str,
+    device: str,
+    form: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """As JSON.
 
@@ -28,6 +35,7 @@ def evaluation_identity(
     seed: of its weights and batches.
     start: `FRESH`, or what names the weights that it begins with.
     device: where it computes, `cpu` or `cuda`: the figures of the two differ in their last digits.
+    form: of the 8 bits in which it is scored; None for floats.
     """
     import torch
 
@@ -38,6 +46,7 @@ def evaluation_identity(
         "seed": seed,
         "start": start,
         "device": device,
+        **({} if form is None else {"form": dict(form)}),
         "versions": {"torch": ".".join(torch.__version__.split(".")[:2]), "training": TRAINING_VERSION},
     }
 

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hwnas.training.rounding import rounded
+from targets import Int8Form
 from targets.errors import UsageError
 
 from . import EvaluationFailed, Metrics
@@ -35,6 +37,7 @@ class SharedWeights:
     metrics depend on the weights, the batches and the architecture alone.
 
     calibration, validation: batches of normalised images (b, c, h, w) and labels (b,).
+    form: of 8 bits, to which each network is rounded before it is scored; None for floats.
     """
 
     def __init__(
@@ -44,9 +47,10 @@ class SharedWeights:
         *,
         calibration: Iterable[Batch],
         validation: Iterable[Batch],
+        form: Int8Form | None = None,
     ) -> None:
         """Validation: gone through once per architecture; what can be gone through once only is kept."""
-        self._supernet, self._costs = supernet, costs
+        self._supernet, self._costs, self._form = supernet, costs, form
         self._calibration = [x for x, _ in calibration]
         kept = validation if isinstance(validation, Sized) else list(validation)
         self._validation: Iterable[Batch] = kept
@@ -65,6 +69,7 @@ class SharedWeights:
         calibration_images: int = 256,
         validation_images: int = 1024,
         device: str | torch.device = "cpu",
+        form: Int8Form | None = None,
     ) -> SharedWeights:
         """The evaluator on a data set: the same images for every network, without augmentation.
 
@@ -84,6 +89,7 @@ class SharedWeights:
             costs,
             calibration=[train.at(step) for step in range(-(-calibration_images // train.batch_size))],
             validation=EvalBatches(data, "val", batch_size, validation_images, device),
+            form=form,
         )
 
     def __call__(self, archs: Sequence[Arch]) -> list[Metrics | EvaluationFailed]:
@@ -104,6 +110,8 @@ class SharedWeights:
             net = self._supernet.extract(arch)
             recalibrate(net, self._calibration)
             fold_norms(net)
+            if self._form is not None:
+                net = rounded(net, self._calibration, self._form)
             accuracy, loss = measure(net, self._validation)
         except RuntimeError as error:
             if not _out_of_memory(error):

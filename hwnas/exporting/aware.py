@@ -11,13 +11,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
+from hwnas.training.rounding import WEIGHTED, Observer, round_weights
 from targets import Int8Form
 from targets.errors import UsageError
 
@@ -35,7 +35,7 @@ _WARM_BATCHES = 16
 """By which the ranges are found before the first step."""
 
 _KEPT = 0.99
-"""Of a range, at each batch."""
+"""Of a range, after each batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +69,15 @@ def aware_epochs(
     from hwnas.data import Batches
     from hwnas.training.train import changes_of
 
-    layers = [part for part in module.modules() if isinstance(part, (nn.Conv2d, nn.Linear))]
+    layers = [part for part in module.modules() if isinstance(part, WEIGHTED)]
     if not layers:
         raise UsageError("quantisation-aware training needs convolutions or linear layers; leave out --qat")
     float_network = copy.deepcopy(module)
     batches = Batches(data, "train", recipe.batch_size, seed, changes_of(recipe, data))
-    observers = [Observer(form) for _ in layers]
+    observers = [Observer(form, _KEPT) for _ in layers]
     handles = [
-        layer.register_forward_pre_hook(observer) for layer, observer in zip(layers, observers, strict=True)
+        layer.register_forward_pre_hook(observer.before)
+        for layer, observer in zip(layers, observers, strict=True)
     ]
     module.eval()  # norms keep their statistics
     with torch.no_grad():
@@ -84,8 +85,7 @@ def aware_epochs(
             module(batches.at(step)[0])
     for observer in observers:
         observer.rounds = True
-    for layer in layers:
-        parametrize.register_parametrization(layer, "weight", RoundedWeight(form))
+    round_weights(module, form)
     sgd = torch.optim.SGD(
         module.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -112,52 +112,3 @@ def _plain(trained: nn.Module, float_network: nn.Module) -> nn.Module:
     }
     float_network.load_state_dict(weights)
     return float_network.eval()
-
-
-class RoundedWeight(nn.Module):
-    """A weight as 8 bits hold it: symmetric, per output channel or per tensor."""
-
-    def __init__(self, form: Int8Form) -> None:
-        super().__init__()
-        self._per_channel, self._most = form.per_channel, 64 if form.reduced_range else 127
-
-    def forward(self, weight: Tensor) -> Tensor:
-        """The rounded weight."""
-        dims = tuple(range(1, weight.ndim)) if self._per_channel else tuple(range(weight.ndim))
-        scale = weight.detach().abs().amax(dims) / self._most
-        scale = scale.clamp_min(torch.finfo(torch.float32).tiny)
-        if self._per_channel:
-            zeros = torch.zeros(len(weight), dtype=torch.int32)
-            return torch.fake_quantize_per_channel_affine(weight, scale, zeros, 0, -self._most, self._most)
-        return torch.fake_quantize_per_tensor_affine(weight, float(scale), 0, -self._most, self._most)
-
-
-class Observer:
-    """A forward pre-hook that follows the range of what a layer reads, and rounds it where `rounds`."""
-
-    def __init__(self, form: Int8Form) -> None:
-        self._form = form
-        self._low: float | None = None
-        self._high = 0.0
-        self.rounds = False
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What the layer reads, rounded or as it is."""
-        x: Tensor = inputs[0]
-        low, high = (float(edge) for edge in torch.aminmax(x.detach()))
-        if self._low is None:
-            self._low, self._high = low, high
-        self._low = _KEPT * self._low + (1 - _KEPT) * low
-        self._high = _KEPT * self._high + (1 - _KEPT) * high
-        return (self._rounded(x), *inputs[1:]) if self.rounds else inputs
-
-    def _rounded(self, x: Tensor) -> Tensor:
-        assert self._low is not None  # the range is followed before anything is rounded
-        low, high = min(self._low, 0.0), max(self._high, 0.0)  # 0 has to be exact
-        first, last = (0, 255) if self._form.activations == "uint8" else (-128, 127)
-        if self._form.symmetric:
-            high = max(-low, high)
-            low = -high
-        scale = max((high - low) / (last - first), 1e-12)
-        zero = min(last, max(first, round(first - low / scale)))
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero, first, last)

@@ -110,9 +110,14 @@ def network_file(
         module = SplitHeads(module, widths, data.kind.input_name, data.sample_shape)
     if front is None:
         return onnx_bytes(module, shape, metadata=metadata)
-    model = onnx_bytes(module, shape, metadata=metadata, input_name=JOINT)
-    fed = file_shape(data, batch)
-    return joined(onnx_bytes(front, fed, input_name=data.kind.input_name, output_name=OUT), model)
+    raw = onnx_bytes(front, file_shape(data, batch), input_name=data.kind.input_name, output_name=OUT)
+    return joined(raw, onnx_bytes(module, shape, metadata=metadata, input_name=JOINT))
+
+
+def _with_front(module: nn.Module, data: Data) -> nn.Module:
+    """What the file computes, as one module."""
+    front = front_of(data)
+    return module if front is None else nn.Sequential(front, module)
 
 
 def output_names(data: Data) -> dict[str, list[str]]:
@@ -188,8 +193,8 @@ def export_model(
         now: the clock.
     """
     twin = copy.deepcopy(module).cpu().to(memory_format=torch.contiguous_format).eval()
-    shape = (batch, *data.sample_shape)
-    described = describe_input(data, file_shape(data, batch)) | carried_by(twin, batch)
+    fed = file_shape(data, batch)
+    described = describe_input(data, fed) | carried_by(twin, batch)
     strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
     model = network_file(twin, data, batch, {**strings, "arch_id": arch_id, "exporter": EXPORTER})
     check = _check(model, twin, data, batch, folder)
@@ -215,7 +220,7 @@ def export_model(
         **(
             {}
             if costs is None or CARRIED in described
-            else {"ptflops": compare_with_ptflops(twin, shape[1:], costs)}
+            else {"ptflops": compare_with_ptflops(_with_front(twin, data), fed[1:], costs)}
         ),
         **(facts or {}),
     }

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lut.predictor.models.quantise import quantised
+from lut.predictor.models.quantise import front_nodes, quantised
 from targets import Int8Form
 from targets.files import sha256, write_atomic
 
 from .compact import compact
 from .export import Exported
-from .front_end import front_nodes
 from .variants import tagged
 
 if TYPE_CHECKING:

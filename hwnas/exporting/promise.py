@@ -16,12 +16,11 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from lut.predictor.models.quantise import quantised
+from lut.predictor.models.quantise import front_nodes, quantised
 from lut.predictor.models.ranges import AVERAGE, RANGES, WIDEST
 
 from .check import Feeds, layer_differences
 from .compact import compact
-from .front_end import front_nodes
 from .variants import Making
 
 MAX_FLOAT_SHARE = 0.2

@@ -14,12 +14,11 @@ from typing import Any
 
 import onnx
 
-from lut.predictor.models.quantise import quantised, quiet
+from lut.predictor.models.quantise import front_nodes, quantised, quiet
 from targets import Int8Form, Target
 from targets.errors import DamagedFileError, TargetError, UsageError, did_you_mean
 
 from .compact import compact
-from .front_end import front_nodes
 
 CalibrationImages = Callable[[], Iterable[Mapping[str, Any]]]
 """Batches of training images by the name of the input; a new run through them at each call."""

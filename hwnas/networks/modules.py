@@ -10,8 +10,10 @@ from hwnas.core.block import Block
 
 from .cell_blocks import CellBlock
 from .cell_layers import cell_module
+from .front_blocks import FrontBlock
 from .head_layers import mask_head_module
 from .heads import MaskHeadBlock
+from .log_mel import front_module
 from .mobile_blocks import MobileBlock
 from .mobile_layers import mobile_module
 from .recurrent import recurrent_module
@@ -31,3 +33,4 @@ module_of.register(MobileBlock, mobile_module)
 module_of.register(CellBlock, cell_module)
 module_of.register(MaskHeadBlock, mask_head_module)
 module_of.register(RecurrentBlock, recurrent_module)
+module_of.register(FrontBlock, front_module)

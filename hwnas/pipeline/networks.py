@@ -17,6 +17,8 @@ from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import EXPORTER, onnx_bytes
+from hwnas.exporting.front_end import JOINT, OUT, joined, named_as_front
+from hwnas.networks.front_blocks import FrontBlock
 from hwnas.networks.modules import module_of
 from hwnas.runs.log import Log
 from lut.tables.request import BLOCK_LEVEL, IN_CONTEXT
@@ -176,12 +178,23 @@ def towards(space: NetworkSpace, arch: Arch, end: Arch, rng: np.random.Generator
 
 def _block_onnx(spec: Block, batch: int) -> bytes:
     more = [(batch, *shape[1:]) for shape in spec.more_inputs]
-    return module_onnx(module_of(spec), (batch, *spec.input_shape[1:]), more)
+    file = module_onnx(module_of(spec), (batch, *spec.input_shape[1:]), more)
+    return named_as_front(file) if isinstance(spec, FrontBlock) else file
 
 
 def arch_onnx(space: NetworkSpace, arch: Arch, batch: int = 1) -> bytes:
     """The exported network of `arch` with fresh weights; latency does not depend on their values."""
-    return module_onnx(space.build(arch), (batch, *space.scale.sample_shape))
+    return network_onnx(space.build(arch), (batch, *space.scale.sample_shape), space.scale.front)
+
+
+def network_onnx(module: nn.Module, shape: Sequence[int], front: str) -> bytes:
+    """A network that takes `shape` behind the front end of that key; behind none where it is empty."""
+    if not front:
+        return module_onnx(module, shape)
+    block = FrontBlock.parse(front)
+    with torch.random.fork_rng(devices=[]):
+        raw = onnx_bytes(module_of(block), (shape[0], *block.input_shape[1:]), output_name=OUT)
+        return joined(raw, onnx_bytes(module, shape, input_name=JOINT))
 
 
 def module_onnx(module: nn.Module, shape: Sequence[int], more_inputs: Sequence[Sequence[int]] = ()) -> bytes:

@@ -79,6 +79,7 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
         )
     _check_space(config, method)
     check_device(config.device)
+    check_amp(config.amp, config.device)
     if config.storage is not None:
         from hwnas.front.shared_record import require_server
 
@@ -101,6 +102,20 @@ def check_device(name: str) -> None:
             raise TargetError(
                 "--device cuda: torch finds no CUDA device here; leave it away to train on the CPU"
             )
+
+
+def check_amp(amp: str | None, device: str) -> None:
+    """UsageError for fp16 on the CPU, TargetError for bf16 on a GPU that has none."""
+    if amp == "fp16" and device != "cuda":
+        raise UsageError(
+            "--amp fp16 is for --device cuda; on the CPU give bf16, which is seldom faster there, or leave "
+            "it away"
+        )
+    if amp == "bf16" and device == "cuda":
+        import torch
+
+        if not torch.cuda.is_bf16_supported():
+            raise TargetError("--amp bf16: this GPU has no bf16; give fp16")
 
 
 def check_gpus(device: str, gpus: int | None) -> None:

@@ -36,7 +36,7 @@ from targets.errors import DamagedFileError, UsageError
 
 from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
-from .preflight import check_device, check_gpus
+from .preflight import check_amp, check_device, check_gpus
 from .results import TrainedArchitecture
 from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
@@ -82,6 +82,7 @@ def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
     check_gpus(options.device, options.gpus)
     check_device(options.device)
+    check_amp(options.amp, options.device)
     if options.continue_from is not None:
         return _prepare_longer(Path(options.continue_from), options)
     home = data_home(options.home)

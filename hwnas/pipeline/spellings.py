@@ -97,4 +97,4 @@ def space_for(name: str, data: Data, **scale: Any) -> NetworkSpace:
     """The space of that name for images and classes of `data`."""
     from hwnas.spaces import load_space
 
-    return load_space(name, **data.network_shape, **scale)
+    return load_space(name, **data.network_shape, front=data.front_key, **scale)

@@ -95,6 +95,12 @@ class RecipeOptions:
         Option("Scale of residual branches at the start: zero or one; default of the recipe"),
     ] = None
 
+    amp: Annotated[
+        str | None,
+        ReadAs(Literal["none", "bf16", "fp16"] | None),
+        Option("Layers in 16 bits, faster on GPUs: none, bf16 or fp16 (CUDA alone); default none"),
+    ] = None
+
     def recipe_changes(self) -> dict[str, Any]:
         """The fields of `Recipe` that are given, by name."""
         names = [f.name for f in dataclasses.fields(RecipeOptions) if not f.name.startswith("teacher")]

@@ -44,6 +44,7 @@ class SpaceRequest:
     image_size, in_channels, n_classes, dims: of every network.
     width_mult, cells, channels: None takes the value of the definition.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`.
+    front: the block that stands before them in their files; empty for none.
     where: the TOML file, for errors.
     file: the path of a user's definition; None for a space of the package.
     """
@@ -58,6 +59,7 @@ class SpaceRequest:
     where: str
     file: str | None
     dims: int = 2
+    front: str = ""
 
 
 LoadSpace = Callable[[Mapping[str, Any], SpaceRequest], NetworkSpace]
@@ -77,6 +79,7 @@ def _layers(raw: Mapping[str, Any], request: SpaceRequest) -> NetworkSpace:
         width_mult=width,
         head=request.head,
         dims=request.dims,
+        front=request.front,
     )
     return MobileSpace(read_definition(raw, request.where), scale, request.file, raw.get("space", "mobile"))
 
@@ -226,6 +229,7 @@ def load_space(
     channels: int | None = None,
     dims: int | None = None,
     head: str = POOLED,
+    front: str = "",
 ) -> NetworkSpace:
     """The space `name`, or the one that the TOML file `name` defines.
 
@@ -235,6 +239,8 @@ def load_space(
     width_mult: factor on all channels of a space of layers; None: by image size.
     cells, channels: of the deployed network of a cell space; None: as published.
     head: what the networks end with, a name of `hwnas.networks.heads.HEADS`; cell spaces have one.
+    front: of signals, the key of the block that stands before networks in their files, as
+        `FrontBlock.parse` reads it: its costs are part of theirs.
     Raises UsageError for an unknown name, a bad file or a scale outside its range.
     """
     if name in SPACES:
@@ -254,6 +260,8 @@ def load_space(
     reads = 0 if kind in TEXT_SPACES else 2
     dims = reads if dims is None else dims
     _check_samples(name, kind, image_size, dims)
+    if front and dims != 1:
+        raise UsageError(f"front end {front!r} is for signals; leave it out, or give dims=1")
     request = SpaceRequest(
         image_size=image_size,
         in_channels=in_channels,
@@ -265,5 +273,6 @@ def load_space(
         where=str(path),
         file=file,
         dims=dims,
+        front=front,
     )
     return SPACES[kind](raw, request)

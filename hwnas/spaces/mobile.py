@@ -21,15 +21,19 @@ import numpy as np
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.networks.front_blocks import FrontBlock
 from hwnas.networks.heads import HEADS, HeadBlock, HeadShapes, inner_stride
 from hwnas.networks.mobile_blocks import MobileBlock, Operation
 from hwnas.networks.mobile_layers import MobileNetwork
 from hwnas.networks.modules import module_of
+from lut.predictor.models.quantise import FRONT_END
 from targets.errors import UsageError
 
 from .mobile_definition import SKIP, MobileDefinition
 
 _PLAIN = Operation("none")
+
+AnyBlock = HeadBlock | FrontBlock
 
 
 def n_down(image_size: int) -> int:
@@ -102,8 +106,8 @@ class MobileSpace(NetworkSpace):
         self.head = HEADS[scale.head]
         self.inner = self._inner_map() if self.head.inner else None
         self._trunk: dict[str, MobileBlock] = {}
-        self._blocks: dict[str, HeadBlock] = {}
-        self.positions = tuple(self._positions())
+        self._blocks: dict[str, AnyBlock] = {}
+        self.positions = (*self._front_position(), *self._positions())
 
     @property
     def dimensions(self) -> tuple[str, dict[str, float]]:
@@ -144,7 +148,7 @@ class MobileSpace(NetworkSpace):
             "expand": len({o.expand for o in alike if o.expand > op.expand}),
         }
 
-    def blocks(self) -> Mapping[str, HeadBlock]:
+    def blocks(self) -> Mapping[str, AnyBlock]:
         """Every distinct block by key."""
         return self._blocks
 
@@ -187,6 +191,22 @@ class MobileSpace(NetworkSpace):
             residual=residual,
             dims=self.scale.dims,
         )
+
+    def _front_position(self) -> list[Position]:
+        if not self.scale.front:
+            return []
+        block = FrontBlock.parse(self.scale.front)
+        if tuple(block.shape_out) != self.scale.sample_shape:
+            raise UsageError(
+                f"space {self.name}: the front end {block.key} gives {block.shape_out}, and networks take "
+                f"{list(self.scale.sample_shape)}"
+            )
+        self._blocks[block.key] = block
+        return [Position((), np.array(block.key, dtype=object))]
+
+    def module_keys(self, arch: Arch) -> tuple[str, ...]:
+        """Those of `block_keys` that are modules of `build(arch)`: all but the front end."""
+        return self.block_keys(arch)[bool(self.scale.front) :]
 
     def _positions(self) -> list[Position]:
         s = self.scale
@@ -261,7 +281,7 @@ class MobileSpace(NetworkSpace):
     def build(self, arch: Arch, scale: Scale | None = None) -> MobileNetwork:
         """The deployed network of `arch`, which is also the one that is searched."""
         self.check_scale(scale)
-        modules = [module_of(self._blocks[key]) for key in self.block_keys(arch)]
+        modules = [module_of(self._blocks[key]) for key in self.module_keys(arch)]
         return MobileNetwork(modules[0], modules[1:-1], modules[-1], self._blocks_before_inner(arch))
 
     def _blocks_before_inner(self, arch: Arch) -> int | None:
@@ -273,8 +293,10 @@ class MobileSpace(NetworkSpace):
         return sum(self.choices[layer].options[arch[layer]] != SKIP for layer in layers)
 
     def prefixes(self, arch: Arch) -> tuple[str, ...]:
-        """Stem, blocks in a row, head."""
-        return ("/stem/", *(f"/blocks.{i}/" for i in range(len(self.block_keys(arch)) - 2)), "/head/")
+        """Front end, stem, blocks in a row, head."""
+        front = (FRONT_END,) if self.scale.front else ()
+        n_layers = len(self.module_keys(arch)) - 2
+        return (*front, "/stem/", *(f"/blocks.{i}/" for i in range(n_layers)), "/head/")
 
     def check_scale(self, scale: Scale | None) -> None:
         """UsageError for a `scale` other than that of the space."""
@@ -284,9 +306,9 @@ class MobileSpace(NetworkSpace):
             )
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
-        """One dictionary per block, stem first, head last."""
+        """One dictionary per block, stem first, or the front end before it, head last."""
         rows = []
-        for i, key in enumerate(self.block_keys(arch)):
+        for i, key in enumerate(self.block_keys(arch), -bool(self.scale.front)):
             b = self._blocks[key]
             alone = b.op.kind == _PLAIN.kind
             rows.append(
@@ -296,7 +318,7 @@ class MobileSpace(NetworkSpace):
                     "kernel": b.op.kernel or (3 if b.kind == "stem" else 1),
                     "expand": b.op.expand,
                     "se": b.op.se,
-                    "act": "hs" if b.kind in ("stem", "head") else b.op.act,
+                    "act": {"stem": "hs", "head": "hs", "front": "none"}.get(b.kind, b.op.act),
                     "in": list(b.input_shape[1:]),
                     "out": b.shape_out,
                     "stride": b.stride,

@@ -261,7 +261,7 @@ class MobileSupernet(Supernet):
         """The deployed network of `arch` with a copy of the shared weights; BN statistics are fresh."""
         with torch.random.fork_rng(devices=[]):
             net = self.space.build(arch)
-        keys = self.space.block_keys(arch)
+        keys = self.space.module_keys(arch)
         copy_parameters(net.stem, self.stem)
         i = 0
         for stage, mixed in zip(self.space.stages, self.stages, strict=True):

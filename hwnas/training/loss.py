@@ -57,14 +57,17 @@ class TrainingLoss:
             images, targets = way(x, y)
         return images.contiguous(memory_format=torch.channels_last), targets
 
-    def __call__(self, x: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-        """x: (b, c, h, w), as the network saw it; targets: labels (b,) or probabilities (b, n_classes)."""
-        recipe = self._recipe
-        loss = self.of_targets(logits, targets)
-        if self._teacher is None or not recipe.distil:
+    def taught(self, x: Tensor) -> Tensor | None:
+        """The answers of the teacher to what the network sees, x (b, c, h, w); None where it is not asked."""
+        return None if self._teacher is None or not self._recipe.distil else self._teacher(x)
+
+    def __call__(self, logits: Tensor, targets: Tensor, taught: Tensor | None = None) -> Tensor:
+        """targets: labels (b,) or probabilities (b, n_classes). taught: the answers of the teacher."""
+        recipe, loss = self._recipe, self.of_targets(logits, targets)
+        if taught is None:
             return loss
         return (1 - recipe.distil) * loss + recipe.distil * distance(
-            logits, self._teacher(x), recipe.temperature
+            logits, taught.float(), recipe.temperature
         )
 
     def of_targets(self, logits: Tensor, targets: Tensor) -> Tensor:

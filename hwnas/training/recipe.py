@@ -57,6 +57,7 @@ class Recipe:
     temperature: by which logits are divided for that distance.
     residual_init: scale of the last norm of residual blocks at the start, `zero` or `one`; with `zero` they
         begin as their input.
+    amp: `none`, or layers in 16 bits: `bf16`, or `fp16` with a scaled loss (`mixed_precision`).
     """
 
     epochs: int
@@ -83,6 +84,7 @@ class Recipe:
     distil: float = 0.0
     temperature: float = 4.0
     residual_init: str = "zero"
+    amp: str = "none"
 
     def __post_init__(self) -> None:
         for name, least, most in _BOUNDS:
@@ -245,5 +247,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "auto_augment": ("none", "trivial", "rand"),
     "balance": ("none", "weights", "sampling"),
     "residual_init": ("zero", "one"),
+    "amp": ("none", "bf16", "fp16"),
 }
 """What a word of a recipe may be."""

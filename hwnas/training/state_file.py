@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from targets.errors import DamagedFileError, UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 _WRAPPED = ("state_dict", "model", "model_state_dict", "state_dict_ema", "net")
 """Keys under which trainers keep the weights beside other things."""
@@ -30,6 +31,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         return _state_dict(raw, path)
     raise UsageError(f"{path} is no file of weights; give .safetensors, or a state_dict as .pt or .pth")
+
+
+def with_state(module: nn.Module, state: Mapping[str, Tensor], name: str) -> nn.Module:
+    """`module` with these weights, in eval mode; DamagedFileError where they are not those of it, `name`."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise DamagedFileError(
+            f"the weights are not those of {name}: {' '.join(str(error).split())[:300]}; give the "
+            "state_dict of this network, trained on as many classes as the images have"
+        ) from None
+    return module.eval()
 
 
 def read_safetensors(raw: bytes, path: Path) -> dict[str, Tensor]:

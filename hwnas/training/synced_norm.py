@@ -24,13 +24,15 @@ class _SyncedBatchNorm2d(nn.BatchNorm2d):
         """x: (b, c, h, w), of this process. Mean and variance are over the samples of all."""
         if not self.training:
             return super().forward(x)
+        dtype, x = x.dtype, x.float()  # sums of 16 bits are not exact enough
         n = _total(x.new_tensor(float(x.numel() // x.shape[1])))
         mean = _total(x.sum((0, 2, 3))) / n
         centred = x - mean[:, None, None]
         variance = _total(centred.square().sum((0, 2, 3))) / n
         self._remember(mean.detach(), variance.detach() * n / (n - 1))
         x = centred * (variance + self.eps).rsqrt()[:, None, None]
-        return x if self.weight is None else x * self.weight[:, None, None] + self.bias[:, None, None]
+        x = x if self.weight is None else x * self.weight[:, None, None] + self.bias[:, None, None]
+        return x.to(dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         """The running statistics, as torch keeps them: of the unbiased variance."""

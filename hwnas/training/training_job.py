@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from targets import Int8Form
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import digest_of, read_json, safe_name, sha256, write_atomic
@@ -45,6 +46,7 @@ class TrainingJob:
         ones from the seed.
     teacher: what `read_teacher` reads; None where the recipe does not distil.
     processes: that do it together; with another number its sums, and so its result, differ in the last bits.
+    form: the fields of an `Int8Form`, in which validation images are answered at the end; None for floats.
     """
 
     job_id: str
@@ -56,6 +58,7 @@ class TrainingJob:
     start: Mapping[str, str] | None = None
     teacher: Mapping[str, Any] | None = None
     processes: int = 1
+    form: Mapping[str, Any] | None = None
 
     def digest(self) -> str:
         """SHA-256 of what decides the result."""
@@ -63,6 +66,8 @@ class TrainingJob:
         del what["job_id"], what["start"], what["teacher"]
         if self.processes == 1:
             del what["processes"]
+        if self.form is None:
+            del what["form"]
         if self.start is not None:
             what["start_sha256"] = self.start["sha256"]
         if self.teacher is not None:
@@ -78,7 +83,7 @@ class TrainingJob:
 class Trained:
     """A finished job; its weights are in `folder`.
 
-    val_accuracy, val_loss: after the last epoch.
+    val_accuracy, val_loss: after the last epoch, in the form of the job.
     epochs: the course of the training.
     cpu_s: CPU time of the whole process while it trained.
     """
@@ -179,6 +184,7 @@ def run_job(
     from .build import build_network
     from .ranks import ALONE
     from .recipe import Recipe
+    from .rounding import score_rounded
     from .start import start_weights
     from .teacher import read_teacher
     from .train import train
@@ -188,9 +194,10 @@ def run_job(
     checkpoints = Checkpoints(folder / "checkpoints", log)
     module = build_network(job.network)
     device = job.device if ranks.world == 1 else ranks.device
+    loaded = data_of(job.data) if data is None else data
     result = train(
         module,
-        data_of(job.data) if data is None else data,
+        loaded,
         Recipe(**job.recipe),
         job.seed,
         start=None if job.start is None else start_weights(job.start, job.network),
@@ -201,11 +208,14 @@ def run_job(
         save_every_s=save_every_s,
         ranks=ranks,
     )
+    accuracy, loss = result.val_accuracy, result.val_loss
+    if job.form is not None and ranks.is_first:
+        accuracy, loss = score_rounded(module, loaded, Int8Form.from_json(job.form), device)
     trained = Trained(
         job=job,
         folder=folder,
-        val_accuracy=result.val_accuracy,
-        val_loss=result.val_loss,
+        val_accuracy=accuracy,
+        val_loss=loss,
         epochs=result.epochs,
         cpu_s=time.process_time() - began,
     )

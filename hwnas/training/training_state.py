@@ -16,6 +16,7 @@ from targets.errors import DamagedFileError
 
 from .average import MovingAverage, holding
 from .loss import TrainingLoss
+from .mixed_precision import MixedPrecision
 from .ranks import ALONE, Ranks
 from .recipe import Recipe
 
@@ -56,6 +57,7 @@ class TrainingState:
         self.epochs: list[EpochStats] = []
         self.average = MovingAverage(module, recipe.ema) if recipe.ema else None
         self.best: dict[str, Tensor] = {}
+        self.precision = MixedPrecision(recipe.amp, next(module.parameters()).device)
         weights = [p for p in module.parameters() if p.ndim > 1]
         others = [p for p in module.parameters() if p.ndim <= 1]
         self.sgd = torch.optim.SGD(
@@ -90,25 +92,30 @@ class TrainingState:
             loss_of_all, f"training with seed {self.seed}, step {step} of {self.total_steps}"
         )
         self.sgd.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+        self.precision.backward(loss)
         self.ranks.average_gradients(list(self.module.parameters()))
+        self.precision.unscale(self.sgd)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.recipe.clip)
-        self.sgd.step()
+        self.precision.step(self.sgd)
         if self.average is not None:
             self.average.update(self.module)
         return value, self.loss_of.task.right(logits.detach(), y)
 
     def _forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (b, n_classes) and loss, that of the auxiliary classifier added where there is one."""
-        if isinstance(self.module, CellNetwork) and self.recipe.auxiliary:
-            logits, second = self.module.forward_both(x)
-            loss = self.loss_of(x, logits, targets)
-            if second is not None:
-                loss = loss + self.recipe.auxiliary * self.loss_of.of_targets(second, targets)
-            return logits, loss
-        logits = self.module(x)
-        return logits, self.loss_of(x, logits, targets)
+        second: Tensor | None = None
+        with self.precision.autocast():
+            if isinstance(self.module, CellNetwork) and self.recipe.auxiliary:
+                logits, second = self.module.forward_both(x)
+            else:
+                logits = self.module(x)
+            taught = self.loss_of.taught(x)
+        logits = logits.float()
+        loss = self.loss_of(logits, targets, taught)
+        if second is not None:
+            loss = loss + self.recipe.auxiliary * self.loss_of.of_targets(second.float(), targets)
+        return logits, loss
 
     @property
     def kept(self) -> Mapping[str, Tensor]:
@@ -144,6 +151,7 @@ class TrainingState:
             "seed": self.seed,
             "processes": self.ranks.world,
             "epochs": [asdict(e) for e in self.epochs],
+            "scaler": self.precision.state(),
         }
 
     def restore(self, saved: tuple[int, dict[str, Tensor], dict[str, Any]] | None) -> None:
@@ -171,6 +179,7 @@ class TrainingState:
         except RuntimeError as error:
             raise DamagedFileError(f"the checkpoint is of another network: {error}") from error
         unpack(self.sgd, tensors, "sgd.")
+        self.precision.restore(state.get("scaler", {}))
         self.best = named("best.")
         if self.average is not None:
             self.average.restore(named("average."), step)

@@ -36,7 +36,7 @@ from .in_context import measure_in_context
 from .kept_rows import KeptRows
 from .networks import TableBlock, TableNetwork
 from .request import BLOCK_LEVEL, IN_CONTEXT, TableMeasurements, TableRequest, check_method, row_key
-from .table import ROWS_FILE, SpaceTable, filed_under, table_path
+from .table import ROWS_FILE, SpaceTable, filed_under, of_earlier_version, table_path
 from .time_budget import Stopwatch
 
 Measure = Callable[
@@ -95,7 +95,9 @@ def space_table(
     space_id = filed_under(space_id, method)
     context = device_context(target, exporter)
     folder = tables_folder(home, target) / context.hash
-    if table_path(folder, space_id).exists():
+    if table_path(folder, space_id).exists() and of_earlier_version(folder, space_id):
+        log(f"latency table of {space_id} is of an earlier version of hwnas: calibrated anew")
+    elif table_path(folder, space_id).exists():
         table = SpaceTable.load(folder, space_id, context)
         if all(block.key in table.blocks.uncalibrated_ms for block in blocks):
             log(f"latency table of {space_id} on {target.name} is reused ({table.date})")
@@ -188,7 +190,7 @@ def _assemble(
     known = [block for block in request.blocks if block.key in measured.block_ms]
     uncalibrated_ms, held_out, files = _estimate_missing(request, known, measured.block_ms)
     costs = BlockCosts(uncalibrated_ms, _weight_bytes(request.blocks, measured.file_bytes, request.seed))
-    calibration, margin, report = _calibrate(request.networks, costs, measured.network_ms)
+    calibration, costs, margin, report = _calibrate(request, costs, measured.network_ms)
     if measured.disturbed is not None:
         margin = float(np.hypot(margin, OF_TEN * measured.noise_pct / 100))
         report[NOISE] = measured.disturbed
@@ -221,15 +223,18 @@ def _assemble(
 
 
 def _calibrate(
-    networks: Sequence[TableNetwork], costs: BlockCosts, network_ms: Mapping[str, float]
-) -> tuple[Calibration, float, dict[str, Any]]:
-    """The calibration on one half of the networks; its margin and its errors on the other."""
-    fitted, checked = split(networks)
+    request: TableRequest, costs: BlockCosts, network_ms: Mapping[str, float]
+) -> tuple[Calibration, BlockCosts, float, dict[str, Any]]:
+    """The calibration on one half of the networks, with its costs; its margin and errors on the other."""
+    fitted, checked = split(request.networks)
+    groups = {block.key: block.group for block in request.blocks}
     fitted_ms, checked_ms = (np.array([network_ms[n.key] for n in group]) for group in (fitted, checked))
-    sums = costs.sums([network.blocks for network in fitted])
-    calibration, by_sum = (fit_calibration(sums, fitted_ms, square) for square in (True, False))
+    parts = [network.blocks for network in fitted]
+    calibration, with_factors = fit_calibration(costs, groups, parts, fitted_ms, square=True)
+    by_sum = fit_calibration(costs, groups, parts, fitted_ms, square=False)
     predicted, predicted_by_sum = (
-        one.networks_ms(costs, [network.blocks for network in checked]) for one in (calibration, by_sum)
+        one.networks_ms(of, [network.blocks for network in checked])
+        for one, of in ((calibration, with_factors), by_sum)
     )
     a, b = fit_macs(np.array([float(network.macs) for network in fitted]), fitted_ms)
     by_macs = np.array([a + b * network.macs for network in checked])
@@ -248,7 +253,8 @@ def _calibrate(
             for network, t in zip(fitted, fitted_ms, strict=True)
         ],
     }
-    return calibration, float(np.quantile(np.abs(predicted / checked_ms - 1), 0.9)), report
+    margin = float(np.quantile(np.abs(predicted / checked_ms - 1), 0.9))
+    return calibration, with_factors, margin, report
 
 
 def _weight_bytes(blocks: Sequence[TableBlock], file_bytes: Mapping[str, int], seed: int) -> dict[str, float]:

@@ -27,7 +27,7 @@ from .request import BLOCK_LEVEL
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 2
+VERSION = 3
 ROWS_FILE = "blocks.csv"
 
 _FIELDS: Mapping[str, type] = {
@@ -48,7 +48,7 @@ _FIELDS: Mapping[str, type] = {
 }
 
 
-_CELLS = {"alone_ms": "uncalibrated_ms", "weight_bytes": "weight_bytes"}
+_CELLS = {"alone_ms": "uncalibrated_ms", "weight_bytes": "weight_bytes", "factor": "factors"}
 """Name of a block's value in the file: name in BlockCosts."""
 
 _SMALLEST_MS = 1e-9
@@ -97,7 +97,7 @@ class SpaceTable:
     def latency_ms(self, key: str) -> float:
         """What the block adds to a network, without the square; UsageError if the table lacks it."""
         self._need(key)
-        return self.calibration.block_ms(self.blocks.uncalibrated_ms[key], self.blocks.weight_bytes[key])
+        return self.calibration.block_ms(self.blocks.cost_ms(key), self.blocks.weight_bytes[key])
 
     def network_ms(self, keys: tuple[str, ...]) -> float:
         """The latency of a network made of these blocks."""
@@ -144,7 +144,7 @@ class SpaceTable:
             "seed": self.seed,
             "context": self.context.to_json(),
             "blocks": {
-                key: {cell: getattr(self.blocks, name)[key] for cell, name in _CELLS.items()}
+                key: {cell: getattr(self.blocks, name).get(key, 1.0) for cell, name in _CELLS.items()}
                 for key in self.blocks.uncalibrated_ms
             },
             "measured": sorted(self.measured_rows),
@@ -192,6 +192,13 @@ class SpaceTable:
                 for name in ("space_id", "method", "target", "date", "seed", "errors", "margin")
             },
         )
+
+
+def of_earlier_version(folder: Path, space_id: str) -> bool:
+    """Whether an earlier version of hwnas made the table in the folder: its calibration is another."""
+    document = read_json(table_path(folder, space_id), "latency table")
+    version = document.get("version") if isinstance(document, dict) else None
+    return type(version) is int and version < VERSION
 
 
 def filed_under(space_id: str, method: str) -> str:

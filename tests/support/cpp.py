@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,3 +42,32 @@ def lacking() -> str:
     if headers() is None:
         return f"{HEADER} is not installed (pip does not bring it); ONNXRUNTIME_INCLUDE says where it is"
     return "" if library() is not None else "the onnxruntime of pip has no libonnxruntime.so here"
+
+
+def compiled(source: Path, *more: str) -> None:
+    """Compile a program without a warning; more: for the compiler."""
+    place = headers()
+    assert place is not None
+    words = ["g++", "-std=c++17", "-Wall", "-Werror", str(source), "-isystem", str(place), *more]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def checks_itself(folder: Path) -> None:
+    """The program of an export, compiled, answers the recommended file's golden pair."""
+    shared = library()
+    assert shared is not None
+    (folder / "lib").mkdir()
+    (folder / "lib" / "libonnxruntime.so.1").symlink_to(shared)  # the name that it is loaded by
+    program = folder / "program"
+    (source,) = (folder / "snippets").glob("*.cpp")
+    compiled(source, str(shared), "-o", str(program))
+    file = json.loads((folder / "manifest.json").read_text())["recommended"]
+    done = subprocess.run(
+        [str(program), str(folder / file), str(folder / "golden/input.raw"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LD_LIBRARY_PATH": str(folder / "lib")},
+    )
+    assert done.returncode == 0 and "good" in done.stdout, done.stdout + done.stderr

@@ -22,7 +22,7 @@ android {
 }
 
 dependencies {
-    // The version stands in Classifier.kt, too: take one that is not older than the runtime that exported.
+    // Take the version that stands at the top of Classifier.kt.
     implementation("com.microsoft.onnxruntime:onnxruntime-android:1.24.1")
     implementation("androidx.activity:activity-ktx:1.9.3")
 }

@@ -24,7 +24,8 @@ from hwnas.runs.options import (
 class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
     """What is exported, into which files, for which device.
 
-    source: a run or one of its networks, a folder of `hwnas train`, an ONNX file, or a genotype.
+    source: a run or one of its networks, a folder of `hwnas train`, an ONNX file, a genotype, or a network of
+        torchvision or timm.
     """
 
     source: Text
@@ -54,14 +55,17 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
     licence: Annotated[Text | None, Option("Licence of the network, for its card; default not stated")] = None
     softmax: Annotated[bool, Option("End with a softmax, so that answers are probabilities")] = False
     data: Annotated[
-        Images | None, Option("Images of an ONNX file or a genotype: a folder, a zip of one, or a known set")
+        Images | None,
+        Option(
+            "Images of an ONNX file, a genotype or a network of a library: a folder, a zip, or a known set"
+        ),
     ] = None
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
     mean: Annotated[
         Text | None,
-        Option("Mean of each channel in 0..1 that an ONNX file was trained with, as 0.485,0.456,0.406"),
+        Option("Mean of each channel in 0..1 that the network was trained with, as 0.485,0.456,0.406"),
     ] = None
     std: Annotated[Text | None, Option("Standard deviation of each channel, likewise")] = None
     shape: Annotated[
@@ -69,7 +73,10 @@ class ExportOptions(DatasetPlaceOptions, CellOptions, FolderOptions):
         Option("Sizes of an open input of an ONNX file, NAME=1,3,224,224, repeatable", repeated="shape"),
     ] = ()
     space: Annotated[Text, Named("space"), Option("Search space of a genotype")] = "darts"
-    weights: Annotated[Place, Option("Weights of a genotype, a safetensors file")] = None
+    weights: Annotated[
+        Place,
+        Option("Weights of a genotype, a safetensors file; of a library's network also a state_dict as .pt"),
+    ] = None
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of the split of --data")] = 0
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
+from hwnas.training.known import LIBRARIES
 from hwnas.training.training_job import data_of
 from lut.home import data_home
 from lut.predictor.models.input_metadata import fixed
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 _OPEN = (
     "a run of `hwnas search` or `hwnas shrink`, RUN/ID of one, a folder of `hwnas train`, an ONNX file, or a "
-    "genotype with --weights"
+    "genotype, torchvision:NAME or timm:NAME with --weights"
 )
 
 
@@ -231,16 +232,52 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         ) from None
     shape = file_shape(data, 1)
     described = describe_input(data, shape)
-    strings = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
     return ExportSource(
         name=space.arch_id(arch),
         kind=f"an architecture of space {space.name}",
-        model=network_file(module, data, 1, {**strings, "arch_id": space.arch_id(arch)}),
+        model=network_file(module, data, 1, _strings(described, space.arch_id(arch))),
         data=data,
         described=described,
         facts={"network": {"space": space.spec(), "arch": space.to_string(arch)}},
         build=partial(copy.deepcopy, module),
     )
+
+
+def _of_library(place: Path, options: ExportOptions, log: Log) -> ExportSource:
+    """A network of torchvision or timm, whose weights come from a file: nothing is fetched."""
+    from hwnas.training.build import build_network
+    from hwnas.training.state_file import read_state, with_state
+
+    _refuse(options, "a network of a library", "shape")
+    for option, value in (("weights", options.weights), ("data", options.data)):
+        if value is None:
+            raise UsageError(
+                f"{options.source} needs --{option}: nothing is fetched, so its trained weights come from a "
+                "file, and the images that it was trained on say its classes and its input"
+            )
+    data = with_normalisation(
+        images_named(options, options.image_size), given_normalisation(options), options, log
+    )
+    network = {"model": options.source, "n_classes": data.n_classes, "in_channels": data.in_channels}
+    name = safe_name(options.source.partition(":")[2])
+    state = read_state(Path(str(options.weights)).expanduser())
+    module = with_state(build_network(network), state, name)
+    described = describe_input(data, file_shape(data, 1))
+    return ExportSource(
+        name=name,
+        kind=f"a network of {options.source.partition(':')[0]}",
+        model=network_file(module, data, 1, _strings(described, name)),
+        data=data,
+        described=described,
+        facts={"network": network},
+        build=partial(copy.deepcopy, module),
+    )
+
+
+def _strings(described: Mapping[str, Any], name: str) -> dict[str, str]:
+    """As the metadata of a file."""
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in described.items()}
+    return {**texts, "arch_id": name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +292,7 @@ _KINDS = (
     SourceKind(_is_of(SEARCH), _pick),
     SourceKind(_is_of(TRAINING), _training),
     SourceKind(_is_of(SHRINKING), _shrunk),
+    SourceKind(lambda place, options: options.source.partition(":")[0] in LIBRARIES, _of_library),
     SourceKind(lambda place, options: options.weights is not None, _genotype),
     SourceKind(lambda place, options: place.is_file(), _onnx_file),
 )

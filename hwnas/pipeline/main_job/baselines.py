@@ -9,6 +9,7 @@ import numpy as np
 from hwnas.core.budget import feasible
 from hwnas.core.choice import Arch
 from hwnas.networks.flops import counter_macs
+from hwnas.networks.front_blocks import FrontBlock
 from hwnas.pipeline import networks
 from hwnas.pipeline.counts import needs_latency
 from hwnas.pipeline.stages import Outcome
@@ -113,18 +114,19 @@ def _mobilenets(context: RunContext) -> dict[float, tuple[dict[str, float], byte
     if out_of_reach:
         context.run.log(f"MobileNetV3-small is no baseline: {', '.join(out_of_reach)} cannot measure it here")
         return {}
-    shape = context.network_shape
+    shape, front = context.network_shape, context.data.front_key
     most_macs = _MOST_WORK * max(p.predicted["macs"] for p in context.picks)
     networks_by_width: dict[float, tuple[dict[str, float], bytes]] = {}
     for width in WIDTHS:
         module = mobilenet_v3_small(width, **shape)
+        macs = counter_macs(module, context.input_shape[1:])
         costs = {
-            "macs": float(counter_macs(module, context.input_shape[1:])),
+            "macs": float(macs + (FrontBlock.parse(front).macs if front else 0)),
             "params": float(sum(p.numel() for p in module.parameters())),
         }
         if networks_by_width and costs["macs"] > most_macs:
             break
-        file = networks.module_onnx(module, context.input_shape)
+        file = networks.network_onnx(module, context.input_shape, front)
         networks_by_width[width] = ({**costs, "size_mb": len(file) / 1e6}, file)
     return networks_by_width
 

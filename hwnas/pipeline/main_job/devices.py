@@ -19,9 +19,10 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.runs.device_rows import all_of, on_devices
 from hwnas.runs.front_file import latency_columns
 from hwnas.runs.log import Log
-from lut.devices.device import device_context
+from lut.devices.device import device_context, int8_form
 from lut.predictor.models.quantise import as_run
 from targets import Target
+from targets.int8_form import Int8Form, default_form
 
 PREDICTED = "predicted"
 """Clock and flag of a latency that a table gave."""
@@ -107,6 +108,17 @@ class RunDevice:
     def precision(self) -> str:
         """Of the networks that it runs."""
         return str(self.described.get("precision", "fp32"))
+
+    @property
+    def form(self) -> Int8Form | None:
+        """Of its 8-bit networks, also where it is out of reach; None where it runs others."""
+        if self.precision != "int8":
+            return None
+        if self.target is not None and self.reached:
+            return int8_form(self.target)
+        if self.target is not None:
+            return self.target.int8_form(self.facts)
+        return default_form(self.facts, str(self.facts.get("target_provider", "cpu")))
 
     def to_json(self) -> dict[str, Any]:
         """An entry of `targets` in front.json."""

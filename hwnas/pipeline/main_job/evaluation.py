@@ -33,12 +33,10 @@ from hwnas.training.pixel_model import PixelModel
 from hwnas.training.pixel_models import pixel_models
 from hwnas.training.train import eval_batch, outputs_of
 from hwnas.training.training_job import Trained
-from lut.devices.device import int8_form
 from targets.errors import HwnasError
-from targets.int8_form import Int8Form, default_form
 
 from .candidate import Finalist
-from .devices import Measured, RunDevice, columns_of, measure, with_measured
+from .devices import Measured, columns_of, measure, with_measured
 from .run_context import RunContext
 from .training import finalists, read_final
 
@@ -213,9 +211,9 @@ def _export(context: RunContext, network: Finalist, trained: Trained) -> Exporte
         costs=candidate.predicted,
         facts={"blocks": blocks, "origin": candidate.origin, "pick": candidate.pick},
     )
-    if context.device.precision != "int8":
+    if context.form is None:
         return model
-    return export_int8(model, context.data, _form(context.device))
+    return export_int8(model, context.data, context.form)
 
 
 def _point(
@@ -280,16 +278,6 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
     }
     scores = {k: columns[k] for k in ("val_accuracy", "test_accuracy")}
     return {"latency": latency, **outward(scores, context.data.task)}
-
-
-def _form(device: RunDevice) -> Int8Form:
-    """The form of int8 networks on a device that may be out of reach."""
-    if device.target is not None and device.reached:
-        return int8_form(device.target)
-    facts = device.facts
-    if device.target is not None:
-        return device.target.int8_form(facts)
-    return default_form(facts, str(facts.get("target_provider", "cpu")))
 
 
 def _int8_key(network: Finalist) -> str:

@@ -193,9 +193,11 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     rounds = n_final / work.speed.n_parallel * (1.15 if n_final % work.speed.n_parallel else 1.0)
     epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)
     planned = counts.train_epochs
-    epochs = max(1, min(epochs, 3 * max(planned, enough_epochs(context))))
+    most = 3 * max(planned, enough_epochs(context))
+    why = "what the time left allows" if epochs <= most else "more are not worth the time that is left"
+    epochs = max(1, min(epochs, most))
     if epochs != planned:
-        context.run.log(f"final trainings of {epochs} epochs, not {planned}: what the time left allows")
+        context.run.log(f"final trainings of {epochs} epochs, not {planned}: {why}")
     context.decisions.fix(train_epochs=epochs)
 
 

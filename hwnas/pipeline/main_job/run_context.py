@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from hwnas.supernets import Supernet
 from hwnas.training.tasks import data_task
 from lut.home import data_home
 from targets.files import read_json
+from targets.int8_form import Int8Form
 
 from .candidate import Candidate
 from .clock import Decisions, WorkClock
@@ -142,11 +144,22 @@ class RunContext:
         return self.devices[0]
 
     @cached_property
+    def form(self) -> Int8Form | None:
+        """Of the 8-bit networks that the first device runs; None where it runs others."""
+        return self.device.form
+
+    @cached_property
+    def form_json(self) -> dict[str, Any] | None:
+        """The same for training jobs, which score what the device runs."""
+        return None if self.form is None else asdict(self.form)
+
+    @cached_property
     def space(self) -> NetworkSpace:
         """The search space at the scale of the data."""
         return load_space(
             self.config.space,
             width_mult=self.config.width_mult,
+            front=self.data.front_key,
             **self.network_shape,
         )
 
@@ -232,6 +245,7 @@ class RunContext:
             seed=self.config.seed,
             validation_images=EVAL_IMAGES,
             device=self.config.device,
+            form=self.form,
         )
 
     @property

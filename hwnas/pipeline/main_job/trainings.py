@@ -150,6 +150,7 @@ def evaluation_store(context: RunContext, seed: int, fidelity: int = -1) -> Eval
         seed=seed,
         start=start,
         device=context.config.device,
+        form=context.form_json,
     )
     names = (context.space.space_id, context.data.name)
     return EvaluationStore(context.home, names, identity, warn=context.run.log.warn)
@@ -172,8 +173,13 @@ def _supernet_start(context: RunContext, arch_id: str, network: Mapping[str, Any
 
 
 def _job(context: RunContext, *, recipe: Recipe, **fields: Any) -> TrainingJob:
-    data, device = context.job_data, context.config.device
-    return TrainingJob(data=data, recipe=recipe.to_json(), device=device, **fields)
+    return TrainingJob(
+        data=context.job_data,
+        recipe=recipe.to_json(),
+        device=context.config.device,
+        form=context.form_json,
+        **fields,
+    )
 
 
 def _fitting(context: RunContext, recipe: Recipe) -> Recipe:

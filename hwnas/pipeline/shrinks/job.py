@@ -18,7 +18,7 @@ from targets.files import read_json, write_atomic, write_json
 
 from .options import ShrinkOptions
 from .prepared import PreparedShrinking, prepare_shrinking
-from .stages import MODELS, ORIGINAL, ShrinkContext, decide, learn, look, scan, ship
+from .stages import MODELS, ORIGINAL, ShrinkContext, decide, learn, look, scan, ship, whole_ms
 
 SCHEMA = 1
 
@@ -33,11 +33,12 @@ def shrink_network(options: ShrinkOptions) -> tuple[Path, dict[str, Any]]:
     identity = prepared.identity()
     name = f"shrink-{prepared.source.name}"
     path = identity.default_folder(name) if options.out is None else Path(options.out)
+    measured_ms = None if path.exists() else whole_ms(prepared, log)  # a refusal leaves no folder
     with RunDir.enter(path, identity, log=log) as run:
         log(f"shrinking in {path}; the same command goes on there after a stop")
         for kept in prepared.kept:
             log(f"stays whole: {kept}")
-        context = ShrinkContext(run, prepared)
+        context = ShrinkContext(run, prepared, measured_ms)
         run_stages(_stages(prepared), context)
         front: dict[str, Any] = read_json(path / FRONT_JSON, "the front")
     if front["chosen"] is None:

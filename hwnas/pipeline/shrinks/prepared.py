@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lut
-from hwnas.pipeline.preflight import check_device
+from hwnas.pipeline.preflight import check_amp, check_device
 from hwnas.pipeline.spellings import target_named
 from hwnas.runs.identity import SHRINKING, Identity
 from hwnas.shrinking.coupling import ChannelGroup
@@ -21,6 +21,7 @@ from targets import Target
 from targets.errors import TargetError, UsageError
 from targets.files import sha256
 
+from .measuring import Costing
 from .options import ShrinkOptions
 from .sources import ShrinkSource, open_source
 
@@ -57,6 +58,10 @@ class PreparedShrinking:
         """Widths of all groups that have to be scored and predicted."""
         return sum(len(widths_of(group.size)) - 1 for group in self.groups)
 
+    def costing(self, log: Callable[[str], None]) -> Costing:
+        """The target, as it is asked what networks cost."""
+        return Costing(self.target, self.home, self.predictor, self.source.input_shape, log)
+
     def document(self) -> dict[str, Any]:
         """What would be shrunk, as JSON values."""
         return {
@@ -92,6 +97,7 @@ class PreparedShrinking:
 def prepare_shrinking(options: ShrinkOptions) -> PreparedShrinking:
     """Check everything that can be wrong before a folder is made."""
     check_device(options.device)
+    check_amp(options.amp, options.device)
     target, home = target_named(options.target), data_home(options.home)
     if target.precision != "fp32":
         raise TargetError(

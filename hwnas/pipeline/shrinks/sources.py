@@ -11,10 +11,10 @@ from hwnas.pipeline.earlier_training import earlier_training, images_of
 from hwnas.pipeline.spellings import data_spec, open_data
 from hwnas.training.build import build_network
 from hwnas.training.known import LIBRARIES
-from hwnas.training.state_file import read_state
+from hwnas.training.state_file import read_state, with_state
 from hwnas.training.training_job import data_of
 from lut.home import data_home
-from targets.errors import DamagedFileError, UsageError
+from targets.errors import UsageError
 from targets.files import safe_name
 
 from .options import ShrinkOptions
@@ -50,15 +50,7 @@ class ShrinkSource:
 
     def module(self) -> nn.Module:
         """The network with its weights, in eval mode."""
-        module = build_network(self.network)
-        try:
-            module.load_state_dict(self.state)
-        except RuntimeError as error:
-            raise DamagedFileError(
-                f"the weights are not those of {self.name}: {' '.join(str(error).split())[:300]}; give the "
-                "state_dict of this network, trained on as many classes as the images have"
-            ) from None
-        return module.eval()
+        return with_state(build_network(self.network), self.state, self.name)
 
 
 def open_source(options: ShrinkOptions) -> ShrinkSource:

@@ -27,6 +27,10 @@ from .ranges import AVERAGE, PERCENTILE, WIDEST, percentile_ranges
 
 _SEED = 0
 
+FRONT_END = "front/"
+"""How the names of the nodes begin that prepare raw values before a network. They stay in float: they would
+lose most."""
+
 
 Sample = Mapping[str, Any]
 """One batch: an array of floats for each input, by its name."""
@@ -46,9 +50,16 @@ def as_run(model: bytes, target: Target, *, name: str = "the network", form: Int
         return model
     form = form or int8_form(target)
     try:
-        return quantised(model, form)
+        return quantised(model, form, floats=front_nodes(model))
     except DamagedFileError as error:
         raise DamagedFileError(f"{name}: {error}") from error
+
+
+def front_nodes(model: bytes) -> tuple[str, ...]:
+    """Names of the nodes of a network's front end (`FRONT_END`), none where it has none."""
+    if FRONT_END.encode() not in model:
+        return ()
+    return tuple(n.name for n in read_graph(model, "the network").nodes if n.name.startswith(FRONT_END))
 
 
 def quantised(

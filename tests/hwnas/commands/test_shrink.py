@@ -106,6 +106,7 @@ def test_from_a_training_to_a_front(
     assert cli.run([*line, "--quiet"]) == 0  # all is done
     assert cli.run(["shrink", "whole", "--budget-ms", "100", "--out", "none"]) == 2
     assert "is within --budget-ms 100" in " ".join(capsys.readouterr().err.split())
+    assert not Path("none").exists()
     assert cli.run(["shrink", "whole", "--budget-ms", "1e-7", "--out", "narrowest"]) == 5
     assert "the narrowest takes" in capsys.readouterr().err
 

@@ -13,6 +13,8 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas.core.choice import NONE, Arch
+from hwnas.core.network_space import NetworkSpace
 from hwnas.exporting.export import onnx_bytes
 from hwnas.exporting.partitions import partitions_of
 from hwnas.exporting.reshape import without_flatten
@@ -40,11 +42,25 @@ def exported_by_torch(module: nn.Module, shape: tuple[int, ...]) -> bytes:
 )
 def test_coreml_and_qnn_run_every_network_in_one_part(space: str, scale: dict[str, Any]) -> None:
     known = load_space(space, image_size=32, in_channels=3, n_classes=10, **scale)
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        cuts = by_provider(onnx_bytes(known.build(known.sample(rng)), (1, 3, 32, 32)))
+    for arch in archs_with_every_option(known):
+        cuts = by_provider(onnx_bytes(known.build(arch), (1, 3, 32, 32)))
         assert cuts["coreml mlprogram"].whole and cuts["qnn"].whole
         assert cuts["coreml mlprogram"].fallen_out == {}
+
+
+def archs_with_every_option(space: NetworkSpace) -> list[Arch]:
+    """Architectures in which every operation stands somewhere, each choice at another one than the last."""
+    missing = {option for choice in space.choices for option in choice.options} - {NONE}
+    archs: list[Arch] = []
+    while missing:
+        arch = []
+        for choice in space.choices:
+            there = [option for option in choice.options if option != NONE]
+            option = next((option for option in there if option in missing), there[0])
+            arch.append(choice.options.index(option))
+            missing.discard(option)
+        archs.append(tuple(arch))
+    return archs
 
 
 def test_an_operator_that_a_provider_lacks_cuts_the_network_and_is_named() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 
 import cli
+from hwnas.core.samples import IMAGE, SOUND, WINDOW, SampleKind
 from hwnas.exporting.snippets import AppFacts, file_names, snippets
 from hwnas.exporting.snippets.kotlin import kotlin_text
 from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, Task
@@ -82,28 +82,23 @@ def test_the_golden_pair_is_what_onnxruntime_answers_to_the_image(folder: Path) 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(cpp.lacking()), reason=cpp.lacking())
 def test_the_cpp_program_answers_as_the_golden_pair(folder: Path) -> None:
-    library, headers = cpp.library(), cpp.headers()
-    assert library is not None and headers is not None
-    (folder / "lib").mkdir()
-    (folder / "lib" / "libonnxruntime.so.1").symlink_to(library)  # the name that it is loaded by
-    program = folder / "classify"
-    source = folder / "snippets/classify.cpp"
-    compiled = subprocess.run(
-        ["g++", "-std=c++17", "-Wall", str(source), "-I", str(headers), str(library), "-o", str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert compiled.returncode == 0, compiled.stderr
-    file = json.loads((folder / "manifest.json").read_text())["recommended"]
-    done = subprocess.run(
-        [str(program), str(folder / file), str(folder / "golden/input.raw"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "LD_LIBRARY_PATH": str(folder / "lib")},
-    )
-    assert done.returncode == 0 and "good" in done.stdout, done.stdout + done.stderr
+    cpp.checks_itself(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(cpp.lacking()), reason=cpp.lacking())
+@pytest.mark.parametrize("kind", [IMAGE, WINDOW, SOUND], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "task", [CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION], ids=lambda task: task.name
+)
+def test_the_cpp_programs_of_all_tasks_compile(kind: SampleKind, task: Task, tmp_path: Path) -> None:
+    if task is SEGMENTATION and kind is not IMAGE:
+        pytest.skip("masks are of images")
+    known = facts(kind=kind, readable=task.readable, height=32 if kind is IMAGE else 1)
+    ((name, text),) = [item for item in snippets(known).items() if item[0].endswith(".cpp")]
+    source = tmp_path / Path(name).name
+    source.write_text(text, encoding="utf-8")
+    cpp.compiled(source, "-fsyntax-only")
 
 
 def facts(**changes: object) -> AppFacts:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy.signal import get_window
 
-from hwnas.networks.log_mel import LogMel, LogMelSettings
+from hwnas.networks.log_mel import LogMel
+from hwnas.networks.mel_settings import LogMelSettings
 
 SETTINGS = LogMelSettings.of(8000, 0.5)
 

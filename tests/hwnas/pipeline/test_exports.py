@@ -20,6 +20,7 @@ import cli
 from hwnas.exporting.export import onnx_bytes
 from hwnas.exporting.manifest import read_manifest
 from hwnas.exporting.variants import VARIANTS, Making
+from hwnas.training.known import build_known
 from targets.errors import DamagedFileError
 from tests.support.exports import (
     CELL,
@@ -142,6 +143,24 @@ def test_the_folder_of_a_training_is_a_source(
     document = exported(capsys, "trained", "--as", "fp32")
     assert variants(document)["fp32"]["test_accuracy"] == pytest.approx(trained["test_accuracy"])
     assert document["source"]["kind"] == "a training"
+
+
+def test_a_network_of_a_library_is_a_source(
+    asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _photos(Path("photos"))
+    module = build_known("torchvision:shufflenet_v2_x0_5", 2).eval()
+    torch.save(module.state_dict(), "weights.pt")
+    given = ["--data", "photos", "--image-size", "32", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2"]
+    source = ["torchvision:shufflenet_v2_x0_5", "--weights", "weights.pt", *given]
+    document = exported(capsys, *source, "--as", "fp32", "--out", "out")
+    assert document["source"]["kind"] == "a network of torchvision"
+    assert document["input"]["mean"] == [0.5, 0.5, 0.5]
+    x = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    session = ort.InferenceSession("out/model.onnx", providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(session.run(None, {"image": x})[0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
@@ -289,6 +308,13 @@ def test_what_was_made_before_a_stop_stays(
         (["other.onnx", "--data", "digits"], 2, "the classes of other are a, b"),
         (["foreign.onnx", "--data", "digits", "--mean", "0.5,0.5"], 2, "--mean has 2 numbers"),
         (["foreign.onnx", "--data", "digits", "--mean", "half"], 2, "--mean must be numbers"),
+        (["torchvision:resnet18"], 2, "torchvision:resnet18 needs --weights: nothing is fetched"),
+        (["timm:resnet18", "--weights", "weights.safetensors"], 2, "timm:resnet18 needs --data"),
+        (
+            ["torchvision:resnet18", "--weights", "weights.safetensors", "--data", "photos"],
+            3,
+            "the weights are not those of resnet18",
+        ),
         ([CELL, *SIZE, "--weights", "weights.safetensors"], 2, "give those of its training with --data"),
         ([CELL, *SIZE, "--weights", "gone", "--data", "digits"], 2, "give a safetensors file"),
         (

@@ -20,6 +20,7 @@ import pytest
 from scipy.io import wavfile
 
 from hwnas.data import load_data
+from tests.support import cpp
 from tests.support.main_jobs import LAUNCH, STAGES
 
 pytestmark = pytest.mark.slow
@@ -142,3 +143,16 @@ def test_the_program_answers_as_the_golden_pair(case: Case, job: Path) -> None:
     assert (
         refused.returncode == 1 and f"give {case.shape[3]} rows of {case.shape[1]} numbers" in refused.stderr
     )
+
+
+@pytest.mark.skipif(bool(cpp.lacking()), reason=cpp.lacking())
+def test_the_cpp_program_answers_as_the_golden_pair(job: Path) -> None:
+    cpp.checks_itself(job / "app")
+
+
+def test_costs_are_those_of_the_file(case: Case, job: Path) -> None:
+    points = json.loads((job / "run/front.json").read_text())["points"]
+    point = next(p for p in points if p["arch_id"] and p["pick"])
+    manifest = json.loads((job / "run/models" / point["arch_id"] / "manifest.json").read_text())
+    assert manifest["ptflops"]["differs"] is False  # ptflops counts the front end too
+    assert point["predicted"]["size_mb"] == pytest.approx(manifest["size_mb"], rel=0.1)

@@ -160,7 +160,8 @@ def test_distillation_is_the_divergence_of_softened_answers() -> None:
 def test_the_share_of_a_teacher_is_that_of_the_recipe(digits: Data) -> None:
     recipe = Recipe(1, 8, 0.1, label_smoothing=0.0, distil=0.25, temperature=1.0)
     x, y, logits = torch.rand(4, 1, 16, 16), torch.tensor([1, 2, 3, 4]), torch.randn(4, 10)
-    loss = TrainingLoss(recipe, digits, 0, ConstantTeacher())(x, logits, y)
+    loss_of = TrainingLoss(recipe, digits, 0, ConstantTeacher())
+    loss = loss_of(logits, y, loss_of.taught(x))
     expected = 0.75 * F.cross_entropy(logits, y) + 0.25 * distance(logits, x.flatten(1)[:, :10], 1.0)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
 

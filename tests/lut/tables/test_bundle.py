@@ -32,7 +32,8 @@ CONTEXT = Context({"ort_version": "1.0", "exporter": "helper"})
 def made(home: Path, space_id: str = "toy", p20_ms: float = 0.5) -> Stored:
     """A small table, its further file, and the reference's level."""
     rows = {key: Measurement(p20_ms, 0.6, 0.9, 0.58, 0.62, "cpu", "ok", 30) for key in "ab"}
-    blocks = BlockCosts({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0})
+    factors = {"a": 1.0, "b": 1.1, "c": 0.9}
+    blocks = BlockCosts({"a": p20_ms, "b": 0.7, "c": 1.0}, {"a": 100.0, "b": 200.0, "c": 50.0}, factors)
     line, errors = Calibration(0.1, 1.2, 0.0, 0.0), {"mape_pct": 2.5}
     table = SpaceTable(space_id, "host", CONTEXT, blocks, line, errors, 0.04, rows, "2026-01-02", 0)
     folder = home / "tables/host" / CONTEXT.hash

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from lut.caveats import state
 from lut.devices.device import device_context, tables_folder
 from lut.devices.reference_networks import EMPTY_KEY
 from lut.tables.calibrate import split
+from lut.tables.table import table_path
 from lut.tables.time_budget import Stopwatch
 from targets import Context, load_target
 from targets.errors import DamagedFileError, TargetError, UsageError
@@ -56,7 +58,8 @@ def test_the_calibration_finds_the_formula_of_the_device(make, device, networks)
         summed = table.intercept_ms + sum(table.latency_ms(k) for k in network.blocks)
         summed += table.square_ms_per_mb2 * sum(table.weight_mb(k) for k in network.blocks) ** 2
         assert summed == pytest.approx(device.true_ms(network.key), rel=0.02)
-    assert table.slope == pytest.approx(1.2, abs=0.05)
+    for key, cost_ms in device.cost_ms.items():
+        assert table.latency_ms(key) == pytest.approx(1.2 * cost_ms, rel=0.1)
 
 
 def test_a_cache_that_large_networks_overflow_is_in_the_calibration(make, device, blocks, networks) -> None:
@@ -126,6 +129,18 @@ def test_a_block_that_is_not_in_the_table_is_an_error_and_never_zero(make, devic
         table.latency_ms("conv3e7")
     with pytest.raises(UsageError):
         table.network_ms(("conv3e1", "unknown"))
+
+
+def test_a_table_of_an_earlier_version_is_calibrated_anew_from_its_rows(make, device, tmp_path) -> None:
+    first = make()
+    path = table_path(tables_folder(tmp_path, HOST) / first.context.hash, "toy")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**document, "version": 2}), encoding="utf-8")
+    said: list[str] = []
+    again = make(log=said.append)
+    assert any("of an earlier version of hwnas: calibrated anew" in text for text in said)
+    assert any("measuring 0 of 18 blocks (18 known)" in text for text in said)
+    assert again.blocks == first.blocks and again.calibration == first.calibration
 
 
 def test_reused_in_the_same_context_and_equal_when_loaded(make, device, tmp_path) -> None:
