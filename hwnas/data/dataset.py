@@ -341,7 +341,7 @@ def _check_numbers(seed: int, limit: int | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredConditions:
     """What splits.json was made with; a resume does not change it."""
 
     image_size: int
@@ -349,7 +349,7 @@ class Stored:
     skipped: tuple[str, ...]
 
 
-def stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> Stored:
+def stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> StoredConditions:
     """The conditions in a splits.json; UsageError for another image size."""
     stored, limit, skipped = splits.get("image_size"), splits.get("limit"), splits.get("skipped", [])
     if not isinstance(stored, int) or not (limit is None or isinstance(limit, int)):
@@ -358,7 +358,7 @@ def stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> Stor
         raise DamagedFileError("splits.json: 'skipped' is not a list of sample names; restore the file")
     if image_size is not None and image_size != stored:
         raise UsageError(f"image size {image_size}, the run began with {stored}; keep it or start a new run")
-    return Stored(stored, limit, tuple(skipped))
+    return StoredConditions(stored, limit, tuple(skipped))
 
 
 def _nearly_one_colour(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:

@@ -29,7 +29,7 @@ FAR = 1.25
 LEVEL = 0.05
 """Of columns without a difference, the share of which a value may be called so [1]."""
 
-Places = NDArray[np.int64]
+SamplePlaces = NDArray[np.int64]
 
 
 def by_column(score: OnnxScore, columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -87,14 +87,14 @@ class _Figure:
                 self._metric.name
             ]
 
-    def of(self, places: Places) -> tuple[float, float, float]:
+    def of(self, places: SamplePlaces) -> tuple[float, float, float]:
         """Its value at these places, with a 95 % interval."""
         value = float(self._at(places))
         if self._metric.counted:
             return value, *wilson(value, len(places))
         return value, *bootstrap(lambda drawn: self._at(places[drawn]), len(places))
 
-    def is_behind(self, here: Places, others: Places, m: int) -> bool:
+    def is_behind(self, here: SamplePlaces, others: SamplePlaces, m: int) -> bool:
         """Whether it is far worse here, beyond what m such comparisons bring about by chance."""
         mine, theirs = (float(self._at(places)) for places in (here, others))
         if self._error(mine) <= FAR * self._error(theirs):
@@ -108,7 +108,7 @@ class _Figure:
         factor = NormalDist().inv_cdf(1 - LEVEL / m) / Z_95
         return difference_between(*self._errors(here, factor), *self._errors(others, factor))[0] > 0
 
-    def _errors(self, places: Places, factor: float) -> tuple[float, Interval]:
+    def _errors(self, places: SamplePlaces, factor: float) -> tuple[float, Interval]:
         """The error and its interval, so many times as wide."""
         value, *ends = self.of(places)
         low, high = sorted(map(self._error, ends))
