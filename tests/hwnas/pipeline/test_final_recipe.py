@@ -23,7 +23,7 @@ def context_of(**options: Any) -> Any:
         split=lambda name: np.arange(900), image_size=32, n_classes=3, task=CLASSIFICATION, kind=IMAGE
     )
     counts = default_counts(config, 900, 1)
-    facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True}
+    facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True, "form_json": None}
     return SimpleNamespace(config=config, data=data, home="home", path=None, job_data={}, **facts)
 
 
