@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from hwnas.core.network_space import Position
+from hwnas.core.position import Position
 from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
