@@ -247,7 +247,7 @@ class FinalTrainingOptions:
         ReadAs(Literal["standard", "strong", "few"]),
         Option(
             "How they are trained: standard, strong (regularised, twice as long), or few (for few images: "
-            "cropped and changed strongly, twice as long)"
+            "cropped, recoloured and mixed, twice as long)"
         ),
     ] = "standard"
     repeats: Annotated[

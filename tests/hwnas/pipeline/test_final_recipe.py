@@ -38,11 +38,11 @@ def test_a_strong_recipe_is_of_the_final_training_alone() -> None:
 
 def test_the_recipe_for_few_images_adds_what_samples_and_labels_bear() -> None:
     recipe = final_recipe(context_of(recipe="few"))
-    assert (recipe.crop, recipe.auto_augment, recipe.mixup) == (FEW_PHOTOS["crop"], "trivial", FEW["mixup"])
+    assert (recipe.crop, recipe.colour, recipe.mixup) == (*FEW_PHOTOS.values(), FEW["mixup"])
     assert recipe.epochs == STRONG_LONGER * final_recipe(context_of()).epochs
     assert set(few_changes(CLASSIFICATION, WINDOW)) == set(FEW)
     assert "mixup" not in few_changes(REGRESSION, IMAGE)
-    assert not {"mixup", "auto_augment"} & set(few_changes(SEGMENTATION, IMAGE))  # masks are not moved by it
+    assert set(few_changes(SEGMENTATION, IMAGE)) == {"crop", "colour", "clip"}
 
 
 def test_epochs_that_are_given_stay() -> None:
