@@ -29,7 +29,7 @@ from targets.files import read_json, write_json
 
 from .candidate import Finalist
 from .progress import training_bar
-from .replan import rest_s, trainings_s
+from .replan import longer_epochs, rest_s, trainings_s
 from .run_context import RunContext
 from .training import finalists
 from .trainings import final_job, short_job
@@ -86,7 +86,7 @@ def _train(
     phases = [*range(len(context.eval_epochs)), None] if context.trains else [None]
     folder = context.path / FOLDER
     outcomes: list[Trained | TrainingFailed | None] = [None] * len(seeds)
-    epochs = [context.counts.eval_epochs, context.counts.train_epochs]
+    epochs = [context.counts.eval_epochs, context.counts.train_epochs, longer_epochs(context)]
     forecast = trainings_s(context, [sum(epochs)] * len(seeds))
     n_workers = os.cpu_count() or 1 if context.config.cluster else context.n_workers
     bars = training_bar(
@@ -124,11 +124,14 @@ def _job(
         else short_job(context, name, spec, seed, phase)
     )
     n_train = len(read_json(Path(data["splits_file"]), "the splits of a repeat")["train"])
+    recipe = {**job.recipe, "batch_size": min(job.recipe["batch_size"], n_train)}
+    if phase is None:
+        recipe["epochs"] += longer_epochs(context)
     return replace(
         job,
         job_id=f"{seed}-{'final' if phase is None else f'short-{phase}'}",
         data=data,
-        recipe={**job.recipe, "batch_size": min(job.recipe["batch_size"], n_train)},
+        recipe=recipe,
         start=None if before is None else before.start,
     )
 
