@@ -17,6 +17,7 @@ from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
 from .columns import Column
+from .contents import content_hashes, contents_json
 from .few import images_per_class
 from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
@@ -155,6 +156,10 @@ class Data:
         if self._skipped:
             extra["skipped"] = list(self._skipped)
         return splitting.to_json(self._source.listing, self._split, extra)
+
+    def splits_record(self) -> dict[str, Any]:
+        """The same with a hash of each sample, so that data that grew keep the split (`growth`)."""
+        return self.splits_json() | contents_json(self._source, self._split, content_hashes(self._source))
 
 
 def load_data(

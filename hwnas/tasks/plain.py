@@ -28,7 +28,6 @@ class PlainTask:
     planes = 0
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
-    trains_alone = False
     mixes = False
     texts = False
     recipe: Mapping[str, Any] = {}

@@ -107,8 +107,6 @@ class Task(Protocol):
     """Channels behind those of an image that are its label: one of a mask, else none."""
     shared_weights: bool
     """Whether a supernet can learn it."""
-    trains_alone: bool
-    """Whether `hwnas train` learns it."""
     mixes: bool
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
     texts: bool

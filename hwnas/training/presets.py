@@ -86,9 +86,9 @@ def strong(n_train: int, *, large: bool, epochs: int | None, batch_size: int | N
 
 
 def few(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
-    """`standard` of photos with a class each, changed by `FEW` and `FEW_PHOTOS`, and longer."""
+    """`standard`, longer; what it adds depends on samples and labels (`few_changes`)."""
     recipe = standard(n_train, large=large, epochs=epochs, batch_size=batch_size)
-    return replace(recipe, epochs=_or(epochs, STRONG_LONGER * recipe.epochs), **FEW, **FEW_PHOTOS)
+    return replace(recipe, epochs=_or(epochs, STRONG_LONGER * recipe.epochs))
 
 
 def _or(count: int | None, default: int) -> int:
