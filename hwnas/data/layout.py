@@ -83,9 +83,11 @@ def arrange(
     depth = _common_depth(images)
     inner = {path: path.split("/")[depth:] for path in images}
     if all(len(parts) == 1 for parts in inner.values()):
+        tables = [path for path in paths if path.lower().endswith(".csv")]
+        listed = f"the table that lies there ({tables[0]})" if tables else "a .csv of file names and labels"
         raise UsageError(
             f"{where}: {len(images)} images but no class folders, so they have no labels; {expected}"
-            + (", or give a .csv of file names and labels" if example == _IMAGES else "")
+            + (f", or give {listed} with --labels" if example == _IMAGES else "")
         )
     tops = {parts[0] for parts in inner.values() if len(parts) > 1}
     split_of = splits_named(tops)

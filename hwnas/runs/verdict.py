@@ -243,7 +243,7 @@ def _unstable(records: Records) -> Iterator[Finding]:
     if not counted:
         return
     rows = [p["measured"] for p in (*bad, *bad_others)]
-    reasons = sorted({str(row[key]) for row in rows for key in ("reason", "flag_reason") if row.get(key)})
+    reasons = sorted({str(row[key]) for row in rows for key in row if _is("flag_reason", key) and row[key]})
     yield Finding(
         "warn",
         "measurements_unstable",
@@ -254,8 +254,12 @@ def _unstable(records: Records) -> Iterator[Finding]:
 
 
 def _is_unstable(measured: Mapping[str, Any]) -> bool:
-    """On any device: the flags of further ones have its name at their end, as in `flag@NAME`."""
-    return any(key.partition("@")[0] == "flag" and flag == "unstable" for key, flag in measured.items())
+    return any(_is("flag", key) and flag == "unstable" for key, flag in measured.items())
+
+
+def _is(name: str, key: str) -> bool:
+    """Whether a column is of this name, on any device: those of further ones end in `@NAME`."""
+    return key.partition("@")[0] == name
 
 
 def _random(records: Records) -> Iterator[Finding]:
