@@ -26,6 +26,7 @@ class PlainTask:
     head = "pooled"
     many_columns = True
     planes = 0
+    boxes = False
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
     mixes = False

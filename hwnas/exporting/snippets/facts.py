@@ -20,6 +20,11 @@ CROP = (
 """How every image becomes a square, in words; `hwnas/data/image.py` does it."""
 
 
+_OUTPUTS = {"values": "estimates", "boxes": "log distances to four edges, and scores (logits)"}
+"""What outputs are that are no scores alone, and below what else each is of, by how they are read."""
+_PER = {"mask": " and pixel", "boxes": " and cell"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AppFacts:
     """How one file is fed and read.
@@ -28,7 +33,7 @@ class AppFacts:
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair, of its outputs every `every`-th one.
     probabilities: whether the answers are those.
-    readable: how answers are read.
+    readable: how answers are read. n_values: numbers of one answer; None for one per class and pixel.
     kind: of the samples. rate_hz: of sounds.
     heads: of a file with an output for each of several heads, how each is read and what its numbers are.
     """
@@ -53,6 +58,7 @@ class AppFacts:
     rate_hz: int = 0
     every: int = 1
     heads: Mapping[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    n_values: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -62,19 +68,19 @@ class AppFacts:
     @property
     def outputs(self) -> str:
         """What the numbers are."""
-        scores = {"values": "estimates"}.get(self.readable.reading, "scores (logits)")
+        scores = _OUTPUTS.get(self.readable.reading, "scores (logits)")
         return "probabilities" if self.probabilities else scores
 
     @property
     def each(self) -> str:
         """Of what there is one output."""
-        return self.readable.each + (" and pixel" if self.readable.reading == "mask" else "")
+        return self.readable.each + _PER.get(self.readable.reading, "")
 
     @property
     def n_outputs(self) -> int:
         """Numbers of one answer."""
         pixels = self.height * self.width if self.readable.reading == "mask" else 1
-        return pixels * len(self.class_names)
+        return self.n_values or pixels * len(self.class_names)
 
     @property
     def step(self) -> str:
@@ -117,6 +123,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         class_names=tuple(map(str, said["class_names"])),
         expected=tuple(answers["outputs"]),
         every=int(answers.get("every", 1)),
+        n_values=answers.get("n"),
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,
