@@ -137,7 +137,7 @@ def snippet(facts: AppFacts) -> str:
         "ANSWER": facts.readable.answer,
         "READ": READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
         "SAME": SAME if facts.readable.reading == "top" else "",
-        "SOME": "" if facts.every == 1 else f".ravel()[::{facts.every}]",
+        "SOME": "" if facts.n_outputs == len(facts.class_names) else f".ravel()[::{facts.every}]",
         "KEEP": _KEEP_MASK if facts.readable.reading == "mask" else "",
         "FINDER": boxes.finder(boxes.PYTHON, facts),
         "OUTPUT_NAME": repr(facts.output_name),
