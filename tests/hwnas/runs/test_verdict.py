@@ -206,7 +206,7 @@ def test_where_all_is_right_a_smaller_network_is_the_advice() -> None:
     assert "--budget-ms" in tie.advice and "search longer" not in tie.advice
 
 
-@pytest.mark.parametrize(("task", "trains_on"), [(None, 1), ("classification", 1), ("regression", 0)])
+@pytest.mark.parametrize(("task", "trains_on"), [(None, 1), ("classification", 1), ("regression", 1)])
 def test_what_is_suggested_next_works_for_the_task(task: str | None, trains_on: int) -> None:
     commands = [command for command, _ in next_commands("runs/x", "a", task)]
     assert sum(command.startswith("hwnas train --pick runs/x/a") for command in commands) == trains_on
