@@ -195,6 +195,17 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     recipe = changed(Recipe.for_data(1), config)
     task = task_named(config.task)
     require_fitting(task, config, recipe, strong=config.recipe == "strong")
+    if config.repeats == 1:
+        raise UsageError(
+            "--repeats 1: one split more says nothing of how far splits differ; allowed: 0, or 2 to 100"
+        )
+    if config.repeats and task.texts:
+        raise UsageError(f"--repeats: {task.name} splits a text in its order, in one way only; leave it out")
+    if config.repeats and config.continue_from is not None:
+        raise UsageError(
+            "--repeats trains the chosen network from new weights, and a search that goes on trains none so; "
+            "leave it out"
+        )
     epochs_by_fidelity(config, config.eval_epochs or ETA)
     problem = Problem.parse(objectives_of(config, devices), budgets)
     found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]

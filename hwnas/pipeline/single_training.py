@@ -25,7 +25,7 @@ from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.tasks import CLASSIFICATION, outward
 from hwnas.training.build import build_network
 from hwnas.training.initial_weights import begin
-from hwnas.training.presets import changed, recipe_of
+from hwnas.training.presets import REGULARISED, changed, recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.start import start_weights
 from hwnas.training.together import train_together
@@ -212,7 +212,8 @@ def _recipe(options: TrainingOptions, data: Data) -> Recipe:
         batch_size=options.batch_size,
     )
     require_fitting(task, options, recipe, strong=preset == "strong")
-    recipe = changed(replace(recipe, **task.recipe), options)
+    adds = REGULARISED[preset].adds(task, data.kind) if preset in REGULARISED else {}
+    recipe = changed(replace(recipe, **task.recipe, **adds), options)
     require_changes(recipe, data.name, data.kind)
     return recipe
 
