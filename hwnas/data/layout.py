@@ -128,6 +128,17 @@ def splits_named(names: Collection[str]) -> dict[str, int]:
     return split_of
 
 
+def splits_of_paths(paths: Collection[str]) -> dict[str, int]:
+    """The split that a folder of each path names; all train where no folder says train."""
+    folders = {path: path.split("/")[:-1] for path in paths}
+    split_of = splits_named({folder for parts in folders.values() for folder in parts})
+    said = {
+        path: next((split_of[folder] for folder in parts if folder in split_of), TRAIN)
+        for path, parts in folders.items()
+    }
+    return said if TRAIN in said.values() else dict.fromkeys(said, TRAIN)
+
+
 def _doubled(every: Iterable[list[str]]) -> set[str]:
     """Folders like the outer one of `seg_train/seg_train/cat/0.jpg`, of which one is to be skipped."""
     below: dict[str, set[str]] = {}

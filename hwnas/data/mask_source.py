@@ -18,8 +18,8 @@ import numpy.typing as npt
 from hwnas.tasks import Task
 from hwnas.tasks.mask_scores import IGNORED
 from targets.errors import DamagedFileError, UsageError
-from targets.files import write_atomic
 
+from .arrays_file import kept_array
 from .file_source import FileSource, image_levels
 from .files import Files, open_files
 from .layout import ignored_note, is_image
@@ -97,7 +97,9 @@ def _source(
     levels = image_levels(files, images)
     stamps = "\n".join(f"{path}\t{files.stamp(path)}" for path in (*images, *masks))
     content = hashlib.sha256(f"{stamps}\n{said}\n{levels}".encode("utf-8", "surrogateescape")).hexdigest()
-    counts = _counts(files, images, masks, classes, cache / f"{content[:32]}.npy")
+    counts = kept_array(
+        cache / f"{content[:32]}.npy", (len(masks), 256), lambda: _counts(files, images, masks, classes)
+    )
     white = not counts[:, 1:IGNORED].any() and counts[:, 0].any() and counts[:, IGNORED].any()
     if white and not classes.colours:
         counts[:, 1], counts[:, IGNORED] = counts[:, IGNORED], 0
@@ -160,16 +162,12 @@ def _found(cells: Sequence[str], files: Files, table: Path) -> list[str]:
 
 
 def _counts(
-    files: Files, images: Sequence[str], masks: Sequence[str], classes: MaskClasses, kept: Path
+    files: Files, images: Sequence[str], masks: Sequence[str], classes: MaskClasses
 ) -> npt.NDArray[np.int64]:
     """(n, 256) pixels of each value in each mask; 0 of those that cannot be read, which the decoding names.
 
-    UsageError where a mask has another size than its image. kept: where the counts of an earlier run lie.
+    UsageError where a mask has another size than its image.
     """
-    with suppress(OSError, ValueError):
-        known: npt.NDArray[np.int64] = np.load(kept, allow_pickle=False)
-        if known.shape == (len(masks), 256) and known.dtype == np.int64:
-            return known
     counts = np.zeros((len(masks), 256), np.int64)
     unequal = []
     for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
@@ -185,16 +183,4 @@ def _counts(
             f"{'; '.join(unequal[:_MOST_NAMED])}{'; ...' if len(unequal) > _MOST_NAMED else ''}; save each "
             "mask at the size of its image"
         )
-    _keep(kept, counts)
     return counts
-
-
-def _keep(path: Path, counts: npt.NDArray[np.int64]) -> None:
-    """Without space the next run counts again."""
-    import io
-
-    buffer = io.BytesIO()
-    np.save(buffer, counts, allow_pickle=False)
-    with suppress(OSError, DamagedFileError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())

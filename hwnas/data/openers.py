@@ -8,6 +8,7 @@ from pathlib import Path
 
 from targets.errors import UsageError
 
+from .box_source import open_boxes
 from .folder import open_folder
 from .mask_source import open_masks
 from .recordings import open_recordings
@@ -57,6 +58,12 @@ READERS = (
         matches=lambda path, request: request.task.planes > 0,
         open=lambda path, request: open_masks(request),
         takes=_COLUMNS | {"--labels"},
+    ),
+    PathReader(
+        what="images with boxes",
+        matches=lambda path, request: request.task.boxes,
+        open=open_boxes,
+        takes=frozenset(),
     ),
     PathReader(
         what="windows in an .npz file",

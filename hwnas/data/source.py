@@ -40,7 +40,7 @@ class Listing:
     flip: whether a mirrored image is still one of its class.
     names: of the samples, unique.
     labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several; of masks (n, k)
-        int64, how many pixels each class has.
+        int64, how many pixels each class has; of boxes (n, m, 6) float32.
     given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
@@ -87,7 +87,8 @@ class Listing:
 
     def digest(self) -> str:
         """SHA-256 of names, labels and sizes: equal when the list of files is the same."""
-        rows = zip(self.names, self.labels.tolist(), self.given, self.sizes_bytes, strict=True)
+        labels = (label.tolist() for label in self.labels)
+        rows = zip(self.names, labels, self.given, self.sizes_bytes, strict=True)
         text = "\n".join(f"{name}\t{label}\t{given}\t{size}" for name, label, given, size in rows)
         return sha256("\n".join((*self.class_names, self.task.mark, text)).encode("utf-8", "surrogateescape"))
 

@@ -101,6 +101,7 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
     every = -(-outputs.size // MOST_OUTPUTS) | 1  # odd, so that it meets every column
     return {
         "outputs": [float(value) for value in outputs.ravel()[::every]],
+        "n": int(outputs.size),
         **({"every": every} if every > 1 else {}),
         **({"label": int(outputs.argmax())} if data.task.readable.reading == "top" else {}),
         "tolerance": VARIANTS[record["name"]].off_elsewhere * max(1.0, float(np.abs(outputs).max())),

@@ -25,7 +25,8 @@ Images = Annotated[
     Text,
     Option(
         "A folder of images or sounds, a zip of one, a CSV, windows as .npz, a text, or scenes, digits, "
-        "cifar10, cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls, markov"
+        "cifar10, cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, shape-boxes, "
+        "gestures, calls, markov"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]

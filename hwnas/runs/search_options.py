@@ -39,7 +39,7 @@ class LabelOptions:
         Named("task"),
         Option(
             "What is learned: classification (a class per image), multi-label (tags), regression "
-            "(numbers), segmentation (masks), language (what follows in a text)"
+            "(numbers), segmentation (masks), detection (boxes), language (what follows in a text)"
         ),
     ] = "classification"
     label_columns: Annotated[

@@ -28,6 +28,7 @@ class PlainTask:
     head = "pooled"
     many_columns = True
     planes = 0
+    boxes = False
     mirror = True
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwnas.core.registry import Registry
 
 from .classification import CLASSIFICATION
+from .detection import DETECTION
 from .language import LANGUAGE
 from .multilabel import MULTI_LABEL
 from .regression import REGRESSION
@@ -12,7 +13,7 @@ from .segmentation import SEGMENTATION
 from .task import Task
 
 TASKS: Registry[Task] = Registry("task")
-for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, LANGUAGE):
+for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, DETECTION, LANGUAGE):
     TASKS.add(_task.name)(_task)
 
 

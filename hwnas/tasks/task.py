@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 Answers = NDArray[Any]
 """(n, k) float32, or what the task keeps of them."""
 LabelArray = NDArray[Any]
-"""(n,) int64 of classes, (n, k) float32, or (n, s, s) uint8 of masks.
+"""(n,) int64 of classes, (n, k) float32, (n, m, 6) float32 of boxes, or (n, s, s) uint8 of masks.
 
 Before any pixel is read, what is known of a mask is how many of its pixels are of each class: (n, k) int64.
 `check`, `strata`, `members`, `notes` and `fitted` are given those, all other methods the masks."""
-Reading = Literal["top", "above", "values", "mask", "next"]
-"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel, what
-may follow."""
+Reading = Literal["top", "above", "values", "mask", "boxes", "next"]
+"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel, boxes,
+what may follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ class Task(Protocol):
     """Whether a CSV holds a column for each output."""
     planes: int
     """Channels behind those of an image that are its label: one of a mask, else none."""
+    boxes: bool
+    """Whether its labels are boxes, which move with their images."""
     mirror: bool
     """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
 

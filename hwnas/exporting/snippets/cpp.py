@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/{verb}.cpp"
@@ -116,7 +117,8 @@ def snippet(facts: AppFacts) -> str:
         "FILE": facts.file,
         "CROP": CROP,
         "ORDER": "one byte, grey" if facts.channels == 1 else "three bytes: red, green, blue",
-        "READ": READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
+        "READ": boxes.finder(boxes.CPP, facts)
+        or READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "BATCH": str(facts.batch),
         "HEIGHT": str(facts.height),
         "WIDTH": str(facts.width),

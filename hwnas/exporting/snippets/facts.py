@@ -19,6 +19,11 @@ CROP = (
 """How every image becomes a square, in words; `hwnas/data/image.py` does it."""
 
 
+_OUTPUTS = {"values": "estimates", "boxes": "log distances to four edges, and scores (logits)"}
+"""What outputs are that are no scores alone, and below what else each is of, by how they are read."""
+_PER = {"mask": " and pixel", "boxes": " and cell"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AppFacts:
     """How one file is fed and read.
@@ -27,7 +32,7 @@ class AppFacts:
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair, of its outputs every `every`-th one.
     probabilities: whether the answers are those.
-    readable: how answers are read.
+    readable: how answers are read. n_values: numbers of one answer; None for one per class and pixel.
     kind: of the samples. rate_hz: of sounds.
     """
 
@@ -50,6 +55,7 @@ class AppFacts:
     kind: SampleKind = IMAGE
     rate_hz: int = 0
     every: int = 1
+    n_values: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -59,19 +65,19 @@ class AppFacts:
     @property
     def outputs(self) -> str:
         """What the numbers are."""
-        scores = {"values": "estimates"}.get(self.readable.reading, "scores (logits)")
+        scores = _OUTPUTS.get(self.readable.reading, "scores (logits)")
         return "probabilities" if self.probabilities else scores
 
     @property
     def each(self) -> str:
         """Of what there is one output."""
-        return self.readable.each + (" and pixel" if self.readable.reading == "mask" else "")
+        return self.readable.each + _PER.get(self.readable.reading, "")
 
     @property
     def n_outputs(self) -> int:
         """Numbers of one answer."""
         pixels = self.height * self.width if self.readable.reading == "mask" else 1
-        return pixels * len(self.class_names)
+        return self.n_values or pixels * len(self.class_names)
 
     @property
     def step(self) -> str:
@@ -114,6 +120,7 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         class_names=tuple(map(str, said["class_names"])),
         expected=tuple(answers["outputs"]),
         every=int(answers.get("every", 1)),
+        n_values=answers.get("n"),
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import AppFacts, filled
 
 FILE = "snippets/{verb}.py"
@@ -43,7 +44,7 @@ def @verb@(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
     return session.run([@OUTPUT_NAME@], {@INPUT_NAME@: prepare(image)})[0][0]
 
 
-def main(arguments: list[str]) -> int:
+@FINDER@def main(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments != ["--check"]):
         print(__doc__)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
@@ -79,6 +80,7 @@ READ = {
     "above": '", ".join(n for n, s in zip(CLASSES, scores) if s > THRESHOLD) or "none"',
     "values": '", ".join(f"{n} {s:.6g}" for n, s in zip(CLASSES, scores))',
     "mask": "{n: int((mask == i).sum()) for i, n in enumerate(CLASSES)}",
+    "boxes": boxes.PYTHON_READ,
 }
 _KEEP_MASK = """        mask = scores.argmax(0).astype(np.uint8)
         Image.fromarray(mask).save(f"{path}.mask.png")
@@ -110,8 +112,9 @@ def snippet(facts: AppFacts) -> str:
         "ANSWER": facts.readable.answer,
         "READ": READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
         "SAME": SAME if facts.readable.reading == "top" else "",
-        "SOME": "" if facts.every == 1 else f".ravel()[::{facts.every}]",
+        "SOME": "" if facts.n_outputs == len(facts.class_names) else f".ravel()[::{facts.every}]",
         "KEEP": _KEEP_MASK if facts.readable.reading == "mask" else "",
+        "FINDER": boxes.finder(boxes.PYTHON, facts),
         "OUTPUT_NAME": repr(facts.output_name),
         "INPUT_NAME": repr(facts.input_name),
     }
