@@ -88,7 +88,7 @@ _METHODS = """
 """
 _DATA = """
     calls cifar10 cifar100 digits fashion-mnist gauges gestures markov mnist scenes shape-boxes
-    shape-masks shapes
+    shape-masks shapes tilted
 """
 _STRATEGIES = """
     bananas bo evolution gp local-search nsga2 nsga3 pnas random successive-halving tpe
@@ -149,6 +149,8 @@ NAMES: Mapping[str, Names] = {
             kind="task",
             known=("classification", "detection", "language", "multi-label", "regression", "segmentation"),
             table="hwnas.tasks.table:TASKS",
+            accepts=lambda text: ":" in text,  # `hwnas.tasks.several_named` says what is wrong with it
+            also="; or several at once, as classification:digit+regression:tilt",
         ),
     )
 }

@@ -43,6 +43,7 @@ class Placed:
 
     class_name: the folder, or the text of its label. more: texts of further labels.
     group: what it shares with others that must lie in the same split; empty where nobody said so.
+    told_by: its values of the columns by which results are told apart.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Placed:
     split: int
     more: tuple[str, ...] = ()
     group: str = ""
+    told_by: tuple[str, ...] = ()
 
     @property
     def cells(self) -> tuple[str, ...]:

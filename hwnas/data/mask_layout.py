@@ -23,12 +23,13 @@ _EXPECTED = "expected images/*.jpg and masks/*.png of equal names, or a .csv wit
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image, its mask, and the split and the group that they belong to."""
+    """An image, its mask, the split and the group that they belong to, and what columns say of them."""
 
     image: str
     mask: str
     split: int = TRAIN
     group: str = ""
+    told_by: tuple[str, ...] = ()
 
 
 def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str]]:

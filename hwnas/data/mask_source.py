@@ -20,7 +20,7 @@ from hwnas.tasks.mask_scores import IGNORED
 from targets.errors import DamagedFileError, UsageError
 
 from .arrays_file import kept_array
-from .file_source import FileSource, image_levels
+from .file_source import FileSource, columns_of, image_levels
 from .files import Files, open_files
 from .layout import ignored_note, is_image
 from .mask_layout import Pair, pair_folders
@@ -77,19 +77,27 @@ def open_masks(request: DataRequest) -> MaskSource:
             request.task,
             request.label_columns,
             request.group_column,
+            request.report_by,
         )
         files, notes = listed.files, ignored_note(listed.files.refused, listed.files.why_refused)
         masks = _found([item.class_name for item in listed.placed], files, table)
         pairs = [
-            Pair(item.path, mask, item.split, item.group)
+            Pair(item.path, mask, item.split, item.group, item.told_by)
             for item, mask in zip(listed.placed, masks, strict=True)
         ]
     name = path.stem if table is None else table.stem
-    return _source(name, files, pairs, notes, request.task, request.root / "cache" / "masks")
+    told_by = () if table is None else listed.told_by
+    return _source(name, files, pairs, notes, request.task, request.root / "cache" / "masks", told_by)
 
 
 def _source(
-    name: str, files: Files, pairs: Sequence[Pair], notes: list[str], task: Task, cache: Path
+    name: str,
+    files: Files,
+    pairs: Sequence[Pair],
+    notes: list[str],
+    task: Task,
+    cache: Path,
+    told_by: tuple[str, ...],
 ) -> MaskSource:
     pairs = sorted(pairs, key=lambda pair: pair.image)
     images, masks = tuple(pair.image for pair in pairs), tuple(pair.mask for pair in pairs)
@@ -121,6 +129,7 @@ def _source(
         content=content,
         task=task,
         groups=np.array([groups[pair.group] for pair in pairs], np.int64) if len(groups) > 1 else None,
+        columns=columns_of(told_by, [pair.told_by for pair in pairs]),
     )
     return MaskSource(FileSource(listing, files, levels), masks, classes, bool(white and not classes.colours))
 

@@ -17,6 +17,7 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
 
+from .columns import Column
 from .image import PREPROCESSING
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Listing:
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     task: what is learned of them.
     groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
+    columns: by which results are told apart: that of the groups, and those that the user names.
     kind: what a sample is.
     preprocessing: how files became samples, in words.
     front: of sounds, how waveforms become what networks take; None where samples are that already.
@@ -66,6 +68,7 @@ class Listing:
     centred: bool = True
     task: Task = CLASSIFICATION
     groups: npt.NDArray[np.int64] | None = None
+    columns: tuple[Column, ...] = ()
     kind: SampleKind = IMAGE
     preprocessing: str = PREPROCESSING
     front: LogMelSettings | None = None
@@ -133,6 +136,7 @@ class DataRequest:
     task: what is learned.
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
+    report_by: columns of the CSV by whose values results are told apart.
     window, hop: samples of a window that recordings are cut into, and from one window to the next;
         window also the symbols of a piece of text.
     tokens: what the symbols of a text are.
@@ -146,6 +150,7 @@ class DataRequest:
     task: Task = CLASSIFICATION
     label_columns: tuple[str, ...] = ()
     group_column: str | None = None
+    report_by: tuple[str, ...] = ()
     window: int | None = None
     hop: int | None = None
     tokens: str | None = None
@@ -170,6 +175,7 @@ def data_request(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     window: int | None = None,
     hop: int | None = None,
     tokens: str | None = None,
@@ -184,6 +190,7 @@ def data_request(
         task=task_named(task),
         label_columns=tuple(label_columns),
         group_column=group_column,
+        report_by=tuple(report_by),
         window=window,
         hop=hop,
         tokens=tokens,
@@ -222,6 +229,7 @@ class Subset:
             names=tuple(listing.names[index] for index in chosen),
             labels=listing.labels[chosen],
             groups=None if listing.groups is None else listing.groups[chosen],
+            columns=tuple(column.at(chosen) for column in listing.columns),
             given=listing.given[chosen],
             sizes_bytes=listing.sizes_bytes[chosen],
             content=listing.content and f"{listing.content} {why}",

@@ -84,6 +84,9 @@ def model_code(file: str, manifest: JsonObject) -> str:
     reading = task_named(manifest.get("task")).readable.reading
     if reading in _PICTURES:
         known = f"{scores}{_PICTURES[reading]}"
+    elif reading == "heads":
+        feeds = f"{{{str(manifest.get('input_name') or 'image')!r}: x}}"
+        known = f"dict(zip({list(manifest.get('heads') or {})!r}, net.run(None, {feeds})))"
     elif reading != "top":
         known = f"dict(zip({classes!r}, {scores}))" + (" # above 0: given" if reading == "above" else "")
     elif len(classes) in SHOWN_CLASSES:

@@ -87,6 +87,7 @@ RUN = r"""  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
 
 
 READ = {
+    "boxes": "",  # `boxes.CPP` finds them
     "top": """  const size_t best = std::max_element(scores, scores + kClasses.size()) - scores;
   std::printf("%s %.6g\\n", kClasses[best], scores[best]);""",
     "above": """  for (size_t i = 0; i < kClasses.size(); ++i)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hwnas.core.samples import IMAGE, SampleKind, kind_named
 from hwnas.exporting.golden import EXPECTED
+from hwnas.exporting.onnx_score import HEADS
 from hwnas.exporting.packaging import PROBABILITIES
 from hwnas.tasks import Readable, task_named
 
@@ -34,6 +35,7 @@ class AppFacts:
     probabilities: whether the answers are those.
     readable: how answers are read. n_values: numbers of one answer; None for one per class and pixel.
     kind: of the samples. rate_hz: of sounds.
+    heads: of a file with an output for each of several heads, how each is read and what its numbers are.
     """
 
     file: str
@@ -55,6 +57,7 @@ class AppFacts:
     kind: SampleKind = IMAGE
     rate_hz: int = 0
     every: int = 1
+    heads: Mapping[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
     n_values: int | None = None
 
     @property
@@ -126,7 +129,18 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         readable=task_named(manifest.get("task")).readable,
         kind=kind_named(said.get("sample")),
         rate_hz=int(said.get("rate_hz", 0)),
+        heads=_heads(manifest),
     )
+
+
+def _heads(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[str]]]:
+    """By the name of the output: how it is read, and its names; empty for one output."""
+    outputs = manifest["input"].get(HEADS) or {}
+    readings = task_named(manifest.get("task")).readings
+    return {
+        output: (reading, list(map(str, names)))
+        for (output, names), reading in zip(outputs.items(), readings, strict=True)
+    }
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
