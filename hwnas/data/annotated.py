@@ -8,7 +8,7 @@ from math import isfinite
 
 from targets.errors import UsageError
 
-from .boxes import Rows
+from .boxes import BoxRows
 
 SLACK_PX = 1.0
 """By how much a box may reach beyond its image: coordinates are rounded, and some count pixels from 1."""
@@ -21,7 +21,7 @@ class Annotated:
 
     image: str
     split: int
-    rows: Rows
+    rows: BoxRows
     size: tuple[int, int] | None
 
     def in_split(self, split: int) -> Annotated:

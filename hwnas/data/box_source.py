@@ -18,7 +18,7 @@ from targets.errors import DamagedFileError, UsageError
 
 from .annotated import Annotated
 from .arrays_file import kept_array
-from .boxes import Rows, in_square, padded
+from .boxes import BoxRows, in_square, padded
 from .coco import read_coco
 from .file_source import FileSource, image_levels
 from .files import Files, open_files
@@ -127,7 +127,7 @@ def _check_sizes(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64], w
         )
 
 
-def _cut(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64]) -> tuple[list[Rows], list[str]]:
+def _cut(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64]) -> tuple[list[BoxRows], list[str]]:
     cuts = [
         in_square(each.rows, *((max(1, width), max(1, height))))
         for each, (width, height) in zip(annotated, sizes.tolist(), strict=True)

@@ -13,10 +13,8 @@ import numpy.typing as npt
 
 from hwnas.tasks.box_scores import COLUMNS, EMPTY, areas
 
-Rows = npt.NDArray[np.float64]
+BoxRows = npt.NDArray[np.float64]
 """(b, 6)."""
-Edges = npt.NDArray[np.float64]
-"""(…, 4): left, top, right, bottom."""
 
 LEAST_SEEN = 0.25
 """Share of a box that has to be seen, for the rest of it to be an object."""
@@ -26,12 +24,12 @@ LEAST_SEEN = 0.25
 class Cut:
     """Rows after a cut. gone: boxes of which nothing is seen. crowds: those that became crowds."""
 
-    rows: Rows
+    rows: BoxRows
     gone: int
     crowds: int
 
 
-def cut(rows: Rows) -> Cut:
+def cut(rows: BoxRows) -> Cut:
     """The rows inside the image. What is seen to less than a quarter is a crowd, which counts nowhere."""
     rows = rows.copy()
     before = areas(rows[:, 1:5])
@@ -42,7 +40,7 @@ def cut(rows: Rows) -> Cut:
     return Cut(rows[seen > 0], int((seen <= 0).sum()), int(little.sum()))
 
 
-def in_square(rows: Rows, width: int, height: int) -> Cut:
+def in_square(rows: BoxRows, width: int, height: int) -> Cut:
     """Rows of a whole image, by its sides, as rows of its central square, which `image.fit` cuts."""
     side = min(width, height)
     corner = np.array([(width - side) // 2, (height - side) // 2] * 2, np.float64)
@@ -51,7 +49,7 @@ def in_square(rows: Rows, width: int, height: int) -> Cut:
     return cut(rows)
 
 
-def padded(images: Sequence[Rows]) -> npt.NDArray[np.float32]:
+def padded(images: Sequence[BoxRows]) -> npt.NDArray[np.float32]:
     """(n, m, 6): as many rows for each image, the rest empty."""
     most = max([1, *(len(rows) for rows in images)])
     out = np.zeros((len(images), most, COLUMNS), np.float32)

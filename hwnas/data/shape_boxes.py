@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hwnas.tasks import DETECTION
 
 from .arrays import ArraySource
-from .boxes import LEAST_SEEN, Rows, padded
+from .boxes import LEAST_SEEN, BoxRows, padded
 from .scenes_drawing import Draws
 from .shape_masks import bar
 from .shapes import SHAPES, SIDE_PX, ground, ink, noisy, paint, shape_of_kind
@@ -48,7 +48,7 @@ def open_shape_boxes(request: DataRequest) -> DataSource:
     return ArraySource(listing, pixels, SIDE_PX)
 
 
-def draw_boxed(draws: Draws, n: int) -> tuple[npt.NDArray[np.uint8], list[Rows]]:
+def draw_boxed(draws: Draws, n: int) -> tuple[npt.NDArray[np.uint8], list[BoxRows]]:
     """(n, 32, 32, 3), and the boxes of each."""
     image = ground(draws, n)
     for _ in range(_BARS):
@@ -70,7 +70,7 @@ def draw_boxed(draws: Draws, n: int) -> tuple[npt.NDArray[np.uint8], list[Rows]]
     return noisy(draws, image), [_boxes(top[i], kinds[i], whole[i]) for i in range(n)]
 
 
-def _boxes(top: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> Rows:
+def _boxes(top: npt.NDArray[np.int64], kinds: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> BoxRows:
     """Around what is seen of each shape. whole: how many pixels each covers."""
     rows = []
     for place in range(MOST_SHAPES):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .box_scores import COLUMNS, EMPTY, MOST_ANSWERS, Reals, areas, overlaps
+from .box_scores import COLUMNS, EMPTY, MOST_ANSWERS, BoxReals, areas, overlaps
 from .task import Answers, LabelArray
 
 EDGES = 4
@@ -43,7 +43,7 @@ def sides_of(cells: int) -> tuple[int, int]:
 
 
 @cache
-def grid(cells: int) -> Reals:
+def grid(cells: int) -> BoxReals:
     """(cells, 3): centre of each cell across and down, and its side, as shares of the image."""
     parts = []
     for side in sides_of(cells):
@@ -63,7 +63,7 @@ def decoded(outputs: Answers) -> LabelArray:
     return answers
 
 
-def _boxes(output: NDArray[Any]) -> Reals:
+def _boxes(output: NDArray[Any]) -> BoxReals:
     """(b, 6), the surest first."""
     scores = 1 / (1 + np.exp(-np.clip(output[EDGES:].astype(np.float64), -60, 60)))
     classes, cells = np.nonzero(scores > LEAST_SCORE)
@@ -78,7 +78,7 @@ def _boxes(output: NDArray[Any]) -> Reals:
     return np.concatenate([classes[kept, None], edges[kept], found[kept, None]], axis=1)
 
 
-def without_copies(edges: Reals, classes: NDArray[np.int64]) -> NDArray[np.int64]:
+def without_copies(edges: BoxReals, classes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Places of those that no surer one of their class covers (non-maximum suppression), at most 100.
 
     edges: (b, 4), the surest first.

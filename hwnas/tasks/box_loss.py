@@ -29,7 +29,7 @@ _IMAGES_AT_A_TIME = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Targets:
+class CellTargets:
     """What each cell learns.
 
     learns: (b, cells), whether it has an object. counts: (b, cells), whether it says anything of classes;
@@ -65,7 +65,7 @@ def _sums(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return classes + (boxes * targets.learns).sum(), targets.learns.sum()
 
 
-def assigned(labels: Tensor, cells: int) -> Targets:
+def assigned(labels: Tensor, cells: int) -> CellTargets:
     """The object of each cell. labels: (b, m, 6)."""
     import torch
 
@@ -92,7 +92,7 @@ def assigned(labels: Tensor, cells: int) -> Targets:
     smallest, place = area.min(dim=2)
     chosen = labels.gather(1, place[..., None].expand(-1, -1, labels.shape[2]))
     there = smallest < torch.inf
-    return Targets(
+    return CellTargets(
         there, there | ~(crowd & inside).any(2), chosen[..., 0].long().clamp(min=0), chosen[..., 1:5]
     )
 
@@ -124,7 +124,7 @@ def giou(boxes: Tensor, others: Tensor) -> Tensor:
     return both / (whole + tiny) - (around - whole) / (around + tiny)
 
 
-def _focal(logits: Tensor, targets: Targets) -> Tensor:
+def _focal(logits: Tensor, targets: CellTargets) -> Tensor:
     """The sum of the focal loss [2] over cells and classes. logits: (b, cells, k)."""
     from torch.nn import functional
 

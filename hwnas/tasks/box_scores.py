@@ -30,7 +30,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """IoU from which an answer is right."""
 _RECALLS = np.linspace(0.0, 1.0, 101)
 
-Reals = NDArray[np.float64]
+BoxReals = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,12 @@ class ClassMatches:
     """
 
     image: NDArray[np.int64]
-    scores: Reals
+    scores: BoxReals
     right: NDArray[np.bool_]
     counts: NDArray[np.bool_]
     objects: NDArray[np.int64]
 
-    def precision(self, weights: Reals) -> Reals:
+    def precision(self, weights: BoxReals) -> BoxReals:
         """(t,): average precision, NaN without objects. weights: (n,), how often an image counts."""
         objects = float(weights @ self.objects)
         if not objects:
@@ -71,14 +71,14 @@ class Matches:
     classes: tuple[ClassMatches, ...]
     n_images: int
 
-    def precisions(self, weights: Reals | None = None) -> Reals:
+    def precisions(self, weights: BoxReals | None = None) -> BoxReals:
         """(k, t): average precision of each class at each threshold."""
         if weights is None:
             weights = np.ones(self.n_images)
         rows = [each.precision(weights) for each in self.classes]
         return np.array(rows).reshape(len(rows), len(THRESHOLDS))
 
-    def figures(self, weights: Reals | None = None) -> dict[str, float]:
+    def figures(self, weights: BoxReals | None = None) -> dict[str, float]:
         """`map`: mean over the classes that have objects and the thresholds; `map50`: at the first."""
         each = self.precisions(weights)
         known = each[~np.isnan(each).any(axis=1)]
@@ -108,12 +108,12 @@ def matched(answers: LabelArray, labels: LabelArray, n_classes: int | None = Non
     return Matches(tuple(_joined(parts[c], objects[c]) for c in range(k)), len(labels))
 
 
-def rows_of(boxes: NDArray[Any]) -> Reals:
+def rows_of(boxes: NDArray[Any]) -> BoxReals:
     """(b, 6): those rows of an image that are boxes."""
     return boxes[boxes[:, 0] >= 0].astype(np.float64)
 
 
-def overlaps(boxes: Reals, others: Reals, crowd: NDArray[np.bool_] | None = None) -> Reals:
+def overlaps(boxes: BoxReals, others: BoxReals, crowd: NDArray[np.bool_] | None = None) -> BoxReals:
     """(a, b): intersection over union of edges (a, 4) and (b, 4).
 
     crowd: (b,), where the share of the first box that lies inside is taken instead, as COCO does.
@@ -127,13 +127,13 @@ def overlaps(boxes: Reals, others: Reals, crowd: NDArray[np.bool_] | None = None
     whole = first + second - both
     if crowd is not None:
         whole = np.where(crowd[None, :], first, whole)
-    shares: Reals = both / np.maximum(whole, 1e-300)
+    shares: BoxReals = both / np.maximum(whole, 1e-300)
     return shares
 
 
-def areas(boxes: Reals) -> Reals:
+def areas(boxes: BoxReals) -> BoxReals:
     """(b,) of edges (b, 4)."""
-    sides: Reals = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    sides: BoxReals = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return sides[:, 0] * sides[:, 1]
 
 
@@ -142,7 +142,7 @@ class _Part:
     """The answers of one class on one image."""
 
     image: int
-    scores: Reals
+    scores: BoxReals
     right: NDArray[np.bool_]
     counts: NDArray[np.bool_]
 
@@ -158,7 +158,7 @@ def _joined(parts: list[_Part], objects: NDArray[np.int64]) -> ClassMatches:
     return ClassMatches(image[order].astype(np.int64), scores[order], right[order], counts[order], objects)
 
 
-def _fits(mine: Reals, theirs: Reals) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _fits(mine: BoxReals, theirs: BoxReals) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(d, t) twice: whether an answer is right, and whether it counts. mine: the surest first.
 
     An answer takes the free object that it overlaps most, of equal ones the last; where there is none, it

@@ -17,7 +17,7 @@ from targets.errors import UsageError
 
 from .box_decode import EDGES, decoded
 from .box_loss import assigned, detection_loss
-from .box_scores import EMPTY, MOST_ANSWERS, SURE, Reals, matched, overlaps, rows_of
+from .box_scores import EMPTY, MOST_ANSWERS, SURE, BoxReals, matched, overlaps, rows_of
 from .mask_scores import palette
 from .plain import PlainTask, rarest_parts
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
@@ -276,19 +276,19 @@ def _shown(answers: LabelArray, labels: LabelArray, k: int) -> NDArray[np.int64]
     return counts
 
 
-def _sure(answer: NDArray[Any]) -> Reals:
+def _sure(answer: NDArray[Any]) -> BoxReals:
     rows = rows_of(answer)
     return rows[rows[:, 5] >= SURE]
 
 
-def _padded(rows: Reals) -> Reals:
+def _padded(rows: BoxReals) -> BoxReals:
     out = np.zeros((MOST_ANSWERS, rows.shape[1]))
     out[:, 0] = EMPTY
     out[: len(rows)] = rows
     return out
 
 
-def _lacks(boxes: Reals, others: Reals) -> bool:
+def _lacks(boxes: BoxReals, others: BoxReals) -> bool:
     """Whether a box that is shown has no like among the others, of which half as sure ones do."""
     boxes, others = boxes[boxes[:, 5] >= SURE], others[others[:, 5] >= SURE / 2]
     like = (overlaps(boxes[:, 1:5], others[:, 1:5]) >= ALIKE) & (boxes[:, None, 0] == others[None, :, 0])
@@ -301,7 +301,7 @@ def _counts(labels: LabelArray, k: int) -> NDArray[np.int64]:
     return np.stack([(counted == j).sum(axis=1) for j in range(k)], axis=1)
 
 
-def _drawn(image: NDArray[np.uint8], rows: Reals) -> NDArray[np.uint8]:
+def _drawn(image: NDArray[np.uint8], rows: BoxReals) -> NDArray[np.uint8]:
     """(3, h, w) with a line of one pixel around each box; crowds in grey."""
     out, colours = image.copy(), palette()
     for row in rows:
@@ -323,7 +323,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _in_words(rows: Reals, names: Sequence[str]) -> str:
+def _in_words(rows: BoxReals, names: Sequence[str]) -> str:
     """`2 ring, 1 circle`."""
     counts = np.bincount(rows[:, 0].astype(int), minlength=len(names))
     told = [f"{counts[j]} {names[j]}" for j in np.argsort(-counts, kind="stable").tolist() if counts[j]]
