@@ -37,7 +37,11 @@ def search(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check the options, print them all, and stop.", rich_help_panel=RUN),
+        typer.Option(
+            "--dry-run",
+            help="Say what would be done and how long it takes, and stop; with --json every option.",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -76,7 +80,7 @@ def search(
         from hwnas.pipeline.planned_work import planned_work
 
         work = planned_work(options, log)
-        return print_json({"config": options.to_json(), "work": work})
+        return _print_plan({"config": options.to_json(), "work": work}, as_json)
     path = resume or out or default_path(options)
     run_dir = (
         open_search(path, given=given, log=log)
@@ -100,7 +104,7 @@ def _search_table(
 
     if dry_run:
         load_table(file)  # says what is wrong with it
-        return print_json({"config": options.to_json()})
+        return _print_plan({"config": options.to_json()}, as_json)
     path = search_table(file, options, out, log)
     result = read_table_search(path)
     if as_json:
@@ -112,6 +116,14 @@ def _search_table(
         f"hypervolume {result['hypervolume']:.4f}"
     )
     print(f"{path / FRONT} has the front, {path / CURVE} how it was found")
+
+
+def _print_plan(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(document)
+    from .planned import plan_lines
+
+    return print("\n".join(plan_lines(document)))
 
 
 def _short(value: object) -> object:

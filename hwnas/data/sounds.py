@@ -90,7 +90,7 @@ def open_sounds(path: Path, request: DataRequest) -> SoundSource:
     """The sounds below `path` with the names of their folders as labels."""
     files = open_files(path)
     with SOUND.speaking():
-        placed, notes = arrange(files.paths, files.folders, files.where, is_sound)
+        placed, notes = arrange(files.paths, files.folders, files.where, is_sound, "*.wav")
     notes += ignored_note(files.refused, files.why_refused)
     placed = sorted(placed, key=lambda item: item.path)
     rates, seconds = _looked_at(files, [item.path for item in placed])

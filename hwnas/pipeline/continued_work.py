@@ -14,11 +14,11 @@ from targets.errors import UsageError
 from .counts import Counts
 from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
 
-_AHEAD = ("training", "evaluation", "report", "export")
-
 
 def continued_work(config: SearchConfig) -> dict[str, Any]:
     """The networks, the length and the time, by the speed that the finished search measured."""
+    from .main_job import DECIDED
+
     old = Path(config.continue_from or "")
     plan = StageRecords(old).read("plan")
     if plan is None:
@@ -43,7 +43,7 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         random_baselines=0,
         train_epochs=config.train_epochs,
     )
-    forecast = {name: s for name, s in forecast_s(counts, work).items() if name in _AHEAD}
+    forecast = {name: s for name, s in forecast_s(counts, work).items() if name not in DECIDED}
     minutes = total_s(forecast) / 60
     return document | {
         "forecast_minutes": minutes,

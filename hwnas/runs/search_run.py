@@ -19,6 +19,8 @@ from .run_dir import RunDir
 
 SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
 """Of the trainings, in the run directory: those that score architectures, those that end them."""
+LONGER_FOLDER = "training-longer"
+"""Of those that go on after the final ones, where `--minutes` left time."""
 
 
 def create_search(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
 from hwnas.core.samples import kind_named
-from hwnas.core.words import number, percent
+from hwnas.core.words import counted, number, percent
 
 from .front_file import BASELINES
 from .intervals import difference_between, wilson
@@ -177,13 +177,14 @@ def _short_training(records: Records) -> Iterator[Finding]:
     steps, epochs = number(training.get("steps")), number(training.get("epochs"))
     if steps is None or not epochs:
         return
-    work = f"{epochs:g} epochs × {steps / epochs:.0f} steps"
+    work = f"{counted(round(epochs), 'epoch')} × {counted(round(steps / epochs), 'step')}"
     falls, learned = number(training.get("last_quarter_fall")), number(training.get("train_accuracy"))
     if steps < LEAST_STEPS:
         yield Finding(
             "warn",
             "trained_too_short",
-            f"The networks were trained for {steps:g} optimiser steps ({work}): too few to judge them.",
+            f"The networks were trained for {counted(round(steps), 'optimiser step')} ({work}): too few to "
+            "judge them.",
             f"Train at least {math.ceil(LEAST_STEPS * epochs / steps)} epochs: --train-epochs, or more "
             "--minutes.",
         )

@@ -48,6 +48,9 @@ SET_UP = {
 }
 """What installs; tests/house/test_wheel.py does the like."""
 
+WRITTEN = {"classify.py"}
+"""Programs that an export writes; tests/hwnas/exporting/test_snippets.py runs them."""
+
 NOT_RUN = {
     "a board",
     "a cluster",
@@ -127,6 +130,8 @@ def check(line: str, place: str) -> None:
     elif words[0].endswith("python") and words[1:3] == ["-m", "pytest"]:
         paths = [word for word in words[3:] if word.startswith("tests")]
         assert [path for path in paths if not (ROOT / path).exists()] == [], place
+    elif words[0].endswith("python") and "/snippets/" in words[1]:
+        assert Path(words[1]).name in WRITTEN, f"{place}: {line}"
     elif words[0].endswith("python"):
         program = ROOT / words[1] if words[1] != "-m" else ROOT.joinpath(*words[2].split("."))
         files = [f for f in (program, program.with_suffix(".py"), program / "__main__.py") if f.is_file()]

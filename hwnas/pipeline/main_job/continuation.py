@@ -5,10 +5,11 @@ Everything is copied, so that the new run is whole without the old one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hwnas.pipeline.earlier_training import last_trainings
 from hwnas.runs.front_file import read_front
 from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.runs.stages import StageRecords
@@ -22,35 +23,39 @@ from .run_context import RunContext
 EARLIER = "earlier"
 """Record of what was taken over, and the folder of the weights."""
 
-DECIDED = ("splits", "table", "plan", "supernet", "gradient", "front", "candidates", "baselines")
-"""Stages whose outcome stays as it is."""
+TRAINING = "training"
+"""The stage that a continued search does anew, and those after it."""
 
 _COPIES = ("study.db",)
 """What lies beside their files."""
+_KEPT = (WEIGHTS, RESULT)
+"""Of a training."""
 
 
-def take_over(context: RunContext) -> None:
-    """Copy what the finished search decided and the weights of its networks; nothing where that is done."""
+def take_over(context: RunContext, decided: Sequence[str]) -> None:
+    """Copy what the finished search decided and the weights of its networks; nothing where that is done.
+
+    decided: stages whose outcome stays as it is.
+    """
     source = context.config.continue_from
     if source is None or context.run.stage_done(EARLIER) is not None:
         return
     old = Path(source)
     records = StageRecords(old)
-    results = {name: _result(records, old, name) for name in (*DECIDED, "training")}
+    results = {name: _result(records, old, name) for name in (*decided, TRAINING)}
     results["plan"] = _planned(context, results["plan"], old)
-    for name in DECIDED:
+    for name in decided:
         files = records.files(name)
         _copy(old, context.path, files)
         context.run.finish_stage(name, results[name], files)
     _copy(old, context.path, [file for file in _COPIES if (old / file).is_file()])
-    models = results["training"]["models"]
-    files = [
-        f"{safe_name(_name(context, m['arch_id']))}/{name}"
-        for m in models
-        if not m["failure"]
-        for name in (WEIGHTS, RESULT)
-    ]
-    _copy(old / FINAL_FOLDER, context.path / EARLIER, files)
+    models = results[TRAINING]["models"]
+    trained, files = last_trainings(old), []
+    for model in models:
+        if not model["failure"]:
+            name = safe_name(_name(context, model["arch_id"]))
+            _copy(trained.get(name, old / FINAL_FOLDER / name), context.path / EARLIER / name, _KEPT)
+            files += [f"{name}/{file}" for file in _KEPT]
     known = {"run": source, "training": read_front(old).get("training"), "models": models}
     context.run.finish_stage(EARLIER, known, [f"{EARLIER}/{file}" for file in files])
     n = sum(not m["failure"] for m in models)
@@ -104,7 +109,7 @@ def _planned(context: RunContext, plan: dict[str, Any], old: Path) -> dict[str, 
     return {**plan, "counts": counts, "minutes": context.config.minutes, "warning": None}
 
 
-def _copy(old: Path, new: Path, files: list[str]) -> None:
+def _copy(old: Path, new: Path, files: Sequence[str]) -> None:
     for file in files:
         try:
             write_atomic(new / file, (old / file).read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from hwnas.core.network_space import Position
+from hwnas.core.position import Position
 from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
@@ -24,6 +25,7 @@ from targets.files import write_atomic, write_json
 from .candidate import Candidate
 from .mistakes import write_mistakes
 from .operation_worth import operation_worth
+from .replan import longer_epochs
 from .run_context import RunContext
 from .training import finalist
 from .verdict_facts import data_facts, largest_costs, training_facts
@@ -100,7 +102,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "evaluator": front["evaluator"],
         "store": front["store"],
         "strategy": front["strategy"],
-        "counts": context.counts.to_json(),
+        "counts": _counts(context),
         "task": context.data.task.name,
         "data": data_facts(context),
         "largest": largest_costs(context),
@@ -131,6 +133,12 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "option_cost": option_costs(context),
         "operation_worth": operation_worth(context.space, front["rows"]),
     }
+
+
+def _counts(context: RunContext) -> dict[str, int]:
+    """How much of everything was done; epochs that networks trained on for are some of the final ones."""
+    counts = context.counts
+    return replace(counts, train_epochs=counts.train_epochs + longer_epochs(context)).to_json()
 
 
 def front_csv(points: Sequence[FrontPoint], task: Task = CLASSIFICATION) -> str:

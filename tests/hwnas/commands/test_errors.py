@@ -138,7 +138,8 @@ def test_wrong_usage(line: str, says: str, tmp_path: Path, capsys: pytest.Captur
 def test_dry_run_prints_every_option_and_makes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["search", "--dry-run", "--budget-ms", "12", "--seed", "5"]) == 0
+    line = ["search", "--dry-run", "--budget-ms", "12", "--seed", "5"]
+    assert cli.run([*line, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["config"]["budgets"] == ["latency_ms<=12"]
     assert document["config"]["seed"] == 5

@@ -173,6 +173,9 @@ def damaged(folder: Path, what: str) -> None:
     elif what == "nothing known":
         for each in (folder / "masks").iterdir():
             Image.fromarray(mask(3) * 0 + 255).save(each)
+    elif what == "float":
+        Image.fromarray(mask(3).astype(np.float32)).save(path.with_suffix(".tif"))
+        path.unlink()
     elif what == "levels":
         Image.fromarray(mask(3) * 100).save(path)
 
@@ -188,6 +191,7 @@ def damaged(folder: Path, what: str) -> None:
         ),
         ("lossy", r"1 masks are stored with loss, as masks/03\.jpg"),
         ("deep", r"masks/03\.png: holds values above 255"),
+        ("float", r"masks/03\.tif: holds numbers with a fraction; masks hold class numbers 0 to 254"),
         ("class", r"masks hold the class 2, and 2 classes are named \(0 to 1\)"),
         ("alone", r"show 1 class \(0\), so there is nothing to learn"),
         ("no masks", r"no folder of masks among 40 files; expected images/\*\.jpg and masks"),

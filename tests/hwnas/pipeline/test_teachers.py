@@ -113,7 +113,7 @@ def test_the_largest_pick_is_trained_first_and_teaches_the_others(monkeypatch: p
     networks = [training.finalist(context, pick) for pick in context.picks]
     assert [[n.arch_id for n in wave] for wave in waves(context, networks)] == [["1"], ["0", "2"]]
     trained = SimpleNamespace(start={"file": "w", "sha256": "s"})
-    monkeypatch.setattr(training, "read_final", lambda context, network, seed: trained)
+    monkeypatch.setattr(training, "read_planned", lambda context, network, seed: trained)
     assert teacher_for(context, networks[1], 0) is None
     assert teacher_for(context, networks[0], 0) == {"network": {"arch": "1"}, "file": "w", "sha256": "s"}
 
