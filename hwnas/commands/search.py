@@ -56,6 +56,7 @@ def search(
       hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
       hwnas search --continue-from runs/photos-host-1 --train-epochs 100    its networks, trained longer
+      hwnas search --continue-from runs/photos-host-1 --grown-data photos-of-may/ --train-epochs 20
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.runs.config import load_config
     from hwnas.runs.search_run import continued, create_search, default_path, open_search
@@ -149,11 +150,20 @@ def _show_front(path: Path, as_json: bool) -> None:
 
 
 def _print_front(path: Path, front: dict[str, Any]) -> None:
-    from hwnas.runs.summary import front_rows, headings, next_commands, pick_lines, verdict_lines
+    from hwnas.runs.summary import (
+        front_rows,
+        growth_lines,
+        headings,
+        next_commands,
+        pick_lines,
+        verdict_lines,
+    )
 
     for line in verdict_lines(front):
         print(line)
     print_table(headings(front), front_rows(front))
+    for line in growth_lines(front):
+        print(line)
     if reasons := pick_lines(front):
         print("Why these:")
         for line in reasons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from targets.errors import UsageError
 
 from .counts import Counts
 from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
+from .grown_data import splits_of
 
 
 def continued_work(config: SearchConfig) -> dict[str, Any]:
@@ -31,6 +32,10 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         "train_epochs": config.train_epochs,
         "minutes": config.minutes,
     }
+    if config.grown_data is not None:
+        splits, grown = splits_of(config)
+        work = replace(work, n_train=len(splits["train"]), n_val=len(splits["val"]))
+        document["growth"] = asdict(grown)
     if config.train_epochs is None:
         return document
     counts = Counts.from_json(plan["counts"])

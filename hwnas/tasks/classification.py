@@ -38,7 +38,6 @@ class Classification(PlainTask):
     many_columns = False
     pixel_models = ("svc", "linear")
     shared_weights = True
-    trains_alone = True
     mixes = True
     weighs = True
 

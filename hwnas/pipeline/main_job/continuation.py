@@ -1,6 +1,7 @@
 """A search that goes on from a finished one: what that decided is taken over, and its networks train on.
 
-Everything is copied, so that the new run is whole without the old one.
+Everything is copied, so that the new run is whole without the old one. With data that grew (`growth`) the
+split is extended, and what the finished search evaluated counts as of the earlier images.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.pipeline.earlier_training import last_trainings
-from hwnas.runs.front_file import read_front
+from hwnas.runs.front_file import front_points, read_front
 from hwnas.runs.search_run import FINAL_FOLDER
 from hwnas.runs.stages import StageRecords
 from hwnas.training.training_job import RESULT, WEIGHTS, Trained, stored_result
@@ -18,6 +19,7 @@ from hwnas.training.workers import TrainingFailed
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json, safe_name, write_atomic
 
+from .growth import extend_splits, grows, scores_before
 from .run_context import RunContext
 
 EARLIER = "earlier"
@@ -43,10 +45,12 @@ def take_over(context: RunContext, decided: Sequence[str]) -> None:
     old = Path(source)
     records = StageRecords(old)
     results = {name: _result(records, old, name) for name in (*decided, TRAINING)}
+    if grows(context):
+        results["splits"] = extend_splits(context, results["splits"])
     results["plan"] = _planned(context, results["plan"], old)
     for name in decided:
         files = records.files(name)
-        _copy(old, context.path, files)
+        _copy(old, context.path, [] if name == "splits" and grows(context) else files)
         context.run.finish_stage(name, results[name], files)
     _copy(old, context.path, [file for file in _COPIES if (old / file).is_file()])
     models = results[TRAINING]["models"]
@@ -56,7 +60,11 @@ def take_over(context: RunContext, decided: Sequence[str]) -> None:
             name = safe_name(_name(context, model["arch_id"]))
             _copy(trained.get(name, old / FINAL_FOLDER / name), context.path / EARLIER / name, _KEPT)
             files += [f"{name}/{file}" for file in _KEPT]
-    known = {"run": source, "training": read_front(old).get("training"), "models": models}
+    front = read_front(old)
+    known: dict[str, Any] = {"run": source, "training": front.get("training"), "models": models}
+    if grows(context):
+        tested = [point.arch_id for point in front_points(front) if point.is_trained]
+        known["scores"] = scores_before(context, old, tested)
     context.run.finish_stage(EARLIER, known, [f"{EARLIER}/{file}" for file in files])
     n = sum(not m["failure"] for m in models)
     context.run.log(f"{n} networks of {source} train on from their weights")
@@ -66,6 +74,12 @@ def earlier_of(context: RunContext, arch_id: str) -> Mapping[str, Any]:
     """What the training stage of the finished search said of a network."""
     models: list[dict[str, Any]] = context.result(EARLIER)["models"]
     return next(m for m in models if m["arch_id"] == arch_id)
+
+
+def accuracy_before(context: RunContext, first: Trained, arch_id: str) -> float:
+    """On the validation images of now, of what a network goes on from."""
+    scores = context.result(EARLIER).get("scores", {})
+    return float(scores.get(arch_id, {}).get("val_accuracy", first.val_accuracy))
 
 
 def read_earlier(context: RunContext, arch_id: str, seed: int) -> Trained | None:
@@ -106,7 +120,11 @@ def _planned(context: RunContext, plan: dict[str, Any], old: Path) -> dict[str, 
     counts = {**plan["counts"], **later}
     if context.config.train_epochs is not None:
         counts["train_epochs"] = context.config.train_epochs
-    return {**plan, "counts": counts, "minutes": context.config.minutes, "warning": None}
+    work = plan["work"]
+    if grows(context):
+        work = {**work, **{f"n_{name}": len(context.data.split(name)) for name in ("train", "val")}}
+    changes = {"counts": counts, "work": work, "minutes": context.config.minutes, "warning": None}
+    return {**plan, **changes}
 
 
 def _copy(old: Path, new: Path, files: Sequence[str]) -> None:

@@ -37,6 +37,7 @@ from targets.errors import HwnasError
 
 from .candidate import Finalist
 from .devices import Measured, columns_of, measure, with_measured
+from .growth import test_parts
 from .run_context import RunContext
 from .training import finalists, read_final
 
@@ -245,6 +246,7 @@ def _columns(context: RunContext, file: Path, measured: Measured, torch_logits: 
         "val_accuracy": validation.accuracy,
         "test_accuracy": test.accuracy,
         **more_metrics(test),
+        **test_parts(context, test),
         "size_mb": file.stat().st_size / 1e6,
         "label_disagreements": test.disagreements(torch_logits),
         "test_images": len(test.labels),

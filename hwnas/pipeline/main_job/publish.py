@@ -23,6 +23,8 @@ from hwnas.tasks import CLASSIFICATION, Task, outward
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
+from .continuation import EARLIER
+from .growth import grows, growth_facts
 from .mistakes import write_mistakes
 from .operation_worth import operation_worth
 from .replan import longer_epochs
@@ -100,7 +102,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "default_budget": not context.config.budgets,
         "objectives": list(objectives_of(context.config, [d.name for d in context.devices])),
         "evaluator": front["evaluator"],
-        "store": front["store"],
+        "store": None if grows(context) else front["store"],
         "strategy": front["strategy"],
         "counts": _counts(context),
         "task": context.data.task.name,
@@ -110,6 +112,11 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "continued_from": context.config.continue_from,
+        **(
+            {"growth": growth_facts(context, context.result(EARLIER)["scores"], points)}
+            if grows(context)
+            else {}
+        ),
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
         "proxies": front.get("proxies"),
@@ -126,6 +133,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
                 "generation": r["generation"],
                 "origin": r["origin"],
                 "feasible": r["feasible"],
+                **({"stale": True} if grows(context) else {}),
                 **{name: r[name] for name in _SURROGATE if name in r},
             }
             for r in front["rows"]

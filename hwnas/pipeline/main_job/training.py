@@ -15,14 +15,14 @@ from typing import Any
 from hwnas.executors import Executor
 from hwnas.pipeline.earlier_training import longer_job
 from hwnas.pipeline.stages import Outcome
-from hwnas.pipeline.teachers import teacher_of
+from hwnas.pipeline.teachers import LARGEST, teacher_of
 from hwnas.runs.search_run import FINAL_FOLDER, LONGER_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import RESULT, read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
 from .candidate import Candidate, Finalist
-from .continuation import earlier_of, earlier_trainings, read_earlier
+from .continuation import accuracy_before, earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
 from .replan import longer_epochs, plan_epochs, plan_longer, rest_s, trainings_s
 from .run_context import RunContext
@@ -193,10 +193,6 @@ def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, 
     return None if trained is None else {"network": dict(first.network), **trained.start}
 
 
-LARGEST = "largest"
-"""The word of `--teacher` for the run's own largest pick."""
-
-
 def read_first(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the final training of a network goes on from."""
     if context.config.continue_from is not None:
@@ -243,9 +239,10 @@ def _entry(
     if isinstance(first, Trained) and context.config.continue_from is not None:
         earlier = earlier_of(context, network.arch_id)
         entry |= {k: earlier[k] for k in ("short_val_accuracy",) if k in earlier}
-        entry["earlier_val_accuracy"] = first.val_accuracy
+        before_accuracy = accuracy_before(context, first, network.arch_id)
+        entry["earlier_val_accuracy"] = before_accuracy
         # Of the earlier search only the last of its trainings is here; its entry has them all.
-        cpu_s, before = cpu_s - first.cpu_s + earlier["cpu_s"], f", {first.val_accuracy:.4f} before"
+        cpu_s, before = cpu_s - first.cpu_s + earlier["cpu_s"], f", {before_accuracy:.4f} before"
     elif isinstance(first, Trained):
         entry["short_val_accuracy"] = first.val_accuracy
     why = network.candidate.pick or network.candidate.origin

@@ -72,6 +72,14 @@ def test_splits_as_folders_names_of_classes_and_a_zip(tmp_path: Path) -> None:
     assert any("no mask shows never" in note for note in facts.notes)
 
 
+def test_a_folder_of_pairs_is_not_taken_for_two_classes(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", masks="labels")
+    with pytest.raises(UsageError, match="a mask of each, not classes; give --task segmentation"):
+        load_data(str(folder), SIDE, 0, root=tmp_path / "home")
+    classes = write(tmp_path / "classes", images="masks", masks="faces")  # one of them is a class
+    assert load_data(str(classes), SIDE, 0, root=tmp_path / "home").class_names == ("faces", "masks")
+
+
 def test_a_table_names_the_masks(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", masks="annotated")
     rows = [f"images/{i:02d}.png,annotated/{i:02d},p{i // 2}" for i in range(20)]
