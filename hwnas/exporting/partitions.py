@@ -121,6 +121,7 @@ def _partitions(
     provider: str, info: Any, model: onnx.ModelProto, operations: Mapping[str, str]
 ) -> Partitions:
     fallen_out: dict[str, list[str]] = {}
+    made_by: dict[str, set[str]] = {}
     for node in model.graph.node:
         domain = node.domain or "ai.onnx"
         if (
@@ -128,18 +129,27 @@ def _partitions(
             and not info.supported_ops_checker.is_op_supported(node)
         ):
             fallen_out.setdefault(node.op_type, []).append(node.name or node.output[0])
+            operation = _operation_of(node, operations)
+            if operation is not None:
+                made_by.setdefault(node.op_type, set()).add(operation)
     return Partitions(
         provider=provider,
         partitions=int(info.num_partitions),
         nodes=int(info.num_nodes),
         supported_nodes=int(info.num_supported_nodes),
         fallen_out=fallen_out,
-        made_by={
-            op: made_by
-            for op, layers in fallen_out.items()
-            if (made_by := sorted({o for p, o in operations.items() if any(n.startswith(p) for n in layers)}))
-        },
+        made_by={op: sorted(names) for op, names in made_by.items()},
     )
+
+
+def _operation_of(node: onnx.NodeProto, operations: Mapping[str, str]) -> str | None:
+    """The operation of the block that a node is of.
+
+    The runtime gives names of its own to the pieces of an operator; what they give or read has the old ones.
+    """
+    names = (node.name, *node.output, *node.input)
+    found = (made for name in names for prefix, made in operations.items() if name.startswith(prefix))
+    return next(found, None)
 
 
 def _as_partitioned(model: bytes) -> onnx.ModelProto:
