@@ -19,7 +19,7 @@ from hwnas.networks.mel_settings import LogMelSettings
 from hwnas.tasks import LabelTable
 from targets.errors import DamagedFileError, UsageError
 
-from .files import Files, hidden, open_files
+from .files import ZIP_ERRORS, Files, hidden, open_files
 from .layout import Placed, arrange, ignored_note, is_image
 from .signals import SignalArray
 from .source import DataRequest, Listing
@@ -81,7 +81,7 @@ def holds_sounds(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not hidden(name)]
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ZIP_ERRORS:
         return False  # who opens it as images says what is wrong
     return any(map(is_sound, names)) and not any(map(is_image, names))
 

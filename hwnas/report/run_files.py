@@ -34,7 +34,7 @@ class Point:
     origin: what proposed it, or the baseline that it is.
     pick: which of the picks it is; empty for none.
     predicted, measured: the numbers that are known, with units in their names.
-    clock, flag: how the latency was measured, and what was odd about it.
+    clock, flag: how the latency was measured, and what was odd about it, with its reason.
     feasible: whether it is within every budget.
     blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
     file: the exported file that the target runs, inside the run; None where there is none.
@@ -90,6 +90,11 @@ class RunFiles:
     def metric(self) -> Metric:
         """The objective of the task; `accuracy` stands for it in names."""
         return task_named(self.front.get("task")).metric
+
+    @property
+    def part_metric(self) -> Metric:
+        """What is told of some of the samples."""
+        return task_named(self.front.get("task")).part_metric
 
     def rows(self, key: str) -> list[JsonObject]:
         """The list of objects under `key` of front.json; empty when it is not there yet."""
@@ -157,7 +162,7 @@ def _point(
         predicted=_numbers(row.get("predicted")),
         measured=_numbers(measured),
         clock=str(measured.get("clock") or ""),
-        flag=str(measured.get("flag") or ""),
+        flag=": ".join(str(measured[key]) for key in ("flag", "flag_reason") if measured.get(key)),
         feasible=bool(row.get("feasible", True)),
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,

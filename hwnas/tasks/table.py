@@ -5,17 +5,21 @@ from __future__ import annotations
 from hwnas.core.registry import Registry
 
 from .classification import CLASSIFICATION
+from .detection import DETECTION
 from .language import LANGUAGE
 from .multilabel import MULTI_LABEL
 from .regression import REGRESSION
 from .segmentation import SEGMENTATION
+from .several_named import is_several, several_named
 from .task import Task
 
 TASKS: Registry[Task] = Registry("task")
-for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, LANGUAGE):
+for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, DETECTION, LANGUAGE):
     TASKS.add(_task.name)(_task)
 
 
 def task_named(name: str | None) -> Task:
-    """The task of that name, which is classification where nothing is said."""
-    return CLASSIFICATION if name is None else TASKS[name]
+    """The task of that name, of several as `several_named` reads it; classification where nothing is said."""
+    if name is None:
+        return CLASSIFICATION
+    return several_named(name, TASKS.__getitem__) if is_several(name) else TASKS[name]

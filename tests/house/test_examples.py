@@ -25,6 +25,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import cli
+from hwnas.commands.app import TOPICS, app
 from hwnas.pipeline.search_history.alphas import alphas_npz
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
@@ -123,7 +124,7 @@ def check(line: str, place: str) -> None:
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
         commands = names[:2] if names[0] in GROUPS else names[:1]
-        shown = CliRunner().invoke(cli.app, [*commands, "--help"])
+        shown = CliRunner().invoke(app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
             assert option in shown.output, f"{place}: {option}"
@@ -144,7 +145,7 @@ def check(line: str, place: str) -> None:
         assert line in SET_UP, f"{place}: the test does not know {line!r}"
 
 
-GROUPS = [name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
+GROUPS = [name for topic in TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
 KNOWN = ("make", "hwnas", "python")
 
 

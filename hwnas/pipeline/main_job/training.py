@@ -21,6 +21,7 @@ from hwnas.training.training_job import RESULT, read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
+from .baselines import KINDS
 from .candidate import Candidate, Finalist
 from .continuation import accuracy_before, earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
@@ -40,9 +41,8 @@ Outcomes = dict[str, Trained | TrainingFailed]
 
 def finalists(context: RunContext) -> list[Finalist]:
     """What is trained: picks, then the baselines."""
-    baselines = [
-        Candidate.from_json(entry) for kind in context.result("baselines").values() for entry in kind
-    ]
+    by_kind = context.result("baselines")
+    baselines = [Candidate.from_json(entry) for kind in KINDS for entry in by_kind.get(kind, ())]
     members = [*context.picks, *baselines]
     return [finalist(context, candidate) for candidate in members]
 
@@ -212,15 +212,21 @@ def train_models(context: RunContext) -> Outcome:
         models.append(_entry(context, network, rounds[0].get(network.arch_id), tried))
         if isinstance(tried[-1], Trained):
             files += [f"{t.folder.parent.name}/{t.folder.name}" for t in tried if isinstance(t, Trained)]
-    if all(entry["failure"] for entry in models):
-        raise TargetError(
-            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
-            f"--workers 1, then go on with: hwnas search --resume {context.path}"
-        )
+    require_a_pick(context, networks, {entry["arch_id"]: entry["failure"] or "" for entry in models})
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
     if context.trains:
         recipes["short_recipe"] = short_recipe(context).to_json()
     return Outcome({**recipes, "models": models}, tuple(files))
+
+
+def require_a_pick(context: RunContext, networks: Sequence[Finalist], failures: Mapping[str, str]) -> None:
+    """TargetError where every pick has a failure: the stage is not done, and the next attempt tries again."""
+    of_picks = [failures.get(n.arch_id, "") for n in networks if n.candidate.pick]
+    if all(of_picks):
+        raise TargetError(
+            f"none of the picks ({len(of_picks)}) could be trained and exported: {of_picks[0]}; free "
+            f"memory or take --workers 1, then go on with: hwnas search --resume {context.path}"
+        )
 
 
 def _entry(

@@ -98,6 +98,32 @@ def test_signals_tell_how_to_go_on(signum: signal.Signals, code: int) -> None:
     assert "Traceback" not in err
 
 
+LOADING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "hwnas.commands.app":
+            print("ready", flush=True)
+            sys.stdin.read()
+sys.meta_path.insert(0, Slow())
+import cli
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), ENDINGS)
+def test_signals_while_the_commands_load_leave_no_traceback(signum: signal.Signals, code: int) -> None:
+    command, pipe = [sys.executable, "-c", LOADING, "methods"], subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signum)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (code, "stopped\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "says"),
