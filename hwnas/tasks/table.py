@@ -17,5 +17,12 @@ for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, LANGUAGE):
 
 
 def task_named(name: str | None) -> Task:
-    """The task of that name, which is classification where nothing is said."""
-    return CLASSIFICATION if name is None else TASKS[name]
+    """The task of that name, which is classification where nothing is said.
+
+    >>> task_named("classification@top5").metric.label
+    'top-5 accuracy'
+    """
+    if name is None:
+        return CLASSIFICATION
+    task, _, score = name.partition("@")
+    return TASKS[task].scored_by(score) if score else TASKS[task]

@@ -17,6 +17,7 @@ from hwnas.exporting.front_end import file_shape
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
+from hwnas.pipeline.scores import scored
 from hwnas.pipeline.spellings import space_for, space_name
 from hwnas.runs.front_file import read_front
 from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
@@ -102,7 +103,7 @@ def _pick(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         splits=read_json(splits, "the splits of the run"),
         log=log,
     )
-    return _of_folder(run / "models" / arch_id, data, f"network {arch_id} of a search")
+    return _of_folder(run / "models" / arch_id, scored(data, config), f"network {arch_id} of a search")
 
 
 def _training(place: Path, options: ExportOptions, log: Log) -> ExportSource:

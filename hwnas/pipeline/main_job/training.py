@@ -208,18 +208,19 @@ def _entry(
     if isinstance(outcome, TrainingFailed):
         context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
         return {**entry, "failure": outcome.reason}
-    cpu_s, before = outcome.cpu_s, ""
+    cpu_s, before, score = outcome.cpu_s, "", context.score
     if isinstance(first, Trained) and context.config.continue_from is not None:
         earlier = earlier_of(context, network.arch_id)
         entry |= {k: earlier[k] for k in ("short_val_accuracy",) if k in earlier}
-        entry["earlier_val_accuracy"] = first.val_accuracy
-        cpu_s, before = cpu_s + earlier["cpu_s"], f", {first.val_accuracy:.4f} before"
+        entry["earlier_val_accuracy"] = first.scored(score)
+        cpu_s, before = cpu_s + earlier["cpu_s"], f", {first.scored(score):.4f} before"
     elif isinstance(first, Trained):
-        entry["short_val_accuracy"] = first.val_accuracy
+        entry["short_val_accuracy"] = first.scored(score)
         cpu_s += first.cpu_s
     why = network.candidate.pick or network.candidate.origin
-    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}{before}")
-    return {**entry, "val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss, "cpu_s": cpu_s}
+    scores = {"val_accuracy": outcome.scored(score), "val_loss": outcome.val_loss}
+    context.run.log(f"{network.arch_id} ({why}): {scores['val_accuracy']:.4f}{before}")
+    return {**entry, **scores, "cpu_s": cpu_s}
 
 
 def _train(
