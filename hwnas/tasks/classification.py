@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 UNBALANCED = 5.0
 """How many times as many images of one class as of another are worth a word."""
 
+_OTHER_SCORES: tuple[str, ...] = ("top5", "likelihood")
+_PIXEL_MODELS: tuple[str, ...] = ("svc", "linear")
+
 
 @dataclass(frozen=True)
 class Classification(PlainTask):
@@ -49,12 +52,12 @@ class Classification(PlainTask):
     )
     mark = ""
     many_columns = False
-    pixel_models: ClassVar[tuple[str, ...]] = ("svc", "linear")
+    pixel_models = _PIXEL_MODELS
     shared_weights = True
     trains_alone = True
     mixes = True
     weighs = True
-    scores: ClassVar[tuple[str, ...]] = ("top5", "likelihood")
+    scores = _OTHER_SCORES
 
     def scored_by(self, metric: str) -> Task:
         """By accuracy, top-5 accuracy or likelihood."""
