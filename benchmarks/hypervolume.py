@@ -60,7 +60,8 @@ def compare(context: RunContext, seeds: list[int]) -> dict[str, Any]:
     floor = context.result("evaluation")["linear_test_accuracy"]
     table, volumes = [], []
     for seed in seeds:  # one after the other: a run that is cut still compares
-        _, trained = train_finalists(context, [network for _, network in members], seed)
+        _, *finals = train_finalists(context, [network for _, network in members], seed)
+        trained = {name: outcome for outcomes in finals for name, outcome in outcomes.items()}
         for group, network in members:
             outcome = trained.get(network.arch_id)
             if isinstance(outcome, Trained):

@@ -13,10 +13,14 @@ from targets.errors import TargetError
 from .clock import Clocks
 from .energy import ROOT, EnergyReader, EnergySource, readers
 from .job import Job
+from .stats import flagged
 
 LOOPS = 3
 LOOP_S = 2.0
 """RAPL moves once per millisecond, gauges of batteries about 4 times per second."""
+
+_APART = 0.25
+"""How far loops may differ."""
 
 STEP_S = 0.05
 """Between two readings: sensors of power are integrated over them."""
@@ -38,6 +42,7 @@ def energy_row(
     rest_mw, load_mw: power before and while it runs.
     energy_spread: largest over smallest loop - 1.
     flag: `unstable` where a loop did not draw more than rest, or loops differ by more than a quarter.
+    reason: which of the two.
 
     job, key: the model. clocks, sleep: the time. candidates: readers to try, best first; by default those of
     the target's provider under `root`.
@@ -82,17 +87,20 @@ def _measure(
             f"energy of {key}: {source.name} shows no more while it runs than at rest; stop what else runs "
             "on the device, then measure again"
         )
-    stable = low > 0 and high / low - 1 <= 0.25
+    apart = high / low - 1 if low > 0 else None
+    reasons = ["a loop drew no more than rest"] if apart is None else []
+    if apart is not None and apart > _APART:
+        reasons.append(f"loops differ by {apart:.0%}")
     return {
         "reader": source.name,
         "part": source.part,
         "energy_mj": statistics.median(per_run),
-        "energy_spread": high / low - 1 if low > 0 else None,
+        "energy_spread": apart,
         "rest_mw": statistics.median(rest),
         "load_mw": statistics.median(load),
         "n": LOOPS,
         "runs": total,
-        "flag": "ok" if stable else "unstable",
+        **flagged(reasons),
     }
 
 

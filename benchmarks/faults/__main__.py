@@ -4,7 +4,7 @@
 
 The series is 40 times kill -9, 10 times each of SIGINT, SIGTERM and SIGHUP, and 6 times kill -9 of the
 training processes alone, over all parts of a small search, a third of them while a file is written. Each run
-is interrupted six times and then goes on to its end. Every value that no clock decides must equal that of a
+is interrupted eight times and then goes on to its end. Every value that no clock decides must equal that of a
 run that was left alone, to the bit, and no other file may lie there. FOLDER keeps what was done: the same
 command goes on. Exit code 1 where anything differed.
 """
@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def main() -> int:
     # Signals that are ignored here, as in the background of a shell, would be by the searches too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXITS["TERM"]))  # ends its searches first
     until, folder = time.monotonic() + 60 * options.minutes, options.folder.absolute()
     took_s = left_alone(folder)
     expected = values(folder / "whole" / "run")
@@ -54,7 +56,8 @@ def main() -> int:
         if not path.exists():
             if time.monotonic() > until:
                 continue
-            write_json(path, disturbed(folder, f"{options.seed}-{n}", moments, took_s, expected))
+            with closing(_search(folder, f"{options.seed}-{n}")) as search:
+                write_json(path, disturbed(search, moments, took_s, expected))
         records.append(read_json(path, "the record of a run"))
         print(told(n, records[-1]), file=sys.stderr, flush=True)
     return report(records)
@@ -66,15 +69,15 @@ def left_alone(folder: Path) -> Mapping[str, float]:
     if record.exists():
         return {str(stage): float(s) for stage, s in read_json(record, "the stages")["seconds"]}
     for name in ("first", "whole"):
-        shutil.rmtree(folder / name, ignore_errors=True)
         search = _search(folder, name)
         began = time.monotonic()
-        process = search.start()
-        while process.poll() is None and search.stage() == STARTING:
-            time.sleep(0.01)
-        start_s = time.monotonic() - began
-        if process.wait(_END_S) != 0:
-            raise SystemExit(f"the search that is left alone failed: see {search.folder / 'said.txt'}")
+        with closing(search):
+            process = search.start()
+            while process.poll() is None and search.stage() == STARTING:
+                time.sleep(0.01)
+            start_s = time.monotonic() - began
+            if process.wait(_END_S) != 0:
+                raise SystemExit(f"the search that is left alone failed: see {search.folder / 'said.txt'}")
     spent_s = json.loads((search.out / "clock.json").read_text(encoding="utf-8"))["stages"]
     stages = [stage["name"] for stage in json.loads((search.out / "progress.json").read_text())["stages"]]
     seconds = [(STARTING, start_s), *((stage, spent_s[stage]) for stage in stages)]
@@ -84,6 +87,7 @@ def left_alone(folder: Path) -> Mapping[str, float]:
 
 def _search(folder: Path, name: str) -> Search:
     """A run of its own, with the table that the first one made; nothing else is shared."""
+    shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).mkdir(parents=True)
     tables = folder / "first" / "home" / "tables"
     if name != "first":
@@ -92,15 +96,10 @@ def _search(folder: Path, name: str) -> Search:
 
 
 def disturbed(
-    folder: Path,
-    name: str,
-    moments: Sequence[Moment],
-    took_s: Mapping[str, float],
-    expected: Mapping[str, str],
+    search: Search, moments: Sequence[Moment], took_s: Mapping[str, float], expected: Mapping[str, str]
 ) -> dict[str, Any]:
     """Interrupt a run at each of the moments, let it end, and compare."""
-    shutil.rmtree(folder / name, ignore_errors=True)
-    search, faults, wrong = _search(folder, name), [], []
+    faults, wrong = [], []
     process = search.start()
     for moment in moments:
         stage = wait_for(search, process, moment, took_s)

@@ -23,7 +23,8 @@ CLOCKED = re.compile(
     r"""(?x)
     (?:^|[/.]) (?:
         .*_s | .*_seconds | seconds | began | finished | written | date | created | datetime_\w+ | measured
-      | warning | sentence | findings | flag | reason | n | sha256 | slowdown | work | conditions | ci_\w+
+      | warning | sentence | findings | flag(?:_reason)? | reason | n | sha256 | slowdown
+      | work | conditions | ci_\w+
       | p[259]0_ms | load_ms | first_run_ms | peak_bytes | peak_default_bytes | measurements? | machine
       | measured_\w*(?:latency|energy|peak|ci|clock|flag|reason|date)\w* | latency\w*_(?:p50|p90|p20|ci)\w*
       | job_sha256

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,16 +19,30 @@ HOW = (*[KILL] * 40, *["INT"] * 10, *["TERM"] * 10, *["HUP"] * 10, *[WORKER] * 6
 
 EXITS = {KILL: -9, "INT": 130, "TERM": 143, "HUP": 129}
 
-FILES = (
-    "config.resolved.json", "study.db", "evaluated.json", "front.json", "splits.json", "checkpoints/",
-    "stages/", "models/", "export/", "decisions.json",
-)  # fmt: skip
-"""Written in the course of a search: a folder stands for all in it."""
+WRITES: Mapping[str, tuple[str, ...]] = {
+    STARTING: ("config.resolved.json",),
+    "splits": ("splits.json", "stages/"),
+    "table": ("table.json", "stages/"),
+    "plan": ("stages/",),
+    "supernet": ("checkpoints/", "supernet.safetensors", "stages/"),
+    "gradient": ("checkpoints/", "genotypes/", "alphas.npz", "stages/"),
+    "front": ("evaluations/", "evaluated.json", "study.db", "decisions.json", "stages/"),
+    "candidates": ("stages/",),
+    "baselines": ("stages/",),
+    "training": ("evaluations/", "training/", "stages/"),
+    "evaluation": ("models/", "stages/"),
+    "report": ("front.json", "front.csv", "mistakes.json", "report.html", "stages/"),
+    "export": ("export/", "stages/"),
+}
+"""What each stage writes: a folder stands for all in it."""
 
 TRAINING = ("front", "training")
 """The stages with training processes."""
 
-PER_RUN = 6
+_EARLY = 0.3
+"""Of a stage: later its training processes may be gone, for a stage is faster in one run than in another."""
+
+PER_RUN = 8
 WHILE_WRITING = 0.35
 
 
@@ -52,23 +67,25 @@ class Moment:
 
 
 def series(stages: Sequence[str], seed: int) -> list[list[Moment]]:
-    """The moments of each run, in the order of its stages. Every way meets every part of a search."""
+    """The moments of each run, in the order of its stages. Signals and kills meet all stages as often."""
     rng = random.Random(f"faults/{seed}")
     ways = list(HOW)
     rng.shuffle(ways)
-    runs = [ways[i : i + PER_RUN] for i in range(0, len(ways), PER_RUN)]
-    return [_of_run(run, stages, rng) for run in runs]
-
-
-def _of_run(ways: Sequence[str], stages: Sequence[str], rng: random.Random) -> list[Moment]:
-    moments = [
-        Moment(
-            how=how,
-            stage=rng.choice(TRAINING if how == WORKER else stages),
-            share=rng.random(),
-            file=rng.choice(FILES) if how != WORKER and rng.random() < WHILE_WRITING else "",
-        )
-        for how in ways
-    ]
+    places = list(itertools.islice(itertools.cycle(stages), len(ways) - ways.count(WORKER)))
+    rng.shuffle(places)
+    moments = [_moment(how, rng.choice(TRAINING) if how == WORKER else places.pop(), rng) for how in ways]
     order = {stage: i for i, stage in enumerate(stages)}
-    return sorted(moments, key=lambda moment: (order[moment.stage], moment.share))
+    return [
+        sorted(moments[i : i + PER_RUN], key=lambda moment: (order[moment.stage], moment.share))
+        for i in range(0, len(moments), PER_RUN)
+    ]
+
+
+def _moment(how: str, stage: str, rng: random.Random) -> Moment:
+    while_writing = how != WORKER and rng.random() < WHILE_WRITING
+    return Moment(
+        how=how,
+        stage=stage,
+        share=rng.random() * (_EARLY if how == WORKER else 1.0),
+        file=rng.choice(WRITES.get(stage, ("stages/",))) if while_writing else "",
+    )

@@ -21,23 +21,30 @@ from .moments import KILL, STARTING, WORKER, Moment
 OPTIONS = (
     *("--data", "digits", "--image-size", "16", "--seed", "3", "--workers", "1"),
     *("--profile-minutes", "0.5", "--accept-noise", "--budget", "latency_ms<=5000"),
-    *("--supernet-steps", "20", "--search-steps", "10", "--evaluations", "4", "--population", "2"),
+    *("--supernet-steps", "110", "--search-steps", "110", "--evaluations", "4", "--population", "2"),
     *("--eval-epochs", "1", "--picks", "1", "--random-baselines", "1", "--train-epochs", "1"),
 )
-"""The budget is far above every network, so that no measurement decides what is chosen."""
+"""The budget is far above every network, so that no measurement decides what is chosen. Shared weights
+and the gradient search leave one checkpoint each on the way."""
 
 _LOOK_S = 0.001
 _END_S = 120.0
 """Within which an interrupted process must have ended; the machine may be busy."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Search:
-    """The commands of one run. folder: of the space and the run; home: of tables and evaluations."""
+    """The commands of one run, and the process of the last one.
+
+    folder: of the space and the run. home: of tables and evaluations. out: the run. process: of the command
+    that was started last. before_ns: when what that process found in `progress.json` was written.
+    """
 
     folder: Path
     home: Path
     out: Path
+    process: subprocess.Popen[bytes] | None = None
+    before_ns: int = 0
 
     def command(self) -> list[str]:
         """The first command, or the one that goes on where there is a run."""
@@ -52,11 +59,18 @@ class Search:
         """Start it in a session of its own; what it says is added to `said.txt` in the folder."""
         root = str(Path(__file__).resolve().parents[2])
         environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+        self.before_ns = self._written_ns()
         with self._log.open("ab") as said:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 self.command(), cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
                 stdout=said, stderr=said, start_new_session=True,
             )  # fmt: skip
+        return self.process
+
+    def close(self) -> None:
+        """End what is left of the process."""
+        if self.process is not None:
+            end(self.process)
 
     def said(self) -> str:
         """All that the commands of this run have printed."""
@@ -67,12 +81,25 @@ class Search:
         return self.folder / "said.txt"
 
     def stage(self) -> str:
-        """The stage under way; STARTING before the first, '' after the last."""
+        """The stage under way; STARTING before the process has begun one, '' after the last."""
+        if self._written_ns() == self.before_ns:
+            return STARTING
         try:
-            state = json.loads((self.out / "progress.json").read_text(encoding="utf-8"))
+            state = json.loads(self._progress.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return STARTING
         return str(state["stage"] or "")
+
+    def _written_ns(self) -> int:
+        """When `progress.json` was written; 0 where there is none."""
+        try:
+            return self._progress.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    @property
+    def _progress(self) -> Path:
+        return self.out / "progress.json"
 
 
 def wait_for(
@@ -81,25 +108,29 @@ def wait_for(
     """Wait for the moment; the stage that it came in, None where the process ended before.
 
     took_s: seconds of each stage of an undisturbed run. Where the stage is over already, or ends without a
-    write of the file, it is now.
+    write of the file or a training process, it is now.
     """
-    order, began = list(took_s), time.monotonic()
+    order, since = list(took_s), time.monotonic()
     before = dict(_writes(search.out, moment.file))
-    stage, since = STARTING, began
-    first = search.stage() if search.out.exists() else STARTING  # what the process before left
+    stage = STARTING
     while process.poll() is None:
         now, at = time.monotonic(), search.stage()
-        if at == first and at != STARTING and now - began < took_s[STARTING]:
-            at = STARTING  # it has not written yet
         if at != stage:
             stage, since = at, now
         if stage == "":
             return None
-        if moment.file and dict(_writes(search.out, moment.file)) != before:
+        if order.index(stage) > order.index(moment.stage):
             return stage
-        late = order.index(stage) > order.index(moment.stage)
-        due = stage == moment.stage and now - since >= moment.share * took_s[stage]
-        if late or (due and not moment.file):
+        if moment.file:
+            writes = dict(_writes(search.out, moment.file))
+            if stage == moment.stage and writes != before:
+                return stage
+            before = writes
+        elif (
+            stage == moment.stage
+            and now - since >= moment.share * took_s[stage]
+            and (moment.how != WORKER or len(members(process.pid)) > 1)
+        ):
             return stage
         time.sleep(_LOOK_S)
     return None

@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of `hwnas export`")
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args()
+    if not (given.folder / "snippets" / "classify.py").is_file():
+        parser.error(f"{given.folder} is no folder of `hwnas export`: it has no snippets/classify.py")
     with make_server(given.folder, given.port) as server:
         print(f"http://127.0.0.1:{server.server_port}/", flush=True)
         server.serve_forever()

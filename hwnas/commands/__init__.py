@@ -1,4 +1,4 @@
-"""The commands that `cli.py` puts together: one thin function each, typed, and light to start.
+"""The commands, which `app` puts together: one thin function each, typed, and light to start.
 
 Here live options, their help, and how results are printed: data goes to stdout, all else to stderr. What a
 command does lives in `hwnas`, `lut` and `targets`, and is imported when the command runs

@@ -61,9 +61,10 @@ def profile(
     if as_json:
         print_json(answers[0] if len(answers) == 1 else {"targets": answers})
     elif len(answers) == 1:
-        from hwnas.commands.documents.tables import flat_rows
+        from hwnas.commands.documents.tables import brief_rows, name_of
 
-        print_table(("what", "value"), flat_rows(answers[0]))
+        print_table(("what", "value"), brief_rows(answers[0]))
+        print(f"all of it: hwnas tables show {name_of(answers[0])}")
     else:
         print_table(_COLUMNS, [_row(answer) for answer in answers])
     return _end(answers)

@@ -81,7 +81,7 @@ def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [*found["versions"].items(), *found["machine"].items()]
+        rows = list((found["versions"] | found["machine"]).items())  # both know Python
         rows += [(key, found[key]) for key in ("cuda_devices", "home")]
         rows += [("tables", len(tables) - len(profiles)), ("profiles", len(profiles))]
         rows.append(("onnxruntime_providers", ", ".join(found["onnxruntime_providers"])))

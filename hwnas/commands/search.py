@@ -37,7 +37,11 @@ def search(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check the options, print them all, and stop.", rich_help_panel=RUN),
+        typer.Option(
+            "--dry-run",
+            help="Say what would be done and how long it takes, and stop; with --json every option.",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -52,6 +56,7 @@ def search(
       hwnas search --space table:known.csv           a table of known results, see known.toml
       hwnas search --resume runs/photos-host-1       go on after Ctrl-C or a crash
       hwnas search --continue-from runs/photos-host-1 --train-epochs 100    its networks, trained longer
+      hwnas search --continue-from runs/photos-host-1 --grown-data photos-of-may/ --train-epochs 20
     """  # noqa: D301  (\b, the character, keeps the lines of the examples)
     from hwnas.runs.config import load_config
     from hwnas.runs.search_run import continued, create_search, default_path, open_search
@@ -76,7 +81,7 @@ def search(
         from hwnas.pipeline.planned_work import planned_work
 
         work = planned_work(options, log)
-        return print_json({"config": options.to_json(), "work": work})
+        return _print_plan({"config": options.to_json(), "work": work}, as_json)
     path = resume or out or default_path(options)
     run_dir = (
         open_search(path, given=given, log=log)
@@ -100,7 +105,7 @@ def _search_table(
 
     if dry_run:
         load_table(file)  # says what is wrong with it
-        return print_json({"config": options.to_json()})
+        return _print_plan({"config": options.to_json()}, as_json)
     path = search_table(file, options, out, log)
     result = read_table_search(path)
     if as_json:
@@ -112,6 +117,14 @@ def _search_table(
         f"hypervolume {result['hypervolume']:.4f}"
     )
     print(f"{path / FRONT} has the front, {path / CURVE} how it was found")
+
+
+def _print_plan(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        return print_json(document)
+    from .planned import plan_lines
+
+    return print("\n".join(plan_lines(document)))
 
 
 def _short(value: object) -> object:
@@ -137,11 +150,20 @@ def _show_front(path: Path, as_json: bool) -> None:
 
 
 def _print_front(path: Path, front: dict[str, Any]) -> None:
-    from hwnas.runs.summary import front_rows, headings, next_commands, pick_lines, verdict_lines
+    from hwnas.runs.summary import (
+        front_rows,
+        growth_lines,
+        headings,
+        next_commands,
+        pick_lines,
+        verdict_lines,
+    )
 
     for line in verdict_lines(front):
         print(line)
     print_table(headings(front), front_rows(front))
+    for line in growth_lines(front):
+        print(line)
     if reasons := pick_lines(front):
         print("Why these:")
         for line in reasons:

@@ -47,6 +47,7 @@ def train(
       hwnas train --pick runs/photos-host-1/ID --epochs 100      longer, from its weights
       hwnas train --genotype "$(cat genotype.txt)" --space darts --data cifar10 --epochs 600
       hwnas train --genotype KEY --space mobile --data photos/ --recipe strong --teacher runs/photos-host-1/ID
+      hwnas train --genotype KEY --space mobile --data ages.csv --task regression --label-column age
       hwnas train --genotype KEY --space mobile --data imagenet/ --gpus 8 --batch-size 1024
 
     Recipes: published has cutout, drop-path on a line up to 0.2, and the auxiliary head where the space has
@@ -65,10 +66,12 @@ def train(
         return print_json(prepare(options).document())
     with resumable("the same command; what is trained stays"):
         trained = train_architecture(options)
+    from hwnas.tasks import outward, task_named
+
+    scores = {"val_accuracy": trained.val_accuracy, "test_accuracy": trained.test_accuracy}
     facts = {
         "architecture": trained.architecture,
-        "val_accuracy": trained.val_accuracy,
-        "test_accuracy": trained.test_accuracy,
+        **outward(scores, task_named(trained.task)),
         **trained.costs,
         "epochs": trained.epochs,
         "folder": str(trained.folder),

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .arrays import Array, Indices
 
 if TYPE_CHECKING:
     from .block import Block
     from .choice import Choice
+    from .position import Position
 
 _MOST_STAGES = 6
 _MEANS = ("kernel", "mid", "c_out", "se")
@@ -77,13 +77,13 @@ def _is_number(text: str) -> bool:
 class BlockSums:
     """What the blocks of a network add up to, as one table per position.
 
-    positions: which choices rule each, and the keys of the blocks that may stand there (`Position`).
+    positions: where blocks may stand.
     """
 
     def __init__(
         self,
         choices: Sequence[Choice],
-        positions: Iterable[tuple[tuple[int, ...], NDArray[np.object_]]],
+        positions: Iterable[Position],
         blocks: Mapping[str, Block],
     ) -> None:
         stage_of = stages(choices)
@@ -97,10 +97,14 @@ class BlockSums:
         }
         self._fixed = np.zeros((max(stage_of) + 1, len(zero)))
         tables: dict[tuple[int, ...], Array] = {}
-        for ruled_by, keys in positions:
+        self._read: list[tuple[Position, Array]] = []
+        for position in positions:
+            ruled_by, keys = position.choices, position.keys
             flat = [zero if k is None else rows[k] for k in keys.ravel()]
             table = np.reshape(flat, (*keys.shape, len(zero)))
-            if not ruled_by:
+            if position.readers:
+                self._read.append((position, table[:2]))
+            elif not ruled_by:
                 self._fixed[0, :2] += table[:2]
             else:
                 tables[ruled_by] = tables[ruled_by] + table if ruled_by in tables else table
@@ -114,6 +118,8 @@ class BlockSums:
         sums = np.repeat(self._fixed[None], len(indices), axis=0)
         for stage, on, table in self._tables:
             sums[:, stage] += table[tuple(indices[:, c] for c in on)]
+        for position, size in self._read:
+            sums[:, 0, :2] += position.is_read(indices)[:, None] * size
         groups = {"size": np.log1p(sums[:, :, :2].sum(axis=1))}
         if self.describes:
             depth, in_all = sums[:, :, 2], sums[:, :, 2].sum(axis=1, keepdims=True)

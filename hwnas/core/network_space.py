@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from targets.files import safe_name
 
 from .arrays import Array
 from .block import Block
 from .choice import Arch
 from .features import BlockSums
+from .position import Position
 from .samples import area
 from .space import Space
 
@@ -68,21 +66,6 @@ class Scale:
     def area(self) -> int:
         """Values of one channel of a sample."""
         return area(self.image_size, self.dims)
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """One place of the network, ruled by up to three choices.
-
-    choices: indices into `space.choices`.
-    keys: the key of the block that stands there, per combination of their options; None where nothing
-        stands. An object array with one axis per choice: every cost of the space is a table of this shape.
-    held_bytes: fp32 activations of one image that live while the block runs, because later blocks need them.
-    """
-
-    choices: tuple[int, ...]
-    keys: NDArray[np.object_]
-    held_bytes: int = 0
 
 
 def head_option(head: str) -> dict[str, str]:
@@ -146,7 +129,7 @@ class NetworkSpace(Space, ABC):
 
     @cached_property
     def _block_sums(self) -> BlockSums:
-        return BlockSums(self.choices, ((p.choices, p.keys) for p in self.positions), self.blocks())
+        return BlockSums(self.choices, self.positions, self.blocks())
 
     @abstractmethod
     def describe(self, arch: Arch) -> list[dict[str, Any]]:
@@ -170,5 +153,5 @@ class NetworkSpace(Space, ABC):
 
     def block_keys(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""
-        keys = (p.keys[tuple(arch[c] for c in p.choices)] for p in self.positions)
+        keys = (p.key_of(arch) for p in self.positions)
         return tuple(k for k in keys if k is not None)

@@ -22,6 +22,15 @@ def number(value: Any) -> float | None:
     return float(value)
 
 
+def counted(n: int, noun: str) -> str:
+    """How many of a thing whose plural ends in s.
+
+    >>> counted(1, "epoch"), counted(1200, "step")
+    ('1 epoch', '1,200 steps')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def percent(share: float) -> str:
     """A share of 0..1 as a percentage.
 

@@ -130,7 +130,14 @@ class CostModel:
         weights = [{k: source.weight_mb(k) for k in blocks} for source in latencies.values()]
         self._fixed = np.array([fixed[m] for m in self.metrics])
         self._maxima = np.array([m in MAXIMA for m in self.metrics])
-        self._table, self._columns = self._stack([*(values[m] for m in self.metrics), *weights])
+        lookups = [*(values[m] for m in self.metrics), *weights]
+        self._table, self._columns = self._stack(lookups)
+        sums = ~np.array([*self._maxima, *(False for _ in weights)])
+        self._read = [
+            (p, np.array([lookup[p.keys.item()] for lookup in lookups]) * sums)
+            for p in space.positions
+            if p.readers
+        ]
         self._scale = np.maximum(self._table.max(axis=(1, 2, 3, 4)), 1e-30)
         self._limits_ms: dict[str, float] = {}
         self._tensors: dict[torch.device, tuple[Tensor, Tensor]] = {}
@@ -153,7 +160,9 @@ class CostModel:
             entries = table[:, i][(slice(None), *(slice(n) for n in keys.shape))]
             for m, lookup in enumerate(values):
                 combine, held = (np.maximum, p.held_bytes / 1e6) if maxima[m] else (np.add, 0.0)
-                flat = [0.0 if k is None else held + lookup[k] for k in keys.ravel()]
+                # A block that not every network has is no term of a sum; a maximum is bounded with it.
+                absent = bool(p.readers) and not maxima[m]
+                flat = [0.0 if k is None or absent else held + lookup[k] for k in keys.ravel()]
                 combine(entries[m], np.reshape(flat, keys.shape), out=entries[m])
         return table, columns
 
@@ -174,7 +183,10 @@ class CostModel:
 
         archs: also as an array (n, choices), which is read three times as fast.
         """
-        values = self._joint.values(self.space.indices(archs))
+        indices = self.space.indices(archs)
+        values = self._joint.values(indices)
+        for position, value in self._read:
+            values += value[:, None] * position.is_read(indices)
         costs = {m: values[i] + self._fixed[i] for i, m in enumerate(self.metrics)}
         for metric, (row, square) in self._squares.items():
             costs[metric] += square * values[row] ** 2
@@ -195,7 +207,7 @@ class CostModel:
         probs = torch.cat([flat, flat.new_zeros(1), flat.new_ones(1)])[index]
         a, b, c = probs.unbind(0)
         by_position = torch.einsum("mpabc,pa,pb,pc->mp", table, a, b, c)
-        sums = by_position.sum(1)
+        sums = by_position.sum(1) + self._expected_reads(mix, by_position)
         costs = {}
         for i, metric in enumerate(self.metrics):
             value = sums[i]
@@ -205,6 +217,16 @@ class CostModel:
         for metric, (row, square) in self._squares.items():
             costs[metric] = costs[metric] + square * sums[row] ** 2
         return costs
+
+    def _expected_reads(self, mix: Mix, like: Tensor) -> Tensor | float:
+        """What blocks add that stand where one of their readers is chosen; choices are independent."""
+        total: Tensor | float = 0.0
+        for position, value in self._read:
+            unread = like.new_ones(())
+            for choice, option in position.readers:
+                unread = unread * (1 - mix.scaled_probs[choice][option])
+            total = total + (1 - unread) * like.new_tensor(value)
+        return total
 
     @staticmethod
     def _smooth_maximum(values: Tensor, mix: Mix, scale: float) -> Tensor:
@@ -250,11 +272,12 @@ class CostModel:
         at, best, reached = 0.0, None, np.inf
         for _ in range(_TANGENTS):
             table = self._table[m] + 2 * square * at * self._table[row]
-            arch = self._least(table, largest=bool(self._maxima[m]))
+            reads = [value[m] + 2 * square * at * value[row] for _, value in self._read]
+            arch = self._least(table, reads, largest=bool(self._maxima[m]))
             value = float(self.of([arch])[metric][0])
             if best is None or value < reached:
                 reached, best = value, arch
-            weight_mb = float(self._joint.values(self.space.indices([arch]))[row, 0])
+            weight_mb = self._tabled(arch, row)
             if not square or weight_mb == at:
                 break
             at = weight_mb
@@ -271,12 +294,28 @@ class CostModel:
             return float(self._table[m].max() + self._fixed[m])
         archs = []
         for row in {m, self._squares.get(metric, (m, 0.0))[0]}:
-            archs.append(self._least(-self._table[row], largest=False))
+            reads = [-value[row] for _, value in self._read]
+            archs.append(self._least(-self._table[row], reads, largest=False))
         return float(self.of(archs)[metric].max())
 
-    def _least(self, table: NDArray[np.float64], *, largest: bool) -> Arch:
-        """The architecture of the least sum of a table (scopes, a, b, c), or of the least maximum."""
+    def _tabled(self, arch: Arch, row: int) -> float:
+        """What a table adds up to for an architecture, blocks that are only read by some included."""
+        indices = self.space.indices([arch])
+        read = sum(float(value[row]) for p, value in self._read if p.is_read(indices)[0])
+        return float(self._joint.values(indices)[row, 0]) + read
+
+    def _least(self, table: NDArray[np.float64], reads: Sequence[float], *, largest: bool) -> Arch:
+        """The architecture of the least sum of a table (scopes, a, b, c), or of the least maximum.
+
+        reads: what each block of `_read` adds; every reader bears an equal part of it here, which is never
+        more than the block costs.
+        """
         factors = [(scope, part[0]) for scope, part in self._factors(table[None])]
+        for (position, _), value in zip(self._read, reads, strict=True):
+            for choice, option in position.readers:
+                part = np.zeros(self.space.n_options[choice])
+                part[option] = value / len(position.readers)
+                factors.append(((choice,), part))
         factors += [(node.edges, node.penalty(self.space.n_options)) for node in self.space.nodes]
         return eliminate(factors, self.space.n_options, largest=largest)[1]
 

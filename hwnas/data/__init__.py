@@ -1,7 +1,8 @@
 """Samples to learn from: where they come from, how they are split, how they reach a network.
 
 One file per source (scenes, digits, folder, table, torchvision) behind the protocol of `source`; `dataset`
-joins source, pixels and splits; `inspection` says beforehand what is there; `batches` serves them. Not here:
+joins source, pixels and splits, which `growth` extends; `inspection` says beforehand what is there; `batches`
+serves them. Not here:
 models, training, the accuracy of anything.
 """
 
@@ -16,6 +17,7 @@ from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment
 from .batches import Batches, eval_batches, file_batches
 from .dataset import Data, load_data
+from .growth import GrowthCounts, grown_splits
 from .inspection import DataFacts, inspect_data
 from .source import known_sources
 
@@ -24,8 +26,10 @@ __all__ = [
     "Batches",
     "Data",
     "DataFacts",
+    "GrowthCounts",
     "eval_batches",
     "file_batches",
+    "grown_splits",
     "inspect_data",
     "known_sources",
     "load_data",

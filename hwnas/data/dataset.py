@@ -16,6 +16,7 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
+from .contents import content_hashes, contents_json
 from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
@@ -144,6 +145,10 @@ class Data:
         if self._skipped:
             extra["skipped"] = list(self._skipped)
         return splitting.to_json(self._source.listing, self._split, extra)
+
+    def splits_record(self) -> dict[str, Any]:
+        """The same with a hash of each sample, so that data that grew keep the split (`growth`)."""
+        return self.splits_json() | contents_json(self._source, self._split, content_hashes(self._source))
 
 
 def load_data(

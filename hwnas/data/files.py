@@ -16,7 +16,8 @@ from targets.errors import DamagedFileError, UsageError
 MAX_FILE_BYTES = 256_000_000
 MAX_TOTAL_BYTES = 100_000_000_000
 MAX_FILES = 5_000_000
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, struct.error)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, struct.error)
+"""What the reader of zips raises for damaged ones; of an unknown version or method it is a RuntimeError."""
 
 
 class Files(Protocol):
@@ -157,13 +158,13 @@ class ZipFiles:
         _check_file_size(self.size_bytes(path), f"{self.where}: {path}")
         try:
             return self._archive.read(self._members[path])
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise DamagedFileError(f"{self.where}: {path} cannot be read ({error}); pack it again") from None
 
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self._path)
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             raise DamagedFileError(
                 f"{self._path}: is damaged or no zip archive ({error}); download or pack it again"
             ) from None

@@ -34,7 +34,7 @@ _FILLERS = frozenset(
     ("set", "data", "dataset", "images", "image", "imgs", "img", "split", "folder", "samples")
 )
 """Words beside the name of a split: `training_set`, `train-images`."""
-_EXPECTED = "expected <class>/*.jpg or {train,val,test}/<class>/*.jpg"
+_IMAGES = "*.jpg"
 
 
 @dataclass(frozen=True)
@@ -67,35 +67,39 @@ def arrange(
     folders: Sequence[str],
     where: str,
     is_sample: Callable[[str], bool] = is_image,
+    example: str = _IMAGES,
 ) -> tuple[list[Placed], list[str]]:
     """The images of `where` in their classes and splits, and notes on what was left out.
 
-    is_sample: whether a path is one, where the samples are something else.
+    is_sample, example: whether a path is one, and how they are called, where the samples are something else.
     """
+    expected = f"expected <class>/{example} or {{train,val,test}}/<class>/{example}"
     images = [path for path in paths if is_sample(path)]
     notes = ignored_note([path for path in paths if not is_sample(path)], "no supported image")
     if not images:
-        raise UsageError(_no_images(paths, where))
+        raise UsageError(_no_images(paths, where, expected))
     depth = _common_depth(images)
     inner = {path: path.split("/")[depth:] for path in images}
     if all(len(parts) == 1 for parts in inner.values()):
+        tables = [path for path in paths if path.lower().endswith(".csv")]
+        listed = f"the table that lies there ({tables[0]})" if tables else "a .csv of file names and labels"
         raise UsageError(
-            f"{where}: {len(images)} images but no class folders, so they have no labels; {_EXPECTED}, "
-            f"or give a .csv of file names and labels"
+            f"{where}: {len(images)} images but no class folders, so they have no labels; {expected}"
+            + (f", or give {listed} with --labels" if example == _IMAGES else "")
         )
     tops = {parts[0] for parts in inner.values() if len(parts) > 1}
     split_of = splits_named(tops)
     kinds = set(split_of.values())
     has_splits = len(kinds) > 1 and (TRAIN in kinds or len(split_of) == len(tops))
     if not has_splits:
-        _ask_whethersplits_named(inner.values(), where)
+        _ask_whether_splits(inner.values(), where)
     else:
         doubled = _doubled(inner.values())
         for path, (top, *rest) in inner.items():
             if top in doubled and len(rest) > 2:
                 inner[path] = [top, *rest[1:]]
     if has_splits and TRAIN not in kinds:
-        raise UsageError(f"{where}: has {', '.join(sorted(tops))} but no train folder; {_EXPECTED}")
+        raise UsageError(f"{where}: has {', '.join(sorted(tops))} but no train folder; {expected}")
     placed, unplaced = [], []
     for path, parts in inner.items():
         if not has_splits and len(parts) > 1:
@@ -108,7 +112,7 @@ def arrange(
     used = ancestors(images)
     notes += ignored_note([folder for folder in folders if folder not in used], "folder without images")
     if not placed:
-        raise UsageError(f"{where}: no image lies in a class folder; {_EXPECTED}")
+        raise UsageError(f"{where}: no image lies in a class folder; {expected}")
     return placed, notes
 
 
@@ -134,7 +138,7 @@ def _doubled(every: Iterable[list[str]]) -> set[str]:
     return {top for top, name in only.items() if name == top or name.lower() in (*SPLIT_OF, *_FILLERS)}
 
 
-def _ask_whethersplits_named(every: Collection[list[str]], where: str) -> None:
+def _ask_whether_splits(every: Collection[list[str]], where: str) -> None:
     """UsageError where all folders hold the same folders: are they classes or splits?"""
     below: dict[str, set[str]] = {}
     for parts in every:
@@ -174,9 +178,9 @@ def _common_depth(images: Sequence[str]) -> int:
     return depth
 
 
-def _no_images(paths: Sequence[str], where: str) -> str:
+def _no_images(paths: Sequence[str], where: str, expected: str) -> str:
     if not paths:
-        return f"{where}: is empty; {_EXPECTED}"
+        return f"{where}: is empty; {expected}"
     suffixes = Counter(PurePosixPath(path).suffix.lower() or "(no suffix)" for path in paths)
     listed = ", ".join(f"{suffix} x {count}" for suffix, count in suffixes.most_common(5))
     return f"{where}: no supported image among {len(paths)} files ({listed}); supported: {' '.join(SUFFIXES)}"

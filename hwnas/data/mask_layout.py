@@ -16,6 +16,7 @@ _IMAGES = frozenset(("images", "image", "imgs", "img", "photos", "jpegimages"))
 _MASKS = frozenset(
     ("masks", "mask", "segmentationclass", "segmentation", "annotations", "labels", "trimaps", "gt")
 )
+_IMAGE, _MASK = "image", "mask"
 _ENDINGS = ("_mask", "-mask", "_segmentation", "_label", "_gt")
 _EXPECTED = "expected images/*.jpg and masks/*.png of equal names, or a .csv with the columns file and mask"
 
@@ -36,18 +37,12 @@ def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str
     masks: dict[str, str] = {}
     rest: list[str] = []
     for path in paths:
-        *folders, name = path.split("/")
-        lower = [folder.lower() for folder in folders]
-        stem = PurePosixPath(name).stem
-        mask_at = next((i for i, folder in enumerate(lower) if folder in _MASKS), None)
-        image_at = next((i for i, folder in enumerate(lower) if folder in _IMAGES), None)
-        if is_image(path) and mask_at is not None:
-            key = "/".join([*folders[:mask_at], *folders[mask_at + 1 :], _without_ending(stem)])
+        kind, key = _kind_of(path)
+        if kind == _MASK:
             _add(masks, key, path, "masks of one image", where)
-        elif is_image(path) and image_at is not None:
-            key = "/".join([*folders[:image_at], *folders[image_at + 1 :], stem])
+        elif kind == _IMAGE:
             _add(images, key, path, "images of one mask", where)
-        elif name.lower() not in CLASS_FILES:
+        elif PurePosixPath(path).name.lower() not in CLASS_FILES:
             rest.append(path)
     if not images or not masks:
         lacks = "no folder of masks" if images else "no folder of images"
@@ -63,6 +58,30 @@ def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str
     notes += ignored_note(rest, "neither image nor mask")
     splits = _split_of(images)
     return [Pair(path, masks[key], splits[key]) for key, path in images.items()], notes
+
+
+def looks_paired(paths: Sequence[str]) -> bool:
+    """Whether the images lie in folders of images and of masks alone, most of them in pairs."""
+    kinds: dict[str, set[str]] = {_IMAGE: set(), _MASK: set()}
+    for path in filter(is_image, paths):
+        kind, key = _kind_of(path)
+        if kind is None:
+            return False
+        kinds[kind].add(key)
+    images, masks = kinds[_IMAGE], kinds[_MASK]
+    return bool(images and masks) and 2 * len(images & masks) > max(len(images), len(masks))
+
+
+def _kind_of(path: str) -> tuple[str | None, str]:
+    """What the folders of a path say that it is, and what an image and its mask have in common."""
+    *folders, name = path.split("/")
+    stem = PurePosixPath(name).stem
+    for kind, names in ((_MASK, _MASKS), (_IMAGE, _IMAGES)):
+        at = next((i for i, folder in enumerate(folders) if folder.lower() in names), None)
+        if is_image(path) and at is not None:
+            stem = _without_ending(stem) if kind == _MASK else stem
+            return kind, "/".join([*folders[:at], *folders[at + 1 :], stem])
+    return None, ""
 
 
 def _check_lossless(masks: Iterable[str], where: str) -> None:

@@ -83,8 +83,9 @@ class MaskClasses:
         if self.colours is not None and image.mode == "P":
             raise UsageError(f"{where}: has indices, and the classes have colours; leave the colours out")
         if values.dtype.kind not in "uib" or values.ndim != 2 or (values.size and int(values.max()) > 255):
+            said = "numbers with a fraction" if values.dtype.kind == "f" else "values above 255"
             raise UsageError(
-                f"{where}: holds values above 255; masks hold class numbers 0 to 254, and {IGNORED} "
+                f"{where}: holds {said}; masks hold class numbers 0 to 254, and {IGNORED} "
                 "where nothing is known"
             )
         return values.astype(np.uint8)

@@ -19,7 +19,7 @@ from hwnas.networks.mel_settings import LogMelSettings
 from hwnas.tasks import LabelTable
 from targets.errors import DamagedFileError, UsageError
 
-from .files import Files, hidden, open_files
+from .files import ZIP_ERRORS, Files, hidden, open_files
 from .layout import Placed, arrange, ignored_note, is_image
 from .signals import SignalArray
 from .source import DataRequest, Listing
@@ -81,7 +81,7 @@ def holds_sounds(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not hidden(name)]
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ZIP_ERRORS:
         return False  # who opens it as images says what is wrong
     return any(map(is_sound, names)) and not any(map(is_image, names))
 
@@ -90,7 +90,7 @@ def open_sounds(path: Path, request: DataRequest) -> SoundSource:
     """The sounds below `path` with the names of their folders as labels."""
     files = open_files(path)
     with SOUND.speaking():
-        placed, notes = arrange(files.paths, files.folders, files.where, is_sound)
+        placed, notes = arrange(files.paths, files.folders, files.where, is_sound, "*.wav")
     notes += ignored_note(files.refused, files.why_refused)
     placed = sorted(placed, key=lambda item: item.path)
     rates, seconds = _looked_at(files, [item.path for item in placed])

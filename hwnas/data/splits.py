@@ -51,7 +51,7 @@ def make_split(
     UsageError where a split lacks images, or where those that train teach nothing (`Task.check`).
     """
     assignment = listing.given.copy()
-    _drop_copies(assignment, groups)
+    drop_copies(assignment, groups)
     missing = [split for split in (TEST, VAL) if not (listing.given == split).any()]
     pool = np.flatnonzero(assignment == TRAIN)
     whole = groups if listing.groups is None else kept_together(listing, groups, assignment)
@@ -117,7 +117,7 @@ def _group_notes(listing: Listing, assignment: Assignment) -> tuple[str, ...]:
     return (f"groups are kept together: {told}",)
 
 
-def _drop_copies(assignment: Assignment, groups: npt.NDArray[np.int64]) -> None:
+def drop_copies(assignment: Assignment, groups: npt.NDArray[np.int64]) -> None:
     """Within each group keep the members of the most guarded split (test, then val, then train)."""
     guarded = np.full(int(groups.max()) + 1, TRAIN, np.int8)
     np.maximum.at(guarded, groups, assignment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from targets.errors import DamagedFileError, UsageError
 
+from .files import ZIP_ERRORS
 from .layout import SPLIT_OF
 from .signals import LabelledSignals, SignalSource, as_float32, require_finite, signal_source
 from .source import DataRequest
@@ -70,7 +70,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                     f"expected {_EXPECTED}"
                 )
             return {name: _array(path, loaded, name) for name in _KNOWN if name in loaded.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:  # the last: encrypted
+    except ZIP_ERRORS as error:
         raise DamagedFileError(f"{path}: is damaged or no .npz file ({error}); save it again") from None
 
 

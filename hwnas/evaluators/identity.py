@@ -54,5 +54,8 @@ def evaluation_identity(
 def _structure(space: NetworkSpace) -> str:
     """Of the choices, and of the block that each combination of options puts at each position."""
     choices = [[choice.name, list(choice.options)] for choice in space.choices]
-    positions = [[list(position.choices), position.keys.tolist()] for position in space.positions]
+    positions = [
+        [list(p.choices), p.keys.tolist(), *([list(map(list, p.readers))] if p.readers else [])]
+        for p in space.positions
+    ]
     return digest_of([choices, positions])

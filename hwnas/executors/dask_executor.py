@@ -139,7 +139,7 @@ class DaskExecutor:
             key=(f"{flight.task.kind}-{self._topic}", number),
             pure=False,
             retries=self._cluster.retries,
-            resources=dict(self._cluster.resources) or None,
+            resources={**self._cluster.resources, **flight.task.resources} or None,
             workers=allowed if some else None,
             allow_other_workers=some,  # else a task would wait for ever for one that died
         )

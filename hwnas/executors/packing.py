@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
 
 _FACTS = "facts.json"
+_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError, KeyError)
 
 
 def pack(facts: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
@@ -32,7 +35,7 @@ def unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             document = json.loads(archive.read(_FACTS))
             files = {name: archive.read(name) for name in document["sha256"]}
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
+    except _DAMAGES as error:
         raise DamagedFileError(f"what came from a worker is damaged ({error}); its task is lost") from None
     for name, content in files.items():
         if name != safe_name(name) or sha256(content) != document["sha256"][name]:

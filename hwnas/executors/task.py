@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,8 @@ from targets.errors import HwnasError, UsageError, did_you_mean
 WORK = {
     "training": "hwnas.training.tasks:do_training",
     "data": "hwnas.training.tasks:check_data",
+    "federated-training": "hwnas.federated.local:train_part",
+    "federated-score": "hwnas.federated.local:score_part",
     "sleep": "hwnas.executors.sleep:sleep",
 }
 """What tasks can be: the function of each, a `TaskFunction`. Nothing else is ever called by name."""
@@ -33,6 +35,7 @@ class ExecutorTask:
     folder: where its files go.
     files: keys into `document` whose values are paths of files that go along with the task.
     memory_bytes: estimates what it takes.
+    resources: that the worker of a cluster has to offer, beside those that all tasks take.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class ExecutorTask:
     folder: Path
     files: Sequence[Sequence[str]] = ()
     memory_bytes: Callable[[], int] = lambda: 0
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,9 +258,12 @@ def findings(records: Sequence[Record], partitions: Sequence[Partitions], provid
                 f"{cut.provider} runs {cut.supported_nodes} of {cut.nodes} nodes, in {cut.partitions} parts; "
                 f"to the CPU go {lost}."
             )
-    unstable = [name for name, record in good.items() if record.get("flag") == "unstable"]
-    if unstable:
-        sentences.append(f"The latency of {', '.join(unstable)} is unstable: the machine was disturbed.")
+    sentences += [
+        f"The latency of {name} is unstable: {record.get('flag_reason') or 'the machine was disturbed'}; "
+        "measure again on a quiet device, with `hwnas bench`."
+        for name, record in good.items()
+        if record.get("flag") == "unstable"
+    ]
     return sentences
 
 

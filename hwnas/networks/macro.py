@@ -1,8 +1,8 @@
 """Networks of the macro space of ENAS: layers in a row, each with skip connections from earlier ones.
 
 Layer i is norm(operation(output of layer i - 1) + sum of the skipped outputs). After a third and two thirds
-of the layers a factorised reduction halves all outputs so far. The deployed network and the supernet differ
-in what a layer computes.
+of the layers a factorised reduction halves all outputs so far that a later layer reads. The deployed network
+and the supernet differ in what a layer computes.
 """
 
 from __future__ import annotations
@@ -66,9 +66,17 @@ class MacroBody(nn.Module):
             outputs.append(norm(y))
             if str(layer) in self.reductions:
                 reduce = cast(nn.ModuleList, self.reductions[str(layer)])
-                outputs = [r(z) for r, z in zip(reduce, outputs, strict=True)]
+                outputs = [
+                    r(z) if self._is_read(source, layer, mix) else z
+                    for source, (r, z) in enumerate(zip(reduce, outputs, strict=True))
+                ]
             last = outputs[-1]
         return cast(Tensor, self.head(last))
+
+    def _is_read(self, source: int, after: int, mix: Mix) -> bool:
+        """Whether a layer behind `after` reads the output of `source`; the next one reads the last."""
+        later = (dict(self._skips[i]).get(source) for i in range(after + 1, len(self._skips)))
+        return source == after or any(choice is not None and _reads(choice, mix) for choice in later)
 
     @abstractmethod
     def operation(self, layer: int, x: Tensor, mix: Mix) -> Tensor:
@@ -99,6 +107,10 @@ class MacroNetwork(MacroBody):
         """operations: the block of each layer. mix: the architecture, of which the skips are read."""
         super().__init__(blocks, skips, affine=affine)
         self._mix = mix
+        for after, reductions in self.reductions.items():
+            for source, reduction in enumerate(cast(nn.ModuleList, reductions)):
+                read = self._is_read(source, int(after), mix)
+                cast(nn.ModuleList, reductions)[source] = reduction if read else nn.Identity()
         self.operations = nn.ModuleList(cell_module(b, affine=affine) for b in operations)
 
     def operation(self, layer: int, x: Tensor, mix: Mix) -> Tensor:

@@ -1,7 +1,9 @@
 """Cells of blocks that add two results, as in PNAS (Liu et al. 2018, 1712.00559): the deployed form.
 
 A state is an input of the cell or a block. A block has two sides, and each applies an operation to an earlier
-state; both may read the same one. The output is all blocks side by side.
+state; both may read the same one. The output is all blocks side by side. An input that no block reads is
+added to the first of them (`joined`): the published networks keep such inputs in the output too, and without
+it a cell that reads the older one alone would leave every second cell of the network without effect.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ class PairCell(nn.Module):
     def __init__(self, plan: CellPlan, make: MakeModule, pairs: Pairs) -> None:
         super().__init__()
         self._reads = [(a[0], b[0]) for a, b in pairs]
+        read = {source for sides in self._reads for source in sides}
+        self._unread = [i for i in range(N_INPUTS) if i not in read]
+        self._stride = plan.stride
         self.before = nn.ModuleList(make(block) for block in plan.before)
         self.sides = nn.ModuleList()
         for pair in pairs:
@@ -48,7 +53,15 @@ class PairCell(nn.Module):
         for (i, j), sides in zip(self._reads, self.sides, strict=True):
             assert isinstance(sides, nn.ModuleList)
             states.append(sides[0](states[i]) + sides[1](states[j]))
-        return torch.cat(states[N_INPUTS:], dim=1)
+        first, *others = states[N_INPUTS:]
+        for i in self._unread:
+            first = first + joined(states[i], self._stride)
+        return torch.cat([first, *others], dim=1)
+
+
+def joined(state: Tensor, stride: int) -> Tensor:
+    """An input of a cell, as it joins the output: where the cell halves the image, every second pixel."""
+    return state if stride == 1 else state[:, :, ::stride, ::stride]
 
 
 class PairNetwork(PlannedNetwork):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from targets.errors import UsageError
 
 from .counts import Counts
 from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
-
-_AHEAD = ("training", "evaluation", "report", "export")
+from .grown_data import splits_of
 
 
 def continued_work(config: SearchConfig) -> dict[str, Any]:
     """The networks, the length and the time, by the speed that the finished search measured."""
+    from .main_job import DECIDED
+
     old = Path(config.continue_from or "")
     plan = StageRecords(old).read("plan")
     if plan is None:
@@ -31,6 +32,10 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         "train_epochs": config.train_epochs,
         "minutes": config.minutes,
     }
+    if config.grown_data is not None:
+        splits, grown = splits_of(config)
+        work = replace(work, n_train=len(splits["train"]), n_val=len(splits["val"]))
+        document["growth"] = asdict(grown)
     if config.train_epochs is None:
         return document
     counts = Counts.from_json(plan["counts"])
@@ -43,7 +48,7 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         random_baselines=0,
         train_epochs=config.train_epochs,
     )
-    forecast = {name: s for name, s in forecast_s(counts, work).items() if name in _AHEAD}
+    forecast = {name: s for name, s in forecast_s(counts, work).items() if name not in DECIDED}
     minutes = total_s(forecast) / 60
     return document | {
         "forecast_minutes": minutes,

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, TRAINING, is_run, read_identity
-from hwnas.runs.search_run import FINAL_FOLDER
+from hwnas.runs.search_run import FINAL_FOLDER, LONGER_FOLDER
 from hwnas.training.training_job import RESULT, Trained, TrainingJob, stored_result
 from targets.errors import UsageError, did_you_mean
 from targets.files import safe_name
@@ -23,6 +23,12 @@ def earlier_training(place: Path) -> Trained:
     if "arch" not in trained.job.network:
         raise UsageError(f"{place} is a baseline and no architecture of a space; go on with a pick")
     return trained
+
+
+def last_trainings(run: Path) -> dict[str, Path]:
+    """The folder of the last finished training of each network of a search, by its name there."""
+    folders = (run / FINAL_FOLDER, run / LONGER_FOLDER)
+    return {path.parent.name: path.parent for folder in folders for path in folder.glob(f"*/{RESULT}")}
 
 
 def longer_job(trained: Trained, epochs: int, device: str) -> TrainingJob:
@@ -64,11 +70,11 @@ def _folder(place: Path) -> Path:
 
 
 def _of_search(run: Path, arch_id: str, options: Any) -> Path:
-    known = {path.parent.name for path in (run / FINAL_FOLDER).glob(f"*/{RESULT}")}
+    known = last_trainings(run)
     suffix = f"-s{options.get('seed', 0)}"
     for name in (safe_name(f"{arch_id}{suffix}"), safe_name(arch_id)):
         if name in known:
-            return run / FINAL_FOLDER / name
+            return known[name]
     names = sorted(name.removesuffix(suffix) for name in known)
     raise UsageError(
         f"{run} has trained no network {arch_id!r}; "

@@ -90,9 +90,17 @@ class FinishedRun:
         return len(self.splits["val"])
 
     def networks(self, home: Path) -> list[KnownNetwork]:
-        """Every architecture of the space with a known accuracy: of the run, then of stored evaluations."""
+        """Every architecture of the space with a known accuracy: of the run, then of stored evaluations.
+
+        With data that grew these are the networks that were trained on all of them.
+        """
         trained = {p.arch: p for p in self.points if p.is_trained and p.origin != "mobilenet_v3"}
         known: dict[str, tuple[float, str]] = {}
+        if "growth" in self.front:  # what the search evaluated is of the earlier images
+            known = {
+                key: (point.measured["val_accuracy"], RUN) for key, point in trained.items() if point.measured
+            }
+            return self._named(known, trained)
         for row in self.front["evaluated"]:
             if row.get("val_accuracy_search") is not None:
                 known[row["arch"]] = (row["val_accuracy_search"], RUN)
@@ -105,6 +113,11 @@ class FinishedRun:
             for key, metrics in stored_metrics(home, self.front["store"]).items():
                 if asked in metrics:
                     known.setdefault(key, (metrics[asked], STORE))
+        return self._named(known, trained)
+
+    def _named(
+        self, known: Mapping[str, tuple[float, str]], trained: Mapping[str, FrontPoint]
+    ) -> list[KnownNetwork]:
         return [
             KnownNetwork(
                 arch=key,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas.core.words import counted
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
@@ -263,6 +264,12 @@ def total_s(forecast: Mapping[str, float]) -> float:
     return sum(forecast.values())
 
 
+def after_s(forecast: Mapping[str, float], stage: str) -> float:
+    """Of the stages after this one."""
+    names = list(forecast)
+    return sum(forecast[name] for name in names[names.index(stage) + 1 :])
+
+
 def about(seconds: float) -> str:
     """A forecast in words, with its uncertainty."""
     low, high = ((1 - UNCERTAINTY) * seconds / 60, (1 + UNCERTAINTY) * seconds / 60)
@@ -290,11 +297,13 @@ def in_words(counts: Counts, work: Work) -> str:
     if counts.eval_epochs:
         steps = counts.eval_epochs * work.steps_per_epoch
         parts.append(
-            f"{counts.evaluations} networks trained for {steps:,} steps ({counts.eval_epochs} epochs)"
+            f"{counted(counts.evaluations, 'network')} trained for {counted(steps, 'step')} "
+            f"({counted(counts.eval_epochs, 'epoch')})"
         )
         more = "more"
     else:
-        parts.append(f"{counts.evaluations} networks scored by the shared weights")
+        parts.append(f"{counted(counts.evaluations, 'network')} scored by the shared weights")
         more = "from scratch"
-    parts.append(f"{finals} for {long_steps:,} steps {more} ({counts.train_epochs} epochs)")
+    epochs = counted(counts.train_epochs, "epoch")
+    parts.append(f"{finals} for {counted(long_steps, 'step')} {more} ({epochs})")
     return ", ".join(parts)

@@ -26,6 +26,7 @@ from .counts import (
 from .latency_tables import find_devices
 from .ready import require_ready
 from .scores import task_of
+from .task_options import require_fitting
 
 if TYPE_CHECKING:
     from hwnas.gradient.method import Method
@@ -194,29 +195,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             raise UsageError(f"{option} belongs to --evaluator short-training, not to shared weights")
     recipe = changed(Recipe.for_data(1), config)
     task = task_named(config.task)
-    classes_only = {
-        "--recipe strong (give --ema, --clip and the like one by one)": config.recipe == "strong",
-        "--mixup": recipe.mixup > 0,
-        "--cutmix": recipe.cutmix > 0,
-        "--teacher": config.teacher is not None,
-        "--balance sampling": recipe.balance == "sampling",
-    }
-    asked = [option for option, is_asked in classes_only.items() if is_asked]
-    if asked and not task.mixes:
-        raise UsageError(
-            f"{', '.join(asked)}: for one class per image, and {task.name} learns otherwise; leave it out"
-        )
-    if recipe.auto_augment != "none" and task.planes:
-        raise UsageError(
-            f"--auto-augment {recipe.auto_augment} moves images and not their masks; leave it out: --crop "
-            "and --colour change both alike"
-        )
-    if recipe.balance == "weights" and not task.weighs:
-        raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
-    if config.label_smoothing and not task.smooths:
-        raise UsageError(
-            f"--label-smoothing: {task.name} learns numbers, which are not smoothed; leave it out"
-        )
+    require_fitting(task, config, recipe, strong=config.recipe == "strong")
     epochs_by_fidelity(config, config.eval_epochs or ETA)
     problem, scored = Problem.parse(objectives_of(config, devices), budgets), task_of(config)
     told = [f"val_{name}" for name in (task.metric.name, *task.scores)]

@@ -29,7 +29,10 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class TrainedArchitecture:
-    """A network trained from scratch. Accuracies in 0..1; folder: weights, `model/` with the ONNX file."""
+    """A network trained from scratch. folder: weights, `model/` with the ONNX file.
+
+    val_accuracy, test_accuracy: the objective of `task` in 0..1, of classes the accuracy.
+    """
 
     architecture: str
     key: str
@@ -38,6 +41,7 @@ class TrainedArchitecture:
     costs: Mapping[str, float]
     epochs: int
     folder: Path
+    task: str = "classification"
 
     @property
     def onnx(self) -> Path:

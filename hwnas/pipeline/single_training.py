@@ -22,25 +22,27 @@ from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
-from hwnas.tasks import task_named
+from hwnas.tasks import CLASSIFICATION, outward
 from hwnas.training.build import build_network
 from hwnas.training.initial_weights import begin
-from hwnas.training.presets import recipe_of
+from hwnas.training.presets import changed, recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.start import start_weights
 from hwnas.training.together import train_together
-from hwnas.training.train import eval_batch, score
+from hwnas.training.train import eval_batch, require_changes, score
 from hwnas.training.training_job import Trained, TrainingJob, data_of, read_result, run_job
 from lut.home import data_home
 from targets.errors import DamagedFileError, UsageError
 
 from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
+from .federated_training import FederatedOptions, federated_options, train_on_parts
 from .preflight import check_amp, check_device, check_gpus
 from .results import TrainedArchitecture
 from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
 from .step_bar import step_bar
+from .task_options import require_fitting
 from .teachers import start_of, teacher_of
 from .training_options import TrainingOptions
 
@@ -89,6 +91,7 @@ def prepare(options: TrainingOptions) -> Prepared:
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
         home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,
+        labels=options.label_options,
     )  # fmt: skip
     space = space_for(space_name(options.search_space), data, cells=options.cells, channels=options.channels)
     arch = read_architecture(options, space, Log(quiet=options.quiet).warn)
@@ -109,11 +112,10 @@ def _prepare_longer(place: Path, options: TrainingOptions) -> Prepared:
         earlier_training(place), 600 if options.epochs is None else options.epochs, options.device
     )
     job = replace(job, processes=options.gpus or 1)
-    task = task_named(job.data.get("task"))
-    if not task.trains_alone:
+    if job.federated is not None:
         raise UsageError(
-            f"{place} learned {task.name}, and hwnas train learns classes; `hwnas search "
-            f"--continue-from RUN --train-epochs {job.recipe['epochs']}` trains the networks of a search on"
+            f"{place} was trained on parts of the data that are elsewhere; give its own command with more "
+            f"--epochs, and --start-from {place}"
         )
     data, space = data_of(job.data), load_space(**job.network["space"])
     check_shares(min(job.recipe["batch_size"], len(data.split("train"))), job.processes)
@@ -126,6 +128,7 @@ class TrainingContext:
 
     run: RunDir
     prepared: Prepared
+    federated: FederatedOptions | None = None
 
 
 def train_architecture(options: TrainingOptions) -> TrainedArchitecture:
@@ -137,7 +140,7 @@ def train_architecture(options: TrainingOptions) -> TrainedArchitecture:
     path = identity.default_folder(name) if options.out is None else Path(options.out)
     with RunDir.enter(path, identity, log=log) as run:
         log(f"training in {path}; the same command goes on there after a stop")
-        context = TrainingContext(run, prepared)
+        context = TrainingContext(run, prepared, federated_options(options))
         run_stages(STAGES, context)
         trained = _trained(context)
     return TrainedArchitecture(
@@ -145,6 +148,7 @@ def train_architecture(options: TrainingOptions) -> TrainedArchitecture:
         key=space.key(arch),
         val_accuracy=trained.val_accuracy,
         test_accuracy=run.result("export")["test_accuracy"],
+        task=prepared.data.task.name,
         costs=prepared.costs(),
         epochs=len(trained.epochs),
         folder=trained.folder,
@@ -169,13 +173,16 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
     return TrainingJob(
         job_id=space.arch_id(arch),
         network=network,
-        data=job_data(options, data, home, options.seed),
+        data=job_data(options, data, home, options.seed, options.label_options),
         recipe=asdict(recipe),
         seed=options.seed,
         device=options.device,
         start=None if options.start_from is None else start_of(Path(options.start_from)),
         teacher=teacher_of(options.teacher, options.teacher_weights, data),
         processes=options.gpus or 1,
+        federated=None
+        if (parts := federated_options(options)) is None
+        else parts.checked(options, recipe, data),
     )
 
 
@@ -193,15 +200,21 @@ def _check_start(job: TrainingJob) -> None:
 
 
 def _recipe(options: TrainingOptions, data: Data) -> Recipe:
-    """Of the options, for so many images."""
-    return recipe_of(
-        options.recipe,
+    """Of the options, for so many images; UsageError for what the task of the data does not learn by."""
+    task, n_train = data.task, len(data.split("train"))
+    preset = options.recipe or ("published" if task.name == CLASSIFICATION.name else "standard")
+    recipe = recipe_of(
+        preset,
         options,
-        len(data.split("train")),
-        large=is_large(data.image_size),
+        n_train,
+        large=data.kind.dims == 2 and is_large(data.image_size),
         epochs=options.epochs,
         batch_size=options.batch_size,
     )
+    require_fitting(task, options, recipe, strong=preset == "strong")
+    recipe = changed(replace(recipe, **task.recipe), options)
+    require_changes(recipe, data.name, data.kind)
+    return recipe
 
 
 def _train(context: TrainingContext) -> Outcome:
@@ -210,8 +223,11 @@ def _train(context: TrainingContext) -> Outcome:
     trained = read_result(job, run.path)
     if trained is None:
         with step_bar(run, job.job_id) as on_step:
-            work = run_job if job.processes == 1 else train_together
-            trained = work(job, run.path, on_step=on_step, log=run.log.warn)
+            if context.federated is not None:
+                trained = train_on_parts(context.federated, job, context.prepared.data, run, on_step)
+            else:
+                work = run_job if job.processes == 1 else train_together
+                trained = work(job, run.path, on_step=on_step, log=run.log.warn)
     folder = trained.folder.name
     return Outcome(
         {"val_accuracy": trained.val_accuracy}, (f"{folder}/result.json", f"{folder}/weights.safetensors")
@@ -228,26 +244,28 @@ def _export(context: TrainingContext) -> Outcome:
     """Write `model/` unless it is there, and read the test split once."""
     trained, prepared = _trained(context), context.prepared
     space, arch, data = prepared.space, prepared.arch, prepared.data
-    folder, key = trained.folder / "model", "test_accuracy"
+    folder, task = trained.folder / "model", data.task
+    key = outward("test_accuracy", task)
     files = (f"{trained.folder.name}/{folder.name}",)
     if (folder / "manifest.json").exists():
-        return Outcome({key: float(open_model(folder).manifest[key])}, files)
+        return Outcome({"test_accuracy": float(open_model(folder).manifest[key])}, files)
     module = trained.module()
     if isinstance(module, CellNetwork):
         module.auxiliary = None  # for training only
-    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.area)))
+    accuracy, _ = score(module, eval_batches(data, "test", eval_batch(data.area)), task)
+    scores = outward({"val_accuracy": trained.val_accuracy, "test_accuracy": accuracy}, task)
     network = {k: v for k, v in trained.job.network.items() if k != "auxiliary"}
     export_model(
-        module,
+        task.finish(module),
         data,
         folder,
         arch_id=space.arch_id(arch),
         network=network,
         dot=drawings(space, arch, space.arch_id(arch))["dot"],
         costs=prepared.costs(),
-        facts={"val_accuracy": trained.val_accuracy, key: accuracy, "blocks": space.describe(arch)},
+        facts={**scores, "blocks": space.describe(arch)},
     )
-    return Outcome({key: accuracy}, files)
+    return Outcome({"test_accuracy": accuracy}, files)
 
 
 STAGES: tuple[RunStage[TrainingContext], ...] = (

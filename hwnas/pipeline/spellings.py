@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,9 @@ def open_data(
     download: bool,
     skip_broken: bool = False,
     val_share: float | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Data:
-    """The images, split as (seed, limit, val_share) say."""
+    """The images, split as (seed, limit, val_share) say. labels: `LabelOptions.label_options`."""
     from hwnas.data import load_data
 
     spec = data_spec(dataset, path)
@@ -78,10 +80,13 @@ def open_data(
         download=download,
         skip_broken=skip_broken,
         val_share=val_share,
+        **(labels or {}),
     )
 
 
-def job_data(options: DatasetOptions, data: Data, home: Path, seed: int) -> dict[str, Any]:
+def job_data(
+    options: DatasetOptions, data: Data, home: Path, seed: int, labels: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The same images in words, for a training in another process (`TrainingJob.data`)."""
     return {
         "spec": data_spec(options.dataset, options.path),
@@ -90,6 +95,7 @@ def job_data(options: DatasetOptions, data: Data, home: Path, seed: int) -> dict
         "root": str(home),
         "limit": options.limit,
         **({"skip_broken": True} if options.skip_broken else {}),
+        **(labels or {}),
     }
 
 

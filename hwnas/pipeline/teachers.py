@@ -15,12 +15,20 @@ from targets.files import sha256
 
 from .earlier_training import earlier_training
 
+LARGEST = "largest"
+"""The word of `--teacher` for the run's own largest pick."""
+
 
 def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict[str, Any] | None:
     """The `teacher` of a job, checked to answer for the classes of `data`; None where none is named."""
     if name is None:
         return None
     if name.partition(":")[0] in ("torchvision", "timm"):
+        if data.kind.dims != 2:
+            raise UsageError(
+                f"--teacher {name} reads images, and {data.name} has {data.kind.plural}; give RUN/ID of a "
+                "search of them, a folder of `hwnas train`, or an ONNX file"
+            )
         return _known(name, weights, data)
     if weights is not None:
         raise UsageError("--teacher-weights are for torchvision:NAME or timm:NAME; others bring theirs")
@@ -28,7 +36,20 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict
     if place.suffix == ".onnx" or place.is_file():
         return _onnx(place, data)
     trained = earlier_training(place)
+    _require_alike(name, trained.job.network["space"], data)
     return {"network": dict(trained.job.network), **trained.start}
+
+
+def _require_alike(name: str, space: Mapping[str, Any], data: Data) -> None:
+    """UsageError where a network of that space reads other samples than `data` has, or answers otherwise."""
+    wanted: Mapping[str, Any] = {"dims": 2, **data.network_shape}
+    known = {"dims": 2, **space}
+    for key, what in (("dims", "dimensions"), ("in_channels", "channels"), ("n_classes", "outputs")):
+        if key in known and known[key] != wanted[key]:
+            raise UsageError(
+                f"--teacher {name} is of {known[key]} {what}, and {data.name} of {wanted[key]}; give a "
+                "teacher of the same data"
+            )
 
 
 def start_of(place: Path) -> dict[str, str]:

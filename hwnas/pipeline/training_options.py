@@ -22,6 +22,7 @@ from hwnas.runs.options import (
     TrainingDeviceOptions,
 )
 from hwnas.runs.recipe_options import RecipeOptions
+from hwnas.runs.search_options import LabelOptions
 from targets.errors import UsageError
 
 from .spellings import data_spec
@@ -45,11 +46,11 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
+class TrainingOptions(DatasetOptions, LabelOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
-    epochs, batch_size: None as the recipe says.
+    epochs, batch_size: None as the recipe says. recipe: None for `published` of classes, else `standard`.
     """
 
     architecture: Annotated[
@@ -75,15 +76,33 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
             "RUN/supernet.safetensors of a search; a classifier of other classes is new"
         ),
     ] = None
+    federated: Annotated[
+        Place,
+        Option(
+            "TOML file of parts of the data that stay where they are: federated averaging, in which --data "
+            "gives classes, normalisation, validation and test (docs/research-paths.md)"
+        ),
+    ] = None
+    cluster: Annotated[
+        Text | None,
+        Option(
+            "With --federated: tls://HOST:PORT of the Dask scheduler whose workers hold the parts, or a TOML "
+            "file; default processes of this machine",
+            free=True,
+        ),
+    ] = None
     gpus: Annotated[
         Annotated[int, Interval(ge=1, le=64)] | None,
         Option("Train on so many CUDA devices of this machine, which share each batch"),
     ] = None
     recipe: Annotated[
-        str,
-        ReadAs(Literal["published", "standard", "strong"]),
-        Option("How it is trained: published (as the papers do), standard (as a search does) or strong"),
-    ] = "published"
+        str | None,
+        ReadAs(Literal["published", "standard", "strong"] | None),
+        Option(
+            "How it is trained: published (as the papers do; the default of classes), standard (as a search "
+            "does; the default of other tasks) or strong"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,5 +112,12 @@ class TrainingOptions(DatasetOptions, RecipeOptions, TrainedNetworkOptions):
                 "give either a genotype or the alphas of a search to train an architecture of, or what was "
                 "trained before to train it longer"
             )
+        if self.federated is not None and self.continue_from is not None:
+            raise UsageError(
+                "what was trained before goes on with the images that it had; to go on on parts of the data, "
+                "give the genotype, and the weights to start from"
+            )
+        if self.federated is None and self.cluster is not None:
+            raise UsageError("a cluster is for parts of the data; give the file of them as federated")
         if self.alphas is None and (self.epoch is not None or self.method is not None):
             raise UsageError("an epoch chooses among alphas, and a method decodes them; give the alphas too")

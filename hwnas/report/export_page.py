@@ -113,7 +113,8 @@ def _latency(record: Mapping[str, Any]) -> HtmlContent:
     if "latency_p50_ms" not in record:
         return ms(None)
     low, high = record["latency_ci_low_ms"], record["latency_ci_high_ms"]
-    flag = "" if record["flag"] == "ok" else f", {record['flag']}"
+    known = [str(record[key]) for key in ("flag", "flag_reason") if record.get(key)]
+    flag = "" if record["flag"] == "ok" else f", {': '.join(known)}"
     return [ms(record["latency_p50_ms"]), el("small", f"{ms(low, unit=False)} to {ms(high)}{flag}")]
 
 

@@ -18,6 +18,7 @@ from targets.files import write_atomic
 from .devices_section import devices_section
 from .facts import conditions
 from .figure_sections import front_section, operations_section, prediction_section, search_section
+from .growth_section import growth_section
 from .markup import Html, el, join, told
 from .mistakes_section import mistakes_section
 from .network_sections import headline, networks_section
@@ -67,6 +68,7 @@ def render(run: RunFiles) -> str:
     )
     sections = [
         front_section(run),
+        growth_section(run),
         devices_section(run),
         prediction_section(run),
         search_section(run),

@@ -34,7 +34,7 @@ class Point:
     origin: what proposed it, or the baseline that it is.
     pick: which of the picks it is; empty for none.
     predicted, measured: the numbers that are known, with units in their names.
-    clock, flag: how the latency was measured, and what was odd about it.
+    clock, flag: how the latency was measured, and what was odd about it, with its reason.
     feasible: whether it is within every budget.
     blocks: what `blocks.parse_blocks` reads; empty where nothing describes the network.
     file: the exported file that the target runs, inside the run; None where there is none.
@@ -157,7 +157,7 @@ def _point(
         predicted=_numbers(row.get("predicted")),
         measured=_numbers(measured),
         clock=str(measured.get("clock") or ""),
-        flag=str(measured.get("flag") or ""),
+        flag=": ".join(str(measured[key]) for key in ("flag", "flag_reason") if measured.get(key)),
         feasible=bool(row.get("feasible", True)),
         blocks=tuple(blocks),
         file=f"models/{arch_id}/{deployed(manifest)}" if arch_id in manifests else None,

@@ -69,8 +69,8 @@ def _shortages(machine: dict[str, Any], home: Path) -> list[str]:
     load = os.getloadavg()[0]
     if load > 0.5 * machine["usable_cores"]:
         warnings.append(
-            f"other programs keep {load:.1f} of {machine['usable_cores']} cores busy: times measured now are "
-            "less sure"
+            f"{load:.1f} processes of other programs want the {machine['usable_cores']} cores: times "
+            "measured now are less sure"
         )
     return warnings
 

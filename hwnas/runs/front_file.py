@@ -82,6 +82,7 @@ def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
         "latency_ci_high_ms": measurement["ci_high_ms"],
         "clock": measurement["clock"],
         "flag": measurement["flag"],
+        "flag_reason": measurement.get("reason", ""),
     }
 
 

@@ -5,6 +5,7 @@ What lies where stands in DESIGN section 5 and in docs/architecture.md. Nothing 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,7 +142,8 @@ class RunDir:
         files: what it wrote, relative to the run; a folder stands for all that is in it.
         """
         self._stages.write(name, result, files)
-        self._results[name] = result
+        # As a resumed run reads it, whose keys are in another order.
+        self._results[name] = json.loads(json.dumps(result, sort_keys=True))
 
     def save_checkpoint(
         self, stage: str, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]

@@ -26,10 +26,11 @@ _TABLE = "table:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledImageOptions(ImageOptions):
-    """Images of `hwnas search`: by the name of a data set, or a folder of them."""
+class LabelOptions:
+    """What is learned of samples, and how they and their labels are read."""
 
-    data: Annotated[Images, Named("data")] = "scenes"
+    topic: ClassVar[str] = ImageOptions.topic
+
     labels: Annotated[
         Text | None, Option("CSV of file names and labels, where --data has no class folders")
     ] = None
@@ -80,7 +81,7 @@ class LabelledImageOptions(ImageOptions):
         """What `load_data` and `inspect_data` are told of them, as JSON values; defaults are left out."""
         known = {
             "labels_csv": self.labels,
-            "task": None if self.task == type(self).task else self.task,
+            "task": None if self.task == LabelOptions.task else self.task,
             "label_columns": list(self.label_columns),
             "group_column": self.group_column,
             "window": self.window,
@@ -89,6 +90,13 @@ class LabelledImageOptions(ImageOptions):
             "clip_seconds": self.clip_seconds,
         }
         return {name: value for name, value in known.items() if value}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledImageOptions(ImageOptions, LabelOptions):
+    """Images of `hwnas search`: by the name of a data set, or a folder of them."""
+
+    data: Annotated[Images, Named("data")] = "scenes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +229,14 @@ class FinalTrainingOptions:
         Option(
             "Train the networks of this finished search on, from their weights, in a new run; with "
             "--train-epochs or --minutes"
+        ),
+    ] = None
+    grown_data: Annotated[
+        Text | None,
+        Named("data"),
+        Option(
+            "With --continue-from: the images of that search and new ones; the earlier ones keep their "
+            "split, and its networks are tested before and after"
         ),
     ] = None
 

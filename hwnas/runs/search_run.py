@@ -19,6 +19,8 @@ from .run_dir import RunDir
 
 SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
 """Of the trainings, in the run directory: those that score architectures, those that end them."""
+LONGER_FOLDER = "training-longer"
+"""Of those that go on after the final ones, where `--minutes` left time."""
 
 
 def create_search(
@@ -26,6 +28,12 @@ def create_search(
 ) -> RunDir:
     """A new search at `path`. given: what the user set, for config.toml; else all options stand there."""
     return RunDir.create(path, _identity(config), given=config.to_json() if given is None else given, log=log)
+
+
+_OF_GROWN_DATA = frozenset(
+    ("grown_data", "labels", "skip_broken", "teacher", "teacher_weights", "distil", "temperature")
+)
+"""What a search that goes on with data that grew may be told besides."""
 
 
 def continued(
@@ -36,8 +44,15 @@ def continued(
     `config` itself where it does not go on. given: what the user set; UsageError for what cannot change.
     """
     if config.continue_from is None:
+        if config.grown_data is not None:
+            raise UsageError(
+                f"{spell('grown_data')} needs the finished search that knows a part of it: "
+                f"{spell('continue_from')} RUN; without one give {spell('data')}"
+            )
         return config
     allowed = {"continue_from", "train_epochs"} | free_on_resume(SearchConfig)
+    if config.grown_data is not None:
+        allowed |= _OF_GROWN_DATA
     if others := sorted(given.keys() - allowed):
         raise UsageError(
             f"{', '.join(map(spell, others))}: a search that goes on keeps its images, its networks and its "
@@ -53,6 +68,8 @@ def continued(
         raise UsageError(f"{path} is not finished; `hwnas search --resume {path}` goes on with it")
     changed = {name: getattr(config, name) for name in allowed & given.keys()}
     changed["continue_from"] = str(path.absolute())
+    if config.grown_data is not None:
+        changed["data"] = config.grown_data
     return replace(stored, **{"minutes": None, "train_epochs": config.train_epochs, **changed})
 
 

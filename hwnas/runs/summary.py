@@ -67,6 +67,21 @@ def verdict_lines(front: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def growth_lines(front: Mapping[str, Any]) -> list[str]:
+    """Before and after, of the chosen network, on the same test images; nothing where no data grew."""
+    growth = front.get("growth")
+    network = (growth or {}).get("networks", {}).get(front.get("chosen"))
+    if growth is None or network is None:
+        return []
+    label, counts = task_named(front.get("task")).metric.label, growth["test_images"]
+    lines = []
+    for part, what in (("added", "new test images"), ("kept", "test images of before")):
+        before, after = (network[when].get(f"test_accuracy_{part}") for when in ("before", "after"))
+        if before is not None and after is not None:
+            lines.append(f"{counts[part]} {what}: test {label} {before:.4f} before, {after:.4f} now")
+    return [f"{front['chosen']} on data that grew:", *(f"  {line}" for line in lines)]
+
+
 def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, str]]:
     """(command, what it does) with a finished search.
 
@@ -76,12 +91,11 @@ def next_commands(run: str, chosen: str, task: str | None) -> list[tuple[str, st
     folder = shlex.quote(run)
     pick = shlex.quote(f"{run}/{chosen}")
     learned = task_named(task)
-    alone, formats = learned.trains_alone, "" if learned.texts else ", also as fp16, int8 or .ort"
-    longer = [(f"hwnas train --pick {pick} --epochs 100", "train it longer")] if alone else []
+    formats = "" if learned.texts else ", also as fp16, int8 or .ort"
     return [
         (f"hwnas bench {model}", "measure the chosen network again"),
         (f"hwnas predict {model}", "what each of its kernels costs; once before: hwnas profile"),
-        *longer,
+        (f"hwnas train --pick {pick} --epochs 100", "train it longer"),
         (
             f"hwnas search --continue-from {folder} --train-epochs 100",
             "train all of them longer, with a report",

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
 from hwnas.core.samples import kind_named
-from hwnas.core.words import number, percent
+from hwnas.core.words import counted, number, percent
 
 from .front_file import BASELINES
 from .intervals import difference_between, wilson
@@ -177,13 +177,14 @@ def _short_training(records: Records) -> Iterator[Finding]:
     steps, epochs = number(training.get("steps")), number(training.get("epochs"))
     if steps is None or not epochs:
         return
-    work = f"{epochs:g} epochs × {steps / epochs:.0f} steps"
+    work = f"{counted(round(epochs), 'epoch')} × {counted(round(steps / epochs), 'step')}"
     falls, learned = number(training.get("last_quarter_fall")), number(training.get("train_accuracy"))
     if steps < LEAST_STEPS:
         yield Finding(
             "warn",
             "trained_too_short",
-            f"The networks were trained for {steps:g} optimiser steps ({work}): too few to judge them.",
+            f"The networks were trained for {counted(round(steps), 'optimiser step')} ({work}): too few to "
+            "judge them.",
             f"Train at least {math.ceil(LEAST_STEPS * epochs / steps)} epochs: --train-epochs, or more "
             "--minutes.",
         )
@@ -241,7 +242,7 @@ def _unstable(records: Records) -> Iterator[Finding]:
     if not counted:
         return
     rows = [p["measured"] for p in (*bad, *bad_others)]
-    reasons = sorted({str(row[key]) for row in rows for key in ("reason", "flag_reason") if row.get(key)})
+    reasons = sorted({str(row[key]) for row in rows for key in row if _is("flag_reason", key) and row[key]})
     yield Finding(
         "warn",
         "measurements_unstable",
@@ -252,8 +253,12 @@ def _unstable(records: Records) -> Iterator[Finding]:
 
 
 def _is_unstable(measured: Mapping[str, Any]) -> bool:
-    """On any device: the flags of further ones have its name at their end, as in `flag@NAME`."""
-    return any(key.partition("@")[0] == "flag" and flag == "unstable" for key, flag in measured.items())
+    return any(_is("flag", key) and flag == "unstable" for key, flag in measured.items())
+
+
+def _is(name: str, key: str) -> bool:
+    """Whether a column is of this name, on any device: those of further ones end in `@NAME`."""
+    return key.partition("@")[0] == name
 
 
 def _random(records: Records) -> Iterator[Finding]:

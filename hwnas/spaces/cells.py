@@ -15,7 +15,8 @@ import numpy as np
 
 from hwnas.core.arrays import Array
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.cell_blocks import CellBlock, CellOp
 from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import CellNetwork, CellPlan, Fixed, Plan, Wiring

@@ -13,7 +13,8 @@ import numpy as np
 
 from hwnas.core.choice import NONE, Arch, Choice
 from hwnas.core.mix import Mix
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.cell_blocks import CellBlock
 from hwnas.networks.macro import FixedBlocks, MacroNetwork
 from targets.errors import UsageError, did_you_mean
@@ -29,6 +30,8 @@ _OPERATIONS = {
     "max_pool_3x3": ("macro-max", 3),
 }
 _SKIP = (NONE, "skip_connect")
+_SKIPS = 1
+"""The option that adds an output."""
 
 
 class EnasMacroSpace(NetworkSpace):
@@ -97,7 +100,7 @@ class EnasMacroSpace(NetworkSpace):
         return block.key
 
     def _positions(self) -> list[Position]:
-        """Counts every earlier output as held, and as reduced, even where it is not read again."""
+        """Counts every earlier output as held, even where it is not read again; what is reduced is read."""
         fixed = self.fixed_blocks(self.scale)
         positions = [_always(self._add(fixed.stem))]
         for layer in range(self.n_layers):
@@ -107,9 +110,16 @@ class EnasMacroSpace(NetworkSpace):
             positions.append(Position((self.operation(layer),), keys, layer * plane))
             positions.append(_always(self._add(fixed.norms[layer]), (layer + 1) * plane))
             if layer in fixed.reductions:
-                reduction = _always(self._add(fixed.reductions[layer]), (layer + 1) * plane)
-                positions += [reduction] * (layer + 1)
+                key = np.array(self._add(fixed.reductions[layer]), dtype=object)
+                for source in range(layer + 1):
+                    readers = self._readers(source, layer)
+                    positions.append(Position((), key, (layer + 1) * plane, readers))
         return [*positions, _always(self._add(fixed.head))]
+
+    def _readers(self, source: int, after: int) -> tuple[tuple[int, int], ...]:
+        """The skips that read what is reduced of a layer after another; none where the next one does."""
+        later = range(after + 1, self.n_layers)
+        return () if source == after else tuple((self.skips[i][source][1], _SKIPS) for i in later)
 
     @property
     def dimensions(self) -> tuple[str, dict[str, float]]:
@@ -137,7 +147,10 @@ class EnasMacroSpace(NetworkSpace):
         for layer in range(self.n_layers):
             prefixes += [f"/operations.{layer}/", f"/norms.{layer}/"]
             if layer in self._reduced_after():
-                prefixes += [f"/reductions.{layer}.{source}/" for source in range(layer + 1)]
+                for source in range(layer + 1):
+                    readers = self._readers(source, layer)
+                    if not readers or any(arch[choice] == option for choice, option in readers):
+                        prefixes.append(f"/reductions.{layer}.{source}/")
         return (*prefixes, "/head/")
 
     def describe(self, arch: Arch) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.front_blocks import FrontBlock
 from hwnas.networks.heads import HEADS, HeadBlock, HeadShapes, inner_stride
 from hwnas.networks.mobile_blocks import MobileBlock, Operation

@@ -4,7 +4,8 @@ A cell grows block by block (`GrowingSpace`), which is how strategy `pnas` searc
 stride 2 stands at a third and two thirds of the network, which doubles its channels there.
 
 Differs from the paper in one way: the output of a cell is all of its blocks and not only those that no other
-block reads, so that the cost of a network is a sum over its choices.
+block reads, so that the cost of a network is a sum over its choices. An input that no block reads joins the
+output, as in the paper's code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 
 from hwnas.core.arrays import Array
 from hwnas.core.choice import Arch, Choice
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.cell_blocks import CellBlock, CellOp
 from hwnas.networks.cells import CellPlan, Fixed, Plan
 from hwnas.networks.pair_cells import N_INPUTS, PairNetwork, Pairs, pair_wiring

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.core.choice import NONE, Arch, Choice
-from hwnas.core.network_space import NetworkSpace, Position, Scale
+from hwnas.core.network_space import NetworkSpace, Scale
+from hwnas.core.position import Position
 from hwnas.networks.recurrent import RecurrentNetwork
 from hwnas.networks.recurrent_blocks import ACTIVATIONS, RecurrentBlock
 from targets.errors import UsageError, did_you_mean

@@ -59,9 +59,12 @@ class MacroSupernet(MacroBody, Supernet):
         pairs: list[tuple[nn.Module, nn.Module]] = [
             (net.stem, self.stem),
             (net.norms, self.norms),
-            (net.reductions, self.reductions),
             (net.head, self.head),
         ]
+        for after, reductions in net.reductions.items():
+            shared_reductions = cast(nn.ModuleList, self.reductions[after])
+            both = zip(cast(nn.ModuleList, reductions), shared_reductions, strict=True)
+            pairs += [(own, theirs) for own, theirs in both if not isinstance(own, nn.Identity)]
         for layer, op in enumerate(net.operations):
             ops = cast(nn.ModuleList, self.layers[layer])
             pairs.append((op, ops[arch[self.space.operation(layer)]]))

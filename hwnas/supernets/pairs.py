@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from hwnas.core.mix import Mix
 from hwnas.core.network_space import Scale
 from hwnas.networks.cell_layers import cell_module
 from hwnas.networks.cells import CellPlan, MakeModule, PlannedNetwork, bring
-from hwnas.networks.pair_cells import N_INPUTS, PairCell
+from hwnas.networks.pair_cells import N_INPUTS, PairCell, joined
 from hwnas.networks.wrappers import Wrapper
 from hwnas.spaces.pnas import PnasSpace
 
@@ -63,7 +63,28 @@ class SharedCell(nn.Module):
                 outputs.append(states[-1] * cast(Tensor, sum(probs[k] for k in reached)).to(inputs[0].dtype))
             else:
                 outputs.append(torch.zeros_like(outputs[0]))
+        for i in range(N_INPUTS):
+            weight = self._unread(i, mix)
+            if weight is not None:
+                outputs[0] = outputs[0] + weight.to(inputs[0].dtype) * joined(states[i], self._plan.stride)
         return torch.cat(outputs, dim=1)
+
+    def _unread(self, state: int, mix: Mix) -> Tensor | None:
+        """How probable it is that no block reads an input of the cell; None where one surely does."""
+        probs, unread = mix.scaled_probs, None
+        so_far: Tensor | float = 1.0
+        for block in range(max(mix.active[_SIZE]) + 1):
+            for side in (0, 1):
+                choice = self._space.side(block, side)
+                if state not in (*mix.active[choice], *mix.probe[choice]):
+                    continue
+                if mix.active[choice] == (state,) and not _has_gradient(probs[choice][state]):
+                    return unread
+                so_far = so_far * (1 - probs[choice][state])
+            if block in mix.active[_SIZE]:
+                term = probs[_SIZE][block] * so_far
+                unread = term if unread is None else unread + term
+        return unread
 
     def _side(self, block: int, side: int, states: Sequence[Tensor], mix: Mix) -> Tensor:
         """The sum over what runs, by the product of both probabilities."""
@@ -76,6 +97,10 @@ class SharedCell(nn.Module):
                 y = module(states[source])
             terms.append(y * (sources[source] * ops[op]).to(y.dtype))
         return cast(Tensor, sum(terms[1:], terms[0]))
+
+
+def _has_gradient(prob: Any) -> bool:
+    return isinstance(prob, Tensor) and prob.requires_grad
 
 
 def _combinations(mix: Mix, choice: int) -> Iterator[tuple[int, int, bool]]:

@@ -54,7 +54,6 @@ class Classification(PlainTask):
     many_columns = False
     pixel_models = _PIXEL_MODELS
     shared_weights = True
-    trains_alone = True
     mixes = True
     weighs = True
     scores = _OTHER_SCORES

@@ -31,7 +31,6 @@ class PlainTask:
     mirror = True
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
-    trains_alone = False
     mixes = False
     weighs = False
     smooths = True

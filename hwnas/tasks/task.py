@@ -106,8 +106,6 @@ class Task(Protocol):
 
     shared_weights: bool
     """Whether a supernet can learn it."""
-    trains_alone: bool
-    """Whether `hwnas train` learns it."""
     mixes: bool
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
     weighs: bool

@@ -86,7 +86,7 @@ def _checked_data(spec: Mapping[str, Any], place: Mapping[str, Any]) -> Data | N
         return None
     from hwnas.data.identity import data_identity
 
-    here = {**spec, **_located(spec, place)}
+    here = {**spec, **located(spec, place)}
     try:
         data = data_of(here)
     except HwnasError as error:
@@ -100,8 +100,8 @@ def _checked_data(spec: Mapping[str, Any], place: Mapping[str, Any]) -> Data | N
     return data
 
 
-def _located(spec: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, str]:
-    """The paths of `spec` as they are here.
+def located(spec: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, str]:
+    """The paths in the data of a job as they are here.
 
     A relative one is meant from the `folder` of `place`, and `paths` says what lies elsewhere here; a data
     home that is not here is the one of this machine.
@@ -110,7 +110,9 @@ def _located(spec: Mapping[str, Any], place: Mapping[str, Any]) -> dict[str, str
     from lut.home import data_home
 
     located = {}
-    for key in ("spec", "root"):
+    for key in ("spec", "root", "labels_csv"):
+        if spec.get(key) is None:
+            continue
         text = str(spec[key])
         if text not in known_sources():
             located[key] = text = str(Path(place.get("folder", "."), text))

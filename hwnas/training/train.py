@@ -135,9 +135,9 @@ def train(
         losses, hits = [], 0.0
         if isinstance(module, CellNetwork):
             module.drop_path = recipe.drop_path_at(epoch)
-        own_rng = _own_rng(ranks.seed(stream, epoch), torch.device(device))
+        drawing = own_rng(ranks.seed(stream, epoch), torch.device(device))
         norms = synced_norms(module, ranks, batches.batch_size // ranks.world)
-        with own_rng, fast_depthwise(module), norms:
+        with drawing, fast_depthwise(module), norms:
             for step in steps:
                 x, y = batches.at(step)
                 loss, right = run.step(step, x, y)
@@ -258,7 +258,7 @@ def logits_of(module: nn.Module, batches: Iterable[Batch]) -> tuple[NDArray[np.f
 
 
 @contextmanager
-def _own_rng(seed: list[int], device: torch.device) -> Iterator[None]:
+def own_rng(seed: list[int], device: torch.device) -> Iterator[None]:
     """The global generators, from which dropout draws, set from the seed; afterwards as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))

@@ -45,6 +45,7 @@ class TrainingJob:
     start: `{"file": …, "sha256": …}` of weights to go on from, as `start_weights` reads them; None for new
         ones from the seed.
     teacher: what `read_teacher` reads; None where the recipe does not distil.
+    federated: the parts of the data that it is done on, where they stay where they are (`hwnas.federated`).
     processes: that do it together; with another number its sums, and so its result, differ in the last bits.
     form: the fields of an `Int8Form`, in which validation images are answered at the end; None for floats.
     """
@@ -58,6 +59,7 @@ class TrainingJob:
     start: Mapping[str, str] | None = None
     teacher: Mapping[str, Any] | None = None
     processes: int = 1
+    federated: Mapping[str, Any] | None = None
     form: Mapping[str, Any] | None = None
 
     def digest(self) -> str:
@@ -66,6 +68,8 @@ class TrainingJob:
         del what["job_id"], what["start"], what["teacher"]
         if self.processes == 1:
             del what["processes"]
+        if self.federated is None:
+            del what["federated"]
         if self.form is None:
             del what["form"]
         if self.start is not None:
@@ -229,12 +233,12 @@ def run_job(
         cpu_s=time.process_time() - began,
     )
     if ranks.is_first:
-        _write(trained, safetensors_bytes(module))
+        write_result(trained, safetensors_bytes(module))
         checkpoints.delete(_STAGE)
     return trained
 
 
-def _write(trained: Trained, raw: bytes) -> None:
+def write_result(trained: Trained, raw: bytes) -> None:
     """The weights, and then the result, which makes them count."""
     write_atomic(trained.folder / WEIGHTS, raw)
     document = {

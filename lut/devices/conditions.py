@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from profilers.neighbours import QUIET_CPUS
@@ -56,9 +57,15 @@ def slowdown(conditions: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def other_load(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A sentence on other processes that took CPUs meanwhile; '' where none are known."""
+def other_load(rows: Sequence[Mapping[str, Any]], named: Mapping[str, float] = MappingProxyType({})) -> str:
+    """A sentence on other processes that took CPUs meanwhile; '' where none are known.
+
+    named: CPUs by the name of a process, where this is known.
+    """
     others = [cpus for row in rows for cpus in row.get("others_cpus", ())]
     if not others or median(others) <= QUIET_CPUS:
         return ""
-    return f"other processes took {median(others):.1f} CPUs while it measured; times are of a device as busy"
+    names = ", ".join(f"{name} {cpus:.1f}" for name, cpus in named.items())
+    who = f" ({names})" if names else ""
+    taken = f"other processes took {median(others):.1f} CPUs while it measured{who}"
+    return f"{taken}; times are of a device as busy"

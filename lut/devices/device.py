@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from profilers import Timing, read_rows, write_job
+from profilers.processes import busiest, processes
 from profilers.row_check import checked_rows
 from profilers.run import wanted_rows
 from profilers.settle import settle
@@ -110,14 +113,16 @@ def run_rows(
         n_rows = sum(len(group) for group in wanted_rows(job))
         shown = progress("measure", n_rows, limit_s=timing.seconds) if progress else nullcontext(None)
         with device_lock(target, log), shown as bar, lent(target):
+            began, before = time.monotonic(), processes() if target.reach.transport == "local" else {}
             open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
+            named = busiest(before, processes(), time.monotonic() - began, os.getpid()) if before else {}
         conditions = read_conditions(job.folder)
         slower = slowdown(conditions)
         if slower:
             log(f"target {target.name}: {slower}; cool it, or measure for a shorter time")
         measured = checked_rows(read_rows(job.rows_path), str(job.rows_path))
         rows = [{**row, "conditions": conditions} for row in measured]
-        if busy := other_load(rows):
+        if busy := other_load(rows, named):
             log(f"target {target.name}: {busy}")
         return rows
 

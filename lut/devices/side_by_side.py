@@ -120,7 +120,7 @@ def _serve(run: _Run[T], works: Sequence[DeviceWork[T]], key: str, numbers: Sequ
             if away is None:
                 outcome = _outcome(run, works[number], key)
             run.outcomes[number] = outcome  # of one that is away that of the work before
-            works[number].row.note(f"failed: {outcome}" if isinstance(outcome, HwnasError) else "done")
+            works[number].row.note(_briefly(outcome) if isinstance(outcome, HwnasError) else "done")
             away = outcome if isinstance(outcome, ConnectionLostError) else None
     except StoppedError:
         pass
@@ -128,6 +128,11 @@ def _serve(run: _Run[T], works: Sequence[DeviceWork[T]], key: str, numbers: Sequ
         run.bugs.append(bug)
     finally:
         run.at_work.discard(key)
+
+
+def _briefly(error: HwnasError) -> str:
+    """The first sentence: who asked for the work is told all of it at the end."""
+    return f"failed: {str(error).partition('. ')[0].partition('; ')[0].rstrip('.')}"
 
 
 def _outcome(run: _Run[T], work: DeviceWork[T], key: str) -> T | HwnasError:

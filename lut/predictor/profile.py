@@ -253,7 +253,9 @@ def steady(
     TargetError where most were measured too badly, unless noise is accepted.
     """
     if not networks:
-        raise TargetError("no network was measured in time; give more minutes")
+        raise TargetError(
+            "no network was measured in time; give more minutes (--minutes), or stop other work there"
+        )
     usual = float(np.median([network.half_split for network in networks.values()]))
     if usual > MOST_SHARE[clock] and not accept_noise:
         raise TargetError(

@@ -61,7 +61,8 @@ def rows_in_time(
             break
         n = wanted
     if n_whole(rows) < len(keys):
-        log(f"{n_whole(rows)} of {len(keys)} networks are measured in the time, at {each_s:.1f} s each")
+        pace = f", at {each_s:.1f} s each" if each_s else ""
+        log(f"{n_whole(rows)} of {len(keys)} networks are measured in the time{pace}")
     return rows
 
 

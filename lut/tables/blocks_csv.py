@@ -29,8 +29,12 @@ COLUMNS: Mapping[str, str] = {
     "ci_high_ms": "float64",
     "clock": "str",
     "flag": "str",
+    "reason": "str",
 }
 """Name of a column: its dtype."""
+
+_OPTIONAL = "reason"
+"""Left out where no row has one."""
 
 _WORDS = {"clock": ("cpu", "wall"), "flag": ("ok", "unstable")}
 
@@ -40,11 +44,12 @@ def frame(rows: Mapping[str, Measurement]) -> pd.DataFrame:
     import pandas as pd
 
     order = sorted(rows)
+    columns = [c for c in COLUMNS if c != _OPTIONAL or any(row.reason for row in rows.values())]
     data = {
         column: pd.Series(
-            [key if column == "key" else getattr(rows[key], column) for key in order], dtype=kind
+            [key if column == "key" else getattr(rows[key], column) for key in order], dtype=COLUMNS[column]
         )
-        for column, kind in COLUMNS.items()
+        for column in columns
     }
     return pd.DataFrame(data)
 
@@ -94,7 +99,7 @@ def parse(raw: bytes, where: str) -> dict[str, Measurement]:
             f"latency rows: {where} is no CSV table ({error}); restore or delete it"
         ) from None
     wrong = [f"unknown column {c!r}" for c in table.columns if c not in COLUMNS]
-    wrong += [f"missing column {c!r}" for c in COLUMNS if c not in table.columns]
+    wrong += [f"missing column {c!r}" for c in COLUMNS if c not in table.columns and c != _OPTIONAL]
     if wrong:
         raise DamagedFileError(f"latency rows: {where}: {', '.join(wrong)}; columns are {', '.join(COLUMNS)}")
     rows: dict[str, Measurement] = {}
@@ -103,7 +108,7 @@ def parse(raw: bytes, where: str) -> dict[str, Measurement]:
         if not key or key in rows:
             reason = f"occurs twice: {key!r}" if key else "is empty"
             raise DamagedFileError(f"latency rows: {where}, row {number}, column key {reason}")
-        values = {c: _cell(str(cells[c]), c, f"{where}, row {number}") for c in COLUMNS if c != "key"}
+        values = {c: _cell(str(cells[c]), c, f"{where}, row {number}") for c in table.columns if c != "key"}
         row = Measurement(**values)  # type: ignore[arg-type]  # _cell returns the column's type
         if not row.p20_ms <= row.p50_ms * 1.5 or not row.ci_low_ms <= row.p50_ms <= row.ci_high_ms:
             raise DamagedFileError(
@@ -114,6 +119,8 @@ def parse(raw: bytes, where: str) -> dict[str, Measurement]:
 
 
 def _cell(text: str, column: str, where: str) -> float | int | str:
+    if column == _OPTIONAL:
+        return text
     words = _WORDS.get(column)
     if words:
         if text in words:

@@ -23,7 +23,7 @@ from lut.predictor.kernels.labels import Labelled, labelled
 from lut.predictor.kernels.network import Overhead, fit_overhead
 from profilers import Timing
 from profilers.settle import settle
-from profilers.stats import interval
+from profilers.stats import flagged, interval
 from targets.errors import TargetError
 
 from .attribution import owners
@@ -187,12 +187,15 @@ def summary(times_ms: Sequence[float]) -> dict[str, Any]:
     # From the interquartile range to the standard deviation, and from that to the standard error of a median,
     # both as of a normal distribution.
     error = 1.253 * float(np.subtract(*np.quantile(x, [0.75, 0.25]))) / 1.349 / np.sqrt(len(x))
+    reasons = [f"it was seen {len(x)} times"] if len(x) < FEW else []
+    if error > MOST_ERROR * p50:
+        reasons.append(f"its median is known to {error / p50:.0%}")
     return {
         "p20_ms": p20,
         "p50_ms": p50,
         "p90_ms": p90,
         "ci_low_ms": min(low, p50),
         "ci_high_ms": max(high, p50),
-        "flag": "ok" if len(x) >= FEW and error <= MOST_ERROR * p50 else "unstable",
+        **flagged(reasons),
         "n": len(x),
     }

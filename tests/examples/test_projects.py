@@ -64,9 +64,9 @@ def test_the_swift_package_calls_the_exported_class() -> None:
 def test_the_pages_speak_of_options_that_there_are() -> None:
     import typer
 
-    import cli
+    from hwnas.commands.app import app
 
-    export = typer.main.get_command(cli.app).commands["export"]  # type: ignore[attr-defined]  # a group
+    export = typer.main.get_command(app).commands["export"]  # type: ignore[attr-defined]  # a group
     known = {option for parameter in export.params for option in parameter.opts}
     for page in EXAMPLES.rglob("README.md"):
         for line in re.findall(r"hwnas export [^`\n]*", page.read_text(encoding="utf-8")):

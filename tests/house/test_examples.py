@@ -25,6 +25,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import cli
+from hwnas.commands.app import TOPICS, app
 from hwnas.pipeline.search_history.alphas import alphas_npz
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
@@ -47,6 +48,9 @@ SET_UP = {
     ".venv/bin/pip install .",
 }
 """What installs; tests/house/test_wheel.py does the like."""
+
+WRITTEN = {"classify.py"}
+"""Programs that an export writes; tests/hwnas/exporting/test_snippets.py runs them."""
 
 NOT_RUN = {
     "a board",
@@ -120,13 +124,15 @@ def check(line: str, place: str) -> None:
     elif Path(words[0]).name == "hwnas":
         names = [word for word in words[1:] if re.fullmatch(r"[a-z]+", word)]
         commands = names[:2] if names[0] in GROUPS else names[:1]
-        shown = CliRunner().invoke(cli.app, [*commands, "--help"])
+        shown = CliRunner().invoke(app, [*commands, "--help"])
         assert shown.exit_code == 0, f"{place}: {shown.output}"
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
             assert option in shown.output, f"{place}: {option}"
     elif words[0].endswith("python") and words[1:3] == ["-m", "pytest"]:
         paths = [word for word in words[3:] if word.startswith("tests")]
         assert [path for path in paths if not (ROOT / path).exists()] == [], place
+    elif words[0].endswith("python") and "/snippets/" in words[1]:
+        assert Path(words[1]).name in WRITTEN, f"{place}: {line}"
     elif words[0].endswith("python"):
         program = ROOT / words[1] if words[1] != "-m" else ROOT.joinpath(*words[2].split("."))
         files = [f for f in (program, program.with_suffix(".py"), program / "__main__.py") if f.is_file()]
@@ -139,7 +145,7 @@ def check(line: str, place: str) -> None:
         assert line in SET_UP, f"{place}: the test does not know {line!r}"
 
 
-GROUPS = [name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
+GROUPS = [name for topic in TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)]
 KNOWN = ("make", "hwnas", "python")
 
 

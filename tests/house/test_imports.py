@@ -17,13 +17,17 @@ def loaded_by(statement: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(done.stdout)}
 
 
-@pytest.mark.parametrize("module", ["targets", "profilers", "hwnas.commands", "cli", "hwnas"])
+@pytest.mark.parametrize("module", ["targets", "profilers", "hwnas.commands.app", "hwnas"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     assert loaded_by(f"import {module}").isdisjoint(HEAVY)
 
 
 def test_the_command_line_starts_without_numpy_and_onnxruntime() -> None:
-    assert loaded_by("import cli").isdisjoint(["numpy", "onnxruntime", "pydantic"])
+    assert loaded_by("import hwnas.commands.app").isdisjoint(["numpy", "onnxruntime", "pydantic"])
+
+
+def test_the_console_script_takes_the_signals_before_it_loads_the_commands() -> None:
+    assert loaded_by("import cli").isdisjoint(["hwnas", "targets", "typer"])
 
 
 def test_targets_needs_the_standard_library_only() -> None:

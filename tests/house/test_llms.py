@@ -8,13 +8,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import cli
+from hwnas.commands.app import TOPICS, app
 from hwnas.commands.documents.schemas import PRINTED
 from tests.support.pages import ROOT
 
 TEXT = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
 LINES = re.findall(r"`hwnas ([^`]+)`", TEXT)
-GROUPS = {name for topic in cli.TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)}
+GROUPS = {name for topic in TOPICS.values() for name, c in topic.items() if isinstance(c, typer.Typer)}
 
 
 def command_of(line: str) -> tuple[str, ...]:
@@ -24,14 +24,14 @@ def command_of(line: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("line", LINES)
 def test_the_commands_and_their_options_exist(line: str) -> None:
-    shown = CliRunner().invoke(cli.app, [*command_of(line), "--help"])
+    shown = CliRunner().invoke(app, [*command_of(line), "--help"])
     assert shown.exit_code == 0, shown.output
     for option in re.findall(r"--[a-z-]+", line):
         assert option in shown.output
 
 
 def test_every_command_is_there() -> None:
-    names = {name for topic in cli.TOPICS.values() for name in topic}
+    names = {name for topic in TOPICS.values() for name in topic}
     assert names - {command_of(line)[0] for line in LINES} == set()
 
 
@@ -48,5 +48,5 @@ def test_further_options_belong_to_the_command_of_their_entry() -> None:
     for entry in re.split(r"\n- ", TEXT):
         here = re.findall(r"`hwnas ([^`]+)`", entry)
         for option in re.findall(r"`(--[a-z-]+)", entry) if here else ():
-            shown = [CliRunner().invoke(cli.app, [*command_of(line), "--help"]).output for line in here]
+            shown = [CliRunner().invoke(app, [*command_of(line), "--help"]).output for line in here]
             assert any(option in text for text in shown), (option, here)

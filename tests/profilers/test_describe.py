@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -181,6 +182,21 @@ def kernels_there(data: bytes, target: Target, limit_s: float = LIMIT_S) -> list
 def test_a_loop_without_end_is_ended(host: Target) -> None:
     with pytest.raises(CannotRunError, match="net did not end within 3 s"):
         kernels_there(loop(None), host, limit_s=3)
+
+
+@pytest.mark.slow
+def test_the_process_ends_with_its_input_in_the_middle_of_a_network(host: Target, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(loop(None))
+    request = {"name": "net", "model": str(tmp_path / "m.onnx"), "target": host.to_json()}
+    done = subprocess.run(
+        [sys.executable, "-m", "profilers.kernels_child"],
+        input=json.dumps(request) + "\n",
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_the_process_answers_as_this_one(host: Target) -> None:

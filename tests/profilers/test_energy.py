@@ -295,6 +295,34 @@ def test_energy_is_what_a_run_draws_above_rest(tmp_path, host, net, monkeypatch)
     )
 
 
+def test_loops_that_differ_are_flagged_with_how_far(tmp_path, host, net, monkeypatch) -> None:
+    class Warming(Metered):
+        def read_mj(self) -> float:
+            self.load_mw += 1.0  # with every reading
+            return self.mj
+
+    meter = Warming(monkeypatch)
+    row = energy_row(
+        energy_job(tmp_path, host, net),
+        "net",
+        clocks=meter.clocks,
+        sleep=meter.sleep,
+        candidates=source(meter),
+    )
+    # 40 readings in each loop at rest and in each at work: from 8 to 8.3 W above rest, no quarter
+    assert (row["flag"], row["reason"]) == ("ok", "")
+    meter.load_mw, meter.rest_mw = 2_010, 2_000  # 10 mW above rest and 80 more with each loop
+    row = energy_row(
+        energy_job(tmp_path, host, net),
+        "net",
+        clocks=meter.clocks,
+        sleep=meter.sleep,
+        candidates=source(meter),
+    )
+    assert row["flag"] == "unstable"
+    assert row["reason"] == f"loops differ by {row['energy_spread']:.0%}"
+
+
 def test_a_run_that_draws_nothing_has_no_energy(tmp_path, host, net, monkeypatch) -> None:
     meter = Metered(monkeypatch, load_mw=2000)
     meter.load_mw -= 1e-3

@@ -88,11 +88,16 @@ def bench_rows(document: Document) -> list[Row]:
 
 
 def bench_warnings(document: Document) -> list[str]:
-    """Why a latency is unstable and why the energy of a network could not be measured, a line each."""
+    """Why a latency or an energy is unstable, and why an energy could not be measured, a line each."""
     unstable = [
         f"{name} is unstable: {row['reason']}"
         for name, row in document["models"].items()
         if row.get("reason")
+    ]
+    unstable += [
+        f"the energy of {name} is unstable: {row['energy']['reason']}"
+        for name, row in document["models"].items()
+        if row.get("energy", {}).get("reason")
     ]
     return unstable + [
         f"the energy of {name} is unavailable: {row['energy']['unavailable']}"

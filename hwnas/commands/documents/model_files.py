@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hwnas.core.words import counted
 from lut.predictor.models.input_shapes import Shapes
 from lut.predictor.models.input_values import Values
 from lut.predictor.models.model_file import read_models
@@ -38,18 +39,23 @@ def find_models(paths: Sequence[Path], say: Callable[[str], None]) -> list[Path]
             if not name.startswith(".")
         )
         models = [file for file in inside if file.suffix.lower() == SUFFIX]
-        others = Counter(
-            file.suffix.lower() or "no suffix" for file in inside if file.suffix.lower() != SUFFIX
-        )
+        rest = [file for file in inside if file.suffix.lower() != SUFFIX and not _is_data_of(file, models)]
+        others = Counter(file.suffix.lower() or "no suffix" for file in rest)
         said = ", ".join(f"{suffix} x {n}" for suffix, n in others.most_common(4))
         if not models:
             raise UsageError(
                 f"{path} is a folder without any {SUFFIX} file" + (f" ({said})" if said else "; it is empty")
             )
         if others:
-            say(f"note: {path}: {sum(others.values())} other files are left out ({said})")
+            n = sum(others.values())
+            say(f"note: {path}: {counted(n, 'other file')} {'is' if n == 1 else 'are'} left out ({said})")
         files |= dict.fromkeys(models)
     return list(files)
+
+
+def _is_data_of(file: Path, models: Sequence[Path]) -> bool:
+    """Whether a file holds the weights of a model beside it, as exporters call it: `model.onnx.data`."""
+    return any(file.name.startswith(model.name) for model in models if model.parent == file.parent)
 
 
 class ModelFiles:

@@ -182,11 +182,11 @@ class MergeDocument(_OpenDocument):
 
 
 class TrainDocument(_OpenDocument):
-    """A trained network, and what it costs."""
+    """A trained network, and what it costs; of other tasks than classes `val_r2` and the like."""
 
     architecture: str
-    val_accuracy: Accuracy
-    test_accuracy: Accuracy
+    val_accuracy: Accuracy = None
+    test_accuracy: Accuracy = None
     macs: float
     params: float
     epochs: int

@@ -97,6 +97,21 @@ def table_facts(content: lut.SpaceTable | LatencyPredictor) -> dict[str, Any]:
     return {**facts, **of, "context": context}
 
 
+def brief_rows(facts: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:
+    """`table_facts` without what only `tables show` lists: kernels one by one, and the context."""
+    rows = list(flat_rows({key: value for key, value in facts.items() if key not in _LONG}))
+    kinds = facts.get("kernels_by_kind")
+    return rows if kinds is None else [*rows, ("kinds of kernels", len(kinds))]
+
+
+_LONG = ("kernels_by_kind", "context")
+
+
+def name_of(facts: Mapping[str, Any]) -> str:
+    """What `tables show` finds it by."""
+    return f"{facts['target']}:{facts.get('space', PREDICTOR)}"
+
+
 def _space_facts(table: lut.SpaceTable) -> dict[str, Any]:
     return {
         "space": table.space_id,

@@ -50,6 +50,9 @@ def read(session: ort.InferenceSession, symbols: list[int]) -> tuple[np.ndarray,
 
 
 def main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0 if arguments else 2
     session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     if arguments == ["--check"]:
         golden = json.loads((FOLDER / "golden/expected.json").read_text(encoding="utf-8"))
@@ -60,8 +63,6 @@ def main(arguments: list[str]) -> int:
         verdict = "good" if good else "WRONG"
         print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
         return 0 if good else 1
-    if not arguments:
-        sys.exit(__doc__)
     text, n = arguments[0], int(arguments[1]) if len(arguments) > 1 else 40
     scores, state = read(session, symbols_of(text))
     rng = np.random.default_rng(0)

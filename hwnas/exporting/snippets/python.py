@@ -44,6 +44,9 @@ def @verb@(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
+    if not arguments or (arguments[0].startswith("-") and arguments != ["--check"]):
+        print(__doc__)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     if arguments == ["--check"]:
         golden = json.loads((FOLDER / "golden/expected.json").read_text(encoding="utf-8"))
@@ -54,10 +57,16 @@ def main(arguments: list[str]) -> int:
         verdict = "good" if good else "WRONG"
         print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
         return 0 if good else 1
+    failed = False
     for path in arguments:
-        scores = @verb@(session, Image.open(path))
+        try:
+            scores = @verb@(session, Image.open(path))
+        except OSError as error:  # also of what is no image
+            print(f"{path}: {error}", file=sys.stderr)
+            failed = True
+            continue
 @KEEP@        print(path, @READ@)
-    return 0
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

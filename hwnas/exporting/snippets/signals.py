@@ -46,6 +46,9 @@ def @verb@(session: ort.InferenceSession, values: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> int:
+    if not arguments or (arguments[0].startswith("-") and arguments != ["--check"]):
+        print(__doc__)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     session = ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     if arguments == ["--check"]:
         golden = json.loads((FOLDER / "golden/expected.json").read_text(encoding="utf-8"))
@@ -56,10 +59,16 @@ def main(arguments: list[str]) -> int:
         verdict = "good" if good else "WRONG"
         print(f"{verdict}: difference {difference:.2g}, allowed {expected['tolerance']:.2g}")
         return 0 if good else 1
+    failed = False
     for path in arguments:
-        scores = @verb@(session, read(Path(path)))
+        try:
+            scores = @verb@(session, read(Path(path)))
+        except (OSError, ValueError@WAV_ERROR@) as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            failed = True
+            continue
         print(path, @READ@)
-    return 0
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":
@@ -275,6 +284,7 @@ def snippet(file: str, facts: AppFacts) -> str:
         "RATE": f"RATE_HZ = {facts.rate_hz}\n" if is_sound else "",
         "READ_FILE": _WAV if is_sound else "",
         "READ_SUFFIX": _SUFFIX if is_sound else "",
+        "WAV_ERROR": ", wave.Error, EOFError" if is_sound else "",
         "ONE": facts.kind.name,
         "PLURAL": facts.kind.plural,
         "FILE": facts.file,

@@ -7,6 +7,7 @@ made of (spaces, searches, tables, training) lives elsewhere; nothing here knows
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import torch
@@ -16,7 +17,7 @@ from hwnas.runs.run_dir import RunDir
 
 from .baselines import choose_baselines
 from .candidates import measure_candidates
-from .continuation import take_over
+from .continuation import TRAINING, take_over
 from .evaluation import evaluate_models
 from .front import search_front
 from .gradient import search_gradient
@@ -31,7 +32,7 @@ from .table import make_table
 from .tracking import hand_over
 from .training import train_models
 
-__all__ = ["STAGES", "RunContext", "search"]
+__all__ = ["DECIDED", "STAGES", "RunContext", "search"]
 
 STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="splits", does="read and split the data", work=split_data),
@@ -42,19 +43,22 @@ STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="front", does="search the front", work=search_front),
     RunStage(name="candidates", does="measure the front on the target", work=measure_candidates),
     RunStage(name="baselines", does="choose what the picks are compared with", work=choose_baselines),
-    RunStage(name="training", does="train picks and baselines from scratch", work=train_models),
+    RunStage(name=TRAINING, does="train picks and baselines from scratch", work=train_models),
     RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
     RunStage(name="report", does="write the front and the report", work=publish),
     RunStage(name="export", does="make the files of the chosen network for apps", work=ship_chosen),
 )
 """In order. To add a stage, add a row."""
 
+DECIDED = tuple(itertools.takewhile(lambda name: name != TRAINING, (stage.name for stage in STAGES)))
+"""Stages whose outcome a continued search takes over."""
+
 
 def search(run: RunDir) -> RunContext:
     """Do every stage of a search that is not done yet."""
     context = RunContext(run)
     require_in_time(context)
-    take_over(context)
+    take_over(context, DECIDED)
     torch.set_num_threads(context.n_threads)
     try:
         run_stages([_timed(stage) for stage in STAGES], context)

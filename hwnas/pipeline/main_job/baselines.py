@@ -19,6 +19,9 @@ from .candidate import Candidate
 from .devices import Measured, with_measured
 from .run_context import RunContext
 
+KINDS = ("random", "mobilenet_v3", "published")
+"""In the order in which they are trained and shown."""
+
 _SPARES = 2
 """Architectures measured per place, because the first may be measured outside."""
 
@@ -30,7 +33,7 @@ def choose_baselines(context: RunContext) -> Outcome:
     """Measure them on the target; the result lists those inside the budgets."""
     n = context.counts.random_baselines
     if n == 0:
-        return Outcome({"random": [], "mobilenet_v3": [], "published": []})
+        return Outcome({kind: [] for kind in KINDS})
     baselines = measured_baselines(context, n, n)
     return Outcome({kind: [c.to_json() for c in members] for kind, members in baselines.items()})
 

@@ -66,13 +66,14 @@ class WorkClock:
 
 
 class Decisions:
-    """Counts that replace those of the plan, and how many architectures each batch of the front may have."""
+    """Counts and a limit that replace those of the plan, and how many architectures each batch may have."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         document: dict[str, Any] = read_json(path, "the decisions of the run") if path.exists() else {}
         self.counts: dict[str, int] = document.get("counts", {})
         self._batches: dict[str, int] = document.get("batches", {})
+        self._limit: dict[str, float | None] = {k: document[k] for k in ("minutes",) if k in document}
 
     def batch(self, key: str, decide: Callable[[], int]) -> int:
         """What was decided for the batch `key`, else what `decide` says now."""
@@ -80,6 +81,15 @@ class Decisions:
             self._batches[key] = decide()
             self._write()
         return self._batches[key]
+
+    def minutes(self, planned: float | None) -> float | None:
+        """The limit that was set last on a resume, else the planned one."""
+        return self._limit.get("minutes", planned)
+
+    def limit(self, minutes: float | None) -> None:
+        """From now on this is the limit."""
+        self._limit = {"minutes": minutes}
+        self._write()
 
     def fix(self, **counts: int) -> None:
         """Replace counts of the plan, unless that was done before."""
@@ -89,4 +99,4 @@ class Decisions:
             self._write()
 
     def _write(self) -> None:
-        write_json(self._path, {"counts": self.counts, "batches": self._batches})
+        write_json(self._path, {"counts": self.counts, "batches": self._batches, **self._limit})

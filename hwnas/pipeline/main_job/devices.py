@@ -253,11 +253,15 @@ def pooled(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
     )
     apart = first["ci_high_ms"] < second["ci_low_ms"] or second["ci_high_ms"] < first["ci_low_ms"]
     flags = [row["flag"] for row in (first, second) if row["flag"] != "ok"]
+    reasons = [row["reason"] for row in (first, second) if row.get("reason")]
+    difference = abs(first["p50_ms"] / second["p50_ms"] - 1)
+    reasons += [f"two measurements differ by {difference:.0%}"] if apart else []
     return {
         **first,
         **mean,
         "ci_low_ms": mean["p50_ms"] - below,
         "ci_high_ms": mean["p50_ms"] + above,
         "flag": flags[0] if flags else "unstable" if apart else "ok",
+        "reason": "; ".join(dict.fromkeys(reasons)),
         "n": n,
     }

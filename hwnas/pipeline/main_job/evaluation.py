@@ -37,8 +37,9 @@ from targets.errors import HwnasError
 
 from .candidate import Finalist
 from .devices import Measured, columns_of, measure, with_measured
+from .growth import test_parts
 from .run_context import RunContext
-from .training import finalists, read_final
+from .training import finalists, read_final, require_a_pick
 
 _MODELS = {"svc": "SVC", "linear": "linear"}
 
@@ -50,6 +51,7 @@ def evaluate_models(context: RunContext) -> Outcome:
     """Write models/<arch_id>/; the result holds the points of the final table, apart the failed ones."""
     trained, failed = _trained(context)
     exported = _export_all(context, trained, failed)
+    require_a_pick(context, finalists(context), {network.arch_id: why for network, why in failed})
     measurements = _measurements(context, exported)
     points = []
     with context.run.progress("evaluation", len(exported)) as bar:
@@ -83,8 +85,6 @@ def _chosen(context: RunContext, picks: list[FrontPoint]) -> FrontPoint:
 
     Where a busy device measured all outside, the fastest.
     """
-    if not picks:
-        raise HwnasError("no pick was trained and exported; see the warnings above")
     inside = [pick for pick in picks if pick.feasible]
     if inside:
         latency = np.array([context.burden(p.predicted) for p in inside])
@@ -245,6 +245,7 @@ def _columns(context: RunContext, file: Path, measured: Measured, torch_logits: 
         "val_accuracy": validation.accuracy,
         "test_accuracy": test.accuracy,
         **more_metrics(test),
+        **test_parts(context, test),
         "size_mb": file.stat().st_size / 1e6,
         "label_disagreements": test.disagreements(torch_logits),
         "test_images": len(test.labels),
@@ -270,7 +271,14 @@ def _facts(context: RunContext, columns: dict[str, Any]) -> dict[str, Any]:
     latency = {
         **{
             k: columns[k]
-            for k in ("latency_p50_ms", "latency_ci_low_ms", "latency_ci_high_ms", "clock", "flag")
+            for k in (
+                "latency_p50_ms",
+                "latency_ci_low_ms",
+                "latency_ci_high_ms",
+                "clock",
+                "flag",
+                "flag_reason",
+            )
         },
         "target": context.device.described,
         "context": dict(context.device.context),

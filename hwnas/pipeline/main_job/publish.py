@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from hwnas.core.network_space import Position
+from hwnas.core.position import Position
 from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.stages import Outcome
 from hwnas.report import write_report
@@ -22,8 +23,11 @@ from hwnas.tasks import CLASSIFICATION, Task, outward
 from targets.files import write_atomic, write_json
 
 from .candidate import Candidate
+from .continuation import EARLIER
+from .growth import grows, growth_facts
 from .mistakes import write_mistakes
 from .operation_worth import operation_worth
+from .replan import longer_epochs
 from .run_context import RunContext
 from .training import finalist
 from .verdict_facts import data_facts, largest_costs, training_facts
@@ -98,9 +102,9 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "default_budget": not context.config.budgets,
         "objectives": list(objectives_of(context.config, [d.name for d in context.devices])),
         "evaluator": front["evaluator"],
-        "store": front["store"],
+        "store": None if grows(context) else front["store"],
         "strategy": front["strategy"],
-        "counts": context.counts.to_json(),
+        "counts": _counts(context),
         "task": context.data.task.name,
         "data": data_facts(context),
         "largest": largest_costs(context),
@@ -108,6 +112,11 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "points": [point.to_json() for point in points],
         "chosen": evaluation["chosen"],
         "continued_from": context.config.continue_from,
+        **(
+            {"growth": growth_facts(context, context.result(EARLIER)["scores"], points)}
+            if grows(context)
+            else {}
+        ),
         "hypervolume": front["hypervolume"],
         "rank_correlation": rank_correlation(evaluation["models"]),
         "proxies": front.get("proxies"),
@@ -124,6 +133,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
                 "generation": r["generation"],
                 "origin": r["origin"],
                 "feasible": r["feasible"],
+                **({"stale": True} if grows(context) else {}),
                 **{name: r[name] for name in _SURROGATE if name in r},
             }
             for r in front["rows"]
@@ -131,6 +141,12 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "option_cost": option_costs(context),
         "operation_worth": operation_worth(context.space, front["rows"]),
     }
+
+
+def _counts(context: RunContext) -> dict[str, int]:
+    """How much of everything was done; epochs that networks trained on for are some of the final ones."""
+    counts = context.counts
+    return replace(counts, train_epochs=counts.train_epochs + longer_epochs(context)).to_json()
 
 
 def front_csv(points: Sequence[FrontPoint], task: Task = CLASSIFICATION) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from hwnas.core.words import counted
 from hwnas.pipeline.counts import Counts, with_options
 from hwnas.pipeline.forecast import (
     ENOUGH,
@@ -16,6 +17,7 @@ from hwnas.pipeline.forecast import (
     MOST_EVALUATIONS,
     PlanLevel,
     Work,
+    after_s,
     forecast_s,
     makespan_s,
 )
@@ -24,22 +26,32 @@ from targets.errors import UsageError
 from .run_context import RunContext
 
 FEWEST_EVALUATIONS = 3
-_LAST_STAGES = ("candidates", "baselines", "training", "evaluation", "report", "export")
+LONGER_EPOCHS = "longer_epochs"
+"""Of `decisions`: epochs that all networks train on after their final training; 0 where there was no time."""
+_SPARE_SHARE = 0.1
+"""Of the time left then, which stays free."""
 
 
 def require_in_time(context: RunContext) -> None:
-    """UsageError for other `--minutes` than the run was planned for, once nothing is left to plan again."""
+    """Take other `--minutes` than the run was planned for; it keeps them when it is resumed again.
+
+    UsageError once nothing is left to plan again.
+    """
     plan = context.run.stage_done("plan")
-    minutes = context.config.minutes
-    if plan is None or minutes == plan.get("minutes"):
-        return
-    planned = "no limit" if plan.get("minutes") is None else f"{plan['minutes']:g}"
+    if plan is None:  # it will be made for them
+        return context.run.identity.write(context.path)
+    minutes, before = context.config.minutes, context.decisions.minutes(plan.get("minutes"))
+    if minutes == before:
+        return None
+    planned, wanted = ("no limit" if m is None else f"--minutes {m:g}" for m in (before, minutes))
     if "train_epochs" in context.decisions.counts or context.run.stage_done("training") is not None:
         raise UsageError(
-            f"--minutes {minutes} comes too late: the run was planned for {planned}, and its final trainings "
-            f"have begun. Leave it away to go on"
+            f"{wanted} comes too late: the run was planned for {planned}, and its final trainings have "
+            "begun. Leave it away to go on"
         )
-    context.run.log(f"planned again for --minutes {minutes}; before: {planned}")
+    context.run.log(f"planned again for {wanted}; before: {planned}")
+    context.decisions.limit(minutes)
+    return context.run.identity.write(context.path)
 
 
 def left_s(context: RunContext) -> float:
@@ -51,9 +63,7 @@ def left_s(context: RunContext) -> float:
 def rest_s(context: RunContext, stage: str) -> float:
     """What the stages after this one are expected to take, at the speed of the front where that is known."""
     known = context.run.stage_done("front") is not None
-    forecast = forecast_s(context.counts, slowed(context) if known else context.work)
-    later = list(forecast)[list(forecast).index(stage) + 1 :]
-    return sum(forecast[name] for name in later)
+    return after_s(forecast_s(context.counts, slowed(context) if known else context.work), stage)
 
 
 def trainings_s(context: RunContext, epochs: Sequence[int]) -> float:
@@ -122,8 +132,8 @@ class FrontPace:
 
     def _kept_s(self, counts: Counts) -> float:
         """What the stages after the front take with `counts`."""
-        rest = forecast_s(counts, self._context.work)
-        return min(max(self.slowdown, 0.3), 4.0) * sum(rest[stage] for stage in _LAST_STAGES)
+        rest_s = after_s(forecast_s(counts, self._context.work), "front")
+        return min(max(self.slowdown, 0.3), 4.0) * rest_s
 
 
 def least_finals(context: RunContext, counts: Counts) -> Counts:
@@ -152,6 +162,11 @@ def enough_epochs(context: RunContext) -> int:
     return context.work.epochs_of(LEVELS[0].final_steps)
 
 
+def most_epochs(context: RunContext) -> int:
+    """Of the final trainings, however much time there is: three times what is enough, or what was planned."""
+    return 3 * max(int(context.result("plan")["counts"]["train_epochs"]), enough_epochs(context))
+
+
 def plan_finals(context: RunContext) -> None:
     """Before the front is measured: how many picks and baselines there is still time to train."""
     if context.config.minutes is None:
@@ -159,8 +174,7 @@ def plan_finals(context: RunContext) -> None:
     work, planned, time_s = slowed(context), context.counts, left_s(context)
     for level in LEVELS:
         wanted = _at_level(context, replace(planned, train_epochs=1), level)
-        forecast = forecast_s(wanted, work)
-        if sum(forecast[stage] for stage in _LAST_STAGES) <= time_s:
+        if after_s(forecast_s(wanted, work), "front") <= time_s:
             break
     counts = replace(planned, picks=wanted.picks, random_baselines=wanted.random_baselines)
     if counts != planned:
@@ -178,19 +192,44 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     if context.config.minutes is None or context.config.train_epochs is not None:
         return
     work, counts = slowed(context), context.counts
-    after = forecast_s(counts, work)
     shorts_s = work.training_s(counts.eval_epochs) * -(-n_short // work.speed.n_parallel)
-    time_s = left_s(context) - after["evaluation"] - after["report"] - after["export"] - shorts_s - 4.0
+    time_s = left_s(context) - rest_s(context, "training") - shorts_s - 4.0
     per_epoch_s = work.training_s(2) - work.training_s(1)
     rounds = n_final / work.speed.n_parallel * (1.15 if n_final % work.speed.n_parallel else 1.0)
     epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)
     planned = counts.train_epochs
-    most = 3 * max(planned, enough_epochs(context))
+    most = most_epochs(context)
     why = "what the time left allows" if epochs <= most else "more are not worth the time that is left"
     epochs = max(1, min(epochs, most))
     if epochs != planned:
-        context.run.log(f"final trainings of {epochs} epochs, not {planned}: {why}")
+        context.run.log(f"final trainings of {counted(epochs, 'epoch')}, not {planned}: {why}")
     context.decisions.fix(train_epochs=epochs)
+
+
+def plan_longer(context: RunContext, n: int, took_s: float | None) -> int:
+    """After the final trainings of `n` networks: for how many epochs all of them train on; 0 for none.
+
+    took_s: what they took by the clock; None where they were not all made in this session. A machine that was
+    busy until then, or a forecast that was too careful, leaves time that nothing else would use.
+    """
+    config, epochs = context.config, context.counts.train_epochs
+    is_free = config.minutes is not None and config.train_epochs is None
+    if is_free and n and LONGER_EPOCHS not in context.decisions.counts:
+        took_s = took_s or trainings_s(context, [epochs] * n)
+        spare_s = (1 - _SPARE_SHARE) * left_s(context) - rest_s(context, "training")
+        longer = min(int(spare_s / took_s * epochs), most_epochs(context) - epochs)
+        if longer < max(2, epochs // 6):  # not worth the start of so many processes
+            longer = 0
+        if longer:
+            epochs_more = counted(longer, "epoch")
+            context.run.log(f"time is left: all {n} networks train on for {epochs_more} from their weights")
+        context.decisions.fix(**{LONGER_EPOCHS: longer})
+    return longer_epochs(context)
+
+
+def longer_epochs(context: RunContext) -> int:
+    """What `plan_longer` decided; 0 before it."""
+    return context.decisions.counts.get(LONGER_EPOCHS, 0)
 
 
 def slowed(context: RunContext) -> Work:

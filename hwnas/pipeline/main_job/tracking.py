@@ -6,6 +6,7 @@ training, the figures of the chosen network, and the files worth keeping.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hwnas.pipeline.search_history.trackers import Tracker, open_trackers
 from hwnas.runs.front_file import BEST, FRONT_CSV, FRONT_JSON
 
 from .run_context import RunContext
-from .training import finalists, read_final
+from .training import finalists, read_finals
 
 RECORD = "trackers"
 """Says which trackers have the run."""
@@ -67,10 +68,11 @@ def _front(context: RunContext) -> Iterator[tuple[int, Mapping[str, float]]]:
 
 def _trainings(context: RunContext) -> Iterator[tuple[int, Mapping[str, float]]]:
     for network in finalists(context):
-        trained = read_final(context, network, context.config.seed)
-        for epoch in trained.epochs if trained is not None else ():
+        finals = read_finals(context, network, context.config.seed)
+        epochs = itertools.chain.from_iterable(trained.epochs for trained in finals)
+        for number, epoch in enumerate(epochs, 1):
             values = {"train_loss": epoch.train_loss, "train_accuracy": epoch.train_accuracy}
-            yield epoch.epoch + 1, {f"training/{network.arch_id}/{k}": v for k, v in values.items()}
+            yield number, {f"training/{network.arch_id}/{k}": v for k, v in values.items()}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

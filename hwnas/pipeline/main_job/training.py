@@ -3,7 +3,7 @@
 After a search by short trainings each goes on from the weights of its short training. Where those are not
 here (a baseline, which had none, or an evaluation that an earlier search stored) the short training is made
 first, so that all are trained alike. In a search that goes on from a finished one (`continuation`) each goes
-on from its weights there.
+on from its weights there. Where `--minutes` leaves time, all train on together once more (`plan_longer`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.executors import Executor
+from hwnas.pipeline.earlier_training import longer_job
 from hwnas.pipeline.stages import Outcome
-from hwnas.pipeline.teachers import teacher_of
-from hwnas.runs.search_run import FINAL_FOLDER, SHORT_FOLDER
+from hwnas.pipeline.teachers import LARGEST, teacher_of
+from hwnas.runs.search_run import FINAL_FOLDER, LONGER_FOLDER, SHORT_FOLDER
 from hwnas.training.training_job import RESULT, read_result
 from hwnas.training.workers import Trained, TrainingFailed, TrainingJob, run_many
 from targets.errors import TargetError
 
+from .baselines import KINDS
 from .candidate import Candidate, Finalist
-from .continuation import earlier_of, earlier_trainings, read_earlier
+from .continuation import accuracy_before, earlier_of, earlier_trainings, read_earlier
 from .progress import training_bar
-from .replan import plan_epochs, rest_s, trainings_s
+from .replan import longer_epochs, plan_epochs, plan_longer, rest_s, trainings_s
 from .run_context import RunContext
 from .trainings import (
     arch_network,
@@ -39,9 +41,8 @@ Outcomes = dict[str, Trained | TrainingFailed]
 
 def finalists(context: RunContext) -> list[Finalist]:
     """What is trained: picks, then the baselines."""
-    baselines = [
-        Candidate.from_json(entry) for kind in context.result("baselines").values() for entry in kind
-    ]
+    by_kind = context.result("baselines")
+    baselines = [Candidate.from_json(entry) for kind in KINDS for entry in by_kind.get(kind, ())]
     members = [*context.picks, *baselines]
     return [finalist(context, candidate) for candidate in members]
 
@@ -58,21 +59,39 @@ def finalist(context: RunContext, candidate: Candidate) -> Finalist:
     return Finalist(arch_id=arch_id, network=network, candidate=candidate)
 
 
-def train_finalists(
-    context: RunContext, networks: Sequence[Finalist], seed: int
-) -> tuple[Outcomes, Outcomes]:
-    """Their first trainings, of which there are none after a search by shared weights, and the final ones.
+def train_finalists(context: RunContext, networks: Sequence[Finalist], seed: int) -> list[Outcomes]:
+    """Their trainings in order: the first ones, the final ones, and longer ones where time is left.
 
-    A network whose first training failed has no final one.
+    After a search by shared weights there are no first ones. A network that failed is not in those after it.
     """
     with context.executor() as executor:
-        return _train_twice(context, networks, seed, executor)
+        first = _first_trainings(context, networks, seed, executor)
+        known = context.path / FINAL_FOLDER
+        is_new = not any((known / f"{n.arch_id}-s{seed}" / RESULT).exists() for n in networks)
+        began_s = context.clock.spent_s
+        final = _final_trainings(context, networks, seed, executor, first)
+        took_s = context.clock.spent_s - began_s if is_new else None
+        return [first, final, _longer_trainings(context, executor, final, took_s)]
 
 
-def _train_twice(
-    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor
-) -> tuple[Outcomes, Outcomes]:
-    first = _first_trainings(context, networks, seed, executor)
+def _longer_trainings(
+    context: RunContext, executor: Executor, final: Outcomes, took_s: float | None
+) -> Outcomes:
+    """Of all that were trained to the end, in the time that is left. took_s: for that."""
+    trained = {name: outcome for name, outcome in final.items() if isinstance(outcome, Trained)}
+    if not plan_longer(context, len(trained), took_s):
+        return {}
+    jobs = {name: _longer(context, outcome) for name, outcome in trained.items()}
+    return _train(context, executor, "longer trainings", jobs, context.path / LONGER_FOLDER)
+
+
+def _longer(context: RunContext, trained: Trained) -> TrainingJob:
+    return longer_job(trained, longer_epochs(context), trained.job.device)
+
+
+def _final_trainings(
+    context: RunContext, networks: Sequence[Finalist], seed: int, executor: Executor, first: Outcomes
+) -> Outcomes:
     starts = {name: outcome for name, outcome in first.items() if isinstance(outcome, Trained)}
     final: Outcomes = {}
     for wave in waves(context, networks):
@@ -84,7 +103,7 @@ def _train_twice(
             if n.arch_id in starts or not first
         }
         final |= _train(context, executor, "training", jobs, context.path / FINAL_FOLDER)
-    return first, final
+    return final
 
 
 def _first_trainings(
@@ -123,6 +142,20 @@ def _without_short(
 
 def read_final(context: RunContext, network: Finalist, seed: int) -> Trained | None:
     """What the last training of a network left; None where there is nothing."""
+    return next(reversed(read_finals(context, network, seed)), None)
+
+
+def read_finals(context: RunContext, network: Finalist, seed: int) -> list[Trained]:
+    """What the final training of a network left and, where it trained on, what that did."""
+    trained = read_planned(context, network, seed)
+    if trained is None or not longer_epochs(context):
+        return [] if trained is None else [trained]
+    longer = read_result(_longer(context, trained), context.path / LONGER_FOLDER)
+    return [] if longer is None else [trained, longer]
+
+
+def read_planned(context: RunContext, network: Finalist, seed: int) -> Trained | None:
+    """What the final training of a network left, before it trained on."""
     first = None
     if context.trains or context.config.continue_from is not None:
         first = read_first(context, network, seed)
@@ -156,12 +189,8 @@ def teacher_for(context: RunContext, network: Finalist, seed: int) -> dict[str, 
     if config.teacher != LARGEST:
         return teacher_of(config.teacher, config.teacher_weights, context.data)
     first = largest(context)
-    trained = None if network == first else read_final(context, first, seed)
+    trained = None if network == first else read_planned(context, first, seed)
     return None if trained is None else {"network": dict(first.network), **trained.start}
-
-
-LARGEST = "largest"
-"""The word of `--teacher` for the run's own largest pick."""
 
 
 def read_first(context: RunContext, network: Finalist, seed: int) -> Trained | None:
@@ -176,47 +205,53 @@ def train_models(context: RunContext) -> Outcome:
     """The result lists every network with its validation accuracy, or why it failed."""
     networks = finalists(context)
     plan_epochs(context, len(_without_short(context, networks)), len(networks))
-    firsts, final = train_finalists(context, networks, context.config.seed)
+    rounds = train_finalists(context, networks, context.config.seed)
     models, files = [], []
     for network in networks:
-        first = firsts.get(network.arch_id)
-        outcome = final.get(network.arch_id, first)
-        assert outcome is not None  # one of the two was tried
-        models.append(_entry(context, network, first, outcome))
-        if isinstance(outcome, Trained):
-            files += [
-                f"{t.folder.parent.name}/{t.folder.name}" for t in (first, outcome) if isinstance(t, Trained)
-            ]
-    if all(entry["failure"] for entry in models):
-        raise TargetError(
-            f"none of {len(models)} networks could be trained: {models[0]['failure']}; free memory or take "
-            f"--workers 1, then go on with: hwnas search --resume {context.path}"
-        )
+        tried = [outcomes[network.arch_id] for outcomes in rounds if network.arch_id in outcomes]
+        models.append(_entry(context, network, rounds[0].get(network.arch_id), tried))
+        if isinstance(tried[-1], Trained):
+            files += [f"{t.folder.parent.name}/{t.folder.name}" for t in tried if isinstance(t, Trained)]
+    require_a_pick(context, networks, {entry["arch_id"]: entry["failure"] or "" for entry in models})
     recipes: dict[str, Any] = {"recipe": final_recipe(context).to_json()}
     if context.trains:
         recipes["short_recipe"] = short_recipe(context).to_json()
     return Outcome({**recipes, "models": models}, tuple(files))
 
 
+def require_a_pick(context: RunContext, networks: Sequence[Finalist], failures: Mapping[str, str]) -> None:
+    """TargetError where every pick has a failure: the stage is not done, and the next attempt tries again."""
+    of_picks = [failures.get(n.arch_id, "") for n in networks if n.candidate.pick]
+    if all(of_picks):
+        raise TargetError(
+            f"none of the picks ({len(of_picks)}) could be trained and exported: {of_picks[0]}; free "
+            f"memory or take --workers 1, then go on with: hwnas search --resume {context.path}"
+        )
+
+
 def _entry(
     context: RunContext,
     network: Finalist,
     first: Trained | TrainingFailed | None,
-    outcome: Trained | TrainingFailed,
+    tried: Sequence[Trained | TrainingFailed],
 ) -> dict[str, Any]:
+    """The network in the result. first: what its final training went on from; tried: all, in order."""
+    outcome = tried[-1]
     entry: dict[str, Any] = {"arch_id": network.arch_id, "failure": None}
     if isinstance(outcome, TrainingFailed):
         context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
         return {**entry, "failure": outcome.reason}
-    cpu_s, before, score = outcome.cpu_s, "", context.score
+    score = context.score
+    cpu_s, before = sum(t.cpu_s for t in tried if isinstance(t, Trained)), ""
     if isinstance(first, Trained) and context.config.continue_from is not None:
         earlier = earlier_of(context, network.arch_id)
         entry |= {k: earlier[k] for k in ("short_val_accuracy",) if k in earlier}
-        entry["earlier_val_accuracy"] = first.scored(score)
-        cpu_s, before = cpu_s + earlier["cpu_s"], f", {first.scored(score):.4f} before"
+        before_accuracy = accuracy_before(context, first, network.arch_id)
+        entry["earlier_val_accuracy"] = before_accuracy
+        # Of the earlier search only the last of its trainings is here; its entry has them all.
+        cpu_s, before = cpu_s - first.cpu_s + earlier["cpu_s"], f", {before_accuracy:.4f} before"
     elif isinstance(first, Trained):
         entry["short_val_accuracy"] = first.scored(score)
-        cpu_s += first.cpu_s
     why = network.candidate.pick or network.candidate.origin
     scores = {"val_accuracy": outcome.scored(score), "val_loss": outcome.val_loss}
     context.run.log(f"{network.arch_id} ({why}): {scores['val_accuracy']:.4f}{before}")

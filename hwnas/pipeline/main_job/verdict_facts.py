@@ -10,7 +10,7 @@ from hwnas.training.training_state import EpochStats
 
 from .continuation import EARLIER
 from .run_context import RunContext
-from .training import finalists, read_final
+from .training import finalists, read_finals
 from .trainings import short_job
 
 
@@ -34,13 +34,14 @@ def data_facts(context: RunContext) -> dict[str, Any]:
 def training_facts(context: RunContext, arch_id: str) -> dict[str, Any] | None:
     """How the network was trained, what it went on from included; None where that is not known."""
     network = next((n for n in finalists(context) if n.arch_id == arch_id), None)
-    trained = None if network is None else read_final(context, network, context.config.seed)
-    if network is None or trained is None or not trained.epochs:
+    finals = [] if network is None else read_finals(context, network, context.config.seed)
+    courses = [trained.epochs for trained in finals]
+    if network is None or not courses or not all(courses):
         return None
-    epochs, before = trained.epochs, _before(context, arch_id, network.network)
+    epochs, before = courses[-1], _before(context, arch_id, network.network)
     return {
-        "epochs": len(epochs) + before["epochs"],
-        "steps": epochs[-1].step + before["steps"],
+        "epochs": sum(map(len, courses)) + before["epochs"],
+        "steps": sum(course[-1].step for course in courses) + before["steps"],
         "train_accuracy": epochs[-1].train_accuracy,
         "last_quarter_fall": last_quarter_fall(epochs),
     }

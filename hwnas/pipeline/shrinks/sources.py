@@ -60,7 +60,7 @@ def open_source(options: ShrinkOptions) -> ShrinkSource:
     if from_library and not name:
         raise UsageError(f"{options.source!r} names no network; give {library}:NAME, as {library}:resnet18")
     source = _of_library(options) if from_library else _trained_here(options)
-    if not source.data.task.trains_alone:
+    if not source.data.task.mixes:
         raise UsageError(
             f"{source.name} learned {source.data.task.name}, and only networks that learn classes are shrunk"
         )

@@ -98,6 +98,32 @@ def test_signals_tell_how_to_go_on(signum: signal.Signals, code: int) -> None:
     assert "Traceback" not in err
 
 
+LOADING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "hwnas.commands.app":
+            print("ready", flush=True)
+            sys.stdin.read()
+sys.meta_path.insert(0, Slow())
+import cli
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("signum", "code"), ENDINGS)
+def test_signals_while_the_commands_load_leave_no_traceback(signum: signal.Signals, code: int) -> None:
+    command, pipe = [sys.executable, "-c", LOADING, "methods"], subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signum)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (code, "stopped\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "says"),
@@ -138,7 +164,8 @@ def test_wrong_usage(line: str, says: str, tmp_path: Path, capsys: pytest.Captur
 def test_dry_run_prints_every_option_and_makes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["search", "--dry-run", "--budget-ms", "12", "--seed", "5"]) == 0
+    line = ["search", "--dry-run", "--budget-ms", "12", "--seed", "5"]
+    assert cli.run([*line, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["config"]["budgets"] == ["latency_ms<=12"]
     assert document["config"]["seed"] == 5

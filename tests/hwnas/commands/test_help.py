@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import cli
+from hwnas.commands.app import app
 from hwnas.runs.config import SearchConfig, option_name
 
 MAX_HELP_S = 0.5
@@ -26,9 +26,9 @@ def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> Iterator[tuple[s
         yield from commands(sub.typer_instance, (*path, str(sub.name)))
 
 
-@pytest.mark.parametrize("path", list(commands(cli.app)), ids=lambda path: " ".join(path) or "hwnas")
+@pytest.mark.parametrize("path", list(commands(app)), ids=lambda path: " ".join(path) or "hwnas")
 def test_help_of_every_command(path: tuple[str, ...]) -> None:
-    shown = CliRunner().invoke(cli.app, [*path, "--help"])
+    shown = CliRunner().invoke(app, [*path, "--help"])
     assert shown.exit_code == 0
     lines = shown.output.splitlines()
     assert lines[0].startswith("Usage: ")
@@ -36,7 +36,7 @@ def test_help_of_every_command(path: tuple[str, ...]) -> None:
 
 
 def test_search_has_an_option_for_every_field_of_the_config() -> None:
-    output = CliRunner().invoke(cli.app, ["search", "--help"]).output
+    output = CliRunner().invoke(app, ["search", "--help"]).output
     for field in dataclasses.fields(SearchConfig):
         assert f"\n  {option_name(field.name)} " in output
 

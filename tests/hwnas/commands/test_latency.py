@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 import cli
 import lut
+from hwnas.commands.documents.bench import bench_warnings
 from lut import Measurement, SpaceTable
 from lut.devices.reference_networks import reference_onnx
 from lut.predictor.models.quantise import quantised
@@ -190,3 +191,16 @@ def test_a_table_among_several_of_a_device(home: Path, capsys: pytest.CaptureFix
     assert cli.run(["tables", "show", "host:toy", "--home", str(home)]) == 2
     assert cli.run(["tables", "show", "host:toy-128px", "--home", str(home)]) == 2
     assert "known: host/" in capsys.readouterr().err
+
+
+def test_what_is_unstable_is_said_with_its_reason() -> None:
+    energy = {"flag": "unstable", "reason": "loops differ by 40%"}
+    models = {
+        "a": {"reason": "sessions differ by 12%"},
+        "b": {"reason": "", "energy": energy},
+        "c": {"reason": ""},
+    }
+    assert bench_warnings({"models": models}) == [
+        "a is unstable: sessions differ by 12%",
+        "the energy of b is unstable: loops differ by 40%",
+    ]

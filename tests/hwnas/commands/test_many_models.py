@@ -43,6 +43,7 @@ def folder(tmp_path: Path) -> Path:
     (models / "page.onnx").write_bytes(b"<html>not found</html>")
     (models / "operator.onnx").write_bytes(chain_of_products(1, [4, 32], op="Magic"))
     (models / "readme.txt").write_text("not a model")
+    (models / "01.onnx.data").write_bytes(b"weights as exporters put them beside a model")
     return models
 
 
@@ -57,7 +58,7 @@ def test_a_folder_of_fifty_with_three_broken_ones(
     assert len(reasons) == N_BROKEN
     for name in ("empty.onnx", "page.onnx", "operator.onnx"):
         assert sum(name in reason for reason in reasons) == 1
-    assert "1 other files are left out (.txt x 1)" in err
+    assert "1 other file is left out (.txt x 1)" in err
     assert "03.onnx: an open batch is taken as 1; for another give --shape x=8,32" in err
     assert rows[0].split()[0] == "01.onnx", "names are given without the folder of all"
 

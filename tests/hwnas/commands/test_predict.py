@@ -416,6 +416,9 @@ def test_profile_of_a_device(
     assert json.loads(capsys.readouterr().out)["errors"] == {"mape_pct": 4.5}
     assert (asked["target"], asked["minutes"], asked["seed"], asked["start_from"]) == (HOST, 5.0, 3, [])
     assert cli.run(["profile", "--home", str(home), "--start-from", "host", "--minutes", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "errors.mape_pct" in out and "kernels_by_kind" not in out and "context" not in out
+    assert cli.run(["tables", *out.splitlines()[-1].split()[-2:], "--home", str(home)]) == 0
     assert "kernels_by_kind.matmul weights" in capsys.readouterr().out
     assert [one.date for one in asked["start_from"]] == ["2026-01-02"]
 

@@ -12,6 +12,7 @@ import typer
 
 import cli
 import lut
+from hwnas.commands.app import app
 from hwnas.commands.documents.schemas import PRINTED, BenchModelDocument, adapter
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.front_file import FrontPoint
@@ -95,7 +96,7 @@ def test_every_command_has_a_schema(command: str, capsys: pytest.CaptureFixture[
 
 
 def test_every_command_that_prints_json_has_one() -> None:
-    with_json = {name for name in leaves(typer.main.get_command(cli.app), "") if name}
+    with_json = {name for name in leaves(typer.main.get_command(app), "") if name}
     assert with_json == set(PRINTED)
 
 

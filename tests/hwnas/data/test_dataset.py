@@ -1,6 +1,7 @@
 """load_data end to end: sizes, statistics, cache, memory, resume, and what is told of bad input."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -316,6 +317,17 @@ class TestBadInput:
             file.write_bytes(b"x")
         with pytest.raises(DamagedFileError, match="none of the 30 images of photos can be read"):
             load_data(str(photos), 16, 0, root=tmp_path, skip_broken=True, memory_cap_mb=memory_cap_mb)
+
+    @pytest.mark.parametrize("name", ["a.zip", "a.npz"])
+    def test_a_zip_of_an_unknown_version(self, name: str, tmp_path: Path) -> None:
+        path = tmp_path / name
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("cat/1.png", b"x")
+        raw = bytearray(path.read_bytes())
+        raw[raw.index(b"PK\x01\x02") + 6] = 128  # "version needed to extract": 12.8 (APPNOTE 4.3.12)
+        path.write_bytes(raw)
+        with pytest.raises(DamagedFileError, match=r"zip file version 12\.8"):
+            load_data(str(path), None, 0, root=tmp_path)
 
     def test_a_file_that_is_no_container(self, tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(b"no zip")

@@ -75,6 +75,7 @@ def test_an_unlabelled_test_folder_is_left_out() -> None:
         ([], "is empty"),
         (["a.txt", "b/c.heic"], r"no supported image among 2 files \(.txt x 1, .heic x 1\); supported: .bmp"),
         (["1.jpg", "2.jpg"], "2 images but no class folders, so they have no labels"),
+        (["1.jpg", "labels.csv"], r"or give the table that lies there \(labels.csv\) with --labels"),
         (["test/cat/1.jpg", "val/cat/2.jpg"], "has test, val but no train folder"),
         (["train/1.jpg", "test/2.jpg"], "no image lies in a class folder"),
     ],

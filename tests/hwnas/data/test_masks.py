@@ -72,6 +72,14 @@ def test_splits_as_folders_names_of_classes_and_a_zip(tmp_path: Path) -> None:
     assert any("no mask shows never" in note for note in facts.notes)
 
 
+def test_a_folder_of_pairs_is_not_taken_for_two_classes(tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", masks="labels")
+    with pytest.raises(UsageError, match="a mask of each, not classes; give --task segmentation"):
+        load_data(str(folder), SIDE, 0, root=tmp_path / "home")
+    classes = write(tmp_path / "classes", images="masks", masks="faces")  # one of them is a class
+    assert load_data(str(classes), SIDE, 0, root=tmp_path / "home").class_names == ("faces", "masks")
+
+
 def test_a_table_names_the_masks(tmp_path: Path) -> None:
     folder = write(tmp_path / "set", masks="annotated")
     rows = [f"images/{i:02d}.png,annotated/{i:02d},p{i // 2}" for i in range(20)]
@@ -173,6 +181,9 @@ def damaged(folder: Path, what: str) -> None:
     elif what == "nothing known":
         for each in (folder / "masks").iterdir():
             Image.fromarray(mask(3) * 0 + 255).save(each)
+    elif what == "float":
+        Image.fromarray(mask(3).astype(np.float32)).save(path.with_suffix(".tif"))
+        path.unlink()
     elif what == "levels":
         Image.fromarray(mask(3) * 100).save(path)
 
@@ -188,6 +199,7 @@ def damaged(folder: Path, what: str) -> None:
         ),
         ("lossy", r"1 masks are stored with loss, as masks/03\.jpg"),
         ("deep", r"masks/03\.png: holds values above 255"),
+        ("float", r"masks/03\.tif: holds numbers with a fraction; masks hold class numbers 0 to 254"),
         ("class", r"masks hold the class 2, and 2 classes are named \(0 to 1\)"),
         ("alone", r"show 1 class \(0\), so there is nothing to learn"),
         ("no masks", r"no folder of masks among 40 files; expected images/\*\.jpg and masks"),

@@ -159,6 +159,13 @@ def test_one_class_is_refused_in_the_words_of_sounds(tmp_path: Path) -> None:
         load(folder, tmp_path)
 
 
+def test_loose_sounds_are_refused_in_the_words_of_sounds(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "sounds")
+    said = r"12 sounds but no class folders, so they have no labels; expected <class>/\*\.wav or \S+\.wav$"
+    with pytest.raises(UsageError, match=said):
+        load(folder / "low", tmp_path)
+
+
 def test_calls_of_an_animal_are_in_one_split(tmp_path: Path) -> None:
     data = load_data("calls", None, 0, root=tmp_path)
     document = data.splits_json()

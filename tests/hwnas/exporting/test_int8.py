@@ -186,6 +186,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
     device = device_of(target)
     context: Any = SimpleNamespace(
         device=device,
+        form=device.form,
         devices=[device],
         burden=lambda costs: costs["latency_ms"],
         data=digits,

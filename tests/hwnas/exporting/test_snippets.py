@@ -57,6 +57,13 @@ def test_the_python_program_answers_as_the_golden_pair(folder: Path) -> None:
         [*program, str(folder / golden["image"])], capture_output=True, text=True, check=True
     )
     assert said.stdout.split()[1] == golden["class"]
+    (folder / "no.png").write_text("no image")
+    several = [folder / "no.png", folder / "missing.png", folder / golden["image"]]
+    some = subprocess.run([*program, *map(str, several)], capture_output=True, text=True, check=False)
+    assert some.returncode == 2 and some.stdout == said.stdout and "Traceback" not in some.stderr
+    assert len(some.stderr.splitlines()) == 2
+    helped = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
+    assert "classify.py photo.jpg" in helped.stdout
     golden["files"]["model.int8.onnx"]["outputs"][0] += 5
     (folder / "golden/expected.json").write_text(json.dumps(golden))
     assert subprocess.run([*program, "--check"], capture_output=True, check=False).returncode == 1

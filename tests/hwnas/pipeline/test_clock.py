@@ -66,3 +66,14 @@ def test_a_decision_is_taken_once(tmp_path: Path) -> None:
     again = Decisions(tmp_path / "decisions.json")
     assert again.batch("0", lambda: 9) == 4 and again.batch("1", lambda: 2) == 2
     assert again.counts == {"picks": 3, "train_epochs": 7}
+
+
+def test_a_limit_that_was_set_again_stays(tmp_path: Path) -> None:
+    first = Decisions(tmp_path / "decisions.json")
+    assert first.minutes(20.0) == 20.0
+    first.limit(40.0)
+    first.fix(picks=3)
+    again = Decisions(tmp_path / "decisions.json")
+    assert again.minutes(20.0) == 40.0 and again.counts == {"picks": 3}
+    again.limit(None)
+    assert Decisions(tmp_path / "decisions.json").minutes(20.0) is None

@@ -359,7 +359,10 @@ def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, w
 
 
 def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place: Place) -> None:
-    """Stopped by Ctrl-C in its training and resumed, with the finished search out of reach by then."""
+    """Stopped by Ctrl-C in its training and resumed, with the finished search out of reach by then.
+
+    Its decisions say that time was left for two epochs more.
+    """
     old, out = place.folder / "old", place.folder / "longer"
     shutil.copytree(whole, old, symlinks=True)
     command = place.command("--continue-from", str(old), "--train-epochs", "3", "--out", str(out))
@@ -373,11 +376,12 @@ def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place:
     complaint = interrupt(process)
     assert process.returncode == 130, complaint
     shutil.rmtree(old)
+    (out / "decisions.json").write_text(json.dumps({"counts": {"longer_epochs": 2}, "batches": {}}))
     done = place.run(place.command("--resume", str(out)))
     assert done.returncode == 0, done.stderr
 
-    def trained(run: Path) -> dict[str, dict]:
-        results = (run / "training").glob("*/result.json")
+    def trained(run: Path, folder: str = "training") -> dict[str, dict]:
+        results = (run / folder).glob("*/result.json")
         return {path.parent.name: json.loads(path.read_text()) for path in results}
 
     before, after = trained(whole), trained(out)
@@ -386,10 +390,19 @@ def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place:
         assert result["job"]["start"]["sha256"] == before[name]["weights_sha256"]
         assert result["job"]["recipe"] == before[name]["job"]["recipe"] | {"epochs": 3}
         assert len(result["epochs"]) == 3
+    longer = trained(out, "training-longer")
+    assert longer.keys() == after.keys()
+    for name, result in longer.items():
+        assert result["job"]["start"]["sha256"] == after[name]["weights_sha256"]
+        assert result["job"]["recipe"] == after[name]["job"]["recipe"] | {"epochs": 2}
     first, second = front(whole), front(out)
-    assert second["training"]["epochs"] == first["training"]["epochs"] + 3 == 6
-    per_epoch = after[f"{second['chosen']}-s3"]["epochs"][-1]["step"] / 3
-    assert second["training"]["steps"] == first["training"]["steps"] + 3 * per_epoch
+    assert second["training"]["epochs"] == first["training"]["epochs"] + 3 + 2 == 8
+    assert second["counts"]["train_epochs"] == 3 + 2
+    chosen = f"{second['chosen']}-s3"
+    per_epoch = after[chosen]["epochs"][-1]["step"] / 3
+    assert second["training"]["steps"] == first["training"]["steps"] + 5 * per_epoch
+    (best,) = (p for p in second["points"] if p["arch_id"] == second["chosen"])
+    assert best["measured"]["val_accuracy"] == pytest.approx(longer[chosen]["val_accuracy"], abs=0.02)
     assert {p["arch_id"] for p in second["points"]} == {p["arch_id"] for p in first["points"]}
     assert second["evaluated"] == first["evaluated"] and second["continued_from"] == str(old)
     for point in second["points"]:

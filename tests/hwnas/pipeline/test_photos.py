@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.main_jobs import STAND_IN
 from tests.support.spaces import TINY_STAGES
 
 pytestmark = [
@@ -30,22 +31,9 @@ LIMIT_BYTES = 3_000_000_000
 """Twice what the job takes. A matrix with a row and a column per number of an image has 181 GB."""
 
 LAUNCH = f"""
-import resource, sys
-from types import SimpleNamespace
+import resource
 resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT_BYTES}, {LIMIT_BYTES}))
-import lut
-errors = dict.fromkeys(("mape_pct", "within_5_pct", "noise_floor_pct", "macs_line_mape_pct"), 0.0)
-lut.space_table = lambda *_, **__: SimpleNamespace(
-    context=SimpleNamespace(hash="none", facts={{}}, to_json=lambda: {{"hash": "none", "facts": {{}}}}),
-    intercept_ms=0.0, slope=1.0, square_ms_per_mb2=0.0,
-    latency_ms=lambda key: 0.1, weight_mb=lambda key: 0.0, errors=errors, margin=0.05,
-)
-lut.measure = lambda target, files, **_: {{
-    key: lut.Measurement(1.0, 1.0, 1.0, 1.0, 1.0, "wall", "ok", 30) for key in files
-}}
-import hwnas.pipeline.main_job.baselines
-hwnas.pipeline.main_job.baselines.WIDTHS = (0.25,)  # of thirteen
-"""
+{STAND_IN}"""
 BROKEN = """
 from hwnas.pipeline.main_job import evaluation
 from hwnas.training import pixel_models

@@ -48,8 +48,11 @@ def test_two_measurements_are_worth_their_samples() -> None:
         10.1 + half
     )
     assert both["flag"] == "ok"
-    assert pooled(row(10.0, 0.1), row(12.0, 0.1))["flag"] == "unstable"
-    assert pooled(row(10.0, 0.4, flag="unstable"), row(10.0, 0.4))["flag"] == "unstable"
+    apart = pooled(row(10.0, 0.1), row(12.5, 0.1))
+    assert (apart["flag"], apart["reason"]) == ("unstable", "two measurements differ by 20%")  # 10 / 12.5
+    disturbed = {**row(10.0, 0.4, flag="unstable"), "reason": "sessions differ by 12%"}
+    both = pooled(disturbed, row(10.0, 0.4))
+    assert (both["flag"], both["reason"]) == ("unstable", "sessions differ by 12%")
 
 
 def test_only_a_measured_interval_that_crosses_a_budget_is_undecided() -> None:

@@ -15,8 +15,8 @@ from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.main_job import training
 from hwnas.pipeline.main_job.candidate import Candidate, Finalist
-from hwnas.pipeline.main_job.training import LARGEST, teacher_for, waves
-from hwnas.pipeline.teachers import start_of, teacher_of
+from hwnas.pipeline.main_job.training import teacher_for, waves
+from hwnas.pipeline.teachers import LARGEST, start_of, teacher_of
 from hwnas.training.known import build_known
 from hwnas.training.teacher import read_teacher
 from hwnas.training.training_job import TrainingJob
@@ -57,6 +57,14 @@ def test_an_onnx_file_of_other_images_is_refused(
     path.write_bytes(model)
     with pytest.raises(UsageError, match=said):
         teacher_of(str(path), None, digits)
+
+
+def test_what_reads_images_teaches_no_windows(tmp_path: Path) -> None:
+    gestures = load_data("gestures", None, 0, root=tmp_path)
+    with pytest.raises(
+        UsageError, match="--teacher torchvision:resnet18 reads images, and gestures has windows"
+    ):
+        teacher_of("torchvision:resnet18", tmp_path / "w.safetensors", gestures)
 
 
 @pytest.mark.slow
@@ -113,7 +121,7 @@ def test_the_largest_pick_is_trained_first_and_teaches_the_others(monkeypatch: p
     networks = [training.finalist(context, pick) for pick in context.picks]
     assert [[n.arch_id for n in wave] for wave in waves(context, networks)] == [["1"], ["0", "2"]]
     trained = SimpleNamespace(start={"file": "w", "sha256": "s"})
-    monkeypatch.setattr(training, "read_final", lambda context, network, seed: trained)
+    monkeypatch.setattr(training, "read_planned", lambda context, network, seed: trained)
     assert teacher_for(context, networks[1], 0) is None
     assert teacher_for(context, networks[0], 0) == {"network": {"arch": "1"}, "file": "w", "sha256": "s"}
 

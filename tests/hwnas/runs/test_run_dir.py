@@ -192,6 +192,15 @@ class TestEnter:
 
 
 class TestStages:
+    def test_a_result_is_as_a_resumed_run_reads_it_in_its_order_too(self, run: RunDir) -> None:
+        run.finish_stage("baselines", {"random": [("a", 1)], "mobilenet": {"b": 1, "a": 2}})
+        here = run.result("baselines")
+        run.close()
+        with RunDir.open(run.path) as resumed:
+            there = resumed.result("baselines")
+        assert here == there
+        assert json.dumps(here) == json.dumps(there)
+
     def test_result_comes_back(self, run: RunDir) -> None:
         assert run.stage_done("data") is None
         run.finish_stage("data", {"n": 3})

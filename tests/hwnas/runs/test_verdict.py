@@ -96,7 +96,10 @@ def no_svc(front: dict[str, Any]) -> None:
 
 
 def busy(front: dict[str, Any]) -> None:
-    front["points"][1]["measured"] |= {"flag": "unstable", "reason": "another process took 40 % of the CPU"}
+    front["points"][1]["measured"] |= {
+        "flag": "unstable",
+        "flag_reason": "another process took 40 % of the CPU",
+    }
 
 
 def few_images(front: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The space `enas-macro`: choices, costs and supernet against the built network."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -61,3 +62,38 @@ def test_a_probe_receives_the_gate_gradient_of_a_mix() -> None:
 def test_too_few_cells_get_one_clear_error() -> None:
     with pytest.raises(UsageError, match="too few"):
         load_space("enas-macro", image_size=32, in_channels=3, n_classes=10, cells=2)
+
+
+def test_what_no_layer_reads_is_not_reduced_and_not_priced() -> None:
+    """A chain without skips reduces only what the next layer reads; each skip across brings its reduction."""
+    space = load_space("enas-macro", image_size=16, in_channels=3, n_classes=10, cells=6, channels=4)
+    chain = tuple(0 for _ in space.choices)
+    costs = CostModel(space)
+    net = space.build(chain)
+    reduced = {name.rsplit(".", 3)[0] for name, _ in net.named_parameters() if "reductions" in name}
+    assert reduced == {"reductions.1.1", "reductions.3.3"}
+    assert costs.of([chain])["params"][0] == sum(p.numel() for p in net.parameters())
+    names = [c.name for c in space.choices]
+    across = tuple(int(name == "layer5.0") for name in names)  # of layer 0, over both reductions
+    assert len(space.block_keys(across)) == len(space.block_keys(chain)) + 2
+    assert costs.of([across])["params"][0] == sum(p.numel() for p in space.build(across).parameters())
+
+
+def test_costs_of_a_mix_are_the_mean_over_its_architectures() -> None:
+    """All architectures of three layers, weighted by the product of random probabilities."""
+    space = load_space("enas-macro", image_size=16, in_channels=3, n_classes=10, cells=3, channels=4)
+    rng = np.random.default_rng(0)
+    probs = [rng.dirichlet(np.ones(len(c.options))) for c in space.choices]
+    every = list(itertools.product(*(range(len(p)) for p in probs)))
+    weights = np.prod([[p[k] for p, k in zip(probs, arch, strict=True)] for arch in every], axis=1)
+    costs = CostModel(space)
+    exact = costs.of(every)
+    everything = tuple(tuple(range(len(p))) for p in probs)
+    mix = Mix(
+        tuple(torch.tensor(p, dtype=torch.float32) for p in probs), everything, tuple(() for _ in probs)
+    )
+    for metric in ("macs", "params", "size_mb"):
+        assert float(costs.expected(mix)[metric]) == pytest.approx(weights @ exact[metric], rel=1e-5)
+        least, arch = costs.minimum(metric)
+        assert least == pytest.approx(exact[metric].min()) == costs.of([arch])[metric][0]
+        assert costs.maximum(metric) == pytest.approx(exact[metric].max())

@@ -121,3 +121,21 @@ def test_strategy_pnas_grows_its_cells() -> None:
     later = [SPACE.from_string(t.arch) for t in strategy.history.trials[136:]]
     assert {SPACE.size_of(a) for a in later} == {2}
     assert strategy.history.trials[136].metrics["val_accuracy"] >= 0.3  # of at most four skips
+
+
+@pytest.mark.parametrize("source", ["older", "newer"])
+def test_a_cell_that_reads_one_input_leaves_no_block_without_effect(source: str) -> None:
+    """Weights without a gradient would be priced, and not be in the exported file."""
+    names = {".from_": source, ".op_": "sep_conv_3x3"}
+    wanted = [next((n for part, n in names.items() if part in c.name), "2") for c in SPACE.choices]
+    options = [c.options.index(name) for c, name in zip(SPACE.choices, wanted, strict=True)]
+    arch = SPACE.canonical(tuple(options))
+    net = SPACE.build(arch)
+    F.cross_entropy(net(X), LABELS).backward()
+    for name, weight in net.named_parameters():
+        assert weight.grad is not None and weight.grad.abs().sum() > 0, name
+    supernet = supernets.make(SPACE, SEARCH)
+    alone = supernet.extract(arch).train()  # both by the statistics of the batch
+    with torch.no_grad():
+        shared = supernet(X, Mix.one_hot(SPACE.choices, arch))
+        torch.testing.assert_close(shared, alone(X), rtol=1e-4, atol=1e-5)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import cli
+from hwnas.commands.app import app
 from hwnas.front import STRATEGIES, Problem, make_strategy, run
 from hwnas.spaces.table import load_table
 from targets.errors import DamagedFileError, HwnasError, UsageError
@@ -134,14 +134,14 @@ def test_the_command_leaves_a_front_and_a_curve(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["search", "--space", f"table:{file}", "--evaluations", "11", "--out", "run", "--budget-ms", "2"]
-    done = CliRunner().invoke(cli.app, words)
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "11 evaluations, 1100 s by the table's clock" in done.stdout
     front, curve = (pd.read_csv(tmp_path / "run" / name) for name in ("front.csv", "curve.csv"))
     # By hand: 50 + 3 * 9 percent of kernel 9 and kind a, at 1.9 ms; kernel 11 of kind a is not there.
     assert (front["latency_ms"] <= 2).all() and front["val_accuracy"].max() == pytest.approx(0.77)
     assert curve["hypervolume"].is_monotonic_increasing and curve["evaluations"].iloc[-1] == 11
-    again = CliRunner().invoke(cli.app, words)
+    again = CliRunner().invoke(app, words)
     assert again.exit_code == 0 and again.stdout == done.stdout  # read, not searched again
 
 
@@ -157,7 +157,7 @@ def test_other_objectives_and_a_preference(
     for score, best in (("val_loss", table["loss"].min()), ("val_top5_accuracy", table["top"].max())):
         words = ["search", "--space", f"table:{file}", "--out", score, "--prefer", "accuracy"]
         words += ["--objective", score, "--objective", "latency_ms", "--strategy", "evolution"]
-        done = CliRunner().invoke(cli.app, words)
+        done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.output
         front = pd.read_csv(tmp_path / score / "front.csv")
         assert np.isclose(front[score], best).any()
@@ -168,10 +168,10 @@ def test_a_strategy_that_would_only_draw_at_random_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["search", "--space", f"table:{file}", "--strategy", "evolution", "--evaluations", "12"]
-    done = CliRunner().invoke(cli.app, [*words, "--out", "a"])
+    done = CliRunner().invoke(app, [*words, "--out", "a"])
     assert "draws its first 100 architectures at random, and 12 are evaluated" in done.stderr
     assert "--strategy-option alive=4" in done.stderr
-    done = CliRunner().invoke(cli.app, [*words, "--out", "b", "--strategy-option", "alive=4"])
+    done = CliRunner().invoke(app, [*words, "--out", "b", "--strategy-option", "alive=4"])
     assert done.exit_code == 0 and "at random" not in done.stderr
 
 
@@ -181,7 +181,7 @@ def test_successive_halving_goes_through_the_fidelities(
     monkeypatch.chdir(tmp_path)
     words = ["search", "--space", f"table:{file}", "--strategy", "successive-halving", "--out", "run"]
     words += ["--strategy-option", "width=9", "--evaluations", "5"]
-    done = CliRunner().invoke(cli.app, words)
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     front, curve = (pd.read_csv(tmp_path / "run" / name) for name in ("front.csv", "curve.csv"))
     # 9 of 10 s and 3 of 100 s make a bracket; the other 6 networks are too few for one, and 2 of them go on.
@@ -206,7 +206,7 @@ def test_successive_halving_says_what_it_lacks(
     file.with_suffix(".toml").write_text(schema)
     with pytest.raises(HwnasError, match=message):
         CliRunner().invoke(
-            cli.app,
+            app,
             ["search", "--space", f"table:{file}", "--strategy", "successive-halving", *options],
             catch_exceptions=False,
             standalone_mode=False,
@@ -231,7 +231,7 @@ def test_what_cannot_be_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message):
         CliRunner().invoke(
-            cli.app,
+            app,
             ["search", "--space", f"table:{file}", *words],
             catch_exceptions=False,
             standalone_mode=False,

@@ -59,4 +59,6 @@ def test_what_is_no_state_of_a_device_is_refused(found: object, tmp_path: Path) 
 def test_company() -> None:
     assert other_load([]) == other_load([{"others_cpus": []}, {}]) == ""
     assert other_load([{"others_cpus": [0.0, 0.05, 0.02]}, {"others_cpus": [1.9, 2.0]}]) == ""
-    assert "took 1.0 CPUs" in other_load([{"others_cpus": [1.0, 1.1]}, {"others_cpus": [0.0, 0.9, 1.0]}])
+    rows = [{"others_cpus": [1.0, 1.1]}, {"others_cpus": [0.0, 0.9, 1.0]}]
+    assert "took 1.0 CPUs while it measured; times" in other_load(rows)
+    assert "took 1.0 CPUs while it measured (cc1 0.9); times" in other_load(rows, {"cc1": 0.91})

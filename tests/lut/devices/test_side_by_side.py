@@ -172,7 +172,7 @@ def test_what_a_person_has_to_mend_is_not_waited_for(contacts: dict[str, list[Ex
 
         return do
 
-    refused = work(board(1), fail(TargetError("no Python")))
+    refused = work(board(1), fail(TargetError("no Python. Install it, and give the command again")))
     outcomes = side_by_side([refused, work(board(2), fail(UsageError("no minutes")))])
     assert [type(outcome) for outcome in outcomes] == [TargetError, UsageError]
     assert refused.row.states == ["failed: no Python"]  # type: ignore[attr-defined]

@@ -88,8 +88,11 @@ def test_a_row_is_the_median_and_says_when_it_is_not_to_be_trusted() -> None:
     row = summary([1.0, 1.02, 0.99, 1.01, 1.5])
     assert (row["p50_ms"], row["n"], row["flag"]) == (1.01, 5, "ok")
     assert row["ci_low_ms"] <= row["p50_ms"] <= row["ci_high_ms"]
-    assert summary([1.0, 1.0])["flag"] == "unstable"  # too few
-    assert summary([1.0, 2.0, 3.0, 4.0])["flag"] == "unstable"  # too far apart
+    few = summary([1.0, 1.0])
+    assert (few["flag"], few["reason"]) == ("unstable", "it was seen 2 times")
+    # A range of quartiles of 1.5: 1.253 * 1.5 / 1.349 / sqrt(4) = 0.70, of a median of 2.5
+    apart = summary([1.0, 2.0, 3.0, 4.0])
+    assert (apart["flag"], apart["reason"]) == ("unstable", "its median is known to 28%")
 
 
 class Profile:

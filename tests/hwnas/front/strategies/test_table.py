@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import cli
 import hwnas.front.strategies
+from hwnas.commands.app import app
 from hwnas.front import STRATEGIES, Problem, make_strategy
 from targets.errors import UsageError
 from tests.support.strategies import DepthSpace, StrategyContract
@@ -39,8 +39,8 @@ def test_an_unknown_option_is_refused() -> None:
 
 
 def test_the_command_lists_every_strategy_with_its_options() -> None:
-    shown = CliRunner().invoke(cli.app, ["strategies"])
-    rows = json.loads(CliRunner().invoke(cli.app, ["strategies", "--json"]).stdout)
+    shown = CliRunner().invoke(app, ["strategies"])
+    rows = json.loads(CliRunner().invoke(app, ["strategies", "--json"]).stdout)
     assert [r["name"] for r in rows] == sorted(STRATEGIES)
     for row in rows:
         assert row["name"] in shown.stdout and row["title"] in shown.stdout and row["paper"] in shown.stdout
@@ -51,9 +51,9 @@ def test_the_command_lists_every_strategy_with_its_options() -> None:
 
 
 def test_a_strategy_is_shown_with_what_its_options_mean() -> None:
-    shown = json.loads(CliRunner().invoke(cli.app, ["strategies", "show", "pnas", "--json"]).stdout)
+    shown = json.loads(CliRunner().invoke(app, ["strategies", "show", "pnas", "--json"]).stdout)
     assert shown["options"]["beam"] == 256 and "beam: how many are evaluated in each round" in shown["about"]
-    assert "predictor" in CliRunner().invoke(cli.app, ["strategies", "show", "pnas"]).stdout
+    assert "predictor" in CliRunner().invoke(app, ["strategies", "show", "pnas"]).stdout
 
 
 def test_options_are_read_as_their_defaults_say() -> None:

@@ -1,0 +1,6 @@
+"""Training on data that may not leave: parts of the images stay where they are, and weights travel.
+
+McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, 1602.05629
+(FederatedAveraging). `parts` says where the parts lie, `local` is what is done there, `average` puts weights
+together, `rounds` drives it. Not here: executors, the loop of a training, its export.
+"""

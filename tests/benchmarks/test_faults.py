@@ -1,0 +1,34 @@
+"""The moments of the series of interrupted searches: how often each way of interrupting comes, and where."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from benchmarks.faults.moments import KILL, TRAINING, WORKER, WRITES, series
+from hwnas.pipeline.main_job import STAGES
+
+PLACES = ["starting", *(stage.name for stage in STAGES)]
+
+
+def test_the_series_is_the_one_that_is_documented() -> None:
+    moments = [moment for run in series(PLACES, 0) for moment in run]
+    assert Counter(m.how for m in moments) == {KILL: 40, "INT": 10, "TERM": 10, "HUP": 10, WORKER: 6}
+
+
+def test_signals_and_kills_meet_every_stage() -> None:
+    moments = [moment for run in series(PLACES, 1) for moment in run]
+    met = Counter(m.stage for m in moments if m.how != WORKER)
+    assert met.keys() == set(PLACES)
+    assert max(met.values()) - min(met.values()) <= 1
+    assert {m.stage for m in moments if m.how == WORKER} <= set(TRAINING)
+
+
+def test_a_file_is_one_that_the_stage_writes() -> None:
+    assert set(WRITES) <= set(PLACES)
+    assert all(m.file in ("", "stages/", *WRITES.get(m.stage, ())) for run in series(PLACES, 2) for m in run)
+
+
+def test_the_moments_of_a_run_are_in_the_order_of_its_stages() -> None:
+    for run in series(PLACES, 3):
+        keys = [(PLACES.index(m.stage), m.share) for m in run]
+        assert keys == sorted(keys)
