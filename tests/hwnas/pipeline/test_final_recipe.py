@@ -21,7 +21,8 @@ def context_of(**options: Any) -> Any:
     data = SimpleNamespace(split=lambda name: np.arange(900), image_size=32, n_classes=3, task=CLASSIFICATION)
     counts = default_counts(config, 900, 1)
     facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True}
-    return SimpleNamespace(config=config, data=data, home="home", path=None, job_data={}, **facts)
+    known = {"home": "home", "path": None, "job_data": {}, "form_json": None}
+    return SimpleNamespace(config=config, data=data, **known, **facts)
 
 
 def test_a_strong_recipe_is_of_the_final_training_alone() -> None:
