@@ -179,7 +179,7 @@ class PlanLevel:
 
 
 LEVELS = (
-    PlanLevel(6, 2, 300, 300, 14, 100),
+    PlanLevel(7, 2, 300, 300, 14, 100),
     PlanLevel(5, 1, 200, 200, 12, 5),
     PlanLevel(4, 1, 120, 200, 12, 5),
     PlanLevel(3, 1, 80, 150, 10, 3),
