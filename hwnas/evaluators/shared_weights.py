@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hwnas.tasks import CLASSIFICATION, Task
 from hwnas.training.rounding import rounded
 from targets import Int8Form
 from targets.errors import UsageError
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 
 
 class SharedWeights:
-    """`val_accuracy` and `val_loss` with the weights of a supernet, and every metric of the costs.
+    """`val_accuracy`, `val_top5_accuracy` and `val_loss` by a supernet, and every metric of the costs.
 
     The statistics of a supernet's norms belong to no single network (Yu & Huang 2019, section 3.3).
     They are measured anew for each network, on the calibration batches in the order given. So the
     metrics depend on the weights, the batches and the architecture alone.
 
     calibration, validation: batches of normalised images (b, c, h, w) and labels (b,).
+    task: by whose score `val_accuracy` is.
     form: of 8 bits, to which each network is rounded before it is scored; None for floats.
     """
 
@@ -48,9 +50,10 @@ class SharedWeights:
         calibration: Iterable[Batch],
         validation: Iterable[Batch],
         form: Int8Form | None = None,
+        task: Task = CLASSIFICATION,
     ) -> None:
         """Validation: gone through once per architecture; what can be gone through once only is kept."""
-        self._supernet, self._costs, self._form = supernet, costs, form
+        self._supernet, self._costs, self._form, self._task = supernet, costs, form, task
         self._calibration = [x for x, _ in calibration]
         kept = validation if isinstance(validation, Sized) else list(validation)
         self._validation: Iterable[Batch] = kept
@@ -89,6 +92,7 @@ class SharedWeights:
             costs,
             calibration=[train.at(step) for step in range(-(-calibration_images // train.batch_size))],
             validation=EvalBatches(data, "val", batch_size, validation_images, device),
+            task=data.task,
             form=form,
         )
 
@@ -112,12 +116,12 @@ class SharedWeights:
             fold_norms(net)
             if self._form is not None:
                 net = rounded(net, self._calibration, self._form)
-            accuracy, loss = measure(net, self._validation)
+            scores = measure(net, self._validation, self._task)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
             return EvaluationFailed(f"out of memory: {str(error).splitlines()[0]}")
-        return {"val_accuracy": accuracy, "val_loss": loss, **costs}
+        return {**scores, **costs}
 
 
 @torch.inference_mode()
@@ -156,16 +160,17 @@ def fold_norms(net: nn.Module) -> None:
 
 
 @torch.inference_mode()
-def measure(net: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
-    """Accuracy (0..1) and mean cross-entropy of `net`, in evaluation mode, over all batches."""
+def measure(net: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> dict[str, float]:
+    """Score by the task, top-5 accuracy and mean cross-entropy of `net` over all batches."""
     net.eval()
-    n_right, loss, n = 0, 0.0, 0
-    for x, y in batches:
-        logits = net(x)
-        n_right += int((logits.argmax(1) == y).sum())
-        loss += float(F.cross_entropy(logits, y, reduction="sum"))
-        n += len(y)
-    return n_right / n, loss / n
+    rows = [(net(x).cpu(), y.cpu()) for x, y in batches]
+    logits, labels = torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows])
+    answers, classes = logits.numpy(), labels.numpy()
+    return {
+        "val_accuracy": task.score(answers, classes),
+        "val_top5_accuracy": task.scored_by("top5").score(answers, classes),
+        "val_loss": float(F.cross_entropy(logits, labels)),
+    }
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

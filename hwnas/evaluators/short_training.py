@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class ShortTraining:
     """`val_accuracy` and `val_loss` after a short training, and every metric of the costs.
 
+    All scores of the task are stored; `val_accuracy` of an answer is the one that is asked.
+
     costs: of the architectures, which are of its space.
     job: the training of an architecture, with a name of its own.
     folder: of the jobs, of which those that are done are read.
@@ -36,6 +38,7 @@ class ShortTraining:
     on_progress: hears of each training.
     log: gets warnings.
     before: the evaluator whose weights these trainings go on from, where they are not the first.
+    score: which of the scores of the task is asked, `accuracy` for its own.
     """
 
     costs: CostModel
@@ -46,12 +49,15 @@ class ShortTraining:
     on_progress: OnProgress = lambda progress: None
     log: Callable[[str], None] = lambda text: None
     before: ShortTraining | None = None
+    score: str = "accuracy"
     _known: dict[str, Mapping[str, float] | EvaluationFailed] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Begin with what is stored."""
         if self.store is not None:
-            self._known.update({key: row.metrics for key, row in self.store.known.items()})
+            asked = f"val_{self.score}"  # which an evaluation of an older version may lack
+            known = self.store.known.items()
+            self._known.update({key: row.metrics for key, row in known if asked in row.metrics})
 
     def knows(self, arch: Arch) -> bool:
         """Whether the answer for an architecture costs nothing."""
@@ -68,7 +74,8 @@ class ShortTraining:
         for i, key in enumerate(keys):
             known = self._known[key]
             if not isinstance(known, EvaluationFailed):
-                known = {**known, **{metric: float(values[i]) for metric, values in costs.items()}}
+                scores = {"val_accuracy": known[f"val_{self.score}"], "val_loss": known["val_loss"]}
+                known = scores | {metric: float(values[i]) for metric, values in costs.items()}
             answers.append(known)
         return answers
 
@@ -109,7 +116,11 @@ class ShortTraining:
         if isinstance(outcome, TrainingFailed):
             self._known[key] = EvaluationFailed(outcome.reason)
             return
-        metrics = {"val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss}
+        metrics = {
+            "val_accuracy": outcome.val_accuracy,
+            "val_loss": outcome.val_loss,
+            **{f"val_{name}": value for name, value in outcome.val_scores.items()},
+        }
         self._known[key] = metrics
         if self.store is not None:
             date = datetime.now(UTC).isoformat(timespec="seconds")

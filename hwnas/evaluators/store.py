@@ -70,8 +70,8 @@ class EvaluationStore:
         return self._known
 
     def add(self, evaluation: StoredEvaluation) -> None:
-        """Append one; it is on the disk when this returns. One that is known already stays as it is."""
-        if evaluation.arch in self._known:
+        """Append one; it is on the disk when this returns. One that tells nothing new is left out."""
+        if not _tells_more(evaluation, self._known.get(evaluation.arch)):
             return
         row = _line({**asdict(evaluation), "metrics": dict(evaluation.metrics)})
         try:
@@ -119,10 +119,16 @@ class EvaluationStore:
             except TypeError:
                 n_damaged += 1
                 continue
-            known.setdefault(evaluation.arch, evaluation)
+            if _tells_more(evaluation, known.get(evaluation.arch)):
+                known[evaluation.arch] = evaluation
         if n_damaged:
             self._warn(f"{self.path}: {n_damaged} line(s) were cut off or changed, and are left out")
         return known
+
+
+def _tells_more(evaluation: StoredEvaluation, known: StoredEvaluation | None) -> bool:
+    """Whether it has a metric that the known one lacks, which is of an older version."""
+    return known is None or not set(evaluation.metrics) <= set(known.metrics)
 
 
 def stored_metrics(home: Path, name: str) -> dict[str, Mapping[str, float]]:

@@ -103,6 +103,7 @@ class FederatedTraining:
             folder=self._folder,
             val_accuracy=accuracy,
             val_loss=loss,
+            val_scores={},
             epochs=tuple(
                 EpochStats(**{k: v for k, v in row.items() if k != "parts"}) for row in self._history
             ),

@@ -94,9 +94,8 @@ class Generational:
             raise UsageError(f"ask() takes a number from 1, got {n}")
         space, generation = self.context.space, self.history.generations
         pending = [arch for arch, _ in self._asked]
-        taken = self.history.keys | set(map(space.key, pending))
         rng = np.random.default_rng(generation_entropy(self.context.seed, generation, 0))
-        novelty = Novelty(space, taken, rng)
+        novelty = Novelty(space, self.history.keys, rng, map(space.key, pending))
         asked = [(arch, "seed") for arch in map(novelty.claim, self.seeds) if arch is not None]
         asked = asked if n is None else asked[:n]
         if len(asked) < wanted:

@@ -10,7 +10,7 @@ The trials are the truth of a run (`evaluated.json`). The strategy's state, the 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,9 +96,9 @@ class History:
         return self.trials[-1].generation + 1 if self.trials else 0
 
     @property
-    def keys(self) -> frozenset[str]:
+    def keys(self) -> Set[str]:
         """Keys of all architectures that were evaluated, failed ones included."""
-        return frozenset(self._reached)
+        return self._reached.keys()
 
     @property
     def complete(self) -> list[Trial]:

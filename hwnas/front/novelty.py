@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,16 +19,19 @@ _ENUMERABLE = 50_000  # listing so many takes about a second; larger spaces are 
 class Novelty:
     """Hands out each architecture once.
 
-    taken: keys of architectures that are not handed out; grows with what is.
+    known: keys of architectures that are not handed out; it may be large, and is not copied.
+    taken: more of them, as those that were handed out.
     """
 
-    def __init__(self, space: Space, taken: Iterable[str], rng: np.random.Generator) -> None:
-        self._space, self._taken, self._rng = space, set(taken), rng
+    def __init__(
+        self, space: Space, known: Collection[str], rng: np.random.Generator, taken: Iterable[str] = ()
+    ) -> None:
+        self._space, self._known, self._taken, self._rng = space, known, set(taken), rng
         self._left: list[Arch] | None = None
 
     def copy(self) -> Novelty:
         """Another source that knows the same, for architectures that may not be proposed after all."""
-        return Novelty(self._space, self._taken, self._rng)
+        return Novelty(self._space, self._known, self._rng, self._taken)
 
     def claim(self, arch: Arch) -> Arch | None:
         """`arch` in canonical form if it is valid and was never handed out, else None."""
@@ -36,7 +39,7 @@ class Novelty:
             return None
         canonical = self._space.canonical(arch)
         key = self._space.key(canonical)
-        if key in self._taken:
+        if key in self._taken or key in self._known:
             return None
         self._taken.add(key)
         return canonical

@@ -14,6 +14,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.core.arrays import Array
 from hwnas.core.budget import COSTS, Budget, base_metric
 from hwnas.evaluators import EvaluationFailed, Metrics
 from targets.errors import UsageError, did_you_mean
@@ -21,6 +22,7 @@ from targets.errors import UsageError, did_you_mean
 from . import pareto
 from .preference import find_preference
 
+_LEAST = 1e-6
 _MAXIMISED = ("val_accuracy", "val_top5_accuracy")
 OBJECTIVES = (*_MAXIMISED, "val_loss", *COSTS)
 
@@ -152,8 +154,35 @@ class Problem:
         return points
 
     def ranks(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
-        """Non-dominated sorting with constraints (`pareto.ranks`): 0 is the best front."""
-        return pareto.ranks(self.minimised(values), np.array([v.violation for v in values]))
+        """Non-dominated sorting with constraints (`pareto.ranks`): 0 is the best front.
+
+        What keeps the budgets and is outside of the preferred part comes between what is inside and what does
+        not keep them.
+        """
+        over = np.array([v.violation for v in values])
+        outside = self.outside(values)
+        over = np.where(over > 0, over + outside.max(initial=0.0), outside)
+        return pareto.ranks(self.minimised(values), over)
+
+    def outside(self, values: Sequence[TrialValues]) -> Array:
+        """How far each is from the part of the front that is preferred, in lengths of the front: (n,).
+
+        0 inside, without a preference, and where none keeps the budgets. The parts are
+        `Preference.errors` and `costs` of the logarithms of the front of these values.
+        """
+        far = np.zeros(len(values))
+        front = self.minimised(self.non_dominated(values))
+        if self.prefer is None or not len(front):
+            return far
+        preferred = find_preference(self.prefer)
+        points = self.minimised(values)
+        for axis, o in enumerate(self.objectives):
+            share = preferred.costs if base_metric(o.metric) in COSTS else preferred.errors
+            offset = 1 if o.maximise else 0
+            known, logs = (np.log(np.maximum(a[:, axis] + offset, _LEAST)) for a in (front, points))
+            if share < 1 and np.ptp(known) > 0:
+                far += np.maximum((logs - known.min()) / np.ptp(known) - share, 0.0)
+        return far
 
     def places(self, values: Sequence[TrialValues]) -> NDArray[np.int64]:
         """The place of each from 0, the best: by rank, then by crowding distance within the rank."""

@@ -45,14 +45,19 @@ class Codec:
         """The architecture of a trial's parameters."""
         return tuple(c.options.index(params[c.name]) for c in self._space.choices)
 
-    def trial(self, trial: Trial, generation: int) -> FrozenTrial:
-        """A finished trial that belongs to `generation`, always with the constraints of its trial."""
+    def trial(self, trial: Trial, generation: int, outside: float | None = None) -> FrozenTrial:
+        """A finished trial that belongs to `generation`, always with the constraints of its trial.
+
+        outside: of the preferred part of the front (`Problem.outside`), one constraint more; or None.
+        """
         return create_trial(
             state=TrialState.COMPLETE if trial.values else TrialState.FAIL,
             params=self.params(self._space.from_string(trial.arch)),
             distributions=self.distributions,
             values=trial.values.objectives if trial.values else None,
-            constraints=dict(trial.values.constraints) if trial.values else None,
+            constraints={**trial.values.constraints, **({} if outside is None else {"prefer": outside})}
+            if trial.values
+            else None,
             user_attrs={"arch": trial.arch, "origin": trial.origin, **trial.metrics}
             | ({"failure": trial.failure} if trial.failure else {}),
             system_attrs={GENERATION: generation},

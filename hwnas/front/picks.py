@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hwnas.core.arrays import Array, Indices
 from targets.errors import UsageError
 
 from .pareto import hypervolume, knee, ranks
@@ -15,6 +16,9 @@ from .preference import find_preference
 
 _REFERENCE = (1.1, 1.1)
 """Beyond the ends of a front that runs from 0 to 1, so that they count too (Ishibuchi et al. 2018)."""
+
+_DRAWS = 1000
+"""Of the accuracies after the noise, the same for all points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +29,17 @@ class Pick:
     why: str
 
 
-def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int, prefer: str = "accuracy") -> list[Pick]:
+def choose_picks(
+    latency_ms: ArrayLike, accuracy: ArrayLike, n: int, prefer: str = "accuracy", noise: float = 0.0
+) -> list[Pick]:
     """`n` points of the front of (latency, accuracy), fastest first. Both arrays: (points,).
 
     What `prefer` says (a name of `PREFERENCES`), the most accurate, the fastest, the knee; then always the
-    point that adds most hypervolume, by log latency and accuracy scaled to the front. Where the front has too
-    few, later fronts fill up, those first that are farthest in log latency, so fewer than `n` come back only
-    when fewer are given. Of equal points the first is meant. Give feasible points only.
+    point with which most picks are expected to stand, dominated by no other, once each accuracy has changed
+    by a normal deviation of `noise`. Where that is the same, one of an earlier front, then of more
+    hypervolume, by log latency and accuracy scaled to the front, then the farthest in log latency. So fewer
+    than `n` come back only when fewer are given. Of equal points the first is meant. Give feasible ones only.
 
-    Points that add little lie so near to another that a training decides which of the two is better.
     Greedy subsets: Guerreiro, Fonseca and Paquete 2016, arXiv 1508.03969.
     """
     latency, accurate = np.asarray(latency_ms, dtype=np.float64), np.asarray(accuracy, dtype=np.float64)
@@ -60,8 +66,7 @@ def choose_picks(latency_ms: ArrayLike, accuracy: ArrayLike, n: int, prefer: str
     for why in [first, *(end for end in ends if end != first)][:n]:
         chosen.setdefault(int(ends[why]), why)
     scaled = _scaled(np.column_stack([np.log(latency), -accurate]), front)
-    for level in np.unique(rank):
-        _spread(chosen, np.flatnonzero(rank == level).tolist(), scaled, n)
+    _spread(chosen, Standing(latency, accurate, noise), rank, scaled, n)
     return [Pick(i, why) for i, why in sorted(chosen.items(), key=lambda item: (latency[item[0]], item[0]))]
 
 
@@ -72,13 +77,33 @@ def _scaled(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np
     return scaled
 
 
-def _spread(chosen: dict[int, str], pool: Sequence[int], points: NDArray[np.float64], n: int) -> None:
-    """Add to `chosen` from `pool` until it holds `n`. points: (all, 2), scaled."""
-    left = [i for i in pool if i not in chosen]
+class Standing:
+    """How many picks are expected to be dominated by no other one. latency, accuracy: (points,)."""
 
-    def worth(i: int) -> tuple[float, float]:
+    def __init__(self, latency: Array, accuracy: Array, noise: float) -> None:
+        self._order = np.lexsort((-accuracy, latency))
+        size = (_DRAWS if noise else 1, len(accuracy))
+        self._drawn = accuracy + noise * np.random.default_rng(0).normal(size=size)
+
+    def expected(self, members: Sequence[int]) -> float:
+        """Of these points: those that are more accurate than each faster one."""
+        held = set(members)
+        drawn = self._drawn[:, [i for i in self._order.tolist() if i in held]]
+        best = np.maximum.accumulate(drawn, axis=1)
+        return 1 + float((drawn[:, 1:] > best[:, :-1]).sum(axis=1).mean())
+
+
+def _spread(
+    chosen: dict[int, str], standing: Standing, rank: Indices, points: NDArray[np.float64], n: int
+) -> None:
+    """Add to `chosen` until it holds `n`. rank: (all,). points: (all, 2), scaled."""
+    left = [i for i in range(len(points)) if i not in chosen]
+
+    def worth(i: int) -> tuple[float, int, float, float]:
         held = list(chosen)
         return (
+            round(standing.expected([*held, i]), 2),
+            -int(rank[i]),
             round(hypervolume(points[[*held, i]], _REFERENCE), 9),
             float(np.abs(points[held, 0] - points[i, 0]).min()),
         )

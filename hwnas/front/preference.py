@@ -19,8 +19,9 @@ class Preference:
 
     choose: latencies and accuracies of picks (n,) -> the index of the one that is chosen.
     pick: what a single pick is: accurate, knee or fastest.
-    errors, costs: shares of the ranges in which improvements count (`Improvement`), from the best error and
-        the least cost on; 1 is all.
+    errors, costs: shares of the ranges of their logarithms that matter, from the best on; 1 is all. The
+        Bayesian search counts improvements there alone (`Improvement`), and what the others rank
+        (`Problem.ranks`) comes first where it is inside.
     """
 
     choose: Callable[[Array, Array], int]

@@ -160,6 +160,7 @@ class StrategyRow:
     one_prediction: whether exactly one objective may be other than a known cost.
     least_population: of a context that it can be made for.
     grows: whether its space has to be one whose architectures grow (`GrowingSpace`).
+    first: the option that says how many random evaluations come before it chooses; empty where none do.
     """
 
     name: str
@@ -170,6 +171,7 @@ class StrategyRow:
     one_prediction: bool = False
     least_population: int = 1
     grows: bool = False
+    first: str = ""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -219,6 +221,17 @@ class StrategyRow:
                 f"choose the space 'pnas', or another strategy"
             )
 
+    def too_few(self, options: Mapping[str, Any], evaluations: int) -> str | None:
+        """What to tell a user whose evaluations end before it chooses anything; None where they do not."""
+        n = options[self.first] if self.first else 0
+        if n < evaluations:
+            return None
+        return (
+            f"strategy {self.name!r} draws its first {n} architectures at random, and {evaluations} are "
+            f"evaluated: give --strategy-option {self.first}={max(2, evaluations // 3)}, or more "
+            f"--evaluations"
+        )
+
     def describe(self) -> dict[str, Any]:
         """The row as JSON."""
         return {"name": self.name, "title": self.title, "options": self.options, "paper": self.paper}
@@ -236,6 +249,7 @@ def add_strategy(
     one_prediction: bool = False,
     least_population: int = 1,
     grows: bool = False,
+    first: str = "",
 ) -> Callable[[Callable[..., Propose]], Callable[..., Propose]]:
     """Decorator that files the decorated function in the table (`StrategyRow` says what is what)."""
 
@@ -249,6 +263,7 @@ def add_strategy(
             one_prediction=one_prediction,
             least_population=least_population,
             grows=grows,
+            first=first,
         )
         STRATEGIES.add(name)(row)
         return make

@@ -17,6 +17,8 @@ from hwnas.training.presets import REGULARISED
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
+from .scores import asked_score, task_of
+
 ETA, MOST_FIDELITIES = 3, 3
 """Trainings of successive halving are three times as long from one fidelity to the next, of three at most."""
 EVALUATED = ("val_accuracy", "val_loss")
@@ -130,7 +132,9 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
         latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
         if RATIO in config.objectives and config.budgets and not latencies:
             raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
-        named = inward(list(config.objectives), task_named(config.task))
+        task = task_of(config)
+        scored = [o if asked_score(o) != task.metric.name else "val_accuracy" for o in config.objectives]
+        named = inward(scored, task)
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in named)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
@@ -186,7 +190,7 @@ def _of_short_trainings(n_train: int, n_workers: int) -> Counts:
         evaluations=14,
         batch=max(n_workers, min(8, max(2, PER_WORKER * n_workers))),  # a cluster has work for all
         eval_epochs=Recipe.short(n_train).epochs,
-        picks=6,
+        picks=7,
         random_baselines=2,
         train_epochs=Recipe.going_on(n_train).epochs,
     )

@@ -16,6 +16,8 @@ from hwnas.tasks import Task, task_named
 from targets.errors import DamagedFileError, UsageError
 from targets.files import read_json
 
+from .scores import score_name
+
 RUN, STORE = "run", "store"
 """Where an evaluation is known from."""
 
@@ -107,8 +109,10 @@ class FinishedRun:
             if accuracy is not None:
                 known.setdefault(key, (accuracy, RUN))
         if self.front.get("store"):
+            asked = f"val_{score_name(self.task)}"
             for key, metrics in stored_metrics(home, self.front["store"]).items():
-                known.setdefault(key, (metrics["val_accuracy"], STORE))
+                if asked in metrics:
+                    known.setdefault(key, (metrics[asked], STORE))
         return self._named(known, trained)
 
     def _named(

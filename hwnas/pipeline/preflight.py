@@ -26,6 +26,7 @@ from .counts import (
 )
 from .latency_tables import find_devices
 from .ready import require_ready
+from .scores import task_of
 from .task_options import require_fitting
 
 if TYPE_CHECKING:
@@ -161,19 +162,20 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             "leave it out"
         )
     epochs_by_fidelity(config, config.eval_epochs or ETA)
-    problem = Problem.parse(objectives_of(config, devices), budgets)
+    problem, scored = Problem.parse(objectives_of(config, devices), budgets), task_of(config)
+    told = [f"val_{name}" for name in (task.metric.name, *task.scores)]
     found_out = [o.metric for o in problem.objectives if base_metric(o.metric) not in COSTS]
     if unknown := [metric for metric in found_out if metric not in EVALUATED]:
         raise UsageError(
-            f"--objective {outward(unknown[0], task)}: trainings tell "
-            f"{' and '.join(outward(list(EVALUATED), task))}; only a table of known "
-            f"results can have it (--space table:FILE.csv)"
+            f"--objective {outward(unknown[0], task)}: trainings tell {', '.join(told)} and val_loss, and a "
+            f"search goes by one of them; only a table of known results can have others (--space "
+            f"table:FILE.csv)"
         )
     if STRATEGIES[strategy_of(config)].one_prediction and len(found_out) > 1:
-        both = " and ".join(outward(found_out, task))
+        both = " and ".join(outward(found_out, scored))
         raise UsageError(
             f"--objective {both}: strategy {strategy_of(config)!r} takes one of them, and costs beside it; "
             f"--strategy nsga2 takes both"
         )
     if not found_out:
-        raise UsageError(f"--objective: one of them has to be {outward('val_accuracy', task)} or val_loss")
+        raise UsageError(f"--objective: one of them has to be {', '.join(told)} or val_loss")

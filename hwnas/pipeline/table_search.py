@@ -26,7 +26,8 @@ EVALUATIONS = 100
 BATCH = {"bo": 5}
 """Architectures at a time, unless told; 20 of other strategies."""
 USED = (
-    "space", "strategy", "strategy_options", "budgets", "evaluations", "population", "generations", "seed",
+    "space", "objectives", "prefer", "strategy", "strategy_options", "budgets", "evaluations", "population",
+    "generations", "seed",
 )  # fmt: skip
 """The options of a search of a table."""
 FRONT, CURVE = "front.csv", "curve.csv"
@@ -68,9 +69,12 @@ def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -
         tables, prices = load_fidelities(file)
     table = tables[-1]
     # The largest cost of the table ends the hypervolume, so that those of two strategies can be compared.
-    costs = [m for m in table.objectives if base_metric(m) in METRICS]
+    objectives = config.objectives or table.objectives
+    for metric in objectives:
+        table.require(metric)
+    costs = [m for m in objectives if base_metric(m) in METRICS]
     worst = {m: float(table.metrics[m].max()) for m in costs}
-    problem = Problem.parse(table.objectives, config.budgets, worst)
+    problem = Problem.parse(objectives, config.budgets, worst, config.prefer)
     for budget in problem.budgets:
         table.require(budget.metric)
     population = config.population or BATCH.get(name, 20)
@@ -80,7 +84,8 @@ def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -
         "table": table.checksum,
         "strategy": name,
         "options": STRATEGIES[name].read_options(config.strategy_options),
-        "objectives": list(table.objectives),
+        "objectives": list(objectives),
+        **({"prefer": config.prefer} if config.prefer else {}),
         "budgets": list(map(str, problem.budgets)),
         "population": population,
         "evaluations": n,
@@ -96,6 +101,8 @@ def search_table(file: str, config: SearchConfig, path: Path | None, log: Log) -
         prices=prices if len(tables) > 1 else (1,),
         **values["options"],
     )
+    if warning := STRATEGIES[name].too_few(values["options"], n):
+        log.warn(warning)
     identity = Identity(kind=TABLE_SEARCH, values=values)
     where = path or identity.default_folder(f"{name}-{safe_name(Path(file).stem)}")
     with RunDir.enter(where, identity, log=log) as run:

@@ -165,8 +165,8 @@ class EvaluationOptions:
         str | None,
         ReadAs(Literal["accuracy", "balance", "latency"] | None),
         Option(
-            "Which pick is chosen, and where strategy bo looks more closely: accuracy, balance or latency; "
-            "default the most accurate one, and the whole front"
+            "Which pick is chosen, and where strategies look more closely (random does not): accuracy, "
+            "balance or latency; default the most accurate one, and the whole front"
         ),
     ] = None
     evaluator: Annotated[
@@ -252,7 +252,10 @@ class FinalTrainingOptions:
 
     picks: Annotated[
         Annotated[int, Interval(ge=1, le=50)] | None,
-        Option("Networks of the front to train, export and measure; default 6, or what --minutes allow"),
+        Option(
+            "Networks of the front to train, export and measure; default 7 (6 with shared weights), or what "
+            "--minutes allow"
+        ),
     ] = None
     random_baselines: Annotated[
         Annotated[int, Interval(ge=0, le=50)] | None,

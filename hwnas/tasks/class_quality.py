@@ -42,6 +42,27 @@ def quality_of(
     }
 
 
+def top_share(logits: Logits, labels: ClassNumbers, k: int) -> float:
+    """The share of samples with fewer than `k` classes above the true one; equal ones in their order.
+
+    >>> top_share(np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]]), np.array([1, 2]), 2)
+    0.5
+    """
+    true = np.take_along_axis(logits, labels[:, None], axis=1)
+    before = np.arange(logits.shape[1]) < labels[:, None]
+    above = (logits > true) | ((logits == true) & before)
+    return float((above.sum(axis=1) < k).mean())
+
+
+def likelihood(logits: Logits, labels: ClassNumbers) -> float:
+    """exp(-log loss): the probability of the true class, in the geometric mean of the samples."""
+    exact = logits.astype(np.float64)
+    largest = exact.max(axis=1)
+    log_sum = largest + np.log(np.exp(exact - largest[:, None]).sum(axis=1))
+    true = np.take_along_axis(exact, labels[:, None], axis=1)[:, 0]
+    return float(np.exp((true - log_sum).mean()))
+
+
 def calibration_error(probs: Logits, labels: ClassNumbers) -> float:
     """Expected calibration error. probs: (n, n_classes); labels: (n,).
 

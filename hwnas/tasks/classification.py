@@ -1,7 +1,12 @@
-"""One of several classes: cross-entropy, accuracy."""
+"""One of several classes: cross-entropy, accuracy.
+
+A search may go by another score: the share of images whose class is among the five most likely ones, or the
+log loss, as the probability that is given to the right class in the geometric mean.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,9 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import UsageError
+from targets.errors import UsageError, did_you_mean
 
-from .class_quality import confusion, quality_of, sureness, worst_confusions, wrong_first
+from .class_quality import (
+    confusion,
+    likelihood,
+    quality_of,
+    sureness,
+    top_share,
+    worst_confusions,
+    wrong_first,
+)
 from .plain import PlainTask
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
@@ -20,6 +33,9 @@ if TYPE_CHECKING:
 
 UNBALANCED = 5.0
 """How many times as many images of one class as of another are worth a word."""
+
+_OTHER_SCORES: tuple[str, ...] = ("top5", "likelihood")
+_PIXEL_MODELS: tuple[str, ...] = ("svc", "linear")
 
 
 @dataclass(frozen=True)
@@ -36,10 +52,19 @@ class Classification(PlainTask):
     )
     mark = ""
     many_columns = False
-    pixel_models = ("svc", "linear")
+    pixel_models = _PIXEL_MODELS
     shared_weights = True
     mixes = True
     weighs = True
+    scores = _OTHER_SCORES
+
+    def scored_by(self, metric: str) -> Task:
+        """By accuracy, top-5 accuracy or likelihood."""
+        if metric not in _SCORED:
+            raise UsageError(
+                f"--objective val_{metric}: a classifier has no such score; {did_you_mean(metric, _SCORED)}"
+            )
+        return _SCORED[metric](weights=self.weights)
 
     def read(self, table: LabelTable) -> Labels:
         """Classes, numbered in the order of their names."""
@@ -108,7 +133,7 @@ class Classification(PlainTask):
 
     def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """The share of right answers."""
-        return {"accuracy": float((answers.argmax(1) == labels).mean())}
+        return {"accuracy": top_share(answers, labels, 1)}
 
     def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """Another class."""
@@ -176,5 +201,70 @@ class Classification(PlainTask):
             "sure": sureness(answer[None])[0],
         }
 
+
+@dataclass(frozen=True)
+class ByTopFive(Classification):
+    """The same by top-5 accuracy."""
+
+    name = "classification@top5"
+    metric = Metric("top5", "top-5 accuracy", counted=True)
+    pixel_models = ()
+
+    def check(
+        self, source: str, names: Sequence[str], labels: LabelArray, trained: NDArray[np.bool_]
+    ) -> None:
+        """More classes than five."""
+        if len(names) <= 5:
+            raise UsageError(
+                f"--objective val_top5: {source} has {len(names)} classes, which are always among the five "
+                "most likely ones; give val_accuracy or val_loss"
+            )
+        super().check(source, names, labels, trained)
+
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
+        """Shares of images whose class is among the five, and is the most likely one."""
+        return {"top5": top_share(answers, labels, 5), "top1": top_share(answers, labels, 1)}
+
+    def trivial(self, trained: LabelArray, tested: LabelArray) -> tuple[str, float]:
+        """The five classes that the test images have most often."""
+        counts = np.sort(np.bincount(tested))
+        return "the five most frequent classes alone", int(counts[-5:].sum()) / len(tested)
+
+
+@dataclass(frozen=True)
+class ByLikelihood(Classification):
+    """The same by log loss."""
+
+    name = "classification@likelihood"
+    metric = Metric("likelihood", "likelihood")
+    pixel_models = ()
+
+    def plain(self, probabilities: Answers) -> Answers:
+        """Logarithms."""
+        return np.log(np.maximum(probabilities, _LEAST))
+
+    def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
+        """exp(-log loss), log loss, and the share of right answers."""
+        value = likelihood(answers, labels)
+        return {
+            "likelihood": value,
+            "logloss": -math.log(max(value, _LEAST)),
+            "top1": top_share(answers, labels, 1),
+        }
+
+    def trivial(self, trained: LabelArray, tested: LabelArray) -> tuple[str, float]:
+        """What the training images say of the classes, for every image."""
+        shares = np.bincount(trained, minlength=int(tested.max()) + 1) / len(trained)
+        logs = np.log(np.maximum(shares, _LEAST))
+        return "the shares of the classes alone", float(np.exp(logs[tested].mean()))
+
+
+_LEAST = 1e-30
+"""A probability, so that its logarithm is finite."""
+_SCORED: Mapping[str, type[Classification]] = {
+    "accuracy": Classification,
+    "top5": ByTopFive,
+    "likelihood": ByLikelihood,
+}
 
 CLASSIFICATION: Task = Classification()

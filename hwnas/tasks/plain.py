@@ -32,6 +32,7 @@ class PlainTask:
     mixes = False
     texts = False
     recipe: Mapping[str, Any] = {}
+    scores: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -90,6 +91,15 @@ class PlainTask:
     def fitted(self: Task, labels: LabelArray) -> Task:
         """The task itself."""
         return self
+
+    def scored_by(self: Task, metric: str) -> Task:
+        """The task itself, by its own metric."""
+        if metric == self.metric.name:
+            return self
+        raise UsageError(
+            f"--objective val_{metric}: {self.name} is scored by {self.metric.label}; give "
+            f"val_{self.metric.name}"
+        )
 
     def balanced(self, labels: LabelArray) -> Task:
         """UsageError."""

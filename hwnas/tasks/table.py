@@ -19,7 +19,14 @@ for _task in (CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, DETECTION, 
 
 
 def task_named(name: str | None) -> Task:
-    """The task of that name, of several as `several_named` reads it; classification where nothing is said."""
+    """The task of that name, of several as `several_named` reads it; classification where nothing is said.
+
+    >>> task_named("classification@top5").metric.label
+    'top-5 accuracy'
+    """
     if name is None:
         return CLASSIFICATION
-    return several_named(name, TASKS.__getitem__) if is_several(name) else TASKS[name]
+    if is_several(name):
+        return several_named(name, TASKS.__getitem__)
+    task, _, score = name.partition("@")
+    return TASKS[task].scored_by(score) if score else TASKS[task]

@@ -116,6 +116,8 @@ class Task(Protocol):
     """Whether it is learned from a text, by networks that read symbols; else from images and signals."""
     recipe: Mapping[str, Any]
     """Fields of a `Recipe` that are others than the default where it is learned."""
+    scores: tuple[str, ...]
+    """Other metrics in 0..1 that it can be scored by, higher is better; a training tells them all."""
 
     @property
     def name(self) -> str:
@@ -177,6 +179,9 @@ class Task(Protocol):
 
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
         """What to know of the training labels, a sentence each."""
+
+    def scored_by(self, metric: str) -> Task:
+        """The same task whose `metric` is that of `scores`; UsageError where it is none of them."""
 
     def fitted(self, labels: LabelArray) -> Task:
         """The task with what it takes from the training labels."""

@@ -1,8 +1,8 @@
 """What convolutions have to beat: a support vector machine and a linear model on raw pixels.
 
-Both are scikit-learn's. Their penalties are chosen on the validation split; the test split is read once, for
-the figure. Memory does not grow with the data: images above `MAX_SIDE_PX` are averaged down to it while they
-are read, and the training images are drawn down to a fixed amount of memory.
+The first is scikit-learn's. Their penalties are chosen on the validation split; the test split is read once,
+for the figure. Memory does not grow with the data: images above `MAX_SIDE_PX` are averaged down to it while
+they are read, and the training images are drawn down to a fixed amount of memory.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from targets.errors import UsageError
 
 from .neighbourhoods import neighbourhood_score
 from .pixel_model import ImageData, PixelModel, TaskData
+from .ridge import Answer, ridges
 
 MAX_SIDE_PX = 32
 """Side of the images that the pixel models see: at most 3,072 numbers per image, those of CIFAR."""
@@ -29,7 +30,10 @@ MAX_VALUES = 160_000_000
 and 1.9 GB at most."""
 
 _TARGET_COPIES = 6
-"""Copies of the ±1 targets, per image and class, that scikit-learn holds at once (integers and floats)."""
+"""Copies of the ±1 targets, per image and class, that may be held at once."""
+
+_PENALTIES = (0.001, 0.01, 0.1, 1.0)
+"""Of the linear models, per training image."""
 
 MAX_SVC_CLASSES = 300
 """The SVC fits a model for every pair of classes, and asks each of them about every image."""
@@ -61,7 +65,7 @@ def svc_accuracy(data: ImageData, *, seed: int, max_train: int = 5000) -> PixelM
 
 
 def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> PixelModel:
-    """scikit-learn's RidgeClassifier, solved exactly; the penalty is chosen on validation.
+    """Ridge regression of ±1 per class, solved exactly; the penalty is chosen on validation.
 
     At most `max_train` training images, drawn with `seed`; fewer where many classes fill `MAX_VALUES`.
     """
@@ -70,7 +74,7 @@ def linear_accuracy(data: ImageData, *, seed: int, max_train: int = 50_000) -> P
 
 
 def ridge_score(data: TaskData, *, seed: int, max_train: int = 50_000) -> PixelModel:
-    """scikit-learn's Ridge on several outputs, scored by the task; the penalty is chosen on validation."""
+    """Ridge regression of several outputs, scored by the task; the penalty is chosen on validation."""
     most = min(max_train, _most_images(data, data.labels.shape[1]))
     return _best("linear", data, seed, most, _regressions, data.task.score)
 
@@ -103,29 +107,27 @@ def _svcs(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classi
 
 
 def _ridges(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classifier]]:
-    from sklearn.linear_model import RidgeClassifier
-
     # In single precision the smallest penalty drowns: it is a millionth of the largest eigenvalue.
     exact = x.astype(np.float64)
     del x
-    for penalty in (0.001, 0.01, 0.1, 1.0):
-        # "cholesky" solves for the pixels or for the images, whichever are fewer: at most 3,072².
-        model = RidgeClassifier(alpha=penalty * len(exact), solver="cholesky", copy_X=False)
-        fitted = model.fit(exact, y)
-        yield penalty, fitted.predict
+    classes = np.unique(y)
+    targets = np.where(y[:, None] == classes, 1.0, -1.0)
+    for penalty, answer in ridges(exact, targets, _PENALTIES):
+
+        def predict(rows: NDArray[Any], answer: Answer = answer) -> LabelArray:
+            labels: LabelArray = classes[answer(rows).argmax(axis=1)]
+            return labels
+
+        yield penalty, predict
 
 
 def _regressions(x: NDArray[np.float32], y: LabelArray) -> Iterator[tuple[float, Classifier]]:
-    from sklearn.linear_model import Ridge
-
     exact = x.astype(np.float64)
     del x
-    for penalty in (0.001, 0.01, 0.1, 1.0):
-        model = Ridge(alpha=penalty * len(exact), solver="cholesky").fit(exact, y.astype(np.float64))
+    for penalty, answer in ridges(exact, y.astype(np.float64), _PENALTIES):
 
-        def predict(rows: NDArray[Any], model: Any = model) -> LabelArray:
-            answers: LabelArray = model.predict(rows).astype(np.float32)
-            return answers.reshape(len(rows), -1)
+        def predict(rows: NDArray[Any], answer: Answer = answer) -> LabelArray:
+            return answer(rows).astype(np.float32)
 
         yield penalty, predict
 

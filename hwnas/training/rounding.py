@@ -129,14 +129,14 @@ def rounded(module: nn.Module, calibration: Iterable[Tensor], form: Int8Form) ->
 
 def score_rounded(
     module: nn.Module, data: Data, form: Int8Form, device: str | torch.device = "cpu"
-) -> tuple[float, float]:
-    """Score and mean loss on the validation images of a trained network in 8 bits."""
+) -> tuple[float, ...]:
+    """Scores and mean loss (`train.scores`) on the validation images of a trained network in 8 bits."""
     from hwnas.data import eval_batches
     from hwnas.data.batches import EvalBatches
 
-    from .train import eval_batch, score
+    from .train import eval_batch, scores
 
     size = eval_batch(data.area)
     images = EvalBatches(data, "train", size, CALIBRATION_IMAGES, device)
     in_8_bits = rounded(module, (x for x, _ in images), form)
-    return score(in_8_bits, eval_batches(data, "val", size, device=device), data.task)
+    return scores(in_8_bits, eval_batches(data, "val", size, device=device), data.task)

@@ -53,10 +53,12 @@ class TrainResult:
     """The result of a training; the weights are in the module.
 
     val_accuracy: the score by the task of the data, of classification the accuracy.
+    val_scores: by the other scores of the task.
     """
 
     val_accuracy: float
     val_loss: float
+    val_scores: Mapping[str, float]
     epochs: tuple[EpochStats, ...]
 
 
@@ -123,7 +125,7 @@ def train(
 
     def validate() -> tuple[float, ...]:
         return ranks.of_first(
-            lambda: score(module, eval_batches(data, "val", size, device=device), data.task)
+            lambda: scores(module, eval_batches(data, "val", size, device=device), data.task)
         )
 
     for epoch in range(len(run.epochs), recipe.epochs):
@@ -160,10 +162,11 @@ def train(
             saver.save(steps.stop, *run.state())
             saved = clock()
     run.finish()
-    accuracy, loss = validate()
+    accuracy, loss, *others = validate()
     # The last step may have broken the weights: no loss after it has said so.
     require_finite(torch.tensor(loss), f"validation after {run.total_steps} steps with seed {seed}")
-    return TrainResult(accuracy, loss, tuple(run.epochs))
+    more = dict(zip(data.task.scores, others, strict=True))
+    return TrainResult(val_accuracy=accuracy, val_loss=loss, val_scores=more, epochs=tuple(run.epochs))
 
 
 def changes_of(recipe: Recipe, data: Data) -> Changes | None:
@@ -198,8 +201,16 @@ def require_changes(recipe: Recipe, name: str, kind: SampleKind) -> None:
 
 def score(module: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> tuple[float, float]:
     """Score (of classification the accuracy) and mean loss of `module` in eval mode."""
+    value, loss, *_ = scores(module, batches, task)
+    return value, loss
+
+
+def scores(module: nn.Module, batches: Iterable[Batch], task: Task) -> tuple[float, ...]:
+    """Score and mean loss of `module` in eval mode, then what it has by each other score of the task."""
     outputs = outputs_of(module, batches, task)
-    return task.score(task.answers(outputs.kept), outputs.labels), outputs.loss
+    answers = task.answers(outputs.kept)
+    others = [task.scored_by(name).score(answers, outputs.labels) for name in task.scores]
+    return (task.score(answers, outputs.labels), outputs.loss, *others)
 
 
 MOST_OUTPUT_BYTES = 256_000_000

@@ -88,6 +88,7 @@ class Trained:
     """A finished job; its weights are in `folder`.
 
     val_accuracy, val_loss: after the last epoch, in the form of the job.
+    val_scores: by the other scores of the task; empty in results of before.
     epochs: the course of the training.
     cpu_s: CPU time of the whole process while it trained.
     """
@@ -96,8 +97,13 @@ class Trained:
     folder: Path
     val_accuracy: float
     val_loss: float
+    val_scores: Mapping[str, float]
     epochs: tuple[EpochStats, ...]
     cpu_s: float
+
+    def scored(self, score: str) -> float:
+        """By a score of the task; `accuracy` stands for its own."""
+        return self.val_accuracy if score == "accuracy" else self.val_scores[score]
 
     def weights(self) -> dict[str, Tensor]:
         """The trained state of the network; DamagedFileError when it is not what was written."""
@@ -150,6 +156,7 @@ def read_result(job: TrainingJob, parent: Path) -> Trained | None:
         folder=folder,
         val_accuracy=result["val_accuracy"],
         val_loss=result["val_loss"],
+        val_scores=result.get("val_scores", {}),
         epochs=epochs,
         cpu_s=result["cpu_s"],
     )
@@ -212,14 +219,16 @@ def run_job(
         save_every_s=save_every_s,
         ranks=ranks,
     )
-    accuracy, loss = result.val_accuracy, result.val_loss
+    scores = (result.val_accuracy, result.val_loss, *result.val_scores.values())
     if job.form is not None and ranks.is_first:
-        accuracy, loss = score_rounded(module, loaded, Int8Form.from_json(job.form), device)
+        scores = score_rounded(module, loaded, Int8Form.from_json(job.form), device)
+    accuracy, loss, *others = scores
     trained = Trained(
         job=job,
         folder=folder,
         val_accuracy=accuracy,
         val_loss=loss,
+        val_scores=dict(zip(result.val_scores, others, strict=True)),
         epochs=result.epochs,
         cpu_s=time.process_time() - began,
     )
@@ -239,6 +248,7 @@ def write_result(trained: Trained, raw: bytes) -> None:
         "weights_sha256": sha256(raw),
         "val_accuracy": trained.val_accuracy,
         "val_loss": trained.val_loss,
+        "val_scores": dict(trained.val_scores),
         "epochs": [asdict(e) for e in trained.epochs],
         "cpu_s": trained.cpu_s,
     }

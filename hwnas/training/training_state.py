@@ -132,7 +132,7 @@ class TrainingState:
     def keep_best(self, validate: Callable[[], tuple[float, ...]]) -> float:
         """The validation accuracy of this epoch, whose weights are kept where it is the best so far."""
         with holding(self.module, self.kept):
-            accuracy, _ = validate()
+            accuracy, *_ = validate()
         if not self.best or accuracy > max(e.val_accuracy or 0.0 for e in self.epochs):
             self.best = {name: tensor.detach().clone() for name, tensor in self.kept.items()}
         return accuracy

@@ -2,7 +2,8 @@
 
 One objective is predicted (an error); all others are known exactly before an evaluation. The next
 architecture is the one with the largest expected hypervolume improvement among the neighbours of the front
-and some others. The first ones are the largest networks at evenly spread costs.
+and some others; the volume is over the logarithms of the costs, as picks are spread by them. The first ones
+are the largest networks at evenly spread costs.
 
 The same seed and the same observations give the same proposals in any process; whatever else is kept only
 saves time.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,19 +180,30 @@ class BayesianSearch:
     def _valued(self, model: Model, unanswered: Rows, candidates: Rows) -> tuple[Rows, CandidateValues]:
         """Unanswered rows and candidates, and what they are worth where the first turn out as predicted."""
         rows = np.concatenate([unanswered, candidates])
-        costs = self.catalogue.known(rows)
+        costs = self._axes(self.catalogue.known(rows))
         added = self.catalogue.penalties(rows)
-        value_of = CandidateValues(self._improvement(model, costs), model.at(rows), costs, added)
+        value_of = CandidateValues(self._improvement(model, rows), model.at(rows), costs, added)
         for i in range(len(unanswered)):
             value_of.believe(i)
         return rows, value_of
 
-    def _improvement(self, model: Model, candidates: Array) -> Improvement:
+    @cached_property
+    def _least(self) -> Array:
+        """Per known cost the smallest of the sample that is above 0: (m,)."""
+        costs = self.catalogue.known(self._candidates.sample)
+        least: Array = np.where(costs > 0, costs, np.inf).min(axis=0, initial=np.inf)
+        return np.where(np.isfinite(least), least, 1.0)
+
+    def _axes(self, costs: Array) -> Array:
+        """Costs by their logarithm, as half of a small cost is worth as much as half of a large one."""
+        return np.log(np.maximum(costs, self._least / 2))
+
+    def _improvement(self, model: Model, candidates: Rows) -> Improvement:
         """The hypervolume of what was observed, in a box that holds the candidates."""
         inside = self.catalogue.within(model.rows)
-        costs = self.catalogue.known(model.rows)
-        met = np.concatenate([self.catalogue.known(self._candidates.sample), costs, candidates])
-        limits = self._task.ends(met.max(axis=0, initial=0.0))
+        met = self.catalogue.known(np.concatenate([self._candidates.sample, model.rows, candidates]))
+        limits = self._axes(self._task.ends(met.max(axis=0, initial=0.0)))
+        met, costs = self._axes(met), self._axes(self.catalogue.known(model.rows))
         low = np.minimum(met.min(axis=0, initial=np.inf), limits)
         errors = np.exp(model.mean[inside] + self.catalogue.penalties(model.rows[inside]))
         best = float(errors.min(initial=model.worst))
@@ -207,7 +219,7 @@ class BayesianSearch:
 class CandidateValues:
     """What candidates are worth: their EHVI, given that some of them turn out as predicted.
 
-    improvement: over what was observed. belief, costs (rows, m): of the candidates.
+    improvement: over what was observed. belief, costs (rows, m): of the candidates, on its axes.
     added (rows,): to their log errors, by soft budgets.
     """
 

@@ -38,6 +38,7 @@ def encoded(space: Space, archs: Sequence[Arch]) -> Array:
     title="BANANAS: an ensemble of perceptrons, mutations of the best, Thompson sampling",
     paper="White et al. 2021, BANANAS: Bayesian Optimization with Neural Architectures for Neural "
     "Architecture Search, arXiv 1910.11858",
+    first="n_start",
 )
 def bananas(
     context: StrategyContext,

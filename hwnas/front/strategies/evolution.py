@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     title="Regularised evolution: mutates the winner of a tournament, the oldest leaves",
     paper="Real et al. 2019, Regularized Evolution for Image Classifier Architecture Search, "
     "arXiv 1802.01548",
+    first="alive",
 )
 def evolution(context: StrategyContext, *, alive: OneOrMore = 100, tournament: OneOrMore = 25) -> Propose:
     """alive: size of the population, which random architectures fill first. tournament: drawn per child."""

@@ -17,7 +17,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
-from hwnas.front.history import History
+from hwnas.front.history import History, Trial
 from hwnas.front.novelty import Novelty
 from hwnas.front.optuna_trials import Codec, directions, quiet
 from hwnas.front.strategy import OneOrMore, Propose, StrategyContext, add_strategy
@@ -39,7 +39,7 @@ class Sampled:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = self._make(self._context.sampler_seed(history.generations))
             study = optuna.create_study(directions=directions(self._context.problem), sampler=sampler)
-            study.add_trials([codec.trial(trial, 0) for trial in history.trials])
+            study.add_trials(codec.trial(trial, 0, far) for trial, far in self._with_outside(history))
             study.add_trials([self._running(arch) for arch in history.pending])
             drawn = [codec.arch(study.ask(codec.distributions).params) for _ in range(n)]
         new: list[tuple[Arch, str]] = []
@@ -48,6 +48,14 @@ class Sampled:
             if (entry := novelty.claim_or_mutate(arch, "sampled")) is not None:
                 new.append(entry)
         return new + novelty.at_random(n - len(new))
+
+    def _with_outside(self, history: History) -> list[tuple[Trial, float | None]]:
+        """The trials, and how far each is from what is preferred; None where nothing is."""
+        problem = self._context.problem
+        if problem.prefer is None:
+            return [(trial, None) for trial in history.trials]
+        far = iter(problem.outside([v for _, v in history.evaluated]).tolist())
+        return [(trial, None if trial.values is None else next(far)) for trial in history.trials]
 
     def _running(self, arch: Arch) -> optuna.trial.FrozenTrial:
         return create_trial(
@@ -61,6 +69,7 @@ class Sampled:
     "tpe",
     title="Optuna's tree-structured Parzen estimator",
     paper="Ozaki et al. 2022, Multiobjective Tree-Structured Parzen Estimator, JAIR 73",
+    first="n_start",
 )
 def tpe(context: StrategyContext, *, n_start: OneOrMore = 10) -> Propose:
     """n_start: random evaluations before the estimator chooses."""
@@ -75,6 +84,7 @@ def tpe(context: StrategyContext, *, n_start: OneOrMore = 10) -> Propose:
     "gp",
     title="Optuna's Gaussian process on the choices, which predicts costs too",
     paper="none; it is `GPSampler` of Optuna",
+    first="n_start",
 )
 def gp(context: StrategyContext, *, n_start: OneOrMore = 10) -> Propose:
     """It takes seconds per architecture. n_start: random evaluations before the process chooses."""

@@ -18,6 +18,7 @@ from hwnas.exporting.onnx_score import HEADS
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
+from hwnas.pipeline.scores import scored
 from hwnas.pipeline.spellings import space_for, space_name
 from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
@@ -103,7 +104,7 @@ def _pick(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         splits=read_json(splits, "the splits of the run"),
         log=log,
     )
-    source = _of_folder(run / "models" / arch_id, data, f"network {arch_id} of a search")
+    source = _of_folder(run / "models" / arch_id, scored(data, config), f"network {arch_id} of a search")
     repeats = (read_front(run) if (run / FRONT_JSON).exists() else {}).get("repeats") or {}
     if repeats.get("arch_id") != arch_id:
         return source

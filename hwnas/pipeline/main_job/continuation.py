@@ -79,7 +79,7 @@ def earlier_of(context: RunContext, arch_id: str) -> Mapping[str, Any]:
 def accuracy_before(context: RunContext, first: Trained, arch_id: str) -> float:
     """On the validation images of now, of what a network goes on from."""
     scores = context.result(EARLIER).get("scores", {})
-    return float(scores.get(arch_id, {}).get("val_accuracy", first.val_accuracy))
+    return float(scores.get(arch_id, {}).get("val_accuracy", first.scored(context.score)))
 
 
 def read_earlier(context: RunContext, arch_id: str, seed: int) -> Trained | None:

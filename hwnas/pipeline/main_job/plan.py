@@ -13,8 +13,9 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from hwnas.core.budget import Budget
+from hwnas.front import STRATEGIES
 from hwnas.gradient.decode import require_reachable
-from hwnas.pipeline.counts import default_counts, epochs_by_fidelity, needs_latency
+from hwnas.pipeline.counts import default_counts, epochs_by_fidelity, needs_latency, strategy_of
 from hwnas.pipeline.forecast import UNCERTAINTY, Fit, Work, about, fit, forecast_s, in_words, total_s, work_of
 from hwnas.pipeline.stages import Outcome
 
@@ -35,8 +36,10 @@ def make_plan(context: RunContext) -> Outcome:
     context.run.log(f"budgets: {', '.join(map(str, budgets)) or 'none'}")
     context.run.log(f"plan: {in_words(fitted.counts, work)}; {about(total_s(forecast))} from here")
     warning = _warning(context, fitted, forecast)
-    if warning:
-        context.run.log.warn(warning)
+    strategy = STRATEGIES[strategy_of(context.config)]
+    options = strategy.read_options(context.config.strategy_options)
+    for sentence in filter(None, (warning, strategy.too_few(options, fitted.counts.evaluations))):
+        context.run.log.warn(sentence)
     return Outcome(
         {
             "budgets": [str(b) for b in budgets],

@@ -26,6 +26,7 @@ from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
 from hwnas.pipeline.forecast import Speed, Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
+from hwnas.pipeline.scores import score_name, scored
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir
@@ -104,7 +105,7 @@ class RunContext:
         """The images, split as splits.json says."""
         stored = self.path / "splits.json"
         config = self.config
-        return load_data(
+        data = load_data(
             config.data,
             self.image_size,
             config.seed,
@@ -116,6 +117,12 @@ class RunContext:
             log=self.run.log,
             progress=self.run.progress,
         )
+        return scored(data, config)
+
+    @property
+    def score(self) -> str:
+        """What trainings call the score that this search goes by."""
+        return score_name(self.data.task)
 
     @cached_property
     def found_devices(self) -> list[TargetDevice]:

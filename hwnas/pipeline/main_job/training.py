@@ -241,6 +241,7 @@ def _entry(
     if isinstance(outcome, TrainingFailed):
         context.run.log.warn(f"{network.arch_id}: {outcome.reason}")
         return {**entry, "failure": outcome.reason}
+    score = context.score
     cpu_s, before = sum(t.cpu_s for t in tried if isinstance(t, Trained)), ""
     if isinstance(first, Trained) and context.config.continue_from is not None:
         earlier = earlier_of(context, network.arch_id)
@@ -250,10 +251,11 @@ def _entry(
         # Of the earlier search only the last of its trainings is here; its entry has them all.
         cpu_s, before = cpu_s - first.cpu_s + earlier["cpu_s"], f", {before_accuracy:.4f} before"
     elif isinstance(first, Trained):
-        entry["short_val_accuracy"] = first.val_accuracy
+        entry["short_val_accuracy"] = first.scored(score)
     why = network.candidate.pick or network.candidate.origin
-    context.run.log(f"{network.arch_id} ({why}): {outcome.val_accuracy:.4f}{before}")
-    return {**entry, "val_accuracy": outcome.val_accuracy, "val_loss": outcome.val_loss, "cpu_s": cpu_s}
+    scores = {"val_accuracy": outcome.scored(score), "val_loss": outcome.val_loss}
+    context.run.log(f"{network.arch_id} ({why}): {scores['val_accuracy']:.4f}{before}")
+    return {**entry, **scores, "cpu_s": cpu_s}
 
 
 def _train(

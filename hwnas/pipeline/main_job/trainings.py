@@ -131,6 +131,7 @@ def short_trainings(
                 on_progress=on_progress,
                 log=context.run.log.warn,
                 before=evaluators[-1] if evaluators else None,
+                score=context.score,
             )
         )
     return evaluators

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from hwnas.data.identity import data_identity
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import ShortTraining
-from hwnas.evaluators.store import EvaluationStore
+from hwnas.evaluators.store import EvaluationStore, StoredEvaluation
 from hwnas.executors import LocalExecutor
 from hwnas.spaces import load_space
 from hwnas.training.training_job import TrainingJob, run_job
@@ -122,6 +124,37 @@ def test_the_answer_is_that_of_the_training_itself(
     assert answer == expected | {metric: float(values[0]) for metric, values in costs.items()}
 
 
+def test_another_score_trains_nothing_again(
+    trainings: Trainings, archs: list[Arch], data: Data, tmp_path: Path
+) -> None:
+    store = EvaluationStore(tmp_path, ("tiny", "digits"), identity(trainings.space, data))
+    by_accuracy = trainings.evaluator(store)(archs[:1])[0]
+    told = store.known[trainings.space.key(archs[0])].metrics
+    for score in ("top5", "likelihood"):
+        (by_score,) = replace(trainings.evaluator(store), score=score)(archs[:1])
+        assert isinstance(by_score, dict) and isinstance(by_accuracy, dict)
+        assert by_score == by_accuracy | {"val_accuracy": told[f"val_{score}"]}
+    assert len(trainings.ordered) == 1
+    assert told["val_likelihood"] == pytest.approx(math.exp(-told["val_loss"]), rel=1e-5)
+
+
+def test_an_older_evaluation_without_the_score_is_made_anew(
+    trainings: Trainings, archs: list[Arch], data: Data, tmp_path: Path
+) -> None:
+    key = trainings.space.key(archs[0])
+
+    def stored() -> EvaluationStore:
+        return EvaluationStore(tmp_path, ("tiny", "digits"), identity(trainings.space, data))
+
+    old = {"val_accuracy": 0.5, "val_loss": 1.0}
+    stored().add(StoredEvaluation(arch=key, metrics=old, cpu_s=1.0, date="2026-01-01"))
+    assert trainings.evaluator(stored()).knows(archs[0])
+    by_top5 = replace(trainings.evaluator(stored()), score="top5")
+    assert not by_top5.knows(archs[0])
+    by_top5(archs[:1])
+    assert set(stored().known[key].metrics) == {"val_accuracy", "val_top5", "val_likelihood", "val_loss"}
+
+
 def identity(of_space: NetworkSpace, of_data: Data, **changes: Any) -> dict[str, Any]:
     what: dict[str, Any] = {"space": of_space, "data": of_data, "recipe": RECIPE, "seed": 1, "start": FRESH}
     return evaluation_identity(**{**what, "device": "cpu", **changes})
@@ -141,7 +174,8 @@ def test_nothing_is_trained_twice_in_any_run(
     assert second(archs)[:2] == answers
     assert trainings.ordered[2:] == [trainings.space.key(archs[2])]
     rows = stored().known.values()
-    assert [set(row.metrics) for row in rows] == [{"val_accuracy", "val_loss"}] * 3  # nothing of a device
+    scores = {"val_accuracy", "val_top5", "val_likelihood", "val_loss"}
+    assert [set(row.metrics) for row in rows] == [scores] * 3  # nothing of a device
     assert all(row.cpu_s > 0 for row in rows)
 
 

@@ -35,6 +35,17 @@ def test_what_was_added_is_known_to_the_next_one(tmp_path: Path) -> None:
     assert all(isinstance(json.loads(line), dict) for line in again.path.read_text().splitlines())
 
 
+def test_one_that_tells_more_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    first = store(tmp_path)
+    first.add(evaluation("a"))
+    more = StoredEvaluation(
+        arch="a", metrics={"val_accuracy": 0.6, "val_top5": 0.9}, cpu_s=1.5, date="2026-01-02"
+    )
+    first.add(more)
+    first.add(evaluation("a", 0.7))
+    assert list(store(tmp_path).known.values()) == [more]
+
+
 @pytest.mark.parametrize(
     "change", [{"data": {"split": "cd"}}, {"recipe": {"epochs": 4}}, {"seed": 1}, {"space": "darts"}]
 )

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwnas.front import choose_picks, non_dominated
+from hwnas.front.picks import Standing
 from targets.errors import UsageError
 
 LATENCY_MS = [1.0, 2.0, 5.0, 8.0, 16.0, 3.0, 9.0]
@@ -33,6 +34,21 @@ def test_a_point_hardly_better_than_the_knee_is_left_for_one_in_a_gap() -> None:
     latency = [0.0289, 0.0393, 0.0438, 0.0519, 0.0617, 0.0730]
     picks = choose_picks(latency, [0.627, 0.661, 0.765, 0.766, 0.774, 0.794], 5)
     assert [p.index for p in picks] == [0, 1, 2, 4, 5]
+
+
+def test_with_noise_a_step_that_will_last_comes_before_a_wide_gap() -> None:
+    """4 ms adds half of the axis times 0.016; 1.02 ms less volume, but 15 points that noise cannot turn."""
+    latency, accuracy = [1.0, 1.02, 1.04, 4.0, 16.0], [0.5, 0.65, 0.8, 0.805, 0.81]
+    assert [p.index for p in choose_picks(latency, accuracy, 4)] == [0, 2, 3, 4]
+    assert [p.index for p in choose_picks(latency, accuracy, 4, noise=0.02)] == [0, 1, 2, 4]
+
+
+def test_how_many_picks_stand() -> None:
+    """Of two alike and one far above: the faster one always, the third always, the second in half of all."""
+    three = Standing(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.5, 0.9]), 0.01)
+    assert three.expected([0, 1, 2]) == pytest.approx(2.5, abs=0.05)
+    assert three.expected([0, 2]) == 2 and three.expected([1]) == 1
+    assert Standing(np.array([1.0, 2.0]), np.array([0.5, 0.5]), 0.0).expected([0, 1]) == 1
 
 
 def test_dominated_points_only_fill_up() -> None:

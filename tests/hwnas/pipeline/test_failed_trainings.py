@@ -27,7 +27,15 @@ NETWORKS = [finalist("a", "fastest"), finalist("b", "accurate"), finalist("c", N
 def trained_with(failed: set[str], path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The result of the stage `training` where the trainings of these networks fail."""
     job: Any = SimpleNamespace()
-    good = Trained(job=job, val_accuracy=0.9, val_loss=0.1, epochs=(), cpu_s=1.0, folder=path / "training/x")
+    good = Trained(
+        job=job,
+        val_accuracy=0.9,
+        val_loss=0.1,
+        val_scores={},
+        epochs=(),
+        cpu_s=1.0,
+        folder=path / "training/x",
+    )
     outcomes = {n.arch_id: TrainingFailed(job, KILLED) if n.arch_id in failed else good for n in NETWORKS}
     monkeypatch.setattr(training, "finalists", lambda context: NETWORKS)
     monkeypatch.setattr(training, "plan_epochs", lambda *_: None)
@@ -38,6 +46,7 @@ def trained_with(failed: set[str], path: Path, monkeypatch: pytest.MonkeyPatch) 
         config=SimpleNamespace(seed=0, continue_from=None),
         run=SimpleNamespace(log=_Log()),
         trains=False,
+        score="accuracy",
     )
     return training.train_models(context).result
 

@@ -7,8 +7,10 @@ import pytest
 
 from hwnas.core.choice import Arch
 from hwnas.front import Problem, make_strategy, run
+from hwnas.pipeline.counts import objectives_of
 from hwnas.pipeline.main_job.beliefs import Beliefs
 from hwnas.pipeline.preflight import preflight
+from hwnas.pipeline.scores import score_name, task_of
 from hwnas.runs.config import SearchConfig
 from targets.errors import UsageError
 from tests.support.strategies import DepthSpace, depth_costs, depth_metrics
@@ -17,15 +19,38 @@ from tests.support.strategies import DepthSpace, depth_costs, depth_metrics
 @pytest.mark.parametrize(
     ("objectives", "message"),
     [
-        (("latency_ms", "macs"), "one of them has to be val_accuracy or val_loss"),
+        (("latency_ms", "macs"), "one of them has to be val_accuracy, val_top5, val_likelihood or val_loss"),
         (("val_accuracy", "val_loss", "macs"), "strategy 'bo' takes one of them"),
-        (("val_accuracy", "val_top5_accuracy"), "trainings tell val_accuracy and val_loss; only a table"),
+        (("val_accuracy", "val_top5_accuracy"), "and a search goes by one of them; only a table"),
         (("val_accuracy", "latency_ms@pi"), "'pi' is no device of this search"),
     ],
 )
 def test_objectives_that_cannot_be_are_refused(objectives: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         preflight(SearchConfig(objectives=objectives))
+
+
+@pytest.mark.parametrize(
+    ("objective", "task", "score"),
+    [
+        ("val_accuracy", "classification", "accuracy"),
+        ("val_top5_accuracy", "classification@top5", "top5"),
+        ("val_top5", "classification@top5", "top5"),
+        ("val_loss", "classification@likelihood", "likelihood"),
+    ],
+)
+def test_the_score_that_a_search_goes_by(objective: str, task: str, score: str) -> None:
+    config = SearchConfig(objectives=("latency_ms", objective))
+    preflight(config)
+    assert task_of(config).name == task and score_name(task_of(config)) == score
+    assert objectives_of(config, ["host"]) == ("latency_ms", "val_accuracy")
+
+
+def test_the_loss_stays_itself_beside_a_score_and_for_other_tasks() -> None:
+    both = SearchConfig(objectives=("val_loss", "val_accuracy"), strategy="nsga2")
+    assert objectives_of(both, ["host"]) == ("val_loss", "val_accuracy")
+    numbers = SearchConfig(objectives=("val_loss", "macs"), task="regression")
+    assert task_of(numbers).name == "regression" and objectives_of(numbers, ["host"]) == ("val_loss", "macs")
 
 
 def test_the_loss_may_stand_for_the_accuracy() -> None:

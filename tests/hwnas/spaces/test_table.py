@@ -145,6 +145,36 @@ def test_the_command_leaves_a_front_and_a_curve(
     assert again.exit_code == 0 and again.stdout == done.stdout  # read, not searched again
 
 
+def test_other_objectives_and_a_preference(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema = SCHEMA.replace("latency_ms =", 'val_loss = "loss"\nval_top5_accuracy = "top"\nlatency_ms =')
+    file.with_suffix(".toml").write_text(schema)
+    table = frame()
+    table["loss"], table["top"] = 3 - table["percent"] / 50, 0.5 + table["percent"] / 200
+    table.to_csv(file, index=False)
+    for score, best in (("val_loss", table["loss"].min()), ("val_top5_accuracy", table["top"].max())):
+        words = ["search", "--space", f"table:{file}", "--out", score, "--prefer", "accuracy"]
+        words += ["--objective", score, "--objective", "latency_ms", "--strategy", "evolution"]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        front = pd.read_csv(tmp_path / score / "front.csv")
+        assert np.isclose(front[score], best).any()
+
+
+def test_a_strategy_that_would_only_draw_at_random_says_so(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["search", "--space", f"table:{file}", "--strategy", "evolution", "--evaluations", "12"]
+    done = CliRunner().invoke(app, [*words, "--out", "a"])
+    assert "draws its first 100 architectures at random, and 12 are evaluated" in done.stderr
+    assert "--strategy-option alive=4" in done.stderr
+    done = CliRunner().invoke(app, [*words, "--out", "b", "--strategy-option", "alive=4"])
+    assert done.exit_code == 0 and "at random" not in done.stderr
+
+
 def test_successive_halving_goes_through_the_fidelities(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +217,8 @@ def test_successive_halving_says_what_it_lacks(
     ("words", "message"),
     [
         (["--budget", "macs<=3"], "has no metric 'macs'"),
+        (["--objective", "val_loss", "--objective", "latency_ms"], "has no metric 'val_loss'"),
+        (["--objective", "val_accuracy", "--objective", "latency_ms@pi"], "has no metric 'latency_ms@pi'"),
         (["--strategy", "pnas"], "do not grow"),
         (["--strategy-option", "n_start=0"], "n_start must be at least 1"),
         (["--data", "digits", "--picks", "2"], "no use for --(data, --picks|picks, --data);"),

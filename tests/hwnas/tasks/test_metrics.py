@@ -9,10 +9,12 @@ from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
     f1_score,
+    log_loss,
     mean_absolute_error,
     precision_recall_fscore_support,
     r2_score,
     root_mean_squared_error,
+    top_k_accuracy_score,
 )
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
@@ -30,6 +32,40 @@ def rng() -> np.random.Generator:
 def test_accuracy_is_that_of_scikit_learn(rng: np.random.Generator) -> None:
     answers, labels = rng.normal(size=(300, 4)).astype(np.float32), rng.integers(0, 4, 300)
     assert CLASSIFICATION.metrics(answers, labels) == {"accuracy": accuracy_score(labels, answers.argmax(1))}
+
+
+def test_other_scores_of_classes_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
+    answers, labels = rng.normal(size=(300, 8)).astype(np.float32), rng.integers(0, 8, 300)
+    top5, by_loss = task_named("classification@top5"), task_named("classification@likelihood")
+    assert top5.metrics(answers, labels) == {
+        "top5": pytest.approx(top_k_accuracy_score(labels, answers, k=5)),
+        "top1": accuracy_score(labels, answers.argmax(1)),
+    }
+    exact = np.exp(answers.astype(np.float64))
+    probabilities = exact / exact.sum(axis=1, keepdims=True)
+    loss = log_loss(labels, probabilities)
+    assert by_loss.metrics(answers, labels)["logloss"] == pytest.approx(loss, rel=1e-5)
+    assert by_loss.score(answers, labels) == pytest.approx(np.exp(-loss), rel=1e-5)
+    assert by_loss.score(by_loss.plain(probabilities), labels) == pytest.approx(np.exp(-loss), rel=1e-5)
+    assert CLASSIFICATION.scored_by("top5") == top5 and top5.scored_by("accuracy") == CLASSIFICATION
+
+
+def test_what_needs_no_network_by_other_scores() -> None:
+    trained, tested = np.repeat(np.arange(8), [3, 1, 1, 1, 1, 1, 1, 1]), np.array([0, 0, 0, 1, 2, 3, 4, 5])
+    assert task_named("classification@top5").trivial(trained, tested)[1] == 7 / 8
+    expected = (0.3**3 * 0.1**5) ** (1 / 8)
+    assert task_named("classification@likelihood").trivial(trained, tested)[1] == pytest.approx(expected)
+
+
+def test_all_answers_alike_are_no_better_than_chance_in_the_top_five() -> None:
+    """A network that says the same of all eight classes has the first five in order."""
+    labels = np.arange(8)
+    assert task_named("classification@top5").score(np.zeros((8, 8), np.float32), labels) == 5 / 8
+
+
+def test_five_classes_have_no_top_five() -> None:
+    with pytest.raises(UsageError, match=r"photos has 5 classes, which are always among the five"):
+        task_named("classification@top5").check("photos", "abcde", np.arange(5), np.ones(5, bool))
 
 
 @pytest.mark.parametrize("decimals", [6, 1, 0], ids=["apart", "ties", "many ties"])
