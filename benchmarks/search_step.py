@@ -7,7 +7,8 @@ Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is
 `darts` runs in its own (32 px), and gates of ProxylessNAS in both. All take turns in every repeat; printed
 is the least CPU time of the repeats. Rows that draw what runs are timed over the same draws (8) each time.
 `--reference`: a check-out of github.com/khanrc/pt.darts; a ratio is that of one repeat, and printed are the
-median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells.
+median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells. `--device cuda`: time from
+synchronisation to synchronisation, kernel time, launches and peak memory instead (`cuda.py`).
 
 The floor: MACs at the best rate of a dense product (x FLOPs), and every kind of work at its own best rate,
 memory traffic too (x roofline); see `floor.py`.
@@ -68,9 +69,10 @@ BARS = {
 class Noise:
     """Random images: what a step costs does not depend on what is in them."""
 
-    def __init__(self, batch: int, seed: int) -> None:
+    def __init__(self, batch: int, seed: int, device: str = "cpu") -> None:
         x = torch.randn(batch, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
-        self._batch = (x.contiguous(memory_format=torch.channels_last), torch.arange(batch) % CLASSES)
+        x, y = x.contiguous(memory_format=torch.channels_last), torch.arange(batch) % CLASSES
+        self._batch = (x.to(device), y.to(device))
 
     def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self._batch
@@ -115,7 +117,13 @@ def cpu_s(run: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool) -> Subject:
+def ours(
+    row: Method,
+    space_name: str,
+    asked: argparse.Namespace,
+    compiled: bool,
+    warn: Callable[[str], None] = lambda text: None,
+) -> Subject:
     """A search of the row, set to the first step at which its policy learns."""
     space: Any = load_space(space_name, image_size=SIZE, in_channels=3, n_classes=CLASSES)
     scale = space.search_scale
@@ -125,7 +133,8 @@ def ours(row: Method, space_name: str, asked: argparse.Namespace, compiled: bool
     settings = SearchSettings(STEPS, 10 * STEPS, seed=0, arch_every=1, arch_lr=1e-12, compile=compiled)
     search = GradientSearch(
         space, stage_supernets(space, scale), CostModel(space), (), row,
-        Noise(asked.batch, 0), Noise(asked.batch, 1), settings,
+        Noise(asked.batch, 0, asked.device), Noise(asked.batch, 1, asked.device), settings,
+        device=asked.device, warn=warn,
     )  # fmt: skip
     first = next((s for s in range(STEPS) if search.timetable.due(s)), 0)
 
@@ -165,8 +174,9 @@ def subjects(asked: argparse.Namespace) -> list[Subject]:
                     print(f"{name} ({space}) is not timed: {error}", file=sys.stderr)
     if asked.reference:
         made = pt_darts.steps(
-            asked.reference, lambda i: Noise(asked.batch, i).at(0), asked.channels, asked.cells
-        )
+            asked.reference, lambda i: Noise(asked.batch, i, asked.device).at(0), asked.channels, asked.cells,
+            asked.device,
+        )  # fmt: skip
         found += [Subject(name, "darts", [step]) for name, step in made.items()]
     return found
 
@@ -238,6 +248,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="a check-out of pt.darts")
     parser.add_argument("--compile", action="store_true", help="time every row compiled as well")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked = parser.parse_args()
     if asked.paper:
         asked.batch, asked.channels, asked.cells = 64, 16, 8
@@ -246,6 +257,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     asked = arguments()
+    if asked.device == "cuda":
+        from benchmarks import cuda
+
+        cuda.report_steps(asked)
+        return
     torch.set_num_threads(asked.threads)
     try:
         found = subjects(asked)

@@ -26,7 +26,9 @@ LR, MOMENTUM, WEIGHT_DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0
 _FILES = ("architect.py", "genotypes.py", "models/search_cnn.py")
 
 
-def steps(folder: Path, batch: Callable[[int], Batch], channels: int, cells: int) -> dict[str, Any]:
+def steps(
+    folder: Path, batch: Callable[[int], Batch], channels: int, cells: int, device: str = "cpu"
+) -> dict[str, Any]:
     """Per order a function that makes one search step; batch: 0 the training, 1 the validation batch."""
     for name in _FILES:
         if not (folder / name).is_file():
@@ -37,11 +39,19 @@ def steps(folder: Path, batch: Callable[[int], Batch], channels: int, cells: int
     finally:
         sys.path.remove(str(folder))
     made = {"pt.darts, first order": False, "pt.darts, second order": True}
-    return {name: _step(network, architect, batch, channels, cells, order) for name, order in made.items()}
+    return {
+        name: _step(network, architect, batch, channels, cells, order, device) for name, order in made.items()
+    }
 
 
 def _step(
-    network: Any, architects: Any, batch: Callable[[int], Batch], channels: int, cells: int, unrolled: bool
+    network: Any,
+    architects: Any,
+    batch: Callable[[int], Batch],
+    channels: int,
+    cells: int,
+    unrolled: bool,
+    device: str,
 ) -> Callable[[], object]:
     torch.manual_seed(0)
     # Contiguous, as its loaders give them: its `view` of gradients takes no other layout.
@@ -49,7 +59,7 @@ def _step(
     # One number in device_ids keeps it from spreading the batch over GPUs; the number is not used.
     model = network.SearchCNNController(
         train_x.shape[1], channels, 10, cells, nn.CrossEntropyLoss(), device_ids=[0]
-    )
+    ).to(device)
     weights, alphas = list(model.weights()), list(model.alphas())
     sgd = torch.optim.SGD(weights, LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     adam = torch.optim.Adam(alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)

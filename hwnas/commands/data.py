@@ -32,6 +32,7 @@ def data_check(
     task: Annotated[str, typer.Option(help=help_of(_OPTIONS["task"]))] = "classification",
     label_column: Annotated[list[str] | None, typer.Option(help=help_of(_OPTIONS["label_columns"]))] = None,
     group_column: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["group_column"]))] = None,
+    report_by: Annotated[list[str] | None, typer.Option(help=help_of(_OPTIONS["report_by"]))] = None,
     tokens: Annotated[str | None, typer.Option(help=help_of(_OPTIONS["tokens"]))] = None,
     image_size: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["image_size"]))] = None,
     window: Annotated[int | None, typer.Option(help=help_of(_OPTIONS["window"]))] = None,
@@ -68,6 +69,7 @@ def data_check(
         task=task,
         label_columns=label_column or (),
         group_column=group_column,
+        report_by=report_by or (),
         window=window,
         hop=hop,
         tokens=tokens,
@@ -104,6 +106,9 @@ def _print(facts: DataFacts) -> None:
         rows.append(("all", *facts.splits.values(), sum(facts.splits.values())))
         print_table((facts.counted, *facts.splits, kind.plural), rows)
         print(f"splits: {facts.cut}")
+    if facts.told_by:
+        told = ", ".join(f"{column} ({n} values)" for column, n in facts.told_by.items())
+        print(f"results by: {told}")
     for note in facts.notes:
         say(f"note: {note}")
     for a, b in facts.in_two_classes:

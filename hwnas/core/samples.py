@@ -19,6 +19,10 @@ from .registry import Registry
 SIZES = {2: range(16, 225), 1: range(16, 16_385), 0: range(16, 225)}
 """Sides of images, lengths of signals and of pieces of text, by the number of dimensions."""
 
+FEW_PER_CLASS = 50
+"""Images of a class in all splits under which there are few: a fifth of them tests, and ten images know an
+accuracy to 25 points."""
+
 
 def area(size: int, dims: int) -> int:
     """Values of one channel of a sample, or of a kernel: the size to the power of its dimensions."""

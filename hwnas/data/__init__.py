@@ -11,8 +11,10 @@ from . import digits as _digits  # noqa: F401  (registers its name)
 from . import gestures as _gestures  # noqa: F401  (registers its name)
 from . import markov as _markov  # noqa: F401  (registers its name)
 from . import scenes as _scenes  # noqa: F401  (registers its name)
+from . import shape_boxes as _shape_boxes  # noqa: F401  (registers its name)
 from . import shape_masks as _shape_masks  # noqa: F401  (registers its name)
 from . import shapes as _shapes  # noqa: F401  (registers its names)
+from . import tilted as _tilted  # noqa: F401  (registers its name)
 from . import torchvision as _torchvision  # noqa: F401  (registers its names)
 from .augment import Augment
 from .batches import Batches, eval_batches, file_batches

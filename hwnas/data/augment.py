@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from targets.errors import UsageError
 
+from .boxes import moved as moved_boxes
 from .signal_augment import SignalAugment
 
 if TYPE_CHECKING:
@@ -51,14 +52,35 @@ class Augment:
             return cls(flip=data.flip)
         return cls(shift=0.0625, rotate_degrees=10.0, scale=0.1)
 
+    def moved(
+        self, x: torch.Tensor, boxes: npt.NDArray[np.float32], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, npt.NDArray[np.float32]]:
+        """The changed batch with its boxes (b, m, 6); outside is black, for a reflected object has no box."""
+        n, size = len(x), x.shape[-1]
+        mirrored, shift = self._placed(n, size, rng)
+        angle = np.deg2rad(rng.uniform(-self.rotate_degrees, self.rotate_degrees, n))
+        zoom = rng.uniform(1 - self.scale, 1 + self.scale, n)
+        x = affine(x, angle, zoom, shift, mirrored)
+        theta = _theta(angle, zoom, shift, mirrored, size)
+        boxes = moved_boxes(boxes, theta[:, :, :2], theta[:, :, 2])
+        if self.cutout:
+            x = cut_out(x, rng.integers(0, size, (n, 2)), max(1, round(self.cutout * size)))
+        return x, boxes
+
+    def _placed(
+        self, n: int, size: int, rng: np.random.Generator
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+        """Which images are mirrored, (n,), and by how many pixels they are moved down and right, (n, 2)."""
+        mirrored = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
+        return mirrored, rng.uniform(-self.shift, self.shift, (n, 2)) * size
+
     def apply(self, x: torch.Tensor, rng: np.random.Generator, planes: int = 0) -> torch.Tensor:
         """x: (b, c, s, s) uint8; returns the changed batch, uint8 or float, in 0..255.
 
         planes: the last channels that are labels: they are moved as the others are, and keep their values.
         """
         n, size = len(x), x.shape[-1]
-        mirrored = rng.random(n) < 0.5 if self.flip else np.zeros(n, bool)
-        shift = rng.uniform(-self.shift, self.shift, (n, 2)) * size  # dy, dx in pixels
+        mirrored, shift = self._placed(n, size, rng)
         if self.rotate_degrees or self.scale:
             angle = np.deg2rad(rng.uniform(-self.rotate_degrees, self.rotate_degrees, n))
             zoom = rng.uniform(1 - self.scale, 1 + self.scale, n)
@@ -100,11 +122,8 @@ def affine(
     import torch
     from torch.nn import functional as f
 
-    sign = np.where(mirrored, -1.0, 1.0)
-    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    half = x.shape[-1] / 2  # the grid runs from -1 to 1
-    theta = np.stack([cos * sign, -sin, shift[:, 1] / half, sin * sign, cos, shift[:, 0] / half], axis=1)
-    matrix = torch.from_numpy(theta.reshape(-1, 2, 3).astype(np.float32)).to(x.device)
+    theta = _theta(angle, zoom, shift, mirrored, x.shape[-1])
+    matrix = torch.from_numpy(theta.astype(np.float32)).to(x.device)
     grid = f.affine_grid(matrix, list(x.shape), align_corners=False)
     if not planes:
         return f.grid_sample(x.float(), grid, align_corners=False)
@@ -113,6 +132,21 @@ def affine(
         x[:, -planes:].float(), grid, mode="nearest", padding_mode="border", align_corners=False
     )
     return torch.cat([shown, labels], dim=1)
+
+
+def _theta(
+    angle: npt.NDArray[np.float64],
+    zoom: npt.NDArray[np.float64],
+    shift: npt.NDArray[np.float64],
+    mirrored: npt.NDArray[np.bool_],
+    size: int,
+) -> npt.NDArray[np.float64]:
+    """(n, 2, 3): from places in the new image to those in the old one, which run from -1 to 1."""
+    sign = np.where(mirrored, -1.0, 1.0)
+    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
+    half = size / 2
+    theta = np.stack([cos * sign, -sin, shift[:, 1] / half, sin * sign, cos, shift[:, 0] / half], axis=1)
+    return theta.reshape(-1, 2, 3)
 
 
 def cut_out(x: torch.Tensor, centre: npt.NDArray[np.int64], side: int, planes: int = 0) -> torch.Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from targets.errors import UsageError
@@ -14,7 +15,8 @@ from .dataset import Data, SampleIndices
 from .source import SPLITS
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Samples (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks."""
+"""Samples (b, c, h, w), normalised, and labels: int64 (b,) of classes, (b, s, s) uint8 of masks,
+(b, m, 6) float32 of boxes."""
 _ORDER, _CHANGES = range(2)  # independent streams of one seed
 
 
@@ -26,6 +28,16 @@ class Changes(Protocol):
 
         planes: the last channels that are labels: they are moved as the others are, and keep their values.
         """
+
+
+@runtime_checkable
+class MovesBoxes(Changes, Protocol):
+    """What changes images whose labels are boxes."""
+
+    def moved(
+        self, x: torch.Tensor, boxes: npt.NDArray[np.float32], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, npt.NDArray[np.float32]]:
+        """The changed batch with its boxes (b, m, 6) as they lie in it."""
 
 
 class Batches:
@@ -71,17 +83,23 @@ class Batches:
         own, shares = self._share
         chosen = chosen[own::shares]
         x = self._data.images(chosen).to(self._device)
-        y = torch.from_numpy(self._data.labels[chosen]).to(self._device)
+        y = torch.from_numpy(self._data.labels[chosen])
         if self._augment is not None:
             rng = self._rng(_CHANGES, step, *([own] if shares > 1 else []))
             x, y = self._changed(self._augment, x, y, rng)
-        return self._normalise(x), y
+        return self._normalise(x), y.to(self._device)
 
     def _changed(self, augment: Changes, x: torch.Tensor, y: torch.Tensor, rng: np.random.Generator) -> Batch:
-        """Images and labels; masks lie behind the channels of their images, and move with them."""
-        planes = self._data.task.planes
+        """Images and labels; boxes move with their images, and masks too, which lie behind their channels."""
+        task = self._data.task
+        planes = task.planes
+        if task.boxes:
+            assert isinstance(augment, MovesBoxes)  # signals have no boxes
+            x, boxes = augment.moved(x, y.numpy(), rng)
+            return x, torch.from_numpy(boxes)
         if not planes:
             return augment.apply(x, rng), y
+        y = y.to(self._device)
         both = augment.apply(torch.cat([x, y[:, None]], dim=1), rng, planes)
         return both[:, :-planes], both[:, -planes].to(y.dtype)
 

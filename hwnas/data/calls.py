@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hwnas.networks.mel_settings import LogMelSettings
 from hwnas.tasks import CLASSIFICATION
 
+from .columns import Column
 from .scenes_drawing import Draws
 from .shapes import Reals
 from .signals import SignalArray
@@ -61,6 +62,7 @@ def open_calls(request: DataRequest) -> CallSource:
         sizes_bytes=np.full(n, 2 * settings.samples, np.int64),
         task=CLASSIFICATION,
         groups=np.array(animals, np.int64),
+        columns=(Column.of("animal", [f"{animal:02d}" for animal in animals]),),
     )
     return CallSource(listing, np.concatenate(waves), settings)
 

@@ -16,7 +16,9 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task
 from targets.errors import DamagedFileError, UsageError
 
 from . import splits as splitting
+from .columns import Column
 from .contents import content_hashes, contents_json
+from .few import images_per_class
 from .gather import gather, open_pieces, open_source, size_mb
 from .image import PREPROCESSING
 from .pixels import ImageCache, OpenBar, Pixels
@@ -125,6 +127,15 @@ class Data:
             np.stack([self._source.read(int(index), self.image_size) for index in indices])
         )
 
+    def told_by(self, split: str) -> tuple[Column, ...]:
+        """The columns by which results are told apart, of the samples of a split."""
+        return tuple(column.at(self.split(split)) for column in self._source.listing.columns)
+
+    @property
+    def images_per_class(self) -> float:
+        """The median over the classes of their images (`few`)."""
+        return images_per_class(self._source.listing, self._split)
+
     @property
     def front(self) -> LogMelSettings | None:
         """Of sounds, how waveforms become what networks take."""
@@ -161,6 +172,7 @@ def load_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     window: int | None = None,
     hop: int | None = None,
     tokens: str | None = None,
@@ -185,6 +197,7 @@ def load_data(
         task: what is learned, a name of `hwnas.tasks.TASKS`; None for classification.
         label_columns: columns of the CSV that it learns.
         group_column: column of the CSV; samples with one value of it lie in one split.
+        report_by: columns of the CSV by whose values results are told apart.
         window, hop: samples of a window that recordings in a CSV are cut into, and from one to the next.
         tokens: what the symbols of a text are, `characters` or `words`.
         clip_seconds: length of sounds; longer ones are cut, shorter ones padded; None: what suits them.
@@ -198,7 +211,7 @@ def load_data(
         log: told what was ignored, dropped, decoded.
         progress: opens the bar of a long decoding.
     """
-    stored = None if splits is None else _stored_conditions(splits, image_size)
+    stored = None if splits is None else stored_conditions(splits, image_size)
     if stored is not None:
         image_size, limit = stored.image_size, stored.limit
     _check_numbers(seed, limit)
@@ -212,6 +225,7 @@ def load_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        report_by=report_by,
         window=window,
         hop=hop,
         tokens=tokens,
@@ -332,7 +346,7 @@ def _check_numbers(seed: int, limit: int | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class StoredConditions:
     """What splits.json was made with; a resume does not change it."""
 
     image_size: int
@@ -340,7 +354,8 @@ class _Stored:
     skipped: tuple[str, ...]
 
 
-def _stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> _Stored:
+def stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> StoredConditions:
+    """The conditions in a splits.json; UsageError for another image size."""
     stored, limit, skipped = splits.get("image_size"), splits.get("limit"), splits.get("skipped", [])
     if not isinstance(stored, int) or not (limit is None or isinstance(limit, int)):
         raise DamagedFileError("splits.json: image_size or limit is missing or no number; restore the file")
@@ -348,7 +363,7 @@ def _stored_conditions(splits: Mapping[str, Any], image_size: int | None) -> _St
         raise DamagedFileError("splits.json: 'skipped' is not a list of sample names; restore the file")
     if image_size is not None and image_size != stored:
         raise UsageError(f"image size {image_size}, the run began with {stored}; keep it or start a new run")
-    return _Stored(stored, limit, tuple(skipped))
+    return StoredConditions(stored, limit, tuple(skipped))
 
 
 def _nearly_one_colour(mean: tuple[float, ...], std: tuple[float, ...]) -> list[str]:

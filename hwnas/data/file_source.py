@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hwnas.tasks import CLASSIFICATION, LabelTable, Task
 from targets.errors import DamagedFileError
 
+from .columns import Column
 from .files import Files
 from .image import MIN_SIZE, Levels, decode, deep_range, round_size, short_side_px
 from .layout import Placed
@@ -65,11 +66,16 @@ def file_source(
     notes: Sequence[str],
     task: Task = CLASSIFICATION,
     columns: tuple[str, ...] = ("label",),
+    told_by: tuple[str, ...] = (),
 ) -> FileSource:
-    """A source over `placed` files, whose labels `task` reads. columns: their names."""
+    """A source over `placed` files, whose labels `task` reads.
+
+    columns: the names of the label columns. told_by: those of `Placed.told_by`.
+    """
     placed = sorted(placed, key=lambda item: item.path)
     paths = [item.path for item in placed]
     labels = task.read(LabelTable(name, columns, [item.cells for item in placed], paths))
+    task = labels.task or task
     groups = {group: number for number, group in enumerate(sorted({item.group for item in placed}))}
     levels = image_levels(files, paths)
     stamps = "\n".join(f"{item.path}\t{files.stamp(item.path)}" for item in placed)
@@ -90,8 +96,14 @@ def file_source(
         ).hexdigest(),
         task=task,
         groups=np.array([groups[item.group] for item in placed], np.int64) if len(groups) > 1 else None,
+        columns=columns_of(told_by, [item.told_by for item in placed]),
     )
     return FileSource(listing, files, levels)
+
+
+def columns_of(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> tuple[Column, ...]:
+    """The columns of these names. rows: their cells, by sample."""
+    return tuple(Column.of(name, [row[j] for row in rows]) for j, name in enumerate(names))
 
 
 def image_levels(files: Files, paths: Sequence[str]) -> Levels | None:

@@ -15,6 +15,7 @@ from targets.errors import DamagedFileError, HwnasError, UsageError
 
 from . import splits as splitting
 from .dataset import MEMORY_CAP_MB
+from .few import images_per_class
 from .gather import broken_text, gather, open_pieces, open_source, size_mb
 from .pixels import ImageCache, OpenBar
 from .source import SPLITS, TRAIN, DataRequest, Listing, data_request
@@ -37,7 +38,9 @@ class DataFacts:
     splits: images of each split; empty where the images cannot be split.
     classes: the same for each class (tag, range of targets).
     counted: what `classes` are.
+    images_per_class: the median over them.
     given_splits: the splits that the data themselves have.
+    told_by: how many values each column has by which results are told apart.
     cut: how the splits came about.
     broken: why an image cannot be read, by name.
     copies: images whose pixels another one has too.
@@ -56,7 +59,9 @@ class DataFacts:
     splits: Mapping[str, int]
     classes: Mapping[str, Mapping[str, int]]
     counted: str
+    images_per_class: float
     given_splits: tuple[str, ...]
+    told_by: Mapping[str, int]
     cut: str
     broken: Mapping[str, str]
     copies: int
@@ -85,6 +90,7 @@ def inspect_data(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     download: bool = False,
     skip_broken: bool = False,
     window: int | None = None,
@@ -109,6 +115,7 @@ def inspect_data(
         task=task,
         label_columns=label_columns,
         group_column=group_column,
+        report_by=report_by,
         window=window,
         hop=hop,
         tokens=tokens,
@@ -152,7 +159,9 @@ def inspect_data(
         splits={} if split is None else {name: len(split.indices(i)) for i, name in enumerate(SPLITS)},
         classes=classes,
         counted=listing.task.readable.each,
+        images_per_class=0.0 if split is None else images_per_class(listing, split),
         given_splits=given_splits,
+        told_by={column.name: len(np.unique(column.values)) for column in listing.columns},
         cut=f"{', '.join(given_splits)} as given" if given_splits else "drawn by --seed",
         broken=gathered.broken,
         copies=len(groups) - len(np.unique(groups)),
@@ -179,7 +188,9 @@ def _inspect_text(request: DataRequest, length: int | None, val_share: float | N
         splits=counts,
         classes={kinds: counts},
         counted="text",
+        images_per_class=float(len(listing.names)),
         given_splits=(),
+        told_by={},
         cut="in the order of the text",
         broken={},
         copies=0,

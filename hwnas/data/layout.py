@@ -43,6 +43,7 @@ class Placed:
 
     class_name: the folder, or the text of its label. more: texts of further labels.
     group: what it shares with others that must lie in the same split; empty where nobody said so.
+    told_by: its values of the columns by which results are told apart.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Placed:
     split: int
     more: tuple[str, ...] = ()
     group: str = ""
+    told_by: tuple[str, ...] = ()
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -126,6 +128,17 @@ def splits_named(names: Collection[str]) -> dict[str, int]:
         if len(left) == 1 and left[0] in SPLIT_OF:
             split_of[name] = SPLIT_OF[left[0]]
     return split_of
+
+
+def splits_of_paths(paths: Collection[str]) -> dict[str, int]:
+    """The split that a folder of each path names; all train where no folder says train."""
+    folders = {path: path.split("/")[:-1] for path in paths}
+    split_of = splits_named({folder for parts in folders.values() for folder in parts})
+    said = {
+        path: next((split_of[folder] for folder in parts if folder in split_of), TRAIN)
+        for path, parts in folders.items()
+    }
+    return said if TRAIN in said.values() else dict.fromkeys(said, TRAIN)
 
 
 def _doubled(every: Iterable[list[str]]) -> set[str]:

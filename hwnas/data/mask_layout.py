@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from targets.errors import UsageError
 
-from .layout import ignored_note, is_image, splits_named
+from .layout import ignored_note, is_image, splits_of_paths
 from .masks import CLASS_FILES, LOSSLESS
 from .source import TRAIN
 
@@ -23,12 +23,13 @@ _EXPECTED = "expected images/*.jpg and masks/*.png of equal names, or a .csv wit
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image, its mask, and the split and the group that they belong to."""
+    """An image, its mask, the split and the group that they belong to, and what columns say of them."""
 
     image: str
     mask: str
     split: int = TRAIN
     group: str = ""
+    told_by: tuple[str, ...] = ()
 
 
 def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str]]:
@@ -56,7 +57,7 @@ def pair_folders(paths: Sequence[str], where: str) -> tuple[list[Pair], list[str
     _check_lossless(masks.values(), where)
     notes = ignored_note([path for key, path in masks.items() if key not in images], "mask without an image")
     notes += ignored_note(rest, "neither image nor mask")
-    splits = _split_of(images)
+    splits = splits_of_paths(images)
     return [Pair(path, masks[key], splits[key]) for key, path in images.items()], notes
 
 
@@ -91,17 +92,6 @@ def _check_lossless(masks: Iterable[str], where: str) -> None:
             f"{where}: {len(lossy)} masks are stored with loss, as {lossy[0]}: that blurs the classes; save "
             "masks as PNG"
         )
-
-
-def _split_of(keys: dict[str, str]) -> dict[str, int]:
-    """The split that a folder of each key names; all train where the folders name none."""
-    folders = {key: key.split("/")[:-1] for key in keys}
-    split_of = splits_named({folder for parts in folders.values() for folder in parts})
-    said = {
-        key: next((split_of[folder] for folder in parts if folder in split_of), TRAIN)
-        for key, parts in folders.items()
-    }
-    return said if TRAIN in said.values() else dict.fromkeys(said, TRAIN)
 
 
 def _without_ending(stem: str) -> str:

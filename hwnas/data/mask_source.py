@@ -18,9 +18,9 @@ import numpy.typing as npt
 from hwnas.tasks import Task
 from hwnas.tasks.mask_scores import IGNORED
 from targets.errors import DamagedFileError, UsageError
-from targets.files import write_atomic
 
-from .file_source import FileSource, image_levels
+from .arrays_file import kept_array
+from .file_source import FileSource, columns_of, image_levels
 from .files import Files, open_files
 from .layout import ignored_note, is_image
 from .mask_layout import Pair, pair_folders
@@ -77,19 +77,27 @@ def open_masks(request: DataRequest) -> MaskSource:
             request.task,
             request.label_columns,
             request.group_column,
+            request.report_by,
         )
         files, notes = listed.files, ignored_note(listed.files.refused, listed.files.why_refused)
         masks = _found([item.class_name for item in listed.placed], files, table)
         pairs = [
-            Pair(item.path, mask, item.split, item.group)
+            Pair(item.path, mask, item.split, item.group, item.told_by)
             for item, mask in zip(listed.placed, masks, strict=True)
         ]
     name = path.stem if table is None else table.stem
-    return _source(name, files, pairs, notes, request.task, request.root / "cache" / "masks")
+    told_by = () if table is None else listed.told_by
+    return _source(name, files, pairs, notes, request.task, request.root / "cache" / "masks", told_by)
 
 
 def _source(
-    name: str, files: Files, pairs: Sequence[Pair], notes: list[str], task: Task, cache: Path
+    name: str,
+    files: Files,
+    pairs: Sequence[Pair],
+    notes: list[str],
+    task: Task,
+    cache: Path,
+    told_by: tuple[str, ...],
 ) -> MaskSource:
     pairs = sorted(pairs, key=lambda pair: pair.image)
     images, masks = tuple(pair.image for pair in pairs), tuple(pair.mask for pair in pairs)
@@ -97,7 +105,9 @@ def _source(
     levels = image_levels(files, images)
     stamps = "\n".join(f"{path}\t{files.stamp(path)}" for path in (*images, *masks))
     content = hashlib.sha256(f"{stamps}\n{said}\n{levels}".encode("utf-8", "surrogateescape")).hexdigest()
-    counts = _counts(files, images, masks, classes, cache / f"{content[:32]}.npy")
+    counts = kept_array(
+        cache / f"{content[:32]}.npy", (len(masks), 256), lambda: _counts(files, images, masks, classes)
+    )
     white = not counts[:, 1:IGNORED].any() and counts[:, 0].any() and counts[:, IGNORED].any()
     if white and not classes.colours:
         counts[:, 1], counts[:, IGNORED] = counts[:, IGNORED], 0
@@ -119,6 +129,7 @@ def _source(
         content=content,
         task=task,
         groups=np.array([groups[pair.group] for pair in pairs], np.int64) if len(groups) > 1 else None,
+        columns=columns_of(told_by, [pair.told_by for pair in pairs]),
     )
     return MaskSource(FileSource(listing, files, levels), masks, classes, bool(white and not classes.colours))
 
@@ -160,16 +171,12 @@ def _found(cells: Sequence[str], files: Files, table: Path) -> list[str]:
 
 
 def _counts(
-    files: Files, images: Sequence[str], masks: Sequence[str], classes: MaskClasses, kept: Path
+    files: Files, images: Sequence[str], masks: Sequence[str], classes: MaskClasses
 ) -> npt.NDArray[np.int64]:
     """(n, 256) pixels of each value in each mask; 0 of those that cannot be read, which the decoding names.
 
-    UsageError where a mask has another size than its image. kept: where the counts of an earlier run lie.
+    UsageError where a mask has another size than its image.
     """
-    with suppress(OSError, ValueError):
-        known: npt.NDArray[np.int64] = np.load(kept, allow_pickle=False)
-        if known.shape == (len(masks), 256) and known.dtype == np.int64:
-            return known
     counts = np.zeros((len(masks), 256), np.int64)
     unequal = []
     for i, (image, mask) in enumerate(zip(images, masks, strict=True)):
@@ -185,16 +192,4 @@ def _counts(
             f"{'; '.join(unequal[:_MOST_NAMED])}{'; ...' if len(unequal) > _MOST_NAMED else ''}; save each "
             "mask at the size of its image"
         )
-    _keep(kept, counts)
     return counts
-
-
-def _keep(path: Path, counts: npt.NDArray[np.int64]) -> None:
-    """Without space the next run counts again."""
-    import io
-
-    buffer = io.BytesIO()
-    np.save(buffer, counts, allow_pickle=False)
-    with suppress(OSError, DamagedFileError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, buffer.getvalue())

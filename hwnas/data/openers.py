@@ -8,6 +8,7 @@ from pathlib import Path
 
 from targets.errors import UsageError
 
+from .box_source import open_boxes
 from .folder import open_folder
 from .mask_source import open_masks
 from .recordings import open_recordings
@@ -40,10 +41,12 @@ def _is_csv(path: Path) -> bool:
 def _table(path: Path, request: DataRequest) -> DataSource:
     beside = request.labels_csv is None or _is_csv(path)
     table, images = (path, path.parent) if beside else (Path(str(request.labels_csv)), path)
-    return open_table(table, images, request.task, request.label_columns, request.group_column)
+    return open_table(
+        table, images, request.task, request.label_columns, request.group_column, request.report_by
+    )
 
 
-_COLUMNS = frozenset(("--label-column", "--group-column"))
+_COLUMNS = frozenset(("--label-column", "--group-column", "--report-by"))
 
 READERS = (
     PathReader(
@@ -57,6 +60,12 @@ READERS = (
         matches=lambda path, request: request.task.planes > 0,
         open=lambda path, request: open_masks(request),
         takes=_COLUMNS | {"--labels"},
+    ),
+    PathReader(
+        what="images with boxes",
+        matches=lambda path, request: request.task.boxes,
+        open=open_boxes,
+        takes=frozenset(),
     ),
     PathReader(
         what="windows in an .npz file",
@@ -96,6 +105,7 @@ _WHY = {
     "--labels": "it lists the files of a folder",
     "--label-column": _NEEDS_CSV,
     "--group-column": _NEEDS_CSV,
+    "--report-by": _NEEDS_CSV,
     "--window": _CUTS,
     "--hop": _CUTS,
     "--tokens": "it says what the symbols of a text are, for --task language",
@@ -110,6 +120,7 @@ def refuse_options(request: DataRequest, what: str, takes: frozenset[str]) -> No
         "--labels": request.labels_csv,
         "--label-column": request.label_columns,
         "--group-column": request.group_column,
+        "--report-by": request.report_by,
         "--window": request.window,
         "--hop": request.hop,
         "--tokens": request.tokens,

@@ -12,8 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .augment import Augment
+from .boxes import moved as moved_boxes
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +50,25 @@ class PhotoAugment:
             moved = torch.stack([_changed(change, image, planes) for image in moved])
         return Augment(shift=0.0, cutout=self.base.cutout).apply(moved, rng, planes)
 
+    def moved(
+        self, x: torch.Tensor, boxes: npt.NDArray[np.float32], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, npt.NDArray[np.float32]]:
+        """The changed batch with its boxes (b, m, 6); random operations, of which nobody knows how they move
+        boxes, are not for them.
+        """
+        import torch
+
+        base = replace(self.base, cutout=0.0, shift=0.0 if self.crop else self.base.shift)
+        x, boxes = base.moved(x, boxes, rng)
+        x = x.round().to(torch.uint8)
+        with seeded(rng):
+            if self.crop:
+                x, boxes = _cropped(x, boxes, self.crop)
+            if self.colour:
+                change = _transform("none", 0.0, self.colour, x.shape[-1])
+                x = torch.stack([change(image) for image in x])
+        return Augment(shift=0.0, cutout=self.base.cutout).apply(x, rng), boxes
+
 
 @contextmanager
 def seeded(rng: np.random.Generator) -> Iterator[None]:
@@ -70,6 +91,26 @@ def _changed(change: Any, image: torch.Tensor, planes: int) -> torch.Tensor:
 
     shown, labels = change(tv_tensors.Image(image[:-planes]), tv_tensors.Mask(image[-planes:]))
     return torch.cat([shown.as_subclass(torch.Tensor), labels.as_subclass(torch.Tensor)])
+
+
+def _cropped(
+    x: torch.Tensor, boxes: npt.NDArray[np.float32], share: float
+) -> tuple[torch.Tensor, npt.NDArray[np.float32]]:
+    """A random resized crop of each image, which shows at least that share, with what it shows of boxes."""
+    import torch
+    from torchvision.transforms import v2
+
+    size = x.shape[-1]
+    crop = v2.RandomResizedCrop(size, scale=(share, 1.0), antialias=True)
+    images, matrices, shifts = [], [], []
+    for image in x:
+        drawn = crop.make_params([image])
+        images.append(crop.transform(image, drawn))
+        sides = np.array([drawn["width"], drawn["height"]]) / size
+        corner = np.array([drawn["left"], drawn["top"]]) / size
+        matrices.append(np.diag(sides))
+        shifts.append(2 * corner + sides - 1)  # the centre of the crop, from -1 to 1
+    return torch.stack(images), moved_boxes(boxes, np.stack(matrices), np.stack(shifts))
 
 
 @cache

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from hwnas.tasks import Task
 from targets.errors import DamagedFileError, UsageError
 
+from .file_source import columns_of
 from .layout import SPLIT_OF
 from .signals import LabelledSignals, SignalSource, signal_source
 from .source import DataRequest
-from .table import LABEL_COLUMNS, SPLIT_COLUMNS, column_named, column_of_role, read_rows
+from .table import LABEL_COLUMNS, SPLIT_COLUMNS, column_named, column_of_role, read_rows, told_by_columns
 
 RECORDING_COLUMNS = (
     "recording",
@@ -39,13 +40,14 @@ ORDER_COLUMNS = ("time", "t", "timestamp", "time_s", "seconds", "order", "index"
 
 @dataclass(frozen=True, kw_only=True)
 class _Columns:
-    """Positions. order, group, split: None where there is none."""
+    """Positions. order, group, split: None where there is none. told_by: as that of `table`."""
 
     recording: int
     order: int | None
     labels: tuple[int, ...]
     group: int | None
     split: int | None
+    told_by: tuple[int, ...]
     channels: tuple[int, ...]
 
 
@@ -60,7 +62,8 @@ def open_recordings(table: Path, request: DataRequest) -> SignalSource:
     columns = _columns(table, header, request)
     _check_rows(table, body, header, columns, may_be_empty=request.task.many_columns)
     values = np.stack([_numbers(table, body, header, i) for i in columns.channels]).astype(np.float32)
-    cut = _Cut(table, body, columns, request.task)
+    named = [i for i in columns.told_by if i != columns.group]
+    cut = _Cut(table, body, columns, request.task, named)
     longest = 0
     for name, places in _by_recording(table, body, header, columns).items():
         longest = max(longest, len(places))
@@ -81,6 +84,8 @@ def open_recordings(table: Path, request: DataRequest) -> SignalSource:
             groups=cut.groups,
             given=None if columns.split is None else np.array(cut.given, np.int8),
             group_noun="recording" if columns.group is None else "group",
+            group_column=header[columns.recording if columns.group is None else columns.group],
+            told_by=columns_of([header[i] for i in named], cut.told_by),
             notes=cut.notes(window),
             preprocessing=f"windows of {window} samples, one every {hop}, of "
             + ", ".join(header[i] for i in columns.channels),
@@ -93,7 +98,8 @@ def _columns(table: Path, header: Sequence[str], request: DataRequest) -> _Colum
     labels = [column_named(header, name, table, "--label-column") for name in request.label_columns]
     group = request.group_column
     group_at = None if group is None else column_named(header, group, table, "--group-column")
-    used = {*labels, *([] if group_at is None else [group_at])}
+    told_by = told_by_columns(header, table, group_at, request.report_by)
+    used = {*labels, *told_by}
     lower = ["" if index in used else cell.lower() for index, cell in enumerate(header)]
     if not labels and request.task.many_columns:
         raise UsageError(
@@ -109,12 +115,18 @@ def _columns(table: Path, header: Sequence[str], request: DataRequest) -> _Colum
         raise UsageError(
             f"{table}: --label-column names {len(labels)} columns, {request.task.name} learns one"
         )
-    taken = {*labels, recording, order, split, group_at}
+    taken = {*labels, recording, order, split, *told_by}
     channels = tuple(i for i, cell in enumerate(header) if cell and i not in taken)
     if not channels:
         raise UsageError(f"{table}: no column is left for the values of a sensor among {', '.join(header)}")
     return _Columns(
-        recording=recording, order=order, labels=tuple(labels), group=group_at, split=split, channels=channels
+        recording=recording,
+        order=order,
+        labels=tuple(labels),
+        group=group_at,
+        split=split,
+        told_by=told_by,
+        channels=channels,
     )
 
 
@@ -186,14 +198,22 @@ def _by_recording(
 class _Cut:
     """The windows so far."""
 
-    def __init__(self, table: Path, body: Sequence[Sequence[str]], columns: _Columns, task: Task) -> None:
-        self._table, self._body, self._columns = table, body, columns
+    def __init__(
+        self,
+        table: Path,
+        body: Sequence[Sequence[str]],
+        columns: _Columns,
+        task: Task,
+        told_by: Sequence[int],
+    ) -> None:
+        self._table, self._body, self._columns, self._told_by = table, body, columns, told_by
         self._averages = task.readable.reading == "values"
         self._too_short, self._mixed = 0, 0
         self.values: list[npt.NDArray[np.float32]] = []
         self.names: list[str] = []
         self.cells: list[tuple[str, ...]] = []
         self.groups: list[str] = []
+        self.told_by: list[tuple[str, ...]] = []
         self.given: list[int] = []
 
     def add(
@@ -218,6 +238,7 @@ class _Cut:
             self.names.append(f"{name}@{start}")
             self.cells.append(cells)
             self.groups.append(str(group))
+            self.told_by.append(tuple(self._body[rows[0]][i] for i in self._told_by))
             self.given.append(0 if split is None else SPLIT_OF[split.lower()])
 
     def _label(self, rows: npt.NDArray[np.int64]) -> tuple[str, ...] | None:

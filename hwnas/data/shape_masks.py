@@ -55,7 +55,7 @@ def draw_masked(
     n = len(there)
     image, masks = ground(draws, n), np.zeros((n, SIDE_PX, SIDE_PX), np.uint8)
     for _ in range(_BARS):
-        image = paint(image, _bar(draws, n), ink(draws, n))
+        image = paint(image, bar(draws, n), ink(draws, n))
     order = np.argsort(draws.below(1 << 30, *there.shape), axis=1, kind="stable")
     for place in range(len(SHAPES)):
         kinds = order[:, place]
@@ -70,7 +70,7 @@ def draw_masked(
     return noisy(draws, image), masks
 
 
-def _bar(draws: Draws, n: int) -> Plane:
+def bar(draws: Draws, n: int) -> Plane:
     """A bar 6 to 20 px long and 2 px wide, anywhere, in any direction."""
     y, x = (draws.between(0, 32 * _UNIT, n) / _UNIT for _ in range(2))
     turn = np.deg2rad(draws.between(0, 180, n))[:, None, None]

@@ -13,6 +13,7 @@ from hwnas.core.samples import WINDOW, SampleKind
 from hwnas.tasks import LabelTable, Task
 from targets.errors import DamagedFileError, UsageError
 
+from .columns import Column
 from .source import TRAIN, Listing
 
 SignalArray = npt.NDArray[np.float32]
@@ -46,8 +47,10 @@ class LabelledSignals:
 
     values: (n, c, t). names: unique. columns, cells: of the labels, as text.
     groups: windows of one group lie in one split; None where nothing is known.
+    told_by: columns by which results are told apart, besides that of the groups.
     given: (n,) indices into SPLITS; None where there are no splits.
-    group_noun: what a group is, for messages.
+    group_noun: what a group is, for messages. group_column: the name of what tells groups; that noun where it
+        has none.
     """
 
     name: str
@@ -56,8 +59,10 @@ class LabelledSignals:
     columns: tuple[str, ...]
     cells: Sequence[tuple[str, ...]]
     groups: Sequence[str] | None = None
+    told_by: tuple[Column, ...] = ()
     given: npt.NDArray[np.int8] | None = None
     group_noun: str = "group"
+    group_column: str = ""
     notes: tuple[str, ...] = ()
     preprocessing: str = "windows as they are"
     kind: SampleKind = WINDOW
@@ -65,12 +70,18 @@ class LabelledSignals:
 
 def signal_source(windows: LabelledSignals, task: Task) -> SignalSource:
     """The source; UsageError where the task cannot learn from it."""
+    if task.columns:
+        raise UsageError(
+            f"{windows.name}: several tasks at once are learned from images so far, and these are "
+            f"{windows.kind.plural}; give one of them as --task"
+        )
     labels = task.read(LabelTable(windows.name, windows.columns, list(windows.cells), list(windows.names)))
     n, channels, length = windows.values.shape
     given = np.full(n, TRAIN, np.int8) if windows.given is None else windows.given
-    groups = None
+    groups, told_by = None, windows.told_by
     if windows.groups is not None:
         _, groups = np.unique(np.array(windows.groups), return_inverse=True)
+        told_by = (Column.of(windows.group_column or windows.group_noun, windows.groups), *told_by)
         if (given == TRAIN).all() and labels.values.dtype.kind == "i":
             _require_groups(windows, labels.names, labels.values, groups)
     listing = Listing(
@@ -86,6 +97,7 @@ def signal_source(windows: LabelledSignals, task: Task) -> SignalSource:
         centred=False,
         task=task,
         groups=None if groups is None else groups.astype(np.int64),
+        columns=told_by,
         kind=windows.kind,
         preprocessing=windows.preprocessing,
     )

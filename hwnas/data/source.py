@@ -17,6 +17,7 @@ from hwnas.tasks import CLASSIFICATION, LabelArray, Task, task_named
 from targets.errors import UsageError
 from targets.files import sha256
 
+from .columns import Column
 from .image import PREPROCESSING
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Listing:
     flip: whether a mirrored image is still one of its class.
     names: of the samples, unique.
     labels: (n,) int64, an index into class_names; (n, k) float32 where a task has several; of masks (n, k)
-        int64, how many pixels each class has.
+        int64, how many pixels each class has; of boxes (n, m, 6) float32.
     given: (n,) int8, an index into SPLITS: where the owner of the data put the sample, else train.
     sizes_bytes: (n,) int64.
     notes: what the user is told about the data.
@@ -48,6 +49,7 @@ class Listing:
     centred: of images that cannot be mirrored, whether the subject fills them, as characters do.
     task: what is learned of them.
     groups: (n,) numbers, equal for samples that must not lie in two splits; None where nobody said so.
+    columns: by which results are told apart: that of the groups, and those that the user names.
     kind: what a sample is.
     preprocessing: how files became samples, in words.
     front: of sounds, how waveforms become what networks take; None where samples are that already.
@@ -66,6 +68,7 @@ class Listing:
     centred: bool = True
     task: Task = CLASSIFICATION
     groups: npt.NDArray[np.int64] | None = None
+    columns: tuple[Column, ...] = ()
     kind: SampleKind = IMAGE
     preprocessing: str = PREPROCESSING
     front: LogMelSettings | None = None
@@ -87,7 +90,8 @@ class Listing:
 
     def digest(self) -> str:
         """SHA-256 of names, labels and sizes: equal when the list of files is the same."""
-        rows = zip(self.names, self.labels.tolist(), self.given, self.sizes_bytes, strict=True)
+        labels = (label.tolist() for label in self.labels)
+        rows = zip(self.names, labels, self.given, self.sizes_bytes, strict=True)
         text = "\n".join(f"{name}\t{label}\t{given}\t{size}" for name, label, given, size in rows)
         return sha256("\n".join((*self.class_names, self.task.mark, text)).encode("utf-8", "surrogateescape"))
 
@@ -132,6 +136,7 @@ class DataRequest:
     task: what is learned.
     label_columns: of the CSV; empty for those that the task looks for.
     group_column: of the CSV, whose samples of one value lie in one split.
+    report_by: columns of the CSV by whose values results are told apart.
     window, hop: samples of a window that recordings are cut into, and from one window to the next;
         window also the symbols of a piece of text.
     tokens: what the symbols of a text are.
@@ -145,6 +150,7 @@ class DataRequest:
     task: Task = CLASSIFICATION
     label_columns: tuple[str, ...] = ()
     group_column: str | None = None
+    report_by: tuple[str, ...] = ()
     window: int | None = None
     hop: int | None = None
     tokens: str | None = None
@@ -169,6 +175,7 @@ def data_request(
     task: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
     window: int | None = None,
     hop: int | None = None,
     tokens: str | None = None,
@@ -183,6 +190,7 @@ def data_request(
         task=task_named(task),
         label_columns=tuple(label_columns),
         group_column=group_column,
+        report_by=tuple(report_by),
         window=window,
         hop=hop,
         tokens=tokens,
@@ -221,6 +229,7 @@ class Subset:
             names=tuple(listing.names[index] for index in chosen),
             labels=listing.labels[chosen],
             groups=None if listing.groups is None else listing.groups[chosen],
+            columns=tuple(column.at(chosen) for column in listing.columns),
             given=listing.given[chosen],
             sizes_bytes=listing.sizes_bytes[chosen],
             content=listing.content and f"{listing.content} {why}",

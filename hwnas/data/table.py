@@ -18,9 +18,11 @@ from .layout import SPLIT_OF, Placed, ignored_note, is_image
 from .source import TRAIN
 
 _FILE_COLUMNS = (
-    "file", "filename", "file_name", "image", "path", "image_id", "image_name", "image_path", "img",
-    "img_path", "filepath", "file_path", "id_code", "id", "name",
+    "file", "filename", "file_name", "image", "path", "imagename", "image_id", "image_name", "image_path",
+    "img", "img_path", "filepath", "file_path", "id_code", "id", "name",
 )  # fmt: skip
+_SURE = _FILE_COLUMNS[:6]
+"""Of several that are there, the one that is meant."""
 LABEL_COLUMNS = (
     "label",
     "class",
@@ -42,18 +44,20 @@ _MAX_CSV_BYTES = 500_000_000
 class _Columns:
     """Positions of the columns.
 
-    split, group: None where there is none. may_be_empty: whether the task reads empty labels.
+    split, group: None where there is none. told_by: those by which results are told apart, that of the group
+    first. may_be_empty: whether the task reads empty labels.
     """
 
     file: int
     labels: tuple[int, ...]
     split: int | None
     group: int | None
+    told_by: tuple[int, ...]
     may_be_empty: bool
 
     @property
     def last(self) -> int:
-        return max(self.file, *self.labels, self.split or 0, self.group or 0)
+        return max(self.file, *self.labels, self.split or 0, *self.told_by)
 
 
 def open_table(
@@ -62,43 +66,55 @@ def open_table(
     task: Task = CLASSIFICATION,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    report_by: Sequence[str] = (),
 ) -> FileSource:
     """The images that `table` lists, found below the folder or zip `images`.
 
     label_columns: what the task learns; empty for the column named label or the like, or, for a task with a
         column per output, all columns that are nothing else.
     group_column: samples with one value of it lie in one split.
+    report_by: columns by whose values results are told apart.
     """
-    rows = read_table(table, images, task, label_columns, group_column)
+    rows = read_table(table, images, task, label_columns, group_column, report_by)
     files = rows.files
     listed = {item.path for item in rows.placed}
     rest = [path for path in files.paths if path not in listed and is_image(path)]
     notes = ignored_note(rest, f"not in {table.name}") + ignored_note(files.refused, files.why_refused)
-    return file_source(table.stem, files, rows.placed, notes, task, rows.columns)
+    return file_source(table.stem, files, rows.placed, notes, task, rows.columns, rows.told_by)
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a table, the files that they name, and the names of the label columns."""
+    """The rows of a table, the files that they name, and the names of the columns that are used.
+
+    columns: of labels. told_by: by which results are told apart.
+    """
 
     placed: Sequence[Placed]
     files: Files
     columns: tuple[str, ...]
+    told_by: tuple[str, ...]
 
 
 def read_table(
-    table: Path, images: Path, task: Task, label_columns: Sequence[str], group_column: str | None
+    table: Path,
+    images: Path,
+    task: Task,
+    label_columns: Sequence[str],
+    group_column: str | None,
+    report_by: Sequence[str],
 ) -> TableRows:
     """What `table` says of the images below the folder or zip `images`; the arguments are `open_table`'s."""
     rows = read_rows(table)
     files = open_files(images)
-    columns = _columns(rows[0], table, task, label_columns, group_column)
+    columns = _columns(rows[0], table, task, label_columns, group_column, report_by)
     placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
     if not placed:
         raise UsageError(f"{table}: has a header but no rows; list one image per row")
     placed = _with_suffixes(placed, files.paths)
     _check_rows(placed, set(files.paths), table, files.where)
-    return TableRows(placed, files, tuple(rows[0][index] for index in columns.labels))
+    names = (tuple(rows[0][index] for index in places) for places in (columns.labels, columns.told_by))
+    return TableRows(placed, files, *names)
 
 
 def read_rows(table: Path) -> list[list[str]]:
@@ -122,22 +138,29 @@ def read_rows(table: Path) -> list[list[str]]:
 
 
 def _columns(
-    header: Sequence[str], table: Path, task: Task, label_columns: Sequence[str], group_column: str | None
+    header: Sequence[str],
+    table: Path,
+    task: Task,
+    label_columns: Sequence[str],
+    group_column: str | None,
+    report_by: Sequence[str],
 ) -> _Columns:
     """Positions of the file, label and (if present) split and group columns."""
     twice = [name for name, n in Counter(filter(None, header)).items() if n > 1]
     if twice:
         raise UsageError(f"{table}: more than one column is named {', '.join(twice)}; rename or remove one")
-    named = [column_named(header, name, table, "--label-column") for name in label_columns]
+    option = "--label-column" if label_columns else "--task"
+    named = [column_named(header, name, table, option) for name in label_columns or task.columns]
     group = None if group_column is None else column_named(header, group_column, table, "--group-column")
-    taken = {*named, *([] if group is None else [group])}
+    told_by = told_by_columns(header, table, group, report_by)
+    taken = {*named, *(i for i in told_by if header[i].lower() not in SPLIT_COLUMNS)}
     lower = ["" if index in taken else cell.lower() for index, cell in enumerate(header)]
     file = column_of_role(lower, "file", _FILE_COLUMNS, header, table)
     split = next((index for index, cell in enumerate(lower) if cell in SPLIT_COLUMNS), None)
     if named:
         labels = tuple(named)
     elif task.many_columns:
-        used = {file, split, group}
+        used = {file, split, *told_by}
         labels = tuple(index for index, cell in enumerate(header) if cell and index not in used)
         if not labels:
             raise UsageError(
@@ -150,7 +173,15 @@ def _columns(
         raise UsageError(f"{table}: --label-column names {len(labels)} columns, {task.name} learns one")
     if len(set(labels)) < len(labels):
         raise UsageError(f"{table}: --label-column names a column twice; name each once")
-    return _Columns(file, labels, split, group, may_be_empty=task.many_columns)
+    return _Columns(file, labels, split, group, told_by, may_be_empty=task.many_columns)
+
+
+def told_by_columns(
+    header: Sequence[str], table: Path, group: int | None, report_by: Sequence[str]
+) -> tuple[int, ...]:
+    """Places of the columns by which results are told apart: that of the group, then the named ones."""
+    named = [column_named(header, name, table, "--report-by") for name in report_by]
+    return tuple(dict.fromkeys([*([] if group is None else [group]), *named]))
 
 
 def column_of_role(
@@ -158,8 +189,8 @@ def column_of_role(
 ) -> int:
     """The one column that can play the role."""
     here = [index for index, cell in enumerate(lower) if cell in names]
-    if role == "file" and len(here) > 1 and sum(lower[index] in names[:5] for index in here) == 1:
-        here = [index for index in here if lower[index] in names[:5]]
+    if role == "file" and len(here) > 1 and sum(lower[index] in _SURE for index in here) == 1:
+        here = [index for index in here if lower[index] in _SURE]
     if len(here) > 1:
         choices = ", ".join(lower[index] for index in here)
         named = role not in ("file", "recording")
@@ -210,6 +241,7 @@ def _place(row: Sequence[str], line: int, columns: _Columns, table: Path) -> Pla
         split,
         more=cells[1:],
         group="" if columns.group is None else row[columns.group],
+        told_by=tuple(row[index] for index in columns.told_by),
     )
 
 

@@ -13,16 +13,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .cards import environment_of
 from .task import Done, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
+
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class Child:
     """Its stdin carries tasks, its stdout answers, its stderr complaints.
 
+    card: the CUDA device that it sees; None: all that this process sees.
     busy: whether it is at a task, or died of one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, card: int | None = None) -> None:
+        self.card = card
         self.busy = False
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
@@ -34,7 +39,7 @@ class Child:
             stderr=self._complaints,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": path},
+            env={**os.environ, **environment_of(card), **_ONE_THREAD, "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C goes to the parent alone, which ends its children
         )
 
@@ -56,7 +61,9 @@ class Child:
             return None
         if event["event"] == "refused":
             raise RefusedError(event["reason"])
-        return Done() if event["event"] == "done" else Failed(event["reason"])
+        if event["event"] == "done":
+            return Done()
+        return Failed(event["reason"], bool(event.get("out_of_memory")))
 
     def _ask(
         self, task: ExecutorTask, on_progress: OnProgress, place: Mapping[str, Any]

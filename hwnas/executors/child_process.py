@@ -41,7 +41,7 @@ def _serve(tasks: queue.SimpleQueue[str | None], busy: threading.Event, answers:
             work = work_of(order["kind"])
             folder, place = Path(order["folder"]), order["place"]
             work(order["document"], folder, place=place, on_step=on_step, log=_complain)
-            answer = {"event": "done"}
+            answer: dict[str, Any] = {"event": "done"}
         except RefusedError as error:
             answer = {"event": "refused", "reason": str(error)}
         except HwnasError as error:
@@ -49,8 +49,23 @@ def _serve(tasks: queue.SimpleQueue[str | None], busy: threading.Event, answers:
         except Exception as error:  # the outermost edge of the process: the parent reports it
             traceback.print_exc()
             answer = {"event": "failed", "reason": f"{type(error).__name__}: {error}"}
+            answer["out_of_memory"] = _is_out_of_memory(error)
+        _free_cards()
         busy.clear()  # before the answer: the next task may follow it at once
         say(**answer)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of Python, of a CUDA device, or of torch's allocator on a CPU, which has no class of its own."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
+def _free_cards() -> None:
+    """Give back what torch keeps of a card for its next tensors: other processes may need it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _complain(text: str) -> None:

@@ -23,16 +23,18 @@ def sleep(
 ) -> None:
     """Wait `document["seconds"]`, then write the process that did, and the text of a file where one is named.
 
-    starts: a file that gets a line whenever the task begins.
+    starts: a file that gets a line whenever the task begins. lacks: as often it then lacks memory.
     """
     if "starts" in document:
         with Path(document["starts"]).open("a") as file:
             file.write(f"{os.getpid()}\n")
+        if len(Path(document["starts"]).read_text().split()) <= document.get("lacks", 0):
+            raise MemoryError
     total = max(1, round(float(document["seconds"]) / _STEP_S))
     for step in range(1, total + 1):
         time.sleep(_STEP_S)
         on_step(step, total)
-    answer: dict[str, Any] = {"pid": os.getpid()}
+    answer: dict[str, Any] = {"pid": os.getpid(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
     if "read" in document:
         answer["text"] = Path(document["read"]).read_text(encoding="utf-8")
     write_json(folder / "result.json", answer)

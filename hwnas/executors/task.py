@@ -34,7 +34,9 @@ class ExecutorTask:
     document: what the work is, as JSON.
     folder: where its files go.
     files: keys into `document` whose values are paths of files that go along with the task.
-    memory_bytes: estimates what it takes.
+    memory_bytes: estimates what it takes of this machine's memory.
+    device: where it computes, as torch spells it; `cuda` is any card.
+    device_bytes: estimates what it takes of that card's memory.
     resources: that the worker of a cluster has to offer, beside those that all tasks take.
     """
 
@@ -44,6 +46,8 @@ class ExecutorTask:
     folder: Path
     files: Sequence[Sequence[str]] = ()
     memory_bytes: Callable[[], int] = lambda: 0
+    device: str = "cpu"
+    device_bytes: Callable[[], int] = lambda: 0
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -63,9 +67,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A task that leaves nothing, and why."""
+    """A task that leaves nothing, and why. out_of_memory: of this machine or of its device."""
 
     reason: str
+    out_of_memory: bool = False
 
 
 TaskOutcome = Done | Failed

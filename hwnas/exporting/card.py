@@ -10,9 +10,11 @@ from hwnas.core.words import percent
 from hwnas.tasks import Task, task_named
 
 from .export import CARRIED
+from .onnx_score import HEADS
 from .snippets import CROP, file_names
 
 _SHOWN_CLASSES = 50
+_SHOWN_VALUES = 20
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -65,8 +67,22 @@ def _files(manifest: Mapping[str, Any]) -> str:
     return _table(head, rows)
 
 
-_OUTPUT_SHAPES = {"mask": ": a number per class and pixel; the class of a pixel is that of its largest"}
+_OUTPUT_SHAPES = {
+    "mask": ": a number per class and pixel; the class of a pixel is that of its largest",
+    "boxes": ": in each cell of two square grids, the finer first, the logarithms of the distances to the "
+    "left, upper, right and lower edge, in cells, and the logit of each class; boxes of a class that overlap "
+    "by an IoU above 0.6 are one, the surest. The programs below do it",
+}
 """What is said of outputs that are more than a number each, by how they are read."""
+
+
+def _output_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """The output, or that of each head."""
+    said = manifest["input"]
+    if HEADS not in said:
+        shape = _OUTPUT_SHAPES.get(task_of(manifest).readable.reading, "")
+        return [f"- output `{said['output_name']}`{shape}"]
+    return [f"- output `{_line(name)}`: {', '.join(map(_line, of))}" for name, of in said[HEADS].items()]
 
 
 def _feeding(manifest: Mapping[str, Any]) -> str:
@@ -74,7 +90,7 @@ def _feeding(manifest: Mapping[str, Any]) -> str:
     lines = [
         f"- input `{said['input_name']}`, {said.get('input_layout', 'as the file says')}, "
         f"{' × '.join(map(str, said['input_shape']))}",
-        f"- output `{said['output_name']}`{_OUTPUT_SHAPES.get(task_of(manifest).readable.reading, '')}",
+        *_output_lines(manifest),
     ]
     if "colour_order" in said:
         lines.append(f"- colours: {said['colour_order']}")
@@ -109,7 +125,42 @@ def _quality(manifest: Mapping[str, Any]) -> str:
         _table(head, rows[:_SHOWN_CLASSES]),
         f"… and {len(rows) - _SHOWN_CLASSES} more in manifest.json" if len(rows) > _SHOWN_CLASSES else "",
     ]
-    return "\n\n".join(part for part in (*parts, *sentences) if part)
+    sentences = [*sentences, *_repeats(manifest)]
+    columns = [_by_column(entry) for entry in (quality.get("by_column") or {}).get("test") or []]
+    return "\n\n".join(part for part in (*parts, *sentences, *columns) if part)
+
+
+def _repeats(manifest: Mapping[str, Any]) -> list[str]:
+    """How good it is on average over splits that were drawn anew."""
+    repeats = manifest["source"].get("repeats")
+    if not repeats:
+        return []
+    label = task_of(manifest).metric.label
+    mean, low, high = (percent(repeats[key]) for key in ("mean", "low", "high"))
+    return [
+        f"Trained anew on {repeats['k']} other splits of its images, float networks of this architecture "
+        f"have a test {label} of {mean} on average (95 % from {low} to {high}: Nadeau and Bengio's corrected "
+        "interval)."
+    ]
+
+
+def _by_column(entry: Mapping[str, Any]) -> str:
+    """How good it is for each value of a column, the worst first."""
+    rows = entry["rows"]
+    shown = [
+        (
+            _line(f"{row['value']}") + (" (far behind)" if row["behind"] else ""),
+            str(row["images"]),
+            *(f"{row[name]:.4g}" for name in ("score", "low", "high")),
+        )
+        for row in rows[:_SHOWN_VALUES]
+    ]
+    column = _line(str(entry["column"]))
+    says = f"By {column}, the worst first" + (
+        f", {len(shown)} of {entry['values']} values" if len(shown) < entry["values"] else ""
+    )
+    head = (column, "images", _line(str(entry["label"])), "95 % from", "to")
+    return f"{says}; far behind is what chance does not explain:\n\n{_table(head, shown)}"
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:

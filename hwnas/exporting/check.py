@@ -20,7 +20,7 @@ from profilers.inputs import make_feeds
 from targets.errors import DamagedFileError
 
 from .export import CHECK_IMAGES
-from .onnx_score import batch_of, calls_of, open_session
+from .onnx_score import answer_of, batch_of, calls_of, open_session
 from .packaging import PIXELS, PLAIN, Packaging
 
 if TYPE_CHECKING:
@@ -203,10 +203,10 @@ def worst_layer(layers: Sequence[LayerDifference]) -> LayerDifference:
 
 
 def _answers(model: bytes, calls: Iterable[Feeds]) -> list[FloatArray]:
-    """The first output of each call; DamagedFileError where the file cannot be run."""
+    """The answer to each call; DamagedFileError where the file cannot be run."""
     session = open_session(model)
     try:
-        return [np.asarray(session.run(None, dict(feeds))[0], np.float32) for feeds in calls]
+        return [np.asarray(answer_of(session, session.run(None, dict(feeds))), np.float32) for feeds in calls]
     except Exception as error:  # onnxruntime raises its own classes, one per status code
         raise DamagedFileError(f"onnxruntime cannot run it: {str(error).splitlines()[0]}") from error
 

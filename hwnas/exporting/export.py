@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from torch import nn
 
 from hwnas.networks.modes import device_of, evaluating, safetensors_bytes
 from hwnas.networks.signature import IMAGE, LOGITS, NEXT_STATE, STATE, signature_of
+from hwnas.networks.split_heads import SplitHeads
 from hwnas.runs.environment import versions
 from hwnas.training.train import logits_of
 from profilers.inputs import METADATA
@@ -32,7 +34,7 @@ from targets.files import read_json, sha256, write_atomic, write_json
 
 from .complexity import compare_with_ptflops
 from .front_end import JOINT, OUT, file_shape, front_of, joined
-from .onnx_score import OnnxScore, onnx_accuracy, onnx_logits, open_session
+from .onnx_score import HEADS, OnnxScore, onnx_accuracy, onnx_logits, open_session
 from .reshape import without_flatten
 
 if TYPE_CHECKING:
@@ -103,6 +105,9 @@ def network_file(
 ) -> bytes:
     """The float file of a network for `data`: of signals with their front end before it."""
     front, shape = front_of(data), (batch, *data.sample_shape)
+    if heads := output_names(data):
+        widths = {output: len(names) for output, names in heads.items()}
+        module = SplitHeads(module, widths, data.kind.input_name, data.sample_shape)
     if front is None:
         return onnx_bytes(module, shape, metadata=metadata)
     raw = onnx_bytes(front, file_shape(data, batch), input_name=data.kind.input_name, output_name=OUT)
@@ -113,6 +118,17 @@ def _with_front(module: nn.Module, data: Data) -> nn.Module:
     """What the file computes, as one module."""
     front = front_of(data)
     return module if front is None else nn.Sequential(front, module)
+
+
+def output_names(data: Data) -> dict[str, list[str]]:
+    """Of a file with several outputs, what the numbers of each stand for; empty for one output."""
+    heads: dict[str, list[str]] = {}
+    for name, numbers in data.task.file_outputs.items():
+        plain = re.sub(r"\W+", "_", name) or "head"
+        taken = {data.kind.input_name, *heads}
+        output = next(text for i in range(len(taken) + 1) if (text := plain + "_" * i) not in taken)
+        heads[output] = list(numbers)
+    return heads
 
 
 TOLERANCE = 1e-4
@@ -257,11 +273,16 @@ def describe_input(data: Data, shape: Sequence[int]) -> dict[str, Any]:
         "preprocessing": data.preprocessing,
         "mean": list(data.mean),
         "std": list(data.std),
-        "output_name": OUTPUT_NAME,
+        **_outputs(data),
         "class_names": list(data.class_names),
         "task": data.task.name,
         "data": data.name,
     }
+
+
+def _outputs(data: Data) -> dict[str, Any]:
+    heads = output_names(data)
+    return {"output_name": next(iter(heads), OUTPUT_NAME), **({HEADS: heads} if heads else {})}
 
 
 CARRIED = "carried"

@@ -14,7 +14,7 @@ from PIL import Image
 from hwnas.tasks.mask_scores import palette
 
 from .delivery import Delivery, Record
-from .onnx_score import batch_of, open_session
+from .onnx_score import answer_of, batch_of, open_session
 from .variants import VARIANTS
 
 IMAGE, RAW, EXPECTED = "golden/input.png", "golden/input.raw", "golden/expected.json"
@@ -97,10 +97,11 @@ def _answer(delivery: Delivery, record: Record, index: int) -> dict[str, Any]:
     else:
         fed = (raw.permute(0, 2, 3, 1) if delivery.packaging.layout == "nhwc" else raw).numpy()
     batch = np.repeat(np.ascontiguousarray(fed), batch_of(session), axis=0)
-    outputs = np.asarray(session.run(None, {wanted.name: batch})[0][0], np.float64)
+    outputs = np.asarray(answer_of(session, session.run(None, {wanted.name: batch}))[0], np.float64)
     every = -(-outputs.size // MOST_OUTPUTS) | 1  # odd, so that it meets every column
     return {
         "outputs": [float(value) for value in outputs.ravel()[::every]],
+        "n": int(outputs.size),
         **({"every": every} if every > 1 else {}),
         **({"label": int(outputs.argmax())} if data.task.readable.reading == "top" else {}),
         "tolerance": VARIANTS[record["name"]].off_elsewhere * max(1.0, float(np.abs(outputs).max())),

@@ -14,6 +14,7 @@ from hwnas.tasks import inward, task_named
 from targets.errors import DamagedFileError
 from targets.files import read_json, sha256
 
+from .by_column import by_column
 from .delivery import Delivery, Record, findings
 from .export import EXPORTER
 from .partitions import partitions_of
@@ -77,10 +78,11 @@ def recommended(good: Sequence[Record]) -> str:
 def _quality(delivery: Delivery, file: str) -> dict[str, Any]:
     data = delivery.source.data
     assert data is not None  # asked for where there are images
-    score = delivery.scores((delivery.folder / file).read_bytes(), delivery.packaging)["test"]
-    probabilities = delivery.packaging.softmax
+    scores = delivery.scores((delivery.folder / file).read_bytes(), delivery.packaging)
+    score, probabilities = scores["test"], delivery.packaging.softmax
     quality = data.task.quality(score.logits, score.labels, data.class_names, probabilities=probabilities)
-    return {"file": file, **quality}
+    told = {split: by_column(each, data.told_by(split)) for split, each in scores.items()}
+    return {"file": file, **quality, "by_column": {split: rows for split, rows in told.items() if rows}}
 
 
 def files_of(record: Record) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,9 +108,21 @@ def onnx_logits(
 
 
 def outputs_of(session: Any, samples: NDArray[Any]) -> LogitArray:
-    """The first output; of a file that carries a state, after each symbol of texts (b, l): (b, l, k)."""
-    rows = [outputs[0] for _, outputs in calls_of(session, samples)]
+    """The answer; of a file that carries a state, after each symbol of texts (b, l): (b, l, k)."""
+    rows = [answer_of(session, outputs) for _, outputs in calls_of(session, samples)]
     return np.stack(rows, axis=1) if carries(session) else rows[0]
+
+
+HEADS = "heads"
+"""In the metadata of a file that has an output for each of several heads."""
+
+
+def answer_of(session: Any, outputs: Sequence[Any]) -> LogitArray:
+    """The first output of a call; of a file with several heads the outputs of all side by side."""
+    if HEADS not in session.get_modelmeta().custom_metadata_map:
+        first: LogitArray = outputs[0]
+        return first
+    return np.concatenate(outputs, axis=1)
 
 
 def carries(session: Any) -> bool:

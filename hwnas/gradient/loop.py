@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hwnas.core.budget import METRICS
 from targets.errors import DamagedFileError, UsageError
 
+from .step.optim import require_number
 from .step.passes import Pass
 
 Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 """Stores (step, tensors, JSON state) of a checkpoint."""
 
 LogRow = dict[str, float | int | str | None]
+
+_READ_EVERY = 20
 
 COLUMNS = (
     "stage",
@@ -36,6 +40,11 @@ COLUMNS = (
 skips: how many skip connections the discretised policy has."""
 
 
+def read_every(device: torch.device) -> int:
+    """After how many steps on a device their losses are read."""
+    return 1 if device.type == "cpu" else _READ_EVERY
+
+
 class Loop:
     """Runs `one_step` until the budget of steps is used; every `epoch_steps` a row of the log.
 
@@ -45,6 +54,7 @@ class Loop:
     end_epoch: gives the columns of a row about stage, validation and policy.
     identity: what must agree with a checkpoint for it to be this training's.
     clock: seconds.
+    read_every: after how many steps their losses are read. Reading waits for a GPU, which idles afterwards.
     """
 
     def __init__(
@@ -55,11 +65,14 @@ class Loop:
         end_epoch: Callable[[int], LogRow],
         identity: Mapping[str, Any],
         clock: Callable[[], float],
+        read_every: int = 1,
     ) -> None:
         if steps < 1 or epoch_steps < 1:
             raise UsageError(f"steps and epoch_steps must be at least 1, got {steps} and {epoch_steps}")
         self.steps, self.epoch_steps = steps, epoch_steps
         self._one_step, self._end_epoch, self._clock = one_step, end_epoch, clock
+        self._read_every = read_every
+        self._unread: list[Tensor] = []
         self._identity = {**identity, "steps": steps, "epoch_steps": epoch_steps}
         self.step = 0
         self.stopped = False
@@ -95,11 +108,21 @@ class Loop:
 
     def _count(self, result: Pass | None) -> None:
         if result is not None:
-            self._sums["loss"] += result.loss
-            self._sums["accuracy"] += result.accuracy
+            self._unread.append(torch.stack([result.loss, result.accuracy]))
+        if len(self._unread) >= self._read_every:
+            self._read()
+
+    def _read(self) -> None:
+        """Add up the results of the steps since the last time; DivergedError where a loss is no number."""
+        unread, self._unread = self._unread, []
+        for loss, accuracy in torch.stack(unread).tolist() if unread else ():
+            require_number(loss, f"a step up to {self.step} of {self.steps}")
+            self._sums["loss"] += loss
+            self._sums["accuracy"] += accuracy
             self._sums["n"] += 1
 
     def _add_row(self) -> None:
+        self._read()
         n = max(1.0, self._sums["n"])
         row: LogRow = {
             **dict.fromkeys(COLUMNS),
@@ -114,6 +137,7 @@ class Loop:
 
     def state(self) -> dict[str, Any]:
         """JSON values from which `load` continues."""
+        self._read()
         return {
             "identity": dict(self._identity),
             "step": self.step,
@@ -134,4 +158,4 @@ class Loop:
             )
         self.step, self.stopped = state["step"], state["stopped"]
         self.log = [dict(row) for row in state["log"]]
-        self._sums = dict(state["sums"])
+        self._sums, self._unread = dict(state["sums"]), []

@@ -73,7 +73,7 @@ def propose(search: Searched, n: int) -> list[Decoded]:
 def validation_loss(search: Searched, mix: Mix, supernet: nn.Module | None = None) -> float:
     """Loss of a mix under the shared weights, summed over a few validation batches."""
     net = search.supernet if supernet is None else supernet
-    return sum(validation_pass(net, mix, search.val.at(i)).loss for i in range(_RANK_BATCHES))
+    return sum(float(validation_pass(net, mix, search.val.at(i)).loss) for i in range(_RANK_BATCHES))
 
 
 def _decoding(search: Searched, rng: np.random.Generator) -> Decoding:
@@ -112,4 +112,4 @@ def _tune(search: Searched, supernet: nn.Module, mix: Mix, steps: int) -> None:
     for step in range(steps):
         where = f"decoding by {search.method.decode}, step {step + 1}"
         weight_pass(supernet, (mix,), search.train.at(step), search.method.label_smoothing, where)
-        optimizer.step(step)
+        optimizer.step(optimizer.lr_at(step))

@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from hwnas.core.space import Space
 
 from .decode import Decoded, require_reachable
 from .elastic import options_of_stages
-from .loop import LogRow, Loop, Save
+from .loop import LogRow, Loop, Save, read_every
 from .method import Method
 from .parts.decoders import IDENTITIES
 from .parts.hypergradient import Hypergradient
@@ -33,6 +34,7 @@ from .parts.objective import make_objective
 from .parts.policy import log_probabilities
 from .parts.starts import STARTS
 from .propose import propose
+from .recording import why_eager
 from .seeding import seeded
 from .settings import SearchSettings
 from .speed import require_speed, speed_up
@@ -40,6 +42,7 @@ from .stage_supernets import Rewrappable, SupernetFactory, copies_of
 from .step.active_options import ActiveOptions, all_options, intersect, keep_best
 from .step.context import ArchPass, StepContext
 from .step.devices import search_devices
+from .step.graphed import Capture, CudaCapture, GraphedSteps, StepNumbers
 from .step.nodes import discretise, with_kept_edges
 from .step.optim import WeightOptimizer, pack, tensors_of, under, unpack
 from .step.passes import BatchSource, Pass, validation_pass
@@ -72,6 +75,8 @@ class GradientSearch:
         *,
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
+        capture: Capture | None = None,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Refuses unreachable budgets (InfeasibleError) before any step is made.
 
@@ -84,6 +89,8 @@ class GradientSearch:
         settings: what the user sets.
         device: cpu or cuda.
         clock: seconds, for the log.
+        capture: what records steps as graphs; None: on CUDA torch's own, elsewhere nothing.
+        warn: gets a line when a step could not be recorded.
         """
         require_reachable(space, costs, budgets)
         require_speed(space, device, bf16=settings.bf16, compiled=settings.compile)
@@ -91,7 +98,15 @@ class GradientSearch:
         self.method, self.settings, self.device = method, settings, torch.device(device)
         self.train, self.val = train, val
         self._factory = copies_of(supernet, method) if isinstance(supernet, nn.Module) else supernet
-        self.generator = torch.Generator().manual_seed(settings.seed)
+        # A policy lives where its draws are needed: on the device, or where Python decides by them what runs.
+        self.why_eager = why_eager(method, settings.objective, compiled=settings.compile)
+        self._recorded = self.why_eager is None and (self.device.type == "cuda" or capture is not None)
+        place = self.device if self._recorded else torch.device("cpu")
+        self.generator = torch.Generator(place).manual_seed(settings.seed)
+        self._numbers = StepNumbers(place if self._recorded else None)
+        if self._recorded and settings.graphs and capture is None:
+            capture = CudaCapture(self.device, [self.generator])
+        self._steps = GraphedSteps(train, val, capture, warn)
         self.objective = make_objective(
             costs, budgets, settings.objective or method.objective, method.make_regularisers()
         )
@@ -107,6 +122,7 @@ class GradientSearch:
             end_epoch=self.end_epoch,
             identity=identity,
             clock=clock,
+            read_every=read_every(self.device),
         )
         stages = method.stages if isinstance(supernet, nn.Module) else [s.untrained for s in method.stages]
         self.timetable = Timetable(stages, settings.steps, settings.arch_every)
@@ -134,16 +150,40 @@ class GradientSearch:
     def one_step(self, step: int) -> Pass | None:
         """Arch step where one is due, and weight step; the pass that trained the weights."""
         with self._seeded(step):
-            self.enter(self.timetable.at(step))
-            context, weight_pass = self.step_context(step), None
-            if self.timetable.due(step):
-                arch_pass = self.hypergradient.arch_step(context)
-                self.step_policy(arch_pass)
-                weight_pass = arch_pass.weight
-            if weight_pass is None:
-                weight_pass = self.hypergradient.weight_step(context)
-                context.step_weights()
-            return weight_pass
+            slot, due = self.timetable.at(step), self.timetable.due(step)
+            self.enter(slot)
+            context = self.step_context(step)
+            if not self._recorded:
+                return self._make_step(context, due)
+            held = replace(context, train=self._steps.train.current, val=self._steps.val.current)
+            return self._steps.run((slot.index, due), step, lambda: self._make_step(held, due), self._undo)
+
+    def _make_step(self, context: StepContext, due: bool) -> Pass:
+        weight_pass = None
+        if due:
+            arch_pass = self.hypergradient.arch_step(context)
+            self.step_policy(arch_pass)
+            weight_pass = arch_pass.weight
+        if weight_pass is None:
+            weight_pass = self.hypergradient.weight_step(context)
+            context.step_weights()
+        return weight_pass
+
+    def _undo(self) -> None:
+        """Drop the gradients that a step which was not made to its end has left."""
+        self.weights.sgd.zero_grad(set_to_none=True)
+        self.arch_optimizer.zero_grad(set_to_none=True)
+
+    @property
+    def how_on_gpu(self) -> str | None:
+        """How the steps run on a GPU, for the log; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        if self.why_eager is not None:
+            return f"search steps run kernel by kernel and not as CUDA graphs: {self.why_eager}"
+        if not self.settings.graphs:
+            return "search steps run kernel by kernel (--no-graphs)"
+        return "search steps run as CUDA graphs"
 
     def step_policy(self, arch_pass: ArchPass) -> None:
         """Change the policy by the gradients that an arch step has left."""
@@ -166,7 +206,7 @@ class GradientSearch:
             best = keep_best(self._kept, scores, self.space.choices, share) if share < 1 else self._kept
             self._begin(index, best)
         if slot.stage.edges:
-            cast(Rewrappable, self.supernet).rewrap(*slot.stage.wrappers(slot.progress))
+            cast(Rewrappable, self.supernet).rewrap(*slot.stage.wrappers(slot.progress, self._numbers))
 
     def _begin(self, index: int, kept: ActiveOptions) -> None:
         """Make the parts of a stage: all of the first, and what a later one begins anew.
@@ -174,6 +214,7 @@ class GradientSearch:
         kept: the options that the stages before have kept.
         """
         stage, self._stage = self.method.stages[index], index
+        self._steps.forget()
         fresh = index == 0 or stage.start == "fresh"
         if fresh:
             self.policy = self.method.make_policy(self.space.choices, self.generator)
@@ -185,7 +226,9 @@ class GradientSearch:
                 lr=self._arch_lr(index),
                 betas=self.method.arch.betas,
                 weight_decay=self.method.arch.weight_decay,
-                foreach=True,
+                foreach=not self._recorded,
+                fused=self._recorded,
+                capturable=self._recorded and self.device.type == "cuda",
             )
         if index == 0 or stage.start != "same":
             self._make_supernet(index)
@@ -201,7 +244,7 @@ class GradientSearch:
         self.hypergradient = self.method.make_hypergradient(self.supernet, self.policy, self.generator)
         own, sgd = self.hypergradient.own.parameters(), self.settings.sgd(self.method.weights, stage.lr)
         learned = self.supernet.parameters()
-        self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first)
+        self.weights = WeightOptimizer(learned, sgd, steps, own=own, first_step=first, fused=self._recorded)
         for callback in self.callbacks:
             callback.new_supernet()
 
@@ -224,10 +267,11 @@ class GradientSearch:
             relax_context=RelaxContext(
                 choices=self.space.choices,
                 generator=self.generator,
-                t=start + (end - start) * slot.progress,
-                progress=self.timetable.progress(step),
+                t=self._numbers("t", start + (end - start) * slot.progress),
+                progress=self._numbers("progress", self.timetable.progress(step)),
             ),
             step=step,
+            lr=self._numbers("lr", self.weights.lr_at(step)),
             label_smoothing=self.method.label_smoothing,
             train=lambda: self.train.at(step),
             val=lambda: self.val.at(step),
@@ -236,6 +280,7 @@ class GradientSearch:
             extremes=self._extremes,
             devices=self.devices,
             before_weights=[callback.before_weights for callback in self.callbacks],
+            recorded=self._recorded,
         )
 
     def _arch_lr(self, index: int) -> float:
@@ -246,7 +291,7 @@ class GradientSearch:
 
     def _touched_share(self) -> float:
         """Share of the options that one arch step gives a gradient: 1, or less for single paths and gates."""
-        context = RelaxContext(self.space.choices, torch.Generator().manual_seed(0))
+        context = RelaxContext(self.space.choices, torch.Generator(self.generator.device).manual_seed(0))
         with torch.no_grad():
             mix = self.policy.draw(self._relax.arch, context)
         touched = sum(len(a) + len(p) for a, p in zip(mix.active, mix.probe, strict=True))
@@ -275,8 +320,8 @@ class GradientSearch:
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
         return {
             "stage": slot.stage.name,
-            "val_loss": validation.loss,
-            "val_accuracy": validation.accuracy,
+            "val_loss": float(validation.loss),
+            "val_accuracy": float(validation.accuracy),
             **{f"expected_{m}": float(expected[m]) for m in METRICS if m in expected},
             "skips": sum(c.options[i] in IDENTITIES for c, i in zip(self.space.choices, arch, strict=True)),
             "entropy": None if soft.entropy is None else float(soft.entropy) / len(self.space.choices),
@@ -304,6 +349,7 @@ class GradientSearch:
     def load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Continue from what `state()` gave; DamagedFileError when it is of another search."""
         self.loop.load(state)
+        self._steps.forget()
         with self._seeded(-1):
             for index in range(self._stage + 1, state["stage"] + 1):
                 self._begin(index, self._kept)
@@ -336,5 +382,6 @@ class GradientSearch:
 
     def seeds(self, n: int) -> list[Decoded]:
         """Up to `n` different architectures within the budgets, best first; see `SearchSettings.ranked`."""
+        self._steps.forget()  # graphs hold the memory of a whole step
         with self._seeded(2 * self.settings.steps + 1):
             return propose(self, n)

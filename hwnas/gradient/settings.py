@@ -27,6 +27,7 @@ class SearchSettings:
         the best of 24 samples had 0.19.
     bf16: convolutions in bfloat16, on CUDA.
     compile: cells through torch.compile (`speed`).
+    graphs: steps as CUDA graphs, where they can be (`recording`).
     """
 
     steps: int
@@ -39,6 +40,7 @@ class SearchSettings:
     ranked: int = 24
     bf16: bool = False
     compile: bool = False
+    graphs: bool = True
 
     def __post_init__(self) -> None:
         if self.arch_every is not None and self.arch_every < 1:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from hwnas.core.number import Number
 from hwnas.core.registry import Part, Registry, bound
 from hwnas.networks.wrappers import AuxSkip, DropPath, Partial, SkipDropout, Wrapper
 from targets.errors import UsageError, did_you_mean
@@ -12,11 +14,13 @@ from targets.errors import UsageError, did_you_mean
 from .parts.schedules import SCHEDULES
 from .parts.starts import STARTS
 
-WRAPPERS: Registry[Callable[[float], Wrapper]] = Registry("edge wrapper")
+WRAPPERS: Registry[Callable[[Any], Wrapper]] = Registry("edge wrapper")
 WRAPPERS.add("partial")(lambda value: Partial(int(value)))
 WRAPPERS.add("aux_skip")(AuxSkip)
 WRAPPERS.add("skip_dropout")(SkipDropout)
 WRAPPERS.add("drop_path")(DropPath)
+_STRUCTURE = ("partial",)
+"""Wrappers whose number says what a network is made of; that of the others is one that it computes with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,20 @@ class Stage:
         """The stage of a search that begins with untrained weights."""
         return replace(self, frozen=max(self.frozen, self.warmup))
 
-    def wrappers(self, progress: float) -> list[Wrapper]:
-        """What the edges are wrapped in at a progress of the stage, 0 to 1."""
-        values = {name: bound(SCHEDULES, p)(progress, self.frozen) for name, p in self.edges}
-        return [WRAPPERS[name](value) for name, value in values.items()]
+    def wrappers(
+        self, progress: float, number: Callable[[str, float], Number] = lambda name, value: value
+    ) -> list[Wrapper]:
+        """What the edges are wrapped in at a progress of the stage, 0 to 1.
+
+        number: keeps a value under a name.
+        """
+        wrappers = []
+        for name, p in self.edges:
+            value = bound(SCHEDULES, p)(progress, self.frozen)
+            wrappers.append(WRAPPERS[name](value))  # of the float, which is checked
+            if name not in _STRUCTURE:
+                wrappers[-1] = WRAPPERS[name](number(name, value))
+        return wrappers
 
     def describe(self, total: float) -> str:
         """The stage in one line; total: the sum of the shares of all stages."""

@@ -26,7 +26,7 @@ from hwnas.core.node import none_of
 from hwnas.core.registry import Registry
 from hwnas.core.space import Space
 
-from .loop import LogRow, Loop, Save
+from .loop import LogRow, Loop, Save, read_every
 from .step.active_options import ActiveOptions, all_options
 from .step.optim import SGDSettings, WeightOptimizer, pack, tensors_of, under, unpack
 from .step.passes import BatchSource, Pass, weight_pass
@@ -157,6 +157,7 @@ class Warmup:
         self._train = train
         self._sampler = SAMPLERS[settings.paths]
         self._extremes = extremes(space, macs, settings.seed)
+        self._device = torch.device(device)
         self.supernet: nn.Module = supernet.to(device).to(memory_format=torch.channels_last)
         self.supernet.train()
         self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
@@ -168,6 +169,7 @@ class Warmup:
             end_epoch=self._end_epoch,
             identity=identity,
             clock=clock,
+            read_every=read_every(self._device),
         )
 
     def run(
@@ -190,9 +192,13 @@ class Warmup:
         s = self.settings
         archs = self._sampler(self.space, s.seed, step, self._extremes)
         mixes = [Mix.one_hot(self.space.choices, arch) for arch in archs]
-        where = f"training of the shared weights, step {step + 1} of {s.steps}"
+        where = None
+        if (
+            self._device.type == "cpu"
+        ):  # elsewhere a look at each loss keeps the device waiting: the loop reads some
+            where = f"training of the shared weights, step {step + 1} of {s.steps}"
         trained = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
-        self.weights.step(step)
+        self.weights.step(self.weights.lr_at(step))
         return trained
 
     def _end_epoch(self, step: int) -> LogRow:

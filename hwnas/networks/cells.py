@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hwnas.core.number import Number, may_count
 
 from .cell_blocks import CellBlock, CellOp
 from .cell_layers import Auxiliary
@@ -170,12 +173,19 @@ class DeployedCell(nn.Module):
         return torch.zeros_like(x[:, :, ::s, ::s])
 
 
-def drop_paths(y: Tensor, probability: float) -> Tensor:
+def drop_paths(y: Tensor, probability: Number) -> Tensor:
     """Y (b, c, h, w) with whole images set to 0, the others scaled so that the mean stays."""
-    if probability <= 0:
+    if not may_count(probability):
         return y
     keep = 1 - probability
     return y * (torch.rand(len(y), 1, 1, 1, device=y.device, dtype=y.dtype) < keep) / keep
+
+
+def dropout(x: Tensor, probability: Number) -> Tensor:
+    """X with single values set to 0, the others scaled so that the mean stays."""
+    if isinstance(probability, Tensor):
+        return x * (torch.rand_like(x) >= probability) / (1 - probability)
+    return F.dropout(x, probability)
 
 
 class CellNetwork(PlannedNetwork):

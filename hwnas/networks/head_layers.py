@@ -1,4 +1,4 @@
-"""Heads as torch modules; `heads` says what they are and what they cost."""
+"""The head of masks as a torch module; `mask_head` says what it is and what it costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from .heads import HeadShapes, MaskHeadBlock
+from .head_shapes import HeadShapes
+from .mask_head import MaskHeadBlock
 from .mobile_layers import ConvBN
 
 
@@ -22,8 +23,8 @@ class MaskHead(nn.Module):
         self.gate = nn.Sequential(nn.Conv2d(s.c_in, s.width, 1, bias=False), nn.Sigmoid())
         self.classify = nn.Conv2d(s.width, s.n_classes, 1)
         self.classify_inner = nn.Conv2d(s.inner_c, s.n_classes, 1, bias=False)
-        self.enlarge = _enlarged(s.size, s.inner_size)
-        self.enlarge_all = _enlarged(s.inner_size, s.image_size)
+        self.enlarge = enlarged(s.size, s.inner_size)
+        self.enlarge_all = enlarged(s.inner_size, s.image_size)
 
     def forward(self, x: Tensor, inner: Tensor) -> Tensor:
         """x: the last map. inner: the map of the inner stride."""
@@ -31,7 +32,7 @@ class MaskHead(nn.Module):
         return cast(Tensor, self.enlarge_all(self.enlarge(logits) + self.classify_inner(inner)))
 
 
-def _enlarged(before: int, after: int) -> nn.Module:
+def enlarged(before: int, after: int) -> nn.Module:
     """Bilinear, by a constant factor where it is whole: of a size the exporter writes how it is computed."""
     if after % before == 0:
         return nn.Upsample(scale_factor=after // before, mode="bilinear", align_corners=False)

@@ -8,12 +8,14 @@ from torch import nn
 
 from hwnas.core.block import Block
 
+from .box_head import BoxHeadBlock
+from .box_head_layers import box_head_module
 from .cell_blocks import CellBlock
 from .cell_layers import cell_module
 from .front_blocks import FrontBlock
 from .head_layers import mask_head_module
-from .heads import MaskHeadBlock
 from .log_mel import front_module
+from .mask_head import MaskHeadBlock
 from .mobile_blocks import MobileBlock
 from .mobile_layers import mobile_module
 from .recurrent import recurrent_module
@@ -32,5 +34,6 @@ def module_of(block: Block) -> nn.Module:
 module_of.register(MobileBlock, mobile_module)
 module_of.register(CellBlock, cell_module)
 module_of.register(MaskHeadBlock, mask_head_module)
+module_of.register(BoxHeadBlock, box_head_module)
 module_of.register(RecurrentBlock, recurrent_module)
 module_of.register(FrontBlock, front_module)

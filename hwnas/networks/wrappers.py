@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
+from hwnas.core.number import Number
 from targets.errors import UsageError
 
 
-def _probability(name: str, value: float) -> None:
-    if not 0 <= value < 1:
+def _probability(name: str, value: Number) -> None:
+    if not isinstance(value, Tensor) and not 0 <= value < 1:
         raise UsageError(f"{name}: probability {value} must be at least 0 and below 1")
 
 
@@ -37,14 +40,14 @@ class Partial:
 class AuxSkip:
     """A skip connection of this weight beside the operations of every edge [2]."""
 
-    weight: float
+    weight: Number
 
 
 @dataclass(frozen=True, slots=True)
 class SkipDropout:
     """Dropout after the identity, and after no other operation [3]."""
 
-    p: float
+    p: Number
 
     def __post_init__(self) -> None:
         _probability("skip dropout", self.p)
@@ -54,7 +57,7 @@ class SkipDropout:
 class DropPath:
     """Sets whole images of an edge to 0, except for its identity [4]."""
 
-    p: float
+    p: Number
 
     def __post_init__(self) -> None:
         _probability("drop path", self.p)
@@ -73,9 +76,9 @@ class Wrapping:
     """
 
     partial: int = 1
-    aux_skip: float | None = None
-    skip_dropout: float = 0.0
-    drop_path: float = 0.0
+    aux_skip: Number | None = None
+    skip_dropout: Number = 0.0
+    drop_path: Number = 0.0
 
     def having(self, wrappers: Sequence[Wrapper]) -> Wrapping:
         """With `wrappers`, each of which replaces the one of its kind."""

@@ -47,6 +47,7 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         picks=len(networks),
         random_baselines=0,
         train_epochs=config.train_epochs,
+        repeats=0,
     )
     forecast = {name: s for name, s in forecast_s(counts, work).items() if name not in DECIDED}
     minutes = total_s(forecast) / 60

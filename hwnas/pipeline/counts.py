@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
+from hwnas.core.samples import FEW_PER_CLASS
 from hwnas.runs.config import SearchConfig
-from hwnas.tasks import inward
-from hwnas.training.presets import STRONG_LONGER
+from hwnas.tasks import inward, task_named
+from hwnas.training.presets import REGULARISED
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
 
@@ -22,6 +23,8 @@ ETA, MOST_FIDELITIES = 3, 3
 """Trainings of successive halving are three times as long from one fidelity to the next, of three at most."""
 EVALUATED = ("val_accuracy", "val_loss")
 """What every evaluator finds out; the rest is known before."""
+REPEATS = 5
+"""Of the chosen network where there are few images and nobody says how many."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 
@@ -36,6 +39,7 @@ class Counts:
     eval_epochs: of the training that scores one; 0 with shared weights.
     picks, random_baselines: networks of the front that are trained to the end, random ones beside them.
     train_epochs: of that training, which goes on from the short one where there is one.
+    repeats: splits drawn anew on which the chosen network is trained again; 0 for none.
     """
 
     supernet_steps: int
@@ -46,6 +50,7 @@ class Counts:
     picks: int
     random_baselines: int
     train_epochs: int
+    repeats: int = 0
 
     def to_json(self) -> dict[str, int]:
         """By name."""
@@ -54,7 +59,8 @@ class Counts:
     @classmethod
     def from_json(cls, counts: Mapping[str, int]) -> Counts:
         """The inverse of `to_json`."""
-        return cls(**{field.name: counts[field.name] for field in fields(cls)})
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: counts[name] for name in names if name in counts})  # older runs know no repeats
 
     @property
     def n_candidates(self) -> int:
@@ -145,11 +151,14 @@ def needs_latency(config: SearchConfig) -> bool:
     return not config.objectives or gradient or any(name.startswith((LATENCY, RATIO)) for name in named)
 
 
-def default_counts(config: SearchConfig, n_train: int, n_workers: int) -> Counts:
+def default_counts(
+    config: SearchConfig, n_train: int, n_workers: int, images_per_class: float = FEW_PER_CLASS
+) -> Counts:
     """The counts of a search without a limit on time. n_train: training images."""
     counts = evaluator_of(config).counts(n_train, n_workers)
-    if config.recipe == "strong":
-        counts = replace(counts, train_epochs=STRONG_LONGER * counts.train_epochs)
+    repeats = REPEATS if images_per_class < FEW_PER_CLASS and not task_named(config.task).texts else 0
+    longer = REGULARISED[config.recipe].longer
+    counts = replace(counts, train_epochs=longer * counts.train_epochs, repeats=repeats)
     return with_options(counts, config)
 
 
@@ -157,7 +166,10 @@ def with_options(counts: Counts, config: SearchConfig) -> Counts:
     """`counts`, but what the user gave is as given."""
     given = {
         name: value
-        for name in ("supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs")
+        for name in (
+            *("supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs"),
+            "repeats",
+        )
         if (value := getattr(config, name)) is not None
     }
     if config.random_baselines is not None:

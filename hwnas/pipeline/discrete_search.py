@@ -28,6 +28,7 @@ from hwnas.runs.definition import free_on_resume
 from hwnas.runs.identity import DISCRETE_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.training_device import on_found_device
 from hwnas.training.recipe import SHORT_STEPS, Recipe
 from hwnas.training.training_job import TrainingJob
 from lut.home import data_home
@@ -36,7 +37,6 @@ from targets.files import sha256, write_atomic
 
 from .discrete_options import DiscreteSearcherOptions
 from .latency_tables import find_device, latency_table
-from .preflight import check_device
 from .results import SearchResult
 from .search_history import write_stats
 from .search_history.drawings import best_form
@@ -68,8 +68,8 @@ class DiscreteSearchContext:
 
 def run_discrete_search(options: DiscreteSearcherOptions) -> SearchResult:
     """The search of the options, from where it stopped where it was begun."""
+    options = on_found_device(options)
     home, log = data_home(options.home), Log(quiet=options.quiet)
-    check_device(options.device)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
         home=home, limit=options.limit, download=options.download, skip_broken=options.skip_broken,

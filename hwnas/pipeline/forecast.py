@@ -147,6 +147,7 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
     else:
         front_s, baselines = counts.evaluations * (step_s / 3 * 16 + 0.02), []
     finals = [final_s] * counts.n_finalists
+    repeats = [short_s * bool(counts.eval_epochs) + final_s] * counts.repeats
     n_parallel = speed.n_parallel
     return {
         "supernet": counts.supernet_steps * step_s,
@@ -156,6 +157,7 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
         "baselines": slow * 13 if counts.random_baselines else 0.0,
         "training": start_s + makespan_s(baselines, n_parallel) + makespan_s(finals, n_parallel),
         "evaluation": slow * (5 + 1.5 * counts.n_finalists + min(work.n_train, 5_000) / 500),
+        "repeats": (start_s if repeats else 0.0) + makespan_s(repeats, n_parallel),
         "report": slow * 1,
         "export": slow * 6,
     }
@@ -163,23 +165,27 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class PlanLevel:
-    """How well a search is done: counts, and the fewest evaluations with which it is worth them."""
+    """How well a search is done: counts, and the fewest evaluations with which it is worth them.
+
+    repeats: at most, where a search repeats.
+    """
 
     picks: int
     random_baselines: int
     short_steps: int
     final_steps: int
     evaluations: int
+    repeats: int
 
 
 LEVELS = (
-    PlanLevel(7, 2, 300, 300, 14),
-    PlanLevel(5, 1, 200, 200, 12),
-    PlanLevel(4, 1, 120, 200, 12),
-    PlanLevel(3, 1, 80, 150, 10),
-    PlanLevel(3, 0, 60, 120, 8),
-    PlanLevel(2, 0, 50, 100, 6),
-    PlanLevel(1, 0, 40, 60, 4),
+    PlanLevel(7, 2, 300, 300, 14, 100),
+    PlanLevel(5, 1, 200, 200, 12, 5),
+    PlanLevel(4, 1, 120, 200, 12, 5),
+    PlanLevel(3, 1, 80, 150, 10, 3),
+    PlanLevel(3, 0, 60, 120, 8, 3),
+    PlanLevel(2, 0, 50, 100, 6, 0),
+    PlanLevel(1, 0, 40, 60, 4, 0),
 )
 """From good to the least with which networks get above chance: few that are trained properly come before many
 that are not."""
@@ -217,6 +223,7 @@ def at_level(level: PlanLevel, config: SearchConfig, defaults: Counts, work: Wor
         random_baselines=level.random_baselines,
         evaluations=level.evaluations,
         train_epochs=work.epochs_of(level.final_steps),
+        repeats=min(level.repeats, defaults.repeats),
     )
     if evaluator_of(config).trains:
         counts = replace(counts, eval_epochs=work.epochs_of(level.short_steps))
@@ -242,7 +249,7 @@ def _spend(counts: Counts, config: SearchConfig, work: Work, spare_s: float) -> 
 
 def _more_epochs(counts: Counts, work: Work, spare_s: float) -> int:
     one = replace(counts, train_epochs=counts.train_epochs + 1)
-    epoch_s = forecast_s(one, work)["training"] - forecast_s(counts, work)["training"]
+    epoch_s = total_s(forecast_s(one, work)) - total_s(forecast_s(counts, work))
     return max(0, int(spare_s / epoch_s))
 
 
@@ -306,4 +313,6 @@ def in_words(counts: Counts, work: Work) -> str:
         more = "from scratch"
     epochs = counted(counts.train_epochs, "epoch")
     parts.append(f"{finals} for {counted(long_steps, 'step')} {more} ({epochs})")
+    if counts.repeats:
+        parts.append(f"the chosen one again on {counts.repeats} splits drawn anew")
     return ", ".join(parts)

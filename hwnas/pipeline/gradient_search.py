@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,12 @@ from hwnas.runs.definition import free_on_resume
 from hwnas.runs.identity import GRADIENT_SEARCH, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.training_device import on_found_device
 from lut.home import data_home
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.files import sha256
 
 from .latency_tables import TargetDevice, latency_table
-from .preflight import check_device
 from .results import SearchResult
 from .search_history import GENOTYPES, Recorder, check_trackers, read_alphas
 from .search_history.alphas import write_histories
@@ -58,9 +59,9 @@ class GradientSearchContext:
 
 def run_search(options: SearcherOptions) -> SearchResult:
     """The search of the options, from its newest checkpoint where there is one."""
+    options = on_found_device(options)
     method, home, log = options.row(), data_home(options.home), Log(quiet=options.quiet)
     check_trackers(options.trackers)
-    check_device(options.device)
     target = target_named(options.target_platform)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
@@ -123,7 +124,12 @@ def _identity(
 
 
 def make_search(
-    options: SearcherOptions, space: NetworkSpace, scale: Scale, data: Data, costs: CostModel
+    options: SearcherOptions,
+    space: NetworkSpace,
+    scale: Scale,
+    data: Data,
+    costs: CostModel,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> GradientSearch:
     """The search of the options, with the published numbers of the method where they give none."""
     method, augment = options.row(), Augment.for_data(data)
@@ -142,6 +148,7 @@ def make_search(
         objective=options.objective(),
         bf16=options.bf16,
         compile=options.compile,
+        graphs=not options.no_graphs,
         ranked=0,  # the decoding of the paper, not the best of some samples
     )
     return GradientSearch(
@@ -154,6 +161,7 @@ def make_search(
         val=val,
         settings=settings,
         device=options.device,
+        warn=warn,
     )
 
 
@@ -163,7 +171,9 @@ def _search(context: GradientSearchContext) -> Outcome:
     files = (RESULT, "alphas.npz", "train_stats.csv", GENOTYPES)
     if (run.path / RESULT).exists():
         return Outcome(read_checksummed(run.path / RESULT, "search result"), files)
-    search = make_search(options, context.space, context.scale, context.data, context.costs)
+    search = make_search(options, context.space, context.scale, context.data, context.costs, run.log.warn)
+    if search.how_on_gpu:
+        run.log(search.how_on_gpu)
     facts = {"data": options.dataset, "seed": options.seed}
     with Recorder(run.path, search, options, facts=facts) as recorder:
         run_loop(run, "search", search, recorder.on_step)

@@ -52,7 +52,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     )
     facts.require_sound()
     kind = kind_named(facts.kind)
-    require_changes(as_asked(Recipe.for_data(1), config), facts.name, kind)
+    require_changes(as_asked(Recipe.for_data(1), config, kind), facts.name, kind)
     space = load_space(
         config.space,
         image_size=facts.image_size,
@@ -65,7 +65,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     devices = [device.name for device in find_devices(config.targets, home)]
     work = work_of(config, space, facts.splits["train"], facts.splits["val"], n_workers)
     profile_s = 60 * (config.profile_minutes or default_minutes(space)) if needs_latency(config) else 0.0
-    fitted = _fit(config, work, n_workers, profile_s)
+    fitted = _fit(config, work, n_workers, profile_s, facts.images_per_class)
     forecast = {"splits": _STARTS_S * work.speed.slowness, "table": profile_s}
     forecast |= forecast_s(fitted.counts, work)
     seconds = total_s(forecast)
@@ -87,8 +87,8 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     }
 
 
-def _fit(config: SearchConfig, work: Work, n_workers: int, profile_s: float) -> Fit:
-    defaults = default_counts(config, work.n_train, n_workers)
+def _fit(config: SearchConfig, work: Work, n_workers: int, profile_s: float, images_per_class: float) -> Fit:
+    defaults = default_counts(config, work.n_train, n_workers, images_per_class)
     if config.minutes is None:
         return Fit(defaults)
     return fit(config, defaults, work, 60 * config.minutes - profile_s - _STARTS_S * work.speed.slowness)

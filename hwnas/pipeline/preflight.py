@@ -11,8 +11,9 @@ from hwnas.costs.energy import read_energy
 from hwnas.executors.cluster_file import find_cluster
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
+from hwnas.runs.training_device import on_found_device, require_amp
 from lut.home import HOME_VARIABLE, data_home
-from targets.errors import TargetError, UsageError, did_you_mean
+from targets.errors import UsageError
 
 from .counts import (
     ETA,
@@ -79,62 +80,15 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
             "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
             "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
         )
+    config = on_found_device(config)
     _check_space(config, method)
-    check_device(config.device)
-    check_amp(config.amp, config.device)
+    require_amp(config.amp, config.device)
     if config.storage is not None:
         from hwnas.front.shared_record import require_server
 
         require_server(config.storage)
     warn, by_tables = (log or Log()).warn, needs_latency(config)
     require_ready(devices, home, warn, by_tables=by_tables)  # last, because it may take seconds
-
-
-DEVICES = ("cpu", "cuda")
-
-
-def check_device(name: str) -> None:
-    """UsageError for a name of no device to train on, TargetError for one that is not here."""
-    if name not in DEVICES:
-        raise UsageError(f"unknown device {name!r}; {did_you_mean(name, DEVICES)}")
-    if name == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise TargetError(
-                "--device cuda: torch finds no CUDA device here; leave it away to train on the CPU"
-            )
-
-
-def check_amp(amp: str | None, device: str) -> None:
-    """UsageError for fp16 on the CPU, TargetError for bf16 on a GPU that has none."""
-    if amp == "fp16" and device != "cuda":
-        raise UsageError(
-            "--amp fp16 is for --device cuda; on the CPU give bf16, which is seldom faster there, or leave "
-            "it away"
-        )
-    if amp == "bf16" and device == "cuda":
-        import torch
-
-        if not torch.cuda.is_bf16_supported():
-            raise TargetError("--amp bf16: this GPU has no bf16; give fp16")
-
-
-def check_gpus(device: str, gpus: int | None) -> None:
-    """UsageError for more than one GPU of a training on the CPU, TargetError for more than there are."""
-    if gpus is None:
-        return
-    if device != "cuda":
-        raise UsageError(f"--gpus {gpus} needs --device cuda; a training on the CPU is of one process")
-    import torch
-
-    here = torch.cuda.device_count()
-    if here == 0:
-        raise TargetError(
-            f"--gpus {gpus}: torch finds no CUDA device here; leave it away to train on the CPU"
-        )
-    if gpus > here:
-        raise TargetError(f"--gpus {gpus}: torch finds {here} CUDA devices here; give at most as many")
 
 
 def _check_space(config: SearchConfig, method: Method) -> None:
@@ -196,6 +150,17 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     recipe = changed(Recipe.for_data(1), config)
     task = task_named(config.task)
     require_fitting(task, config, recipe, strong=config.recipe == "strong")
+    if config.repeats == 1:
+        raise UsageError(
+            "--repeats 1: one split more says nothing of how far splits differ; allowed: 0, or 2 to 100"
+        )
+    if config.repeats and task.texts:
+        raise UsageError(f"--repeats: {task.name} splits a text in its order, in one way only; leave it out")
+    if config.repeats and config.continue_from is not None:
+        raise UsageError(
+            "--repeats trains the chosen network from new weights, and a search that goes on trains none so; "
+            "leave it out"
+        )
     epochs_by_fidelity(config, config.eval_epochs or ETA)
     problem, scored = Problem.parse(objectives_of(config, devices), budgets), task_of(config)
     told = [f"val_{name}" for name in (task.metric.name, *task.scores)]

@@ -20,12 +20,13 @@ from hwnas.pipeline.search_history.drawings import best_form, drawings
 from hwnas.runs.identity import TRAINING, Identity
 from hwnas.runs.log import Log
 from hwnas.runs.run_dir import RunDir
+from hwnas.runs.training_device import AUTO, CPU, on_found_device, require_amp, require_cards
 from hwnas.spaces import load_space
 from hwnas.spaces.darts import DartsSpace, is_large
 from hwnas.tasks import CLASSIFICATION, outward
 from hwnas.training.build import build_network
 from hwnas.training.initial_weights import begin
-from hwnas.training.presets import changed, recipe_of
+from hwnas.training.presets import REGULARISED, changed, recipe_of
 from hwnas.training.recipe import Recipe
 from hwnas.training.start import start_weights
 from hwnas.training.together import train_together
@@ -37,7 +38,6 @@ from targets.errors import DamagedFileError, UsageError
 from .alphas_decoder import decoder_of
 from .earlier_training import earlier_training, longer_job
 from .federated_training import FederatedOptions, federated_options, train_on_parts
-from .preflight import check_amp, check_device, check_gpus
 from .results import TrainedArchitecture
 from .spellings import job_data, open_data, space_for, space_name
 from .stages import Outcome, RunStage, run_stages
@@ -82,9 +82,11 @@ class Prepared:
 
 def prepare(options: TrainingOptions) -> Prepared:
     """Check everything that can be wrong before a folder is made."""
-    check_gpus(options.device, options.gpus)
-    check_device(options.device)
-    check_amp(options.amp, options.device)
+    require_cards(options.device, options.gpus)
+    if options.federated is not None and options.device == AUTO:
+        options = replace(options, device=CPU)  # each part trains on its own
+    options = on_found_device(options)
+    require_amp(options.amp, options.device)
     if options.continue_from is not None:
         return _prepare_longer(Path(options.continue_from), options)
     home = data_home(options.home)
@@ -212,7 +214,8 @@ def _recipe(options: TrainingOptions, data: Data) -> Recipe:
         batch_size=options.batch_size,
     )
     require_fitting(task, options, recipe, strong=preset == "strong")
-    recipe = changed(replace(recipe, **task.recipe), options)
+    adds = REGULARISED[preset].adds(task, data.kind) if preset in REGULARISED else {}
+    recipe = changed(replace(recipe, **task.recipe, **adds), options)
     require_changes(recipe, data.name, data.kind)
     return recipe
 

@@ -29,9 +29,9 @@ def require_fitting(task: Task, options: RecipeOptions, recipe: Recipe, *, stron
         raise UsageError(
             f"{', '.join(asked)}: for one class per image, and {task.name} learns otherwise; leave it out"
         )
-    if recipe.auto_augment != "none" and task.planes:
+    if recipe.auto_augment != "none" and (task.planes or task.boxes):
         raise UsageError(
-            f"--auto-augment {recipe.auto_augment} moves images and not their masks; leave it out: --crop "
+            f"--auto-augment {recipe.auto_augment} moves images and not their labels; leave it out: --crop "
             "and --colour change both alike"
         )
     if recipe.balance == "weights" and not task.weighs:

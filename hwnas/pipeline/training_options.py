@@ -97,10 +97,10 @@ class TrainingOptions(DatasetOptions, LabelOptions, RecipeOptions, TrainedNetwor
     ] = None
     recipe: Annotated[
         str | None,
-        ReadAs(Literal["published", "standard", "strong"] | None),
+        ReadAs(Literal["published", "standard", "strong", "few"] | None),
         Option(
             "How it is trained: published (as the papers do; the default of classes), standard (as a search "
-            "does; the default of other tasks) or strong"
+            "does; the default of other tasks), strong, or few (for few images)"
         ),
     ] = None
 

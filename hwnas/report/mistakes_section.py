@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas.core.words import number
 
+from .columns_cards import columns_cards
 from .figure_sections import pending, section
 from .markup import Html, HtmlContent, count, el, percent, percent_interval, table
 from .run_files import JsonObject, RunFiles
@@ -35,6 +36,8 @@ def mistakes_section(run: RunFiles) -> Html:
         "What it gets wrong",
         el("p", f"The chosen network answered {count(wrong)} of {count(n)} test images wrongly."),
         el("div", _by_class(classes), matrix, class_="grid"),
+        _calibration(run.mistakes),
+        columns_cards(run),
         picture_grid(_rows(run.mistakes, "pictures"), int(wrong)),
     )
 
@@ -51,6 +54,7 @@ def _counted_otherwise(run: RunFiles) -> Html:
         "What it gets wrong",
         el("p", f"{said}."),
         el("div", table(head, cells[:_MOST_ROWS]), class_="card figure"),
+        columns_cards(run),
         picture_grid(
             _rows(run.mistakes, "pictures"),
             int(n if wrong is None else wrong),
@@ -78,6 +82,19 @@ def _by_class(classes: list[JsonObject]) -> Html:
         el("p", f"{says}."),
         table(("Class", "Images", "Right", "95 % interval"), rows),
         class_="card figure",
+    )
+
+
+def _calibration(mistakes: JsonObject) -> Html | None:
+    """Whether its probabilities are to be believed; None in runs of before."""
+    error = number(mistakes.get("calibration_error"))
+    if error is None:
+        return None
+    return el(
+        "p",
+        f"Expected calibration error: {error:.3f}, the mean distance between how sure it is and how often it "
+        "is right (0: of the answers that say 80 %, 80 % are right; 15 bins).",
+        class_="note",
     )
 
 

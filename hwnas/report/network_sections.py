@@ -176,6 +176,11 @@ def _beside_accuracy(run: RunFiles, point: Point) -> str:
             interval = f"{percent(low)} to {percent(high)}"
         parts.insert(0, f"{count(images)} images: {interval}")
     parts += [f"{name.removeprefix('test_')} {value:.4g}" for name, value in _others(measured)]
+    if "repeated_accuracy" in measured:
+        mean, low, high = (measured.get(f"repeated_accuracy{end}") for end in ("", "_low", "_high"))
+        parts.append(
+            f"over {count(measured.get('repeats'))} splits {percent(mean)}: {percent(low)} to {percent(high)}"
+        )
     if "fp32_test_accuracy" in measured:
         parts.append(f"fp32 {percent(measured['fp32_test_accuracy'])}")
     if svc is not None:

@@ -91,6 +91,11 @@ class RunFiles:
         """The objective of the task; `accuracy` stands for it in names."""
         return task_named(self.front.get("task")).metric
 
+    @property
+    def part_metric(self) -> Metric:
+        """What is told of some of the samples."""
+        return task_named(self.front.get("task")).part_metric
+
     def rows(self, key: str) -> list[JsonObject]:
         """The list of objects under `key` of front.json; empty when it is not there yet."""
         return _rows(self.front, key)

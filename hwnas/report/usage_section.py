@@ -57,6 +57,13 @@ def usage_section(run: RunFiles) -> Html:
     return section("use", "Use it", *children)
 
 
+_PICTURES = {
+    "mask": ".argmax(0)",
+    "boxes": " # log distances and scores of each cell: `hwnas export` writes a program that finds boxes",
+}
+"""What follows the answer of a file that is more than a number per class."""
+
+
 def model_code(file: str, manifest: JsonObject) -> str:
     """Five lines that load the exported file, prepare an image as in training, and print the class.
 
@@ -75,8 +82,11 @@ def model_code(file: str, manifest: JsonObject) -> str:
     scores = f"net.run(None, {{{str(manifest.get('input_name') or 'image')!r}: x}})[0][0]"
     classes = [str(name) for name in manifest.get("class_names") or []]
     reading = task_named(manifest.get("task")).readable.reading
-    if reading == "mask":
-        known = f"{scores}.argmax(0)"
+    if reading in _PICTURES:
+        known = f"{scores}{_PICTURES[reading]}"
+    elif reading == "heads":
+        feeds = f"{{{str(manifest.get('input_name') or 'image')!r}: x}}"
+        known = f"dict(zip({list(manifest.get('heads') or {})!r}, net.run(None, {feeds})))"
     elif reading != "top":
         known = f"dict(zip({classes!r}, {scores}))" + (" # above 0: given" if reading == "above" else "")
     elif len(classes) in SHOWN_CLASSES:

@@ -29,9 +29,11 @@ def _words(hint: Any, value: Any, limits: Interval | Len | None = None) -> str:
     """Of a type inside others, with the nearest limits around it."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        stricter = [extra.kind for extra in hint.__metadata__ if isinstance(extra, ReadAs)]
+        read_as = [extra for extra in hint.__metadata__ if isinstance(extra, ReadAs)]
+        if read_as and read_as[0].words:
+            return read_as[0].words
         stated = [extra for extra in hint.__metadata__ if isinstance(extra, (Interval, Len))]
-        inner = stricter[0] if stricter else parts[0]
+        inner = read_as[0].kind if read_as else parts[0]
         return _words(inner, value, stated[-1] if stated else limits)
     if origin in (Union, UnionType):
         return _words(next(part for part in parts if part is not NoneType), value, limits)

@@ -28,9 +28,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class ReadAs:
-    """The stricter type that a configuration is checked against where it is read from text."""
+    """The stricter type that a configuration is checked against where it is read from text.
+
+    words: what it allows, where the type does not say it shortly.
+    """
 
     kind: Any
+    words: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return handler.generate_schema(self.kind)

@@ -14,6 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Interval, Len
 
 from .definition import Named, Option, ReadAs
+from .training_device import AUTO, DEVICE_WORDS, DEVICES
 
 Text = Annotated[str, Len(1, 4096)]
 Count = Annotated[int, Interval(ge=1, le=10_000_000)]
@@ -24,7 +25,8 @@ Images = Annotated[
     Text,
     Option(
         "A folder of images or sounds, a zip of one, a CSV, windows as .npz, a text, or scenes, digits, "
-        "cifar10, cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, gestures, calls, markov"
+        "cifar10, cifar100, mnist, fashion-mnist, shapes, gauges, shape-masks, shape-boxes, "
+        "gestures, calls, markov"
     ),
 ]
 Device = Annotated[Text, Option("Device to search for, a name or a TOML file")]
@@ -134,7 +136,11 @@ class TrainingDeviceOptions:
     topic: ClassVar[str] = "Time and machine"
 
     seed: Annotated[Annotated[int, Interval(ge=0, le=2**32 - 1)], Option("Seed of everything random")] = 0
-    device: Annotated[str, ReadAs(Literal["cpu", "cuda"]), Option("Where to train, cpu or cuda")] = "cpu"
+    device: Annotated[
+        str,
+        ReadAs(Literal[DEVICES], DEVICE_WORDS),
+        Option("Where to train: auto (cuda where there is one), cpu, cuda (all cards), or a card as cuda:1"),
+    ] = AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +149,9 @@ class SpeedOptions(TrainingDeviceOptions):
 
     bf16: Annotated[bool, Option("Gradient search in bfloat16, with --device cuda")] = False
     compile: Annotated[bool, Option("Gradient search with compiled cells (torch.compile)")] = False
+    no_graphs: Annotated[
+        bool, Option("Gradient search step by step on CUDA, instead of as CUDA graphs", free=True)
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,7 @@ class LabelOptions:
         Named("task"),
         Option(
             "What is learned: classification (a class per image), multi-label (tags), regression "
-            "(numbers), segmentation (masks), language (what follows in a text)"
+            "(numbers), segmentation (masks), detection (boxes), language (what follows in a text)"
         ),
     ] = "classification"
     label_columns: Annotated[
@@ -53,6 +53,15 @@ class LabelOptions:
     group_column: Annotated[
         Text | None, Option("Column of the CSV; samples with one value of it, as a person, lie in one split")
     ] = None
+
+    report_by: Annotated[
+        Annotated[tuple[Text, ...], Len(0, 16)],
+        Option(
+            "Column of the CSV, as camera or site, by whose values the results are told apart, repeatable; "
+            "that of --group-column always is",
+            repeated="report-by",
+        ),
+    ] = ()
 
     window: Annotated[
         Annotated[int, Interval(ge=16, le=16_384)] | None,
@@ -84,6 +93,7 @@ class LabelOptions:
             "task": None if self.task == LabelOptions.task else self.task,
             "label_columns": list(self.label_columns),
             "group_column": self.group_column,
+            "report_by": list(self.report_by),
             "window": self.window,
             "hop": self.hop,
             "tokens": self.tokens,
@@ -253,9 +263,19 @@ class FinalTrainingOptions:
     ] = None
     recipe: Annotated[
         str,
-        ReadAs(Literal["standard", "strong"]),
-        Option("How they are trained: standard, or strong (regularised, and twice as long)"),
+        ReadAs(Literal["standard", "strong", "few"]),
+        Option(
+            "How they are trained: standard, strong (regularised, twice as long), or few (for few images: "
+            "cropped, recoloured and mixed, twice as long)"
+        ),
     ] = "standard"
+    repeats: Annotated[
+        Annotated[int, Interval(ge=0, le=100)] | None,
+        Option(
+            "Splits drawn anew on which the chosen network is trained and tested again, for an interval of "
+            "its accuracy; 0 for none; default 5 under 50 images per class, else none"
+        ),
+    ] = None
     train_epochs: Annotated[
         Epochs | None,
         Option("Epochs that each of them is trained for after its short training; default by the images"),

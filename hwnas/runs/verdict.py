@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from hwnas.core.budget import base_metric
-from hwnas.core.samples import kind_named
+from hwnas.core.samples import FEW_PER_CLASS, kind_named
 from hwnas.core.words import counted, number, percent
+from hwnas.tasks import task_named
 
 from .front_file import BASELINES
 from .intervals import difference_between, wilson
@@ -318,6 +319,63 @@ def _failures(records: Records) -> Iterator[Finding]:
         )
 
 
+def _repeats(records: Records) -> Iterator[Finding]:
+    """How much does the accuracy owe to the one split, where there are few images?"""
+    each, repeats = number(records.part("data").get("images_per_class")), records.part("repeats")
+    is_few = each is not None and 0 < each < FEW_PER_CLASS
+    mean, k = number(repeats.get("mean")), number(repeats.get("k"))
+    few = f"There are few images, {each:g} of a class (the median)" if is_few else ""
+    if mean is not None and k:
+        low, high = number(repeats.get("low")), number(repeats.get("high"))
+        told = f"over {k:g} splits drawn anew the chosen network has {records.told(mean)} on average"
+        if low is not None and high is not None:
+            told += f" (95 % interval {percent(low)} to {percent(high)})"
+        if records.chosen is not None:
+            told += f", on the test images of the run {percent(records.chosen.test)}"
+        yield Finding(
+            "warn" if is_few else "good",
+            "repeated_splits",
+            f"{few}: {told}." if is_few else f"{told[:1].upper()}{told[1:]}.",
+            "State the figure over the splits; more images make networks better and figures surer."
+            if is_few
+            else "",
+        )
+    elif is_few:
+        yield Finding(
+            "warn",
+            "few_images",
+            f"{few}: the accuracy rests on few test images of one split.",
+            "Add images; --repeats 5 tells how far other splits differ.",
+        )
+
+
+def _behind(records: Records) -> Iterator[Finding]:
+    """Is it far worse for some persons, cameras or sites?"""
+    entries = [e for e in records.part("by_column").get("test") or [] if isinstance(e, Mapping)]
+    for entry in entries:
+        rows = [row for row in entry.get("rows") or [] if row.get("behind")]
+        if not rows:
+            continue
+        share = task_named(records.front.get("task")).part_metric.counted
+        named = "; ".join(_told_row(row, share=share) for row in rows[:MOST_NAMED])
+        more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+        yield Finding(
+            "warn",
+            "far_behind",
+            f"The chosen network is far worse for {len(rows)} of {entry.get('values')} values of "
+            f"{entry.get('column')!r} than for the others, by its {entry.get('label')}: {named}{more}.",
+            "Add training images like these, or tell its users.",
+        )
+
+
+def _told_row(row: Mapping[str, Any], *, share: bool) -> str:
+    def figure(name: str) -> str:
+        value = float(row[name])
+        return percent(value) if share else f"{value:.4g}"
+
+    return f"{row['value']} {figure('score')} ({figure('low')} to {figure('high')}, {row['images']:g} images)"
+
+
 def _validation(records: Records) -> Iterator[Finding]:
     """Are there enough images to tell networks apart?"""
     n_val = number(records.part("data").get("n_val"))
@@ -366,6 +424,8 @@ _CHECKS: Sequence[Callable[[Records], Iterator[Finding]]] = (
     _short_training,
     _random,
     _budget,
+    _repeats,
+    _behind,
     _failures,
     _unstable,
     _validation,

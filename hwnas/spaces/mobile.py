@@ -12,7 +12,7 @@ The space `proxyless` is the same with the stages of the paper, `proxyless.toml`
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,8 @@ from hwnas.core.choice import Arch, Choice
 from hwnas.core.network_space import NetworkSpace, Scale
 from hwnas.core.position import Position
 from hwnas.networks.front_blocks import FrontBlock
-from hwnas.networks.heads import HEADS, HeadBlock, HeadShapes, inner_stride
+from hwnas.networks.head_shapes import HeadShapes
+from hwnas.networks.heads import HEADS, HeadBlock
 from hwnas.networks.mobile_blocks import MobileBlock, Operation
 from hwnas.networks.mobile_layers import MobileNetwork
 from hwnas.networks.modules import module_of
@@ -105,7 +106,7 @@ class MobileSpace(NetworkSpace):
             name: Operation.parse(name) for c in choices for name in c.options if "." in c.name
         }
         self.head = HEADS[scale.head]
-        self.inner = self._inner_map() if self.head.inner else None
+        self.inner = None if self.head.inner is None else self._inner_map(self.head.inner)
         self._trunk: dict[str, MobileBlock] = {}
         self._blocks: dict[str, AnyBlock] = {}
         self.positions = (*self._front_position(), *self._positions())
@@ -161,8 +162,8 @@ class MobileSpace(NetworkSpace):
         self._blocks[block.key] = self._trunk[block.key] = block
         return block.key
 
-    def _inner_map(self) -> InnerMap:
-        """The last map whose stride is not above `inner_stride`."""
+    def _inner_map(self, inner_stride: Callable[[int], int]) -> InnerMap:
+        """The last map whose stride is not above `inner_stride`, a function of that of the last map."""
         last = self.stages[-1]
         side = self.scale.image_size
         wanted = inner_stride(side // -(-last.size_in // last.stride))

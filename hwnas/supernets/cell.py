@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.choice import Arch
+from hwnas.core.fixed_index import take
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import Scale
 from hwnas.networks.cell_layers import cell_module
@@ -223,7 +224,7 @@ def edge_mixes(cell: MixedCell, mix: Mix, dtype: torch.dtype) -> list[EdgeMix]:
             probs=torch.stack([scaled[c] for c in choices]).to(dtype),
             active=tuple(mix.active[c] for c in choices),
             probe=tuple(mix.probe[c] for c in choices),
-            edges=None if mix.edge_weights is None else mix.edge_weights[choices].to(dtype),
+            edges=None if mix.edge_weights is None else take(mix.edge_weights, choices).to(dtype),
         )
         for choices in cell.choices
     ]

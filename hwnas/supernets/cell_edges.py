@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from hwnas.core.fixed_index import marked, take
+from hwnas.core.number import may_count
 from hwnas.networks.cell_blocks import CellOp
-from hwnas.networks.cells import drop_paths
+from hwnas.networks.cells import drop_paths, dropout
 from hwnas.networks.depthwise import from_phases
 from hwnas.networks.wrappers import Wrapping
 
@@ -81,7 +82,7 @@ class Edges(nn.Module):
         self._weightless(source, mix, terms, apart)
         if any(mix.probe):
             self._probe(x, mix, terms, apart)
-        if self.wrapping.drop_path and self.training:
+        if may_count(self.wrapping.drop_path) and self.training:
             terms = [[drop_paths(sum(t[1:], t[0]), self.wrapping.drop_path)] if t else [] for t in terms]
         return [t + a for t, a in zip(terms, apart, strict=True)]
 
@@ -102,10 +103,11 @@ class Edges(nn.Module):
             if isinstance(op, Stack):
                 jobs += [(op, t, _probs_of(mix.probs, k, t, self.n)) for t in self._groups(users)]
         aux = self._modules.get(_AUX)
-        if isinstance(aux, Stack) and self.wrapping.aux_skip:
-            gain = mix.probs.new_full((self.n,), self.wrapping.aux_skip)
+        weight = self.wrapping.aux_skip
+        if isinstance(aux, Stack) and weight is not None and may_count(weight):
+            gain = mix.probs.new_ones(self.n) * weight
             gain = gain if mix.edges is None else gain * mix.edges
-            jobs += [(aux, t, gain[list(t)]) for t in self._groups(tuple(range(self.n)))]
+            jobs += [(aux, t, take(gain, t)) for t in self._groups(tuple(range(self.n)))]
         for stack, targets, gain in jobs:
             y = stack(source, targets, gain)
             where = (stack.phased(source), targets)
@@ -129,19 +131,21 @@ class Edges(nn.Module):
             op = self.op(k)
             if isinstance(op, Weightless):
                 columns.append((k, op))
-        wrapped = self.training and (self.wrapping.skip_dropout or self.wrapping.drop_path)
+        dropped = (self.wrapping.skip_dropout, self.wrapping.drop_path)
+        wrapped = self.training and any(map(may_count, dropped))
         outputs: list[Tensor] = []
         gains: list[Tensor] = []
         for k, op in columns:
             if op.kind == "skip" and wrapped:
                 for t in users[k]:
-                    apart[t].append(F.dropout(source.x, self.wrapping.skip_dropout) * mix.probs[t, k])
+                    apart[t].append(dropout(source.x, self.wrapping.skip_dropout) * mix.probs[t, k])
             else:
                 outputs.append(op(source))
                 gains.append(_masked(mix.probs[:, k], users[k], self.n))
-        if isinstance(self._modules.get(_AUX), Weightless) and self.wrapping.aux_skip:
+        weight, aux = self.wrapping.aux_skip, self._modules.get(_AUX)
+        if isinstance(aux, Weightless) and weight is not None and may_count(weight):
             outputs.append(source.x)
-            beta = mix.probs.new_full((self.n,), self.wrapping.aux_skip)
+            beta = mix.probs.new_ones(self.n) * weight
             gains.append(beta if mix.edges is None else beta * mix.edges)
         if outputs:
             for t, y in enumerate(_mixed(outputs, torch.stack(gains, dim=1))):
@@ -176,16 +180,14 @@ def _users(per_target: Sequence[Sequence[int]]) -> dict[int, Targets]:
 def _probs_of(probs: Tensor, k: int, targets: Targets, n: int) -> Tensor:
     """The probabilities of option k at some of the n targets, (len(targets),)."""
     column = probs[:, k]
-    return column if len(targets) == n else column[list(targets)]
+    return column if len(targets) == n else take(column, targets)
 
 
 def _masked(column: Tensor, targets: Targets, n: int) -> Tensor:
     """(targets,) with 0, and no gradient, where an edge does not run the option."""
     if len(targets) == n:
         return column
-    mask = column.new_zeros(n)
-    mask[list(targets)] = 1
-    return column * mask
+    return column * marked(targets, n, column.device)
 
 
 def _mixed(outputs: list[Tensor], gains: Tensor) -> tuple[Tensor, ...]:

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.core.choice import Arch
+from hwnas.core.fixed_index import marked
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import POOLED, Scale
 from hwnas.networks.conv import sides
@@ -287,9 +288,8 @@ def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[i
     width = max(widths[k] for k in running)
     if len(running) == 1 and not mix.probs[choice].requires_grad:
         return width, None
-    owners = torch.zeros(len(widths), width, device=x.device, dtype=x.dtype)
-    for k in running:
-        owners[k, : widths[k]] = 1
+    owned = [tuple(range(w)) if k in running else () for k, w in enumerate(widths)]
+    owners = torch.stack([marked(channels, width, x.device) for channels in owned]).to(x.dtype)
     return width, (mix.probs[choice] @ owners)[:, None, None]
 
 

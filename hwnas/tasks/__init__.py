@@ -6,6 +6,7 @@ Not here: images (`hwnas.data`), the loop that trains, the search.
 """
 
 from .classification import CLASSIFICATION
+from .detection import DETECTION
 from .language import LANGUAGE, Language
 from .multilabel import MULTI_LABEL
 from .names import inward, outward
@@ -16,6 +17,7 @@ from .task import LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 __all__ = [
     "CLASSIFICATION",
+    "DETECTION",
     "LANGUAGE",
     "MULTI_LABEL",
     "REGRESSION",

@@ -101,7 +101,7 @@ def worst_confusions(quality: Mapping[str, Any], most: int = 5) -> list[tuple[st
 
 
 def confusion(logits: Logits, labels: ClassNumbers, class_names: Sequence[str]) -> dict[str, Any]:
-    """Images and right answers per class; every pair of classes that was taken for one another."""
+    """Images and right answers per class; pairs of classes that were taken for one another; calibration."""
     n = len(class_names)
     counts = _counts(logits, labels, n)
     wrong = counts - np.diag(np.diag(counts))
@@ -115,6 +115,7 @@ def confusion(logits: Logits, labels: ClassNumbers, class_names: Sequence[str]) 
             {"label": class_names[p // n], "answer": class_names[p % n], "n": int(wrong.flat[p])}
             for p in pairs.tolist()[:MOST_CONFUSIONS]
         ],
+        "calibration_error": calibration_error(softmax(logits), labels),
     }
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
-from .task import Answers, LabelArray, Metric, Readable, Task
+from .task import Answers, LabelArray, Metric, Readable, Reading, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,26 +22,67 @@ FEWEST = 10
 class PlainTask:
     """Outputs are answers, all columns of a CSV are outputs, nothing is fitted, nothing can be balanced."""
 
-    name: str
-    metric: Metric
     readable: Readable
     head = "pooled"
     many_columns = True
     planes = 0
-    mirror = True
+    boxes = False
     pixel_models: tuple[str, ...] = ("ridge",)
     shared_weights = False
     mixes = False
-    weighs = False
-    smooths = True
     texts = False
     recipe: Mapping[str, Any] = {}
     scores: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Of the row."""
+        raise NotImplementedError
+
+    @property
+    def metric(self) -> Metric:
+        """Of the row."""
+        raise NotImplementedError
+
+    @property
+    def mirror(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def weighs(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def smooths(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def file_outputs(self) -> Mapping[str, tuple[str, ...]]:
+        """One output."""
+        return {}
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """None."""
+        return ()
+
+    @property
     def mark(self) -> str:
         """The name of the task."""
         return self.name
+
+    @property
+    def part_metric(self) -> Metric:
+        """The objective."""
+        return self.metric
 
     def notes(self, names: Sequence[str], labels: LabelArray) -> list[str]:
         """Nothing."""

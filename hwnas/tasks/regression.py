@@ -37,6 +37,9 @@ class Regression(PlainTask):
     name = "regression"
     does = "one or several numbers per image"
     metric = Metric("r2", "R²")
+    part_metric = Metric(
+        "mae", "mean absolute error", lower_is_better=True
+    )  # R² of a person with one age is none
     smooths = False
     mirror = False  # of a position or an angle it has another
     readable = Readable(

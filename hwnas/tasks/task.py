@@ -19,27 +19,29 @@ if TYPE_CHECKING:
 Answers = NDArray[Any]
 """(n, k) float32, or what the task keeps of them."""
 LabelArray = NDArray[Any]
-"""(n,) int64 of classes, (n, k) float32, or (n, s, s) uint8 of masks.
+"""(n,) int64 of classes, (n, k) float32, (n, m, 6) float32 of boxes, or (n, s, s) uint8 of masks.
 
 Before any pixel is read, what is known of a mask is how many of its pixels are of each class: (n, k) int64.
 `check`, `strata`, `members`, `notes` and `fitted` are given those, all other methods the masks."""
-Reading = Literal["top", "above", "values", "mask", "next"]
-"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel, what
-may follow."""
+Reading = Literal["top", "above", "values", "mask", "boxes", "next", "heads"]
+"""How a program reads answers: the largest, all above a threshold, numbers, the largest of each pixel, boxes,
+what may follow, those of each head in its own way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A figure of merit in 0..1, higher is better.
+    """A figure of merit. That of a task is within 0..1, higher is better.
 
     name: in columns, as `val_<name>`.
     label: in sentences and headings.
     counted: whether it is a share of the samples, so that a binomial interval holds.
+    lower_is_better: of errors, in the units of the data.
     """
 
     name: str
     label: str
     counted: bool = False
+    lower_is_better: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,14 @@ class LabelTable:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """names: of the outputs. values: (n,) or (n, k) as the task has them."""
+    """names: of the outputs. values: (n,) or (n, k) as the task has them.
+
+    task: the one that read them, with what they told it; None where they told nothing.
+    """
 
     names: tuple[str, ...]
     values: LabelArray
+    task: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +97,7 @@ class Readable:
 class Task(Protocol):
     """What is learned. Arrays of outputs and answers are (n, k) float32."""
 
-    name: str
     does: str
-    metric: Metric
     readable: Readable
     head: str
     """What its networks end with, a name of `hwnas.networks.heads.HEADS`."""
@@ -101,17 +105,13 @@ class Task(Protocol):
     """Whether a CSV holds a column for each output."""
     planes: int
     """Channels behind those of an image that are its label: one of a mask, else none."""
-    mirror: bool
-    """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
+    boxes: bool
+    """Whether its labels are boxes, which move with their images."""
 
     shared_weights: bool
     """Whether a supernet can learn it."""
     mixes: bool
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
-    weighs: bool
-    """Whether `balanced` has a meaning."""
-    smooths: bool
-    """Whether labels can be smoothed."""
     texts: bool
     """Whether it is learned from a text, by networks that read symbols; else from images and signals."""
     recipe: Mapping[str, Any]
@@ -120,8 +120,44 @@ class Task(Protocol):
     """Other metrics in 0..1 that it can be scored by, higher is better; a training tells them all."""
 
     @property
+    def name(self) -> str:
+        """As options and files spell it."""
+
+    @property
+    def metric(self) -> Metric:
+        """The objective."""
+
+    @property
+    def mirror(self) -> bool:
+        """Whether a mirrored image has the same label, as far as one can say without knowing the data."""
+
+    @property
+    def weighs(self) -> bool:
+        """Whether `balanced` has a meaning."""
+
+    @property
+    def smooths(self) -> bool:
+        """Whether labels can be smoothed."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label columns that its name states; empty where it states none."""
+
+    @property
+    def file_outputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Of a file with several outputs, what the numbers of each are, by its name; empty for one output."""
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """How a program reads each of `file_outputs`; known by the name of the task alone."""
+
+    @property
     def mark(self) -> str:
         """Tells the labels of one task from equal ones of another; empty for classification."""
+
+    @property
+    def part_metric(self) -> Metric:
+        """What is told of some of the samples, as of a person: the objective, unless that needs all."""
 
     @property
     def pixel_models(self) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ take 6 GB in the evaluation network of DARTS.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas.executors.cards import CONTEXT_BYTES
 from hwnas.executors.memory import PROCESS_BYTES
 from targets.errors import HwnasError
 
@@ -30,10 +32,21 @@ _PROBE_IMAGES = 2  # batch normalisation of maps of one pixel needs two
 
 
 def training_bytes(job: TrainingJob) -> int:
-    """Estimated peak memory of the process that trains `job`.
+    """Estimated peak memory of the process that trains `job`; a network on another device is held there."""
+    return PROCESS_BYTES + (0 if _is_elsewhere(job) else _network_bytes(job))
 
-    A network on another device leaves its activations there; that device's memory is not bounded.
-    """
+
+def device_bytes(job: TrainingJob) -> int:
+    """Estimated peak memory that it takes of a CUDA device; 0 where it takes none."""
+    return CONTEXT_BYTES + _network_bytes(job) if _is_elsewhere(job) else 0
+
+
+def _is_elsewhere(job: TrainingJob) -> bool:
+    return not job.device.startswith("cpu")
+
+
+def _network_bytes(job: TrainingJob) -> int:
+    """Weights, what is kept of them, and activations."""
     import torch
 
     from hwnas.networks.conv import sides
@@ -41,8 +54,6 @@ def training_bytes(job: TrainingJob) -> int:
 
     from .build import build_network
 
-    if torch.device(job.device).type != "cpu":
-        return PROCESS_BYTES
     shape = job.network.get("space", job.network)
     height, side = sides(int(shape["image_size"]), int(shape.get("dims", 2)))
     with torch.random.fork_rng(devices=[]):  # new weights and dropout draw from the global generator
@@ -55,7 +66,7 @@ def training_bytes(job: TrainingJob) -> int:
     # has its own weights in their file, and keeps no activations.
     copies = 3 + bool(job.recipe.get("ema")) + 3 * bool(job.recipe.get("patience"))
     taught = 0 if job.teacher is None else 2 * Path(job.teacher["file"]).stat().st_size
-    return int(PROCESS_BYTES + copies * weights + taught + per_image * int(job.recipe["batch_size"]))
+    return int(copies * weights + taught + per_image * int(job.recipe["batch_size"]))
 
 
 def saved_bytes(module: nn.Module, images: torch.Tensor, *, auxiliary: bool = False) -> int:
@@ -81,9 +92,12 @@ def saved_bytes(module: nn.Module, images: torch.Tensor, *, auxiliary: bool = Fa
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def task_bytes(job: TrainingJob) -> int:
-    """The same; a job that cannot be built counts as an empty process: whoever trains it says why."""
+def task_bytes(job: TrainingJob, of: Callable[[TrainingJob], int] = training_bytes) -> int:
+    """The same; a job that cannot be built counts as an empty process: whoever trains it says why.
+
+    of: `training_bytes` or `device_bytes`.
+    """
     try:
-        return training_bytes(job)
+        return of(job)
     except (HwnasError, KeyError, TypeError, ValueError, RuntimeError):
         return PROCESS_BYTES

@@ -16,7 +16,8 @@ from torch import nn
 
 from hwnas.core.network_space import POOLED
 from hwnas.networks.conv import sides
-from hwnas.networks.heads import HEADS, HeadShapes, inner_stride
+from hwnas.networks.head_shapes import HeadShapes
+from hwnas.networks.heads import HEADS
 from hwnas.networks.mobile_layers import MobileNetwork
 from hwnas.networks.modules import module_of
 from targets.errors import UsageError
@@ -84,9 +85,11 @@ def _with_head(features: nn.Sequential, head: str, image: tuple[int, int], n_cla
     for stage in copy.deepcopy(features).to("meta").eval():
         x = stage(x)
         maps.append((int(x.shape[1]), int(x.shape[-1])))
-    (c_in, size), wanted = maps[-1], inner_stride(image[1] // maps[-1][1])
+    row = HEADS[head]
+    assert row.inner is not None  # every head but the pooled one
+    (c_in, size), wanted = maps[-1], row.inner(image[1] // maps[-1][1])
     inner = max(i for i, (_, side) in enumerate(maps) if side * wanted >= image[1])
-    block = HEADS[head].block(
+    block = row.block(
         HeadShapes(
             c_in=c_in,
             size=size,

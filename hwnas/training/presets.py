@@ -1,4 +1,5 @@
-"""The recipes by name: `published` as the papers train, `standard` of a search, `strong` for a last training.
+"""The recipes by name: `published` as the papers train, `standard` of a search, `strong` for a last training,
+`few` for few images.
 
 Their lengths are counted in steps: twelve epochs of 360 images are 130 steps, those of 50,000 are 4,700.
 """
@@ -6,10 +7,12 @@ Their lengths are counted in steps: twelve epochs of 360 images are 130 steps, t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hwnas.core.samples import SampleKind
 from hwnas.runs.recipe_options import RecipeOptions
+from hwnas.tasks import Task
 from targets.errors import UsageError
 
 from .recipe import Recipe
@@ -28,6 +31,39 @@ STRONG: Mapping[str, Any] = {
     "clip": 5.0,
 }
 """What `strong` adds to `standard`."""
+
+
+FEW: Mapping[str, Any] = {"mixup": 0.2, "clip": 5.0}
+"""What `few` adds to `standard` for samples of any kind, as far as the task mixes labels."""
+
+FEW_PHOTOS: Mapping[str, Any] = {"crop": 0.7, "colour": 0.3}
+"""What it adds for photos: every epoch shows another part of each in another light.
+
+Of 30 training images of a class of `scenes`, 600 steps, one seed: test accuracy 65.1 % with `standard`,
+67.9 % with these, 56.6 % with crops down to half and TrivialAugment (`benchmarks.few_images`).
+"""
+
+
+def few_changes(task: Task, kind: SampleKind) -> dict[str, Any]:
+    """What `few` adds: all that the samples and the labels bear."""
+    changes = {**FEW, **(FEW_PHOTOS if kind.dims == 2 else {})}
+    return {name: value for name, value in changes.items() if task.mixes or name != "mixup"}
+
+
+@dataclass(frozen=True, slots=True)
+class Regularised:
+    """A recipe of a search: times the length of `standard`, and what it adds to it."""
+
+    longer: int
+    adds: Callable[[Task, SampleKind], Mapping[str, Any]]
+
+
+REGULARISED: Mapping[str, Regularised] = {
+    "standard": Regularised(1, lambda task, kind: {}),
+    "strong": Regularised(STRONG_LONGER, lambda task, kind: STRONG),
+    "few": Regularised(STRONG_LONGER, few_changes),
+}
+"""By the name that `hwnas search --recipe` takes."""
 
 
 def published(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
@@ -49,6 +85,12 @@ def strong(n_train: int, *, large: bool, epochs: int | None, batch_size: int | N
     return replace(recipe, epochs=_or(epochs, STRONG_LONGER * recipe.epochs), **STRONG)
 
 
+def few(n_train: int, *, large: bool, epochs: int | None, batch_size: int | None) -> Recipe:
+    """`standard`, longer; what it adds depends on samples and labels (`few_changes`)."""
+    recipe = standard(n_train, large=large, epochs=epochs, batch_size=batch_size)
+    return replace(recipe, epochs=_or(epochs, STRONG_LONGER * recipe.epochs))
+
+
 def _or(count: int | None, default: int) -> int:
     """What was asked for, even where it is wrong, so that the recipe can say so."""
     return default if count is None else count
@@ -58,6 +100,7 @@ PRESETS: Mapping[str, Callable[..., Recipe]] = {
     "published": published,
     "standard": standard,
     "strong": strong,
+    "few": few,
 }
 """By the name that `hwnas train --recipe` takes: (training images, large, epochs, batch_size) -> recipe."""
 

@@ -11,7 +11,7 @@ from hwnas.executors import ExecutorTask, RefusedError
 from targets.errors import HwnasError
 from targets.files import digest_of
 
-from .memory import task_bytes
+from .memory import device_bytes, task_bytes
 from .training_job import TrainingJob, data_of, run_job
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def training_task(job: TrainingJob, parent: Path) -> ExecutorTask:
         folder=job.folder(parent),
         files=[*weights, *(("data", name) for name in FILES if job.data.get(name))],
         memory_bytes=lambda: task_bytes(job),
+        device=job.device,
+        device_bytes=lambda: task_bytes(job, device_bytes),
     )
 
 

@@ -76,10 +76,17 @@ def _sound(rng: np.random.Generator) -> bytes:
     return buffer.getvalue()
 
 
+def _boxes(rng: np.random.Generator) -> bytes:
+    """A line of YOLO: a box of one of two classes in the middle of an image."""
+    x, y, width, height = rng.uniform(0.3, 0.6, 4)
+    return f"{rng.integers(2)} {x:.4f} {y:.4f} {width:.4f} {height:.4f}\n".encode()
+
+
 SIGNALS: dict[str, Callable[[np.random.Generator], bytes]] = {
     ".npz": _windows,
     ".csv": _recordings,
     ".wav": _sound,
+    ".txt": _boxes,
 }
 """By suffix."""
 

@@ -35,16 +35,18 @@ def make_context(
     seed: int = 0,
 ) -> StepContext:
     """Step 0 of ten, both batches the same, draws by a generator of `seed`."""
+    weights = WeightOptimizer(
+        net.parameters(), sgd or method.weights, 10, own=own.parameters() if own else ()
+    )
     return StepContext(
         supernet=net,
         policy=policy,
         relax=method.relax.resolve(),
         objective=make_objective(costs, budgets, part("budget"), method.make_regularisers()),
-        weights=WeightOptimizer(
-            net.parameters(), sgd or method.weights, 10, own=own.parameters() if own else ()
-        ),
+        weights=weights,
         relax_context=RelaxContext(space.choices, torch.Generator().manual_seed(seed)),
         step=0,
+        lr=weights.lr_at(0),
         label_smoothing=0.0,
         train=batch,
         val=batch,

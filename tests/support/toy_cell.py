@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hwnas.core.choice import NONE, Arch, Choice
 from hwnas.core.mix import Mix
+from hwnas.core.number import may_count
 from hwnas.core.space import Space
+from hwnas.networks.cells import dropout
 from hwnas.networks.wrappers import Partial, Wrapper, Wrapping
 from tests.support.toy import ToyCosts
 
@@ -105,7 +106,8 @@ class ToyEdge(nn.Module):
         if option == NONE:
             return torch.zeros_like(x)
         if option == "skip_connect":
-            return F.dropout(x, wrapping.skip_dropout, self.training and wrapping.skip_dropout > 0)
+            drops = self.training and may_count(wrapping.skip_dropout)
+            return dropout(x, wrapping.skip_dropout) if drops else x
         if option == "weak":
             weak: Tensor = self.weak_norm(self.weak(torch.tanh(x)))
             return 0.3 * weak

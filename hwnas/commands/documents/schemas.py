@@ -283,6 +283,8 @@ class DataDocument(_Document):
     cut: str
     broken: dict[str, str]
     copies: int
+    told_by: dict[str, int]
+    images_per_class: float
     in_two_classes: list[tuple[str, str]]
     notes: list[str]
     problems: list[str]

@@ -8,6 +8,8 @@ Kotlin and Swift are read.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from hwnas.tasks import Readable
 
 from . import cpp, kotlin, next_symbol, python, signals, swift
@@ -22,13 +24,21 @@ def file_names(readable: Readable) -> tuple[str, ...]:
     """The files of the programs."""
     if readable.reading == "next":
         return (next_symbol.FILE,)
-    return tuple(language.FILE.format(verb=readable.verb, noun=readable.noun) for language in LANGUAGES)
+    return tuple(
+        language.FILE.format(verb=readable.verb, noun=readable.noun) for language in _languages(readable)
+    )
+
+
+def _languages(readable: Readable) -> tuple[ModuleType, ...]:
+    """Those whose tables say how the answers are read."""
+    return tuple(language for language in LANGUAGES if readable.reading in language.READ)
 
 
 def snippets(facts: AppFacts) -> dict[str, str]:
     """The programs by file."""
     images = facts.kind.dims == 2
     texts = [
-        language.snippet(facts) if images else signals.snippet(language.FILE, facts) for language in LANGUAGES
+        language.snippet(facts) if images else signals.snippet(language.FILE, facts)
+        for language in _languages(facts.readable)
     ]
     return dict(zip(file_names(facts.readable), texts, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/{verb}.cpp"
@@ -86,6 +87,7 @@ RUN = r"""  Ort::Env env(ORT_LOGGING_LEVEL_WARNING, "@verb@");
 
 
 READ = {
+    "boxes": "",  # `boxes.CPP` finds them
     "top": """  const size_t best = std::max_element(scores, scores + kClasses.size()) - scores;
   std::printf("%s %.6g\\n", kClasses[best], scores[best]);""",
     "above": """  for (size_t i = 0; i < kClasses.size(); ++i)
@@ -116,7 +118,8 @@ def snippet(facts: AppFacts) -> str:
         "FILE": facts.file,
         "CROP": CROP,
         "ORDER": "one byte, grey" if facts.channels == 1 else "three bytes: red, green, blue",
-        "READ": READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
+        "READ": boxes.finder(boxes.CPP, facts)
+        or READ[facts.readable.reading].replace("THRESHOLD", numbers([facts.threshold], "f")),
         "BATCH": str(facts.batch),
         "HEIGHT": str(facts.height),
         "WIDTH": str(facts.width),

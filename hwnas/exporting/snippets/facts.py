@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hwnas.core.samples import IMAGE, SampleKind, kind_named
 from hwnas.exporting.golden import EXPECTED
+from hwnas.exporting.onnx_score import HEADS
 from hwnas.exporting.packaging import PROBABILITIES
 from hwnas.tasks import Readable, task_named
 
@@ -19,6 +20,11 @@ CROP = (
 """How every image becomes a square, in words; `hwnas/data/image.py` does it."""
 
 
+_OUTPUTS = {"values": "estimates", "boxes": "log distances to four edges, and scores (logits)"}
+"""What outputs are that are no scores alone, and below what else each is of, by how they are read."""
+_PER = {"mask": " and pixel", "boxes": " and cell"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AppFacts:
     """How one file is fed and read.
@@ -27,8 +33,9 @@ class AppFacts:
     mean, std: of pixels in 0..1, for files that take floats.
     expected, tolerance: of the golden pair, of its outputs every `every`-th one.
     probabilities: whether the answers are those.
-    readable: how answers are read.
+    readable: how answers are read. n_values: numbers of one answer; None for one per class and pixel.
     kind: of the samples. rate_hz: of sounds.
+    heads: of a file with an output for each of several heads, how each is read and what its numbers are.
     """
 
     file: str
@@ -50,6 +57,8 @@ class AppFacts:
     kind: SampleKind = IMAGE
     rate_hz: int = 0
     every: int = 1
+    heads: Mapping[str, tuple[str, Sequence[str]]] = field(default_factory=dict)
+    n_values: int | None = None
 
     @property
     def threshold(self) -> float:
@@ -59,19 +68,19 @@ class AppFacts:
     @property
     def outputs(self) -> str:
         """What the numbers are."""
-        scores = {"values": "estimates"}.get(self.readable.reading, "scores (logits)")
+        scores = _OUTPUTS.get(self.readable.reading, "scores (logits)")
         return "probabilities" if self.probabilities else scores
 
     @property
     def each(self) -> str:
         """Of what there is one output."""
-        return self.readable.each + (" and pixel" if self.readable.reading == "mask" else "")
+        return self.readable.each + _PER.get(self.readable.reading, "")
 
     @property
     def n_outputs(self) -> int:
         """Numbers of one answer."""
         pixels = self.height * self.width if self.readable.reading == "mask" else 1
-        return pixels * len(self.class_names)
+        return self.n_values or pixels * len(self.class_names)
 
     @property
     def step(self) -> str:
@@ -114,12 +123,24 @@ def app_facts(manifest: Mapping[str, Any], golden: Mapping[str, bytes], file: st
         class_names=tuple(map(str, said["class_names"])),
         expected=tuple(answers["outputs"]),
         every=int(answers.get("every", 1)),
+        n_values=answers.get("n"),
         tolerance=float(answers["tolerance"]),
         probabilities=said["output_name"] == PROBABILITIES,
         readable=task_named(manifest.get("task")).readable,
         kind=kind_named(said.get("sample")),
         rate_hz=int(said.get("rate_hz", 0)),
+        heads=_heads(manifest),
     )
+
+
+def _heads(manifest: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[str]]]:
+    """By the name of the output: how it is read, and its names; empty for one output."""
+    outputs = manifest["input"].get(HEADS) or {}
+    readings = task_named(manifest.get("task")).readings
+    return {
+        output: (reading, list(map(str, names)))
+        for (output, names), reading in zip(outputs.items(), readings, strict=True)
+    }
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:

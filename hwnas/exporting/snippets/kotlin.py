@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/{noun}.kt"
@@ -24,7 +25,7 @@ import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import java.nio.FloatBuffer
 import kotlin.math.abs
-
+@IMPORT@
 class @Noun@(model: ByteArray) : AutoCloseable {
     private val environment = OrtEnvironment.getEnvironment()
     private val session: OrtSession = environment.createSession(model, OrtSession.SessionOptions())
@@ -51,7 +52,7 @@ class @Noun@(model: ByteArray) : AutoCloseable {
         }
     }
 
-    private fun tensor(pixels: ByteArray): OnnxTensor {
+@FINDER@    private fun tensor(pixels: ByteArray): OnnxTensor {
 @TENSOR@
     }
 
@@ -128,6 +129,7 @@ READ = {
     "top": ("String", "CLASSES[scores.indices.maxByOrNull { scores[it] }!!]"),
     "above": ("List<String>", "CLASSES.filterIndexed { i, _ -> scores[i] > THRESHOLD }"),
     "values": ("Map<String, Float>", "CLASSES.zip(scores.toList()).toMap()"),
+    "boxes": ("List<Found>", "boxes(scores)"),
     "mask": (
         "IntArray",
         "IntArray(HEIGHT * WIDTH) { i -> CLASSES.indices.maxByOrNull { scores[it * HEIGHT * WIDTH + i] }!! }",
@@ -139,7 +141,7 @@ READ = {
 _ROWS = """                val rows = answers.get(@OUTPUT_NAME@).get().value as Array<*>
                 return rows[0] as FloatArray"""
 _BUFFER = """                val buffer = (answers.get(@OUTPUT_NAME@).get() as OnnxTensor).floatBuffer
-                return FloatArray(CLASSES.size * HEIGHT * WIDTH).also { buffer.get(it) }"""
+                return FloatArray(@SIZE@).also { buffer.get(it) }"""
 
 
 def snippet(facts: AppFacts) -> str:
@@ -162,12 +164,14 @@ def snippet(facts: AppFacts) -> str:
         "Answer": facts.readable.answer.capitalize(),
         "KIND": READ[facts.readable.reading][0],
         "READ": READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold], "f")),
+        "FINDER": boxes.finder(boxes.KOTLIN, facts),
+        "IMPORT": "import kotlin.math.exp\n" if facts.readable.reading == "boxes" else "",
         "INPUT_NAME": kotlin_text(facts.input_name),
         "OUTPUT_NAME": kotlin_text(facts.output_name),
         "STEP": facts.step,
         "ROWS": filled(
-            _BUFFER if facts.readable.reading == "mask" else _ROWS,
-            {"OUTPUT_NAME": kotlin_text(facts.output_name)},
+            _BUFFER if facts.readable.reading in ("mask", "boxes") else _ROWS,
+            {"OUTPUT_NAME": kotlin_text(facts.output_name), "SIZE": str(facts.n_outputs)},
         ),
         "TENSOR": filled(_PIXELS, {"ORDER": order}) if facts.pixels else _FLOATS,
         "COLOURS": _GREY if facts.channels == 1 else _RGB,

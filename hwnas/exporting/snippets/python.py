@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import AppFacts, filled
 
 FILE = "snippets/{verb}.py"
@@ -40,10 +41,10 @@ def prepare(image: Image.Image) -> np.ndarray:
 
 def @verb@(session: ort.InferenceSession, image: Image.Image) -> np.ndarray:
     """@OUTPUT@, one per @EACH@."""
-    return session.run([@OUTPUT_NAME@], {@INPUT_NAME@: prepare(image)})[0][0]
+    return @CALL@
 
-
-def main(arguments: list[str]) -> int:
+@TOLD@
+@FINDER@def main(arguments: list[str]) -> int:
     if not arguments or (arguments[0].startswith("-") and arguments != ["--check"]):
         print(__doc__)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
@@ -78,11 +79,37 @@ READ = {
     "top": 'CLASSES[int(scores.argmax())], f"{scores.max():.4g}"',
     "above": '", ".join(n for n, s in zip(CLASSES, scores) if s > THRESHOLD) or "none"',
     "values": '", ".join(f"{n} {s:.6g}" for n, s in zip(CLASSES, scores))',
+    "heads": "told(scores)",
     "mask": "{n: int((mask == i).sum()) for i, n in enumerate(CLASSES)}",
+    "boxes": boxes.PYTHON_READ,
 }
 _KEEP_MASK = """        mask = scores.argmax(0).astype(np.uint8)
         Image.fromarray(mask).save(f"{path}.mask.png")
 """
+_CALL = "session.run([@OUTPUT_NAME@], {@INPUT_NAME@: prepare(image)})[0][0]"
+_CALL_HEADS = """np.concatenate(
+        [head[0] for head in session.run(list(HEADS), {@INPUT_NAME@: prepare(image)})]
+    )"""
+_TOLD = '''
+HEADS = @HEADS@
+"""Of each output how it is read and what its numbers stand for."""
+
+
+def told(scores: np.ndarray) -> str:
+    """What each head says: the class of the largest number, the tags above 0, or the numbers."""
+    words, first = [], 0
+    for head, (reading, names) in HEADS.items():
+        own = dict(zip(names, scores[first : first + len(names)]))
+        first += len(names)
+        given = {
+            "top": max(own, key=own.get),
+            "above": ", ".join(name for name, score in own.items() if score > 0) or "none",
+            "values": ", ".join(f"{name} {score:.6g}" for name, score in own.items()),
+        }
+        words.append(f"{head}: {given[reading]}")
+    return "; ".join(words)
+
+'''
 SAME = ' and int(scores.argmax()) == expected["label"]'
 
 
@@ -110,9 +137,15 @@ def snippet(facts: AppFacts) -> str:
         "ANSWER": facts.readable.answer,
         "READ": READ[facts.readable.reading].replace("THRESHOLD", f"{facts.threshold:g}"),
         "SAME": SAME if facts.readable.reading == "top" else "",
-        "SOME": "" if facts.every == 1 else f".ravel()[::{facts.every}]",
+        "SOME": "" if facts.n_outputs == len(facts.class_names) else f".ravel()[::{facts.every}]",
         "KEEP": _KEEP_MASK if facts.readable.reading == "mask" else "",
+        "FINDER": boxes.finder(boxes.PYTHON, facts),
         "OUTPUT_NAME": repr(facts.output_name),
         "INPUT_NAME": repr(facts.input_name),
+        "HEADS": repr(dict(facts.heads)),
     }
-    return filled(_TEMPLATE, values)
+    parts = {
+        "CALL": filled(_CALL_HEADS if facts.heads else _CALL, values),
+        "TOLD": filled(_TOLD, values) if facts.heads else "",
+    }
+    return filled(_TEMPLATE, {**values, **parts})

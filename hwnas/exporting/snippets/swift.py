@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import boxes
 from .facts import CROP, AppFacts, filled, numbers, quoted
 
 FILE = "snippets/{noun}.swift"
@@ -109,6 +110,7 @@ READ = {
     "top": ("String", "Self.classes[scores.indices.max { scores[$0] < scores[$1] }!]"),
     "above": ("[String]", "zip(Self.classes, scores).filter { $0.1 > THRESHOLD }.map { $0.0 }"),
     "values": ("[String: Float]", "Dictionary(uniqueKeysWithValues: zip(Self.classes, scores))"),
+    "boxes": ("[Found]", "Self.boxes(of: scores)"),
     "mask": ("[Int]", "Self.mask(of: scores)"),
 }
 """The type of what is read, and how it is read."""
@@ -143,8 +145,8 @@ def snippet(facts: AppFacts) -> str:
         "KIND": READ[facts.readable.reading][0],
         "READ": READ[facts.readable.reading][1].replace("THRESHOLD", numbers([facts.threshold])),
         "STEP": facts.step,
-        "SIZE": str(facts.n_outputs) if facts.readable.reading == "mask" else "Self.classes.count",
-        "MASK": _MASK if facts.readable.reading == "mask" else "",
+        "SIZE": str(facts.n_outputs),
+        "MASK": _MASK if facts.readable.reading == "mask" else boxes.finder(boxes.SWIFT, facts),
         "TYPE": "UInt8" if facts.pixels else "Float",
         "ELEMENT": "uInt8" if facts.pixels else "float",
         "VALUES": "            values.append(contentsOf: pixels)"

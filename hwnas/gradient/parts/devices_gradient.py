@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from hwnas.gradient.step.context import ArchPass, StepContext
 from hwnas.gradient.step.devices import SearchDevice
 from hwnas.gradient.step.gradients import frozen_weights, score, set_policy_gradients
-from hwnas.gradient.step.optim import require_finite
+from hwnas.gradient.step.optim import checked_loss
 from hwnas.gradient.step.passes import Pass, accuracy, run_mix
 from hwnas.gradient.step.protocols import Policy
 from targets.errors import UsageError
@@ -90,7 +90,7 @@ class DevicesGradient:
         with frozen_weights(context.supernet):
             logits = run_mix(context.supernet, drawn, x)
             loss = F.cross_entropy(logits, y)
-        forward = Pass(drawn, require_finite(loss, context.where), accuracy(logits, y))
+        forward = Pass(drawn, checked_loss(loss, context.checked_at), accuracy(logits, y))
         scored = score(context, preference * loss, drawn, self._policy.soft_mix())
         pair = torch.stack([loss.cpu(), scored.expected[device.metric] / device.typical])
         rays = pair.new_tensor([preference, 1 - preference])

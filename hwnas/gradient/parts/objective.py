@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from hwnas.core.budget import Budget
+from hwnas.core.number import may_count
 from hwnas.core.registry import Part, Registry, check_part
 from hwnas.gradient.step.nodes import with_kept_edges
 from hwnas.gradient.step.protocols import PolicyView, Score, SearchCosts
@@ -35,7 +36,7 @@ class CostTerm(Protocol):
     def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
         """The loss with the costs in it."""
 
-    def after_step(self, costs: Mapping[str, float]) -> None:
+    def after_step(self, costs: Mapping[str, Tensor]) -> None:
         """Adapt to the costs of the arch step."""
 
 
@@ -56,21 +57,38 @@ class BudgetTerm:
 
     def __init__(self, budgets: Sequence[Budget], *, rate: float = 1.0, stiffness: float = 10.0) -> None:
         self.budgets, self.rate, self.stiffness = tuple(budgets), rate, stiffness
-        self.state = {b.metric: 0.0 for b in self.budgets}
+        self._multipliers = {b.metric: torch.zeros(()) for b in self.budgets}
 
     def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
         """The augmented Lagrangian."""
         for b in self.budgets:
-            m = self.state[b.metric]
+            m = self._multiplier(b, costs[b.metric].device)
             push = (m + self.stiffness * (costs[b.metric] / b.limit).log()).clamp_min(0.0)
             loss = loss + (push**2 - m**2) / (2 * self.stiffness)
         return loss
 
-    def after_step(self, costs: Mapping[str, float]) -> None:
+    @torch.no_grad()
+    def after_step(self, costs: Mapping[str, Tensor]) -> None:
         """Move each multiplier by its constraint."""
         for b in self.budgets:
-            m = self.state[b.metric] + self.rate * math.log(costs[b.metric] / b.limit)
-            self.state[b.metric] = max(0.0, m)
+            excess = (costs[b.metric] / b.limit).log()
+            self._multiplier(b, excess.device).add_(self.rate * excess).clamp_min_(0.0)
+
+    @property
+    def state(self) -> dict[str, float]:
+        """The multipliers by metric."""
+        return {metric: float(m) for metric, m in self._multipliers.items()}
+
+    @state.setter
+    def state(self, state: Mapping[str, float]) -> None:
+        for metric, value in state.items():
+            self._multipliers[metric].fill_(value)
+
+    def _multiplier(self, budget: Budget, device: torch.device) -> Tensor:
+        """A scalar that keeps its place, on the device of the costs."""
+        if self._multipliers[budget.metric].device != device:
+            self._multipliers[budget.metric] = self._multipliers[budget.metric].to(device)
+        return self._multipliers[budget.metric]
 
 
 @COST_TERMS.add("add")
@@ -84,10 +102,10 @@ class AddTerm:
     def join(self, loss: Tensor, costs: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum."""
         return loss + self.weight * sum(
-            (costs[b.metric] / b.limit - 1 for b in self.budgets), torch.zeros(())
+            (costs[b.metric] / b.limit - 1 for b in self.budgets), loss.new_zeros(())
         )
 
-    def after_step(self, costs: Mapping[str, float]) -> None:
+    def after_step(self, costs: Mapping[str, Tensor]) -> None:
         """Nothing adapts."""
 
 
@@ -112,7 +130,7 @@ class MultiplyLogTerm:
             loss = loss * ratio**self.b
         return self.a * loss if self.budgets else loss
 
-    def after_step(self, costs: Mapping[str, float]) -> None:
+    def after_step(self, costs: Mapping[str, Tensor]) -> None:
         """Nothing adapts."""
 
 
@@ -130,7 +148,7 @@ class PowerTerm:
             loss = loss * (costs[b.metric] / b.limit) ** (self.w * loss.detach().sign())
         return loss
 
-    def after_step(self, costs: Mapping[str, float]) -> None:
+    def after_step(self, costs: Mapping[str, Tensor]) -> None:
         """Nothing adapts."""
 
 
@@ -148,11 +166,11 @@ class ArchObjective:
     def __call__(self, task_loss: Tensor, view: PolicyView) -> Score:
         """The scalar to minimise; its gradient reaches the policy through the view."""
         expected = self.costs.expected(with_kept_edges(view.soft, view.choices))
-        extra = torch.zeros(())
+        extra = task_loss.new_zeros(())
         for ramp, regulariser in self.regularisers:
-            if weight := ramp.at(view.progress):
+            if may_count(weight := ramp.at(view.progress)):
                 extra = extra + weight * regulariser(view)
-        costs = {name: float(value.detach()) for name, value in expected.items()}
+        costs = {name: value.detach() for name, value in expected.items()}
         return Score(self.term.join(task_loss, expected) + extra, costs, extra, expected)
 
     def after_step(self, score: Score) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.choice import Choice
+from hwnas.core.fixed_index import take
 from hwnas.core.mix import Mix
 from hwnas.core.registry import Registry
 from hwnas.gradient.step.active_options import ActiveOptions, all_options, restrict, scatter_mix
@@ -85,12 +86,10 @@ class LogitPolicy(nn.Module):
         super().__init__()
         self.choices = tuple(choices)
         self.keep_untouched, self._mean = keep_untouched, MEANS[mean]
-        self.logits = nn.ParameterList(
-            nn.Parameter(_INIT_STD * torch.randn(len(c.options), generator=generator)) for c in choices
-        )
+        self.logits = nn.ParameterList(nn.Parameter(_start(len(c.options), generator)) for c in choices)
         self.edge_logits: nn.Parameter | None = None
         if edges and edge_groups(self.choices):
-            self.edge_logits = nn.Parameter(_INIT_STD * torch.randn(len(self.choices), generator=generator))
+            self.edge_logits = nn.Parameter(_start(len(self.choices), generator))
         self._drawn: tuple[Tensor, ...] = ()
         self.restrict(all_options(choices))
 
@@ -104,7 +103,7 @@ class LogitPolicy(nn.Module):
     def free_logits(self) -> tuple[Tensor, ...]:
         """Per choice the logits of the active options."""
         pairs = zip(self.logits, self.active, strict=True)
-        return tuple(a if len(options) == len(a) else a[list(options)] for a, options in pairs)
+        return tuple(a if len(options) == len(a) else take(a, options) for a, options in pairs)
 
     def edge_weights(self) -> Tensor | None:
         """(n_choices,), softmax over the edges of each node; None for a policy without edge logits."""
@@ -140,6 +139,11 @@ class LogitPolicy(nn.Module):
             touched = [*active, *probe]
             if len(touched) < len(now):
                 now[touched] += then[touched].logsumexp(0) - now[touched].logsumexp(0)
+
+
+def _start(n: int, generator: torch.Generator) -> Tensor:
+    """(n,), where the generator is."""
+    return _INIT_STD * torch.randn(n, generator=generator, device=generator.device)
 
 
 def log_probabilities(mix: Mix) -> list[NDArray[np.float64]]:

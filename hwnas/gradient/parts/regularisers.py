@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from hwnas.core.choice import NONE
 from hwnas.core.node import nodes_of
+from hwnas.core.number import Number
 from hwnas.core.registry import Registry
 from hwnas.gradient.step.nodes import discretise
 from hwnas.gradient.step.protocols import PolicyView
@@ -33,9 +34,12 @@ class Ramp:
     end: float
     after: float = 0.0
 
-    def at(self, progress: float) -> float:
+    def at(self, progress: Number) -> Number:
         """Its value."""
-        return self.start + (self.end - self.start) * progress if progress >= self.after else 0.0
+        value = self.start + (self.end - self.start) * progress
+        if isinstance(value, Tensor):
+            return value * (progress >= self.after) if self.after else value
+        return value if progress >= self.after else 0.0
 
 
 Regulariser = Callable[[PolicyView], Tensor]

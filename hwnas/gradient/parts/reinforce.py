@@ -112,7 +112,7 @@ class Reinforce:
         set_policy_gradients(
             context, torch.autograd.grad(total, list(context.policy.parameters()), allow_unused=True)
         )
-        costs = {m: sum(s.costs[m] for s in scores) / len(scores) for m in scores[0].costs}
+        costs = {m: torch.stack([s.costs[m] for s in scores]).mean() for m in scores[0].costs}
         return ArchPass(passes[-1], Score(total.detach(), costs, extra.detach()))
 
     def weight_step(self, context: StepContext) -> Pass:
@@ -120,11 +120,11 @@ class Reinforce:
         return context.weight_rule(context)
 
     def _task_loss(self, forward: Pass) -> Tensor:
-        return torch.tensor(-forward.accuracy if self.reward == "accuracy" else forward.loss)
+        return (-forward.accuracy if self.reward == "accuracy" else forward.loss).cpu()
 
     @staticmethod
     @torch.no_grad()
     def _run(context: StepContext, drawn: Mix, batch: Batch) -> Pass:
         x, y = batch
         logits = run_mix(context.supernet, drawn, x)
-        return Pass(drawn, float(F.cross_entropy(logits, y)), accuracy(logits, y))
+        return Pass(drawn, F.cross_entropy(logits, y), accuracy(logits, y))

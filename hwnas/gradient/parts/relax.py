@@ -23,8 +23,9 @@ from torch.nn import functional as F
 from hwnas.core.choice import Choice
 from hwnas.core.mix import Mix
 from hwnas.core.node import ABSENT, nodes_of, none_of
+from hwnas.core.number import at_least
 from hwnas.core.registry import Registry
-from hwnas.gradient.step.nodes import discretise, real_options, top_k
+from hwnas.gradient.step.nodes import discretise, real_options, top_k_each
 from hwnas.gradient.step.protocols import RelaxContext
 
 _LEAST_PROBABILITY = 1e-9
@@ -113,11 +114,13 @@ def topk(
     The temperature rises linearly from `t_min` to `t_max` over the search, or is `t_max` throughout. The
     published ramp begins at 0, where every entry of a top-k is 1/2 whatever the logits: hence `t_min`.
     """
-    t = max(t_min, t_max * context.progress) if linear else t_max
+    t = at_least(t_max * context.progress, t_min) if linear else t_max
     soft = [F.softmax(a, dim=0) for a in logits]
-    probs = [m * top_k(m, 1, t) for m in soft]
-    for node in nodes_of(context.choices):
-        entries = top_k(torch.cat([soft[e] for e in node.edges]), node.keep, t)
+    probs = [m * top for m, top in zip(soft, top_k_each(soft, [1] * len(soft), t), strict=True)]
+    nodes = nodes_of(context.choices)
+    entries_by_node = [torch.cat([soft[e] for e in node.edges]) for node in nodes]
+    tops = top_k_each(entries_by_node, [node.keep for node in nodes], t)
+    for node, entries in zip(nodes, tops, strict=True):
         for e, p in zip(node.edges, torch.split(entries, [len(soft[e]) for e in node.edges]), strict=True):
             probs[e] = probs[e] * p
     return dense(tuple(probs))
@@ -130,7 +133,7 @@ def softmax_noise(
     """The softmax plus U(-e, e), cut at 0 and normalised again; e goes from eps to eps_end [8, random]."""
     probs, reach = [], eps + (eps_end - eps) * context.progress
     for a in logits:
-        noise = (2 * torch.rand(a.shape, generator=context.generator) - 1).to(a) * reach
+        noise = (2 * context.uniform(a.shape) - 1).to(a) * reach
         perturbed = (F.softmax(a, dim=0) + noise).clamp_min(0)
         probs.append(perturbed / perturbed.sum().clamp_min(_LEAST_PROBABILITY))
     return dense(tuple(probs))
@@ -216,12 +219,14 @@ def sampled(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
 @RELAXATIONS.add("uniform")
 def uniform(logits: Sequence[Tensor], context: RelaxContext) -> Mix:
     """An architecture runs, all options (and kept edges) equally likely, whatever the logits."""
-    arch = [0] * len(logits)
+    arch, device = [0] * len(logits), context.generator.device
     for edges, keep in _groups(context.choices):
-        order = torch.randperm(len(edges), generator=context.generator)[:keep].tolist() if keep else [0]
+        order = [0]
+        if keep:
+            order = torch.randperm(len(edges), generator=context.generator, device=device)[:keep].tolist()
         for i, e in enumerate(edges):
             real = range(len(logits[e])) if keep is None else real_options(context.choices[e])
-            pick = real[int(torch.randint(len(real), (1,), generator=context.generator))]
+            pick = real[int(torch.randint(len(real), (1,), generator=context.generator, device=device))]
             arch[e] = pick if i in order else none_of(context.choices[e])
     return single(logits, arch)
 
@@ -252,7 +257,7 @@ def concentration(logits: Tensor) -> Tensor:
 
 
 def _gumbel_softmax(a: Tensor, context: RelaxContext) -> Tensor:
-    u = torch.rand(a.shape, generator=context.generator, dtype=torch.float64).clamp(1e-15, 1 - 1e-15)
+    u = context.uniform(a.shape, torch.float64).clamp(1e-15, 1 - 1e-15)
     return F.softmax((F.log_softmax(a, dim=0) - (-u.log()).log().to(a)) / context.t, dim=0)
 
 
@@ -274,7 +279,7 @@ def _log_prob_of_order(scores: Tensor, order: Sequence[int]) -> Tensor:
 
 def _draw(p: Tensor, context: RelaxContext, n: int) -> list[int]:
     """N different indices, the first with probability p, the next with p renormalised over the rest."""
-    p = p.detach().cpu().clamp_min(_LEAST_PROBABILITY)
+    p = p.detach().to(context.generator.device).clamp_min(_LEAST_PROBABILITY)
     return [int(i) for i in torch.multinomial(p, n, generator=context.generator).tolist()]
 
 

@@ -39,7 +39,7 @@ class LowRank(nn.Module):
     def __init__(self, n_channels: int, n_alpha: int, rank: int | None, generator: torch.Generator) -> None:
         super().__init__()
         rank = n_alpha if rank is None else min(rank, n_alpha)
-        down = torch.randn(rank, n_alpha, generator=generator) / math.sqrt(n_alpha)
+        down = torch.randn(rank, n_alpha, generator=generator, device=generator.device) / math.sqrt(n_alpha)
         self.down = nn.Parameter(torch.eye(n_alpha) if rank == n_alpha else down)
         self.up = nn.Parameter(torch.zeros(n_channels, rank))
 
@@ -124,7 +124,8 @@ class Response:
     def weight_step(self, context: StepContext) -> Pass:
         """One perturbed pass trains the weights and the response."""
         parameters = list(context.policy.parameters())
-        u = torch.randn(sum(p.numel() for p in parameters), generator=context.relax_context.generator)
+        generator, n_alpha = context.relax_context.generator, sum(p.numel() for p in parameters)
+        u = torch.randn(n_alpha, generator=generator, device=generator.device)
         shifts = torch.split(self.s * u, [p.numel() for p in parameters])
         shifted = [p.data + d.reshape(p.shape).to(p) for p, d in zip(parameters, shifts, strict=True)]
         with temporary_values(parameters, shifted):

@@ -33,6 +33,7 @@ from targets.errors import UsageError
 from .hypergradient import HYPERGRADIENTS
 
 Gradients = list[Tensor | None]
+_TINY = 1e-12
 
 
 @HYPERGRADIENTS.add("unrolled")
@@ -85,7 +86,7 @@ class Unrolled:
         drawn, batch = context.draw(place), context.train()
         if self.exact:
             return self._exact(context, drawn, batch)
-        with same_noise() as rewind:
+        with same_noise(context) as rewind:
             return self._by_difference(context, drawn, batch, rewind)
 
     def weight_step(self, context: StepContext) -> Pass:
@@ -98,7 +99,7 @@ class Unrolled:
         parameters = context.weights.parameters
         unshifted, gradients, trained = _train(context, drawn, batch, parameters)
         before = [p.detach().clone() for p in parameters] if self.reuse else [p.data for p in parameters]
-        values, slope = context.weights.ahead(context.step, gradients)
+        values, slope = context.weights.ahead(context.lr, gradients)
         if self.reuse:
             for p, g in zip(parameters, gradients, strict=True):
                 p.grad = g
@@ -107,21 +108,22 @@ class Unrolled:
         with temporary_values(parameters, values):
             step, direct, v = _validate(context)
 
-        def gradients_at(eps: float) -> Gradients:
+        def gradients_at(eps: Tensor) -> Gradients:
             rewind()
             shifted = [w if d is None else w + eps * d for w, d in zip(before, v, strict=True)]
             with temporary_values(parameters, shifted), frozen_weights(context.supernet):
                 return _train(context, drawn, batch, [])[0]
 
-        norm = float(nn.utils.get_total_norm([d for d in v if d is not None], foreach=True))
-        if norm > 0 and any(p.requires_grad for p in drawn.probs):
-            eps = self.r / norm
+        if any(p.requires_grad for p in drawn.probs):
+            norm = nn.utils.get_total_norm([d for d in v if d is not None], foreach=True)
+            eps = self.r / norm.clamp_min(_TINY)  # of a gradient of 0 the difference is 0 too
             up = gradients_at(eps)
             down = unshifted if self.one_sided else gradients_at(-eps)
             width = eps if self.one_sided else 2 * eps
             by_mix = [add_scaled(a, b, -1.0) for a, b in zip(up, down, strict=True)]
             hessian = backward_to_policy(context, drawn, by_mix)
-            direct = [add_scaled(d, h, -slope / width) for d, h in zip(direct, hessian, strict=True)]
+            factor = (-slope / width).to(drawn.probs[0].device)
+            direct = [add_scaled(d, h, factor) for d, h in zip(direct, hessian, strict=True)]
         set_policy_gradients(context, direct)
         return ArchPass(step.forward, step.score, weight=trained if self.reuse else None)
 
@@ -133,7 +135,7 @@ class Unrolled:
             gradients = torch.autograd.grad(
                 loss, context.weights.parameters, create_graph=True, allow_unused=True
             )
-            values, _ = context.weights.ahead(context.step, gradients)
+            values, _ = context.weights.ahead(context.lr, gradients)
             mix = context.draw(context.relax.arch)
             step = arch_pass(context, mix, context.val(), dict(zip(names, values, strict=True)))
             require_gradient(context, step.score.total)

@@ -48,17 +48,14 @@ def adversarial(context: StepContext, *, eps: float = 0.03, eps_end: float = 0.3
     """
     drawn, batch = _draw(context), context.train()
     reach = eps + (eps_end - eps) * context.relax_context.progress
-    noise = [
-        reach * (2 * torch.rand(p.shape, generator=context.relax_context.generator) - 1).to(p)
-        for p in drawn.probs
-    ]
+    noise = [reach * (2 * context.relax_context.uniform(p.shape) - 1).to(p) for p in drawn.probs]
     for _ in range(steps):
         mix, leaves = detach_mix(_perturbed(drawn, noise))
         with frozen_weights(context.supernet):
             loss, _ = training_loss(context, mix, batch)
         gradients = torch.autograd.grad(loss, leaves[: len(noise)], allow_unused=True)
         noise = [
-            n if g is None else (n + 2 * reach / steps * g.sign()).clamp(-reach, reach)
+            n if g is None else (n + 2 * reach / steps * g.sign()).clamp(-reach, reach)  # type: ignore[arg-type]  # two floats or two tensors
             for n, g in zip(noise, gradients, strict=True)
         ]
     return _train(context, [_perturbed(drawn, noise)])
@@ -89,9 +86,8 @@ def _draw(context: StepContext) -> Mix:
 
 
 def _train(context: StepContext, mixes: list[Mix], label_weight: float = 0.0) -> Pass:
-    return weight_pass(
-        context.supernet, mixes, context.train(), context.label_smoothing, context.where, label_weight
-    )
+    where, smoothing = context.checked_at, context.label_smoothing
+    return weight_pass(context.supernet, mixes, context.train(), smoothing, where, label_weight)
 
 
 def _perturbed(mix: Mix, noise: list[Tensor]) -> Mix:

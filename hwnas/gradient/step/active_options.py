@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hwnas.core.choice import Choice
+from hwnas.core.fixed_index import fixed_index
 from hwnas.core.mix import Mix
 from hwnas.core.node import ABSENT, none_of
 
@@ -91,5 +92,5 @@ def scatter_mix(mix: Mix, choices: Sequence[Choice], active: ActiveOptions) -> M
 
 def _scatter(values: Tensor, places: tuple[int, ...], n: int) -> Tensor:
     """(n,): `values` at `places`, 0 elsewhere; differentiable."""
-    index = torch.tensor(places, device=values.device)
+    index = fixed_index(places, values.device)
     return torch.zeros(n, dtype=values.dtype, device=values.device).index_put((index,), values)

@@ -9,6 +9,7 @@ from torch import nn
 
 from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
+from hwnas.core.number import Number
 from hwnas.data.batches import Batch
 
 from .devices import SearchDevice
@@ -38,6 +39,7 @@ class StepContext:
     weights: the optimiser of the weights.
     relax_context: what the relaxations of this step depend on.
     step: its number in the search, from 0.
+    lr: the learning rate of the weights in it.
     label_smoothing: of the training loss.
     train, val: functions, so that a batch that nobody asks for is never made.
     where: the step in words, for error messages.
@@ -45,6 +47,8 @@ class StepContext:
     extremes: gives the smallest and the largest architecture of the space.
     devices: that the search is for.
     before_weights: called when the gradients of a weight step are there and the step is not made yet.
+    recorded: whether the step may become a CUDA graph. Nothing in it reads from the device then, its numbers
+        are tensors, and whoever reads the losses afterwards checks that they are finite.
     """
 
     supernet: nn.Module
@@ -54,6 +58,7 @@ class StepContext:
     weights: WeightOptimizer
     relax_context: RelaxContext
     step: int
+    lr: Number
     label_smoothing: float
     train: Callable[[], Batch]
     val: Callable[[], Batch]
@@ -62,6 +67,12 @@ class StepContext:
     extremes: Callable[[], tuple[Arch, Arch]]
     devices: Sequence[SearchDevice]
     before_weights: Sequence[Callable[[StepContext], None]] = ()
+    recorded: bool = False
+
+    @property
+    def checked_at(self) -> str | None:
+        """`where`, if losses are checked as soon as they are there."""
+        return None if self.recorded else self.where
 
     def draw(self, relax: Relax) -> Mix:
         """A mix of the policy by a relaxation of this step, `self.relax.arch` for example."""
@@ -71,7 +82,7 @@ class StepContext:
         """Change the weights by the gradients that are there: all weight steps go through here."""
         for call in self.before_weights:
             call(self)
-        self.weights.step(self.step)
+        self.weights.step(self.lr)
 
 
 WeightRule = Callable[[StepContext], Pass]

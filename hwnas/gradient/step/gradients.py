@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
+from hwnas.core.number import Number
 from hwnas.data.batches import Batch
 from targets.errors import UsageError
 
 from .context import ArchPass, StepContext
-from .optim import require_finite
+from .optim import checked_loss
 from .passes import Pass, accuracy, run_mix
 from .protocols import PolicyView, Score
 
@@ -51,8 +52,14 @@ def temporary_values(parameters: Sequence[nn.Parameter], values: Sequence[Tensor
 
 
 @contextmanager
-def same_noise() -> Iterator[Callable[[], None]]:
-    """Gives a function that makes random layers draw again what they drew at the beginning of the block."""
+def same_noise(context: StepContext) -> Iterator[Callable[[], None]]:
+    """Gives a function that makes random layers draw again what they drew at the beginning of the block.
+
+    A recorded step has no such layers (`recording`), and no generator is set back within a graph.
+    """
+    if context.recorded:
+        yield lambda: None
+        return
     state = torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
@@ -88,7 +95,7 @@ def training_loss(
     x, y = batch
     logits = run_mix(context.supernet, mix, x, tensors)
     loss = F.cross_entropy(logits, y, label_smoothing=context.label_smoothing)
-    return loss, Pass(mix, require_finite(loss, context.where), accuracy(logits, y))
+    return loss, Pass(mix, checked_loss(loss, context.checked_at), accuracy(logits, y))
 
 
 def arch_pass(
@@ -98,7 +105,7 @@ def arch_pass(
     x, y = batch
     logits = run_mix(context.supernet, mix, x, tensors)
     loss = F.cross_entropy(logits, y)
-    forward = Pass(mix, require_finite(loss, context.where), accuracy(logits, y))
+    forward = Pass(mix, checked_loss(loss, context.checked_at), accuracy(logits, y))
     return ArchPass(forward, score(context, loss, mix, context.policy.soft_mix()))
 
 
@@ -111,7 +118,7 @@ def score(context: StepContext, loss: Tensor, drawn: Mix, soft: Mix) -> Score:
         choices=context.relax_context.choices,
         progress=context.relax_context.progress,
     )
-    return context.objective(loss.cpu(), view)
+    return context.objective(loss.to(soft.probs[0].device), view)
 
 
 def require_gradient(context: StepContext, total: Tensor) -> None:
@@ -129,7 +136,7 @@ def set_policy_gradients(context: StepContext, gradients: Sequence[Tensor | None
         parameter.grad = gradient
 
 
-def add_scaled(a: Tensor | None, b: Tensor | None, factor: float = 1.0) -> Tensor | None:
+def add_scaled(a: Tensor | None, b: Tensor | None, factor: Number = 1.0) -> Tensor | None:
     """A + factor b, None counting as 0."""
     if b is None:
         return a

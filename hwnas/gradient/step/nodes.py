@@ -17,11 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hwnas.core.choice import NONE, Arch, Choice
+from hwnas.core.fixed_index import fixed_index, marked, take
 from hwnas.core.mix import Mix
 from hwnas.core.node import nodes_of, none_of
+from hwnas.core.number import Number
 
 _BISECTIONS = 64
 _TINY = 1e-12
+_FAR = -1e30
+"""Fills short vectors up: its sigmoid is 0."""
 
 
 @cache
@@ -45,8 +49,8 @@ def edge_softmax(edge_logits: Tensor, choices: tuple[Choice, ...]) -> Tensor | N
         return None
     weights = torch.ones_like(edge_logits)
     for group in edge_groups(choices):
-        edges = torch.tensor(group, device=edge_logits.device)
-        weights = weights.index_put((edges,), F.softmax(edge_logits[edges], dim=0))
+        edges = fixed_index(group, edge_logits.device)
+        weights = weights.index_put((edges,), F.softmax(take(edge_logits, group), dim=0))
     return weights
 
 
@@ -70,26 +74,40 @@ def discretise(probs: Sequence[Tensor], edge_weights: Tensor | None, choices: tu
     return tuple(arch)
 
 
-def top_k(x: Tensor, k: int, t: float) -> Tensor:
-    """P = sigmoid(t (x + s)) with the s that makes sum p = k; x (n,), p (n,) [2].
+def top_k(x: Tensor, k: int, t: Number) -> Tensor:
+    """P = sigmoid(t (x + s)) with the s that makes sum p = k; x (n,), p (n,) [2]."""
+    return top_k_each([x], [k], t)[0]
+
+
+def top_k_each(vectors: Sequence[Tensor], ks: Sequence[int], t: Number) -> list[Tensor]:
+    """`top_k` of vectors of any lengths, all in the same few operations.
 
     The s of 64 bisections is a constant; one Newton step on top of it carries its derivative, so that
     autograd gives the true Jacobian t (diag(v) - v v^T / sum v), v = p (1 - p). The published code leaves
     out the factor t.
     """
-    if k >= len(x):
-        return torch.ones_like(x)
+    chosen = [i for i, (x, k) in enumerate(zip(vectors, ks, strict=True)) if k < len(x)]
+    tops = [torch.ones_like(x) for x in vectors]
+    if not chosen:
+        return tops
+    width = max(len(vectors[i]) for i in chosen)
+    x = torch.stack([F.pad(vectors[i], (0, width - len(vectors[i])), value=_FAR) for i in chosen])
+    k = fixed_index(tuple(ks[i] for i in chosen), x.device)[:, None]
     with torch.no_grad():
-        low, high = (-x.max() - 100 / t).double(), (-x.min() + 100 / t).double()
+        largest = x.amax(1, keepdim=True)
+        smallest = torch.where(x > _FAR, x, largest).amin(1, keepdim=True)
+        low, high = (-largest - 100 / t).double(), (-smallest + 100 / t).double()
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            over = torch.sigmoid(t * (x.double() + middle)).sum() > k
+            over = torch.sigmoid(t * (x.double() + middle)).sum(1, keepdim=True) > k
             low, high = torch.where(over, low, middle), torch.where(over, middle, high)
         s = ((low + high) / 2).to(x.dtype)
         p = torch.sigmoid(t * (x + s))
-        slope = (t * p * (1 - p)).sum().clamp_min(_TINY)
-    s = s - (torch.sigmoid(t * (x + s)).sum() - k) / slope
-    return torch.sigmoid(t * (x + s))
+        slope = (t * p * (1 - p)).sum(1, keepdim=True).clamp_min(_TINY)
+    s = s - (torch.sigmoid(t * (x + s)).sum(1, keepdim=True) - k) / slope
+    for i, row in zip(chosen, torch.sigmoid(t * (x + s)).unbind(), strict=True):
+        tops[i] = row[: len(vectors[i])]
+    return tops
 
 
 def with_kept_edges(mix: Mix, choices: tuple[Choice, ...]) -> Mix:
@@ -103,14 +121,15 @@ def with_kept_edges(mix: Mix, choices: tuple[Choice, ...]) -> Mix:
     if mix.arch is not None:
         return mix
     probs = [p / p.sum() for p in mix.probs]
-    for node in nodes_of(choices):
-        scores = torch.stack([probs[e][list(real_options(choices[e]))].max() for e in node.edges])
-        if mix.edge_weights is not None:
-            scores = scores * mix.edge_weights[list(node.edges)]
-        kept = top_k(scores.clamp_min(_TINY).log(), node.keep, 1.0)
+    nodes = nodes_of(choices)
+    scores = []
+    for node in nodes:
+        best = torch.stack([take(probs[e], real_options(choices[e])).max() for e in node.edges])
+        best = best if mix.edge_weights is None else best * take(mix.edge_weights, node.edges)
+        scores.append(best.clamp_min(_TINY).log())
+    for node, kept in zip(nodes, top_k_each(scores, [node.keep for node in nodes], 1.0), strict=True):
         for e, p in zip(node.edges, kept.unbind(), strict=True):
-            none = none_of(choices[e])
-            real = probs[e] * (torch.arange(len(probs[e]), device=p.device) != none)
-            share = p * real / real.sum().clamp_min(_TINY)
-            probs[e] = share + F.one_hot(torch.tensor(none, device=p.device), len(share)) * (1 - p)
+            none = marked((none_of(choices[e]),), len(probs[e]), p.device)
+            real = probs[e] * (1 - none)
+            probs[e] = p * real / real.sum().clamp_min(_TINY) + none * (1 - p)
     return replace(mix, probs=tuple(probs), edge_weights=None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from hwnas.core.number import Number
 from targets.errors import UsageError
 
 
@@ -102,11 +103,16 @@ class WeightOptimizer:
         *,
         own: Iterable[nn.Parameter] = (),
         first_step: int = 0,
+        fused: bool = False,
     ) -> None:
-        """Own: clipped apart from the weights. first_step: where the cosine begins."""
+        """Own: clipped apart from the weights. first_step: where the cosine begins.
+
+        fused: by torch's kernels that take the rate as a tensor, for steps that are recorded.
+        """
         self.parameters, self.own = list(parameters), list(own)
         self.settings, self.total_steps, self.first_step = settings, total_steps, first_step
         self.still: list[TensorRows] = []
+        self._fused = fused
         # foreach: the step of a single path touches ~100 tiny tensors; a Python loop over them shows.
         self.sgd = torch.optim.SGD(
             [*self.parameters, *self.own],
@@ -114,7 +120,8 @@ class WeightOptimizer:
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
-            foreach=True,
+            foreach=not fused,
+            fused=fused,
         )
 
     def lr_at(self, step: int) -> float:
@@ -125,7 +132,7 @@ class WeightOptimizer:
         done = (units - (2**cycle - 1)) / 2**cycle
         return s.min_lr + (s.lr - s.min_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
-    def step(self, step: int) -> None:
+    def step(self, lr: Number) -> None:
         """Clip, update by the gradients that are there, drop them; weights without a gradient stay."""
         held = []
         for p, rows in self.still:
@@ -133,27 +140,34 @@ class WeightOptimizer:
                 held.append((p, rows, p.data[rows].clone()))
                 p.grad[rows] = 0
         if self.settings.clip is not None:
-            for learned in (self.parameters, self.own):
+            for learned in filter(None, (self.parameters, self.own)):
                 nn.utils.clip_grad_norm_(learned, self.settings.clip, foreach=True)
         for group in self.sgd.param_groups:
-            group["lr"] = self.lr_at(step)
+            group["lr"] = lr
+        if self._fused and self.settings.momentum:
+            self._begin_momentum()
         self.sgd.step()
         self.sgd.zero_grad(set_to_none=True)
         for p, rows, values in held:
             p.data[rows] = values
 
-    def ahead(self, step: int, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor], float]:
+    def _begin_momentum(self) -> None:
+        """The fused kernel wants all buffers at once; from 0 the first one is the gradient, as elsewhere."""
+        for p in (*self.parameters, *self.own):
+            if p.grad is not None and p not in self.sgd.state:
+                self.sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+
+    def ahead(self, lr: Number, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor], Number]:
         """(weights after the step that `step` would make, -d weight / d gradient); changes nothing.
 
         The weights include clip, momentum and weight decay, and can be differentiated by the gradients. The
         factor of the clip and the momentum buffers count as constants. Where a gradient is None the weight
         stays.
         """
-        s, scale = self.settings, 1.0
+        s, scale, weights = self.settings, cast(Number, 1.0), []
         if s.clip is not None:
             norm = nn.utils.get_total_norm([g.detach() for g in gradients if g is not None], foreach=True)
-            scale = float((s.clip / (norm + 1e-6)).clamp_max(1.0))
-        lr, weights = self.lr_at(step), []
+            scale = (s.clip / (norm + 1e-6)).clamp_max(1.0)
         for p, g in zip(self.parameters, gradients, strict=True):
             if g is None:
                 weights.append(p.detach())
@@ -167,15 +181,27 @@ class WeightOptimizer:
         return weights, lr * scale * (1 + s.momentum * s.nesterov)
 
 
+def checked_loss(loss: Tensor, where: str | None) -> Tensor:
+    """The loss without gradient; DivergedError when it is no number. where: None leaves that to others."""
+    if where is not None:
+        require_finite(loss, where)
+    return loss.detach()
+
+
 def require_finite(loss: Tensor, where: str) -> float:
     """The loss as a number; DivergedError when it is none."""
     value = float(loss.detach())
-    if not math.isfinite(value):
+    require_number(value, where)
+    return value
+
+
+def require_number(loss: float, where: str) -> None:
+    """DivergedError when the loss is none."""
+    if not math.isfinite(loss):
         raise DivergedError(
-            f"{where}: the loss is {value}; lower the learning rate, or look for constant or huge images in "
+            f"{where}: the loss is {loss}; lower the learning rate, or look for constant or huge images in "
             "the data. The last checkpoint is from before and intact"
         )
-    return value
 
 
 def pack(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from hwnas.core.mix import Mix
 from hwnas.data.batches import Batch
 
-from .optim import require_finite
+from .optim import checked_loss
 
 
 class BatchSource(Protocol):
@@ -30,26 +30,27 @@ class Pass:
     """The result of a pass.
 
     mix: what ran.
-    loss: its task loss.
-    accuracy: share of the batch whose label was the largest logit.
+    loss: its task loss, a scalar without gradient.
+    accuracy: share of the batch whose label was the largest logit, a scalar.
     """
 
     mix: Mix
-    loss: float
-    accuracy: float
+    loss: Tensor
+    accuracy: Tensor
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> float:
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of the rows of logits (b, n_classes) whose largest entry is the label."""
-    return float((logits.detach().argmax(1) == labels).float().mean())
+    return (logits.detach().argmax(1) == labels).float().mean()
 
 
 def on_device(mix: Mix, device: torch.device) -> Mix:
-    """The mix with its probabilities on `device`: one copy per choice, gradients flow back."""
-    if device.type == "cpu":
+    """The mix with its probabilities on `device`: one copy of all choices, gradients flow back."""
+    if mix.probs[0].device == device:
         return mix
     edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
-    return replace(mix, probs=tuple(p.to(device) for p in mix.probs), edge_weights=edges)
+    probs = torch.split(torch.cat(mix.probs).to(device), [len(p) for p in mix.probs])
+    return replace(mix, probs=tuple(probs), edge_weights=edges)
 
 
 def use_bf16(supernet: nn.Module) -> None:
@@ -73,18 +74,20 @@ def weight_pass(
     mixes: Sequence[Mix],
     batch: Batch,
     label_smoothing: float,
-    where: str,
+    where: str | None,
     label_weight: float = 0.0,
 ) -> Pass:
     """Add the weight gradients of all mixes on one batch; returns the pass of the first.
 
     The first mix learns from the labels. The others learn from the softmax of its logits (in-place
     distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `label_weight`.
+
+    where: as of `checked_loss`.
     """
     x, y = batch
     logits = run_mix(supernet, mixes[0], x)
     loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-    first = Pass(mixes[0], require_finite(loss, where), accuracy(logits, y))
+    first = Pass(mixes[0], checked_loss(loss, where), accuracy(logits, y))
     loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     if len(mixes) > 1:
         targets = F.softmax(logits.detach(), dim=1)
@@ -94,7 +97,7 @@ def weight_pass(
             if label_weight:
                 labelled = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
                 distilled = distilled + label_weight * labelled
-            require_finite(distilled, where)
+            checked_loss(distilled, where)
             distilled.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     return first
 
@@ -104,4 +107,4 @@ def validation_pass(supernet: nn.Module, mix: Mix, batch: Batch) -> Pass:
     """Loss and accuracy of a mix on one batch, with the statistics of that batch."""
     x, y = batch
     logits = run_mix(supernet, mix, x)
-    return Pass(mix, float(F.cross_entropy(logits, y)), accuracy(logits, y))
+    return Pass(mix, F.cross_entropy(logits, y), accuracy(logits, y))

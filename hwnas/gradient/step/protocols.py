@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hwnas.core.choice import Arch, Choice
 from hwnas.core.mix import Mix
+from hwnas.core.number import Number
 
 from .active_options import ActiveOptions
 
@@ -22,7 +23,7 @@ class RelaxContext:
     """What a relaxation may depend on besides the logits.
 
     choices: the choices that it relaxes.
-    generator: the source of all draws, on the CPU; its state is part of every checkpoint.
+    generator: the source of all draws, on the device of the logits; its state is part of every checkpoint.
     t: temperature of the stage at this step.
     progress: 0 at the first step of the search, 1 at its last.
     edge_weights: (n_choices,), the policy's weight of each edge; None for a policy without edge logits.
@@ -30,9 +31,13 @@ class RelaxContext:
 
     choices: tuple[Choice, ...]
     generator: torch.Generator
-    t: float = 1.0
-    progress: float = 0.0
+    t: Number = 1.0
+    progress: Number = 0.0
     edge_weights: Tensor | None = None
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
+        """Draws from [0, 1)."""
+        return torch.rand(shape, generator=self.generator, dtype=dtype, device=self.generator.device)
 
 
 class Relax(Protocol):
@@ -101,7 +106,7 @@ class PolicyView:
     soft: Mix
     logits: tuple[Tensor, ...]
     choices: tuple[Choice, ...]
-    progress: float = 0.0
+    progress: Number = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +114,13 @@ class Score:
     """What an arch step minimises.
 
     total: the scalar that is minimised.
-    costs: per metric the expected cost that went into it.
+    costs: per metric the expected cost that went into it, without gradient.
     regularisers: the part of `total` that regularisers add.
     expected: the same costs as scalars that can be differentiated.
     """
 
     total: Tensor
-    costs: dict[str, float]
+    costs: Mapping[str, Tensor]
     regularisers: Tensor
     expected: Mapping[str, Tensor] = field(default_factory=dict)
 

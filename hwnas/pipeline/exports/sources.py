@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import CARRIED, describe_input, network_file, open_model
 from hwnas.exporting.front_end import file_shape
+from hwnas.exporting.onnx_score import HEADS
 from hwnas.exporting.reshape import without_flatten
 from hwnas.exporting.source import ExportSource, check_classes, check_images_fit
 from hwnas.genotype import read_genotype
 from hwnas.pipeline.scores import scored
 from hwnas.pipeline.spellings import space_for, space_name
-from hwnas.runs.front_file import read_front
+from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
@@ -103,7 +104,11 @@ def _pick(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         splits=read_json(splits, "the splits of the run"),
         log=log,
     )
-    return _of_folder(run / "models" / arch_id, scored(data, config), f"network {arch_id} of a search")
+    source = _of_folder(run / "models" / arch_id, scored(data, config), f"network {arch_id} of a search")
+    repeats = (read_front(run) if (run / FRONT_JSON).exists() else {}).get("repeats") or {}
+    if repeats.get("arch_id") != arch_id:
+        return source
+    return dataclasses.replace(source, facts={**source.facts, "repeats": repeats})
 
 
 def _training(place: Path, options: ExportOptions, log: Log) -> ExportSource:
@@ -143,7 +148,7 @@ def _of_folder(folder: Path, data: Data, kind: str) -> ExportSource:
     exported = open_model(folder)
     manifest = exported.manifest
     # A manifest of an older version has no task.
-    named = (*describe_input(data, manifest["input_shape"]), CARRIED)
+    named = (*describe_input(data, manifest["input_shape"]), CARRIED, HEADS)
     described = {k: manifest[k] for k in named if k in manifest}
     known = ("arch_id", "network", "blocks", "pick", "ptflops")
     facts: dict[str, Any] = {k: manifest[k] for k in known if k in manifest}

@@ -23,6 +23,7 @@ from .front import search_front
 from .gradient import search_gradient
 from .plan import make_plan
 from .publish import publish
+from .repeats import repeat_chosen
 from .replan import require_in_time
 from .run_context import RunContext
 from .shared_weights import train_shared_weights
@@ -45,6 +46,7 @@ STAGES: tuple[RunStage[RunContext], ...] = (
     RunStage(name="baselines", does="choose what the picks are compared with", work=choose_baselines),
     RunStage(name=TRAINING, does="train picks and baselines from scratch", work=train_models),
     RunStage(name="evaluation", does="export, check and measure every trained network", work=evaluate_models),
+    RunStage(name="repeats", does="train the chosen network on splits drawn anew", work=repeat_chosen),
     RunStage(name="report", does="write the front and the report", work=publish),
     RunStage(name="export", does="make the files of the chosen network for apps", work=ship_chosen),
 )

@@ -117,7 +117,7 @@ def _planned(context: RunContext, plan: dict[str, Any], old: Path) -> dict[str, 
     """The plan of the finished search, with the counts that it came to and the length that is asked for."""
     decisions = old / "decisions.json"
     later = read_json(decisions, "the decisions of the run")["counts"] if decisions.exists() else {}
-    counts = {**plan["counts"], **later}
+    counts = {**plan["counts"], **later, "repeats": 0}
     if context.config.train_epochs is not None:
         counts["train_epochs"] = context.config.train_epochs
     work = plan["work"]

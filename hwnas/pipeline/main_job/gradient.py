@@ -35,6 +35,7 @@ def search_gradient(context: RunContext) -> Outcome:
         seed=context.config.seed,
         bf16=context.config.bf16,
         compile=context.config.compile,
+        graphs=not context.config.no_graphs,
     )
     method = find_method(context.config.method)
     search = GradientSearch(
@@ -47,7 +48,10 @@ def search_gradient(context: RunContext) -> Outcome:
         val=val,
         settings=settings,
         device=context.config.device,
+        warn=context.run.log.warn,
     )
+    if search.how_on_gpu:
+        context.run.log(search.how_on_gpu)
     before, facts = context.result("supernet")["log"], {"data": context.config.data}
     with Recorder(context.path, search, context.config, before=before, facts=facts) as recorder:
         run_loop(context.run, "gradient", search, recorder.on_step)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hwnas.exporting.onnx_score import onnx_accuracy
+from hwnas.exporting.by_column import by_column
+from hwnas.exporting.onnx_score import OnnxScore, onnx_accuracy
 from hwnas.pipeline.found_front import Front
 from hwnas.runs.front_file import MISTAKES_JSON, FrontPoint
 from targets.files import write_json
@@ -25,17 +26,23 @@ _SIDE_PX = 96
 """Larger pictures are scaled down to it."""
 
 
-def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: str) -> bool:
-    """Write mistakes.json; whether there is a file to ask."""
+def chosen_scores(context: RunContext, points: Sequence[FrontPoint], chosen: str) -> dict[str, OnnxScore]:
+    """What the file of the chosen network answers, by split; empty where there is none to ask."""
     front = Front(context.path, {"chosen": chosen}, tuple(points))
     file = front.onnx(front.best)
-    if file is None:
-        return False
-    score, task, names = (
-        onnx_accuracy(file, context.data, "test"),
-        context.data.task,
-        context.data.class_names,
-    )
+    splits = () if file is None else ("val", "test") if context.data.told_by("val") else ("test",)
+    return {split: onnx_accuracy(file, context.data, split) for split in splits if file is not None}
+
+
+def columns_facts(context: RunContext, scores: Mapping[str, OnnxScore]) -> dict[str, Any]:
+    """How good the chosen network is by the columns of the data, by split; empty where there are none."""
+    told = {split: by_column(score, context.data.told_by(split)) for split, score in scores.items()}
+    return {split: entries for split, entries in told.items() if entries}
+
+
+def write_mistakes(context: RunContext, score: OnnxScore, chosen: str) -> None:
+    """Write mistakes.json. score: of the chosen network on the test images."""
+    task, names = context.data.task, context.data.class_names
     document = {"arch_id": chosen, **task.mistakes(score.logits, score.labels, names)}
     wrong = task.worst(score.logits, score.labels)[:MOST_PICTURES]
     if context.data.kind.dims == 0:  # the table says it all: no picture shows a text
@@ -50,7 +57,6 @@ def write_mistakes(context: RunContext, points: Sequence[FrontPoint], chosen: st
         for place, image in zip(wrong, images, strict=True)
     ]
     write_json(context.path / MISTAKES_JSON, document)
-    return True
 
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")

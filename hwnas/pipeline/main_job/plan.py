@@ -62,7 +62,7 @@ def measured_work(context: RunContext) -> Work:
 def planned(context: RunContext, work: Work) -> Fit:
     """The counts as the options and the time want them."""
     config = context.config
-    defaults = default_counts(config, work.n_train, context.n_workers)
+    defaults = default_counts(config, work.n_train, context.n_workers, context.data.images_per_class)
     epochs_by_fidelity(config, defaults.eval_epochs)  # refuses what cannot be
 
     if config.minutes is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from targets.files import write_atomic, write_json
 from .candidate import Candidate
 from .continuation import EARLIER
 from .growth import grows, growth_facts
-from .mistakes import write_mistakes
+from .mistakes import chosen_scores, columns_facts, write_mistakes
 from .operation_worth import operation_worth
 from .replan import longer_epochs
 from .run_context import RunContext
@@ -42,13 +42,16 @@ def publish(context: RunContext) -> Outcome:
     """Write front.json, front.csv and report.html."""
     points = all_points(context)
     chosen = context.result("evaluation")["chosen"]
-    document = front_document(context, points)
+    scores = chosen_scores(context, points, chosen)
+    document = {**front_document(context, points), "by_column": columns_facts(context, scores)}
     findings = verdict(document)
     document = {**document, "verdict": [f.to_json() for f in findings]}
     task = context.data.task
     write_json(context.path / FRONT_JSON, outward(document, task))
     write_atomic(context.path / FRONT_CSV, front_csv(points, task))
-    extra = (MISTAKES_JSON,) if write_mistakes(context, points, chosen) else ()
+    if scores:
+        write_mistakes(context, scores["test"], chosen)
+    extra = (MISTAKES_JSON,) if scores else ()
     point_at(context.path / "models", chosen)
     for finding in findings:
         if finding.level != "good":
@@ -76,6 +79,7 @@ def all_points(context: RunContext) -> list[FrontPoint]:
     """The trained networks, those that failed, and the candidates that were measured only."""
     evaluation = context.result("evaluation")
     done = [FrontPoint.from_json(entry) for entry in [*evaluation["models"], *evaluation["failed"]]]
+    done = [replace(point, measured=with_repeats(context, point)) for point in done]
     known = {point.arch_id for point in done}
     for entry in context.result("candidates")["candidates"]:
         candidate = Candidate.from_json(entry)
@@ -83,6 +87,20 @@ def all_points(context: RunContext) -> list[FrontPoint]:
         if arch_id not in known:
             done.append(candidate.point(arch_id, feasible=bool(candidate.inside)))
     return done
+
+
+def with_repeats(context: RunContext, point: FrontPoint) -> Mapping[str, Any] | None:
+    """What was measured of a point, of the chosen one also over splits drawn anew."""
+    repeats = context.result("repeats")
+    if point.measured is None or repeats.get("arch_id") != point.arch_id:
+        return point.measured
+    return {
+        **point.measured,
+        "repeats": repeats["k"],
+        "repeated_accuracy": repeats["mean"],
+        "repeated_accuracy_low": repeats["low"],
+        "repeated_accuracy_high": repeats["high"],
+    }
 
 
 def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[str, Any]:
@@ -122,6 +140,7 @@ def front_document(context: RunContext, points: Sequence[FrontPoint]) -> dict[st
         "proxies": front.get("proxies"),
         "svc_test_accuracy": evaluation["svc_test_accuracy"],
         "linear_test_accuracy": evaluation["linear_test_accuracy"],
+        "repeats": context.result("repeats") or None,
         "pixel_models": [model for model in (evaluation["svc"], evaluation["linear"]) if model],
         "table": {**table["errors"], "margin": table["margin"], "profile_cpu_s": table["profile_cpu_s"]},
         "evaluated": [

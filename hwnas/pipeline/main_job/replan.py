@@ -153,7 +153,13 @@ def enough_finals(context: RunContext, counts: Counts) -> Counts:
 def _at_level(context: RunContext, counts: Counts, level: PlanLevel) -> Counts:
     """`counts` with the final trainings of a level, but what the user gave as it was given."""
     epochs = max(counts.train_epochs, context.work.epochs_of(level.final_steps))
-    finals = replace(counts, picks=level.picks, random_baselines=level.random_baselines, train_epochs=epochs)
+    finals = replace(
+        counts,
+        picks=level.picks,
+        random_baselines=level.random_baselines,
+        train_epochs=epochs,
+        repeats=min(level.repeats, counts.repeats),
+    )
     return with_options(finals, context.config)
 
 
@@ -176,12 +182,13 @@ def plan_finals(context: RunContext) -> None:
         wanted = _at_level(context, replace(planned, train_epochs=1), level)
         if after_s(forecast_s(wanted, work), "front") <= time_s:
             break
-    counts = replace(planned, picks=wanted.picks, random_baselines=wanted.random_baselines)
+    kept = ("picks", "random_baselines", "repeats")
+    counts = replace(planned, **{name: getattr(wanted, name) for name in kept})
     if counts != planned:
         context.run.log(
             f"there is time for {counts.picks} picks and {counts.random_baselines} random networks beside"
         )
-    context.decisions.fix(picks=counts.picks, random_baselines=counts.random_baselines)
+    context.decisions.fix(**{name: getattr(counts, name) for name in kept})
 
 
 def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
@@ -192,8 +199,10 @@ def plan_epochs(context: RunContext, n_short: int, n_final: int) -> None:
     if context.config.minutes is None or context.config.train_epochs is not None:
         return
     work, counts = slowed(context), context.counts
+    repeats_s = forecast_s(counts, work)["repeats"]  # they are as long as the others
+    n_short, n_final = n_short + counts.repeats * bool(counts.eval_epochs), n_final + counts.repeats
     shorts_s = work.training_s(counts.eval_epochs) * -(-n_short // work.speed.n_parallel)
-    time_s = left_s(context) - rest_s(context, "training") - shorts_s - 4.0
+    time_s = left_s(context) - rest_s(context, "training") + repeats_s - shorts_s - 4.0
     per_epoch_s = work.training_s(2) - work.training_s(1)
     rounds = n_final / work.speed.n_parallel * (1.15 if n_final % work.speed.n_parallel else 1.0)
     epochs = int((time_s / max(rounds, 1.0) - work.training_s(0)) / per_epoch_s)
@@ -217,6 +226,7 @@ def plan_longer(context: RunContext, n: int, took_s: float | None) -> int:
     if is_free and n and LONGER_EPOCHS not in context.decisions.counts:
         took_s = took_s or trainings_s(context, [epochs] * n)
         spare_s = (1 - _SPARE_SHARE) * left_s(context) - rest_s(context, "training")
+        took_s *= 1 + context.counts.repeats / n  # which are then longer too
         longer = min(int(spare_s / took_s * epochs), most_epochs(context) - epochs)
         if longer < max(2, epochs // 6):  # not worth the start of so many processes
             longer = 0

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from hwnas.core.choice import Arch
+from hwnas.core.samples import SampleKind
 from hwnas.evaluators.identity import FRESH, evaluation_identity
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.evaluators.store import EvaluationStore
@@ -15,8 +16,9 @@ from hwnas.executors import Executor, OnProgress
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.search_run import SHORT_FOLDER
+from hwnas.tasks import task_named
 from hwnas.training.mobilenet import suited_recipe
-from hwnas.training.presets import STRONG, changed
+from hwnas.training.presets import REGULARISED, changed
 from hwnas.training.recipe import Recipe
 from hwnas.training.training_job import read_result
 from hwnas.training.workers import Trained, TrainingJob
@@ -44,12 +46,13 @@ def final_recipe(context: RunContext) -> Recipe:
     epochs = context.counts.train_epochs
     base = Recipe.going_on if context.trains else Recipe.for_data
     recipe = replace(_fitting(context, base(_n_train(context), epochs)), **context.data.task.recipe)
-    return as_asked(recipe, context.config)
+    return as_asked(recipe, context.config, context.data.kind)
 
 
-def as_asked(recipe: Recipe, config: SearchConfig) -> Recipe:
-    """The recipe with what the options make of it."""
-    return changed(replace(recipe, **STRONG) if config.recipe == "strong" else recipe, config)
+def as_asked(recipe: Recipe, config: SearchConfig, kind: SampleKind) -> Recipe:
+    """The recipe with what the options make of it. kind: of the samples."""
+    adds = REGULARISED[config.recipe].adds(task_named(config.task), kind)
+    return changed(replace(recipe, **adds), config)
 
 
 def short_job(

@@ -26,6 +26,7 @@ def data_facts(context: RunContext) -> dict[str, Any]:
         "n_classes": data.n_classes,
         "image_size": data.image_size,
         **{f"n_{name}": n for name, n in counts.items()},
+        "images_per_class": data.images_per_class,
         **trivial,
         "trivial": what,
     }

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lut
-from hwnas.pipeline.preflight import check_amp, check_device
 from hwnas.pipeline.spellings import target_named
 from hwnas.runs.identity import SHRINKING, Identity
+from hwnas.runs.training_device import on_found_device, require_amp
 from hwnas.shrinking.coupling import ChannelGroup
 from hwnas.shrinking.prune import check_groups
 from hwnas.shrinking.sensitivity import widths_of
@@ -96,8 +96,8 @@ class PreparedShrinking:
 
 def prepare_shrinking(options: ShrinkOptions) -> PreparedShrinking:
     """Check everything that can be wrong before a folder is made."""
-    check_device(options.device)
-    check_amp(options.amp, options.device)
+    options = on_found_device(options)
+    require_amp(options.amp, options.device)
     target, home = target_named(options.target), data_home(options.home)
     if target.precision != "fp32":
         raise TargetError(

@@ -216,7 +216,10 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_end(
         (["--genotype", CELL, "--data", "empty"], "empty"),
         (["--genotype", CELL, "--data", "cifra10"], "did you mean 'cifar10'"),
         (["--genotype", CELL, "--space", "nasbench"], "did you mean 'nasbench201'"),
-        (["--genotype", CELL, "--device", "gpu"], "--device is 'gpu'; allowed: cpu or cuda"),
+        (
+            ["--genotype", CELL, "--device", "gpu"],
+            "--device is 'gpu'; allowed: auto, cpu, cuda or cuda:0 to cuda:15",
+        ),
         (["--genotype", CELL, "--gpus", "0"], "--gpus is 0; allowed: 1 to 64"),
         (["--genotype", CELL, "--gpus", "2", "--device", "cpu"], "--gpus 2 needs --device cuda"),
         (["--alphas", "gone.npz"], "give alphas.npz of a search"),

@@ -65,6 +65,6 @@ class TestTable(SourceContract):
 def test_known_sources_are_those_of_the_documentation() -> None:
     assert known_sources() == (
         "calls", "cifar10", "cifar100", "digits", "fashion-mnist", "gauges", "gestures", "markov", "mnist",
-        "scenes", "shape-masks", "shapes",
+        "scenes", "shape-boxes", "shape-masks", "shapes", "tilted",
     )  # fmt: skip
     assert set(NAMED) == set(known_sources())

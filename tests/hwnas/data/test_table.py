@@ -124,3 +124,23 @@ def test_usual_names_of_columns_and_names_without_a_suffix(images: Path, header:
     source = read(images, "\n".join([header, *rows, ""]))
     assert source.listing.names == tuple(f"{index}.png" for index in range(4))
     assert source.listing.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_columns_tell_results_apart_that_of_the_group_first(images: Path) -> None:
+    table = images.parent / "labels.csv"
+    table.write_text("imageName,label,person,Camera\n0,a,ann,x\n1,b,bob,\n2,a,ann,y\n3,b,eve,x\n")
+    listing = open_table(table, images, group_column="person", report_by=["camera"]).listing
+    assert listing.class_names == ("a", "b")
+    person, camera = listing.columns
+    assert (person.name, person.names, person.values.tolist()) == (
+        "person",
+        ("ann", "bob", "eve"),
+        [0, 1, 0, 2],
+    )
+    assert (camera.name, camera.names, camera.values.tolist()) == (
+        "Camera",
+        ("(empty)", "x", "y"),
+        [1, 0, 2, 1],
+    )
+    with pytest.raises(UsageError, match="--report-by names 'lens', which is no column"):
+        open_table(table, images, report_by=["lens"])

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ import cli
 from hwnas.core.samples import IMAGE, SOUND, WINDOW, SampleKind
 from hwnas.exporting.snippets import AppFacts, file_names, snippets
 from hwnas.exporting.snippets.kotlin import kotlin_text
-from hwnas.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, Task
+from hwnas.tasks import CLASSIFICATION, DETECTION, MULTI_LABEL, REGRESSION, SEGMENTATION, Task
+from hwnas.tasks.box_decode import decoded
+from hwnas.tasks.box_scores import rows_of
 from tests.support import cpp
 from tests.support.exports import fake_costs, write_search
 
@@ -133,12 +136,12 @@ def facts(**changes: object) -> AppFacts:
 @pytest.mark.parametrize("suffix", [".py", ".cpp", ".kt", ".swift"])
 @pytest.mark.parametrize("changes", [{}, {"pixels": True, "channels_last": True, "channels": 1}])
 @pytest.mark.parametrize(
-    "task", [CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION], ids=lambda task: task.name
+    "task", [CLASSIFICATION, MULTI_LABEL, REGRESSION, SEGMENTATION, DETECTION], ids=lambda task: task.name
 )
 def test_every_program_says_the_true_names_and_shapes(
     suffix: str, changes: dict[str, object], task: Task
 ) -> None:
-    known = facts(**changes, readable=task.readable)
+    known = facts(**changes, readable=task.readable, n_values=7 * 80 if task.boxes else None)
     ((name, text),) = [item for item in snippets(known).items() if item[0].endswith(suffix)]
     assert name in file_names(task.readable)
     assert not re.search(r"@[A-Za-z_]+@", text) and "THRESHOLD" not in text
@@ -153,6 +156,22 @@ def test_every_program_says_the_true_names_and_shapes(
         ast.parse(text)
     else:
         assert all(code.count(a) == code.count(b) for a, b in ("()", "[]", "{}"))
+
+
+def test_the_python_program_finds_the_boxes_that_scores_count() -> None:
+    known = facts(readable=DETECTION.readable, n_values=7 * 80)
+    (text,) = [text for name, text in snippets(known).items() if name.endswith(".py")]
+    assert "np.abs(scores.ravel()[::1] - " in text  # the golden numbers lie in one row
+    program = types.ModuleType("detect")
+    program.__file__ = __file__
+    exec(compile(text, "detect.py", "exec"), program.__dict__)  # what the export writes, and nothing else
+    outputs = np.random.default_rng(0).normal(-2, 2, (3, 7, 80)).astype(np.float32)
+    for output, answer in zip(outputs, decoded(outputs), strict=True):
+        expected = [row for row in rows_of(answer) if row[5] > known.threshold]
+        found = program.boxes(output)
+        assert [name for name, _, _ in found] == [known.class_names[int(row[0])] for row in expected]
+        for (_, score, box), row in zip(found, expected, strict=True):
+            assert [*box, score] == pytest.approx(row[1:].tolist(), abs=1e-5)
 
 
 def test_class_names_cannot_break_out_of_their_quotes() -> None:

@@ -245,7 +245,7 @@ def patched_losses() -> Iterator[list[float]]:
 
     def watched(*arguments: Any) -> Pass:
         found = validation_pass(*arguments)
-        losses.append(found.loss)
+        losses.append(float(found.loss))
         return found
 
     with pytest.MonkeyPatch.context() as patch:

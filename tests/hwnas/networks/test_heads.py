@@ -11,7 +11,9 @@ from hwnas.costs.cost_model import CostModel
 from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.flops import counter_macs
 from hwnas.networks.head_layers import MaskHead
-from hwnas.networks.heads import HEADS, HeadShapes, inner_stride
+from hwnas.networks.head_shapes import HeadShapes
+from hwnas.networks.heads import HEADS
+from hwnas.networks.mask_head import mask_stride
 from hwnas.pipeline.networks import module_onnx
 from hwnas.spaces import load_space
 from hwnas.training.build import build_network
@@ -80,7 +82,7 @@ def test_every_node_of_the_file_belongs_to_one_block_and_no_shape_is_computed_in
 
 
 def test_the_inner_map_is_that_of_the_paper_at_the_size_of_the_paper() -> None:
-    assert [inner_stride(last) for last in (4, 8, 16, 32)] == [2, 4, 4, 8]
+    assert [mask_stride(last) for last in (4, 8, 16, 32)] == [2, 4, 4, 8]
 
 
 def test_a_space_made_again_from_its_description_has_the_head() -> None:
@@ -106,5 +108,5 @@ def test_spaces_of_cells_say_at_the_door_that_they_have_one_head(name: str) -> N
 def test_shared_weights_and_unknown_heads_are_refused() -> None:
     with pytest.raises(UsageError, match="shared weights end with a classifier"):
         supernets.make(space())
-    with pytest.raises(UsageError, match="unknown head 'boxes'"):
-        load_space("mobile", image_size=32, in_channels=3, n_classes=5, head="boxes")
+    with pytest.raises(UsageError, match="unknown head 'poses'"):
+        load_space("mobile", image_size=32, in_channels=3, n_classes=5, head="poses")

@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwnas.core.samples import IMAGE, WINDOW
 from hwnas.pipeline.counts import default_counts
 from hwnas.pipeline.main_job.trainings import final_job, final_recipe, short_recipe
 from hwnas.runs.config import load_config
-from hwnas.tasks import CLASSIFICATION
-from hwnas.training.presets import STRONG, STRONG_LONGER
+from hwnas.tasks import CLASSIFICATION, REGRESSION, SEGMENTATION
+from hwnas.training.presets import FEW, FEW_PHOTOS, STRONG, STRONG_LONGER, few_changes
 from targets.errors import UsageError
 
 
 def context_of(**options: Any) -> Any:
     config, _ = load_config(None, options)
-    data = SimpleNamespace(split=lambda name: np.arange(900), image_size=32, n_classes=3, task=CLASSIFICATION)
+    data = SimpleNamespace(
+        split=lambda name: np.arange(900), image_size=32, n_classes=3, task=CLASSIFICATION, kind=IMAGE
+    )
     counts = default_counts(config, 900, 1)
-    facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True}
-    known = {"home": "home", "path": None, "job_data": {}, "form_json": None}
-    return SimpleNamespace(config=config, data=data, **known, **facts)
+    facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True, "form_json": None}
+    return SimpleNamespace(config=config, data=data, home="home", path=None, job_data={}, **facts)
 
 
 def test_a_strong_recipe_is_of_the_final_training_alone() -> None:
@@ -32,6 +34,15 @@ def test_a_strong_recipe_is_of_the_final_training_alone() -> None:
     assert recipe.ema == 0.9 and recipe.auto_augment == STRONG["auto_augment"]
     assert recipe.epochs == STRONG_LONGER * final_recipe(plain).epochs
     assert final_recipe(plain).ema == 0 and final_recipe(plain).mixup == 0
+
+
+def test_the_recipe_for_few_images_adds_what_samples_and_labels_bear() -> None:
+    recipe = final_recipe(context_of(recipe="few"))
+    assert (recipe.crop, recipe.colour, recipe.mixup) == (*FEW_PHOTOS.values(), FEW["mixup"])
+    assert recipe.epochs == STRONG_LONGER * final_recipe(context_of()).epochs
+    assert set(few_changes(CLASSIFICATION, WINDOW)) == set(FEW)
+    assert "mixup" not in few_changes(REGRESSION, IMAGE)
+    assert set(few_changes(SEGMENTATION, IMAGE)) == {"crop", "colour", "clip"}
 
 
 def test_epochs_that_are_given_stay() -> None:
@@ -50,7 +61,7 @@ def test_a_network_without_a_teacher_does_not_distil(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"recipe": "best"}, "--recipe is 'best'; allowed: standard or strong"),
+        ({"recipe": "best"}, "--recipe is 'best'; allowed: standard or strong or few"),
         ({"schedule": "linear"}, "--schedule is 'linear'; allowed: cosine or one-cycle"),
         ({"ema": 1.5}, "--ema is 1.5"),
         ({"balance": "both"}, "none or weights or sampling"),

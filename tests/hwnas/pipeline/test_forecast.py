@@ -105,6 +105,25 @@ def test_counts_follow_from_images_and_options() -> None:
     assert Counts.from_json(few.to_json()) == few
 
 
+def test_few_images_are_repeated_as_far_as_the_time_allows() -> None:
+    config = SearchConfig()
+    assert default_counts(config, 60, 2, 40.0).repeats == 5 and default_counts(config, 60, 2).repeats == 0
+    assert default_counts(SearchConfig(repeats=3), 9000, 2).repeats == 3
+    assert default_counts(SearchConfig(repeats=0), 60, 2, 40.0).repeats == 0
+    with_them, without = (
+        forecast_s(replace(default_counts(config, 360, 2), repeats=n), PHOTOS) for n in (4, 0)
+    )
+    one_s = PHOTOS.training_s(counts().eval_epochs) + PHOTOS.training_s(counts().train_epochs)
+    assert with_them["repeats"] - without["repeats"] == pytest.approx(
+        2 * one_s + 4 * 1.5
+    )  # four, two at a time
+    for minutes, least in ((2.5, 0), (40, 5)):
+        timed = SearchConfig(minutes=minutes)
+        fitted = fit(timed, default_counts(timed, 360, 2, 40.0), PHOTOS, 60 * minutes)
+        assert fitted.needed_s is None and fitted.counts.repeats == least
+        assert total_s(forecast_s(fitted.counts, PHOTOS)) <= 60 * minutes
+
+
 def test_a_slower_machine_gets_a_smaller_search() -> None:
     config = SearchConfig(minutes=10.0)
     slow = replace(PHOTOS, speed=replace(SPEED, image_s=0.05, slowness=4.0))

@@ -50,7 +50,7 @@ evaluation.export_model = export_model
 """
 OPTIONS = [
     *("--image-size", str(SIDE_PX), "--evaluations", "3", "--eval-epochs", "1", "--population", "4"),
-    *("--picks", "1", "--random-baselines", "1", "--train-epochs", "1"),
+    *("--picks", "1", "--random-baselines", "1", "--train-epochs", "1", "--repeats", "0"),
     *("--batch-size", "4", "--workers", "2", "--budget", "latency_ms<=5000"),
 ]
 
@@ -102,6 +102,8 @@ def test_photos_of_224_px_go_through_the_whole_job_in_little_memory(run: Path) -
     assert svc["n_train"] == linear["n_train"] == 18
     assert "32 px, 18 training images" in (run / "report.html").read_text()
     assert all(point["failure"] is None for point in document["points"])
+    assert document["repeats"] is None and document["data"]["images_per_class"] == 10
+    assert "few_images" in {finding["code"] for finding in document["verdict"]}
 
 
 def test_what_fails_stays_in_the_table_with_its_reason(run: Path, tmp_path: Path) -> None:

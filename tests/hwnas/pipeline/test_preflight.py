@@ -41,3 +41,24 @@ def test_smoothed_labels_of_numbers_are_refused() -> None:
 def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
     with pytest.raises(UsageError, match=r"--crop changes photos, .* and gestures has windows; leave it out"):
         planned_work(SearchConfig(data="gestures", crop=0.5))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"repeats": 1}, "--repeats 1: one split more says nothing"),
+        (
+            {"repeats": 3, "task": "language", "space": "recurrent", "data": "markov"},
+            "--repeats: language splits a text",
+        ),
+        ({"repeats": 3, "continue_from": "runs/old"}, "--repeats trains the chosen network from new weights"),
+        ({"task": "classification:digit", "data": "tilted"}, "one head; give two or more"),
+        (
+            {"task": "classification:digit+regression:tilt", "data": "tilted", "mixup": 0.2},
+            "--mixup: for one class",
+        ),
+    ],
+)
+def test_repeats_and_heads_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        preflight(SearchConfig(**options))

@@ -95,4 +95,4 @@ def test_forecasts_and_continued_searches_know_the_stages_of_a_search() -> None:
     forecast = forecast_s(default_counts(SearchConfig(), 360, 2), WORK)
     assert list(forecast) == names[names.index("plan") + 1 :]
     assert after_s(forecast, "front") == sum(list(forecast.values())[list(forecast).index("front") + 1 :])
-    assert names == [*DECIDED, "training", "evaluation", "report", "export"]
+    assert names == [*DECIDED, "training", "evaluation", "repeats", "report", "export"]

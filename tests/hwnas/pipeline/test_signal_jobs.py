@@ -103,6 +103,22 @@ def test_texts_speak_of_windows_and_sounds(case: Case, job: Path) -> None:
     assert f"{case.kind}s" in (job / "app/README.md").read_text(encoding="utf-8")
 
 
+def test_scores_are_told_by_person_and_by_animal(case: Case, job: Path) -> None:
+    front = json.loads((job / "run/front.json").read_text())
+    manifest = json.loads((job / "app/manifest.json").read_text())
+    for told, n_split in (
+        (front["by_column"]["test"], front["data"]["n_test"]),
+        (front["by_column"]["val"], front["data"]["n_val"]),
+        (manifest["quality"]["by_column"]["test"], front["data"]["n_test"]),
+    ):
+        ((entry,),) = (told,)
+        assert entry["column"] == {"window": "person", "sound": "animal"}[case.kind]
+        assert sum(row["images"] for row in entry["rows"]) == n_split
+        right = sum(row["images"] * row["score"] for row in entry["rows"])
+        assert right == pytest.approx(round(right))
+    assert f"By {entry['column']}, the worst first" in (job / "app/README.md").read_text(encoding="utf-8")
+
+
 def test_the_program_answers_as_the_golden_pair(case: Case, job: Path) -> None:
     app = job / "app"
     rows = np.loadtxt(app / "golden/input.csv", delimiter=",", dtype=np.float32, ndmin=2)

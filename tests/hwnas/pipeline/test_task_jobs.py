@@ -20,6 +20,8 @@ from sklearn.metrics import average_precision_score, jaccard_score, mean_absolut
 
 from hwnas.data import load_data
 from hwnas.pipeline.found_front import Front
+from hwnas.tasks.box_decode import decoded
+from tests.support.coco import coco
 from tests.support.main_jobs import LAUNCH, STAGES
 
 pytestmark = pytest.mark.slow
@@ -48,6 +50,7 @@ CASES = (
     Case("regression", "gauges", "r2", "mae", "Test R²", "estimate"),
     Case("multi-label", "shapes", "map", "f1", "Test mAP", "tag"),
     Case("segmentation", "shape-masks", "miou", "pixel_acc", "Test mIoU", "segment"),
+    Case("detection", "shape-boxes", "map", "map50", "Test mAP50-95", "detect"),
 )
 
 
@@ -108,6 +111,10 @@ def test_the_file_scores_what_the_front_says_by_scikit_learn(job: tuple[Case, Pa
     elif case.metric == "miou":
         expected = jaccard_score(labels.ravel(), got.argmax(1).ravel(), average="macro")
         assert measured["test_miou"] == pytest.approx(expected, abs=1e-6)
+    elif case.task == "detection":
+        expected = coco(labels, decoded(got), len(data.class_names)).stats
+        assert measured["test_map"] == pytest.approx(expected[0], abs=1e-6)
+        assert measured["test_map50"] == pytest.approx(expected[1], abs=1e-6)
     else:
         assert measured["test_map"] == pytest.approx(average_precision_score(labels, got), abs=1e-6)
     assert measured[f"test_{case.metric}_low"] <= measured[f"test_{case.metric}"]

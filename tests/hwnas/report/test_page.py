@@ -360,6 +360,18 @@ def test_mistakes_are_shown_by_class_and_picture(run_path: Path, mistakes: dict[
     assert source == f"data:image/png;base64,{mistakes['pictures'][0]['png']}"
 
 
+@pytest.mark.usefixtures("without_plotly")
+def test_scores_by_column_are_shown_and_stay_text(run_path: Path, mistakes: dict[str, Any]) -> None:
+    row = {"value": "<i>eve</i>", "images": 12, "score": 0.5, "low": 0.25, "high": 0.75, "behind": True}
+    entry = {"column": "per<son", "metric": "accuracy", "label": "accuracy", "values": 2, "rows": [row]}
+    front = json.loads((run_path / "front.json").read_text())
+    (run_path / "front.json").write_text(json.dumps({**front, "by_column": {"test": [entry]}}))
+    (run_path / "mistakes.json").write_text(json.dumps({**mistakes, "calibration_error": 0.0421}))
+    text = write_report(run_path).read_text()
+    assert "Test, by per&lt;son" in text and "&lt;i&gt;eve&lt;/i&gt;" in text and "<i>eve" not in text
+    assert "25.0 % to 75.0 %" in text and "far behind" in text and "calibration error: 0.042" in text
+
+
 def test_mistakes_of_many_classes_are_listed_and_stay_text(run_path: Path, without_plotly: None) -> None:
     classes = [{"name": f"{EVIL}{c}", "n": 3, "right": 2} for c in range(40)]
     pictures = [{"label": EVIL, "answer": EVIL, "sure": 0.5, "png": EVIL}]

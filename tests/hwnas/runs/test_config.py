@@ -38,7 +38,7 @@ def test_all_faults_are_listed_with_option_and_value() -> None:
         "--data",
         "--image-size is 15; allowed: 16 to 224",
         "--seed is 1.5; allowed: whole numbers 0 to 4,294,967,295",
-        "--device is 'gpu'; allowed: cpu or cuda",
+        "--device is 'gpu'; allowed: auto, cpu, cuda or cuda:0 to cuda:15",
         "--minutes",
         "'budgets'?",
     ):
@@ -171,7 +171,7 @@ def test_json_is_strict_and_holds_every_field() -> None:
 
 def test_limits_and_places_only_may_change_on_resume() -> None:
     free = {"minutes", "workers", "home", "download", "alpha_history", "trackers", "profile_minutes"} | {
-        "accept_noise", "cluster", "storage",
+        "accept_noise", "cluster", "storage", "no_graphs",
     }  # fmt: skip
     assert free_on_resume(SearchConfig) == free
     assert free_on_resume(SearcherOptions) == (free - {"minutes", "workers", "cluster", "storage"}) | {

@@ -25,7 +25,7 @@ from hwnas.runs.status import run_status
 from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError, TargetError, UsageError
 
-CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",))
+CONFIG = SearchConfig(seed=7, budgets=("latency_ms<=12",), device="cpu")
 
 
 @pytest.fixture

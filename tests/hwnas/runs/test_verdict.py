@@ -106,6 +106,15 @@ def few_images(front: dict[str, Any]) -> None:
     front["data"]["n_val"] = 40
 
 
+def few_of_a_class(front: dict[str, Any]) -> None:
+    front["data"]["images_per_class"] = 38
+
+
+def repeated(front: dict[str, Any]) -> None:
+    few_of_a_class(front)
+    front["repeats"] = {"k": 5, "mean": 0.81, "low": 0.7, "high": 0.92}
+
+
 def weak_ranking(front: dict[str, Any]) -> None:
     front["rank_correlation"]["search_vs_trained"] = -0.41
 
@@ -146,6 +155,9 @@ def test_flags_of_further_devices_count_and_predicted_latencies_do_not() -> None
         (busy, "measurements_unstable", "warn", "1 of 3 trained networks (b) is not known to a few "),
         (busy, "measurements_unstable", "warn", "another process took 40 %"),
         (few_images, "few_validation_images", "warn", "40 validation images"),
+        (few_of_a_class, "few_images", "warn", "few images, 38 of a class"),
+        (repeated, "repeated_splits", "warn", "5 splits drawn anew the chosen network has 81.0 % on"),
+        (repeated, "repeated_splits", "warn", "70.0 % to 92.0 %), on the test images of the run 95.0 %"),
         (weak_ranking, "ranking_weak", "warn", "-0.41"),
     ],
 )
@@ -194,7 +206,7 @@ def test_where_all_is_right_a_smaller_network_is_the_advice() -> None:
     assert "--budget-ms" in tie.advice and "search longer" not in tie.advice
 
 
-@pytest.mark.parametrize(("task", "trains_on"), [(None, 1), ("classification", 1), ("regression", 0)])
+@pytest.mark.parametrize(("task", "trains_on"), [(None, 1), ("classification", 1), ("regression", 1)])
 def test_what_is_suggested_next_works_for_the_task(task: str | None, trains_on: int) -> None:
     commands = [command for command, _ in next_commands("runs/x", "a", task)]
     assert sum(command.startswith("hwnas train --pick runs/x/a") for command in commands) == trains_on

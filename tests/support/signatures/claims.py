@@ -74,8 +74,8 @@ def regularised_by(ran: Ran, name: str, weight: Callable[[float], float]) -> Non
     some = False
     for step in ran.learning:
         assert step.arch is not None and step.view is not None
-        extra = float(step.arch.score.total.detach()) - step.arch.forward.loss
-        expected = weight(step.relax_context.progress) * float(REGULARISERS[name](step.view).detach())
+        extra = float(step.arch.score.total.detach()) - float(step.arch.forward.loss)
+        expected = weight(float(step.relax_context.progress)) * float(REGULARISERS[name](step.view).detach())
         assert extra == pytest.approx(expected, abs=1e-5)
         some = some or abs(extra) > 1e-6
     assert some

@@ -47,7 +47,7 @@ def test_operations_whose_gradients_part_are_trained_no_more() -> None:
     callback.before_weights(context)
     assert set(callback.state["frozen"]) == {n for n, _ in context.supernet.named_parameters()}
     before = [p.detach().clone() for p in context.supernet.parameters()]
-    context.weights.step(0)
+    context.weights.step(context.lr)
     assert all(torch.equal(p, was) for p, was in zip(context.supernet.parameters(), before, strict=True))
     never = FreezeOperations(threshold=-1.1, window=1)
     bound(WEIGHT_RULES, part("plain"))(context)
@@ -72,10 +72,10 @@ def test_one_operation_of_one_edge_is_frozen_while_those_in_the_same_tensor_lear
     first = next(iter(operations))
     callback.state["frozen"] = [first]
     before = {n: p.detach().clone() for n, p in operations_at(operations).items()}
-    for step in range(2):
+    for _ in range(2):
         bound(WEIGHT_RULES, part("plain"))(context)
         callback.before_weights(context)
-        context.weights.step(step)
+        context.weights.step(context.lr)
     moved = {n: not torch.equal(p, before[n]) for n, p in operations_at(operations).items()}
     assert [n for n, m in moved.items() if not m] == [first]
     assert set(callback.state["cosines"]) == set(operations) - {first}

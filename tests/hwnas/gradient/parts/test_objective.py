@@ -44,11 +44,11 @@ def test_a_budget_that_is_met_costs_nothing_and_one_that_is_not_adapts() -> None
     met, missed = {"latency_ms": torch.tensor(5.0)}, {"latency_ms": torch.tensor(20.0)}
     loss = torch.tensor(1.0)
     assert term.join(loss, met).item() == 1.0
-    term.after_step({"latency_ms": 5.0})
+    term.after_step(met)
     assert term.state == {"latency_ms": 0.0}
     # (2 ln 2)^2 / 4 = 0.480453
     assert term.join(loss, missed).item() == pytest.approx(1.480453, abs=1e-6)
-    term.after_step({"latency_ms": 20.0})
+    term.after_step(missed)
     assert term.state["latency_ms"] == pytest.approx(0.346574, abs=1e-6)  # ln 2 / 2
 
 

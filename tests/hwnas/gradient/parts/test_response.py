@@ -72,7 +72,7 @@ def test_it_converges_to_the_response_of_a_quadratic() -> None:
     for step in range(10):
         for _ in range(60 * (step + 1)):
             made.weight_step(context)
-            context.weights.step(step)
+            context.weights.step(context.lr)
     phi = (made.own.up @ made.own.down).detach() / 0.1
     true = -torch.linalg.solve(net.h, net.b)
     assert float((phi - true).norm() / true.norm()) < 0.05

@@ -97,7 +97,7 @@ def test_the_hessian_term_matters_here() -> None:
     """Otherwise the tests above would pass without it; pt.darts scales it by eps^2, which is without it."""
     context = smooth_scene(METHODS["darts"])
     full = arch_gradient(context, r=0.01)
-    values, _ = context.weights.ahead(0, train_gradients(context))
+    values, _ = context.weights.ahead(context.lr, train_gradients(context))
     with torch.no_grad():
         for p, v in zip(context.supernet.parameters(), values, strict=True):
             p.copy_(v)
@@ -175,10 +175,10 @@ def test_the_virtual_step_is_the_step_that_the_optimiser_would_make(
 ) -> None:
     context = smooth_scene(METHODS["darts"], replace(SGD, nesterov=nesterov, clip=clip))
     gradients = train_gradients(context)
-    values, _ = context.weights.ahead(0, gradients)
+    values, _ = context.weights.ahead(context.lr, gradients)
     for p, g in zip(context.weights.parameters, gradients, strict=True):
         p.grad = g
-    context.weights.step(0)
+    context.weights.step(context.lr)
     for p, v in zip(context.weights.parameters, values, strict=True):
         torch.testing.assert_close(p.detach(), v, rtol=1e-12, atol=1e-14)
 
@@ -203,7 +203,7 @@ def test_the_virtual_step_leaves_the_weights_bit_identical(options: dict[str, An
 def test_with_reuse_the_virtual_step_is_the_weight_step() -> None:
     plain, reused = smooth_scene(METHODS["darts"]), smooth_scene(METHODS["darts"])
     METHODS["darts"].make_hypergradient(plain.supernet, plain.policy, torch.Generator()).weight_step(plain)
-    plain.weights.step(0)
+    plain.weights.step(plain.lr)
     made = METHODS["darts-2-reuse"].make_hypergradient(reused.supernet, reused.policy, torch.Generator())
     assert made.arch_step(reused).weight is not None
     for a, b in zip(plain.supernet.parameters(), reused.supernet.parameters(), strict=True):
@@ -232,7 +232,7 @@ def test_weights_that_got_no_gradient_stay() -> None:
     p = nn.Parameter(torch.ones(2))
     q = nn.Parameter(torch.ones(2))
     optimizer = WeightOptimizer([p, q], SGD, 10)
-    values, slope = optimizer.ahead(0, [torch.ones(2), None])
+    values, slope = optimizer.ahead(optimizer.lr_at(0), [torch.ones(2), None])
     assert values[1].tolist() == [1.0, 1.0]
     assert values[0].tolist() == pytest.approx([1 - 0.1 * 1.01] * 2)
     assert slope == pytest.approx(0.1)
