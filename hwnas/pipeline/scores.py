@@ -47,9 +47,10 @@ def score_name(task: Task) -> str:
 
 def scored(data: Data, config: SearchConfig) -> Data:
     """The images, with the task scored as the objectives want it; UsageError where that tells nothing."""
-    task = data.task.scored_by(task_of(config).metric.name)
-    if task.name == data.task.name:
+    score = score_name(task_of(config))
+    if score == "accuracy":
         return data
+    task = data.task.scored_by(score)
     trained = np.isin(np.arange(len(data.labels)), data.split("train"))
     task.check(data.name, data.class_names, data.labels, trained)
     return replace(data, task=task)
