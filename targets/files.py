@@ -5,15 +5,19 @@ A file that was cut off while it was written is the commonest way to lose a run.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from .errors import DamagedFileError, UsageError
+
+_MOST_JSON_BYTES = 2_000_000_000
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -54,10 +58,25 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """All of a regular file; OSError for a pipe or a device, which is not waited for, and a larger file."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        if facts.st_size > most_bytes:
+            said = f"it has {facts.st_size} bytes, at most {most_bytes} are read"
+            raise OSError(errno.EFBIG, said, str(path))
+        return file.read(most_bytes)
+
+
 def read_json(path: Path, what: str) -> Any:
     """The JSON in `path`; DamagedFileError names `what` when it is missing, empty or torn."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path, _MOST_JSON_BYTES))
     except FileNotFoundError:
         raise DamagedFileError(f"{what}: {path} does not exist") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -174,6 +174,9 @@ def _open(request: DataRequest) -> DataSource:
     path = Path(request.spec).expanduser()
     if not path.exists():
         raise unknown_source(request.spec)
+    for asked in (path, request.labels_csv):
+        if asked is not None and asked.exists() and not (asked.is_dir() or asked.is_file()):
+            raise UsageError(f"{asked} is a pipe or a device; give a folder or a file")
     reader = next(row for row in READERS if row.matches(path, request))
     refuse_options(request, reader.what, reader.takes)
     return reader.open(path, request)

@@ -253,10 +253,9 @@ def findings(records: Sequence[Record], partitions: Sequence[Partitions], provid
             )
     for cut in partitions:
         if cut.provider.startswith(provider) and not cut.whole:
-            lost = ", ".join(f"{op} ({len(layers)})" for op, layers in cut.fallen_out.items())
             sentences.append(
                 f"{cut.provider} runs {cut.supported_nodes} of {cut.nodes} nodes, in {cut.partitions} parts; "
-                f"to the CPU go {lost}."
+                f"to the CPU go {cut.lost}."
             )
     sentences += [
         f"The latency of {name} is unstable: {record.get('flag_reason') or 'the machine was disturbed'}; "

@@ -17,7 +17,7 @@ from targets.files import read_json, sha256
 from .by_column import by_column
 from .delivery import Delivery, Record, findings
 from .export import EXPORTER
-from .partitions import partitions_of
+from .partitions import operations_by_prefix, partitions_of
 
 MANIFEST = "manifest.json"
 SCHEMA = 2
@@ -35,7 +35,8 @@ def manifest_of(
     source = delivery.source
     data = source.data
     good = [record for record in records if not record["rejected"]]
-    partitions = partitions_of((delivery.folder / good[0]["file"]).read_bytes())
+    operations = operations_by_prefix(source.facts.get("network") or {})
+    partitions = partitions_of((delivery.folder / good[0]["file"]).read_bytes(), operations)
     provider = str(conditions["target"]["provider"])
     chosen = recommended(good)
     return {

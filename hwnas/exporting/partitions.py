@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from targets.errors import DamagedFileError
+from targets.errors import DamagedFileError, UsageError
 
 _MAX_RANK = 5
 """Axes that CoreML's checker allows; the other providers' tensors have no more either."""
@@ -31,6 +31,7 @@ class Partitions:
     provider: as `hwnas export` names it. partitions: 1 where it runs all, 0 where it runs nothing.
     nodes, supported_nodes: after optimisation.
     fallen_out: per operator that it lacks, the layers with one.
+    made_by: per such operator, the operations of the search space that these layers are of, where known.
     """
 
     provider: str
@@ -38,15 +39,53 @@ class Partitions:
     nodes: int
     supported_nodes: int
     fallen_out: dict[str, list[str]]
+    made_by: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether the provider runs all of it."""
         return self.partitions == 1 and self.nodes == self.supported_nodes
 
+    @property
+    def lost(self) -> str:
+        """`HardSigmoid (9 layers, of mb3e6-hs, stem)`; empty where nothing falls out."""
+        return lost_of(self.to_json())
+
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
         return asdict(self)
+
+
+def lost_of(cut: Mapping[str, Any]) -> str:
+    """`Partitions.lost` of one in a manifest; those of older versions do not say what made the layers."""
+    made_by = cut.get("made_by", {})
+    words = []
+    for op, layers in cut["fallen_out"].items():
+        of = f", of {', '.join(made_by[op])}" if op in made_by else ""
+        words.append(f"{op} ({len(layers)}{of})")
+    return ", ".join(words)
+
+
+def operations_by_prefix(network: Mapping[str, Any]) -> dict[str, str]:
+    """The operation of each block, by how the names of its nodes begin; empty for networks of no space.
+
+    network: what `build_network` reads.
+    """
+    from hwnas.spaces import load_space
+
+    network = network.get("shrunk", network)
+    if "space" not in network:
+        return {}
+    try:
+        space = load_space(**network["space"])
+    except UsageError:  # a space file that is not here any more
+        return {}
+    arch = space.from_string(network["arch"])
+    keys = space.block_keys(arch)
+    return {
+        prefix: key.partition("/")[0].rstrip("+")
+        for prefix, key in zip(space.prefixes(arch), keys, strict=True)
+    }
 
 
 class ListedOperators:
@@ -67,14 +106,22 @@ class ListedOperators:
         return []
 
 
-def partitions_of(model: bytes) -> list[Partitions]:
-    """What each provider would run of the network. It takes a tenth of a second per provider."""
+def partitions_of(model: bytes, operations: Mapping[str, str] | None = None) -> list[Partitions]:
+    """What each provider would run of the network. It takes a tenth of a second per provider.
+
+    operations: of the blocks that the network is made of, as `operations_by_prefix` has them.
+    """
     optimised = _as_partitioned(model)
-    return [_partitions(name, check(optimised), optimised) for name, check in _CHECKS.items()]
+    return [
+        _partitions(name, check(optimised), optimised, operations or {}) for name, check in _CHECKS.items()
+    ]
 
 
-def _partitions(provider: str, info: Any, model: onnx.ModelProto) -> Partitions:
+def _partitions(
+    provider: str, info: Any, model: onnx.ModelProto, operations: Mapping[str, str]
+) -> Partitions:
     fallen_out: dict[str, list[str]] = {}
+    made_by: dict[str, set[str]] = {}
     for node in model.graph.node:
         domain = node.domain or "ai.onnx"
         if (
@@ -82,13 +129,27 @@ def _partitions(provider: str, info: Any, model: onnx.ModelProto) -> Partitions:
             and not info.supported_ops_checker.is_op_supported(node)
         ):
             fallen_out.setdefault(node.op_type, []).append(node.name or node.output[0])
+            operation = _operation_of(node, operations)
+            if operation is not None:
+                made_by.setdefault(node.op_type, set()).add(operation)
     return Partitions(
         provider=provider,
         partitions=int(info.num_partitions),
         nodes=int(info.num_nodes),
         supported_nodes=int(info.num_supported_nodes),
         fallen_out=fallen_out,
+        made_by={op: sorted(names) for op, names in made_by.items()},
     )
+
+
+def _operation_of(node: onnx.NodeProto, operations: Mapping[str, str]) -> str | None:
+    """The operation of the block that a node is of.
+
+    The runtime gives names of its own to the pieces of an operator; what they give or read has the old ones.
+    """
+    names = (node.name, *node.output, *node.input)
+    found = (made for name in names for prefix, made in operations.items() if name.startswith(prefix))
+    return next(found, None)
 
 
 def _as_partitioned(model: bytes) -> onnx.ModelProto:

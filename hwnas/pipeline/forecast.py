@@ -26,6 +26,9 @@ from .counts import Counts, evaluator_of, with_options
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
 
+_PRODUCTS_PER_S = 8e9
+"""Multiply-adds in double precision of an idle core, as the linear model on pixels needs them."""
+
 LARGER = 1.25
 """Work of the networks that a search proposes, in that of a random one of middle size."""
 
@@ -54,12 +57,23 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is trained, and how fast. n_train, n_val: images; batch_size: images per step."""
+    """What is trained, and how fast.
+
+    n_train, n_val: images. batch_size: images per step.
+    n_pixels: numbers per image, as models of pixels see it.
+    """
 
     n_train: int
     n_val: int
     batch_size: int
     speed: Speed
+    n_pixels: int = 0
+
+    @property
+    def pixel_models_s(self) -> float:
+        """The models of pixels on an idle core: an SVC of 5,000 images, products of a linear one."""
+        linear = self.n_train * self.n_pixels * min(self.n_train, self.n_pixels)
+        return min(self.n_train, 5_000) / 500 + linear / _PRODUCTS_PER_S
 
     @property
     def steps_per_epoch(self) -> int:
@@ -156,7 +170,7 @@ def forecast_s(counts: Counts, work: Work) -> dict[str, float]:
         "candidates": slow * (3 + 0.5 * counts.n_candidates),
         "baselines": slow * 13 if counts.random_baselines else 0.0,
         "training": start_s + makespan_s(baselines, n_parallel) + makespan_s(finals, n_parallel),
-        "evaluation": slow * (5 + 1.5 * counts.n_finalists + min(work.n_train, 5_000) / 500),
+        "evaluation": slow * (5 + 1.5 * counts.n_finalists + work.pixel_models_s),
         "repeats": (start_s if repeats else 0.0) + makespan_s(repeats, n_parallel),
         "report": slow * 1,
         "export": slow * 6,
@@ -288,7 +302,16 @@ def work_of(config: SearchConfig, space: NetworkSpace, n_train: int, n_val: int,
     batch_size = min(config.batch_size or Recipe.for_data(n_train).batch_size, n_train)
     n_parallel = n_workers if config.cluster else min(n_workers, os.cpu_count() or 1)
     speed = measure_speed(space, n_parallel, batch_size=batch_size, seed=config.seed)
-    return Work(n_train=n_train, n_val=n_val, batch_size=batch_size, speed=speed)
+    from hwnas.training.pixel_models import MAX_SIDE_PX
+
+    plane = min(space.scale.area, MAX_SIDE_PX**2)
+    return Work(
+        n_train=n_train,
+        n_val=n_val,
+        batch_size=batch_size,
+        speed=speed,
+        n_pixels=space.scale.in_channels * plane,
+    )
 
 
 def in_words(counts: Counts, work: Work) -> str:

@@ -96,9 +96,10 @@ def _steps(manifest: Mapping[str, Any]) -> Html | None:
 
 
 def _cut(cut: Mapping[str, Any]) -> list[HtmlContent]:
-    lost = ", ".join(f"{op} ({len(layers)})" for op, layers in cut["fallen_out"].items())
+    from hwnas.exporting.partitions import lost_of  # here: it loads onnx
+
     nodes = f"{cut['supported_nodes']} of {cut['nodes']}"
-    return [cut["provider"], str(cut["partitions"]), nodes, lost or "nothing"]
+    return [cut["provider"], str(cut["partitions"]), nodes, lost_of(cut) or "nothing"]
 
 
 def _accuracy(record: Mapping[str, Any], split: str, metric: Metric) -> HtmlContent:

@@ -24,7 +24,7 @@ from hwnas.gradient.parts.decoders import DECODERS, Decoding
 from hwnas.gradient.step.ranking import scores_of
 from hwnas.spaces.cells import CellSpace
 from targets.errors import DamagedFileError, UsageError
-from targets.files import write_atomic
+from targets.files import read_regular, write_atomic
 
 Alphas = Mapping[str, NDArray[np.float32]]
 
@@ -80,11 +80,15 @@ def read_alphas(
     return found
 
 
+_MOST_BYTES = 1_000_000_000
+"""A history of alphas has some megabytes."""
+
+
 def _load(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
     """The array of an .npy file, or the arrays of an .npz file by name."""
     try:
         # From memory: numpy leaves the file open when it is no .npz.
-        stored = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        stored = np.load(io.BytesIO(read_regular(path, _MOST_BYTES)), allow_pickle=False)
         arrays = {name: stored[name] for name in stored.files} if hasattr(stored, "files") else {"": stored}
         if not all(isinstance(a, np.ndarray) and a.dtype.kind in "fiu" for a in arrays.values()):
             raise ValueError("it holds something else than arrays of numbers, as torch.save writes it")

@@ -18,6 +18,7 @@ import numpy as np
 
 from profilers.graph import OnnxGraph, OnnxNode, TensorInfo
 from targets.errors import DamagedFileError, UsageError
+from targets.files import read_regular
 
 Values = Mapping[str, Any]
 """Arrays by name of the input."""
@@ -268,10 +269,14 @@ def _numbers(text: str, whole: str) -> Any:
     raise UsageError(f"--input must be {_FORMS} with numbers, true or false, got {whole!r}")
 
 
+_MOST_BYTES = 2_000_000_000
+"""As of a model, into which values are written."""
+
+
 def _arrays(path: Path, name: str) -> dict[str, Any]:
     """The array of that name, or the only one; all by their names where no name is given."""
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = np.load(io.BytesIO(read_regular(path, _MOST_BYTES)), allow_pickle=False)
         arrays = dict(loaded) if hasattr(loaded, "files") else {name: loaded}
     except OSError as error:
         raise DamagedFileError(f"--input: {path} cannot be read: {error.strerror or error}") from None

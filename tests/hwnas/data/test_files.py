@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hwnas.data.dataset import load_data
 from hwnas.data.files import FolderFiles, ZipFiles, open_files
 from hwnas.data.folder import open_folder
 from targets.errors import DamagedFileError, UsageError
@@ -162,6 +163,11 @@ def test_pipes_and_devices_are_left_alone(tmp_path: Path) -> None:
     files = FolderFiles(tmp_path)
     assert (files.paths, files.refused) == (("3.jpg",), ("1.jpg", "2.jpg"))
     os.mkfifo(tmp_path / "a.zip")
+    os.mkfifo(tmp_path / "a.npz")
+    os.mkfifo(tmp_path / "a.csv")
+    for name in ("a.zip", "a.npz", "a.csv"):
+        with pytest.raises(UsageError, match="is a pipe or a device"):
+            load_data(str(tmp_path / name), None, 0, root=tmp_path)
     for path in (tmp_path / "a.zip", Path("/dev/zero")):
         with pytest.raises(UsageError, match="is a pipe or a device"):
             open_files(path)

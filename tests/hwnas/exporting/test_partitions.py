@@ -16,7 +16,7 @@ from torch import nn
 from hwnas.core.choice import NONE, Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.exporting.export import onnx_bytes
-from hwnas.exporting.partitions import partitions_of
+from hwnas.exporting.partitions import operations_by_prefix, partitions_of
 from hwnas.exporting.reshape import without_flatten
 from hwnas.spaces import load_space
 
@@ -76,6 +76,20 @@ def test_an_operator_that_a_provider_lacks_cuts_the_network_and_is_named() -> No
     xnnpack = cuts["xnnpack"]
     assert (xnnpack.partitions, xnnpack.supported_nodes) == (2, 4)
     assert sorted(xnnpack.fallen_out) == ["HardSigmoid", "Mul"]
+
+
+def test_the_operations_of_the_space_that_make_the_cuts_are_named() -> None:
+    space = load_space("mobile", image_size=32, in_channels=3, n_classes=10)
+    arch = space.from_string("16:mb3e3/16:mb3e6-hs:mb3e3/32:mb3e3:skip/32:mb3e3:skip/40:mb3e3:skip")
+    model = onnx_bytes(space.build(arch), (1, 3, 32, 32))
+    known = operations_by_prefix({"space": space.spec(), "arch": space.to_string(arch)})
+    cuts = {cut.provider: cut for cut in partitions_of(model, known)}
+    # Stem and head have a hard-swish of their own, `mb3e6-hs` has two; the runtime splits each.
+    old = cuts["coreml neuralnetwork"]
+    assert old.made_by == {"HardSigmoid": ["head", "mb3e6-hs", "stem"]}
+    assert old.lost == "HardSigmoid (4, of head, mb3e6-hs, stem)"
+    assert cuts["coreml mlprogram"].made_by == {} and cuts["coreml mlprogram"].lost == ""
+    assert operations_by_prefix({"model": "torchvision:resnet18", "n_classes": 2}) == {}
 
 
 def test_without_flatten_the_answers_are_the_same_and_coreml_has_one_part() -> None:

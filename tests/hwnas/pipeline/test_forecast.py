@@ -137,3 +137,14 @@ def test_images_are_as_large_as_the_time_allows() -> None:
     assert sizes == sorted(sizes) and sizes[0] == 48 and sizes[-1] == 224
     assert largest_px(224, 0.07, 2, None) == largest_px(224, 0.07, 2, 30)
     assert largest_px(224, 0.07, 8, 60) >= largest_px(224, 0.07, 1, 60)
+
+
+def test_a_linear_model_of_many_pixels_takes_its_time() -> None:
+    """40,000 images of 3,072 numbers: 3.8e11 multiply-adds of a product of matrices, and an SVC of 5,000."""
+    work = replace(PHOTOS, n_train=40_000, n_pixels=3072)
+    assert work.pixel_models_s == pytest.approx(10 + 40_000 * 3072**2 / 8e9)
+    assert replace(work, n_train=300).pixel_models_s == pytest.approx(0.6 + 300**2 * 3072 / 8e9)
+    less = forecast_s(counts(), replace(work, n_pixels=0))["evaluation"]
+    assert forecast_s(counts(), work)["evaluation"] - less == pytest.approx(
+        work.speed.slowness * 47.2, abs=0.1
+    )

@@ -1,0 +1,29 @@
+"""Files that a user names may be pipes and devices, which no reader may wait for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from targets.errors import DamagedFileError
+from targets.files import read_json, read_regular
+
+
+def test_all_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read_regular(tmp_path / "a", 3) == b"abc"
+    with pytest.raises(OSError, match="it has 3 bytes, at most 2 are read"):
+        read_regular(tmp_path / "a", 2)
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path, 3)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_pipes_and_devices_are_not_waited_for(make, tmp_path: Path) -> None:
+    make(tmp_path / "a.json")
+    with pytest.raises(OSError, match="it is no regular file"):
+        read_regular(tmp_path / "a.json", 3)
+    with pytest.raises(DamagedFileError, match="it is no regular file"):
+        read_json(tmp_path / "a.json", "a document")
