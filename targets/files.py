@@ -70,7 +70,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         if facts.st_size > most_bytes:
             said = f"it has {facts.st_size} bytes, at most {most_bytes} are read"
             raise OSError(errno.EFBIG, said, str(path))
-        return file.read(most_bytes)
+        return file.read()  # a limit would be allocated first
 
 
 def read_json(path: Path, what: str) -> Any:

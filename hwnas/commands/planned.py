@@ -19,6 +19,9 @@ def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield "the table can be read; nothing is trained for a search of it"
     elif work.get("continue_from"):
         yield f"networks: {', '.join(work['networks'])}, from their weights in {work['continue_from']}"
+        if growth := work.get("growth"):
+            added = ", ".join(f"{n:,} {name}" for name, n in growth["added"].items())
+            yield f"data that grew: {growth['kept']:,} keep their split; new: {added}"
         if work["train_epochs"] is not None:
             yield f"trained for {counted(work['train_epochs'], 'epoch')} more"
     else:

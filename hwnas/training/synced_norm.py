@@ -24,7 +24,8 @@ class _SyncedBatchNorm2d(nn.BatchNorm2d):
         """x: (b, c, h, w), of this process. Mean and variance are over the samples of all."""
         if not self.training:
             return super().forward(x)
-        dtype, x = x.dtype, x.float()  # sums of 16 bits are not exact enough
+        dtype = x.dtype
+        x = x.float() if dtype in (torch.float16, torch.bfloat16) else x  # their sums are not exact enough
         n = _total(x.new_tensor(float(x.numel() // x.shape[1])))
         mean = _total(x.sum((0, 2, 3))) / n
         centred = x - mean[:, None, None]

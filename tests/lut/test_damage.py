@@ -60,6 +60,11 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
         SpaceTable.load(folder, "toy")
 
 
+def cells(**change: object) -> dict[str, object]:
+    """The blocks of a table with one block, in which a value is changed."""
+    return {"blocks": {"a": {"alone_ms": 1.0, "weight_bytes": 1.0, "factor": 1.0, **change}}}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -68,10 +73,16 @@ def test_missing_empty_and_torn_files(folder: Path, name: str, damage: str) -> N
         ({"seed": None}, "seed must be int"),
         ({"line": {"slope": 1.0}}, "line is .* not a calibration"),
         ({"blocks": {"a": 1.0}}, "block 'a' needs alone_ms, weight_bytes"),
-        ({"blocks": {"a": {"alone_ms": 0.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is 0.0"),
-        ({"blocks": {"a": {"alone_ms": -1.0, "weight_bytes": 1.0}}}, "alone_ms of 'a' is -1.0"),
-        ({"blocks": {"a": {"alone_ms": 1.0, "weight_bytes": "8"}}}, "weight_bytes of 'a' is '8'"),
-        ({"version": 1}, "no table of version 2"),
+        (cells(alone_ms=0.0), "alone_ms of 'a' is 0.0"),
+        (
+            cells(alone_ms=-1.0),
+            "alone_ms of 'a' is -1.0",
+        ),
+        (
+            cells(weight_bytes="8"),
+            "weight_bytes of 'a' is '8'",
+        ),
+        ({"version": 1}, "no table of version 3"),
         ({"surprise": 1}, "unknown field 'surprise'"),
         ({"margin": 0.5}, "does not match its SHA-256"),
     ],

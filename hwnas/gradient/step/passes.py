@@ -46,7 +46,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def on_device(mix: Mix, device: torch.device) -> Mix:
     """The mix with its probabilities on `device`: one copy of all choices, gradients flow back."""
-    if mix.probs[0].device == device:
+    if not mix.probs or mix.probs[0].device == device:
         return mix
     edges = None if mix.edge_weights is None else mix.edge_weights.to(device)
     probs = torch.split(torch.cat(mix.probs).to(device), [len(p) for p in mix.probs])

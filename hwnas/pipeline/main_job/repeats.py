@@ -43,6 +43,7 @@ def repeat_chosen(context: RunContext) -> Outcome:
     """Write repeats/; the result has the figures, their mean and its interval, or is empty."""
     k = context.counts.repeats
     if not k:
+        context.run.log("left out: no repeats: one split has images enough (--repeats)")
         return Outcome({})
     chosen = context.result("evaluation")["chosen"]
     network = next(n for n in finalists(context) if n.arch_id == chosen)

@@ -192,7 +192,7 @@ def test_a_search_scores_and_measures_the_file_that_its_target_runs(
         data=digits,
         path=tmp_path,
         home=tmp_path / "home",
-        config=SimpleNamespace(batch=1, seed=0, prefer=None),
+        config=SimpleNamespace(batch=1, seed=0, prefer=None, grown_data=None),
         run=SimpleNamespace(log=(log := Log(io.StringIO())), progress=log.progress),
         budgets=(),
         table={"context": {"hash": "0"}},

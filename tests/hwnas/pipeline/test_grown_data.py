@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command(folder, "search", "--data", "digits/", "--space", "tiny.toml", *OPTIONS, "--out", "first")
     write_digits(folder / "digits", 180, 400)
     words = ("--continue-from", "first", "--grown-data", "digits/", "--train-epochs", "2", "--workers", "1")
-    planned = command(folder, "search", *words, "--dry-run")
+    planned = command(folder, "search", *words, "--dry-run", "--json")
     assert json.loads(planned.stdout)["work"]["growth"]["kept"] == 180
     command(folder, "search", *words, "--teacher", "first", "--out", "second")
     return folder

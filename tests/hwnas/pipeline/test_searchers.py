@@ -31,6 +31,7 @@ from hwnas.pipeline.searchers import (
 from hwnas.pipeline.single_training import train_architecture
 from hwnas.pipeline.spellings import open_data, space_for
 from hwnas.pipeline.training_options import TrainingOptions
+from hwnas.runs.training_device import on_found_device
 from hwnas.spaces import load_space
 from hwnas.training.recipe import Recipe
 from targets import Target
@@ -159,7 +160,7 @@ def test_a_search_of_the_published_length_has_the_published_rate(tmp_path: Path)
         data = open_data("digits", None, 16, 0, home=tmp_path, limit=120, download=False)
         space = space_for(asked.space_name, data)
         scale = replace(space.search_scale, cells=1, channels=4)
-        search = make_search(asked, space, scale, data, CostModel(space))
+        search = make_search(on_found_device(asked), space, scale, data, CostModel(space))
         rate = search.arch_optimizer.param_groups[0]["lr"]
         assert (rate == 6e-4) == published and rate >= 6e-4
         assert search.loop.steps == (epochs or 50) * search.loop.epoch_steps
