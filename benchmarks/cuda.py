@@ -1,4 +1,4 @@
-"""All figures of a search on one CUDA device against their bars, in about five minutes.
+"""All figures of a search on one CUDA device against their bars; five minutes are an estimate, not measured.
 
     python -m benchmarks.cuda [--reference DIR] [--methods NAME ...] [--repeats 8] [--json FILE]
 
