@@ -140,13 +140,12 @@ def _job(
 def _figures(
     context: RunContext, chosen: str, trained: Sequence[tuple[Mapping[str, Any], Trained]]
 ) -> dict[str, Any]:
-    """As JSON: the score on the test images of each split, the mean and its interval."""
+    """As JSON: the score of the search on the test images of each split, the mean and its interval."""
     scores, sizes = [], []
     for spec, outcome in trained:
         data = data_of(spec)
-        scores.append(
-            score(outcome.module(), eval_batches(data, "test", eval_batch(data.area)), data.task)[0]
-        )
+        task = data.task.scored_by(context.data.task.metric.name)
+        scores.append(score(outcome.module(), eval_batches(data, "test", eval_batch(data.area)), task)[0])
         sizes.append((len(data.split("train")), len(data.split("test"))))
     n_train, n_test = (sum(column) / len(sizes) for column in zip(*sizes, strict=True))
     low, high = corrected_resampled(scores, n_train, n_test)
