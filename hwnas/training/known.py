@@ -51,5 +51,12 @@ _LIBRARIES: dict[str, Callable[[str, int, int], nn.Module]] = {
     "timm": _of_timm,
 }
 
-LIBRARIES = tuple(_LIBRARIES)
-"""What stands before the colon."""
+
+def is_of_library(source: str) -> bool:
+    """Whether `torchvision:NAME` or `timm:NAME` is meant; UsageError where the name is missing."""
+    library, _, name = source.partition(":")
+    if library not in _LIBRARIES:
+        return False
+    if not name:
+        raise UsageError(f"{source!r} names no network; give {library}:NAME, as {library}:resnet18")
+    return True
