@@ -25,6 +25,10 @@ EVALUATED = ("val_accuracy", "val_loss")
 """What every evaluator finds out; the rest is known before."""
 REPEATS = 5
 """Of the chosen network where there are few images and nobody says how many."""
+_GIVEN_ALONE = (
+    "supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs", "repeats",
+)  # fmt: skip
+"""Counts that are options of the same name, None where the plan chooses."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 
@@ -164,14 +168,7 @@ def default_counts(
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:
     """`counts`, but what the user gave is as given."""
-    given = {
-        name: value
-        for name in (
-            *("supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs"),
-            "repeats",
-        )
-        if (value := getattr(config, name)) is not None
-    }
+    given = {name: value for name in _GIVEN_ALONE if (value := getattr(config, name)) is not None}
     if config.random_baselines is not None:
         given["random_baselines"] = config.random_baselines
     if config.population is not None:
