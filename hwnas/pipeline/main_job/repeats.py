@@ -59,7 +59,7 @@ def repeat_chosen(context: RunContext) -> Outcome:
         reason = next((o.reason for o in outcomes if isinstance(o, TrainingFailed)), "")
         context.run.log.warn(f"no repeats: {len(trained)} of {k} trainings came to their end: {reason}")
         return Outcome({"failure": reason})
-    result = _figures(context, chosen, trained)
+    result = figures_of(context, chosen, trained)
     label = context.data.task.metric.label
     context.run.log(
         f"over {result['k']} splits drawn anew: test {label} {result['mean']:.4f} "
@@ -137,10 +137,13 @@ def _job(
     )
 
 
-def _figures(
+def figures_of(
     context: RunContext, chosen: str, trained: Sequence[tuple[Mapping[str, Any], Trained]]
 ) -> dict[str, Any]:
-    """As JSON: the score of the search on the test images of each split, the mean and its interval."""
+    """As JSON: the score of the search on the test images of each split, the mean and its interval.
+
+    chosen: identifier of the network. trained: of each split its images as a job names them, and the training.
+    """
     scores, sizes = [], []
     for spec, outcome in trained:
         data = data_of(spec)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hwnas.data import eval_batches
-from hwnas.pipeline.main_job.repeats import _figures
+from hwnas.pipeline.main_job.repeats import figures_of
 from hwnas.tasks import task_named
 from hwnas.training.train import scores
 from hwnas.training.training_job import data_of
@@ -27,5 +27,5 @@ def test_figures_are_of_the_score_of_the_search(task: str, place: int, tmp_path:
     wanted = scores(network, eval_batches(data, "test", 64), task_named("classification"))[place]
     context: Any = SimpleNamespace(data=SimpleNamespace(task=task_named(task)))
     trained: Any = SimpleNamespace(module=lambda: network)
-    result = _figures(context, "id", [(spec, trained), (spec, trained)])
+    result = figures_of(context, "id", [(spec, trained), (spec, trained)])
     assert result["scores"] == [wanted, wanted] and result["mean"] == pytest.approx(wanted)
