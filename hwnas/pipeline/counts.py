@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.core.samples import FEW_PER_CLASS
 from hwnas.runs.config import SearchConfig
-from hwnas.tasks import inward, task_named
+from hwnas.tasks import task_named
 from hwnas.training.presets import REGULARISED
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
@@ -136,9 +136,8 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
         latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
         if RATIO in config.objectives and config.budgets and not latencies:
             raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
-        task = task_of(config)
-        scored = [o if asked_score(o) != task.metric.name else "val_accuracy" for o in config.objectives]
-        named = inward(scored, task)
+        score = task_of(config).metric.name
+        named = ["val_accuracy" if asked_score(o) == score else o for o in config.objectives]
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in named)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 

@@ -142,7 +142,7 @@ def figures_of(
 ) -> dict[str, Any]:
     """As JSON: the score of the search on the test images of each split, the mean and its interval.
 
-    chosen: identifier of the network. trained: of each split its images as a job names them, and the training.
+    chosen: identifier of the network. trained: per split its images as a job names them, and the training.
     """
     scores, sizes = [], []
     for spec, outcome in trained:
