@@ -18,9 +18,10 @@ from targets.errors import UsageError
 from .annotated import Annotated, Faults
 from .files import Files
 from .layout import is_image, splits_of_paths
+from .masks import CLASS_FILES
 
 _IMAGES, _LABELS = frozenset(("images", "image", "imgs", "img")), frozenset(("labels", "label"))
-NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
+NAME_FILES = (*CLASS_FILES, "obj.names")
 _YAML = (".yaml", ".yml")
 MOST_CLASSES = 10_000
 
