@@ -19,7 +19,7 @@ ALIKE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class BoxFit:
     """Of one image: its objects, the boxes shown and those that are right at IoU 0.5, the score of the least
     sure box shown, 1 without any.
     """
@@ -36,11 +36,11 @@ class Fit:
         return 2 * self.right / total if total else 1.0
 
 
-def fit_of(answer: NDArray[Any], label: NDArray[Any]) -> Fit:
+def fit_of(answer: NDArray[Any], label: NDArray[Any]) -> BoxFit:
     """How the boxes shown on one image fit its objects. answer: (a, 6). label: (m, 6)."""
     sure = sure_rows(answer)
     found, objects, false_alarms = counted(answer[None], label[None]).sum(axis=0).tolist()
-    return Fit(objects, found + false_alarms, found, float(sure[:, 5].min(initial=1.0)))
+    return BoxFit(objects, found + false_alarms, found, float(sure[:, 5].min(initial=1.0)))
 
 
 def counted(answers: LabelArray, labels: LabelArray, n_classes: int | None = None) -> NDArray[np.int64]:
