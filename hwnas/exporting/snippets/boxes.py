@@ -6,7 +6,8 @@ classes; of boxes of a class that overlap by more than an IoU of 0.6 the surest 
 
 from __future__ import annotations
 
-from hwnas.tasks.box_decode import EDGES, MOST_LOG, MOST_OVERLAP, sides_of
+from hwnas.networks.box_head import EDGES
+from hwnas.tasks.box_decode import MOST_LOG, MOST_OVERLAP, sides_of
 
 from .facts import AppFacts, filled
 

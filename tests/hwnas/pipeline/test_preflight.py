@@ -33,9 +33,16 @@ def test_successive_halving_may_leave_the_epochs_open() -> None:
     preflight(SearchConfig(strategy=HALVING))
 
 
-def test_smoothed_labels_of_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="--label-smoothing: regression learns numbers"):
-        preflight(SearchConfig(data="gauges", task="regression", label_smoothing=0.1))
+@pytest.mark.parametrize(
+    ("data", "task", "message"),
+    [
+        ("gauges", "regression", r"the labels of regression \(one or several numbers per image\)"),
+        ("shape-boxes", "detection", r"the labels of detection \(objects, each with a box\)"),
+    ],
+)
+def test_smoothed_labels_are_refused_where_they_have_no_meaning(data: str, task: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"--label-smoothing: {message} are not smoothed; leave it out"):
+        preflight(SearchConfig(data=data, task=task, label_smoothing=0.1))
 
 
 def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
