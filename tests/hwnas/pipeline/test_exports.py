@@ -309,6 +309,7 @@ def test_what_was_made_before_a_stop_stays(
         (["foreign.onnx", "--data", "digits", "--mean", "0.5,0.5"], 2, "--mean has 2 numbers"),
         (["foreign.onnx", "--data", "digits", "--mean", "half"], 2, "--mean must be numbers"),
         (["torchvision:resnet18"], 2, "torchvision:resnet18 needs --weights: nothing is fetched"),
+        (["torchvision:resnet81"], 2, "torchvision has no model 'resnet81'"),
         (["timm:resnet18", "--weights", "weights.safetensors"], 2, "timm:resnet18 needs --data"),
         (
             ["torchvision:resnet18", "--weights", "weights.safetensors", "--data", "photos"],
