@@ -247,15 +247,11 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
 def _of_library(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     """A network of torchvision or timm, whose weights come from a file: nothing is fetched."""
     from hwnas.training.build import build_network
+    from hwnas.training.known import require_trained
     from hwnas.training.state_file import read_state, with_state
 
     _refuse(options, "a network of a library", "shape")
-    for option, value in (("weights", options.weights), ("data", options.data)):
-        if value is None:
-            raise UsageError(
-                f"{options.source} needs --{option}: nothing is fetched, so its trained weights come from a "
-                "file, and the images that it was trained on say its classes and its input"
-            )
+    require_trained(options.source, weights=options.weights, data=options.data)
     data = with_normalisation(
         images_named(options, options.image_size), given_normalisation(options), options, log
     )

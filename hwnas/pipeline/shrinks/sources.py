@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.pipeline.earlier_training import earlier_training, images_of
 from hwnas.pipeline.spellings import data_spec, open_data
 from hwnas.training.build import build_network
-from hwnas.training.known import is_of_library
+from hwnas.training.known import is_of_library, require_trained
 from hwnas.training.state_file import read_state, with_state
 from hwnas.training.training_job import data_of
 from lut.home import data_home
@@ -96,12 +96,8 @@ _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
 def _of_library(options: ShrinkOptions) -> ShrinkSource:
-    if options.weights is None or options.dataset is None:
-        lacking = "weights" if options.weights is None else "data"
-        raise UsageError(
-            f"{options.source} needs --{lacking}: nothing is fetched, so its trained weights come from a "
-            "file, and the images that it was trained on say what it must not forget"
-        )
+    require_trained(options.source, weights=options.weights, data=options.dataset)
+    assert options.weights is not None and options.dataset is not None
     home = data_home(options.home)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,
