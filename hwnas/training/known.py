@@ -88,5 +88,5 @@ _LIBRARIES: dict[str, _Library] = {
 
 
 def is_of_library(source: str) -> bool:
-    """Whether `torchvision:NAME` or `timm:NAME` is meant; `check_known` says whether there is such a model."""
+    """Whether `torchvision:NAME` or `timm:NAME` is meant; whether it is there, `check_known` says."""
     return source.partition(":")[0] in _LIBRARIES
