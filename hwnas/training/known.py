@@ -86,5 +86,7 @@ _LIBRARIES: dict[str, _Library] = {
     "timm": _Library(_check_timm, _of_timm),
 }
 
-LIBRARIES = tuple(_LIBRARIES)
-"""What stands before the colon."""
+
+def is_of_library(source: str) -> bool:
+    """Whether `torchvision:NAME` or `timm:NAME` is meant; whether it is there, `check_known` says."""
+    return source.partition(":")[0] in _LIBRARIES
