@@ -12,6 +12,8 @@ from .boxes import BoxRows
 
 SLACK_PX = 1.0
 """By how much a box may reach beyond its image: coordinates are rounded, and some count pixels from 1."""
+SLACK_SHARE = 0.01
+"""The same of edges that are shares of the image."""
 _NAMED = 3
 
 
@@ -46,9 +48,13 @@ class Faults:
     def of_box(
         self, which: str, edges: Sequence[float], size: tuple[float, float], unit: str = " px"
     ) -> bool:
-        """Whether a box cannot be one, which is then noted. size: (width, height) of its image."""
+        """Whether a box cannot be one, which is then noted.
+
+        edges: left, top, right, bottom. size: (width, height) of its image in the same unit.
+        unit: in messages; empty where edges are shares of the image, and `size` is (1, 1).
+        """
         left, top, right, bottom = edges
-        slack = SLACK_PX if unit else SLACK_PX / 100
+        slack = SLACK_PX if unit else SLACK_SHARE
         if not all(map(isfinite, edges)):
             why = "has an edge that is no number"
         elif right <= left or bottom <= top:

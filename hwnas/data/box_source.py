@@ -58,6 +58,7 @@ def open_boxes(path: Path, request: DataRequest) -> FileSource:
         lambda: _sizes(files, paths),
     )
     _check_sizes(annotated, sizes, files.where)
+    _check_numbers(annotated, files.where)
     rows, more = _cut(annotated, sizes)
     listing = Listing(
         name=path.stem,
@@ -109,15 +110,10 @@ def _check_sizes(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64], w
     """UsageError where a file states another size than its image has."""
     unequal = []
     for each, (width, height) in zip(annotated, sizes.tolist(), strict=True):
-        if each.size not in (None, (width, height)) and width:
-            assert each.size is not None  # not in (None, ...)
+        if each.size is not None and width and each.size != (width, height):
             turned = ", turned by its EXIF mark: save it upright" if each.size == (height, width) else ""
             unequal.append(
                 f"{each.image} is {width} x {height} px, stated {each.size[0]} x {each.size[1]}{turned}"
-            )
-        if len(each.rows) > MOST_BOXES:
-            raise UsageError(
-                f"{where}: {each.image} has {len(each.rows):,} boxes, at most {MOST_BOXES:,} are read"
             )
     if unequal:
         raise UsageError(
@@ -127,9 +123,17 @@ def _check_sizes(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64], w
         )
 
 
+def _check_numbers(annotated: Sequence[Annotated], where: str) -> None:
+    for each in annotated:
+        if len(each.rows) > MOST_BOXES:
+            raise UsageError(
+                f"{where}: {each.image} has {len(each.rows):,} boxes, at most {MOST_BOXES:,} are read"
+            )
+
+
 def _cut(annotated: Sequence[Annotated], sizes: npt.NDArray[np.int64]) -> tuple[list[BoxRows], list[str]]:
     cuts = [
-        in_square(each.rows, *((max(1, width), max(1, height))))
+        in_square(each.rows, max(1, width), max(1, height))  # 0 of an image that cannot be read
         for each, (width, height) in zip(annotated, sizes.tolist(), strict=True)
     ]
     gone, crowds = sum(each.gone for each in cuts), sum(each.crowds for each in cuts)

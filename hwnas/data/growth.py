@@ -24,7 +24,7 @@ from .gather import gather, open_source
 from .groups import joined
 from .pixels import ImageCache, OpenBar
 from .source import DROPPED, SPLITS, TEST, TRAIN, VAL, Listing, data_request
-from .splits import MAX_TAKEN, Split
+from .splits import MAX_TAKEN, Split, taken_share
 
 ADDED = "added"
 """Key of splits.json: names of the samples that an earlier run did not know."""
@@ -189,10 +189,9 @@ def _dealt(listing: Listing) -> frozenset[int]:
 
 def _rates(listing: Listing, place: npt.NDArray[np.int64], missing: frozenset[int]) -> Mapping[int, float]:
     """The share of new samples that validates and tests, as in a first split."""
-    share = 0.15 if TEST not in missing else 0.2
     n_new = int((place == _STRANGER).sum())
     return {
-        split: min(share, max(0, MAX_TAKEN - int((place == split).sum())) / max(1, n_new))
+        split: min(taken_share(missing), max(0, MAX_TAKEN - int((place == split).sum())) / max(1, n_new))
         for split in (TEST, VAL)
         if split in missing
     }

@@ -16,7 +16,7 @@ from .arrays import ArraySource
 from .boxes import LEAST_SEEN, BoxRows, padded
 from .scenes_drawing import Draws
 from .shape_masks import bar
-from .shapes import SHAPES, SIDE_PX, ground, ink, noisy, paint, shape_of_kind
+from .shapes import SHAPES, SIDE_PX, cover_of, ground, ink, noisy, paint
 from .source import NAMED, TEST, TRAIN, VAL, DataRequest, DataSource, Listing
 
 N_PICTURES, N_VAL, N_TEST = 1800, 300, 300
@@ -60,10 +60,7 @@ def draw_boxed(draws: Draws, n: int) -> tuple[npt.NDArray[np.uint8], list[BoxRow
         kinds[:, place] = draws.below(len(SHAPES), n)
         y, x = (draws.between(6 * _UNIT, 26 * _UNIT, n) / _UNIT for _ in range(2))
         radius = draws.between(4 * _UNIT, 8 * _UNIT, n) / _UNIT
-        cover = np.zeros((n, SIDE_PX, SIDE_PX))
-        for kind in range(len(SHAPES)):
-            chosen = np.flatnonzero((kinds[:, place] == kind) & there)
-            cover[chosen] = shape_of_kind(kind, y[chosen], x[chosen], radius[chosen])
+        cover = cover_of(kinds[:, place], there, y, x, radius)
         image = paint(image, cover, ink(draws, n))
         top[cover >= 0.5] = place + 1
         whole[:, place] = (cover >= 0.5).sum(axis=(1, 2))

@@ -13,7 +13,7 @@ from hwnas.tasks import SEGMENTATION
 
 from .arrays import ArraySource
 from .scenes_drawing import Draws
-from .shapes import SHAPES, SIDE_PX, Plane, grid, ground, ink, inside, noisy, paint, shape_of_kind
+from .shapes import SHAPES, SIDE_PX, Plane, cover_of, grid, ground, ink, inside, noisy, paint
 from .source import NAMED, TEST, TRAIN, VAL, DataRequest, DataSource, Listing
 
 N_PICTURES, N_VAL, N_TEST = 1800, 300, 300
@@ -61,10 +61,7 @@ def draw_masked(
         kinds = order[:, place]
         y, x = (draws.between(6 * _UNIT, 26 * _UNIT, n) / _UNIT for _ in range(2))
         radius = draws.between(5 * _UNIT, 9 * _UNIT, n) / _UNIT
-        cover = np.zeros((n, SIDE_PX, SIDE_PX))
-        for kind in range(len(SHAPES)):
-            chosen = np.flatnonzero((kinds == kind) & there[:, kind])
-            cover[chosen] = shape_of_kind(kind, y[chosen], x[chosen], radius[chosen])
+        cover = cover_of(kinds, there[np.arange(n), kinds], y, x, radius)
         image = paint(image, cover, ink(draws, n))
         masks = np.where(cover >= 0.5, (kinds + 1)[:, None, None], masks).astype(np.uint8)
     return noisy(draws, image), masks

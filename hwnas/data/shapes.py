@@ -78,10 +78,7 @@ def draw_shapes(draws: Draws, there: npt.NDArray[np.bool_]) -> npt.NDArray[np.ui
         kinds = order[:, place]
         y, x = (draws.between(8 * _UNIT, 24 * _UNIT, len(there)) / _UNIT for _ in range(2))
         radius = draws.between(4 * _UNIT, 7 * _UNIT, len(there)) / _UNIT
-        mask = np.zeros((len(there), SIDE_PX, SIDE_PX))
-        for kind in range(len(SHAPES)):
-            chosen = np.flatnonzero((kinds == kind) & there[:, kind])
-            mask[chosen] = shape_of_kind(kind, y[chosen], x[chosen], radius[chosen])
+        mask = cover_of(kinds, there[np.arange(len(there)), kinds], y, x, radius)
         image = paint(image, mask, ink(draws, len(there)))
     return noisy(draws, image)
 
@@ -125,6 +122,17 @@ def grid(y: Reals, x: Reals) -> tuple[Plane, Plane]:
     shape = (len(y), SIDE_PX, SIDE_PX)
     down = np.broadcast_to((line - y[:, None])[:, :, None], shape)
     return down, np.broadcast_to((line - x[:, None])[:, None, :], shape)
+
+
+def cover_of(
+    kinds: npt.NDArray[np.int64], there: npt.NDArray[np.bool_], y: Reals, x: Reals, radius: Reals
+) -> Plane:
+    """How much of each pixel a shape covers; nothing where none is there. All (n,). kinds: of SHAPES."""
+    cover = np.zeros((len(kinds), SIDE_PX, SIDE_PX))
+    for kind in range(len(SHAPES)):
+        chosen = np.flatnonzero((kinds == kind) & there)
+        cover[chosen] = shape_of_kind(kind, y[chosen], x[chosen], radius[chosen])
+    return cover
 
 
 def shape_of_kind(kind: int, y: Reals, x: Reals, r: Reals) -> Plane:

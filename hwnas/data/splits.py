@@ -6,7 +6,7 @@ a test or validation split it is kept; copies of its images are dropped from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,7 @@ def make_split(
     if listing.groups is not None:
         names, labels = parts_of_groups(listing.name, names, parts[pool], member_of, 1 + len(missing))
         sizes = np.bincount(member_of)
-    fraction = 0.15 if missing == [VAL] else 0.2
-    fraction = min(fraction, MAX_TAKEN / max(1, len(first) if sizes is None else len(pool)))
+    fraction = min(taken_share(missing), MAX_TAKEN / max(1, len(first) if sizes is None else len(pool)))
     taken = np.full(len(first), TRAIN, np.int8)
     for label, class_name in enumerate(names):
         members = np.flatnonzero(labels == label)
@@ -87,6 +86,11 @@ def make_split(
     # Parts are put together and groups stay whole: what is rare may be in no training image now.
     listing.task.check(listing.name, listing.class_names, listing.labels, assignment == TRAIN)
     return Split(assignment, (*_notes(listing, groups, assignment), *_group_notes(listing, assignment)))
+
+
+def taken_share(missing: Collection[int]) -> float:
+    """The share of the samples without a split that each missing one takes, before the limit."""
+    return 0.2 if TEST in missing else 0.15
 
 
 def _n_of(weights: npt.NDArray[Any], wanted: float) -> int:

@@ -41,10 +41,10 @@ def open_tilted(request: DataRequest) -> DataSource:
     tilts = [f"{2 * math.degrees(math.atan(t / 64)):.1f}" for t in tangent.tolist()]
     names = [f"tilted-{i:04d}" for i in range(n)]
     task = request.task
-    columns = task.columns or COLUMNS[1:] if task.many_columns else COLUMNS[:1]
+    columns = COLUMNS if task.columns else COLUMNS[1:] if task.many_columns else COLUMNS[:1]
     known = dict(zip(COLUMNS, (list(map(str, digits.tolist())), tilts), strict=True))
-    cells = list(zip(*(known[c] for c in columns if c in known), strict=True))
-    labels = task.read(LabelTable("tilted", tuple(c for c in columns if c in known), cells, names))
+    cells = list(zip(*(known[c] for c in columns), strict=True))
+    labels = task.read(LabelTable("tilted", columns, cells, names))
     listing = Listing(
         name="tilted",
         class_names=labels.names,

@@ -8,6 +8,7 @@ each.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -18,9 +19,10 @@ from targets.errors import UsageError
 from .annotated import Annotated, Faults
 from .files import Files
 from .layout import is_image, splits_of_paths
+from .masks import CLASS_FILES
 
 _IMAGES, _LABELS = frozenset(("images", "image", "imgs", "img")), frozenset(("labels", "label"))
-NAME_FILES = ("classes.txt", "obj.names", "labels.txt")
+NAME_FILES = (*CLASS_FILES, "obj.names")
 _YAML = (".yaml", ".yml")
 MOST_CLASSES = 10_000
 
@@ -122,14 +124,10 @@ def _names(files: Files) -> tuple[str, ...]:
 
 
 def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:
-    doubled = (
-        next((name for name in names if names.count(name) > 1), None) if len(names) <= MOST_CLASSES else ""
-    )
-    if doubled is not None or not names:
-        raise UsageError(
-            f"{where}: names {len(names)} classes" + (f", {doubled!r} twice" if doubled else "")
-            + f"; expected 1 to {MOST_CLASSES:,} different names"
-        )  # fmt: skip
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice or not 1 <= len(names) <= MOST_CLASSES:
+        fault = f"names {twice[0]!r} twice" if twice else f"names {len(names):,} classes"
+        raise UsageError(f"{where}: {fault}; give 1 to {MOST_CLASSES:,} different names")
     return names
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from hwnas.core.budget import LATENCY, RATIO, Budget, base_metric, latency_metrics, metric_on_devices
 from hwnas.core.samples import FEW_PER_CLASS
 from hwnas.runs.config import SearchConfig
-from hwnas.tasks import inward, task_named
+from hwnas.tasks import task_named
 from hwnas.training.presets import REGULARISED
 from hwnas.training.recipe import Recipe
 from targets.errors import UsageError
@@ -25,6 +25,10 @@ EVALUATED = ("val_accuracy", "val_loss")
 """What every evaluator finds out; the rest is known before."""
 REPEATS = 5
 """Of the chosen network where there are few images and nobody says how many."""
+_GIVEN_ALONE = (
+    "supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs", "repeats",
+)  # fmt: skip
+"""Counts that are options of the same name, None where the plan chooses."""
 PER_WORKER = 2
 """Trainings per process and batch of proposals: none waits long for the last of them."""
 
@@ -132,9 +136,8 @@ def objectives_of(config: SearchConfig, devices: Sequence[str]) -> tuple[str, ..
         latencies = [b for b in config.budgets if base_metric(Budget.parse(b).metric) == LATENCY]
         if RATIO in config.objectives and config.budgets and not latencies:
             raise UsageError(f"objective {RATIO} is a share of budgets on latencies, and none is given")
-        task = task_of(config)
-        scored = [o if asked_score(o) != task.metric.name else "val_accuracy" for o in config.objectives]
-        named = inward(scored, task)
+        score = task_of(config).metric.name
+        named = ["val_accuracy" if asked_score(o) == score else o for o in config.objectives]
         return tuple(metric_on_devices(o, devices, f"objective {o}") for o in named)
     return ("val_accuracy", *latency_metrics(devices), *evaluator_of(config).objectives)
 
@@ -164,14 +167,7 @@ def default_counts(
 
 def with_options(counts: Counts, config: SearchConfig) -> Counts:
     """`counts`, but what the user gave is as given."""
-    given = {
-        name: value
-        for name in (
-            *("supernet_steps", "search_steps", "evaluations", "eval_epochs", "picks", "train_epochs"),
-            "repeats",
-        )
-        if (value := getattr(config, name)) is not None
-    }
+    given = {name: value for name in _GIVEN_ALONE if (value := getattr(config, name)) is not None}
     if config.random_baselines is not None:
         given["random_baselines"] = config.random_baselines
     if config.population is not None:

@@ -299,11 +299,11 @@ def about(seconds: float) -> str:
 
 def work_of(config: SearchConfig, space: NetworkSpace, n_train: int, n_val: int, n_workers: int) -> Work:
     """What is trained for a search, and how fast this machine does; a worker of a cluster counts as fast."""
+    from hwnas.training.pixel_models import MAX_SIDE_PX
+
     batch_size = min(config.batch_size or Recipe.for_data(n_train).batch_size, n_train)
     n_parallel = n_workers if config.cluster else min(n_workers, os.cpu_count() or 1)
     speed = measure_speed(space, n_parallel, batch_size=batch_size, seed=config.seed)
-    from hwnas.training.pixel_models import MAX_SIDE_PX
-
     plane = min(space.scale.area, MAX_SIDE_PX**2)
     return Work(
         n_train=n_train,

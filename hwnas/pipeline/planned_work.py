@@ -19,6 +19,7 @@ from .forecast import UNCERTAINTY, Fit, Work, fit, forecast_s, in_words, total_s
 from .image_sizes import affordable_size
 from .latency_tables import find_devices
 from .networks import default_minutes
+from .scores import task_of
 
 _STARTS_S = 5.0
 """Seconds of an idle core until the images are read."""
@@ -33,7 +34,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         return continued_work(config)
     from hwnas.data import inspect_data
     from hwnas.spaces import load_space
-    from hwnas.tasks import task_named
+    from hwnas.tasks import outward, task_named
     from hwnas.training.train import require_changes
 
     from .main_job.trainings import as_asked
@@ -73,7 +74,7 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
         "data": facts.to_json(),
         "evaluator": config.evaluator,
         "strategy": strategy_of(config),
-        "objectives": list(objectives_of(config, devices)),
+        "objectives": outward(list(objectives_of(config, devices)), task_of(config)),
         **fitted.counts.to_json(),
         "minutes": config.minutes,
         "in_words": in_words(fitted.counts, work),

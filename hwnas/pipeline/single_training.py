@@ -168,7 +168,7 @@ def _identity(job: TrainingJob) -> Identity:
 
 
 def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, home: Path) -> TrainingJob:
-    recipe = _recipe(options, data)
+    recipe, parts = _recipe(options, data), federated_options(options)
     network: dict[str, Any] = {"space": space.spec(), "arch": space.to_string(arch)}
     if recipe.auxiliary and isinstance(space, DartsSpace):
         network["auxiliary"] = True
@@ -182,9 +182,7 @@ def _job(options: TrainingOptions, space: NetworkSpace, arch: Arch, data: Data, 
         start=None if options.start_from is None else start_of(Path(options.start_from)),
         teacher=teacher_of(options.teacher, options.teacher_weights, data),
         processes=options.gpus or 1,
-        federated=None
-        if (parts := federated_options(options)) is None
-        else parts.checked(options, recipe, data),
+        federated=None if parts is None else parts.checked(options, recipe, data),
     )
 
 

@@ -38,5 +38,5 @@ def require_fitting(task: Task, options: RecipeOptions, recipe: Recipe, *, stron
         raise UsageError(f"--balance weights: {task.name} has no classes that could be rare; leave it out")
     if options.label_smoothing and not task.smooths:
         raise UsageError(
-            f"--label-smoothing: {task.name} learns numbers, which are not smoothed; leave it out"
+            f"--label-smoothing: the labels of {task.name} ({task.does}) are not smoothed; leave it out"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.data import Data
-from hwnas.training.known import build_known
+from hwnas.training.known import build_known, is_of_library
 from hwnas.training.start import SHARED, SUPERNET_FILE
 from hwnas.training.teacher import with_weights
 from targets.errors import DamagedFileError, UsageError
@@ -23,7 +23,7 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict
     """The `teacher` of a job, checked to answer for the classes of `data`; None where none is named."""
     if name is None:
         return None
-    if name.partition(":")[0] in ("torchvision", "timm"):
+    if is_of_library(name):
         if data.kind.dims != 2:
             raise UsageError(
                 f"--teacher {name} reads images, and {data.name} has {data.kind.plural}; give RUN/ID of a "

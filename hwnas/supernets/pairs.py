@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class SharedCell(nn.Module):
                 choice = self._space.side(block, side)
                 if state not in (*mix.active[choice], *mix.probe[choice]):
                     continue
-                if mix.active[choice] == (state,) and not _has_gradient(probs[choice][state]):
+                if mix.active[choice] == (state,) and not probs[choice].requires_grad:
                     return unread
                 so_far = so_far * (1 - probs[choice][state])
             if block in mix.active[_SIZE]:
@@ -97,10 +97,6 @@ class SharedCell(nn.Module):
                 y = module(states[source])
             terms.append(y * (sources[source] * ops[op]).to(y.dtype))
         return cast(Tensor, sum(terms[1:], terms[0]))
-
-
-def _has_gradient(prob: Any) -> bool:
-    return isinstance(prob, Tensor) and prob.requires_grad
 
 
 def _combinations(mix: Mix, choice: int) -> Iterator[tuple[int, int, bool]]:

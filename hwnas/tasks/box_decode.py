@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.networks.box_head import EDGES
+
 from .box_scores import COLUMNS, EMPTY, MOST_ANSWERS, BoxReals, areas, overlaps
 from .task import Answers, LabelArray
 
-EDGES = 4
 LEAST_SCORE = 0.05
 """Of an answer, as FCOS has it (Tian et al. 2019, section 4)."""
 MOST_OVERLAP = 0.6

@@ -14,7 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .box_decode import EDGES, MOST_LOG, grid, sides_of
+from hwnas.networks.box_head import EDGES
+
+from .box_decode import MOST_LOG, grid, sides_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,6 +26,7 @@ from .class_quality import (
     wrong_first,
 )
 from .plain import PlainTask
+from .shown_classes import percent
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Classification(PlainTask):
             (
                 row["class"],
                 str(row["images"]),
-                "–" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f} %",
+                percent(row["accuracy"]),
             )
             for row in quality["by_class"]
         ]

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas.networks.box_head import EDGES
 from targets.errors import UsageError
 
-from .box_decode import EDGES, decoded
+from .box_decode import decoded
+from .box_fits import counted, fit_of, lacks, sure_rows
 from .box_loss import assigned, detection_loss
-from .box_scores import EMPTY, MOST_ANSWERS, SURE, BoxReals, matched, overlaps, rows_of
-from .mask_scores import palette
+from .box_scores import EMPTY, SURE, BoxReals, matched, rows_of
+from .pictures import in_colour, side_by_side, with_boxes
 from .plain import PlainTask, rarest_parts
+from .shown_classes import known, never_shown, percent, require_learned
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ALIKE = 0.8
-"""IoU of two boxes that tell a user the same."""
 _RARE = 0.05
+"""Share of the objects of an average class, below which a class is rare."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,7 @@ class Detection(PlainTask):
                 f"{source}: no training image has an object, so there is nothing to learn; a box is needed "
                 "for each object"
             )
-        lacking = [name for name, n, there in zip(names, shown, learned, strict=True) if n and not there]
-        if lacking:
-            raise UsageError(
-                f"{source}: no training image shows {', '.join(lacking[:5])} ({len(lacking)} of {len(names)} "
-                "classes); every class of val and test must be in train"
-            )
+        require_learned(source, names, shown, learned)
 
     def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The rarest class of each image, so that every split gets some of the rare ones."""
@@ -93,10 +90,7 @@ class Detection(PlainTask):
         rare = [i for i in np.argsort(counts).tolist() if 0 < counts[i] < _RARE * n / len(names)]
         if rare:
             notes.append(f"rare classes: {', '.join(f'{names[i]} ({counts[i]})' for i in rare[:5])}")
-        absent = [name for name, there in zip(names, counts, strict=True) if not there]
-        if absent:
-            notes.append(f"no box shows {', '.join(absent[:5])}: networks learn to answer it never")
-        return notes
+        return notes + never_shown(names, counts, "box")
 
     def balanced(self, labels: LabelArray) -> Task:
         """UsageError: the focal loss weighs what is hard."""
@@ -133,12 +127,12 @@ class Detection(PlainTask):
     def unlike(self, answers: Answers, others: Answers) -> NDArray[np.bool_]:
         """Where one shows a box, and the other has none of its class there."""
         pairs = list(zip(map(rows_of, answers), map(rows_of, others), strict=True))
-        return np.array([_lacks(a, b) or _lacks(b, a) for a, b in pairs], bool)
+        return np.array([lacks(a, b) or lacks(b, a) for a, b in pairs], bool)
 
     def margin(self, answers: Answers, labels: LabelArray) -> NDArray[np.float64]:
         """F1 of the boxes shown, times the least sure of them; 0 without objects."""
-        fits = [_fit(a, b) for a, b in zip(answers, labels, strict=True)]
-        return np.array([each.f1 * each.surest * (each.objects > 0) for each in fits])
+        fits = [fit_of(a, b) for a, b in zip(answers, labels, strict=True)]
+        return np.array([each.f1 * each.least_sure * (each.objects > 0) for each in fits])
 
     def golden(self, names: Sequence[str], label: Any) -> dict[str, Any]:
         """Class and edges of each object."""
@@ -164,15 +158,15 @@ class Detection(PlainTask):
     ) -> dict[str, Any]:
         """Average precision per class, and what is found at the score from which boxes are shown."""
         matches = matched(answers, labels, len(names))
-        precisions, shown = matches.precisions(), _shown(answers, labels, len(names))
+        precisions, shown = matches.precisions(), counted(answers, labels, len(names))
         rows = [
             {
                 "class": name,
                 "images": int((matches.classes[j].objects > 0).sum()),
                 "objects": int(matches.classes[j].objects.sum()),
-                "ap": _known(precisions[j].mean()),
-                "ap50": _known(precisions[j, 0]),
-                "found": _known(shown[j, 0] / shown[j, 1]) if shown[j, 1] else None,
+                "ap": known(precisions[j].mean()),
+                "ap50": known(precisions[j, 0]),
+                "found": known(shown[j, 0] / shown[j, 1]) if shown[j, 1] else None,
                 "false_alarms": int(shown[j, 2]),
             }
             for j, name in enumerate(names)
@@ -181,15 +175,7 @@ class Detection(PlainTask):
 
     def card(self, quality: Mapping[str, Any]) -> tuple[Sequence[str], list[tuple[str, ...]], list[str]]:
         """One row per class."""
-        rows = [
-            (
-                row["class"],
-                str(row["objects"]),
-                *(_percent(row[key]) for key in ("ap", "ap50", "found")),
-                str(row["false_alarms"]),
-            )
-            for row in quality["by_class"]
-        ]
+        rows = [tuple(map(str, cells)) for cells in _cells(quality)]
         sentences = [
             f"mAP50-95 {100 * quality['map']:.1f} %, mAP50 {100 * quality['map50']:.1f} %, by COCO's "
             f"definition. Found and false alarms: of boxes of a score of {quality['score_shown']:g} or more, "
@@ -200,127 +186,52 @@ class Detection(PlainTask):
     def mistakes(self, answers: Answers, labels: LabelArray, names: Sequence[str]) -> dict[str, Any]:
         """Per class what is found, and which boxes are false alarms."""
         quality = self.quality(answers, labels, names, probabilities=False)
-        head = ["Class", "Objects", "AP50-95", "AP50", "Found", "False alarms"]
-        rows = [
-            [
-                row["class"],
-                row["objects"],
-                *(_percent(row[key]) for key in ("ap", "ap50", "found")),
-                row["false_alarms"],
-            ]
-            for row in quality["by_class"]
-        ]
         shows = (
             f"Each image with its true boxes, and with those of the network of a score of {SURE:g} or more."
         )
-        return {"table": {"head": head, "rows": rows}, "n": len(labels), "shows": shows}
+        head = ["Class", "Objects", "AP50-95", "AP50", "Found", "False alarms"]
+        return {"table": {"head": head, "rows": _cells(quality)}, "n": len(labels), "shows": shows}
 
     def worst(self, answers: Answers, labels: LabelArray) -> NDArray[np.int64]:
         """Images with a box too many or too few, the lowest F1 first."""
-        f1 = np.array([_fit(a, b).f1 for a, b in zip(answers, labels, strict=True)])
+        f1 = np.array([fit_of(a, b).f1 for a, b in zip(answers, labels, strict=True)])
         order = np.argsort(f1, kind="stable").astype(np.int64)
         places: NDArray[np.int64] = order[f1[order] < 1]
         return places
 
     def told(self, answer: Answers, label: Any, names: Sequence[str]) -> dict[str, Any]:
         """How many of each class there are and are shown, and how many are right."""
-        fit = _fit(np.asarray(answer), np.asarray(label))
-        true = rows_of(np.asarray(label))
+        fit = fit_of(np.asarray(answer), np.asarray(label))
+        true, sure = rows_of(np.asarray(label)), sure_rows(np.asarray(answer))
         return {
             "label": _in_words(true[true[:, 5] == 0], names),
-            "answer": f"{_in_words(_sure(np.asarray(answer)), names)}; {fit.right} of {fit.objects} found",
+            "answer": f"{_in_words(sure, names)}; {fit.right} of {fit.objects} found",
         }
 
     def shown(self, image: NDArray[np.uint8], label: Any, answer: Any) -> NDArray[np.uint8]:
         """The image with its true boxes, and beside it with those of the answer, in colours of `palette`."""
-        colour = np.broadcast_to(image, (3, *image.shape[1:])) if len(image) == 1 else image
-        gap = np.full((3, image.shape[1], max(1, image.shape[2] // 24)), 255, np.uint8)
-        sure = _sure(np.asarray(answer)) * [1, 1, 1, 1, 1, 0]  # a score is no mark of a crowd
-        return np.concatenate([_drawn(colour, rows_of(np.asarray(label))), gap, _drawn(colour, sure)], axis=2)
+        colour = in_colour(image)
+        sure = sure_rows(np.asarray(answer)) * [1, 1, 1, 1, 1, 0]  # a score is no mark of a crowd
+        return side_by_side(with_boxes(colour, rows_of(np.asarray(label))), with_boxes(colour, sure))
 
 
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """Of one image: its objects, the boxes shown and those that are right at IoU 0.5, the score of the least
-    sure of them.
-    """
-
-    objects: int
-    shown: int
-    right: int
-    surest: float
-
-    @property
-    def f1(self) -> float:
-        """1 where there is nothing to find and nothing is shown."""
-        total = self.objects + self.shown
-        return 2 * self.right / total if total else 1.0
-
-
-def _fit(answer: NDArray[Any], label: NDArray[Any]) -> _Fit:
-    sure = _sure(answer)
-    matches = matched(_padded(sure)[None], label[None])
-    right = sum(int((each.right & each.counts)[:, 0].sum()) for each in matches.classes)
-    shown = sum(int(each.counts[:, 0].sum()) for each in matches.classes)
-    objects = sum(int(each.objects.sum()) for each in matches.classes)
-    return _Fit(objects, shown, right, float(sure[:, 5].min(initial=1.0)))
-
-
-def _shown(answers: LabelArray, labels: LabelArray, k: int) -> NDArray[np.int64]:
-    """(k, 3): of each class the objects found, all objects, and the false alarms, of boxes that are shown."""
-    sure = np.stack([_padded(_sure(answer)) for answer in answers])
-    counts = np.zeros((k, 3), np.int64)
-    for j, each in enumerate(matched(sure, labels, k).classes):
-        right = int((each.right & each.counts)[:, 0].sum())
-        counts[j] = right, each.objects.sum(), int(each.counts[:, 0].sum()) - right
-    return counts
-
-
-def _sure(answer: NDArray[Any]) -> BoxReals:
-    rows = rows_of(answer)
-    return rows[rows[:, 5] >= SURE]
-
-
-def _padded(rows: BoxReals) -> BoxReals:
-    out = np.zeros((MOST_ANSWERS, rows.shape[1]))
-    out[:, 0] = EMPTY
-    out[: len(rows)] = rows
-    return out
-
-
-def _lacks(boxes: BoxReals, others: BoxReals) -> bool:
-    """Whether a box that is shown has no like among the others, of which half as sure ones do."""
-    boxes, others = boxes[boxes[:, 5] >= SURE], others[others[:, 5] >= SURE / 2]
-    like = (overlaps(boxes[:, 1:5], others[:, 1:5]) >= ALIKE) & (boxes[:, None, 0] == others[None, :, 0])
-    return not bool(like.any(axis=1).all())
+def _cells(quality: Mapping[str, Any]) -> list[list[Any]]:
+    """A row for each class: its name, objects, both average precisions, found, false alarms."""
+    return [
+        [
+            row["class"],
+            row["objects"],
+            *(percent(row[key]) for key in ("ap", "ap50", "found")),
+            row["false_alarms"],
+        ]
+        for row in quality["by_class"]
+    ]
 
 
 def _counts(labels: LabelArray, k: int) -> NDArray[np.int64]:
     """(n, k): objects of each class, crowds left out."""
     counted = np.where(labels[..., 5] == 0, labels[..., 0], EMPTY).astype(np.int64)
     return np.stack([(counted == j).sum(axis=1) for j in range(k)], axis=1)
-
-
-def _drawn(image: NDArray[np.uint8], rows: BoxReals) -> NDArray[np.uint8]:
-    """(3, h, w) with a line of one pixel around each box; crowds in grey."""
-    out, colours = image.copy(), palette()
-    for row in rows:
-        colour = np.array([128, 128, 128]) if row[5] == 1 else colours[1 + int(row[0]) % 254]
-        low = np.floor(row[1:3] * image.shape[2]).astype(int)
-        high = np.maximum(np.ceil(row[3:5] * image.shape[2]).astype(int) - 1, low)
-        (left, top), (right, bottom) = low.tolist(), high.tolist()
-        box = out[:, top : bottom + 1, left : right + 1]
-        for line in (box[:, :1], box[:, -1:], box[:, :, :1], box[:, :, -1:]):
-            line[:] = colour[:, None, None]
-    return out
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
 
 
 def _in_words(rows: BoxReals, names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import UsageError
+from targets.errors import HwnasError, UsageError
 
 from .task import Answers, LabelArray, Metric, Readable, Reading, Task
 
@@ -144,6 +144,16 @@ class PlainTask:
     def golden(self, names: Sequence[str], label: Any) -> dict[str, Any]:
         """The label of each output."""
         return {"label": dict(zip(names, np.atleast_1d(label).astype(float).tolist(), strict=True))}
+
+
+def last_linear(module: nn.Module, n_outputs: int) -> nn.Linear:
+    """The linear layer that a network ends with; HwnasError where none of so many outputs does."""
+    from torch import nn
+
+    last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
+    if not last or last[0].out_features != n_outputs:
+        raise HwnasError(f"the network does not end with a linear layer of {n_outputs} outputs")
+    return last[0]
 
 
 def rarest_parts(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import HwnasError, UsageError
+from targets.errors import UsageError
 
-from .plain import PlainTask, parts
+from .plain import PlainTask, last_linear, parts
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
@@ -37,9 +37,8 @@ class Regression(PlainTask):
     name = "regression"
     does = "one or several numbers per image"
     metric = Metric("r2", "R²")
-    part_metric = Metric(
-        "mae", "mean absolute error", lower_is_better=True
-    )  # R² of a person with one age is none
+    # R² of a part in which all have one value, as the age of a person, is none.
+    part_metric = Metric("mae", "mean absolute error", lower_is_better=True)
     smooths = False
     mirror = False  # of a position or an angle it has another
     readable = Readable(
@@ -128,12 +127,7 @@ class Regression(PlainTask):
         import torch
         from torch import nn
 
-        last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
-        if not last or last[0].out_features != len(self.mean):
-            raise HwnasError(
-                "the network does not end with a linear layer that the targets could be scaled in"
-            )
-        layer, std = last[0], torch.tensor(self.std, dtype=torch.float64)
+        layer, std = last_linear(module, len(self.mean)), torch.tensor(self.std, dtype=torch.float64)
         with torch.no_grad():
             bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias
             layer.weight.copy_(layer.weight.double() * std[:, None])

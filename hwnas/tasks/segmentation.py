@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from targets.errors import UsageError
 
-from .mask_scores import IGNORED, confusions, figures, ious, palette, shares
+from .mask_scores import IGNORED, confusions, figures, ious, shares
+from .pictures import in_colour, of_mask, side_by_side
 from .plain import PlainTask, rarest_parts
+from .shown_classes import known, never_shown, percent, require_learned
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Task
 
 if TYPE_CHECKING:
@@ -70,12 +72,7 @@ class Segmentation(PlainTask):
                 "there is nothing to learn; masks hold the number of a class in every pixel, "
                 f"{IGNORED} where it is not known"
             )
-        lacking = [name for name, n, there in zip(names, shown, learned, strict=True) if n and not there]
-        if lacking:
-            raise UsageError(
-                f"{source}: no training image shows {', '.join(lacking[:5])} ({len(lacking)} of {len(names)} "
-                "classes); every class of val and test must be in train"
-            )
+        require_learned(source, names, shown, learned)
 
     def strata(self, names: Sequence[str], labels: LabelArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
         """The rarest class of each image, so that every split gets some of the rare ones."""
@@ -94,10 +91,7 @@ class Segmentation(PlainTask):
         if rare:
             told = ", ".join(f"{names[i]} ({100 * parts[i]:.2g} %)" for i in rare[:5])
             notes.append(f"rare classes: {told} of the training pixels; `--balance weights` weighs them more")
-        absent = [name for name, n in zip(names, pixels, strict=True) if not n]
-        if absent:
-            notes.append(f"no mask shows {', '.join(absent[:5])}: networks learn to answer it never")
-        return notes
+        return notes + never_shown(names, pixels, "mask")
 
     def balanced(self, labels: LabelArray) -> Task:
         """Weights pixels / (classes × pixels of the class), at most 20."""
@@ -188,8 +182,8 @@ class Segmentation(PlainTask):
                 "class": name,
                 "images": int(images[j]),
                 "pixels": int(whole[j].sum()),
-                "iou": None if np.isnan(iou[j]) else float(iou[j]),
-                "found": None if np.isnan(found[j]) else float(found[j]),
+                "iou": known(iou[j]),
+                "found": known(found[j]),
             }
             for j, name in enumerate(names)
         ]
@@ -201,7 +195,7 @@ class Segmentation(PlainTask):
             (
                 row["class"],
                 str(row["images"]),
-                *("–" if row[k] is None else f"{100 * row[k]:.1f} %" for k in ("iou", "found")),
+                *(percent(row[k]) for k in ("iou", "found")),
             )
             for row in quality["by_class"]
         ]
@@ -220,8 +214,8 @@ class Segmentation(PlainTask):
             [
                 name,
                 int(whole[j].sum()),
-                _percent(iou[j]),
-                _percent(found[j]),
+                percent(known(iou[j])),
+                percent(known(found[j])),
                 names[int(others[j].argmax())] if others[j].any() else "–",
             ]
             for j, name in enumerate(names)
@@ -248,15 +242,7 @@ class Segmentation(PlainTask):
 
     def shown(self, image: NDArray[np.uint8], label: Any, answer: Any) -> NDArray[np.uint8]:
         """The image, its mask and the answer side by side, in the colours of `palette`."""
-        colour = np.broadcast_to(image, (3, *image.shape[1:])) if len(image) == 1 else image
-        colours = palette()
-        parts = [colour, *(colours[np.asarray(mask)].transpose(2, 0, 1) for mask in (label, answer))]
-        gap = np.full((3, image.shape[1], max(1, image.shape[2] // 24)), 255, np.uint8)
-        return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], axis=2)
-
-
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.1f} %"
+        return side_by_side(in_colour(image), of_mask(label), of_mask(answer))
 
 
 def _pixels(mask: NDArray[Any], names: Sequence[str]) -> dict[str, int]:

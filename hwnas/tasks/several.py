@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from targets.errors import HwnasError
-
 from .heads import TaskHead
-from .plain import PlainTask
+from .plain import PlainTask, last_linear
 from .task import Answers, LabelArray, Labels, LabelTable, Metric, Readable, Reading, Task
 
 if TYPE_CHECKING:
@@ -182,10 +180,7 @@ class Several(PlainTask):
         import torch
         from torch import nn
 
-        last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1:]
-        if not last or last[0].out_features != sum(len(head.outputs) for head in self.heads):
-            raise HwnasError("the network does not end with a linear layer of all heads")
-        layer = last[0]
+        layer = last_linear(module, sum(len(head.outputs) for head in self.heads))
         if getattr(layer, "bias", None) is None:
             layer.bias = nn.Parameter(torch.zeros(layer.out_features))
         for head in self.heads:

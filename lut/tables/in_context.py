@@ -20,7 +20,7 @@ from lut.devices.callbacks import LogCallback, ProgressCallback
 from lut.devices.device import run_rows
 from lut.devices.measurement import Measurement, ReferenceSpeed
 from lut.predictor.kernels.labels import Labelled, labelled
-from lut.predictor.kernels.network import Overhead, fit_overhead
+from lut.predictor.kernels.network import fit_profiler_cost, without_profiler
 from profilers import Timing
 from profilers.settle import settle
 from profilers.stats import flagged, interval
@@ -102,16 +102,17 @@ def measure_in_context(
             f"target {request.target.name}: time ran out before {FEW} networks were profiled; "
             "give more minutes"
         )
-    overhead = fit_overhead([profiles[network.key] for network in seen])
-    found_ms = occurrences(seen, profiles, overhead)
+    measured = [profiles[network.key] for network in seen]
+    cost = fit_profiler_cost(measured)
+    found_ms = occurrences(seen, without_profiler(measured, cost))
     block_rows = {**_block_rows(found_ms, rows, speed), **known}
     counts = [len(found_ms.get(block.key, ())) for block in request.blocks]
     facts: dict[str, Any] = {
         "n_profiled": len(seen),
         "n_blocks_seen": sum(n > 0 for n in counts),
         "n_blocks_seen_often": sum(n >= FEW for n in counts),
-        "profiler_slope": overhead.slope,
-        "profiler_us_per_kernel": -1e3 * overhead.per_kernel_ms,
+        "profiler_slope": cost.slope,
+        "profiler_us_per_kernel": {family: 1e3 * ms for family, ms in cost.per_kernel_ms.items()},
     }
     log(
         f"{facts['n_blocks_seen']} of {len(counts)} blocks occur in {len(seen)} profiled networks, "
@@ -162,19 +163,13 @@ def _profile(
     return run_rows(request.target, files, timing, log, kinds=dict.fromkeys(files, BOTH), progress=progress)
 
 
-def occurrences(
-    networks: Sequence[TableNetwork], profiles: Mapping[str, Labelled], overhead: Overhead
-) -> dict[str, list[float]]:
-    """Milliseconds of each occurrence of each block, by key, less the overhead of the profiler."""
+def occurrences(networks: Sequence[TableNetwork], profiles: Sequence[Labelled]) -> dict[str, list[float]]:
+    """Milliseconds of each occurrence of each block, by key. profiles: of each network, less the profiler."""
     found_ms: dict[str, list[float]] = {}
-    for network in networks:
-        profile = profiles[network.key]
+    for network, profile in zip(networks, profiles, strict=True):
         owner = owners(profile.kernels, network.prefixes, network.key)
         sums = np.bincount(owner, weights=profile.kernel_ms, minlength=len(network.blocks))
-        counts = np.bincount(owner, minlength=len(network.blocks))
-        net = overhead.slope * sums + overhead.per_kernel_ms * counts
-        net = np.maximum(net, np.maximum(0.05 * sums, _SMALLEST_MS))  # never cheaper than nothing
-        for key, value in zip(network.blocks, net, strict=True):
+        for key, value in zip(network.blocks, np.maximum(sums, _SMALLEST_MS), strict=True):
             found_ms.setdefault(key, []).append(float(value))
     return found_ms
 

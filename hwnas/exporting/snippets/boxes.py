@@ -6,7 +6,9 @@ classes; of boxes of a class that overlap by more than an IoU of 0.6 the surest 
 
 from __future__ import annotations
 
-from hwnas.tasks.box_decode import EDGES, MOST_LOG, MOST_OVERLAP, sides_of
+from hwnas.networks.box_head import EDGES
+from hwnas.tasks.box_decode import MOST_LOG, MOST_OVERLAP, sides_of
+from hwnas.tasks.box_scores import MOST_ANSWERS
 
 from .facts import AppFacts, filled
 
@@ -31,7 +33,7 @@ def boxes(scores: np.ndarray) -> list[tuple[str, float, np.ndarray]]:
         name = CLASSES[kinds[i]]
         if all(name != other or iou(box, there) <= ONE for other, _, there in found):
             found.append((name, float(chances[kinds[i], cells[i]]), box))
-    return found[:100]
+    return found[:@MOST_BOXES@]
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -73,7 +75,7 @@ CPP = """  // Cells to a side of both grids; the surest box of each object, as s
                           (other.right - other.left) * (other.bottom - other.top) - w * h;
       covered = covered || (box.kind == other.kind && w * h > @ONE@f * whole);
     }
-    if (!covered) found.push_back(box);
+    if (!covered && found.size() < @MOST_BOXES@) found.push_back(box);
   }
   for (const Box& box : found)
     std::printf("%s %.3f: %.3f %.3f %.3f %.3f\\n", kClasses[box.kind], box.score, box.left, box.top,
@@ -112,7 +114,7 @@ KOTLIN = """    /** An object: class, score, and edges as shares of the square t
         for (box in all.sortedByDescending { it.score }) {
             if (found.none { it.name == box.name && it.iou(box) > @ONE@f }) found.add(box)
         }
-        return found.take(100)
+        return found.take(@MOST_BOXES@)
     }
 
 """
@@ -154,7 +156,7 @@ SWIFT = """    /// An object: class, score, and edges as shares of the square th
         for box in all.sorted(by: { $0.score > $1.score }) {
             if !found.contains(where: { $0.name == box.name && $0.iou(box) > @ONE@ }) { found.append(box) }
         }
-        return Array(found.prefix(100))
+        return Array(found.prefix(@MOST_BOXES@))
     }
 
 """
@@ -165,5 +167,12 @@ def finder(template: str, facts: AppFacts) -> str:
     if facts.readable.reading != "boxes":
         return ""
     fine, coarse = sides_of(facts.n_outputs // (EDGES + len(facts.class_names)))
-    values = {"FINE": fine, "COARSE": coarse, "SHOWN": facts.threshold, "ONE": MOST_OVERLAP, "MOST": MOST_LOG}
+    values = {
+        "FINE": fine,
+        "COARSE": coarse,
+        "SHOWN": facts.threshold,
+        "ONE": MOST_OVERLAP,
+        "MOST": MOST_LOG,
+        "MOST_BOXES": MOST_ANSWERS,
+    }
     return filled(template, {name: str(value) for name, value in values.items()})

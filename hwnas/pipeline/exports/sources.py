@@ -24,7 +24,7 @@ from hwnas.runs.front_file import FRONT_JSON, read_front
 from hwnas.runs.identity import SEARCH, SHRINKING, TRAINING, is_run, read_identity
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import stored_config
-from hwnas.training.known import LIBRARIES
+from hwnas.training.known import is_of_library
 from hwnas.training.training_job import data_of
 from lut.home import data_home
 from lut.predictor.models.input_metadata import fixed
@@ -247,15 +247,11 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
 def _of_library(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     """A network of torchvision or timm, whose weights come from a file: nothing is fetched."""
     from hwnas.training.build import build_network
+    from hwnas.training.known import require_trained
     from hwnas.training.state_file import read_state, with_state
 
     _refuse(options, "a network of a library", "shape")
-    for option, value in (("weights", options.weights), ("data", options.data)):
-        if value is None:
-            raise UsageError(
-                f"{options.source} needs --{option}: nothing is fetched, so its trained weights come from a "
-                "file, and the images that it was trained on say its classes and its input"
-            )
+    require_trained(options.source, weights=options.weights, data=options.data)
     data = with_normalisation(
         images_named(options, options.image_size), given_normalisation(options), options, log
     )
@@ -293,7 +289,7 @@ _KINDS = (
     SourceKind(_is_of(SEARCH), _pick),
     SourceKind(_is_of(TRAINING), _training),
     SourceKind(_is_of(SHRINKING), _shrunk),
-    SourceKind(lambda place, options: options.source.partition(":")[0] in LIBRARIES, _of_library),
+    SourceKind(lambda place, options: is_of_library(options.source), _of_library),
     SourceKind(lambda place, options: options.weights is not None, _genotype),
     SourceKind(lambda place, options: place.is_file(), _onnx_file),
 )

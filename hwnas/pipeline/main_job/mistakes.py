@@ -30,8 +30,10 @@ def chosen_scores(context: RunContext, points: Sequence[FrontPoint], chosen: str
     """What the file of the chosen network answers, by split; empty where there is none to ask."""
     front = Front(context.path, {"chosen": chosen}, tuple(points))
     file = front.onnx(front.best)
-    splits = () if file is None else ("val", "test") if context.data.told_by("val") else ("test",)
-    return {split: onnx_accuracy(file, context.data, split) for split in splits if file is not None}
+    if file is None:
+        return {}
+    splits = ("val", "test") if context.data.told_by("val") else ("test",)
+    return {split: onnx_accuracy(file, context.data, split) for split in splits}
 
 
 def columns_facts(context: RunContext, scores: Mapping[str, OnnxScore]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def repeat_chosen(context: RunContext) -> Outcome:
         reason = next((o.reason for o in outcomes if isinstance(o, TrainingFailed)), "")
         context.run.log.warn(f"no repeats: {len(trained)} of {k} trainings came to their end: {reason}")
         return Outcome({"failure": reason})
-    result = _figures(context, chosen, trained)
+    result = figures_of(context, chosen, trained)
     label = context.data.task.metric.label
     context.run.log(
         f"over {result['k']} splits drawn anew: test {label} {result['mean']:.4f} "
@@ -137,16 +137,18 @@ def _job(
     )
 
 
-def _figures(
+def figures_of(
     context: RunContext, chosen: str, trained: Sequence[tuple[Mapping[str, Any], Trained]]
 ) -> dict[str, Any]:
-    """As JSON: the score on the test images of each split, the mean and its interval."""
+    """As JSON: the score of the search on the test images of each split, the mean and its interval.
+
+    chosen: identifier of the network. trained: per split its images as a job names them, and the training.
+    """
     scores, sizes = [], []
     for spec, outcome in trained:
         data = data_of(spec)
-        scores.append(
-            score(outcome.module(), eval_batches(data, "test", eval_batch(data.area)), data.task)[0]
-        )
+        task = data.task.scored_by(context.data.task.metric.name)
+        scores.append(score(outcome.module(), eval_batches(data, "test", eval_batch(data.area)), task)[0])
         sizes.append((len(data.split("train")), len(data.split("test"))))
     n_train, n_test = (sum(column) / len(sizes) for column in zip(*sizes, strict=True))
     low, high = corrected_resampled(scores, n_train, n_test)

@@ -80,6 +80,7 @@ def read_alphas(
     return found
 
 
+_KNOWN = "alphas.npz of a search, or its alpha_<kind>_history.npy"
 _MOST_BYTES = 1_000_000_000
 """A history of alphas has some megabytes."""
 
@@ -92,11 +93,12 @@ def _load(path: Path) -> NDArray[np.float32] | dict[str, NDArray[np.float32]]:
         arrays = {name: stored[name] for name in stored.files} if hasattr(stored, "files") else {"": stored}
         if not all(isinstance(a, np.ndarray) and a.dtype.kind in "fiu" for a in arrays.values()):
             raise ValueError("it holds something else than arrays of numbers, as torch.save writes it")
+    except FileNotFoundError:
+        raise UsageError(f"alphas {path}: there is no such file; give {_KNOWN}") from None
     except Exception as error:  # numpy and zipfile raise whatever their parts raise on damaged bytes
-        kind = UsageError if isinstance(error, FileNotFoundError) else DamagedFileError
-        raise kind(
-            f"alphas {path}: cannot be read as .npz or .npy ({error}); give alphas.npz of a search, or its "
-            "alpha_<kind>_history.npy"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DamagedFileError(
+            f"alphas {path}: cannot be read as .npz or .npy ({reason}); give {_KNOWN}"
         ) from None
     return arrays if hasattr(stored, "files") else arrays[""]
 

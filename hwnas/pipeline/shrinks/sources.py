@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.pipeline.earlier_training import earlier_training, images_of
 from hwnas.pipeline.spellings import data_spec, open_data
 from hwnas.training.build import build_network
-from hwnas.training.known import LIBRARIES
+from hwnas.training.known import is_of_library, require_trained
 from hwnas.training.state_file import read_state, with_state
 from hwnas.training.training_job import data_of
 from lut.home import data_home
@@ -55,11 +55,7 @@ class ShrinkSource:
 
 def open_source(options: ShrinkOptions) -> ShrinkSource:
     """The network that the options name; UsageError for what is none, with what could be."""
-    library, _, name = options.source.partition(":")
-    from_library = library in LIBRARIES
-    if from_library and not name:
-        raise UsageError(f"{options.source!r} names no network; give {library}:NAME, as {library}:resnet18")
-    source = _of_library(options) if from_library else _trained_here(options)
+    source = _of_library(options) if is_of_library(options.source) else _trained_here(options)
     if not source.data.task.mixes:
         raise UsageError(
             f"{source.name} learned {source.data.task.name}, and only networks that learn classes are shrunk"
@@ -100,12 +96,8 @@ _WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 
 
 def _of_library(options: ShrinkOptions) -> ShrinkSource:
-    if options.weights is None or options.dataset is None:
-        lacking = "weights" if options.weights is None else "data"
-        raise UsageError(
-            f"{options.source} needs --{lacking}: nothing is fetched, so its trained weights come from a "
-            "file, and the images that it was trained on say what it must not forget"
-        )
+    require_trained(options.source, weights=options.weights, data=options.dataset)
+    assert options.weights is not None and options.dataset is not None
     home = data_home(options.home)
     data = open_data(
         options.dataset, options.path, options.image_size, options.seed,

@@ -65,18 +65,13 @@ class ProfilerCost:
 NO_PROFILER = ProfilerCost(1.0, dict.fromkeys(FAMILIES, 0.0), 0.0)
 
 
-def fit_overhead(networks: Sequence[Labelled]) -> Overhead:
-    """The line of the least sum of relative errors over the networks' own measured kernels."""
-    sums, truth = _sums_and_truth(networks)
-    counts = np.array([len(n.features) for n in networks], dtype=np.float64)
-    x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
-    slope, per_kernel_ms, intercept_ms = _least_relative(x)
-    return Overhead(slope, -per_kernel_ms, intercept_ms)
-
-
 def fit_profiler_cost(networks: Sequence[Labelled]) -> ProfilerCost:
-    """The same line with a cost per kernel of each family, which few networks cannot drive apart."""
-    sums, truth = _sums_and_truth(networks)
+    """The least sum of relative errors over the networks' own measured kernels.
+
+    The costs per kernel of the families are drawn together, so that few networks do not drive them apart.
+    """
+    sums = np.array([n.kernel_ms.sum() for n in networks])
+    truth = np.array([n.latency_ms for n in networks])
     counts = np.array([[sum(k.family == f for k in n.features) for f in FAMILIES] for n in networks])
     x = np.column_stack([sums, -counts, np.ones(len(sums))]) / truth[:, None]
     alike = np.zeros((len(FAMILIES) - 1, x.shape[1]))
@@ -90,12 +85,7 @@ _ALIKE_PER_MS = 10.0
 """That families differ by 1 us per kernel is as unlikely as one network that is 1 % off."""
 
 
-def _sums_and_truth(networks: Sequence[Labelled]) -> tuple[Floats, Floats]:
-    sums = np.array([n.kernel_ms.sum() for n in networks])
-    return sums, np.array([n.latency_ms for n in networks])
-
-
-def _least_relative(x: Floats, prior: Floats | None = None) -> list[float]:
+def _least_relative(x: Floats, prior: Floats) -> list[float]:
     """Non-negative weights w of the least sum of |x w - 1| over the rows; those of `prior` want 0 instead.
 
     Iteratively reweighted least squares; plain squares follow the networks of a few 100 us, which noise and
@@ -104,7 +94,6 @@ def _least_relative(x: Floats, prior: Floats | None = None) -> list[float]:
     """
     from scipy.optimize import nnls
 
-    prior = np.zeros((0, x.shape[1])) if prior is None else prior
     importance = np.ones(len(x))
     for _ in range(_REWEIGHTED):
         rows = np.vstack([x * importance[:, None], prior])

@@ -130,7 +130,10 @@ def test_from_a_training_to_a_front(
         ),
         ("w.pt", "weights without the network that they are of; name it beside them"),
         ("w.onnx", "w.onnx is an ONNX file, which cannot learn again; shrinking takes a folder of"),
-        ("torchvision: --weights w.safetensors --data scenes", "'torchvision:' names no network"),
+        (
+            "torchvision: --weights w.safetensors --data scenes",
+            "'torchvision:' is no model; give torchvision:NAME or timm:NAME",
+        ),
         ("whole --skip-broken", "what --skip-broken would say; leave it out"),
         ("whole --budget-ms five", "'five' is no number of milliseconds"),
         ("whole --budget-ms -1", "'-1' is no number of milliseconds"),

@@ -249,6 +249,14 @@ def test_gpus_that_are_not_here_are_refused_before_anything_starts(
     assert not (tmp_path / "runs").exists()
 
 
+def test_alphas_that_are_not_there_are_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "--alphas", "missing.npz", *SMALL]) == 2
+    assert "error: alphas missing.npz: there is no such file; give alphas.npz of" in capsys.readouterr().err
+    assert cli.run(["train", "--alphas", str(tmp_path), *SMALL]) == 3
+    assert "cannot be read as .npz or .npy (Is a directory); give" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_damaged_alphas_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_alphas(tmp_path / "alphas.npz")
     whole = (tmp_path / "alphas.npz").read_bytes()

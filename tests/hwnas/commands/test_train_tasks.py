@@ -94,7 +94,7 @@ def test_what_a_task_does_not_learn_by_is_refused_before_any_work(capsys: pytest
     for option, told in (
         (("--recipe", "strong"), "--recipe strong"),
         (("--mixup", "0.2"), "--mixup: for one class per image"),
-        (("--label-smoothing", "0.1"), "learns numbers, which are not smoothed"),
+        (("--label-smoothing", "0.1"), "the labels of regression (one or several numbers per image) are not"),
     ):
         assert cli.run([*words, *option, "--out", "none"]) == 2
         assert told in capsys.readouterr().err

@@ -283,7 +283,10 @@ def test_a_fault_of_yolo_has_one_clear_answer(tmp_path: Path, fault: str) -> Non
         ),
         (lambda folder: (folder / "data.yaml").unlink(), r"no file names the classes; give a data\.yaml"),
         (lambda folder: (folder / "data.yaml").write_text("names: 3\n"), r"`names` is no list of classes"),
-        (lambda folder: (folder / "data.yaml").write_text("names: [a, a]\n"), r"names 2 classes, 'a' twice"),
+        (
+            lambda folder: (folder / "data.yaml").write_text("names: [a, a]\n"),
+            r"names 'a' twice; give 1 to",
+        ),
         (
             lambda folder: shutil.copy(folder / "images/03.png", folder / "images/03.bmp"),
             r"in their suffix alone",
@@ -316,6 +319,24 @@ def test_more_json_than_is_read_is_said_before_it_is_read(
     monkeypatch.setattr("hwnas.data.coco.MOST_JSON_BYTES", 100)
     with pytest.raises(UsageError, match=r"MB of JSON are read; leave out what is no box"):
         load(write_coco(tmp_path / "set"))
+
+
+def test_more_boxes_of_an_image_than_are_read_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hwnas.data.box_source.MOST_BOXES", 1)
+    document = coco()
+    document["annotations"].append({**document["annotations"][0], "id": 999})
+    folder = write_coco(tmp_path / "set")
+    (folder / "annotations.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"images/00\.png has 2 boxes, at most 1 are read"):
+        load(folder)
+
+
+def test_more_classes_than_are_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwnas.data.yolo.MOST_CLASSES", 1)
+    with pytest.raises(UsageError, match=r"data\.yaml: names 2 classes; give 1 to 1 different names"):
+        load(write_yolo(tmp_path / "set"))
 
 
 def test_a_table_is_no_source_of_boxes(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hwnas.data import Data, load_data
-from hwnas.data import dataset as dataset_module
+from hwnas.data import Data, channel_statistics, load_data
 from hwnas.data.folder import open_folder
 from hwnas.data.pixels import ImageCache
 from targets.errors import DamagedFileError, HwnasError, UsageError
@@ -160,7 +159,7 @@ class TestOnDemand:
     def test_statistics_come_from_a_sample(
         self, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dataset_module, "STATISTICS_SAMPLES", 5)
+        monkeypatch.setattr(channel_statistics, "STATISTICS_SAMPLES", 5)
         data = load_data(str(photos), 32, 0, root=tmp_path, memory_cap_mb=0.01)
         assert data.mean == pytest.approx((0.5, 0.5, 0.5), abs=0.02)  # uniform noise
 

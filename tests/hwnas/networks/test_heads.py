@@ -1,4 +1,4 @@
-"""The head of masks against torchvision's LR-ASPP; networks with it: costs, files, refusals at the door."""
+"""The head of masks against torchvision's LR-ASPP; networks with a head that reads two maps: costs, files."""
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from hwnas.networks.heads import HEADS
 from hwnas.networks.mask_head import mask_stride
 from hwnas.pipeline.networks import module_onnx
 from hwnas.spaces import load_space
+from hwnas.tasks.box_decode import sides_of
 from hwnas.training.build import build_network
 from profilers.graph import read_graph
 from targets.errors import UsageError
@@ -23,8 +24,15 @@ from targets.errors import UsageError
 SHAPES = HeadShapes(c_in=40, size=4, width=24, n_classes=5, image_size=32, inner_c=16, inner_size=8)
 
 
-def space(name: str = "mobile", image_size: int = 32) -> NetworkSpace:
-    return load_space(name, image_size=image_size, in_channels=3, n_classes=5, head="mask")
+def space(name: str = "mobile", image_size: int = 32, head: str = "mask") -> NetworkSpace:
+    return load_space(name, image_size=image_size, in_channels=3, n_classes=5, head=head)
+
+
+def is_an_answer(shape: torch.Size, head: str, image_size: int) -> bool:
+    """Of 5 classes: at each pixel of a mask, beside four edges in each cell of two grids."""
+    if head == "mask":
+        return shape == (1, 5, image_size, image_size)
+    return shape[:2] == (1, 4 + 5) and len(sides_of(shape[2])) == 2
 
 
 def test_it_is_the_lr_aspp_head_of_torchvision_enlarged_to_the_image() -> None:
@@ -59,21 +67,23 @@ def test_the_block_costs_what_the_module_does() -> None:
     assert [tuple(i.shape) for i in inputs] == [(1, 40, 4, 4), (1, 16, 8, 8)]
 
 
+@pytest.mark.parametrize("head", ["mask", "boxes"])
 @pytest.mark.parametrize("image_size", [16, 32, 40, 100])
-def test_networks_answer_at_the_size_of_the_image_and_cost_what_they_are(image_size: int) -> None:
-    known = space(image_size=image_size)
+def test_networks_answer_as_their_head_does_and_cost_what_they_are(head: str, image_size: int) -> None:
+    known = space(image_size=image_size, head=head)
     arch = known.sample(np.random.default_rng(image_size))
     net = known.build(arch)
-    assert net.eval()(torch.zeros(1, 3, image_size, image_size)).shape == (1, 5, image_size, image_size)
+    assert is_an_answer(net.eval()(torch.zeros(1, 3, image_size, image_size)).shape, head, image_size)
     costs = CostModel(known).of([arch])
     assert costs["macs"][0] == counter_macs(net, (3, image_size, image_size))
     assert costs["params"][0] == sum(p.numel() for p in net.parameters())
 
 
-def test_every_node_of_the_file_belongs_to_one_block_and_no_shape_is_computed_in_it() -> None:
-    known = space()
+@pytest.mark.parametrize("head", ["mask", "boxes"])
+def test_every_node_of_the_file_belongs_to_one_block_and_no_shape_is_computed_in_it(head: str) -> None:
+    known = space(head=head)
     arch = known.sample(np.random.default_rng(0))
-    graph = read_graph(onnx_bytes(known.build(arch), (1, 3, 32, 32)), "mask")
+    graph = read_graph(onnx_bytes(known.build(arch), (1, 3, 32, 32)), head)
     prefixes = known.prefixes(arch)
     named = [node for node in graph.nodes if node.name.startswith("/")]
     assert {sum(node.name.startswith(p) for p in prefixes) for node in named} == {1}
@@ -92,11 +102,12 @@ def test_a_space_made_again_from_its_description_has_the_head() -> None:
     assert "head" not in load_space("mobile", image_size=32, in_channels=3, n_classes=5).spec()
 
 
+@pytest.mark.parametrize("head", ["mask", "boxes"])
 @pytest.mark.parametrize("image_size", [16, 32, 224])
-def test_the_baseline_takes_the_head_too(image_size: int) -> None:
-    spec = {"baseline": "mobilenet_v3_small", "width": 0.25, "head": "mask"}
+def test_the_baseline_takes_the_head_too(head: str, image_size: int) -> None:
+    spec = {"baseline": "mobilenet_v3_small", "width": 0.25, "head": head}
     net = build_network({**spec, "image_size": image_size, "in_channels": 3, "n_classes": 5}).eval()
-    assert net(torch.zeros(1, 3, image_size, image_size)).shape == (1, 5, image_size, image_size)
+    assert is_an_answer(net(torch.zeros(1, 3, image_size, image_size)).shape, head, image_size)
 
 
 @pytest.mark.parametrize("name", ["darts", "nasbench201", "enas-macro", "pnas"])

@@ -308,7 +308,9 @@ def test_what_was_made_before_a_stop_stays(
         (["other.onnx", "--data", "digits"], 2, "the classes of other are a, b"),
         (["foreign.onnx", "--data", "digits", "--mean", "0.5,0.5"], 2, "--mean has 2 numbers"),
         (["foreign.onnx", "--data", "digits", "--mean", "half"], 2, "--mean must be numbers"),
+        (["timm:", "--weights", "w.pt", "--data", "photos"], 2, "'timm:' is no model; give torchvision:NAME"),
         (["torchvision:resnet18"], 2, "torchvision:resnet18 needs --weights: nothing is fetched"),
+        (["torchvision:resnet81"], 2, "torchvision has no model 'resnet81'"),
         (["timm:resnet18", "--weights", "weights.safetensors"], 2, "timm:resnet18 needs --data"),
         (
             ["torchvision:resnet18", "--weights", "weights.safetensors", "--data", "photos"],

@@ -1,5 +1,6 @@
 """Options of a strategy that cannot be are refused at the door, before a run directory is made."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,14 +34,35 @@ def test_successive_halving_may_leave_the_epochs_open() -> None:
     preflight(SearchConfig(strategy=HALVING))
 
 
-def test_smoothed_labels_of_numbers_are_refused() -> None:
-    with pytest.raises(UsageError, match="--label-smoothing: regression learns numbers"):
-        preflight(SearchConfig(data="gauges", task="regression", label_smoothing=0.1))
+@pytest.mark.parametrize(
+    ("data", "task", "message"),
+    [
+        ("gauges", "regression", r"the labels of regression \(one or several numbers per image\)"),
+        ("shape-boxes", "detection", r"the labels of detection \(objects, each with a box\)"),
+    ],
+)
+def test_smoothed_labels_are_refused_where_they_have_no_meaning(data: str, task: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"--label-smoothing: {message} are not smoothed; leave it out"):
+        preflight(SearchConfig(data=data, task=task, label_smoothing=0.1))
 
 
 def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
     with pytest.raises(UsageError, match=r"--crop changes photos, .* and gestures has windows; leave it out"):
         planned_work(SearchConfig(data="gestures", crop=0.5))
+
+
+@pytest.mark.parametrize(
+    ("options", "objective"),
+    [
+        ({"data": "gauges", "task": "regression"}, "val_r2"),
+        ({"data": "digits", "objectives": ("val_loss", "macs")}, "val_likelihood"),
+    ],
+)
+def test_a_dry_run_names_the_objective_as_the_files_of_the_search_do(
+    options: dict[str, Any], objective: str, tmp_path: Path
+) -> None:
+    config = SearchConfig(**options, image_size=16, workers=1, home=str(tmp_path))
+    assert planned_work(config)["objectives"][0] == objective
 
 
 @pytest.mark.parametrize(

@@ -83,15 +83,15 @@ def test_an_interval_widens_with_the_distance_from_the_profile(known, make) -> N
 
 
 def test_the_line_from_kernels_to_networks_is_found(world) -> None:
-    line = network.fit_overhead(world(20))
+    line = network.fit_profiler_cost(world(20))
     assert (line.slope, line.intercept_ms) == pytest.approx((1.1, 0.02), rel=1e-6)
-    assert line.per_kernel_ms == pytest.approx(0, abs=1e-9)
+    assert list(line.per_kernel_ms.values()) == pytest.approx([0, 0, 0], abs=1e-9)
 
 
 def test_the_line_does_not_follow_a_network_that_is_far_off(world) -> None:
     networks = world(20)
     off = replace(networks[0], latency_ms=2 * networks[0].latency_ms)
-    line = network.fit_overhead([off, *networks[1:]])
+    line = network.fit_profiler_cost([off, *networks[1:]])
     assert line.slope == pytest.approx(1.1, rel=0.01)
     assert line.intercept_ms == pytest.approx(0.02, abs=0.005)
 
