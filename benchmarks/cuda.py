@@ -1,4 +1,4 @@
-"""All figures of a search on one CUDA device against their bars, in about five minutes.
+"""All figures of a search on one CUDA device against their bars; five minutes are an estimate, not measured.
 
     python -m benchmarks.cuda [--reference DIR] [--methods NAME ...] [--repeats 8] [--json FILE]
 
@@ -74,7 +74,7 @@ def step_rows(asked: argparse.Namespace) -> list[dict[str, Any]]:
         row, warnings = find_method(name), list[str]()
 
         def one(row: Any = row, warnings: list[str] = warnings) -> Sequence[Callable[[], object]]:
-            subject: Subject = ours(row, "darts", asked, compiled=False, warn=warnings.append)
+            subject: Subject = ours(row, "darts", asked, device="cuda", warn=warnings.append)
             return subject.steps
 
         rows.append({"name": name, **_facts(measured(one, asked.repeats)), "warnings": warnings})
@@ -131,21 +131,6 @@ def supernet_steps_per_s(steps: int = 400, skipped: int = 100) -> float:
     return steps / (time.perf_counter() - began)
 
 
-def report_steps(asked: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure the rows that were asked for, and print them."""
-    if not torch.cuda.is_available():
-        sys.exit("torch finds no CUDA device here; run this on a machine with one")
-    rows = step_rows(asked)
-    print(
-        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; batch {asked.batch}, "
-        f"{asked.channels} channels, {asked.cells} cells, {SIZE} px"
-    )
-    print(table(rows))
-    if asked.json:
-        asked.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -155,8 +140,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    asked.batch, asked.channels, asked.cells, asked.draws, asked.device = 64, 16, 8, 8, "cuda"
-    rows = report_steps(asked)
+    asked.batch, asked.channels, asked.cells, asked.draws = 64, 16, 8, 8
+    if not torch.cuda.is_available():
+        sys.exit("torch finds no CUDA device here; run this on a machine with one")
+    rows = step_rows(asked)
+    print(
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; batch {asked.batch}, "
+        f"{asked.channels} channels, {asked.cells} cells, {SIZE} px"
+    )
+    print(table(rows))
     rate = supernet_steps_per_s()
     bar = FASTER * BEFORE_STEPS_PER_S
     verdict = "met" if rate >= bar else "MISSED"

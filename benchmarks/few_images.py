@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,19 +32,12 @@ PER_CLASS = 30
 def few_of(root: Path, per_class: int) -> Data:
     """`scenes` with the first training images of each class alone; validation and test as they are."""
     whole = load_data("scenes", None, 0, root=root)
-    splits, train_names = whole.splits_json(), []
-    for label in range(whole.n_classes):
-        mine = [i for i in whole.split("train").tolist() if whole.labels[i] == label][:per_class]
-        train_names += mine
-    names = dict(zip(whole.split("train").tolist(), splits["train"], strict=True))
-    kept = {names[i] for i in train_names}
-    dropped = [name for name in splits["train"] if name not in kept]
-    few = {
-        **splits,
-        "train": [n for n in splits["train"] if n in kept],
-        "dropped": [*splits["dropped"], *dropped],
-    }
-    return load_data("scenes", None, 0, root=root, splits=few)
+    splits, labels = whole.splits_json(), whole.labels[whole.split("train")].tolist()
+    kept, dropped, seen = list[str](), list(splits["dropped"]), Counter[int]()
+    for name, label in zip(splits["train"], labels, strict=True):
+        seen[label] += 1
+        (kept if seen[label] <= per_class else dropped).append(name)
+    return load_data("scenes", None, 0, root=root, splits={**splits, "train": kept, "dropped": dropped})
 
 
 def trained(data: Data, steps: int, changes: Mapping[str, Any], seed: int) -> tuple[float, float]:

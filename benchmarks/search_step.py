@@ -7,8 +7,7 @@ Methods: rows of `hwnas methods` or TOML files; without, all rows. A row that is
 `darts` runs in its own (32 px), and gates of ProxylessNAS in both. All take turns in every repeat; printed
 is the least CPU time of the repeats. Rows that draw what runs are timed over the same draws (8) each time.
 `--reference`: a check-out of github.com/khanrc/pt.darts; a ratio is that of one repeat, and printed are the
-median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells. `--device cuda`: time from
-synchronisation to synchronisation, kernel time, launches and peak memory instead (`cuda.py`).
+median of the repeats and their ends. `--paper`: batch 64, 16 channels, 8 cells. For a GPU: `cuda.py`.
 
 The floor: MACs at the best rate of a dense product (x FLOPs), and every kind of work at its own best rate,
 memory traffic too (x roofline); see `floor.py`.
@@ -121,7 +120,9 @@ def ours(
     row: Method,
     space_name: str,
     asked: argparse.Namespace,
-    compiled: bool,
+    *,
+    compiled: bool = False,
+    device: str = "cpu",
     warn: Callable[[str], None] = lambda text: None,
 ) -> Subject:
     """A search of the row, set to the first step at which its policy learns."""
@@ -133,8 +134,7 @@ def ours(
     settings = SearchSettings(STEPS, 10 * STEPS, seed=0, arch_every=1, arch_lr=1e-12, compile=compiled)
     search = GradientSearch(
         space, stage_supernets(space, scale), CostModel(space), (), row,
-        Noise(asked.batch, 0, asked.device), Noise(asked.batch, 1, asked.device), settings,
-        device=asked.device, warn=warn,
+        Noise(asked.batch, 0, device), Noise(asked.batch, 1, device), settings, device=device, warn=warn,
     )  # fmt: skip
     first = next((s for s in range(STEPS) if search.timetable.due(s)), 0)
 
@@ -169,14 +169,13 @@ def subjects(asked: argparse.Namespace) -> list[Subject]:
         for space in SPACES.get(name, ("darts",)):
             for compiled in (False, True) if asked.compile else (False,):
                 try:
-                    found.append(ours(row, space, asked, compiled))
+                    found.append(ours(row, space, asked, compiled=compiled))
                 except HwnasError as error:
                     print(f"{name} ({space}) is not timed: {error}", file=sys.stderr)
     if asked.reference:
         made = pt_darts.steps(
-            asked.reference, lambda i: Noise(asked.batch, i, asked.device).at(0), asked.channels, asked.cells,
-            asked.device,
-        )  # fmt: skip
+            asked.reference, lambda i: Noise(asked.batch, i).at(0), asked.channels, asked.cells
+        )
         found += [Subject(name, "darts", [step]) for name, step in made.items()]
     return found
 
@@ -248,7 +247,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, help="a check-out of pt.darts")
     parser.add_argument("--compile", action="store_true", help="time every row compiled as well")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     asked = parser.parse_args()
     if asked.paper:
         asked.batch, asked.channels, asked.cells = 64, 16, 8
@@ -257,11 +255,6 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     asked = arguments()
-    if asked.device == "cuda":
-        from benchmarks import cuda
-
-        cuda.report_steps(asked)
-        return
     torch.set_num_threads(asked.threads)
     try:
         found = subjects(asked)

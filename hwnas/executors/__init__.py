@@ -7,7 +7,18 @@ tasks: `local` in child processes, `dask_executor` on the workers of a cluster, 
 
 from .local import LocalExecutor
 from .run_all import run_all
-from .task import WORK, Done, Executor, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
+from .task import (
+    WORK,
+    Done,
+    Executor,
+    ExecutorTask,
+    Failed,
+    OnProgress,
+    Progress,
+    RefusedError,
+    TaskContext,
+    TaskOutcome,
+)
 
 __all__ = [
     "WORK",
@@ -19,6 +30,7 @@ __all__ = [
     "OnProgress",
     "Progress",
     "RefusedError",
+    "TaskContext",
     "TaskOutcome",
     "run_all",
 ]

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from targets.errors import HwnasError
 
-from .task import RefusedError, work_of
+from .task import RefusedError, TaskContext, work_of
 
 _STEP_EVENT_EVERY_S = 0.5
 
@@ -39,8 +39,8 @@ def _serve(tasks: queue.SimpleQueue[str | None], busy: threading.Event, answers:
 
         try:
             work = work_of(order["kind"])
-            folder, place = Path(order["folder"]), order["place"]
-            work(order["document"], folder, place=place, on_step=on_step, log=_complain)
+            context = TaskContext(place=order["place"], on_step=on_step, log=_complain)
+            work(order["document"], Path(order["folder"]), context)
             answer: dict[str, Any] = {"event": "done"}
         except RefusedError as error:
             answer = {"event": "refused", "reason": str(error)}

@@ -83,7 +83,7 @@ class DaskExecutor:
         self._require_some()
 
     def require(self, place: Mapping[str, Any], probe: ExecutorTask) -> None:
-        """From now on a worker has to be like `place` (`task.TaskFunction`); all do `probe`, which looks."""
+        """From now on a worker has to be like `place` (`TaskContext`); all do `probe`, which looks."""
         self._place |= place
         flights = [_Flight(probe, _unheard, worker) for worker in self._allowed()]
         for flight in flights:

@@ -54,7 +54,7 @@ class Children:
         """The outcome of a task, done again by another process where one died of it.
 
         What lacked memory is done once more when all others are through, and has failed where that is too
-        little too. place: what the machine has to be like (`task.TaskFunction`).
+        little too. place: what the machine has to be like (`TaskContext`).
         """
         with self._turns.beside():
             outcome = self._attempt(task, on_progress, log, place)

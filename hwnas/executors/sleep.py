@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from targets.files import write_json
 
+from .task import TaskContext
+
 _STEP_S = 0.05
 
 
-def sleep(
-    document: Mapping[str, Any],
-    folder: Path,
-    *,
-    place: Mapping[str, Any],
-    on_step: Callable[[int, int], None],
-    log: Callable[[str], None],
-) -> None:
+def sleep(document: Mapping[str, Any], folder: Path, context: TaskContext) -> None:
     """Wait `document["seconds"]`, then write the process that did, and the text of a file where one is named.
 
     starts: a file that gets a line whenever the task begins. lacks: as often it then lacks memory.
@@ -33,7 +28,7 @@ def sleep(
     total = max(1, round(float(document["seconds"]) / _STEP_S))
     for step in range(1, total + 1):
         time.sleep(_STEP_S)
-        on_step(step, total)
+        context.on_step(step, total)
     answer: dict[str, Any] = {"pid": os.getpid(), "cards": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
     if "read" in document:
         answer["text"] = Path(document["read"]).read_text(encoding="utf-8")

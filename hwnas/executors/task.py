@@ -75,11 +75,24 @@ class Failed:
 
 TaskOutcome = Done | Failed
 OnProgress = Callable[[Progress], None]
-TaskFunction = Callable[..., None]
-"""`work(document, folder, place=…, on_step=…, log=…)`: writes its files into `folder`.
 
-place: what the machine has to be like, as JSON: the `data` that it has, `paths` that lie elsewhere there.
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskContext:
+    """Where a task is done, and who hears of it.
+
+    place: what the machine has to be like, as JSON: the `data` that it has, `paths` that lie elsewhere there.
+    on_step: called with (steps done, all steps).
+    log: gets warnings.
+    """
+
+    place: Mapping[str, Any]
+    on_step: Callable[[int, int], None]
+    log: Callable[[str], None]
+
+
+TaskFunction = Callable[[Mapping[str, Any], Path, TaskContext], None]
+"""`work(document, folder, context)`: does what the document says, and writes its files into the folder."""
 
 
 class Executor(Protocol):

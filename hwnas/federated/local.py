@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from hwnas.data import Batches, eval_batches
+from hwnas.executors import TaskContext
 from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
 from hwnas.networks.modes import safetensors_bytes
@@ -38,35 +39,19 @@ if TYPE_CHECKING:
 RESULT, WEIGHTS = "result.json", "weights.safetensors"
 
 
-def train_part(
-    document: Mapping[str, Any],
-    folder: Path,
-    *,
-    place: Mapping[str, Any],
-    on_step: Callable[[int, int], None],
-    log: Callable[[str], None],
-) -> None:
-    """The local epochs of one round (`hwnas.executors.task.TaskFunction`)."""
-    module, data = _prepared(document, place)
-    first, last = document["epochs"]
-    facts = local_epochs(
-        module, data, Recipe(**document["recipe"]), part_seed(document), range(first, last), on_step=on_step
-    )
+def train_part(document: Mapping[str, Any], folder: Path, context: TaskContext) -> None:
+    """The local epochs of one round."""
+    module, data = _prepared(document, context.place)
+    recipe, epochs = Recipe(**document["recipe"]), range(*document["epochs"])
+    facts = local_epochs(module, data, recipe, part_seed(document), epochs, on_step=context.on_step)
     raw = safetensors_bytes(module)
     write_atomic(folder / WEIGHTS, raw)
     write_checksummed(folder / RESULT, {**facts, "weights_sha256": sha256(raw)})
 
 
-def score_part(
-    document: Mapping[str, Any],
-    folder: Path,
-    *,
-    place: Mapping[str, Any],
-    on_step: Callable[[int, int], None],
-    log: Callable[[str], None],
-) -> None:
-    """How good a network is on the test images of the part (`hwnas.executors.task.TaskFunction`)."""
-    module, data = _prepared(document, place)
+def score_part(document: Mapping[str, Any], folder: Path, context: TaskContext) -> None:
+    """How good a network is on the test images of the part."""
+    module, data = _prepared(document, context.place)
     test, _ = score(module, eval_batches(data, "test", eval_batch(data.area)), data.task)
     write_checksummed(folder / RESULT, {"test_accuracy": test, "n_test": len(data.split("test"))})
 

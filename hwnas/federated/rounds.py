@@ -124,7 +124,7 @@ class FederatedTraining:
 
     def _round(self, number: int) -> dict[str, Any]:
         """One round: the module becomes the average of what the parts made of it; its row of the history."""
-        each = self._federation.local_epochs
+        each, began_s = self._federation.local_epochs, time.monotonic()
         epochs = [number * each, min((number + 1) * each, self._recipe.epochs)]
         answers = self._ask("federated-training", f"round {number + 1}", {"epochs": epochs}, self._read)
         if len(answers) < self._federation.min_parts:
@@ -136,17 +136,17 @@ class FederatedTraining:
         counts = [float(answer.facts["n_train"]) for answer in answers]
         self._module.load_state_dict(average([answer.state for answer in answers], counts))
         accuracy, _ = self._validate()
+        before = self._history[-1] if self._history else {"step": 0, "seconds": 0.0}
 
         def mean(key: str) -> float:
             return float(np.average([a.facts[key] for a in answers], weights=counts))
 
         return {
             "epoch": number,
-            "step": max(int(a.facts["steps"]) for a in answers)
-            + (self._history[-1]["step"] if self._history else 0),
+            "step": before["step"] + max(int(a.facts["steps"]) for a in answers),
             "train_loss": mean("train_loss"),
             "train_accuracy": mean("train_accuracy"),
-            "seconds": 0.0,
+            "seconds": before["seconds"] + time.monotonic() - began_s,
             "val_accuracy": accuracy,
             "parts": {answer.part.name: int(answer.facts["n_train"]) for answer in answers},
         }

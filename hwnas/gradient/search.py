@@ -359,10 +359,8 @@ class GradientSearch:
         self.hypergradient.own.load_state_dict(under("own.", tensors))
         unpack(self.weights.sgd, tensors, "weight_optimizer.")
         unpack(self.arch_optimizer, tensors, "arch_optimizer.")
-        for (
-            group
-        ) in self.arch_optimizer.param_groups:  # the rate was chosen by the options that were active then
-            group["lr"] = state["arch_lr"]
+        for group in self.arch_optimizer.param_groups:
+            group["lr"] = state["arch_lr"]  # it was chosen by the options that were active then
         self.generator.set_state(tensors["generator"].cpu())
         self._alphas = list(tensors["alphas"].cpu().unbind(0)) if "alphas" in tensors else []
         self.objective.term.state = dict(state["objective"])

@@ -192,10 +192,8 @@ class Warmup:
         s = self.settings
         archs = self._sampler(self.space, s.seed, step, self._extremes)
         mixes = [Mix.one_hot(self.space.choices, arch) for arch in archs]
-        where = None
-        if (
-            self._device.type == "cpu"
-        ):  # elsewhere a look at each loss keeps the device waiting: the loop reads some
+        where = None  # a look at each loss keeps a GPU waiting: there the loop reads them
+        if self._device.type == "cpu":
             where = f"training of the shared weights, step {step + 1} of {s.steps}"
         trained = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
         self.weights.step(self.weights.lr_at(step))

@@ -98,7 +98,7 @@ class RecipeOptions:
     amp: Annotated[
         str | None,
         ReadAs(Literal["none", "bf16", "fp16"] | None),
-        Option("Layers in 16 bits, faster on GPUs: none, bf16 or fp16 (CUDA alone); default none"),
+        Option("Layers in 16 bits, meant for GPUs: none, bf16 or fp16 (CUDA alone); default none"),
     ] = None
 
     def recipe_changes(self) -> dict[str, Any]:

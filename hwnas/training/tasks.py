@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.executors import ExecutorTask, RefusedError
+from hwnas.executors import ExecutorTask, RefusedError, TaskContext
 from targets.errors import HwnasError
 from targets.files import digest_of
 
@@ -49,32 +49,24 @@ def data_task(data: Mapping[str, Any], folder: Path) -> ExecutorTask:
     )
 
 
-def do_training(
-    document: Mapping[str, Any],
-    folder: Path,
-    *,
-    place: Mapping[str, Any],
-    on_step: Callable[[int, int], None],
-    log: Callable[[str], None],
-) -> None:
-    """The work of a training (`hwnas.executors.task.TaskFunction`)."""
+def do_training(document: Mapping[str, Any], folder: Path, context: TaskContext) -> None:
+    """The work of a training."""
     import torch
 
     torch.set_num_threads(1)
     job = TrainingJob(**document)
-    run_job(job, folder.parent, data=_checked_data(job.data, place), on_step=on_step, log=log)
+    run_job(
+        job,
+        folder.parent,
+        data=_checked_data(job.data, context.place),
+        on_step=context.on_step,
+        log=context.log,
+    )
 
 
-def check_data(
-    document: Mapping[str, Any],
-    folder: Path,
-    *,
-    place: Mapping[str, Any],
-    on_step: Callable[[int, int], None],
-    log: Callable[[str], None],
-) -> None:
+def check_data(document: Mapping[str, Any], folder: Path, context: TaskContext) -> None:
     """RefusedError where the images are not there, or are others. It keeps them for the trainings."""
-    _checked_data(document["data"], place)
+    _checked_data(document["data"], context.place)
 
 
 _checked: dict[str, str] = {}

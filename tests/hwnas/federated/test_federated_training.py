@@ -105,6 +105,9 @@ def test_four_workers_learn_together_and_a_stop_costs_a_round(
         [*NAMES],
     ]
     assert all(0 <= facts["parts"][name]["test_accuracy"] <= 1 for name in NAMES)
+    rounds = read_checksummed(Path(found["folder"]) / "result.json", "training")["epochs"]
+    seconds = [row["seconds"] for row in rounds]
+    assert seconds == sorted(seconds) and seconds[0] > 0
     # What is in the run of it are weights and figures: no image, and no name of one.
     names = {path.name for path in Path("run").rglob("*") if path.is_file()}
     assert not any(name.endswith(".png") for name in names)

@@ -1,4 +1,4 @@
-"""On a real GPU: a recorded search is the search step by step, and starts far fewer kernels from Python."""
+"""On a real GPU: a recorded search is the search step by step."""
 
 from __future__ import annotations
 

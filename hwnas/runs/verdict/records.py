@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hwnas.core.words import number, percent
+from hwnas.runs.front_file import BASELINES
+from hwnas.runs.intervals import Interval, wilson
 from hwnas.tasks import Metric, task_named
-
-from .front_file import BASELINES
-from .intervals import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
