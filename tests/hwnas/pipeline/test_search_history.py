@@ -53,7 +53,7 @@ def test_alphas_of_another_space_and_damaged_ones_are_refused(space: Any, tmp_pa
         path.write_bytes(content)
         with pytest.raises(DamagedFileError, match=r"give alphas\.npz of a search"):
             read_alphas(path, space)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="there is no such file"):
         read_alphas(tmp_path / "gone.npz", space)
 
 
