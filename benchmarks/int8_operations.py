@@ -88,7 +88,7 @@ def main() -> None:
         files[name] = onnx_bytes(module, shape)
         files[f"{name} int8"] = quantised(files[name], form, calibration(data, 1))
         in_float, _ = score(module, eval_batches(data, "val", eval_batch(data.area)))
-        in_8_bits, _ = score_rounded(module, data, form)
+        in_8_bits, *_ = score_rounded(module, data, form)
         accuracies[name] = (in_float, in_8_bits, file_accuracy(files[f"{name} int8"], data))
         print(f"{name}: {accuracies[name]}", flush=True)
     rows = lut.measure(load_target("host"), dict(files), home=options.folder / "home", log=print)

@@ -106,7 +106,7 @@ class Space:
 
         `source` is valid, so it has an edge to give wherever one is missing.
         """
-        settled = [int(i) for i in arch]
+        settled = arch.tolist()
         for node in self.nodes:
             kept = node.kept(settled)
             for i in rng.permutation(kept)[: max(0, len(kept) - node.keep)]:
@@ -197,11 +197,18 @@ class Space:
         names = [c.name.split(".")[0] for c in self.choices]
         return [[i for i, _ in part] for _, part in itertools.groupby(enumerate(names), key=lambda p: p[1])]
 
+    @cached_property
+    def _pieces(self) -> list[list[str]]:
+        """Per choice its options, each with what stands behind it in the string form."""
+        ends = [end for group in self._groups for end in ":" * (len(group) - 1) + "/"]
+        ends[-1:] = [""]
+        return [[option + end for option in c.options] for c, end in zip(self.choices, ends, strict=True)]
+
     def to_string(self, arch: Arch) -> str:
         """`16:mb3e3/24:mb5e6-se-hs:skip`: options joined by ':', groups of choices by '/'."""
         if not self.valid(arch):
             raise UsageError(f"{arch!r} is no architecture of space {self.name}")
-        return "/".join(":".join(self.choices[i].options[arch[i]] for i in group) for group in self._groups)
+        return "".join(map(operator.getitem, self._pieces, arch))
 
     def from_string(self, text: str) -> Arch:
         """The architecture that `to_string` wrote; UsageError names the part that does not fit."""

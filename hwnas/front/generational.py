@@ -107,13 +107,14 @@ class Generational:
 
     def tell(self, archs: Sequence[Arch], metrics: Sequence[Metrics | EvaluationFailed]) -> list[Trial]:
         """Record the metrics of architectures that were asked, in the order of asking, as one generation."""
-        told = [(arch, origin) for arch, origin in self._asked if arch in set(archs)]
+        answered = set(archs)
+        told = [(arch, origin) for arch, origin in self._asked if arch in answered]
         if not told or [arch for arch, _ in told] != list(archs):
             raise UsageError(
                 "tell() takes architectures that the last ask() gave, in that order and each once"
             )
         trials = self.history.add(archs, [origin for _, origin in told], metrics)
-        self._asked = [entry for entry in self._asked if entry not in told]
+        self._asked = [entry for entry in self._asked if entry[0] not in answered]
         return trials
 
     def forecast(self, archs: Sequence[Arch]) -> list[Forecast] | None:

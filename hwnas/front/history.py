@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,12 +135,13 @@ class History:
             raise HwnasError(f"the evaluator returned {len(metrics)} results for {len(archs)} architectures")
         generation, new, keys = self.generations, list[Trial](), set[str]()
         for arch, origin, answer in zip(archs, origins, metrics, strict=True):
-            key, fidelity = self.space.key(arch), self.next_fidelity(arch)
+            key = self.space.key(arch)
+            fidelity = self._reached.get(key, -1) + 1
             if key in keys or fidelity >= len(self.prices):
                 raise HwnasError(f"architecture {key} was evaluated before; ask for new ones")
             keys.add(key)
-            trial = self._trial(len(self.trials) + len(new), generation, origin, key, answer)
-            new.append(replace(trial, fidelity=fidelity))
+            number = len(self.trials) + len(new)
+            new.append(self._trial(number, generation, origin, key, answer, fidelity=fidelity))
         self._stop_when_all_fail(new)
         self._keep(new)
         return new
@@ -153,10 +154,16 @@ class History:
         reached: dict[str, int] = {}
         for number, row in enumerate(stored):
             try:
+                key = str(row["arch"])
                 trial = self._trial(
-                    number, row["generation"], row["origin"], row["arch"], row["metrics"], row["failure"]
+                    number,
+                    row["generation"],
+                    row["origin"],
+                    key,
+                    row["metrics"],
+                    row["failure"],
+                    fidelity=reached.get(key, -1) + 1,
                 )
-                trial = replace(trial, fidelity=reached.get(trial.arch, -1) + 1)
                 same = trial.to_json() == row and trial.fidelity < len(self.prices)
                 same = same and self.space.key(self.space.from_string(trial.arch)) == trial.arch
                 step = trial.generation - (new[-1].generation if new else 0)
@@ -203,6 +210,7 @@ class History:
         key: str,
         answer: object,
         failure: str | None = None,
+        fidelity: int = 0,
     ) -> Trial:
         reason = failure or self.problem.invalid_reason(answer)
         metrics, values = dict[str, float](), None
@@ -217,6 +225,7 @@ class History:
             metrics=metrics,
             values=values,
             failure=reason,
+            fidelity=fidelity,
         )
 
     def _stop_when_all_fail(self, new: Sequence[Trial]) -> None:

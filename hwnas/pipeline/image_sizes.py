@@ -8,11 +8,11 @@ from pathlib import Path
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
-from .forecast import LARGER, LEVELS, measure_speed
+from .forecast import LEVELS, PROPOSED_WORK, measure_speed
 
 SIZES_PX = (224, 192, 160, 128, 96, 64, 48)
 
-DEFAULT_MINUTES = 30.0
+DEFAULT_MINUTES = 15.0
 """What the images are made small enough for where no time is given either."""
 
 SHARE = 0.6
@@ -66,7 +66,7 @@ def largest_px(natural_px: int, image_s: float, n_parallel: int, minutes: float 
     level = LEVELS[1]
     n_steps = level.evaluations * level.short_steps
     n_steps += (level.picks + 2 * level.random_baselines) * level.final_steps
-    images = n_steps * Recipe.for_data(1).batch_size * LARGER / n_parallel
+    images = n_steps * Recipe.for_data(1).batch_size * PROPOSED_WORK / n_parallel
     limit_s = SHARE * 60 * (minutes or DEFAULT_MINUTES)
     sizes = [natural_px, *(px for px in SIZES_PX if px < natural_px)]
     affordable = [px for px in sizes if images * image_s * (px / natural_px) ** 2 <= limit_s]

@@ -42,3 +42,6 @@ import hwnas.pipeline.main_job.baselines
 hwnas.pipeline.main_job.baselines.WIDTHS = (0.25,)  # of thirteen
 """
 """In front of the command line: a device on which every block costs 0.1 ms and every network 1 ms."""
+
+STOOD_IN = f"{STAND_IN}\nimport cli\ncli.main()"
+"""The command line with that device, as a program for `python -c`."""

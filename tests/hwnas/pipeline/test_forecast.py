@@ -135,7 +135,7 @@ def test_images_are_as_large_as_the_time_allows() -> None:
     assert largest_px(32, 0.002, 2, 10) == 32
     sizes = [largest_px(224, 0.07, 2, minutes) for minutes in (1, 10, 60, 600, 10_000)]
     assert sizes == sorted(sizes) and sizes[0] == 48 and sizes[-1] == 224
-    assert largest_px(224, 0.07, 2, None) == largest_px(224, 0.07, 2, 30)
+    assert largest_px(224, 0.07, 2, None) == largest_px(224, 0.07, 2, 15)
     assert largest_px(224, 0.07, 8, 60) >= largest_px(224, 0.07, 1, 60)
 
 

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 
 from hwnas.data import load_data
 from hwnas.data.markov import markov_source
-from tests.support.main_jobs import LAUNCH
+from tests.support.main_jobs import STOOD_IN
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "run",
     )
     done = subprocess.run(
-        [sys.executable, "-c", LAUNCH, *words], cwd=folder, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", STOOD_IN, *words], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return folder

@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
 from hwnas.data import load_data
-from tests.support.main_jobs import LAUNCH, STAGES
+from tests.support.main_jobs import STAGES, STOOD_IN
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["search", "--data", "tilted", "--task", TASK, "--space", "tiny.toml", *COUNTS, "--out", "run"],
         ["export", "run", "--as", "fp32,int8", "--max-drop", "0.3", "--out", "app", "--quiet"],
     ):
-        line = [sys.executable, "-c", LAUNCH, *words]
+        line = [sys.executable, "-c", STOOD_IN, *words]
         done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return folder
