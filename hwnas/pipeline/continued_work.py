@@ -69,5 +69,5 @@ def _samples_of(old: Path) -> KnownSamples:
     """The samples of a finished search, which those of now have to be like."""
     splits = StageRecords(old).read("splits") or {}
     dims = splits.get("dims", 2)
-    kind = next(kind for kind in KINDS.values() if kind.dims == dims)
+    kind = next(KINDS[name] for name in KINDS if KINDS[name].dims == dims)
     return KnownSamples(str(splits.get("name", old)), kind, splits)

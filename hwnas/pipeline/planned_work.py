@@ -55,7 +55,11 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     facts.require_sound()
     kind = kind_named(facts.kind)
     require_changes(as_asked(Recipe.for_data(1), config, kind), facts.name, kind)
-    shape = {"image_size": facts.image_size, "in_channels": facts.in_channels, "n_classes": facts.n_outputs}
+    shape: dict[str, Any] = {
+        "image_size": facts.image_size,
+        "in_channels": facts.in_channels,
+        "n_classes": facts.n_outputs,
+    }
     require_teacher(config, KnownSamples(facts.name, kind, shape))
     space = load_space(
         config.space,

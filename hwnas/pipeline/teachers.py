@@ -21,7 +21,7 @@ LARGEST = "largest"
 """The word of `--teacher` for the run's own largest pick."""
 
 
-class Samples(Protocol):
+class Taught(Protocol):
     """What a teacher has to fit: `hwnas.data.Data`, or what is known of it before it is read."""
 
     @property
@@ -49,7 +49,7 @@ class KnownSamples:
     network_shape: Mapping[str, Any]
 
 
-def require_teacher(config: SearchConfig, data: Samples) -> None:
+def require_teacher(config: SearchConfig, data: Taught) -> None:
     """UsageError or DamagedFileError where the teacher that a search names is none for these samples."""
     if config.teacher != LARGEST:
         teacher_of(config.teacher, config.teacher_weights, data)
@@ -57,7 +57,7 @@ def require_teacher(config: SearchConfig, data: Samples) -> None:
         raise UsageError(f"--teacher-weights: --teacher {LARGEST} is trained by the search; leave them out")
 
 
-def teacher_of(name: str | None, weights: str | Path | None, data: Samples) -> dict[str, Any] | None:
+def teacher_of(name: str | None, weights: str | Path | None, data: Taught) -> dict[str, Any] | None:
     """The `teacher` of a job, checked to answer for the classes of `data`; None where none is named."""
     if name is None:
         return None
@@ -78,7 +78,7 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Samples) -> d
     return {"network": dict(trained.job.network), **trained.start}
 
 
-def _require_alike(name: str, space: Mapping[str, Any], data: Samples) -> None:
+def _require_alike(name: str, space: Mapping[str, Any], data: Taught) -> None:
     """UsageError where a network of that space reads other samples than `data` has, or answers otherwise."""
     wanted: Mapping[str, Any] = {"dims": 2, **data.network_shape}
     known = {"dims": 2, **space}
@@ -103,7 +103,7 @@ def start_of(place: Path) -> dict[str, str]:
     return earlier_training(place).start
 
 
-def _known(name: str, weights: str | Path | None, data: Samples) -> dict[str, Any]:
+def _known(name: str, weights: str | Path | None, data: Taught) -> dict[str, Any]:
     if weights is None:
         raise UsageError(
             f"--teacher {name} needs trained weights, and nothing is fetched; give their safetensors "
@@ -121,7 +121,7 @@ def _known(name: str, weights: str | Path | None, data: Samples) -> dict[str, An
     }
 
 
-def _onnx(path: Path, data: Samples) -> dict[str, Any]:
+def _onnx(path: Path, data: Taught) -> dict[str, Any]:
     from hwnas.exporting.onnx_score import open_session
 
     raw = _read(path)
