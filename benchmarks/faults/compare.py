@@ -29,7 +29,7 @@ CLOCKED = re.compile(
       | measured_\w*(?:latency|energy|peak|ci|clock|flag|reason|date)\w* | latency\w*_(?:p50|p90|p20|ci)\w*
       | job_sha256
     ) (?: [/.] \d+ )* $
-    | [.] (?: forecast_s | work ) [.]
+    | [.] (?: forecast_s | work | measurements_unstable ) [.]
     | stages/\w+\.json\.files\."""
 )
 """Names of values that a clock decides, and of the checksums of files that hold such values."""
@@ -85,7 +85,9 @@ def _of_json(value: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from _of_json(inner, f"{name}.{key}")
     elif isinstance(value, list) and value:
         for i, inner in enumerate(value):
-            yield from _of_json(inner, f"{name}.{i}")
+            # Findings by their codes: one that a clock decides must not move those after it.
+            code = inner.get("code") if isinstance(inner, dict) else None
+            yield from _of_json(inner, f"{name}.{code or i}")
     else:
         yield name, json.dumps(value)
 

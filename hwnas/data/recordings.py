@@ -21,7 +21,7 @@ from .file_source import columns_of
 from .layout import SPLIT_OF
 from .signals import LabelledSignals, SignalSource, signal_source
 from .source import DataRequest
-from .table import LABEL_COLUMNS, SPLIT_COLUMNS, column_named, column_of_role, read_rows, told_by_columns
+from .table import LABEL_COLUMNS, SPLIT_COLUMNS, column_named, column_of_role, rows_of, told_by_columns
 
 RECORDING_COLUMNS = (
     "recording",
@@ -56,7 +56,7 @@ def open_recordings(table: Path, request: DataRequest) -> SignalSource:
     window = request.window
     assert window is not None  # it is what tells this kind of table from one of images
     hop = window if request.hop is None else request.hop
-    header, *body = read_rows(table)
+    header, *body = rows_of(table)
     while body and not any(body[-1]):
         body.pop()
     columns = _columns(table, header, request)

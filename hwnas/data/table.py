@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hwnas.tasks import CLASSIFICATION, Task
@@ -105,36 +104,35 @@ def read_table(
     report_by: Sequence[str],
 ) -> TableRows:
     """What `table` says of the images below the folder or zip `images`; the arguments are `open_table`'s."""
-    rows = read_rows(table)
+    rows = rows_of(table)
+    header = next(rows)
     files = open_files(images)
-    columns = _columns(rows[0], table, task, label_columns, group_column, report_by)
-    placed = [_place(row, line, columns, table) for line, row in enumerate(rows[1:], start=2) if any(row)]
-    if not placed:
-        raise UsageError(f"{table}: has a header but no rows; list one image per row")
-    placed = _with_suffixes(placed, files.paths)
-    _check_rows(placed, set(files.paths), table, files.where)
-    names = (tuple(rows[0][index] for index in places) for places in (columns.labels, columns.told_by))
+    columns = _columns(header, table, task, label_columns, group_column, report_by)
+    placed = _placed(rows, columns, table, files)
+    names = (tuple(header[index] for index in places) for places in (columns.labels, columns.told_by))
     return TableRows(placed, files, *names)
 
 
-def read_rows(table: Path) -> list[list[str]]:
-    """The cells of a CSV, header first; UsageError or DamagedFileError where there are none."""
+def rows_of(table: Path) -> Iterator[list[str]]:
+    """The cells of a CSV, row by row, header first; UsageError or DamagedFileError where there are none."""
     if not table.is_file():
         what = "is no file" if table.exists() else "does not exist"
         raise UsageError(f"{table} {what}; give a .csv with the columns file and label")
     if table.stat().st_size > _MAX_CSV_BYTES:
         raise UsageError(f"{table}: larger than {_MAX_CSV_BYTES / 1e6:.0f} MB")
     try:
-        text = table.read_text(encoding="utf-8-sig")
-        first = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=first.count)
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        with table.open(encoding="utf-8-sig") as file:
+            delimiter = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            header = [cell.strip() for cell in next(rows, ())]
+            if not any(header):
+                raise UsageError(f"{table}: is empty; the first row must name the columns file and label")
+            yield header
+            for row in rows:
+                yield [cell.strip() for cell in row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DamagedFileError(f"{table}: cannot be read as UTF-8 CSV ({error}); save it again") from None
-    rows = [[cell.strip() for cell in row] for row in rows]
-    if not rows or not any(rows[0]):
-        raise UsageError(f"{table}: is empty; the first row must name the columns file and label")
-    return rows
 
 
 def _columns(
@@ -218,62 +216,107 @@ def column_named(header: Sequence[str], name: str, table: Path, option: str) -> 
     raise UsageError(f"{table}: {option} names {name!r}, which is no column; {did_you_mean(name, header)}")
 
 
-def _place(row: Sequence[str], line: int, columns: _Columns, table: Path) -> Placed:
+def _placed(rows: Iterable[list[str]], columns: _Columns, table: Path, files: Files) -> list[Placed]:
+    """The rows below the header, each of which names a file that is there.
+
+    Rows without a file are counted and not kept, and `_MOST_MISSING` are enough to refuse the table: it
+    may have millions.
+    """
+    known, named = set(files.paths), _without_suffixes(files.paths)
+    placed: list[Placed] = []
+    seen: set[str] = set()
+    missing: list[str] = []
+    odd: list[str] = []
+    for line, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
+        path = _path(_checked(row, line, columns, table)[columns.file])
+        if path not in known and len(named.get(path, ())) == 1:
+            path = named[path][0]
+        if path in seen:
+            raise UsageError(f"{table}: {path} is listed twice; keep one row per image")
+        seen.add(path)
+        if path not in known:
+            missing.append(path)
+            if len(missing) > _MOST_MISSING:
+                break
+        elif not is_image(path):
+            odd.append(path)
+        else:
+            placed.append(_place(path, row, line, columns, table))
+    if not seen:
+        raise UsageError(f"{table}: has a header but no rows; list one image per row")
+    _require_images(missing, odd, len(seen), table, files.where)
+    return placed
+
+
+_MOST_MISSING = 10_000
+"""So many rows without a file say that the table belongs to other images."""
+
+
+def _checked(row: list[str], line: int, columns: _Columns, table: Path) -> list[str]:
+    """The row; UsageError where it lacks a cell that is needed."""
     if len(row) <= columns.last:
         raise UsageError(
             f"{table}, row {line}: {len(row)} cells, fewer than the header has; complete the row"
         )
-    file, cells = row[columns.file], tuple(row[index] for index in columns.labels)
-    empty = "file" if not file else "label" if cells == ("",) and not columns.may_be_empty else ""
+    empty = "" if row[columns.file] else "file"
+    if not columns.may_be_empty and len(columns.labels) == 1 and not row[columns.labels[0]]:
+        empty = empty or "label"
     if columns.group is not None and not row[columns.group]:
         empty = empty or "group"
     if empty:
         raise UsageError(f"{table}, row {line}: the {empty} is empty; fill it or remove the row")
+    return row
+
+
+def _place(path: str, row: Sequence[str], line: int, columns: _Columns, table: Path) -> Placed:
     split = TRAIN
     if columns.split is not None:
         name = row[columns.split].lower()
         if name not in SPLIT_OF:
             raise UsageError(f"{table}, row {line}: split {name!r}; allowed: {', '.join(SPLIT_OF)}")
         split = SPLIT_OF[name]
+    label, *more = (row[index] for index in columns.labels)
     return Placed(
-        str(PurePosixPath(file.replace("\\", "/"))),
-        cells[0],
+        path,
+        label,
         split,
-        more=cells[1:],
+        more=tuple(more),
         group="" if columns.group is None else row[columns.group],
         told_by=tuple(row[index] for index in columns.told_by),
     )
 
 
-def _with_suffixes(placed: Sequence[Placed], paths: Sequence[str]) -> list[Placed]:
-    """The rows with the suffix of the only image of that name, where they leave it out."""
+def _path(cell: str) -> str:
+    """The name of a file as archives and folders list it: `./a.png` is `a.png`."""
+    path = cell.replace("\\", "/")
+    plain = not ("//" in path or "/." in path or path.startswith(".") or path.endswith("/"))
+    return path if plain else str(PurePosixPath(path))
+
+
+def _without_suffixes(paths: Sequence[str]) -> dict[str, list[str]]:
+    """The images by their names without a suffix, which a table may leave out."""
     images: dict[str, list[str]] = {}
     for path in paths:
         if is_image(path):
             images.setdefault(path.rpartition(".")[0], []).append(path)
-    known = set(paths)
-    return [
-        replace(item, path=images[item.path][0])
-        if item.path not in known and len(images.get(item.path, ())) == 1
-        else item
-        for item in placed
-    ]
+    return images
 
 
-def _check_rows(placed: Sequence[Placed], known: set[str], table: Path, where: str) -> None:
-    seen: set[str] = set()
-    for item in placed:
-        if item.path in seen:
-            raise UsageError(f"{table}: {item.path} is listed twice; keep one row per image")
-        seen.add(item.path)
-    missing = [item.path for item in placed if item.path not in known]
+def _require_images(
+    missing: Sequence[str], odd: Sequence[str], n_listed: int, table: Path, where: str
+) -> None:
+    """UsageError where a listed file is not there, or is no image."""
     if missing:
         more = ", ..." if len(missing) > 3 else ""
+        counted = f"{len(missing)} of {n_listed}"
+        if len(missing) > _MOST_MISSING:
+            counted = f"more than {_MOST_MISSING:,} of the first {n_listed:,}"
         raise UsageError(
-            f"{table}: {len(missing)} of {len(placed)} files are not in {where}: "
+            f"{table}: {counted} files are not in {where}: "
             f"{', '.join(missing[:3])}{more}; names are relative to that folder and include the suffix"
         )
-    odd = [item.path for item in placed if not is_image(item.path)]
     if odd:
         raise UsageError(
             f"{table}: {len(odd)} rows name no supported image, e.g. {odd[0]}; convert or remove them"

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hwnas.core.samples import KINDS
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.front_file import front_points, read_front
 from hwnas.runs.stages import StageRecords
@@ -14,10 +15,14 @@ from targets.errors import UsageError
 from .counts import Counts
 from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
 from .grown_data import splits_of
+from .teachers import KnownSamples, require_teacher
 
 
 def continued_work(config: SearchConfig) -> dict[str, Any]:
-    """The networks, the length and the time, by the speed that the finished search measured."""
+    """The networks, the length and the time, by the speed that the finished search measured.
+
+    UsageError or DamagedFileError for a teacher that the search would refuse.
+    """
     from .main_job import DECIDED
 
     old = Path(config.continue_from or "")
@@ -25,6 +30,7 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
     if plan is None:
         raise UsageError(f"{old} has no plan; hwnas search --resume {old} goes on with it")
     networks = [point.arch_id for point in front_points(read_front(old)) if point.is_trained]
+    require_teacher(config, _samples_of(old))
     work = Work(**{**plan["work"], "speed": Speed(**plan["work"]["speed"])})
     document: dict[str, Any] = {
         "continue_from": config.continue_from,
@@ -57,3 +63,11 @@ def continued_work(config: SearchConfig) -> dict[str, Any]:
         "forecast_high_minutes": (1 + UNCERTAINTY) * minutes,
         "forecast_s": forecast,
     }
+
+
+def _samples_of(old: Path) -> KnownSamples:
+    """The samples of a finished search, which those of now have to be like."""
+    splits = StageRecords(old).read("splits") or {}
+    dims = splits.get("dims", 2)
+    kind = next(KINDS[name] for name in KINDS if KINDS[name].dims == dims)
+    return KnownSamples(str(splits.get("name", old)), kind, splits)

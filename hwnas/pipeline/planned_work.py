@@ -20,6 +20,7 @@ from .image_sizes import affordable_size
 from .latency_tables import find_devices
 from .networks import default_minutes
 from .scores import task_of
+from .teachers import KnownSamples, require_teacher
 
 _STARTS_S = 5.0
 """Seconds of an idle core until the images are read."""
@@ -28,7 +29,7 @@ _STARTS_S = 5.0
 def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Look at the images, time some steps here, and say what follows, as JSON.
 
-    UsageError or DamagedFileError for images that a search would refuse.
+    UsageError or DamagedFileError for images and for a teacher that a search would refuse.
     """
     if config.continue_from is not None:
         return continued_work(config)
@@ -54,11 +55,15 @@ def planned_work(config: SearchConfig, log: Callable[[str], None] = lambda text:
     facts.require_sound()
     kind = kind_named(facts.kind)
     require_changes(as_asked(Recipe.for_data(1), config, kind), facts.name, kind)
+    shape: dict[str, Any] = {
+        "image_size": facts.image_size,
+        "in_channels": facts.in_channels,
+        "n_classes": facts.n_outputs,
+    }
+    require_teacher(config, KnownSamples(facts.name, kind, shape))
     space = load_space(
         config.space,
-        image_size=facts.image_size,
-        in_channels=facts.in_channels,
-        n_classes=facts.n_outputs,
+        **shape,
         width_mult=config.width_mult,
         dims=kind.dims,
         head=task_named(config.task).head,

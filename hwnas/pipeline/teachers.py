@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from hwnas.data import Data
+from hwnas.core.samples import SampleKind
+from hwnas.runs.config import SearchConfig
 from hwnas.training.known import build_known, is_of_library
 from hwnas.training.start import SHARED, SUPERNET_FILE
 from hwnas.training.teacher import with_weights
@@ -19,7 +21,43 @@ LARGEST = "largest"
 """The word of `--teacher` for the run's own largest pick."""
 
 
-def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict[str, Any] | None:
+class Taught(Protocol):
+    """What a teacher has to fit: `hwnas.data.Data`, or what is known of it before it is read."""
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        ...
+
+    @property
+    def kind(self) -> SampleKind:
+        """Images, windows, pieces of text."""
+        ...
+
+    @property
+    def network_shape(self) -> Mapping[str, Any]:
+        """`image_size`, `in_channels` and `n_classes` of networks for them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSamples:
+    """Samples of which no more is known."""
+
+    name: str
+    kind: SampleKind
+    network_shape: Mapping[str, Any]
+
+
+def require_teacher(config: SearchConfig, data: Taught) -> None:
+    """UsageError or DamagedFileError where the teacher that a search names is none for these samples."""
+    if config.teacher != LARGEST:
+        teacher_of(config.teacher, config.teacher_weights, data)
+    elif config.teacher_weights is not None:
+        raise UsageError(f"--teacher-weights: --teacher {LARGEST} is trained by the search; leave them out")
+
+
+def teacher_of(name: str | None, weights: str | Path | None, data: Taught) -> dict[str, Any] | None:
     """The `teacher` of a job, checked to answer for the classes of `data`; None where none is named."""
     if name is None:
         return None
@@ -40,7 +78,7 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Data) -> dict
     return {"network": dict(trained.job.network), **trained.start}
 
 
-def _require_alike(name: str, space: Mapping[str, Any], data: Data) -> None:
+def _require_alike(name: str, space: Mapping[str, Any], data: Taught) -> None:
     """UsageError where a network of that space reads other samples than `data` has, or answers otherwise."""
     wanted: Mapping[str, Any] = {"dims": 2, **data.network_shape}
     known = {"dims": 2, **space}
@@ -65,7 +103,7 @@ def start_of(place: Path) -> dict[str, str]:
     return earlier_training(place).start
 
 
-def _known(name: str, weights: str | Path | None, data: Data) -> dict[str, Any]:
+def _known(name: str, weights: str | Path | None, data: Taught) -> dict[str, Any]:
     if weights is None:
         raise UsageError(
             f"--teacher {name} needs trained weights, and nothing is fetched; give their safetensors "
@@ -73,23 +111,24 @@ def _known(name: str, weights: str | Path | None, data: Data) -> dict[str, Any]:
         )
     path = Path(weights).expanduser()
     raw = _read(path)
-    with_weights(build_known(name, data.n_classes, data.in_channels), raw, str(path))
+    shape = {key: data.network_shape[key] for key in ("n_classes", "in_channels")}
+    with_weights(build_known(name, **shape), raw, str(path))
     return {
         "model": name,
-        "n_classes": data.n_classes,
-        "in_channels": data.in_channels,
+        **shape,
         "file": str(path.resolve()),
         "sha256": sha256(raw),
     }
 
 
-def _onnx(path: Path, data: Data) -> dict[str, Any]:
+def _onnx(path: Path, data: Taught) -> dict[str, Any]:
     from hwnas.exporting.onnx_score import open_session
 
     raw = _read(path)
     session = open_session(raw)
     shape, answers = session.get_inputs()[0].shape, session.get_outputs()[0].shape
-    wanted: Mapping[str, Any] = dict(zip(("channels", "height", "width"), data.sample_shape, strict=True))
+    sample = data.kind.shape(data.network_shape["in_channels"], data.network_shape["image_size"])
+    wanted: Mapping[str, Any] = dict(zip(("channels", "height", "width"), sample, strict=True))
     fits = len(shape) == 4 and all(
         not isinstance(size, int) or size == wanted[key] for key, size in zip(wanted, shape[1:], strict=True)
     )
@@ -98,10 +137,9 @@ def _onnx(path: Path, data: Data) -> dict[str, Any]:
             f"teacher {path} reads {list(shape)}, and the images are {list(wanted.values())} (channels, "
             "height, width); give another teacher, or --image-size"
         )
-    if isinstance(answers[-1], int) and answers[-1] != data.n_classes:
-        raise UsageError(
-            f"teacher {path} answers for {answers[-1]} classes, and {data.name} has {data.n_classes}"
-        )
+    n_classes = data.network_shape["n_classes"]
+    if isinstance(answers[-1], int) and answers[-1] != n_classes:
+        raise UsageError(f"teacher {path} answers for {answers[-1]} classes, and {data.name} has {n_classes}")
     return {"file": str(path.resolve()), "sha256": sha256(raw)}
 
 

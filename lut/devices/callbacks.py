@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 LogCallback = Callable[[str], None]
@@ -16,6 +16,18 @@ class ProgressCallback(Protocol):
     def __call__(self, name: str, total: int, *, limit_s: float | None = None) -> AbstractContextManager[Any]:
         """limit_s: what the work takes at most, done or not."""
         ...
+
+
+class _Silent:
+    def advance(self, *_: object) -> None:
+        pass
+
+
+def opened(
+    progress: ProgressCallback | None, name: str, total: int, limit_s: float | None = None
+) -> AbstractContextManager[Any]:
+    """The progress of a work; where nobody wants to be told, one that nobody sees."""
+    return nullcontext(_Silent()) if progress is None else progress(name, total, limit_s=limit_s)
 
 
 SleepCallback = Callable[[float], None]

@@ -19,7 +19,7 @@ from profilers.settle import settle
 from targets import Context, Int8Form, Target, make_context
 
 from .android import AndroidDevice
-from .callbacks import LogCallback, ProgressCallback
+from .callbacks import LogCallback, ProgressCallback, opened
 from .conditions import other_load, read_conditions, slowdown
 from .job_folder import job_folder
 from .python_device import ASK_S, PythonDevice
@@ -111,10 +111,10 @@ def run_rows(
     with job_folder(target, models, timing, kinds, facts) if folder is None else nullcontext(folder) as place:
         job = write_job(place, target.without_address(), models, reference_onnx(), timing, kinds)
         n_rows = sum(len(group) for group in wanted_rows(job))
-        shown = progress("measure", n_rows, limit_s=timing.seconds) if progress else nullcontext(None)
+        shown = opened(progress, "measure", n_rows, limit_s=timing.seconds)
         with device_lock(target, log), shown as bar, lent(target):
             began, before = time.monotonic(), processes() if target.reach.transport == "local" else {}
-            open_device(target, log).measure(job, bar.advance if bar else _nothing, facts)
+            open_device(target, log).measure(job, bar.advance, facts)
             named = busiest(before, processes(), time.monotonic() - began, os.getpid()) if before else {}
         conditions = read_conditions(job.folder)
         slower = slowdown(conditions)

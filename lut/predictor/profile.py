@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lut.caveats import ASKED, MEASURED, NOISE, state
-from lut.devices.callbacks import LogCallback, ProgressCallback
+from lut.devices.callbacks import LogCallback, ProgressCallback, opened
 from lut.devices.device import device_context, run_rows, tables_folder
 from lut.devices.turns import own_time_s
 from lut.predictor.footprint.memory import MIN_ROWS, fit_memory
@@ -25,7 +26,7 @@ from profilers import Timing
 from targets import Target
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 
-from .generate import Generated, generate
+from .generate import Generated, sequence
 from .latency_predictor import FILE, LatencyPredictor, load
 from .layout import extended_kernels, learn_rule
 from .profile_rows import MeasuredRows, measured_keys, measuring_s, rows_in_time
@@ -101,7 +102,10 @@ def profile_device(
     n = TRANSFER_NETWORKS if start_from else max(MIN_NETWORKS, round(NETWORKS_PER_MINUTE * minutes))
     _require_no_fuller(folder, n)
     log(f"making {n} networks to measure")
-    models = _as_run(generate(n, seed), target, log)
+    with opened(progress, "make networks", n) as bar:
+        models = _as_run(islice(sequence(seed), n), target, bar.advance)
+    if len(models) < n:
+        log(f"{n - len(models)} of them have no {target.precision} form and are left out")
     kinds = wanted_kinds(models)
     job = _job(folder, n, seed, accept_noise)
 
@@ -184,7 +188,7 @@ def _disturbed(job: Path) -> Path:
     return job.with_name(f"{job.name}-disturbed")
 
 
-def _as_run(networks: Sequence[Generated], target: Target, log: LogCallback) -> dict[str, bytes]:
+def _as_run(networks: Iterable[Generated], target: Target, each_done: Callable[[], None]) -> dict[str, bytes]:
     """The files in the precision of the target, by key, without those that have no such form."""
     models = {}
     for network in networks:
@@ -193,8 +197,7 @@ def _as_run(networks: Sequence[Generated], target: Target, log: LogCallback) -> 
         except DamagedFileError:
             if target.precision != "int8":
                 raise
-    if len(models) < len(networks):
-        log(f"{len(networks) - len(models)} of them have no {target.precision} form and are left out")
+        each_done()
     return models
 
 

@@ -59,9 +59,10 @@ def measure_block_level(
     log, progress: told what is measured, and how far it is.
     """
     blocks = request.blocks
-    network_files = export_all(request.networks, watch)
+    network_files = export_all(request.networks, watch, progress)
     unmeasured = [block for block in spread(blocks, request.seed) if block.key not in known]
-    block_files = export_in_time(unmeasured, watch, (1 + len(TWINS)) * len(network_files) + 2)
+    n_sampled = (1 + len(TWINS)) * len(network_files) + 2
+    block_files = export_in_time(unmeasured, watch, n_sampled, progress=progress)
     models = {EMPTY_KEY: empty_onnx(), **with_twins(network_files)}
     models |= block_files
     log(

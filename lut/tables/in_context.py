@@ -72,8 +72,8 @@ def measure_in_context(
     checking = {network.key for network in split(request.networks)[1]}
     networks = {network.key: network for network in request.networks}
     further = {network.key: network for network in request.profiled if network.key not in networks}
-    files = export_all(networks.values(), watch)
-    further_files = export_in_time(further.values(), watch, len(files), EACH_S)
+    files = export_all([*networks.values()], watch, progress)
+    further_files = export_in_time([*further.values()], watch, len(files), EACH_S, progress)
     exported = {**files, **further_files}
     profiled = [n for key, n in {**networks, **further}.items() if key in exported and key not in checking]
     log(f"profiling {len(profiled)} whole networks, {len(checking)} others check, for {watch.left:.0f} s")

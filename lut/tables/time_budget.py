@@ -9,9 +9,10 @@ on an idle machine, on wall time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lut.devices.callbacks import ProgressCallback, opened
 from targets.errors import UsageError
 
 from .networks import TableBlock, TableNetwork
@@ -50,33 +51,40 @@ class Stopwatch:
         return self.seconds - closing_s - self.spent
 
 
-def export_all(networks: Iterable[TableNetwork], watch: Stopwatch) -> dict[str, bytes]:
+def export_all(
+    networks: Sequence[TableNetwork], watch: Stopwatch, progress: ProgressCallback | None = None
+) -> dict[str, bytes]:
     """Export every network: the calibration needs them all. UsageError when the time does not suffice."""
     files: dict[str, bytes] = {}
-    for network in networks:
-        if watch.spent > EXPORT_SHARE * watch.seconds:
-            raise UsageError(
-                f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(files)} whole "
-                f"networks for the calibration took {watch.spent:.0f} s; give more minutes"
-            )
-        files[network.key] = network.onnx()
+    with opened(progress, "export networks", len(networks)) as bar:
+        for network in networks:
+            if watch.spent > EXPORT_SHARE * watch.seconds:
+                raise UsageError(
+                    f"{watch.seconds / 60:.3g} minutes of profiling are too few: exporting {len(files)} "
+                    f"whole networks for the calibration took {watch.spent:.0f} s; give more minutes"
+                )
+            files[network.key] = network.onnx()
+            bar.advance()
     return files
 
 
 def export_in_time(
-    items: Iterable[TableBlock | TableNetwork],
+    items: Sequence[TableBlock] | Sequence[TableNetwork],
     watch: Stopwatch,
     sampled: int,
     each_s: float = SAMPLES_WANTED * SAMPLE_S,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, bytes]:
     """Export as many as there is time to export and then to sample, each for `each_s` seconds.
 
     sampled: number of other models that are sampled in the same time.
     """
     files: dict[str, bytes] = {}
-    for item in items:
-        sampling_s = (len(files) + 1 + sampled) * each_s
-        if watch.spent > EXPORT_SHARE * watch.seconds or watch.left < sampling_s:
-            break
-        files[item.key] = item.onnx()
+    with opened(progress, "export", len(items)) as bar:
+        for item in items:
+            sampling_s = (len(files) + 1 + sampled) * each_s
+            if watch.spent > EXPORT_SHARE * watch.seconds or watch.left < sampling_s:
+                break
+            files[item.key] = item.onnx()
+            bar.advance()
     return files

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
+from benchmarks.faults.compare import differences, values
 from benchmarks.faults.moments import KILL, TRAINING, WORKER, WRITES, series
 from hwnas.pipeline.main_job import STAGES
 
@@ -32,3 +35,16 @@ def test_the_moments_of_a_run_are_in_the_order_of_its_stages() -> None:
     for run in series(PLACES, 3):
         keys = [(PLACES.index(m.stage), m.share) for m in run]
         assert keys == sorted(keys)
+
+
+def test_a_finding_that_the_clock_decides_moves_no_other(tmp_path: Path) -> None:
+    ties, unstable = ({"code": code, "level": "warn"} for code in ("random_ties", "measurements_unstable"))
+    found = []
+    for name, verdict in (("a", [unstable, ties]), ("b", [ties])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "front.json").write_text(json.dumps({"verdict": verdict, "points": [1, 2]}))
+        found.append(values(tmp_path / name))
+    assert found[0] == found[1] and found[0]["front.json.verdict.random_ties.level"] == '"warn"'
+    assert differences(found[0], found[1] | {"front.json.points.1": "3"}) == [
+        "front.json.points.1: 2 became 3"
+    ]

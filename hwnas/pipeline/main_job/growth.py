@@ -18,7 +18,7 @@ from hwnas.exporting.export import open_model
 from hwnas.exporting.int8 import int8_path
 from hwnas.exporting.onnx_score import OnnxScore, onnx_accuracy
 from hwnas.pipeline.grown_data import splits_of
-from hwnas.pipeline.teachers import LARGEST, teacher_of
+from hwnas.pipeline.teachers import require_teacher
 from hwnas.runs.front_file import FrontPoint
 from targets.errors import UsageError
 from targets.files import read_json, write_json
@@ -47,8 +47,7 @@ def extend_splits(context: RunContext, splits: Mapping[str, Any]) -> dict[str, A
             f"{data.name}: {differing[0]} is {data.network_shape[differing[0]]!r}, and the networks of the "
             f"earlier run are made for {splits[differing[0]]!r}; search anew"
         )
-    if context.config.teacher != LARGEST:
-        teacher_of(context.config.teacher, context.config.teacher_weights, data)
+    require_teacher(context.config, data)
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     return {"name": data.name, **sizes, **data.network_shape, "growth": asdict(counts)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwnas.core.samples import FEW_PER_CLASS
 from hwnas.pipeline.stages import Outcome
-from hwnas.pipeline.teachers import LARGEST, teacher_of
+from hwnas.pipeline.teachers import require_teacher
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import require_changes
@@ -30,8 +30,7 @@ def split_data(context: RunContext) -> Outcome:
     """Write splits.json."""
     data = context.data
     require_changes(as_asked(Recipe.for_data(1), context.config, data.kind), data.name, data.kind)
-    if context.config.teacher != LARGEST:  # told now, not after all the short trainings
-        teacher_of(context.config.teacher, context.config.teacher_weights, data)
+    require_teacher(context.config, data)  # told now, not after all the short trainings
     write_json(context.path / "splits.json", data.splits_record())
     sizes = {name: len(data.split(name)) for name in ("train", "val", "test")}
     context.run.log(

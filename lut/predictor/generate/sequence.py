@@ -32,11 +32,11 @@ def generate(n: int, seed: int) -> list[Generated]:
     """The first n networks of the sequence that belongs to the seed."""
     if n < 0:
         raise UsageError(f"networks to generate: {n}, must be at least 0")
-    return list(islice(_sequence(seed), n))
+    return list(islice(sequence(seed), n))
 
 
-def _sequence(seed: int) -> Iterator[Generated]:
-    """The forms in turn."""
+def sequence(seed: int) -> Iterator[Generated]:
+    """The networks that belong to the seed, without end, each made when it is asked for; forms in turn."""
     makers = _makers(seed)
     for index in count():
         make = makers[TURNS[index % len(TURNS)]]

@@ -101,6 +101,18 @@ def test_a_listed_file_that_is_no_image_is_named(images: Path) -> None:
         read(images, GOOD + "notes.txt,a\n")
 
 
+def test_a_table_of_other_images_is_refused_before_all_its_rows_are_read(images: Path) -> None:
+    rows = "".join(f"other{i}.png,a\n" for i in range(20_000))
+    with pytest.raises(UsageError, match=r"more than 10,000 of the first 10,003 files are not in .*other0"):
+        read(images, "file,label\n0.png,a\n1.png,b\n" + rows + "unfinished row")
+
+
+def test_names_are_read_as_archives_list_them(write_images) -> None:
+    images = write_images(["a/0.png", "a/1.png", "a.b/2.png", "3.png"])
+    text = "file,label\n.\\a//0.png,x\na/./1.png,y\na.b/2,x\n./3.png,y\n"
+    assert read(images, text).listing.names == ("3.png", "a.b/2.png", "a/0.png", "a/1.png")
+
+
 def test_a_missing_table_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         open_table(tmp_path / "labels.csv", tmp_path)

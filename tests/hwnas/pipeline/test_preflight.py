@@ -52,6 +52,22 @@ def test_a_dry_run_refuses_changes_of_photos_for_windows() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"teacher": "torchvision:resnet18", "teacher_weights": "w"},
+            "reads images, and gestures has windows",
+        ),
+        ({"teacher": "largest", "teacher_weights": "w"}, "--teacher largest is trained by the search"),
+        ({"teacher": "runs/gone/abc"}, "nothing that was trained"),
+    ],
+)
+def test_a_dry_run_refuses_a_teacher_as_the_search_does(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        planned_work(SearchConfig(data="gestures", **options))
+
+
+@pytest.mark.parametrize(
     ("options", "objective"),
     [
         ({"data": "gauges", "task": "regression"}, "val_r2"),

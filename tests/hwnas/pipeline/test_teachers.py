@@ -10,13 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas.core.samples import IMAGE
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import onnx_bytes
 from hwnas.networks.modes import safetensors_bytes
 from hwnas.pipeline.main_job import training
 from hwnas.pipeline.main_job.candidate import Candidate, Finalist
 from hwnas.pipeline.main_job.training import teacher_for, waves
-from hwnas.pipeline.teachers import LARGEST, start_of, teacher_of
+from hwnas.pipeline.teachers import LARGEST, KnownSamples, require_teacher, start_of, teacher_of
+from hwnas.runs.config import SearchConfig
 from hwnas.training.known import build_known
 from hwnas.training.teacher import read_teacher
 from hwnas.training.training_job import TrainingJob
@@ -65,6 +67,13 @@ def test_what_reads_images_teaches_no_windows(tmp_path: Path) -> None:
         UsageError, match="--teacher torchvision:resnet18 reads images, and gestures has windows"
     ):
         teacher_of("torchvision:resnet18", tmp_path / "w.safetensors", gestures)
+
+
+def test_weights_that_cannot_be_read_are_told_where_only_the_kind_of_images_is_known(tmp_path: Path) -> None:
+    samples = KnownSamples("photos", IMAGE, {"image_size": 32, "in_channels": 3, "n_classes": 7})
+    config = SearchConfig(teacher="torchvision:resnet18", teacher_weights=str(tmp_path / "gone.safetensors"))
+    with pytest.raises(DamagedFileError, match=r"gone\.safetensors: No such file"):
+        require_teacher(config, samples)
 
 
 @pytest.mark.slow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,7 +73,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         model = KernelModel(rooflines={}, trees={}, counts={}, spread={})
         return Fitted(model, Overhead(1.0, 0.0, 0.02), (1.0, 1.0, 1.0), {"networks": len(networks)})
 
-    monkeypatch.setattr(profile, "generate", lambda n, seed: [Network(f"n{i}") for i in range(n)])
+    monkeypatch.setattr(profile, "sequence", lambda seed: (Network(f"n{i}") for i in count()))
     monkeypatch.setattr(profile, "as_run", lambda data, target: data)
     monkeypatch.setattr(profile, "fit_networks", fitted)
     monkeypatch.setattr(profile, "learn_rule", lambda pairs: SimpleNamespace(to_json=dict))
@@ -101,6 +103,27 @@ def test_a_profile_that_lacks_networks_is_partial_and_goes_on(make, tmp_path) ->
     assert state(second.errors) == "ok"
     assert sorted(device.measured) == sorted(f"n{i}" for i in range(n))  # none of them twice
     assert not list(folder.glob("job-*"))
+
+
+def test_the_making_of_networks_shows_how_far_it_is(make) -> None:
+    steps = dict[str, int]()
+
+    class Bar:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def advance(self) -> None:
+            steps[self.name] = steps.get(self.name, 0) + 1
+
+    totals = dict[str, int]()
+
+    @contextmanager
+    def progress(name: str, total: int, *, limit_s: float | None = None) -> Iterator[Bar]:
+        totals[name] = total
+        yield Bar(name)
+
+    make(Device(each_s=0.1), progress=progress)
+    assert steps == totals == {"make networks": profile.NETWORKS_PER_MINUTE}
 
 
 def test_a_disturbed_profile_is_refused_and_made_of_the_same_rows_where_noise_is_accepted(make) -> None:
