@@ -6,7 +6,8 @@
 The search is made once in peace and once with kills of a worker, of the scheduler, or of `hwnas search`
 itself; what was killed is started again, and the search goes on by --resume. Then: every training that once
 had a result has the same (nothing lost, nothing trained twice), and the front is that of the search in peace.
-Moments and victims are drawn from the seed. A search that ends before the kills do met fewer, and says so.
+Victims are drawn from the seed, and moments: some seconds after the kill before, or, every second time, some
+seconds after the search has a training more. A search that ends before the kills do met fewer, and says so.
 """
 
 from __future__ import annotations
@@ -148,6 +149,11 @@ class Watched:
         self._run, self.known = run, dict[str, int]()
         self.lost, self.again = set[str](), set[str]()
 
+    def wait(self) -> None:
+        """A little, and look."""
+        time.sleep(_TICK_S)
+        self.look()
+
     def look(self) -> None:
         """Compare with what was there before."""
         now = results(self._run)
@@ -166,11 +172,14 @@ def with_kills(folder: Path, options: argparse.Namespace, more: list[str]) -> di
     try:
         while time.monotonic() < until_s:
             victim = VICTIMS[int(rng.choice(3, p=[0.5, 0.25, 0.25]))]
+            n_killed = sum(killed.values())
+            if n_killed % 2 and n_killed < options.kills:  # else under load none would fall after the start
+                known, patience_s = len(watched.known), time.monotonic() + options.patience
+                while client.poll() is None and len(watched.known) == known and time.monotonic() < patience_s:
+                    watched.wait()
             strike_s = time.monotonic() + rng.uniform(*options.pause)
-            spared = sum(killed.values()) >= options.kills
-            while client.poll() is None and (spared or time.monotonic() < strike_s):
-                watched.look()
-                time.sleep(_TICK_S)
+            while client.poll() is None and (n_killed >= options.kills or time.monotonic() < strike_s):
+                watched.wait()
             if client.poll() == 0:
                 break
             if client.poll() is None:
@@ -205,6 +214,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--evaluations", type=int, default=24)
     parser.add_argument("--pause", type=float, nargs=2, default=(4.0, 12.0), help="seconds between kills")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=180.0,
+        help="most seconds that a kill waits for one training more",
+    )
     parser.add_argument("--minutes", type=float, default=60.0, help="limit on the part with kills")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

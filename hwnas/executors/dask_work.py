@@ -25,7 +25,7 @@ DONE, FAILED, REFUSED = "done", "failed", "refused"
 
 
 class _UnwantedError(Exception):
-    """Nobody waits for the task any more."""
+    """Nobody waits for the task any more. It is no result: a scheduler that wants it again has it redone."""
 
 
 def describe() -> str:
@@ -54,8 +54,6 @@ def do_task(order_json: str, inputs: bytes) -> bytes:
         return pack({**facts, "reason": str(error)}, {})
     except HwnasError as error:
         return pack({**facts, "outcome": FAILED, "reason": str(error)}, {})
-    except _UnwantedError:
-        return pack({**facts, "outcome": FAILED, "reason": "it was no longer wanted"}, {})
     if isinstance(outcome, Failed):
         return pack({**facts, "outcome": FAILED, "reason": outcome.reason}, {})
     files = folder_files(task.folder) if task.folder.exists() else {}
@@ -91,7 +89,7 @@ class _Reporter:
     def __call__(self, progress: Progress) -> None:
         state = self._worker.state.tasks.get(self._key)
         if state is None or state.state in ("cancelled", "released", "forgotten"):
-            raise _UnwantedError
+            raise _UnwantedError("it was no longer wanted")
         if time.monotonic() - self._told_s < _EVENT_EVERY_S and progress.share < 1:
             return
         self._told_s = time.monotonic()

@@ -114,10 +114,14 @@ class Children:
         with self._lock:
             card = self._card(task)
             self._tasks_on[card] += 1
+            ended = [child for child in self._idle if child.process.poll() is not None]
+            self._idle = [child for child in self._idle if child not in ended]
             fitting = [child for child in self._idle if child.card == card]
             if fitting:
                 self._idle.remove(fitting[0])
                 self._busy.add(fitting[0])
+        for child in ended:  # while they waited: no task died of it
+            child.close()
         child = fitting[0] if fitting else Child(card)
         with self._lock:
             self._busy.add(child)
