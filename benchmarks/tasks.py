@@ -9,7 +9,7 @@ seed. Fixed is what has one operation everywhere, an inverted residual of Mobile
 cell. Taken is the one of most MACs that the run's table puts within 10 % of the pick, else the nearest. Both
 are measured together after their trainings, so that their ratio holds on a busy machine too.
 
-OUT keeps searches, the latency tables and `rows.jsonl`, a line for each row and seed; a second call goes on.
+OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed; a second call goes on.
 Prints test scores, differences paired by seed, and their mean with a t interval of 95 %.
 """
 
@@ -46,7 +46,7 @@ from targets.files import write_atomic
 SHORT = (
     *("--evaluations", "8", "--population", "4", "--eval-epochs", "3", "--train-epochs", "12"),
     *("--picks", "1", "--random-baselines", "0", "--repeats", "0", "--workers", "1"),
-    *("--profile-minutes", "1", "--accept-noise"),
+    *("--profile-minutes", "10", "--accept-noise"),
 )
 ROWS: dict[str, tuple[str, ...]] = {
     "regression": ("--task", "regression", "--data", "gauges"),
@@ -80,14 +80,14 @@ class Result:
     fixed_cpu_s: float
 
 
-def searched(out: Path, row: str, seed: int) -> Path:
+def searched(out: Path, home: Path, row: str, seed: int) -> Path:
     """The finished search; one that was stopped goes on."""
     path = out / f"{row}-{seed}"
     command = [sys.executable, "-m", "cli", "search", "--quiet"]
     if is_run(path):
         command += ["--resume", str(path)]
     else:
-        command += [*ROWS[row], *SHORT, "--seed", str(seed), "--home", str(out / "home"), "--out", str(path)]
+        command += [*ROWS[row], *SHORT, "--seed", str(seed), "--home", str(home), "--out", str(path)]
     if not (path / "front.json").exists():
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=[*ROWS, []])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--home", type=Path, help="data home with latency tables (default: in OUT)")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "rows.jsonl"
@@ -222,7 +223,7 @@ def main() -> None:
             if any((r.row, r.seed) == (row, seed) for r in results):
                 continue
             before = _cpu_s()
-            path = searched(options.out, row, seed)
+            path = searched(options.out, options.home or options.out / "home", row, seed)
             results.append(compared(path, row, seed, _cpu_s() - before))
             write_atomic(file, "".join(json.dumps(asdict(r)) + "\n" for r in results).encode())
             print(results[-1], file=sys.stderr, flush=True)
