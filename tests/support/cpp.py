@@ -1,4 +1,7 @@
-"""Where a compiler finds onnxruntime: the headers of a package, the library of the wheel."""
+"""Where a compiler finds onnxruntime: the headers of a package, the library of the wheel.
+
+Where no package brings the headers, `stand_in` declares what the exported programs call of them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 import onnxruntime
 
 HEADER = "onnxruntime_cxx_api.h"
+STAND_IN = Path(__file__).parent / "stand_in"
 _INSIDE = ("", "onnxruntime", "onnxruntime/core/session")
 """Folders of an include path in which packages put it: the release archive, Debian, conda and vcpkg."""
 
@@ -35,19 +39,26 @@ def library() -> Path | None:
     return next(iter(sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))), None)
 
 
+def no_compiler() -> str:
+    """What is not there to compile a program with; empty where all is."""
+    return "there is no g++" if shutil.which("g++") is None else ""
+
+
 def lacking() -> str:
-    """What is not there to compile and run a program with; empty where all is."""
-    if shutil.which("g++") is None:
-        return "there is no g++"
+    """What is not there to compile a program and run it on its network; empty where all is."""
+    if no_compiler():
+        return no_compiler()
     if headers() is None:
         return f"{HEADER} is not installed (pip does not bring it); ONNXRUNTIME_INCLUDE says where it is"
     return "" if library() is not None else "the onnxruntime of pip has no libonnxruntime.so here"
 
 
-def compiled(source: Path, *more: str) -> None:
-    """Compile a program without a warning; more: for the compiler."""
-    place = headers()
-    assert place is not None
+def compiled(source: Path, *more: str, place: Path | None = None) -> None:
+    """Compile a program without a warning.
+
+    more: for the compiler. place: of the headers; None for those of a package, else the stand-in.
+    """
+    place = place or headers() or STAND_IN
     words = ["g++", "-std=c++17", "-Wall", "-Werror", str(source), "-isystem", str(place), *more]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,234 @@
+"""Does a short search beat what costs nothing, and a fixed network as fast? One row for each task.
+
+    python -m benchmarks.tasks OUT --rows regression sounds --seeds 0 1 2
+
+For each row and seed: a small `hwnas search` on the set that comes with the task, then a fixed network of the
+same space, of the latency of the chosen pick, by the very trainings of the pick: same recipe, steps, data and
+seed. Fixed is what has one operation everywhere, an inverted residual of MobileNetV2 (3 x 3, expansion 3 or
+6), one depth in all stages, and the last so many stages at their greater width; of a text, DARTS's published
+cell. Taken is the one of most MACs that the run's table puts within 10 % of the pick, else the nearest. Both
+are measured together after their trainings, so that their ratio holds on a busy machine too.
+
+OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed; a second call goes on.
+Prints test scores, differences paired by seed, and their mean with a t interval of 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t
+
+from hwnas.core.choice import Arch
+from hwnas.core.network_space import NetworkSpace
+from hwnas.data import eval_batches
+from hwnas.pipeline import networks
+from hwnas.pipeline.main_job.candidate import Candidate
+from hwnas.pipeline.main_job.run_context import RunContext
+from hwnas.pipeline.main_job.training import finalist, read_final, train_finalists
+from hwnas.runs.identity import is_run
+from hwnas.runs.log import Log
+from hwnas.runs.search_run import open_search
+from hwnas.spaces.mobile import MobileSpace
+from hwnas.spaces.mobile_definition import SKIP
+from hwnas.training.train import eval_batch, score
+from targets.files import write_atomic
+
+SHORT = (
+    *("--evaluations", "8", "--population", "4", "--eval-epochs", "3", "--train-epochs", "12"),
+    *("--picks", "1", "--random-baselines", "0", "--repeats", "0", "--workers", "1"),
+    *("--profile-minutes", "10", "--accept-noise"),
+)
+ROWS: dict[str, tuple[str, ...]] = {
+    "regression": ("--task", "regression", "--data", "gauges"),
+    "multi-label": ("--task", "multi-label", "--data", "shapes"),
+    "segmentation": ("--task", "segmentation", "--data", "shape-masks"),
+    "detection": ("--task", "detection", "--data", "shape-boxes"),
+    "windows": ("--data", "gestures"),
+    "sounds": ("--data", "calls"),
+    "language": ("--task", "language", "--data", "markov", "--space", "recurrent"),
+}
+NEAR = 0.1
+FIXED_OPERATIONS = ("mb3e3", "mb3e6")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One row and seed: test scores of the task's objective, latencies measured together, CPU seconds."""
+
+    row: str
+    seed: int
+    metric: str
+    trivial: float
+    fixed: float
+    fixed_ms: float
+    fixed_arch: str
+    pick: float
+    pick_ms: float
+    pick_arch: str
+    predicted_ratio: float
+    search_cpu_s: float
+    fixed_cpu_s: float
+
+
+def searched(out: Path, home: Path, row: str, seed: int) -> Path:
+    """The finished search; one that was stopped goes on."""
+    path = out / f"{row}-{seed}"
+    command = [sys.executable, "-m", "cli", "search", "--quiet"]
+    if is_run(path):
+        command += ["--resume", str(path)]
+    else:
+        command += [*ROWS[row], *SHORT, "--seed", str(seed), "--home", str(home), "--out", str(path)]
+    if not (path / "front.json").exists():
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return path
+
+
+def fixed_networks(space: NetworkSpace) -> Iterator[Arch]:
+    """What a person would write down: see the docstring of the module."""
+    if not isinstance(space, MobileSpace):
+        yield from space.published()
+        return
+    n_stages = len(space.stages)
+    for operation in FIXED_OPERATIONS:
+        for depth in range(1, 1 + max(len(stage.layers) for stage in space.stages)):
+            for n_wide in range(n_stages + 1):
+                yield _uniform(space, operation, depth, n_wide)
+
+
+def _uniform(space: MobileSpace, operation: str, depth: int, n_wide: int) -> Arch:
+    arch = [0] * len(space.choices)
+    for number, stage in enumerate(space.stages):
+        wide = number >= len(space.stages) - n_wide
+        arch[stage.width_choice] = len(stage.widths) - 1 if wide else 0
+        for place, layer in enumerate(stage.layers):
+            name = operation if place < depth else SKIP
+            arch[layer] = space.choices[layer].options.index(name)
+    return space.canonical(tuple(arch))
+
+
+def chosen_fixed(context: RunContext, pick: Candidate) -> Candidate:
+    """Of most MACs within NEAR of the pick's predicted latency, else the nearest."""
+    archs = {context.space.key(arch): arch for arch in fixed_networks(context.space)}
+    archs.pop(str(pick.arch), None)
+    costs = dict(zip(archs, context.costs_of(list(archs.values())), strict=True))
+    gaps = {
+        key: abs(math.log(row["latency_ms"] / pick.predicted["latency_ms"])) for key, row in costs.items()
+    }
+    near = [key for key, gap in gaps.items() if gap <= math.log(1 + NEAR)]
+    key = max(near, key=lambda k: costs[k]["macs"]) if near else min(gaps, key=lambda k: gaps[k])
+    return Candidate(arch=key, origin="published", predicted=costs[key], measured={})
+
+
+def compared(path: Path, row: str, seed: int, search_cpu_s: float) -> Result:
+    """Train the fixed network as the pick was, and score and measure both."""
+    before = _cpu_s()
+    with open_search(path, log=Log(quiet=True)) as run:
+        context = RunContext(run)
+        chosen = context.result("evaluation")["chosen"]
+        pick = next(p for p in context.picks if finalist(context, p).arch_id == chosen)
+        fixed = chosen_fixed(context, pick)
+        candidates = {"pick": pick, "fixed": fixed}
+        train_finalists(context, [finalist(context, fixed)], seed)
+        data, scores, files = context.data, {}, {}
+        for name, candidate in candidates.items():
+            trained = read_final(context, finalist(context, candidate), seed)
+            assert trained is not None
+            batches = eval_batches(data, "test", eval_batch(data.area))
+            scores[name] = score(trained.module(), batches, data.task)[0]
+            files[name] = networks.arch_onnx(context.space, context.space.from_string(str(candidate.arch)))
+        costs = {name: candidate.predicted for name, candidate in candidates.items()}
+        latency_ms = {
+            name: row["latency_ms"]["p50_ms"] for name, row in context.measure(files, costs).items()
+        }
+        words = data.task.trivial(data.labels[data.split("train")], data.labels[data.split("test")])
+        return Result(
+            row=row,
+            seed=seed,
+            metric=data.task.metric.label,
+            trivial=float(words[1]),
+            fixed=scores["fixed"],
+            fixed_ms=latency_ms["fixed"],
+            fixed_arch=str(fixed.arch),
+            pick=scores["pick"],
+            pick_ms=latency_ms["pick"],
+            pick_arch=str(pick.arch),
+            predicted_ratio=fixed.predicted["latency_ms"] / pick.predicted["latency_ms"],
+            search_cpu_s=search_cpu_s,
+            fixed_cpu_s=_cpu_s() - before,
+        )
+
+
+def _cpu_s() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def interval(differences: Sequence[float]) -> str:
+    """`+0.012 [-0.003, +0.027]`: the mean, and its t interval where there are two seeds or more."""
+    values = np.asarray(differences)
+    if len(values) < 2:
+        return f"{values.mean():+.3f}"
+    half = float(t.ppf(0.975, len(values) - 1)) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return f"{values.mean():+.3f} [{values.mean() - half:+.3f}, {values.mean() + half:+.3f}]"
+
+
+def table(results: Sequence[Result]) -> Iterator[str]:
+    """The rows in Markdown, means over the seeds."""
+    yield "| row | trivial | fixed network | pick | latency, fixed / pick | pick - trivial | pick - fixed |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in dict.fromkeys(result.row for result in results):
+        mine = [result for result in results if result.row == row]
+
+        def mean(name: str, mine: Sequence[Result] = mine) -> float:
+            return float(np.mean([getattr(result, name) for result in mine]))
+
+        cells = [
+            f"{row}, {mine[0].metric}",
+            f"{mean('trivial'):.3f}",
+            f"{mean('fixed'):.3f}, {mean('fixed_ms'):.3f} ms",
+            f"{mean('pick'):.3f}, {mean('pick_ms'):.3f} ms",
+            ", ".join(f"{r.fixed_ms / r.pick_ms:.2f}" for r in mine),
+            interval([r.pick - r.trivial for r in mine]),
+            interval([r.pick - r.fixed for r in mine]),
+        ]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Do what is not done yet, and print all that is."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=[*ROWS, []])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--home", type=Path, help="data home with latency tables (default: in OUT)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "rows.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    results = [Result(**json.loads(line)) for line in lines]
+    for seed in options.seeds:
+        for row in options.rows:
+            if any((r.row, r.seed) == (row, seed) for r in results):
+                continue
+            before = _cpu_s()
+            path = searched(options.out, options.home or options.out / "home", row, seed)
+            results.append(compared(path, row, seed, _cpu_s() - before))
+            write_atomic(file, "".join(json.dumps(asdict(r)) + "\n" for r in results).encode())
+            print(results[-1], file=sys.stderr, flush=True)
+    print("\n".join(table(sorted(results, key=lambda r: (list(ROWS).index(r.row), r.seed)))))
+
+
+if __name__ == "__main__":
+    main()
