@@ -9,7 +9,8 @@ seed. Fixed is what has one operation everywhere, an inverted residual of Mobile
 cell. Taken is the one of most MACs that the run's table puts within 10 % of the pick, else the nearest. Both
 are measured together after their trainings, so that their ratio holds on a busy machine too.
 
-OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed; a second call goes on.
+OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed;
+a second call goes on.
 Prints test scores, differences paired by seed, and their mean with a t interval of 95 %.
 """
 
