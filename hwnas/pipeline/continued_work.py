@@ -13,8 +13,9 @@ from hwnas.runs.stages import StageRecords
 from targets.errors import UsageError
 
 from .counts import Counts
-from .forecast import UNCERTAINTY, Speed, Work, forecast_s, total_s
+from .forecast import UNCERTAINTY, Work, forecast_s, total_s
 from .grown_data import splits_of
+from .speed import Speed
 from .teachers import KnownSamples, require_teacher
 
 

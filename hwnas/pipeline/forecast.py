@@ -1,27 +1,25 @@
 """What a search will take, from a few steps that were measured, and the counts that fit into a time.
 
 A unit of training is an image that goes forwards and backwards once through a network of middle size, of
-which proposed networks need a share. All else (exports, measurements, baselines on pixels) is a constant of
-an idle core times how much slower this one is.
+which proposed networks need a share: the search begins at costs that are even in their logarithm, between the
+cheapest network and a budget near the middle, so that it is the root of what the cheapest needs. All else
+(exports, measurements, baselines on pixels) is a constant of an idle core times how much slower this one is.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from hwnas.core.words import counted
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
 from .counts import Counts, evaluator_of, with_options
+from .speed import Speed, measure_speed
 
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
@@ -29,34 +27,8 @@ if TYPE_CHECKING:
 _PRODUCTS_PER_S = 8e9
 """Multiply-adds in double precision of an idle core, as the linear model on pixels needs them."""
 
-PROPOSED_WORK = 0.4
-"""Of training a network that a search proposes, in that of a random one of middle size.
-
-Budgets keep proposals below the middle, and the front leads lower: 0.44 in the demo, 0.15 to 0.33 where small
-networks are as good as large ones.
-"""
-
 UNCERTAINTY = 0.5
 """Of a forecast made before anything was trained, to both sides."""
-
-_PROBE_PIXELS = 64 * 48**2
-"""Of a step that is timed: whole batches of small images, which cost less per image than parts of them."""
-_SHARING = 1.1
-"""Two processes on neighbouring cores slow each other down through the memory."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """Of this machine as busy as it is now.
-
-    image_s: seconds by the clock of one image of training, in one of the processes.
-    n_parallel: trainings at a time.
-    slowness: seconds by the clock per second of CPU time, at least 1.
-    """
-
-    image_s: float
-    n_parallel: int
-    slowness: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,56 +63,7 @@ class Work:
     def training_s(self, epochs: int) -> float:
         """One training, with the validation at its end."""
         images = epochs * self.steps_per_epoch * self.batch_size + self.n_val / 3
-        return images * self.speed.image_s * PROPOSED_WORK
-
-
-def measure_speed(
-    space: NetworkSpace,
-    n_parallel: int,
-    *,
-    batch_size: int = 32,
-    seed: int = 0,
-    rounds: int = 3,
-    least_s: float = 2.0,
-) -> Speed:
-    """Steps of the network of middle size among 31 random ones, in this process.
-
-    batch_size: images of a step; of large images fewer are timed, at least 8.
-    rounds, least_s: at least so many steps, and for so long: the others of a busy machine come and go.
-    """
-    import torch
-
-    from hwnas.costs.cost_model import CostModel
-    from hwnas.networks.depthwise import fast_depthwise
-    from hwnas.networks.signature import example_of
-
-    rng = np.random.default_rng([seed, 0x5EED])
-    archs = [arch for arch in (space.sample(rng) for _ in range(31)) if space.reads_image(arch)]
-    middle = archs[int(np.argsort(CostModel(space).of(archs)["macs"])[len(archs) // 2])]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]), ExitStack() as stack:
-            net = space.build(middle).to(memory_format=torch.channels_last).train()
-            stack.enter_context(fast_depthwise(net))
-            n_images = min(batch_size, max(8, _PROBE_PIXELS // space.scale.area))
-            samples = example_of(net, (n_images, *space.scale.sample_shape))
-
-            def step() -> None:
-                net(samples).logsumexp(-1).mean().backward()
-
-            step()  # the first one makes what the others use
-            began_cpu_s, began_s, n_steps = time.process_time(), time.monotonic(), 0
-            while n_steps < rounds or time.monotonic() - began_s < least_s:
-                step()
-                n_steps += 1
-            seconds = time.monotonic() - began_s
-    finally:
-        torch.set_num_threads(threads)
-    slowness = seconds / max(time.process_time() - began_cpu_s, 1e-6)
-    sharing = _SHARING if n_parallel > 1 else 1.0
-    image_s = seconds / n_steps / n_images * sharing
-    return Speed(image_s=image_s, n_parallel=n_parallel, slowness=max(1.0, slowness))
+        return images * self.speed.image_s * self.speed.proposed
 
 
 def makespan_s(durations_s: Sequence[float], n_parallel: int) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path
 from hwnas.runs.config import SearchConfig
 from hwnas.training.recipe import Recipe
 
-from .forecast import LEVELS, PROPOSED_WORK, measure_speed
+from .forecast import LEVELS
+from .speed import measure_speed
 
 SIZES_PX = (224, 192, 160, 128, 96, 64, 48)
 
@@ -48,7 +49,7 @@ def affordable_size(
         head=request.task.head,
     )
     speed = measure_speed(space, n_workers, rounds=2)
-    image_s = speed.image_s * (natural_px / probe_px) ** 2
+    image_s = speed.proposed * speed.image_s * (natural_px / probe_px) ** 2
     px = largest_px(natural_px, image_s, n_workers, config.minutes)
     if px < natural_px:
         limit = f"--minutes {config.minutes:g}" if config.minutes else f"about {DEFAULT_MINUTES:g} minutes"
@@ -61,12 +62,13 @@ def affordable_size(
 def largest_px(natural_px: int, image_s: float, n_parallel: int, minutes: float | None) -> int:
     """The largest side at which the trainings of the second level fit into their share of the time.
 
-    natural_px: what the images suggest. image_s: of training, at that size; it grows with the square.
+    natural_px: what the images suggest. image_s: of training a proposed network, at that size; it grows with
+    the square.
     """
     level = LEVELS[1]
     n_steps = level.evaluations * level.short_steps
     n_steps += (level.picks + 2 * level.random_baselines) * level.final_steps
-    images = n_steps * Recipe.for_data(1).batch_size * PROPOSED_WORK / n_parallel
+    images = n_steps * Recipe.for_data(1).batch_size / n_parallel
     limit_s = SHARE * 60 * (minutes or DEFAULT_MINUTES)
     sizes = [natural_px, *(px for px in SIZES_PX if px < natural_px)]
     affordable = [px for px in sizes if images * image_s * (px / natural_px) ** 2 <= limit_s]

@@ -219,7 +219,8 @@ def plan_longer(context: RunContext, n: int, took_s: float | None) -> int:
     """After the final trainings of `n` networks: for how many epochs all of them train on; 0 for none.
 
     took_s: what they took by the clock; None where they were not all made in this session. A machine that was
-    busy until then, or a forecast that was too careful, leaves time that nothing else would use.
+    busy until then, or a forecast that was too careful, leaves time that nothing else would use: up to as
+    much again as the most that final trainings are planned with.
     """
     config, epochs = context.config, context.counts.train_epochs
     is_free = config.minutes is not None and config.train_epochs is None
@@ -227,7 +228,7 @@ def plan_longer(context: RunContext, n: int, took_s: float | None) -> int:
         took_s = took_s or trainings_s(context, [epochs] * n)
         spare_s = (1 - _SPARE_SHARE) * left_s(context) - rest_s(context, "training")
         took_s *= 1 + context.counts.repeats / n  # which are then longer too
-        longer = min(int(spare_s / took_s * epochs), most_epochs(context) - epochs)
+        longer = min(int(spare_s / took_s * epochs), 2 * most_epochs(context) - epochs)
         if longer < max(2, epochs // 6):  # not worth the start of so many processes
             longer = 0
         if longer:

@@ -23,10 +23,11 @@ from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.executors import Executor, LocalExecutor
 from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
-from hwnas.pipeline.forecast import Speed, Work
+from hwnas.pipeline.forecast import Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
 from hwnas.pipeline.scores import score_name, scored
+from hwnas.pipeline.speed import Speed
 from hwnas.pipeline.stages import Outcome
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.run_dir import RunDir

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from hwnas.pipeline.counts import Counts, default_counts, objectives_of, strategy_of
-from hwnas.pipeline.forecast import LEVELS, Speed, Work, fit, forecast_s, makespan_s, total_s
+from hwnas.pipeline.forecast import LEVELS, Work, fit, forecast_s, makespan_s, total_s
 from hwnas.pipeline.image_sizes import largest_px
+from hwnas.pipeline.speed import Speed
 from hwnas.runs.config import SearchConfig
 from targets.errors import UsageError
 
@@ -132,11 +133,11 @@ def test_a_slower_machine_gets_a_smaller_search() -> None:
 
 
 def test_images_are_as_large_as_the_time_allows() -> None:
-    assert largest_px(32, 0.002, 2, 10) == 32
-    sizes = [largest_px(224, 0.07, 2, minutes) for minutes in (1, 10, 60, 600, 10_000)]
+    assert largest_px(32, 0.0008, 2, 10) == 32
+    sizes = [largest_px(224, 0.028, 2, minutes) for minutes in (1, 10, 60, 600, 10_000)]
     assert sizes == sorted(sizes) and sizes[0] == 48 and sizes[-1] == 224
-    assert largest_px(224, 0.07, 2, None) == largest_px(224, 0.07, 2, 15)
-    assert largest_px(224, 0.07, 8, 60) >= largest_px(224, 0.07, 1, 60)
+    assert largest_px(224, 0.028, 2, None) == largest_px(224, 0.028, 2, 15)
+    assert largest_px(224, 0.028, 8, 60) >= largest_px(224, 0.028, 1, 60)
 
 
 def test_a_linear_model_of_many_pixels_takes_its_time() -> None:

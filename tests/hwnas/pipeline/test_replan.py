@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from hwnas.pipeline.counts import default_counts
-from hwnas.pipeline.forecast import Speed, Work, after_s, forecast_s
+from hwnas.pipeline.forecast import Work, after_s, forecast_s
 from hwnas.pipeline.main_job import DECIDED, STAGES
 from hwnas.pipeline.main_job.clock import Decisions
 from hwnas.pipeline.main_job.replan import most_epochs, plan_longer, require_in_time, rest_s
 from hwnas.pipeline.main_job.run_context import RunContext
+from hwnas.pipeline.speed import Speed
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.search_run import create_search, open_search
 from targets.errors import UsageError
@@ -60,9 +61,9 @@ def test_little_time_and_lengths_that_were_given_make_no_training_longer(tmp_pat
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
 
 
-def test_no_training_is_longer_than_three_times_what_is_enough(tmp_path: Path) -> None:
+def test_no_training_is_longer_than_twice_the_most_that_is_planned(tmp_path: Path) -> None:
     context = context_of(tmp_path, 600.0, minutes=600)
-    assert plan_longer(context, 9, TOOK_S) == most_epochs(context) - context.counts.train_epochs
+    assert plan_longer(context, 9, TOOK_S) == 2 * most_epochs(context) - context.counts.train_epochs
 
 
 def resumed_minutes(path: Path, **given: float) -> float | None:

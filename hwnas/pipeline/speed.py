@@ -1,0 +1,124 @@
+"""How fast this machine trains networks of a space, from a few steps that are timed."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas.front.neighbours import neighbours
+
+if TYPE_CHECKING:
+    from hwnas.core.choice import Arch
+    from hwnas.core.network_space import NetworkSpace
+    from hwnas.costs.cost_model import CostModel
+
+_PROBE_PIXELS = 64 * 48**2
+"""Of a step that is timed: whole batches of small images, which cost less per image than parts of them."""
+_SHARING = 1.1
+"""Two processes on neighbouring cores slow each other down through the memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Of this machine as busy as it is now.
+
+    image_s: seconds by the clock of one image of training a network of middle size, in one of the processes.
+    proposed: the share of it that networks need which a search proposes.
+    n_parallel: trainings at a time.
+    slowness: seconds by the clock per second of CPU time, at least 1.
+    """
+
+    image_s: float
+    n_parallel: int
+    slowness: float
+    proposed: float = 0.4
+
+
+def measure_speed(
+    space: NetworkSpace,
+    n_parallel: int,
+    *,
+    batch_size: int = 32,
+    seed: int = 0,
+    rounds: int = 3,
+    least_s: float = 2.0,
+) -> Speed:
+    """Steps of the network of middle size among 31 random ones, and of the cheapest of all, in this process.
+
+    batch_size: images of a step; of large images fewer are timed, at least 8.
+    rounds, least_s: at least so many steps, and for so long: the others of a busy machine come and go.
+    """
+    from hwnas.costs.cost_model import CostModel
+
+    rng = np.random.default_rng([seed, 0x5EED])
+    archs = [arch for arch in (space.sample(rng) for _ in range(31)) if space.reads_image(arch)]
+    costs = CostModel(space)
+    order = np.argsort(costs.of(archs)["macs"])
+    n_images = min(batch_size, max(8, _PROBE_PIXELS // space.scale.area))
+    middle = _step_time(space, archs[int(order[len(archs) // 2])], n_images, rounds, least_s)
+    cheapest = cheapest_near(space, costs, archs[int(order[0])])
+    cheap = _step_time(space, cheapest, n_images, rounds, least_s / 2)
+    sharing = _SHARING if n_parallel > 1 else 1.0
+    return Speed(
+        image_s=middle.wall_s / n_images * sharing,
+        n_parallel=n_parallel,
+        slowness=max(1.0, middle.wall_s / max(middle.cpu_s, 1e-6)),
+        proposed=math.sqrt(min(1.0, cheap.cpu_s / max(middle.cpu_s, 1e-6))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _StepTime:
+    """Mean seconds of a step, by the clock and of the CPU."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def _step_time(space: NetworkSpace, arch: Arch, n_images: int, rounds: int, least_s: float) -> _StepTime:
+    """Of a step of training without its update, on one thread."""
+    import torch
+
+    from hwnas.networks.depthwise import fast_depthwise
+    from hwnas.networks.signature import example_of
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), ExitStack() as stack:
+            net = space.build(arch).to(memory_format=torch.channels_last).train()
+            stack.enter_context(fast_depthwise(net))
+            samples = example_of(net, (n_images, *space.scale.sample_shape))
+
+            def step() -> None:
+                net(samples).logsumexp(-1).mean().backward()
+
+            step()  # the first one makes what the others use
+            began_cpu_s, began_s, n_steps = time.process_time(), time.monotonic(), 0
+            while n_steps < rounds or time.monotonic() - began_s < least_s:
+                step()
+                n_steps += 1
+            wall_s, cpu_s = time.monotonic() - began_s, time.process_time() - began_cpu_s
+    finally:
+        torch.set_num_threads(threads)
+    return _StepTime(wall_s / n_steps, cpu_s / n_steps)
+
+
+def cheapest_near(space: NetworkSpace, costs: CostModel, arch: Arch) -> Arch:
+    """Where single steps to fewer multiply-adds lead from `arch`."""
+    macs = float(costs.of([arch])["macs"][0])
+    while True:
+        near = {space.canonical(a) for a in neighbours(space, arch) if space.valid(a)}
+        archs = sorted(a for a in near if space.reads_image(a))
+        if not archs:
+            return arch
+        all_macs = costs.of(archs)["macs"]
+        best = int(np.argmin(all_macs))
+        if all_macs[best] >= macs:
+            return arch
+        arch, macs = archs[best], float(all_macs[best])
