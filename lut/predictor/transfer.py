@@ -33,7 +33,7 @@ PRIOR = 8.0
 STEPS = (0, 5, 10, 20)
 """Measured networks after which the error is shown."""
 
-_GROWTH = regress.Growth(leaf=10)
+_GROWTH = regress.TreeGrowth(leaf=10)
 
 
 def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labelled], seed: int) -> Fitted:

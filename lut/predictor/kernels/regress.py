@@ -96,7 +96,7 @@ def roofline_of(rooflines: Mapping[str, Roofline], kernel: KernelFeatures) -> Ro
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class TreeGrowth:
     """How trees grow. leaf: samples in each at least; tried: share of the features per split."""
 
     leaf: int = 4
@@ -104,7 +104,7 @@ class Growth:
 
 
 def fit(
-    features: Sequence[KernelFeatures], times_ms: Floats, seed: int, growth: Growth = Growth()
+    features: Sequence[KernelFeatures], times_ms: Floats, seed: int, growth: TreeGrowth = TreeGrowth()
 ) -> Forests:
     """The rooflines and trees of measured times (n,), each above 0.
 
@@ -117,7 +117,7 @@ def fit(
 
 
 def fit_trees(
-    features: Sequence[KernelFeatures], rest: Floats, times_ms: Floats, seed: int, growth: Growth
+    features: Sequence[KernelFeatures], rest: Floats, times_ms: Floats, seed: int, growth: TreeGrowth
 ) -> dict[str, Any]:
     """Trees by kind on `rest` (n,), the logarithm of what is to be corrected; long kernels weigh more."""
     return {
@@ -146,7 +146,7 @@ def counted(features: Sequence[KernelFeatures]) -> dict[str, int]:
     return dict(sorted(Counter(k.kind for k in features).items()))
 
 
-def _trees(seed: int, growth: Growth) -> Any:
+def _trees(seed: int, growth: TreeGrowth) -> Any:
     from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(

@@ -19,14 +19,14 @@ from profilers.stats import Floats
 from .features import KernelFeatures
 from .labels import Labelled
 from .network import faded_share
-from .regress import MIN_OF_KIND, Forests, Growth, counted, fit
+from .regress import MIN_OF_KIND, Forests, TreeGrowth, counted, fit
 
 FITTED_BELOW_MS = 1.0
 FADES_MS = (0.1, 0.3)
 """Of the kernels' times together. Chosen on networks of the spaces that come with hwnas and on
 `[small_development]`: from 0.3 to 1 ms instead, networks of `nasbench201` are 8.8 % off and not 4.0 %."""
 
-_GROWTH = Growth(leaf=2, tried=1.0)
+_GROWTH = TreeGrowth(leaf=2, tried=1.0)
 """Fewer samples need finer leaves: with the growth of the model of all networks, those of `mobile` below
 0.05 ms are 7.0 % off and not 3.9 %."""
 
