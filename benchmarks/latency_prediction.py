@@ -29,9 +29,10 @@ from benchmarks.profile_rows import TARGETS, Context, log, spent_s
 from lut.predictor import profile
 from lut.predictor.kernels import regress
 from lut.predictor.kernels.features import KernelFeatures, features_of
-from lut.predictor.kernels.fit import Fitted, fit_networks, pooled, summary, uncertainty_of
+from lut.predictor.kernels.fit import Fitted, fit_networks, summary, uncertainty_of
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.network import fit_profiler_cost, interval_ms, without_profiler
+from lut.predictor.kernels.small import pooled
 from lut.predictor.kernels.whole import total_ms
 from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels, learn_rule
 from lut.predictor.transfer import transferred

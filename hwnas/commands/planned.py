@@ -44,6 +44,8 @@ def _data(facts: Mapping[str, Any]) -> Iterator[str]:
         more = len(facts["classes"]) - len(shown)
         named = ", ".join([*shown, *([f"and {more} more"] if more else [])])
         yield f"each {facts['counted']}: {named}"
+    for note in facts.get("notes", ()):
+        yield f"note: {note}"
 
 
 def _time(work: Mapping[str, Any]) -> Iterator[str]:

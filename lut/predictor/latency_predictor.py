@@ -16,8 +16,9 @@ from typing import Any
 from lut.predictor.footprint.memory import MemoryModel
 from lut.predictor.kernels.features import NAMES, KernelFeatures, features_of
 from lut.predictor.kernels.macs import kernel_macs
+from lut.predictor.kernels.model import FEW, KernelModel
 from lut.predictor.kernels.network import Overhead, interval_ms, predicted_uncertainty
-from lut.predictor.kernels.regress import FEW, KernelModel
+from lut.predictor.kernels.regress import Forests
 from lut.predictor.kernels.whole import total_ms
 from profilers.kernels import Kernel
 from targets import Context
@@ -25,7 +26,7 @@ from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
 
-VERSION = 4
+VERSION = 5
 FILE = "predictor.json"
 WHOLE = "whole.onnx"
 """The trees that correct networks as a whole."""
@@ -194,17 +195,24 @@ _ADVICE = "delete the folder and profile the target again"
 
 
 def _save_model(model: KernelModel, folder: Path, prefix: str) -> dict[str, Any]:
-    files = {}
-    for kind, data in model.trees.items():
-        files[kind] = _save_trees(data, folder, f"{prefix}{safe_name(kind)}.onnx")
     return {
-        "rooflines": {name: list(weights) for name, weights in model.rooflines.items()},
-        "trees": files,
+        **_save_forests(Forests(model.rooflines, model.trees), folder, prefix),
         "counts": dict(model.counts),
         "spread": dict(model.spread),
         "ranges": {kind: [list(low), list(high)] for kind, (low, high) in model.ranges.items()},
         "tick_ms": model.tick_ms,
+        "small": None if model.small is None else _save_forests(model.small, folder, f"{prefix}small-"),
         "base": None if model.base is None else _save_model(model.base, folder, f"{prefix}base-"),
+    }
+
+
+def _save_forests(forests: Forests, folder: Path, prefix: str) -> dict[str, Any]:
+    files = {}
+    for kind, data in forests.trees.items():
+        files[kind] = _save_trees(data, folder, f"{prefix}{safe_name(kind)}.onnx")
+    return {
+        "rooflines": {name: list(weights) for name, weights in forests.rooflines.items()},
+        "trees": files,
     }
 
 
@@ -222,16 +230,23 @@ def _load_trees(entry: Mapping[str, str], folder: Path, path: Path) -> bytes:
 
 
 def _load_model(document: Mapping[str, Any], folder: Path, path: Path) -> KernelModel:
-    trees = {kind: _load_trees(entry, folder, path) for kind, entry in document["trees"].items()}
-    base = document["base"]
+    large, small, base = _load_forests(document, folder, path), document["small"], document["base"]
     return KernelModel(
-        rooflines={name: tuple(weights) for name, weights in document["rooflines"].items()},
-        trees=trees,
+        rooflines=large.rooflines,
+        trees=large.trees,
         counts=document["counts"],
         spread=document["spread"],
         tick_ms=document["tick_ms"],
         ranges={kind: (low, high) for kind, (low, high) in document["ranges"].items()},
         base=None if base is None else _load_model(base, folder, path),
+        small=None if small is None else _load_forests(small, folder, path),
+    )
+
+
+def _load_forests(document: Mapping[str, Any], folder: Path, path: Path) -> Forests:
+    return Forests(
+        rooflines={name: tuple(weights) for name, weights in document["rooflines"].items()},
+        trees={kind: _load_trees(entry, folder, path) for kind, entry in document["trees"].items()},
     )
 
 

@@ -10,18 +10,22 @@ predict milliseconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from lut.predictor.kernels.features import KernelFeatures
-from lut.predictor.kernels.fit import Fitted, judged, pooled, rms, usual_rows
+from lut.predictor.kernels.fit import Fitted, judged, rms, usual_rows
 from lut.predictor.kernels.labels import Labelled
+from lut.predictor.kernels.model import KernelModel, Ranges, ranges
 from lut.predictor.kernels.network import STRATA_MS, Overhead
-from lut.predictor.kernels.regress import KernelModel, Ranges
+from lut.predictor.kernels.small import pooled
 from profilers.stats import Floats
 
 from .kernels import regress
 from .latency_predictor import LatencyPredictor
+
+T = TypeVar("T")
 
 PRIOR = 8.0
 """Samples that the parent's mean counts for."""
@@ -29,7 +33,7 @@ PRIOR = 8.0
 STEPS = (0, 5, 10, 20)
 """Measured networks after which the error is shown."""
 
-_LEAF = 10
+_GROWTH = regress.TreeGrowth(leaf=10)
 
 
 def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labelled], seed: int) -> Fitted:
@@ -40,11 +44,12 @@ def transferred(base: KernelModel, overhead: Overhead, networks: Sequence[Labell
     if not networks:
         quantiles = (1.0,) * len(STRATA_MS)
         return Fitted(model=base, overhead=overhead, quantiles=quantiles, errors={"networks": 0})
-    model = _corrected(base, networks, seed)
+    known_ms = [base.predict_ms(n.features) for n in networks]
+    model = _corrected(base, networks, known_ms, seed)
     line = _scaled(overhead, networks)
     unseen = [
-        _corrected(base, [n for n in networks if n is not left_out], seed).predict_ms(left_out.features)
-        for left_out in networks
+        _corrected(base, _but(networks, i), _but(known_ms, i), seed).predict_ms(left_out.features)
+        for i, left_out in enumerate(networks)
     ]
     usual = usual_rows(networks)
     return judged(model, line, [networks[i] for i in usual], [unseen[i] for i in usual])
@@ -55,11 +60,11 @@ def nearest(known: Sequence[LatencyPredictor], networks: Sequence[Labelled]) -> 
 
     A device that is twice as slow in everything is near; one that is slow in convolutions alone is not.
     """
-    features, times = pooled(networks)
+    times = np.concatenate([n.kernel_ms for n in networks])
     weight = np.sqrt(times)
 
     def unevenness(predictor: LatencyPredictor) -> float:
-        log = np.log(times / predictor.model.predict_ms(features))
+        log = np.log(times / np.concatenate([predictor.model.predict_ms(n.features) for n in networks]))
         return float(np.average(np.abs(log - np.median(log)), weights=weight))
 
     return min(known, key=unevenness)
@@ -70,8 +75,9 @@ def learning_curve(
 ) -> dict[str, float]:
     """Mean error in percent after so many measured networks, on those that were not used yet."""
     error_pct = {}
+    known_ms = [base.model.predict_ms(network.features) for network in networks]
     for n in [n for n in steps if n < len(networks)]:
-        model = _corrected(base.model, networks[:n], seed)
+        model = _corrected(base.model, networks[:n], known_ms[:n], seed)
         line = _scaled(base.overhead, networks[:n])
         rest = networks[n:]
         kernel_ms = [model.predict_ms(network.features) for network in rest]
@@ -80,13 +86,22 @@ def learning_curve(
     return error_pct
 
 
-def _corrected(base: KernelModel, networks: Sequence[Labelled], seed: int) -> KernelModel:
+def _but(items: Sequence[T], i: int) -> list[T]:
+    """All but the i-th."""
+    return [*items[:i], *items[i + 1 :]]
+
+
+def _corrected(
+    base: KernelModel, networks: Sequence[Labelled], known_ms: Sequence[Floats], seed: int
+) -> KernelModel:
+    """known_ms: (n,) of each network, what the base predicts of its kernels."""
     if not networks:
         return base
     features, times = pooled(networks)
-    factors = _factors(features, np.log(times / base.predict_ms(features)), np.sqrt(times))
-    rest = np.log(times / KernelModel(factors, {}, {}, {}, base).first_ms(features))
-    trees = regress.fit_trees(features, rest, times, seed, _LEAF)
+    log = np.log(times / np.concatenate(known_ms))
+    factors = _factors(features, log, np.sqrt(times))
+    rest = log - np.log([regress.roofline_of(factors, kernel)[0] for kernel in features])
+    trees = regress.fit_trees(features, rest, times, seed, _GROWTH)
     spread = _spread(features, rest - np.log(regress.corrections(trees, features)))
     new = regress.counted(features)
     counts = {kind: base.counts.get(kind, 0) + new.get(kind, 0) for kind in {*base.counts, *new}}
@@ -96,7 +111,7 @@ def _corrected(base: KernelModel, networks: Sequence[Labelled], seed: int) -> Ke
         counts=counts,
         spread={**base.spread, **spread},
         base=base,
-        ranges=_joined(base.ranges, regress.ranges(features)),
+        ranges=_joined(base.ranges, ranges(features)),
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 import lut
 from lut.devices.device import device_context
 from lut.predictor.generate import generate
+from lut.predictor.kernels.model import KernelModel
 from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.predictor.layout import extended_kernels, learn_rule, run_kernels
 from lut.predictor.profile import predictor_folder

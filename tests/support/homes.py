@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lut import Measurement, SpaceTable
 from lut.devices.device import device_context
+from lut.predictor.kernels.model import KernelModel
 from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.predictor.profile import predictor_folder
 from lut.tables.calibrate import BlockCosts, Calibration

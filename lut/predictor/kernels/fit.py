@@ -16,6 +16,7 @@ from targets.errors import TargetError
 from . import regress
 from .features import NAMES, KernelFeatures
 from .labels import Labelled
+from .model import UNKNOWN, KernelModel, ranges
 from .network import (
     NO_PROFILER,
     Overhead,
@@ -26,7 +27,8 @@ from .network import (
     predicted_uncertainty,
     without_profiler,
 )
-from .regress import TICK_MS, UNKNOWN, KernelModel
+from .regress import TICK_MS
+from .small import fit_scales, pooled
 from .whole import fit_whole, left_out_factors, network_features, whole_as_onnx
 
 Folds = NDArray[np.int64]
@@ -65,15 +67,16 @@ def fit_networks(networks: Sequence[Labelled], seed: int) -> Fitted:
     folds = np.random.default_rng([seed, 0xF01D]).permutation(len(networks)) % FOLDS
     unseen = _left_out(networks, folds, seed)
     features, times = pooled(networks)
-    forests = regress.fit(features, times, seed)
-    spread = _spread(networks, unseen) | _unknown_spread(forests.rooflines, features, times)
+    scales = fit_scales(networks, seed)
+    large = scales.large.as_onnx(features)
     model = KernelModel(
-        rooflines=forests.rooflines,
-        trees=regress.as_onnx(forests.trees, features),
+        rooflines=large.rooflines,
+        trees=large.trees,
         counts=regress.counted(features),
-        spread=spread,
-        ranges=regress.ranges(features),
+        spread=_spread(networks, unseen) | _unknown_spread(large.rooflines, features, times),
+        ranges=ranges(features),
         tick_ms=TICK_MS,
+        small=scales.small.as_onnx(features),
     )
     run = of_run(cost)
     usual = usual_rows(networks)
@@ -146,11 +149,6 @@ def is_usual(network: Labelled) -> bool:
 _FEW_RESULTS = 6
 
 
-def pooled(networks: Sequence[Labelled]) -> tuple[list[KernelFeatures], Floats]:
-    """(the features of all kernels, their times in milliseconds)."""
-    return [k for n in networks for k in n.features], np.concatenate([n.kernel_ms for n in networks])
-
-
 def summary(predicted: Floats, truth: Floats) -> dict[str, float]:
     """The figures of the field: mean error, shares within 5 and 10 %, rank correlation."""
     from scipy.stats import spearmanr
@@ -169,8 +167,7 @@ def _left_out(networks: Sequence[Labelled], folds: Folds, seed: int) -> list[Flo
     """Kernel times of each network, by a model of the networks of other folds."""
     kernel_ms: list[Floats] = [np.empty(0)] * len(networks)
     for fold in range(FOLDS):
-        features, times = pooled([n for n, f in zip(networks, folds, strict=True) if f != fold])
-        fitted = regress.fit(features, times, seed)
+        fitted = fit_scales([n for n, f in zip(networks, folds, strict=True) if f != fold], seed)
         for i in map(int, np.flatnonzero(folds == fold)):
             kernel_ms[i] = fitted.predict_ms(networks[i].features)
     return kernel_ms

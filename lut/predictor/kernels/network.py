@@ -135,6 +135,13 @@ def predicted_uncertainty(times_ms: Floats, log_spread: Floats, kinds: Sequence[
     return float(np.sqrt(independent * common))
 
 
+def faded_share(latency_ms: Floats | float, fades_ms: tuple[float, float]) -> Floats:
+    """How much a model of small networks counts: 1 up to the first of `fades_ms`, 0 from the second on."""
+    whole, none = fades_ms
+    share = np.log(none / np.asarray(latency_ms)) / np.log(none / whole)
+    return np.asarray(np.clip(share, 0.0, 1.0), dtype=np.float64)
+
+
 def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:
     """The q at which |error| <= q * predicted uncertainty holds for COVERAGE of the networks.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,123 +26,45 @@ from .network import LEAST_MS
 
 Roofline = tuple[float, ...]
 
-Ranges = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""By kind, the smallest and the largest `KernelFeatures.sizes` that were profiled."""
-
 MIN_OF_KIND = 8
 """Fewer samples of a kind than this share the roofline of their family."""
 
 MIN_OF_TREES = 40
 """Fewer samples of a kind than this have a roofline only."""
 
-FEW = 50
-"""Kinds with fewer samples are flagged in every answer (`latency-predictor.md`: an attention network was
-20 % too fast because three of its kernels had none)."""
-
 TICK_MS = 3e-4
 """The spread of a whole microsecond, of which the profiler counts full ones only."""
 
 _REWEIGHTED = 12
-_TREES, _LEAF, _TRIED = 40, 4, 0.6
+_TREES = 40
 _OPSET = {"": 17, "ai.onnx.ml": 3}
 
 
 @dataclass(frozen=True)
-class KernelModel:
-    """The milliseconds of any kernel on one device.
-
-    rooflines: milliseconds per term, by kind or family.
-    trees: ONNX files by kind.
-    counts: samples per kind.
-    spread: standard deviation of log(measured / predicted) by kind, on networks not seen; `unknown FAMILY` of
-        kinds that were not profiled.
-    ranges: the smallest and the largest sizes of each kind that were profiled.
-    tick_ms: added to the times that it was fitted on, and taken from what it predicts.
-    base: the model of another device that this one corrects; rooflines are then factors on its predictions.
-    """
-
-    rooflines: Mapping[str, Roofline]
-    trees: Mapping[str, bytes]
-    counts: Mapping[str, int]
-    spread: Mapping[str, float]
-    base: KernelModel | None = field(default=None, repr=False)
-    ranges: Ranges = field(default_factory=dict, repr=False)
-    tick_ms: float = 0.0
-
-    def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
-        """Milliseconds of each kernel in context; (n,)."""
-        times_ms = self.first_ms(features)
-        for kind, rows, x in by_kind(features):
-            if kind in self.trees:
-                times_ms[rows] *= np.exp(run_trees(self.trees[kind], x))
-        return np.maximum(times_ms - self.tick_ms, LEAST_MS)
-
-    def first_ms(self, features: Sequence[KernelFeatures]) -> Floats:
-        """The prediction before the trees; (n,)."""
-        if self.base is None:
-            return roof_ms(self.rooflines, features)
-        factors: Floats = np.array([_of(self.rooflines, k)[0] for k in features])
-        times_ms: Floats = self.base.predict_ms(features) * factors
-        return times_ms
-
-    def log_spread(self, features: Sequence[KernelFeatures]) -> Floats:
-        """Standard deviation of the logarithm of each prediction; (n,).
-
-        That of the kind on networks not seen, and more the further a kernel lies outside of all that were
-        profiled. Kinds without samples are as far off as kinds of the family are from its roofline.
-        """
-        return np.array([self._spread_of(k) for k in features])
-
-    def _spread_of(self, kernel: KernelFeatures) -> float:
-        unknown = self.spread.get(f"{UNKNOWN} {kernel.family}", _UNTOLD)
-        own = self.spread.get(kernel.kind, unknown)
-        known = self.ranges.get(kernel.kind)
-        return own if known is None else float(np.hypot(own, _PER_E_FOLD * outside(kernel.sizes, known)))
-
-
-def outside(sizes: Sequence[float], known: tuple[Sequence[float], Sequence[float]]) -> float:
-    """How far sizes, as logarithms, lie beyond the smallest and largest ones known, all together."""
-    return float(sum(max(low - x, x - high, 0.0) for x, low, high in zip(sizes, *known, strict=True)))
-
-
-def ranges(features: Sequence[KernelFeatures]) -> Ranges:
-    """What of sizes the profile holds."""
-    bounds = {}
-    for kind, rows, _ in by_kind(features):
-        sizes = np.array([features[row].sizes for row in rows])  # (n, sizes)
-        bounds[kind] = (sizes.min(axis=0).tolist(), sizes.max(axis=0).tolist())
-    return bounds
-
-
-UNKNOWN = "unknown"
-"""Before the name of a family: the spread of kinds that were not profiled."""
-
-_UNTOLD = 3.0
-"""The same where the profile says nothing of a family: a factor of twenty."""
-
-_PER_E_FOLD = 0.25
-"""Standard deviation that each e-fold beyond the profile adds."""
-
-
-@dataclass(frozen=True)
 class Forests:
-    """What `fit` gives: rooflines, and scikit-learn trees by kind; not kept."""
+    """Rooflines, and trees by kind: those of scikit-learn while a predictor is fitted, ONNX files after."""
 
     rooflines: Mapping[str, Roofline]
     trees: Mapping[str, Any]
 
     def predict_ms(self, features: Sequence[KernelFeatures]) -> Floats:
-        """As KernelModel.predict_ms."""
+        """Milliseconds of each kernel; (n,)."""
         times_ms = roof_ms(self.rooflines, features) * corrections(self.trees, features)
         return np.maximum(times_ms - TICK_MS, LEAST_MS)
+
+    def as_onnx(self, features: Sequence[KernelFeatures]) -> Forests:
+        """The same with trees as ONNX files. features: that they were fitted on."""
+        return Forests(self.rooflines, as_onnx(self.trees, features))
 
 
 def corrections(trees: Mapping[str, Any], features: Sequence[KernelFeatures]) -> Floats:
     """What the trees multiply each kernel with; (n,)."""
     factors = np.ones(len(features))
     for kind, rows, x in by_kind(features):
-        if kind in trees:
-            factors[rows] = np.exp(trees[kind].predict(x))
+        of_kind = trees.get(kind)
+        if of_kind is not None:
+            logs = run_trees(of_kind, x) if isinstance(of_kind, bytes) else of_kind.predict(x)
+            factors[rows] = np.exp(logs)
     return factors
 
 
@@ -165,32 +87,41 @@ def run_trees(model: bytes, x: NDArray[np.float32]) -> Floats:
 
 def roof_ms(rooflines: Mapping[str, Roofline], features: Sequence[KernelFeatures]) -> Floats:
     """The rooflines' milliseconds; a kind without one has that of its family."""
-    return np.array([np.dot(k.terms, _of(rooflines, k)) for k in features], dtype=np.float64)
+    return np.array([np.dot(k.terms, roofline_of(rooflines, k)) for k in features], dtype=np.float64)
 
 
-def _of(rooflines: Mapping[str, Roofline], kernel: KernelFeatures) -> Roofline:
+def roofline_of(rooflines: Mapping[str, Roofline], kernel: KernelFeatures) -> Roofline:
     """That of the kind, of the family, or of any family: a target may have profiled no kernel of it."""
     return rooflines.get(kernel.kind) or rooflines.get(kernel.family) or rooflines["memory"]
 
 
-def fit(features: Sequence[KernelFeatures], times_ms: Floats, seed: int) -> Forests:
+@dataclass(frozen=True, slots=True)
+class TreeGrowth:
+    """How trees grow. leaf: samples in each at least; tried: share of the features per split."""
+
+    leaf: int = 4
+    tried: float = 0.6
+
+
+def fit(
+    features: Sequence[KernelFeatures], times_ms: Floats, seed: int, growth: TreeGrowth = TreeGrowth()
+) -> Forests:
     """The rooflines and trees of measured times (n,), each above 0.
 
     Both are fitted on the logarithm of the times and TICK_MS: what is shorter than a tick is noise there.
     """
     times_ms = times_ms + TICK_MS
     rooflines = _rooflines(features, times_ms)
-    return Forests(
-        rooflines, fit_trees(features, np.log(times_ms / roof_ms(rooflines, features)), times_ms, seed)
-    )
+    rest = np.log(times_ms / roof_ms(rooflines, features))
+    return Forests(rooflines, fit_trees(features, rest, times_ms, seed, growth))
 
 
 def fit_trees(
-    features: Sequence[KernelFeatures], rest: Floats, times_ms: Floats, seed: int, leaf: int = _LEAF
+    features: Sequence[KernelFeatures], rest: Floats, times_ms: Floats, seed: int, growth: TreeGrowth
 ) -> dict[str, Any]:
     """Trees by kind on `rest` (n,), the logarithm of what is to be corrected; long kernels weigh more."""
     return {
-        kind: _trees(seed, leaf).fit(x, rest[rows], sample_weight=np.sqrt(times_ms[rows]))
+        kind: _trees(seed, growth).fit(x, rest[rows], sample_weight=np.sqrt(times_ms[rows]))
         for kind, rows, x in by_kind(features)
         if len(rows) >= MIN_OF_TREES and kind not in FREE
     }
@@ -215,11 +146,11 @@ def counted(features: Sequence[KernelFeatures]) -> dict[str, int]:
     return dict(sorted(Counter(k.kind for k in features).items()))
 
 
-def _trees(seed: int, leaf: int) -> Any:
+def _trees(seed: int, growth: TreeGrowth) -> Any:
     from sklearn.ensemble import ExtraTreesRegressor
 
     return ExtraTreesRegressor(
-        _TREES, min_samples_leaf=leaf, max_features=_TRIED, random_state=seed, n_jobs=1
+        _TREES, min_samples_leaf=growth.leaf, max_features=growth.tried, random_state=seed, n_jobs=1
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from profilers.stats import Floats
 
 from .features import KernelFeatures
-from .network import Overhead
+from .network import Overhead, faded_share
 from .regress import run_trees, tree_file
 
 MIN_NETWORKS = 40
@@ -116,9 +116,7 @@ def left_out_factors(
 
 def faded(log_factors: Floats, predicted_ms: Floats) -> Floats:
     """(n,) the factors of networks that are predicted to take so long."""
-    whole, none = FADES_MS
-    shares = np.clip(np.log(none / predicted_ms) / np.log(none / whole), 0.0, 1.0)
-    return np.asarray(np.exp(shares * log_factors), dtype=np.float64)
+    return np.asarray(np.exp(faded_share(predicted_ms, FADES_MS) * log_factors), dtype=np.float64)
 
 
 def whole_as_onnx(trees: Any) -> bytes | None:

@@ -29,6 +29,7 @@ def test_a_search_says_data_counts_time_and_memory() -> None:
         "splits": {"train": 12_000, "val": 0, "test": 340},
         "classes": classes,
         "counted": "class",
+        "notes": ["images of more than 8 bits are scaled by the range of the set, 0 (black) to 4095 (white)"],
     }
     said = lines_of(
         data=data,
@@ -44,6 +45,7 @@ def test_a_search_says_data_counts_time_and_memory() -> None:
         "12,340 images of photos, colour at 48 x 48 px; 12,000 train, 0 val, 340 test",
         "each class: c0 1,234, c1 1,234,",
         "c7 1,234, and 2 more",
+        "note: images of more than 8 bits are scaled by the range of the set, 0 (black) to 4095 (white)",
         "of val_accuracy, latency_ms, by strategy bo; budget: latency_ms<=12",
         "plan: 14 networks trained for 308 steps",
         "time: about 18 minutes (12 to 25); front 8.8, training 7, table 0.8",

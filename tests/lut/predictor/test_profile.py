@@ -17,8 +17,8 @@ from lut.caveats import state
 from lut.predictor import profile
 from lut.predictor.kernels.fit import Fitted
 from lut.predictor.kernels.labels import Labelled
+from lut.predictor.kernels.model import KernelModel
 from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
 from lut.predictor.latency_predictor import load
 from lut.predictor.profile_rows import measuring_s
 from profilers import Timing, read_rows

@@ -16,8 +16,8 @@ from onnx import TensorProto, helper
 
 from lut.predictor.device_predictor import DevicePredictor
 from lut.predictor.generate import generate
+from lut.predictor.kernels.model import KernelModel
 from lut.predictor.kernels.network import Overhead
-from lut.predictor.kernels.regress import KernelModel
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.predictor.models.quantise import as_run, quantised
 from targets import Int8Form, default_form, host_facts, load_target, make_context

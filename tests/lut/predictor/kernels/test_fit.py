@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lut.predictor.kernels import network, regress
-from lut.predictor.kernels.fit import fit_networks, pooled, summary
+from lut.predictor.kernels import model, network, regress
+from lut.predictor.kernels.fit import fit_networks, summary
+from lut.predictor.kernels.small import pooled
 from lut.predictor.latency_predictor import LatencyPredictor, load
 from lut.predictor.transfer import learning_curve, nearest, transferred
 from targets import Context
@@ -76,8 +77,8 @@ def test_each_class_of_latency_has_an_interval_of_its_own() -> None:
 
 def test_an_interval_widens_with_the_distance_from_the_profile(known, make) -> None:
     near = known.model.ranges["plain Conv 1x1"]
-    inside = regress.outside([(a + b) / 2 for a, b in zip(*near, strict=True)], near)
-    beyond = regress.outside([b + 1 for b in near[1]], near)
+    inside = model.outside([(a + b) / 2 for a, b in zip(*near, strict=True)], near)
+    beyond = model.outside([b + 1 for b in near[1]], near)
     assert inside == 0
     assert beyond == pytest.approx(len(near[0]))
 
