@@ -106,7 +106,7 @@ def disturbed(
         if stage is None:
             break
         heard = len(search.said())
-        outcome = interrupt(process, moment.how)
+        outcome = interrupt(search, process, moment.how)
         faults.append({**moment.to_json(), "came_in": stage, **outcome})
         if moment.how == WORKER:
             continue

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.main_jobs import STAGES
 
-from .moments import KILL, STARTING, WORKER, Moment
+from .moments import STARTING, WORKER, Moment
 
 OPTIONS = (
     *("--data", "digits", "--image-size", "16", "--seed", "3", "--workers", "1"),
@@ -26,6 +26,13 @@ OPTIONS = (
 )
 """The budget is far above every network, so that no measurement decides what is chosen. Shared weights
 and the gradient search leave one checkpoint each on the way."""
+
+_MARK = "HWNAS_FAULTS_RUN"
+"""In the environment of a search and of all that it starts: the folder of its run. Training processes have
+sessions of their own, and lose their parent when it is killed, so neither finds them."""
+
+_TRAINS = b"hwnas.executors.child_process"
+"""In the command of a training process."""
 
 _LOOK_S = 0.001
 _END_S = 120.0
@@ -58,7 +65,12 @@ class Search:
     def start(self) -> subprocess.Popen[bytes]:
         """Start it in a session of its own; what it says is added to `said.txt` in the folder."""
         root = str(Path(__file__).resolve().parents[2])
-        environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": root,
+            "OMP_NUM_THREADS": "1",
+            _MARK: str(self.folder),
+        }
         self.before_ns = self._written_ns()
         with self._log.open("ab") as said:
             self.process = subprocess.Popen(
@@ -70,7 +82,35 @@ class Search:
     def close(self) -> None:
         """End what is left of the process."""
         if self.process is not None:
-            end(self.process)
+            self.end(self.process)
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End the process and all that a command of this run has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pid in self.members():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def members(self, command: bytes = b"") -> list[int]:
+        """The processes alive that a command of this run has started, as Linux lists them.
+
+        command: only those whose command has these words.
+        """
+        mark = f"{_MARK}={self.folder}".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                state = (path / "stat").read_text().rpartition(")")[2].split()[0]
+                marked = mark in (path / "environ").read_bytes().split(b"\0")
+                if marked and state != "Z" and command in (path / "cmdline").read_bytes():
+                    found.append(int(path.name))
+        return found
+
+    def trainers(self) -> list[int]:
+        """Its training processes."""
+        return self.members(_TRAINS)
 
     def said(self) -> str:
         """All that the commands of this run have printed."""
@@ -129,18 +169,18 @@ def wait_for(
         elif (
             stage == moment.stage
             and now - since >= moment.share * took_s[stage]
-            and (moment.how != WORKER or len(members(process.pid)) > 1)
+            and (moment.how != WORKER or search.trainers())
         ):
             return stage
         time.sleep(_LOOK_S)
     return None
 
 
-def interrupt(process: subprocess.Popen[bytes], how: str) -> dict[str, Any]:
+def interrupt(search: Search, process: subprocess.Popen[bytes], how: str) -> dict[str, Any]:
     """Interrupt it; its exit code, the seconds until it ended, and processes of it that stay."""
     began = time.monotonic()
     if how == WORKER:
-        workers = [pid for pid in members(process.pid) if pid != process.pid]
+        workers = search.trainers()
         for pid in workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -150,31 +190,13 @@ def interrupt(process: subprocess.Popen[bytes], how: str) -> dict[str, Any]:
     try:
         process.wait(_END_S)
     except subprocess.TimeoutExpired:
-        end(process)
+        search.end(process)
         return {"exit": "none", "seconds": _END_S, "left": 0}
     seconds = time.monotonic() - began
-    while (left := members(process.pid)) and time.monotonic() - began < _END_S:
+    while (left := search.members()) and time.monotonic() - began < _END_S:
         time.sleep(0.05)
-    end(process)
+    search.end(process)
     return {"exit": process.returncode, "seconds": round(seconds, 2), "left": len(left)}
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all of its session."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, getattr(signal, f"SIG{KILL}"))
-    process.wait()
-
-
-def members(session: int) -> list[int]:
-    """The processes of a session that are alive, as Linux lists them."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, _, of, *_ = path.read_text().rpartition(")")[2].split()
-            if int(of) == session and state != "Z":
-                found.append(int(path.parent.name))
-    return found
 
 
 def _writes(out: Path, file: str) -> Iterator[tuple[str, float]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 from benchmarks.faults.compare import differences, values
 from benchmarks.faults.moments import KILL, TRAINING, WORKER, WRITES, series
+from benchmarks.faults.search_process import Search
 from hwnas.pipeline.main_job import STAGES
 
 PLACES = ["starting", *(stage.name for stage in STAGES)]
@@ -35,6 +38,29 @@ def test_the_moments_of_a_run_are_in_the_order_of_its_stages() -> None:
     for run in series(PLACES, 3):
         keys = [(PLACES.index(m.stage), m.share) for m in run]
         assert keys == sorted(keys)
+
+
+TRAINS = "import time; time.sleep(60)  # hwnas.executors.child_process"
+
+
+class Orphaning(Search):
+    """Ends at once, and leaves a child in a session of its own, as a training process has."""
+
+    def command(self) -> list[str]:
+        started = f"subprocess.Popen([sys.executable, '-c', {TRAINS!r}], start_new_session=True)"
+        return [sys.executable, "-c", f"import subprocess, sys; {started}"]
+
+
+def test_processes_of_a_run_are_found_whatever_session_and_parent_they_have(tmp_path: Path) -> None:
+    search = Orphaning(tmp_path, tmp_path, tmp_path / "run")
+    assert search.start().wait(60) == 0
+    assert len(search.members()) == len(search.trainers()) == 1
+    assert Search(tmp_path / "another", tmp_path, tmp_path).members() == []
+    search.close()
+    until = time.monotonic() + 60
+    while search.members() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert search.members() == []
 
 
 def test_a_finding_that_the_clock_decides_moves_no_other(tmp_path: Path) -> None:
