@@ -236,7 +236,7 @@ class MobileSupernet(Supernet):
                 mixed.append(MixedLayer(names, space, c_in, widest, stride, residual=i > 0))
             self.stages.append(mixed)
             before = widest
-        self.head = module_of(space.blocks()[space.positions[-1].keys.flat[-1]])  # of the widest maps
+        self.head = module_of(space.blocks()[str(space.positions[-1].keys.flat[-1])])  # of the widest maps
         read_first_channels(self.head)
         use_batch_statistics(self)
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
-class FirstChannels(nn.Conv2d):
-    """A convolution of the widest map, which reads narrower ones by its first channels."""
+class FirstChannels(nn.Module):
+    """A convolution of the widest map, with the very weights of `conv`; narrower maps use a part of them."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        """Conv: without groups."""
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding = conv.stride, conv.padding
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (b, c, h, w), c up to `in_channels`."""
-        weight = self.weight[:, : x.shape[1]]  # an attribute: `functional_call` may replace it
-        return self._conv_forward(x, weight, self.bias)
+        """x: (b, c, h, w), c up to that of the widest map."""
+        weight = self.weight[:, : x.shape[1]]
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
 
 
 def read_first_channels(head: nn.Module) -> None:
@@ -19,9 +26,4 @@ def read_first_channels(head: nn.Module) -> None:
     for name, conv in list(head.named_modules()):
         if isinstance(conv, nn.Conv2d) and conv.groups == 1:
             owner, _, own_name = name.rpartition(".")
-            wide = FirstChannels(
-                conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,
-                bias=conv.bias is not None, device="meta",
-            )  # fmt: skip
-            wide.weight, wide.bias = conv.weight, conv.bias
-            setattr(head.get_submodule(owner), own_name, wide)
+            setattr(head.get_submodule(owner), own_name, FirstChannels(conv))
