@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.core.arrays import Array
+
 from .naswot import naswot
 from .synflow import log_synflow
 from .zico import zico

@@ -22,7 +22,7 @@ from hwnas.pipeline.main_job import RunContext, repeats
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
 from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
-from tests.support.main_jobs import LAUNCH, STAGES, STOOD_IN
+from tests.support.main_jobs import STAGES, STOOD_IN
 
 pytestmark = pytest.mark.slow
 

@@ -1,9 +1,14 @@
-"""Shared weights learn every task of the table: trained, scored, searched by gradients.
+"""Every task of the table: learned by shared weights and gradients, and looked at by zero-cost proxies.
 
 A new row of `TASKS` needs a row here: the name of a set that comes with it.
 """
 
 from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,48 +18,70 @@ from hwnas import supernets
 from hwnas.core.mix import Mix
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
-from hwnas.data import Augment, Batches, Data, load_data, markov, shape_boxes, shape_masks, shapes
+from hwnas.data import (
+    Augment,
+    Batches,
+    Data,
+    calls,
+    gestures,
+    load_data,
+    markov,
+    shape_boxes,
+    shape_masks,
+    shapes,
+)
 from hwnas.evaluators import EvaluationFailed
+from hwnas.evaluators.proxies import PROXIES
 from hwnas.evaluators.shared_weights import SharedWeights
+from hwnas.front import Trial
 from hwnas.gradient.methods import METHODS
 from hwnas.gradient.search import GradientSearch
 from hwnas.gradient.settings import SearchSettings
 from hwnas.gradient.step.passes import validation_pass
 from hwnas.gradient.warmup import Warmup, WarmupSettings
+from hwnas.pipeline.main_job import RunContext
+from hwnas.pipeline.main_job.extra_features import proxy_correlations
 from hwnas.spaces import load_space
 from hwnas.tasks import TASKS
 
 pytestmark = pytest.mark.slow
 
 SETS = {
-    "classification": "digits",
-    "multi-label": "shapes",
-    "regression": "gauges",
-    "segmentation": "shape-masks",
-    "detection": "shape-boxes",
-    "language": "markov",
-    "classification:digit+regression:tilt": "tilted",
+    "digits": "classification",
+    "gestures": "classification",
+    "calls": "classification",
+    "shapes": "multi-label",
+    "gauges": "regression",
+    "shape-masks": "segmentation",
+    "shape-boxes": "detection",
+    "markov": "language",
+    "tilted": "classification:digit+regression:tilt",
 }
-STEPS = 2
+"""Sets that come with the package, every kind of samples and every task among them, and what is learned."""
+
+STEPS, SIZES = 2, ("params", "macs")
 CELL = 'space = "recurrent"\noperations = ["none", "tanh", "relu"]\nnodes = 3\nwidths = [16, 24]\n'
 
 
 def test_every_task_has_a_row() -> None:
-    assert set(TASKS) <= set(SETS)
+    assert set(TASKS) <= set(SETS.values())
 
 
 @pytest.fixture(scope="module", params=SETS)
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Few of the samples of the set: most of the time would go into drawing them."""
-    home, text = tmp_path_factory.mktemp("home"), request.param == "language"
+    name, home = request.param, tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for module in (shapes, shape_masks, shape_boxes):
             patch.setattr(module, "N_PICTURES", 200)
         for module in (shape_masks, shape_boxes):
             patch.setattr(module, "N_VAL", 40)
             patch.setattr(module, "N_TEST", 40)
+        patch.setattr(gestures, "N_PERSONS", 5)
+        patch.setattr(calls, "N_ANIMALS", 5)
         patch.setattr(markov, "N_CHARACTERS", 8000)
-        return load_data(SETS[request.param], None if text else 16, 0, root=home, task=request.param)
+        size = None if name in ("gestures", "calls", "markov") else 16
+        return load_data(name, size, 0, root=home, task=SETS[name])
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +146,28 @@ def test_a_gradient_search_decodes_an_architecture(data: Data, space: NetworkSpa
     after = [p.detach() for p in search.policy.soft_mix().probs]
     moved = [float((a - b).abs().max()) for a, b in zip(before, after, strict=True)]
     assert max(moved) > 0 and space.valid(search.seeds(1)[0].arch)
+
+
+def test_the_front_says_what_proxies_were_worth(data: Data, space: NetworkSpace) -> None:
+    """Of each architecture that was trained; those that do not know the networks of the task are named."""
+    rng = np.random.default_rng(0)
+    archs = [space.sample(rng) for _ in range(5)]
+    costs = CostModel(space).of(archs)
+    sizes = [{name: float(costs[name][i]) for name in SIZES} for i in range(len(archs))]
+    bar = SimpleNamespace(advance=lambda n: None)
+    context = SimpleNamespace(
+        trains=True,
+        config=SimpleNamespace(seed=0),
+        space=space,
+        data=data,
+        run=SimpleNamespace(progress=lambda name, n: nullcontext(bar)),
+        archs=lambda chosen: chosen,
+    )
+    trials = [
+        SimpleNamespace(failure=None, arch=arch, metrics={"val_accuracy": 0.1 * i, **sizes[i]})
+        for i, arch in enumerate(archs)
+    ]
+    found = proxy_correlations(cast(RunContext, context), cast(list[Trial], trials))
+    assert found is not None and json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["left_out"] == (["naswot", "log_synflow"] if data.task.texts else [])
+    assert all(-1 <= found[name] <= 1 for name in {*PROXIES, *SIZES} - {*found["left_out"]})
