@@ -102,7 +102,7 @@ class GradientSearch:
         self.train, self.val, self.task = train, val, task
         self._factory = copies_of(supernet, method) if isinstance(supernet, nn.Module) else supernet
         # A policy lives where its draws are needed: on the device, or where Python decides by them what runs.
-        self.why_eager = why_eager(method, settings.objective, compiled=settings.compile)
+        self.why_eager = why_eager(method, settings.objective, compiled=settings.compile, task=task)
         self._recorded = self.why_eager is None and (self.device.type == "cuda" or capture is not None)
         place = self.device if self._recorded else torch.device("cpu")
         self.generator = torch.Generator(place).manual_seed(settings.seed)
