@@ -1,6 +1,7 @@
 """Does a short search beat what costs nothing, and a fixed network as fast? One row for each task.
 
     python -m benchmarks.tasks OUT --rows regression sounds --seeds 0 1 2
+    python -m benchmarks.tasks OUT --options "--evaluations 8 --eval-epochs 3 --train-epochs 12"
 
 For each row and seed: the default `hwnas search` on the set that comes with the task, of which one pick is
 trained to the end, then a fixed network of the same space, of the latency of that pick, by the very trainings
@@ -21,6 +22,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -84,14 +86,24 @@ class Result:
     fixed_cpu_s: float
 
 
-def searched(out: Path, home: Path, row: str, seed: int) -> Path:
-    """The finished search; one that was stopped goes on."""
+def searched(out: Path, home: Path, row: str, seed: int, more: Sequence[str]) -> Path:
+    """The finished search; one that was stopped goes on. more: options of it."""
     path = out / f"{row}-{seed}"
     command = [sys.executable, "-m", "cli", "search", "--quiet"]
     if is_run(path):
         command += ["--resume", str(path)]
     else:
-        command += [*ROWS[row], *ONE_PICK, "--seed", str(seed), "--home", str(home), "--out", str(path)]
+        command += [
+            *ROWS[row],
+            *ONE_PICK,
+            *more,
+            "--seed",
+            str(seed),
+            "--home",
+            str(home),
+            "--out",
+            str(path),
+        ]
     if not (path / "front.json").exists():
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
@@ -217,6 +229,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=[*ROWS, []])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--home", type=Path, help="data home with latency tables (default: in OUT)")
+    parser.add_argument("--options", type=shlex.split, default=[], help="more options of `hwnas search`")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "rows.jsonl"
@@ -227,7 +240,7 @@ def main() -> None:
             if any((r.row, r.seed) == (row, seed) for r in results):
                 continue
             before = _cpu_s()
-            path = searched(options.out, options.home or options.out / "home", row, seed)
+            path = searched(options.out, options.home or options.out / "home", row, seed, options.options)
             results.append(compared(path, row, seed, _cpu_s() - before))
             write_atomic(file, "".join(json.dumps(asdict(r)) + "\n" for r in results).encode())
             print(results[-1], file=sys.stderr, flush=True)

@@ -43,6 +43,8 @@ from hwnas.pipeline.main_job import RunContext
 from hwnas.pipeline.main_job.extra_features import proxy_correlations
 from hwnas.spaces import load_space
 from hwnas.tasks import TASKS
+from hwnas.training.recipe import Recipe
+from hwnas.training.train import changes_of
 
 pytestmark = pytest.mark.slow
 
@@ -103,6 +105,10 @@ def supernet(space: NetworkSpace) -> supernets.Supernet:
 
 def batches(data: Data, split: str) -> Batches:
     return Batches(data, split, 16, 0, Augment.for_data(data) if split == "train" else None)
+
+
+def test_texts_alone_are_learned_as_they_are(data: Data) -> None:
+    assert (changes_of(Recipe.short(100), data) is None) == data.task.texts
 
 
 def test_a_pass_has_the_loss_of_the_deployed_network(data: Data, space: NetworkSpace) -> None:
