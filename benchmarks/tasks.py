@@ -1,13 +1,15 @@
 """Does a short search beat what costs nothing, and a fixed network as fast? One row for each task.
 
     python -m benchmarks.tasks OUT --rows regression sounds --seeds 0 1 2
+    python -m benchmarks.tasks OUT --options "--evaluations 8 --eval-epochs 3 --train-epochs 12"
 
-For each row and seed: a small `hwnas search` on the set that comes with the task, then a fixed network of the
-same space, of the latency of the chosen pick, by the very trainings of the pick: same recipe, steps, data and
-seed. Fixed is what has one operation everywhere, an inverted residual of MobileNetV2 (3 x 3, expansion 3 or
-6), one depth in all stages, and the last so many stages at their greater width; of a text, DARTS's published
-cell. Taken is the one of most MACs that the run's table puts within 10 % of the pick, else the nearest. Both
-are measured together after their trainings, so that their ratio holds on a busy machine too.
+For each row and seed: the default `hwnas search` on the set that comes with the task, of which one pick is
+trained to the end, then a fixed network of the same space, of the latency of that pick, by the very trainings
+of the pick: same recipe, steps, data and seed. Fixed is what has one operation everywhere, an inverted
+residual of MobileNetV2 (3 x 3, expansion 3 or 6), one depth in all stages, and the last so many stages at
+their greater width; of a text, DARTS's published cell. Taken is the one whose latency, by the run's table, is
+nearest to that of the pick. Both are measured together after their trainings, so that their ratio holds on a
+busy machine too.
 
 OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed;
 a second call goes on.
@@ -20,6 +22,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -41,13 +44,12 @@ from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
 from hwnas.spaces.mobile import MobileSpace
 from hwnas.spaces.mobile_definition import SKIP
-from hwnas.training.train import eval_batch, score
+from hwnas.training.train import eval_batch, outputs_of
 from targets.files import write_atomic
 
-SHORT = (
-    *("--evaluations", "8", "--population", "4", "--eval-epochs", "3", "--train-epochs", "12"),
+ONE_PICK = (
     *("--picks", "1", "--random-baselines", "0", "--repeats", "0", "--workers", "1"),
-    *("--profile-minutes", "10", "--accept-noise"),
+    *("--profile-minutes", "10", "--accept-noise", "--ignore-stored"),
 )
 ROWS: dict[str, tuple[str, ...]] = {
     "regression": ("--task", "regression", "--data", "gauges"),
@@ -58,13 +60,15 @@ ROWS: dict[str, tuple[str, ...]] = {
     "sounds": ("--data", "calls"),
     "language": ("--task", "language", "--data", "markov", "--space", "recurrent"),
 }
-NEAR = 0.1
 FIXED_OPERATIONS = ("mb3e3", "mb3e6")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One row and seed: test scores of the task's objective, latencies measured together, CPU seconds."""
+    """One row and seed: test scores of the task's objective, latencies measured together, CPU seconds.
+
+    metrics: all of the pick and of the fixed network on the test samples, by name.
+    """
 
     row: str
     seed: int
@@ -77,18 +81,29 @@ class Result:
     pick_ms: float
     pick_arch: str
     predicted_ratio: float
+    metrics: dict[str, dict[str, float]]
     search_cpu_s: float
     fixed_cpu_s: float
 
 
-def searched(out: Path, home: Path, row: str, seed: int) -> Path:
-    """The finished search; one that was stopped goes on."""
+def searched(out: Path, home: Path, row: str, seed: int, more: Sequence[str]) -> Path:
+    """The finished search; one that was stopped goes on. more: options of it."""
     path = out / f"{row}-{seed}"
     command = [sys.executable, "-m", "cli", "search", "--quiet"]
     if is_run(path):
         command += ["--resume", str(path)]
     else:
-        command += [*ROWS[row], *SHORT, "--seed", str(seed), "--home", str(home), "--out", str(path)]
+        command += [
+            *ROWS[row],
+            *ONE_PICK,
+            *more,
+            "--seed",
+            str(seed),
+            "--home",
+            str(home),
+            "--out",
+            str(path),
+        ]
     if not (path / "front.json").exists():
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return path
@@ -118,15 +133,11 @@ def _uniform(space: MobileSpace, operation: str, depth: int, n_wide: int) -> Arc
 
 
 def chosen_fixed(context: RunContext, pick: Candidate) -> Candidate:
-    """Of most MACs within NEAR of the pick's predicted latency, else the nearest."""
+    """Of the latency that is nearest to that of the pick, as predicted."""
     archs = {context.space.key(arch): arch for arch in fixed_networks(context.space)}
     archs.pop(str(pick.arch), None)
     costs = dict(zip(archs, context.costs_of(list(archs.values())), strict=True))
-    gaps = {
-        key: abs(math.log(row["latency_ms"] / pick.predicted["latency_ms"])) for key, row in costs.items()
-    }
-    near = [key for key, gap in gaps.items() if gap <= math.log(1 + NEAR)]
-    key = max(near, key=lambda k: costs[k]["macs"]) if near else min(gaps, key=lambda k: gaps[k])
+    key = min(costs, key=lambda k: abs(math.log(costs[k]["latency_ms"] / pick.predicted["latency_ms"])))
     return Candidate(arch=key, origin="published", predicted=costs[key], measured={})
 
 
@@ -140,12 +151,15 @@ def compared(path: Path, row: str, seed: int, search_cpu_s: float) -> Result:
         fixed = chosen_fixed(context, pick)
         candidates = {"pick": pick, "fixed": fixed}
         train_finalists(context, [finalist(context, fixed)], seed)
-        data, scores, files = context.data, {}, {}
+        data, scores, metrics, files = context.data, {}, {}, {}
         for name, candidate in candidates.items():
             trained = read_final(context, finalist(context, candidate), seed)
             assert trained is not None
             batches = eval_batches(data, "test", eval_batch(data.area))
-            scores[name] = score(trained.module(), batches, data.task)[0]
+            outputs = outputs_of(trained.module(), batches, data.task)
+            answers = data.task.answers(outputs.kept)
+            scores[name] = data.task.score(answers, outputs.labels)
+            metrics[name] = data.task.metrics(answers, outputs.labels)
             files[name] = networks.arch_onnx(context.space, context.space.from_string(str(candidate.arch)))
         costs = {name: candidate.predicted for name, candidate in candidates.items()}
         latency_ms = {
@@ -164,6 +178,7 @@ def compared(path: Path, row: str, seed: int, search_cpu_s: float) -> Result:
             pick_ms=latency_ms["pick"],
             pick_arch=str(pick.arch),
             predicted_ratio=fixed.predicted["latency_ms"] / pick.predicted["latency_ms"],
+            metrics=metrics,
             search_cpu_s=search_cpu_s,
             fixed_cpu_s=_cpu_s() - before,
         )
@@ -214,6 +229,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=[*ROWS, []])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--home", type=Path, help="data home with latency tables (default: in OUT)")
+    parser.add_argument("--options", type=shlex.split, default=[], help="more options of `hwnas search`")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "rows.jsonl"
@@ -224,7 +240,7 @@ def main() -> None:
             if any((r.row, r.seed) == (row, seed) for r in results):
                 continue
             before = _cpu_s()
-            path = searched(options.out, options.home or options.out / "home", row, seed)
+            path = searched(options.out, options.home or options.out / "home", row, seed, options.options)
             results.append(compared(path, row, seed, _cpu_s() - before))
             write_atomic(file, "".join(json.dumps(asdict(r)) + "\n" for r in results).encode())
             print(results[-1], file=sys.stderr, flush=True)

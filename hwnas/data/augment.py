@@ -44,8 +44,10 @@ class Augment:
                 raise UsageError(f"augmentation: {name} is {value}; allowed: 0 to {most}")
 
     @classmethod
-    def for_data(cls, data: Data) -> Augment | SignalAugment:
-        """Shift scenes, and mirror photos; bend characters instead. Signals have changes of their own."""
+    def for_data(cls, data: Data) -> Augment | SignalAugment | None:
+        """Shift scenes, and mirror photos; bend characters. Signals have changes of their own, texts none."""
+        if data.kind.dims == 0:
+            return None
         if data.kind.levels is None:
             return SignalAugment(mean=data.mean, std=data.std)
         if data.flip or not data.centred:

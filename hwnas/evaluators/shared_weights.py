@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hwnas.tasks import CLASSIFICATION, Task
 from hwnas.training.rounding import rounded
+from hwnas.training.train import scores
 from targets import Int8Form
 from targets.errors import UsageError
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 
 class SharedWeights:
-    """`val_accuracy`, `val_top5_accuracy` and `val_loss` by a supernet, and every metric of the costs.
+    """`val_accuracy`, `val_loss`, of classes `val_top5_accuracy` by a supernet, and all metrics of the costs.
 
     The statistics of a supernet's norms belong to no single network (Yu & Huang 2019, section 3.3).
     They are measured anew for each network, on the calibration batches in the order given. So the
     metrics depend on the weights, the batches and the architecture alone.
 
-    calibration, validation: batches of normalised images (b, c, h, w) and labels (b,).
+    calibration, validation: batches of normalised images (b, c, h, w) and labels (b, …).
     task: by whose score `val_accuracy` is.
     form: of 8 bits, to which each network is rounded before it is scored; None for floats.
     """
@@ -116,12 +116,16 @@ class SharedWeights:
             fold_norms(net)
             if self._form is not None:
                 net = rounded(net, self._calibration, self._form)
-            scores = measure(net, self._validation, self._task)
+            found = measure(net, self._validation, self._task)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
             return EvaluationFailed(f"out of memory: {str(error).splitlines()[0]}")
-        return {**scores, **costs}
+        return {**found, **costs}
+
+
+_OTHERS = {"top5": "val_top5_accuracy"}
+"""Further scores that can be an objective, and what objectives call them."""
 
 
 @torch.inference_mode()
@@ -159,18 +163,12 @@ def fold_norms(net: nn.Module) -> None:
                 parent[i], parent[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
 
 
-@torch.inference_mode()
 def measure(net: nn.Module, batches: Iterable[Batch], task: Task = CLASSIFICATION) -> dict[str, float]:
-    """Score by the task, top-5 accuracy and mean cross-entropy of `net` over all batches."""
-    net.eval()
-    rows = [(net(x).cpu(), y.cpu()) for x, y in batches]
-    logits, labels = torch.cat([r[0] for r in rows]), torch.cat([r[1] for r in rows])
-    answers, classes = logits.numpy(), labels.numpy()
-    return {
-        "val_accuracy": task.score(answers, classes),
-        "val_top5_accuracy": task.scored_by("top5").score(answers, classes),
-        "val_loss": float(F.cross_entropy(logits, labels)),
-    }
+    """Score by the task, of classes the top-5 accuracy, and the mean loss of `net` over all batches."""
+    score, loss, *others = scores(net, batches, task)
+    by_name = dict(zip(task.scores, others, strict=True))
+    known = {_OTHERS[name]: value for name, value in by_name.items() if name in _OTHERS}
+    return {"val_accuracy": score, "val_loss": loss, **known}
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -16,6 +16,7 @@ from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.registry import bound
 from hwnas.core.space import Space
+from hwnas.tasks import Task
 
 from .decode import Decoded, decode_seeds
 from .loop import Loop
@@ -43,6 +44,7 @@ class Searched(Protocol):
     settings: SearchSettings
     train: BatchSource
     val: BatchSource
+    task: Task
     loop: Loop
 
     @property
@@ -73,7 +75,8 @@ def propose(search: Searched, n: int) -> list[Decoded]:
 def validation_loss(search: Searched, mix: Mix, supernet: nn.Module | None = None) -> float:
     """Loss of a mix under the shared weights, summed over a few validation batches."""
     net = search.supernet if supernet is None else supernet
-    return sum(float(validation_pass(net, mix, search.val.at(i)).loss) for i in range(_RANK_BATCHES))
+    batches = map(search.val.at, range(_RANK_BATCHES))
+    return sum(float(validation_pass(net, mix, batch, search.task).loss) for batch in batches)
 
 
 def _decoding(search: Searched, rng: np.random.Generator) -> Decoding:
@@ -111,5 +114,6 @@ def _tune(search: Searched, supernet: nn.Module, mix: Mix, steps: int) -> None:
     optimizer = WeightOptimizer(supernet.parameters(), sgd, steps)
     for step in range(steps):
         where = f"decoding by {search.method.decode}, step {step + 1}"
-        weight_pass(supernet, (mix,), search.train.at(step), search.method.label_smoothing, where)
+        batch, smoothing = search.train.at(step), search.method.label_smoothing
+        weight_pass(supernet, (mix,), batch, smoothing, where, task=search.task)
         optimizer.step(optimizer.lr_at(step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hwnas.core.registry import Part
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .method import Method
 
@@ -16,6 +17,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
     "regulariser": frozenset({"beta_decay", "zero_one", "logit_norm", "entropy", "skip_target"}),
     "cost objective": frozenset({"budget", "add", "multiply_log", "power"}),
     "callback": frozenset({"stop_on_curvature"}),
+    "task": frozenset({"classification"}),
 }
 """Parts that run the same kernels whatever the values are, and read none of them. A part that is not named
 here, such as one of a user's own, draws what runs, or may do so."""
@@ -23,16 +25,20 @@ here, such as one of a user's own, draws what runs, or may do so."""
 _DROPPING = ("skip_dropout", "drop_path")
 
 
-def why_eager(method: Method, objective: Part | None = None, *, compiled: bool = False) -> str | None:
+def why_eager(
+    method: Method, objective: Part | None = None, *, compiled: bool = False, task: Task = CLASSIFICATION
+) -> str | None:
     """Why the steps of a method cannot be recorded, as a clause; None where they can be.
 
-    objective: instead of the method's own.
+    objective: instead of the method's own. task: by whose loss it learns.
     """
     if compiled:
         return "torch.compile runs its cells"
     for kind, p in _parts(method, objective or method.objective):
         if p.name not in _FIXED[kind]:
             return f"{kind} {p.name!r} decides anew at each step what runs, or reads results back"
+    if task.name not in _FIXED["task"]:
+        return f"the loss of the task {task.name} sends numbers to the device at each step"
     if method.policy.keywords.get("keep_untouched"):
         return "its policy rescales the options that were drawn"
     dropped = [name for stage in method.stages for name, _ in stage.edges if name in _DROPPING]

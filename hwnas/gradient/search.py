@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from hwnas.core.budget import METRICS, Budget
 from hwnas.core.choice import Arch
 from hwnas.core.space import Space
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .decode import Decoded, require_reachable
 from .elastic import options_of_stages
@@ -73,6 +74,7 @@ class GradientSearch:
         val: BatchSource,
         settings: SearchSettings,
         *,
+        task: Task = CLASSIFICATION,
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
         capture: Capture | None = None,
@@ -87,6 +89,7 @@ class GradientSearch:
         method: the row of the table.
         train, val: batches that the weights and the policy learn from.
         settings: what the user sets.
+        task: what is learned: its loss.
         device: cpu or cuda.
         clock: seconds, for the log.
         capture: what records steps as graphs; None: on CUDA torch's own, elsewhere nothing.
@@ -96,10 +99,10 @@ class GradientSearch:
         require_speed(space, device, bf16=settings.bf16, compiled=settings.compile)
         self.space, self.costs, self.budgets = space, costs, tuple(budgets)
         self.method, self.settings, self.device = method, settings, torch.device(device)
-        self.train, self.val = train, val
+        self.train, self.val, self.task = train, val, task
         self._factory = copies_of(supernet, method) if isinstance(supernet, nn.Module) else supernet
         # A policy lives where its draws are needed: on the device, or where Python decides by them what runs.
-        self.why_eager = why_eager(method, settings.objective, compiled=settings.compile)
+        self.why_eager = why_eager(method, settings.objective, compiled=settings.compile, task=task)
         self._recorded = self.why_eager is None and (self.device.type == "cuda" or capture is not None)
         place = self.device if self._recorded else torch.device("cpu")
         self.generator = torch.Generator(place).manual_seed(settings.seed)
@@ -279,6 +282,7 @@ class GradientSearch:
             weight_rule=self._rules[slot.index],
             extremes=self._extremes,
             devices=self.devices,
+            task=self.task,
             before_weights=[callback.before_weights for callback in self.callbacks],
             recorded=self._recorded,
         )
@@ -316,7 +320,7 @@ class GradientSearch:
                 soft = self.policy.soft_mix()
                 expected = self.costs.expected(with_kept_edges(soft, self.space.choices))
                 arch = discretise(soft.probs, soft.edge_weights, self.space.choices)
-            validation = validation_pass(self.supernet, drawn, context.val())
+            validation = validation_pass(self.supernet, drawn, context.val(), self.task)
             self._alphas.append(torch.from_numpy(np.concatenate(log_probabilities(soft))))
         return {
             "stage": slot.stage.name,

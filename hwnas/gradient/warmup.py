@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.core.node import none_of
 from hwnas.core.registry import Registry
 from hwnas.core.space import Space
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .loop import LogRow, Loop, Save, read_every
 from .step.active_options import ActiveOptions, all_options
@@ -84,6 +85,12 @@ class WarmupSettings:
     paths: str = "uniform"
     label_smoothing: float = 0.1
     sgd: SGDSettings = field(default_factory=lambda: SGDSettings(lr=0.3, weight_decay=4e-5))
+
+    def suited(self, task: Task) -> WarmupSettings:
+        """With what the recipe of the task has otherwise: the rate and the like, where it is learned so."""
+        own = {f.name: task.recipe[f.name] for f in fields(SGDSettings) if f.name in task.recipe}
+        smoothing = task.recipe.get("label_smoothing", self.label_smoothing)
+        return replace(self, sgd=replace(self.sgd, **own), label_smoothing=smoothing)
 
 
 def make_supernet(space: NetworkSpace, seed: int) -> nn.Module:
@@ -149,18 +156,19 @@ class Warmup:
         settings: WarmupSettings,
         *,
         macs: Callable[[list[Arch]], Any],
+        task: Task = CLASSIFICATION,
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Macs: sizes (n,) of architectures, which decide the largest and the smallest."""
-        self.space, self.settings = space, settings
+        """Macs: sizes (n,) of architectures, which decide the largest and the smallest. task: is learned."""
+        self.space, self.settings, self._task = space, settings.suited(task), task
         self._train = train
         self._sampler = SAMPLERS[settings.paths]
         self._extremes = extremes(space, macs, settings.seed)
         self._device = torch.device(device)
         self.supernet: nn.Module = supernet.to(device).to(memory_format=torch.channels_last)
         self.supernet.train()
-        self.weights = WeightOptimizer(self.supernet.parameters(), settings.sgd, settings.steps)
+        self.weights = WeightOptimizer(self.supernet.parameters(), self.settings.sgd, settings.steps)
         identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}
         self.loop = Loop(
             steps=settings.steps,
@@ -195,7 +203,8 @@ class Warmup:
         where = None  # a look at each loss keeps a GPU waiting: there the loop reads them
         if self._device.type == "cpu":
             where = f"training of the shared weights, step {step + 1} of {s.steps}"
-        trained = weight_pass(self.supernet, mixes, self._train.at(step), s.label_smoothing, where)
+        batch = self._train.at(step)
+        trained = weight_pass(self.supernet, mixes, batch, s.label_smoothing, where, task=self._task)
         self.weights.step(self.weights.lr_at(step))
         return trained
 

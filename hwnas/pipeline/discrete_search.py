@@ -138,6 +138,7 @@ def _train_shared(context: DiscreteSearchContext) -> Outcome:
             seed=options.seed,
         ),
         macs=lambda archs: context.costs.of(archs)["macs"],
+        task=data.task,
         device=options.device,
     )
     run_loop(context.run, "supernet", warmup)

@@ -160,6 +160,7 @@ def make_search(
         train=train,
         val=val,
         settings=settings,
+        task=data.task,
         device=options.device,
         warn=warn,
     )

@@ -55,11 +55,6 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
     from hwnas.tasks import task_named
 
     task = task_named(config.task)
-    if not task.shared_weights and (config.supernet_steps or config.search_steps):
-        raise UsageError(
-            f"--supernet-steps and --search-steps train shared weights, which learn no {task.name}; leave "
-            "them out: architectures are then scored by short trainings"
-        )
     if task.texts and any(d.target is not None and d.target.precision == "int8" for d in devices):
         raise UsageError(
             f"a network of the task {task.name} carries its state in float, and a target asks for int8; "

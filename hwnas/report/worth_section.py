@@ -52,7 +52,7 @@ def worth_section(run: RunFiles) -> Html:
 def _proxies(run: RunFiles) -> Html | None:
     """How the zero-cost proxies would have ranked what was trained; None where that was not looked at."""
     known = run.part("proxies")
-    rows = [(_PROXY_NAMES.get(n, n), number(v)) for n, v in known.items() if n != "n"]
+    rows = [(label, number(known[name])) for name, label in _PROXY_NAMES.items() if name in known]
     rows = sorted(rows, key=lambda row: -2.0 if row[1] is None else -row[1])
     if not rows:
         return None
@@ -61,6 +61,9 @@ def _proxies(run: RunFiles) -> Html | None:
         f"{by_evaluator(run)}, over {count(known.get('n'))} networks. What is not above "
         "parameters and MACs tells nothing that size does not."
     )
+    left_out = [_PROXY_NAMES[name] for name in known.get("left_out") or () if name in _PROXY_NAMES]
+    if left_out:
+        words += f" Left out, for they know no networks that read symbols: {', '.join(left_out)}."
     cells = [(name, "–" if rho is None else f"{rho:.2f}") for name, rho in rows]
     return el(
         "div",

@@ -9,6 +9,15 @@ from .cell import CellSupernet
 from .macro import MacroSupernet
 from .mobile import MobileSupernet
 from .pairs import PairSupernet
+from .recurrent import RecurrentSupernet
 from .supernet import Supernet, make
 
-__all__ = ["CellSupernet", "MacroSupernet", "MobileSupernet", "PairSupernet", "Supernet", "make"]
+__all__ = [
+    "CellSupernet",
+    "MacroSupernet",
+    "MobileSupernet",
+    "PairSupernet",
+    "RecurrentSupernet",
+    "Supernet",
+    "make",
+]

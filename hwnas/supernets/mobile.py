@@ -24,20 +24,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hwnas.core.choice import Arch
-from hwnas.core.fixed_index import marked
 from hwnas.core.mix import Mix
-from hwnas.core.network_space import POOLED, Scale
+from hwnas.core.network_space import Scale
 from hwnas.networks.conv import sides
 from hwnas.networks.depthwise import depthwise_conv2d, halves
 from hwnas.networks.mobile_blocks import MobileBlock, Operation, squeeze_channels
-from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileHead, MobileNetwork, SqueezeExcite
+from hwnas.networks.mobile_layers import ConvBN, MBConv, MobileNetwork, SqueezeExcite
+from hwnas.networks.modules import module_of
 from hwnas.networks.wrappers import Wrapper
 from hwnas.spaces.mobile import MobileSpace
 from hwnas.spaces.mobile_definition import SKIP
-from targets.errors import UsageError
 
 from .importance import sort_middle
+from .shared_head import read_first_channels
 from .supernet import Supernet, copy_parameters, make, refuse_wrappers, use_batch_statistics
+from .widths import running_width
 
 
 def _weight(*shape: int) -> nn.Parameter:
@@ -235,21 +236,23 @@ class MobileSupernet(Supernet):
                 mixed.append(MixedLayer(names, space, c_in, widest, stride, residual=i > 0))
             self.stages.append(mixed)
             before = widest
-        self.head = MobileHead(before, space.head_channels, space.scale.n_classes)
+        self.head = module_of(space.blocks()[str(space.positions[-1].keys.flat[-1])])  # of the widest maps
+        read_first_channels(self.head)
         use_batch_statistics(self)
 
     def forward(self, x: Tensor, mix: Mix) -> Tensor:
-        """x: (b, c, h, w), normalised floats; returns logits (b, n_classes)."""
+        """x: (b, c, h, w), normalised floats; returns what the head gives, of classes (b, n_classes)."""
         x = self.stem(x)
-        for stage, mixed in zip(self.space.stages, self.stages, strict=True):
-            width, mask = _width(stage.widths, stage.width_choice, mix, x)
+        inner = self.space.inner
+        maps = [x] if inner is not None and inner.stage is None else []
+        for number, (stage, mixed) in enumerate(zip(self.space.stages, self.stages, strict=True)):
+            width, factor = running_width(stage.widths, stage.width_choice, mix, x.device)
+            mask = None if factor is None else factor[:, None, None]
             for layer, choice in zip(mixed.children(), stage.layers, strict=True):
                 x = layer(x, choice, mix, width, mask)
-        conv, norm, act = self.head.conv.children()
-        weight = cast(Tensor, conv.weight)[:, : x.shape[1]]  # an attribute: `functional_call` may replace it
-        x = act(norm(F.conv2d(x, weight)))
-        logits: Tensor = self.head.classify(self.head.flatten(self.head.pool(x)))
-        return logits
+            if inner is not None and inner.stage == number:
+                maps.append(x)
+        return cast(Tensor, self.head(x, *maps))
 
     def sort_channels(self) -> None:
         """The middle channels of every layer, the most important first."""
@@ -272,32 +275,14 @@ class MobileSupernet(Supernet):
                     i += 1
                     if isinstance(block, MBConv) and isinstance(layer, MixedLayer):
                         layer.block.copy_to(block, self.space.trunk_block(keys[i]))
-        head = net.head
-        if isinstance(head, MobileHead):
-            conv, shared = head.conv.get_submodule("0"), self.head.conv.get_submodule("0")
-            if isinstance(conv, nn.Conv2d) and isinstance(shared, nn.Conv2d):
-                conv.weight.copy_(shared.weight[:, : conv.in_channels])
-            copy_parameters(head.conv.get_submodule("1"), self.head.conv.get_submodule("1"))
-            copy_parameters(head.classify, self.head.classify)
+        for own, widest in zip(net.head.parameters(), self.head.parameters(), strict=True):
+            own.copy_(widest[tuple(map(slice, own.shape))])
         return net.to(next(self.parameters()).device).to(memory_format=torch.channels_last)
-
-
-def _width(widths: tuple[int, ...], choice: int, mix: Mix, x: Tensor) -> tuple[int, Tensor | None]:
-    """The width to run at and, where widths are mixed, the factor of each channel (width, 1, 1)."""
-    running = (*mix.active[choice], *mix.probe[choice])
-    width = max(widths[k] for k in running)
-    if len(running) == 1 and not mix.probs[choice].requires_grad:
-        return width, None
-    owned = [tuple(range(w)) if k in running else () for k, w in enumerate(widths)]
-    owners = torch.stack([marked(channels, width, x.device) for channels in owned]).to(x.dtype)
-    return width, (mix.probs[choice] @ owners)[:, None, None]
 
 
 @make.register
 def make_mobile(space: MobileSpace, scale: Scale | None = None, *wrappers: Wrapper) -> MobileSupernet:
     """The supernet of `space`. Its layers are no edges, so nothing wraps them."""
     space.check_scale(scale)
-    if space.head.name != POOLED:
-        raise UsageError(f"shared weights end with a classifier, and not with the head {space.head.name!r}")
     refuse_wrappers(space, wrappers)
     return MobileSupernet(space)

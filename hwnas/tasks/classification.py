@@ -54,7 +54,6 @@ class Classification(PlainTask):
     mark = ""
     many_columns = False
     pixel_models = _PIXEL_MODELS
-    shared_weights = True
     mixes = True
     weighs = True
     scores = _OTHER_SCORES
@@ -128,9 +127,9 @@ class Classification(PlainTask):
             outputs, labels, weight=weights, label_smoothing=smoothing, reduction=reduction
         )
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Right answers."""
-        return int((outputs.argmax(1) == labels).sum())
+        return (outputs.argmax(1) == labels).sum()
 
     def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """The share of right answers."""

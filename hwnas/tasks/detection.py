@@ -105,12 +105,12 @@ class Detection(PlainTask):
         mean = detection_loss(outputs, labels)
         return mean * len(outputs) if reduction == "sum" else mean
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The share of the learning cells of each image whose class is the surest; 1 where none learns."""
         targets = assigned(labels.to(outputs.dtype), outputs.shape[2])
         hits = (outputs[:, EDGES:].argmax(1) == targets.classes) & targets.learns
         n = targets.learns.sum(1)
-        return float((hits.sum(1) + (n == 0)).div(n.clamp(min=1)).sum())
+        return (hits.sum(1) + (n == 0)).div(n.clamp(min=1)).sum()
 
     def kept(self, outputs: Answers, labels: LabelArray) -> LabelArray:
         """The boxes."""

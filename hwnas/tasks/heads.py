@@ -86,7 +86,7 @@ class TaskHead:
         """That of its task."""
         return self.task.loss(*self._tensors(outputs, labels), smoothing, reduction)
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """That of its task."""
         return self.task.right(*self._tensors(outputs, labels))
 

@@ -107,10 +107,10 @@ class Language(PlainTask):
             reduction=reduction,
         )
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The share of the unigram's bits that are saved, times the pieces; 0 where there is none."""
         unigram = -float(np.mean(self._log_unigram(labels.cpu().numpy())))
-        return max(0.0, 1 - float(self.loss(outputs, labels)) / unigram) * len(labels)
+        return (1 - self.loss(outputs, labels) / unigram).clamp(min=0) * len(labels)
 
     def kept(self, outputs: Answers, labels: LabelArray) -> Answers:
         """(n, t): log-probabilities of the true symbols."""

@@ -107,9 +107,9 @@ class MultiLabel(PlainTask):
         ).sum(1)
         return each.sum() if reduction == "sum" else each.mean()
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Right decisions, as a share of the tags."""
-        return float(((outputs > 0) == (labels > 0.5)).float().mean(1).sum())
+        return ((outputs > 0) == (labels > 0.5)).float().mean(1).sum()
 
     def metrics(self, answers: Answers, labels: LabelArray) -> dict[str, float]:
         """Means over the tags: `map` over those that some sample has, `f1` over all."""

@@ -28,7 +28,6 @@ class PlainTask:
     planes = 0
     boxes = False
     pixel_models: tuple[str, ...] = ("ridge",)
-    shared_weights = False
     mixes = False
     texts = False
     recipe: Mapping[str, Any] = {}

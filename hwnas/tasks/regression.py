@@ -111,11 +111,11 @@ class Regression(PlainTask):
         each = functional.smooth_l1_loss(outputs, (labels - mean) / std, reduction="none").mean(1)
         return each.sum() if reduction == "sum" else each.mean()
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The explained share of the variance, summed over the samples; 0 where there is none."""
         mean, std = outputs.new_tensor(self.mean), outputs.new_tensor(self.std)
         lost = (outputs - (labels - mean) / std).square().mean(1)
-        return max(0.0, float((1 - lost).sum()))
+        return (1 - lost).sum().clamp(min=0)
 
     def answers(self, outputs: Answers) -> Answers:
         """In the units of the data."""

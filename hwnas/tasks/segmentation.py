@@ -118,11 +118,11 @@ class Segmentation(PlainTask):
         )
         return mean * len(outputs) if reduction == "sum" else mean
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The share of right pixels of each image."""
         counts = (labels != IGNORED).flatten(1)
         right = (outputs.argmax(1) == labels).flatten(1) & counts
-        return float((right.sum(1) / counts.sum(1).clamp(min=1)).sum())
+        return (right.sum(1) / counts.sum(1).clamp(min=1)).sum()
 
     def kept(self, outputs: Answers, labels: LabelArray) -> LabelArray:
         """The mask of the largest logit."""

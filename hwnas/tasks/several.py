@@ -167,9 +167,10 @@ class Several(PlainTask):
         )
         return total / sum(weights)
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The mean over the heads."""
-        return sum(head.right(outputs, labels) for head in self.heads) / len(self.heads)
+        shares = (head.right(outputs, labels) / len(self.heads) for head in self.heads)
+        return sum(shares, start=outputs.new_zeros(()))
 
     def answers(self, outputs: Answers) -> Answers:
         """Of each head."""

@@ -108,8 +108,6 @@ class Task(Protocol):
     boxes: bool
     """Whether its labels are boxes, which move with their images."""
 
-    shared_weights: bool
-    """Whether a supernet can learn it."""
     mixes: bool
     """Whether labels can be mixed, drawn evenly and taught by another network's answers, as classes can."""
     texts: bool
@@ -194,8 +192,8 @@ class Task(Protocol):
     ) -> Tensor:
         """What training minimises; `reduction` as torch has it."""
 
-    def right(self, outputs: Tensor, labels: Tensor) -> float:
-        """How many of the samples of a batch are answered well; a sum of shares."""
+    def right(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """How many of the samples of a batch are answered well: a sum of shares, as a scalar."""
 
     def kept(self, outputs: Answers, labels: LabelArray) -> LabelArray:
         """What is kept of the outputs of a batch, (b, …): all, or what the other methods need of many.

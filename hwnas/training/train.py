@@ -180,9 +180,10 @@ def changes_of(recipe: Recipe, data: Data) -> Changes | None:
     centred = data.centred and not data.flip
     photo = recipe.auto_augment != "none" or recipe.crop or recipe.colour
     require_changes(recipe, data.name, data.kind)
-    if data.kind.dims == 0:
+    suited = Augment.for_data(data)
+    if suited is None:
         return None
-    base = replace(Augment(shift=1 / 32) if centred else Augment.for_data(data), cutout=recipe.cutout)
+    base = replace(Augment(shift=1 / 32) if centred else suited, cutout=recipe.cutout)
     if not photo or isinstance(base, SignalAugment):
         return base
     return PhotoAugment(base=base, auto=recipe.auto_augment, crop=recipe.crop, colour=recipe.colour)

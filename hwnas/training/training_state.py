@@ -100,7 +100,7 @@ class TrainingState:
         self.precision.step(self.sgd)
         if self.average is not None:
             self.average.update(self.module)
-        return value, self.loss_of.task.right(logits.detach(), y)
+        return value, float(self.loss_of.task.right(logits.detach(), y))
 
     def _forward(self, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (b, n_classes) and loss, that of the auxiliary classifier added where there is one."""

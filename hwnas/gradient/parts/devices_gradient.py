@@ -30,10 +30,11 @@ _TINY = 1e-12
 class DevicesGradient:
     """First order, under one drawn preference (r, 1 - r), once per device t [1].
 
-        loss_t = r CE + (1 - r) E_t / typical_t - alignment cos((CE, E_t / typical_t), (r, 1 - r))
+        loss_t = r L + (1 - r) E_t / typical_t - alignment cos((L, E_t / typical_t), (r, 1 - r))
 
-    E_t: the expected latency of the policy. The gradients, each of length 1, are combined by the weights that
-    give the shortest sum [2]: a step along it makes no device worse. Budgets add their own terms.
+    L: the loss of the task. E_t: the expected latency of the policy. The gradients, each of length 1, are
+    combined by the weights that give the shortest sum [2]: a step along it makes no device worse. Budgets add
+    their own terms.
 
     alignment: weight of the term that pulls the two losses towards the preference. At 1 it outweighs the
         rest: under r = 1 it asks for a small latency too. On the toy of test_hyper_policy.py every preference
@@ -88,9 +89,9 @@ class DevicesGradient:
         x, y = batch
         drawn = context.draw(context.relax.arch)
         with frozen_weights(context.supernet):
-            logits = run_mix(context.supernet, drawn, x)
-            loss = F.cross_entropy(logits, y)
-        forward = Pass(drawn, checked_loss(loss, context.checked_at), accuracy(logits, y))
+            outputs = run_mix(context.supernet, drawn, x)
+            loss = context.task.loss(outputs, y)
+        forward = Pass(drawn, checked_loss(loss, context.checked_at), accuracy(outputs, y, context.task))
         scored = score(context, preference * loss, drawn, self._policy.soft_mix())
         pair = torch.stack([loss.cpu(), scored.expected[device.metric] / device.typical])
         rays = pair.new_tensor([preference, 1 - preference])

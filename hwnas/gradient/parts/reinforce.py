@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
 from hwnas.data.batches import Batch
@@ -46,8 +45,8 @@ class Reinforce:
     """-mean log p(a) (R(a) - b) over `samples` architectures on one validation batch [1, 2].
 
     The reward R(a) is minus the objective of architecture a with its exact costs, plus `entropy` times the
-    entropy of the draw. The task loss of that objective is minus the accuracy, or the cross-entropy
-    (`reward`). Regularisers are no part of R: they are differentiated by the policy directly.
+    entropy of the draw. The task loss of that objective is minus the accuracy, or the loss of the
+    task (`reward`). Regularisers are no part of R: they are differentiated by the policy directly.
 
     samples: architectures per arch step.
     decay: of the baseline b.
@@ -126,5 +125,5 @@ class Reinforce:
     @torch.no_grad()
     def _run(context: StepContext, drawn: Mix, batch: Batch) -> Pass:
         x, y = batch
-        logits = run_mix(context.supernet, drawn, x)
-        return Pass(drawn, F.cross_entropy(logits, y), accuracy(logits, y))
+        outputs = run_mix(context.supernet, drawn, x)
+        return Pass(drawn, context.task.loss(outputs, y), accuracy(outputs, y, context.task))

@@ -87,7 +87,7 @@ def _draw(context: StepContext) -> Mix:
 
 def _train(context: StepContext, mixes: list[Mix], label_weight: float = 0.0) -> Pass:
     where, smoothing = context.checked_at, context.label_smoothing
-    return weight_pass(context.supernet, mixes, context.train(), smoothing, where, label_weight)
+    return weight_pass(context.supernet, mixes, context.train(), smoothing, where, label_weight, context.task)
 
 
 def _perturbed(mix: Mix, noise: list[Tensor]) -> Mix:

@@ -11,6 +11,7 @@ from hwnas.core.choice import Arch
 from hwnas.core.mix import Mix
 from hwnas.core.number import Number
 from hwnas.data.batches import Batch
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .devices import SearchDevice
 from .optim import WeightOptimizer
@@ -46,6 +47,7 @@ class StepContext:
     weight_rule: what a weight step runs.
     extremes: gives the smallest and the largest architecture of the space.
     devices: that the search is for.
+    task: what is learned.
     before_weights: called when the gradients of a weight step are there and the step is not made yet.
     recorded: whether the step may become a CUDA graph. Nothing in it reads from the device then, its numbers
         are tensors, and whoever reads the losses afterwards checks that they are finite.
@@ -66,6 +68,7 @@ class StepContext:
     weight_rule: WeightRule
     extremes: Callable[[], tuple[Arch, Arch]]
     devices: Sequence[SearchDevice]
+    task: Task = CLASSIFICATION
     before_weights: Sequence[Callable[[StepContext], None]] = ()
     recorded: bool = False
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
 from hwnas.core.number import Number
@@ -93,9 +92,9 @@ def training_loss(
 ) -> tuple[Tensor, Pass]:
     """The loss that a weight step minimises, a scalar; `tensors` replace the supernet's of these names."""
     x, y = batch
-    logits = run_mix(context.supernet, mix, x, tensors)
-    loss = F.cross_entropy(logits, y, label_smoothing=context.label_smoothing)
-    return loss, Pass(mix, checked_loss(loss, context.checked_at), accuracy(logits, y))
+    outputs = run_mix(context.supernet, mix, x, tensors)
+    loss = context.task.loss(outputs, y, context.label_smoothing)
+    return loss, Pass(mix, checked_loss(loss, context.checked_at), accuracy(outputs, y, context.task))
 
 
 def arch_pass(
@@ -103,9 +102,9 @@ def arch_pass(
 ) -> ArchPass:
     """A forward pass and its score; `tensors` replace the supernet's of these names."""
     x, y = batch
-    logits = run_mix(context.supernet, mix, x, tensors)
-    loss = F.cross_entropy(logits, y)
-    forward = Pass(mix, checked_loss(loss, context.checked_at), accuracy(logits, y))
+    outputs = run_mix(context.supernet, mix, x, tensors)
+    loss = context.task.loss(outputs, y)
+    forward = Pass(mix, checked_loss(loss, context.checked_at), accuracy(outputs, y, context.task))
     return ArchPass(forward, score(context, loss, mix, context.policy.soft_mix()))
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from hwnas.core.mix import Mix
 from hwnas.data.batches import Batch
+from hwnas.tasks import CLASSIFICATION, Task
 
 from .optim import checked_loss
 
@@ -31,7 +32,7 @@ class Pass:
 
     mix: what ran.
     loss: its task loss, a scalar without gradient.
-    accuracy: share of the batch whose label was the largest logit, a scalar.
+    accuracy: share of the batch that is answered well, as its task counts it, a scalar.
     """
 
     mix: Mix
@@ -39,9 +40,9 @@ class Pass:
     accuracy: Tensor
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of the rows of logits (b, n_classes) whose largest entry is the label."""
-    return (logits.detach().argmax(1) == labels).float().mean()
+def accuracy(outputs: Tensor, labels: Tensor, task: Task) -> Tensor:
+    """Share of a batch that is answered well; of classes, whose largest logit is the label."""
+    return task.right(outputs.detach(), labels) / len(labels)
 
 
 def on_device(mix: Mix, device: torch.device) -> Mix:
@@ -59,14 +60,14 @@ def use_bf16(supernet: nn.Module) -> None:
 
 
 def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tensor] | None = None) -> Tensor:
-    """LogitPolicy (b, n_classes) of the supernet under `mix`, which may live on another device.
+    """Outputs of the supernet under `mix`, which may live on another device.
 
     tensors: replace the supernet's parameters and buffers of these names.
     """
     mix = on_device(mix, x.device)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
-        logits: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
-    return logits.to(x.dtype)
+        outputs: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
+    return outputs.to(x.dtype) if x.is_floating_point() else outputs.float()  # symbols are numbers
 
 
 def weight_pass(
@@ -76,35 +77,38 @@ def weight_pass(
     label_smoothing: float,
     where: str | None,
     label_weight: float = 0.0,
+    task: Task = CLASSIFICATION,
 ) -> Pass:
     """Add the weight gradients of all mixes on one batch; returns the pass of the first.
 
     The first mix learns from the labels. The others learn from the softmax of its logits (in-place
-    distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `label_weight`.
+    distillation; BigNAS, 2003.11142, section 3.1), and from the labels with weight `label_weight`. Of tasks
+    whose answers teach nobody (`Task.mixes`) all learn from the labels.
 
     where: as of `checked_loss`.
     """
     x, y = batch
-    logits = run_mix(supernet, mixes[0], x)
-    loss = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-    first = Pass(mixes[0], checked_loss(loss, where), accuracy(logits, y))
+    outputs = run_mix(supernet, mixes[0], x)
+    loss = task.loss(outputs, y, label_smoothing)
+    first = Pass(mixes[0], checked_loss(loss, where), accuracy(outputs, y, task))
     loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
-    if len(mixes) > 1:
-        targets = F.softmax(logits.detach(), dim=1)
-        for mix in mixes[1:]:
-            logits = run_mix(supernet, mix, x)
-            distilled = F.cross_entropy(logits, targets)
+    targets = F.softmax(outputs.detach(), dim=1) if task.mixes and len(mixes) > 1 else None
+    for mix in mixes[1:]:
+        outputs = run_mix(supernet, mix, x)
+        if targets is None:
+            loss = task.loss(outputs, y, label_smoothing)
+        else:
+            loss = F.cross_entropy(outputs, targets)
             if label_weight:
-                labelled = F.cross_entropy(logits, y, label_smoothing=label_smoothing)
-                distilled = distilled + label_weight * labelled
-            checked_loss(distilled, where)
-            distilled.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
+                loss = loss + label_weight * task.loss(outputs, y, label_smoothing)
+        checked_loss(loss, where)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch annotates no argument of it
     return first
 
 
 @torch.no_grad()
-def validation_pass(supernet: nn.Module, mix: Mix, batch: Batch) -> Pass:
+def validation_pass(supernet: nn.Module, mix: Mix, batch: Batch, task: Task = CLASSIFICATION) -> Pass:
     """Loss and accuracy of a mix on one batch, with the statistics of that batch."""
     x, y = batch
-    logits = run_mix(supernet, mix, x)
-    return Pass(mix, F.cross_entropy(logits, y), accuracy(logits, y))
+    outputs = run_mix(supernet, mix, x)
+    return Pass(mix, task.loss(outputs, y), accuracy(outputs, y, task))

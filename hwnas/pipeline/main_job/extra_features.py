@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from hwnas.core.arrays import Array
 from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed
-from hwnas.evaluators.proxies import PROXIES, ProxyScores
+from hwnas.evaluators.proxies import ProxyScores
 from hwnas.front import FeaturesOf, Trial
 
 from .run_context import RunContext
@@ -50,7 +50,10 @@ def _shared_errors(context: RunContext, archs: Sequence[Arch]) -> Array:
 
 
 def proxy_correlations(context: RunContext, trials: Sequence[Trial]) -> dict[str, Any] | None:
-    """Spearman of each proxy, parameters and MACs with the accuracy of short trainings; None for too few."""
+    """Spearman of each proxy, parameters and MACs with the accuracy of short trainings; None for too few.
+
+    `left_out` names the proxies that do not know such networks, `n` how many were compared.
+    """
     trained = [t for t in trials if t.failure is None][:MOST_SCORED]
     if not context.trains or len(trained) < _FEWEST:
         return None
@@ -60,9 +63,10 @@ def proxy_correlations(context: RunContext, trials: Sequence[Trial]) -> dict[str
     scores = ProxyScores.on(context.space, context.data, seed=context.config.seed)
     with context.run.progress("proxies", len(trained)) as bar:
         values = scores(context.archs([t.arch for t in trained]), lambda: bar.advance(1))
-    columns = {name: values[:, i] for i, name in enumerate(PROXIES)}
+    columns = {name: values[:, i] for i, name in enumerate(scores.names)}
     columns |= {name: np.array([t.metrics[name] for t in trained]) for name in ("params", "macs")}
-    return {"n": len(trained), **{name: _rho(column, accuracy) for name, column in columns.items()}}
+    rhos = {name: _rho(column, accuracy) for name, column in columns.items()}
+    return {"n": len(trained), "left_out": list(scores.left_out), **rhos}
 
 
 def _rho(a: Array, b: Array) -> float | None:

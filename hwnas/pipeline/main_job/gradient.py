@@ -47,6 +47,7 @@ def search_gradient(context: RunContext) -> Outcome:
         train=train,
         val=val,
         settings=settings,
+        task=context.data.task,
         device=context.config.device,
         warn=context.run.log.warn,
     )

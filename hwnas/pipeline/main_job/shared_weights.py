@@ -26,6 +26,7 @@ def train_shared_weights(context: RunContext) -> Outcome:
         train=train,
         settings=settings,
         macs=lambda archs: context.costs.of(archs)["macs"],
+        task=context.data.task,
         device=context.config.device,
     )
     run_loop(context.run, "supernet", warmup)

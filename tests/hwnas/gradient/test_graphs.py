@@ -26,6 +26,7 @@ from hwnas.gradient.step.graphed import WARM_UPS, GraphedSteps, HeldBatches, Ste
 from hwnas.gradient.step.optim import DivergedError
 from hwnas.gradient.step.protocols import RelaxContext
 from hwnas.spaces import load_space
+from hwnas.tasks import REGRESSION
 from tests.support.captures import NotTheSameError, TraceCapture
 from tests.support.step_contexts import make_context
 from tests.support.toy import ToyBatches
@@ -93,6 +94,7 @@ def test_the_rows_that_are_recorded_are_those_whose_topology_is_fixed() -> None:
     assert "rescales" in (why_eager(replace(METHODS["darts"], policy=METHODS["proxyless"].policy)) or "")
     dropping = replace(METHODS["p-darts"], hypergradient=part("unrolled"))
     assert "repeats the draws" in (why_eager(dropping) or "")
+    assert "the loss of the task regression" in (why_eager(METHODS["darts"], task=REGRESSION) or "")
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ SPACE = 'space = "recurrent"\noperations = ["none", "tanh", "relu"]\nnodes = 3\n
 COUNTS = (
     *(
         "--evaluations",
-        "3",
+        "5",  # from five on the proxies are looked at
         "--population",
         "2",
         "--eval-epochs",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +18,10 @@ import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
 from hwnas.data import load_data
+from hwnas.pipeline.main_job import RunContext, repeats
+from hwnas.runs.log import Log
+from hwnas.runs.search_run import open_search
+from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
 from tests.support.main_jobs import STAGES, STOOD_IN
 
 pytestmark = pytest.mark.slow
@@ -85,6 +92,36 @@ def test_names_words_and_repeats_are_those_of_the_task(job: Path) -> None:
     assert "repeated_splits" in {finding["code"] for finding in front["verdict"]}
     page = (job / "run/report.html").read_text(encoding="utf-8")
     assert "Test mean score of the heads" in page and "Test accuracy" not in page and "over 2 splits" in page
+
+
+def test_repeats_that_are_stopped_go_on_as_if_they_were_not(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after the third of four trainings; then only the fourth is made."""
+    run, trained = tmp_path / "run", list[str]()
+    shutil.copytree(job / "run", run, symlinks=True)
+    whole = json.loads((run / "stages/repeats.json").read_text())["result"]
+    for stage in ("repeats", "report", "export"):
+        (run / "stages" / f"{stage}.json").unlink()
+    shutil.rmtree(run / repeats.FOLDER)
+
+    def here(jobs: Sequence[TrainingJob], folder: Path, *_: Any, **__: Any) -> list[Trained]:
+        for training in jobs:
+            if read_result(training, folder) is None:
+                run_job(training, folder)
+                trained.append(training.job_id)
+                if len(trained) == 3:
+                    raise KeyboardInterrupt
+        return [done for training in jobs if (done := read_result(training, folder)) is not None]
+
+    monkeypatch.chdir(job)
+    monkeypatch.setenv("HWNAS_HOME", str(job / "home"))
+    monkeypatch.setattr(repeats, "run_many", here)
+    with open_search(run, log=Log(quiet=True)) as opened:
+        with pytest.raises(KeyboardInterrupt):
+            repeats.repeat_chosen(RunContext(opened))
+        assert repeats.repeat_chosen(RunContext(opened)).result == whole
+    assert len(trained) == len(set(trained)) == 4
 
 
 def test_the_export_names_the_heads_and_its_program_answers(job: Path) -> None:

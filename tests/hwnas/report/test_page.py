@@ -126,6 +126,7 @@ def test_each_pick_says_why_and_the_proxies_stand_beside_the_size(page: Page) ->
     assert "Why it is the accurate one." in page.text and "Why it is the knee one." in page.text
     order = [page.text.index(f"{name} {rho}") for name, rho in (("ZiCo", 0.52), ("parameters", 0.47))]
     assert order == sorted(order) and "log synflow –" in page.text
+    assert "Left out, for they know no networks that read symbols: NASWOT." in page.text
 
 
 @pytest.mark.usefixtures("without_plotly")

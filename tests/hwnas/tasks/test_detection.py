@@ -107,7 +107,7 @@ def test_what_knows_the_objects_is_decoded_to_them() -> None:
     found = rows_of(answers[0])
     assert found[np.argsort(found[:, 0]), :5] == pytest.approx(rows[0, :2, :5].numpy(), abs=1e-3)
     assert DETECTION.metrics(answers, rows.numpy()) == pytest.approx({"map": 1.0, "map50": 1.0})
-    assert DETECTION.right(outputs, rows) == pytest.approx(1.0)
+    assert float(DETECTION.right(outputs, rows)) == pytest.approx(1.0)
     assert DETECTION.right(outputs, labels()) == 1.0
 
 

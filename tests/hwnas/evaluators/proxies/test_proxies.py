@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas.evaluators.proxies import PROXIES, ProxyScores, log_synflow, naswot, zico
+from hwnas.evaluators.proxies import PROXIES, ProxyInputs, ProxyScores, log_synflow, naswot, zico
 from hwnas.spaces import load_space
+from hwnas.tasks import CLASSIFICATION
 from targets.errors import UsageError
 
 
@@ -93,13 +94,15 @@ def test_architectures_are_scored_once_alike_and_left_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand((6, 1, 16, 16), generator=generator)
     batches = [(torch.rand((4, 1, 16, 16), generator=generator), torch.arange(4)) for _ in range(3)]
+    inputs = ProxyInputs(images=images, batches=batches, task=CLASSIFICATION)
     before = torch.get_rng_state()
     scored: list[int] = []
-    scores = ProxyScores(space, images, batches, seed=1)
+    scores = ProxyScores(space, inputs, seed=1)
     values = scores([*archs, archs[0]], lambda: scored.append(1))
     assert values.shape == (4, len(PROXIES)) and np.isfinite(values).all() and len(scored) == 3
+    assert scores.names == tuple(PROXIES) and not scores.left_out
     assert (values[0] == values[3]).all()
-    assert (ProxyScores(space, images, batches, seed=1)(archs) == values[:3]).all()
+    assert (ProxyScores(space, inputs, seed=1)(archs) == values[:3]).all()
     assert torch.equal(torch.get_rng_state(), before)
 
 
