@@ -208,7 +208,8 @@ def test_the_process_answers_as_this_one(host: Target) -> None:
 def test_ctrl_c_is_heard_while_a_network_runs(host: Target, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(loop(None))
     code = (
-        "import sys, pathlib; from targets import load_target\n"
+        "import signal, sys, pathlib; from targets import load_target\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background\n"
         "from lut.predictor.asked_kernels import KernelProcess\n"
         "import onnxruntime  # a signal while its extension starts is lost\n"
         "print('go', flush=True)\n"
