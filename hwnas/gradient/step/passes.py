@@ -67,7 +67,7 @@ def run_mix(supernet: nn.Module, mix: Mix, x: Tensor, tensors: Mapping[str, Tens
     mix = on_device(mix, x.device)
     with torch.autocast(x.device.type, torch.bfloat16, enabled=getattr(supernet, "bf16", False)):
         outputs: Tensor = functional_call(supernet, dict(tensors), (x, mix)) if tensors else supernet(x, mix)
-    return outputs.to(x.dtype) if x.is_floating_point() else outputs.float()  # symbols are numbers
+    return outputs.to(x.dtype) if x.is_floating_point() else outputs.float()  # of texts x holds integers
 
 
 def weight_pass(
