@@ -98,7 +98,7 @@ def predict(
         print_json(_joined(answers))
     elif as_csv:
         print_csv(_long(tables))
-    else:
+    elif any(tables.values()):  # else each failure has its line, and there is nothing to show
         _print_tables(tables, documents.LATENCY, documents.FLAG)
         for answer in answers if breakdown else ():
             for name, model in answer["models"].items():
@@ -176,6 +176,8 @@ def print_bench(
         _say_lines(documents.bench_warnings(answer), documents.bench_notes(answer))
     if as_csv:
         return print_csv(_long(tables))
+    if not any(tables.values()):
+        return None
     _print_tables(tables, documents.LATENCY, documents.FLAG)
     for answer in answers:
         if line := documents.int8_line(answer):

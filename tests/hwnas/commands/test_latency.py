@@ -139,6 +139,17 @@ def test_bench_of_what_is_no_model(
     assert "Traceback" not in err
 
 
+def test_where_nothing_was_measured_nothing_stands_beside_the_reasons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.onnx"
+    text.write_text("no model")
+    line = ["bench", str(text), str(tmp_path / "missing.onnx"), "--home", str(tmp_path)]
+    assert cli.run(line) == 3
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("error: ") == 2
+
+
 @pytest.mark.parametrize(
     "line",
     ["profile --minutes nan", "profile --minutes 0", "profile --target none", "profile --image-size x"],
