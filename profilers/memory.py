@@ -10,17 +10,16 @@ may hold.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import signal
 import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Callable
 
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
+from targets.own_process import own_environment
 
 from .job import Job
 from .limits import NO_MEMORY
@@ -83,10 +82,8 @@ def memory_row(job: Job, key: str, child: RunChild | None = None) -> dict[str, A
 
 def run_child(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: float) -> tuple[int, str, str]:
     """Run `python -m profilers.memory_child` with these arguments and these settings of the allocator."""
-    root = str(Path(__file__).parent.parent)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_TUNING)}
-    paths = [root, *filter(None, [environment.get("PYTHONPATH")])]
-    environment.update(malloc, PYTHONPATH=os.pathsep.join(paths), OMP_NUM_THREADS="1")
+    environment = {k: v for k, v in own_environment().items() if not k.startswith(_TUNING)}
+    environment.update(malloc, OMP_NUM_THREADS="1")
     command = [sys.executable, "-m", "profilers.memory_child", *arguments]
     try:
         done = subprocess.run(

@@ -20,6 +20,7 @@ from typing import IO, Any, Callable
 
 from targets.conditions import conditions, read_text
 from targets.errors import TargetError
+from targets.own_process import own_environment
 
 from .guard import guarded, log
 from .job import ROWS
@@ -98,11 +99,9 @@ def _merge(path: Path, theirs: list[dict[str, Any]]) -> None:
 
 def _measure(folder: Path, tail: _Tail, lock: int) -> int:
     """Run the profiler as a process of its own, which this one outlives to say how it ended."""
-    root = str(Path(__file__).parent.parent)  # the archive, or the folder of the packages
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     child = subprocess.Popen(
         [sys.executable, "-m", "profilers", str(folder)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        env={**own_environment(), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from targets.own_process import own_environment
 
 from .cards import environment_of
 from .task import Done, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
@@ -30,8 +30,6 @@ class Child:
         self.card = card
         self.busy = False
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        here = str(Path(__file__).parents[2])  # the folder that holds the package hwnas
-        path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hwnas.executors.child_process"],
             stdin=subprocess.PIPE,
@@ -39,7 +37,7 @@ class Child:
             stderr=self._complaints,
             text=True,
             encoding="utf-8",
-            env={**os.environ, **environment_of(card), **_ONE_THREAD, "PYTHONPATH": path},
+            env={**own_environment(), **environment_of(card), **_ONE_THREAD},
             start_new_session=True,  # Ctrl-C goes to the parent alone, which ends its children
         )
 

@@ -60,12 +60,14 @@ def affordable_size(
 
 
 def largest_px(natural_px: int, image_s: float, n_parallel: int, minutes: float | None) -> int:
-    """The largest side at which the trainings of the second level fit into their share of the time.
+    """The largest side at which the trainings of a plan fit into their share of the time.
+
+    Of the first level, which a search without --minutes makes; with it the second level is good enough.
 
     natural_px: what the images suggest. image_s: of training a proposed network, at that size; it grows with
     the square.
     """
-    level = LEVELS[1]
+    level = LEVELS[0 if minutes is None else 1]
     n_steps = level.evaluations * level.short_steps
     n_steps += (level.picks + 2 * level.random_baselines) * level.final_steps
     images = n_steps * Recipe.for_data(1).batch_size / n_parallel

@@ -18,6 +18,7 @@ from typing import IO
 
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
 from targets.files import write_json
+from targets.own_process import own_environment
 
 from .training_job import Trained, TrainingJob, read_result
 
@@ -89,11 +90,9 @@ def _listen(
 
 def _environment() -> dict[str, str]:
     """That of this process; the processes find this hwnas, and talk on the loopback alone."""
-    here = str(Path(__file__).parents[2])
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    own = {"PYTHONPATH": path, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     loopback = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
-    return {**loopback, **os.environ, **own}
+    return {**loopback, **own_environment(), **threads}
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -18,18 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-import profilers
 from profilers.kernels import Kernel
 from targets import Target
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
+from targets.own_process import own_environment
 
 LIMIT_S = 90.0
 """For loading and one run; a network that takes longer cannot be measured either."""
 
-_CODE = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from profilers.kernels_child import main; "
-    "sys.exit(main())"
-)
 _KEPT_LINES = 40
 _END_S = 3.0
 
@@ -100,10 +96,14 @@ class _Child:
     """The process, its pipes, and what it says on standard error."""
 
     def __init__(self) -> None:
-        root = Path(profilers.__file__ or "").resolve().parent.parent
-        command = [sys.executable, "-c", _CODE, str(root)]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "profilers.kernels_child"],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=own_environment(),
+        )
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)
         self._listener = threading.Thread(
             target=_listen, args=(self._process.stderr, self._said), daemon=True

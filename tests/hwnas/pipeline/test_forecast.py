@@ -136,7 +136,7 @@ def test_images_are_as_large_as_the_time_allows() -> None:
     assert largest_px(32, 0.0008, 2, 10) == 32
     sizes = [largest_px(224, 0.028, 2, minutes) for minutes in (1, 10, 60, 600, 10_000)]
     assert sizes == sorted(sizes) and sizes[0] == 48 and sizes[-1] == 224
-    assert largest_px(224, 0.028, 2, None) == largest_px(224, 0.028, 2, 15)
+    assert largest_px(224, 0.008, 2, None) < largest_px(224, 0.008, 2, 15)  # all of the plan fits, not a part
     assert largest_px(224, 0.028, 8, 60) >= largest_px(224, 0.028, 1, 60)
 
 
