@@ -1,9 +1,8 @@
 """What a search will take, from a few steps that were measured, and the counts that fit into a time.
 
 A unit of training is an image that goes forwards and backwards once through a network of middle size, of
-which proposed networks need a share: the search begins at costs that are even in their logarithm, between the
-cheapest network and a budget near the middle, so that it is the root of what the cheapest needs. All else
-(exports, measurements, baselines on pixels) is a constant of an idle core times how much slower this one is.
+which proposed networks need a share (`speed`). All else (exports, measurements, baselines on pixels) is a
+constant of an idle core times how much slower this one is.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
 
 _PROBE_PIXELS = 64 * 48**2
 """Of a step that is timed: whole batches of small images, which cost less per image than parts of them."""
+_TOWARDS_CHEAPEST = 0.6
+"""Where the networks that a search proposes lie between the middle one, at 0, and the cheapest, at 1, by the
+logarithm of what they take. It begins evenly between both, and the front leads lower. From seven runs at 32
+to 128 px (docs/benchmarks.md, "Photos, and forecasts")."""
 _SHARING = 1.1
 """Two processes on neighbouring cores slow each other down through the memory."""
 
@@ -67,7 +70,7 @@ def measure_speed(
         image_s=middle.wall_s / n_images * sharing,
         n_parallel=n_parallel,
         slowness=max(1.0, middle.wall_s / max(middle.cpu_s, 1e-6)),
-        proposed=math.sqrt(min(1.0, cheap.cpu_s / max(middle.cpu_s, 1e-6))),
+        proposed=min(1.0, cheap.cpu_s / max(middle.cpu_s, 1e-6)) ** _TOWARDS_CHEAPEST,
     )
 
 
