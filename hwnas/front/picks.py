@@ -30,15 +30,21 @@ class Pick:
 
 
 def choose_picks(
-    latency_ms: ArrayLike, accuracy: ArrayLike, n: int, prefer: str = "accuracy", noise: float = 0.0
+    latency_ms: ArrayLike,
+    accuracy: ArrayLike,
+    n: int,
+    prefer: str = "accuracy",
+    noise: float = 0.0,
+    latency_noise: float = 0.0,
 ) -> list[Pick]:
     """`n` points of the front of (latency, accuracy), fastest first. Both arrays: (points,).
 
     What `prefer` says (a name of `PREFERENCES`), the most accurate, the fastest, the knee; then always the
     point with which most picks are expected to stand, dominated by no other, once each accuracy has changed
-    by a normal deviation of `noise`. Where that is the same, one of an earlier front, then of more
-    hypervolume, by log latency and accuracy scaled to the front, then the farthest in log latency. So fewer
-    than `n` come back only when fewer are given. Of equal points the first is meant. Give feasible ones only.
+    by a normal deviation of `noise` and each log latency by one of `latency_noise`. Where that is the same,
+    one of an earlier front, then of more hypervolume, by log latency and accuracy scaled to the front, then
+    the farthest in log latency. So fewer than `n` come back only when fewer are given. Of equal points the
+    first is meant. Give feasible ones only.
 
     Greedy subsets: Guerreiro, Fonseca and Paquete 2016, arXiv 1508.03969.
     """
@@ -66,7 +72,7 @@ def choose_picks(
     for why in [first, *(end for end in ends if end != first)][:n]:
         chosen.setdefault(int(ends[why]), why)
     scaled = _scaled(np.column_stack([np.log(latency), -accurate]), front)
-    _spread(chosen, Standing(latency, accurate, noise), rank, scaled, n)
+    _spread(chosen, Standing(latency, accurate, noise, latency_noise), rank, scaled, n)
     return [Pick(i, why) for i, why in sorted(chosen.items(), key=lambda item: (latency[item[0]], item[0]))]
 
 
@@ -78,17 +84,22 @@ def _scaled(points: NDArray[np.float64], front: NDArray[np.int64]) -> NDArray[np
 
 
 class Standing:
-    """How many picks are expected to be dominated by no other one. latency, accuracy: (points,)."""
+    """How many picks are expected to be dominated by no other one.
 
-    def __init__(self, latency: Array, accuracy: Array, noise: float) -> None:
-        self._order = np.lexsort((-accuracy, latency))
-        size = (_DRAWS if noise else 1, len(accuracy))
-        self._drawn = accuracy + noise * np.random.default_rng(0).normal(size=size)
+    latency, accuracy: (points,). noise: deviation of accuracies. latency_noise: of logarithms of latencies.
+    """
+
+    def __init__(self, latency: Array, accuracy: Array, noise: float, latency_noise: float = 0.0) -> None:
+        rng = np.random.default_rng(0)
+        size = (_DRAWS if noise or latency_noise else 1, len(accuracy))
+        self._accuracy = accuracy + noise * rng.normal(size=size)
+        self._latency = np.log(latency) + latency_noise * rng.normal(size=size)
 
     def expected(self, members: Sequence[int]) -> float:
         """Of these points: those that are more accurate than each faster one."""
-        held = set(members)
-        drawn = self._drawn[:, [i for i in self._order.tolist() if i in held]]
+        latency, accuracy = self._latency[:, list(members)], self._accuracy[:, list(members)]
+        order = np.lexsort((-accuracy, latency), axis=1)
+        drawn = np.take_along_axis(accuracy, order, axis=1)
         best = np.maximum.accumulate(drawn, axis=1)
         return 1 + float((drawn[:, 1:] > best[:, :-1]).sum(axis=1).mean())
 

@@ -28,6 +28,9 @@ from .run_context import RunContext
 AGAIN = 2
 """More measurements of what lies on a budget: an interval of three is 0.6 as wide."""
 
+NINE_OF_TEN = 1.645
+"""Standard deviations of a normal error that nine of ten stay below, as a table's margin is meant."""
+
 
 def measure_candidates(context: RunContext) -> Outcome:
     """The result lists the measured candidates and, among them, the picks with the reason for each."""
@@ -102,6 +105,7 @@ def _rows_to_measure(context: RunContext) -> list[dict[str, Any]]:
         [_accuracy(r) for r in front],
         min(n, len(front)),
         noise=_noise(context, [_accuracy(r) for r in front]),
+        latency_noise=_latency_noise(context),
     )
     firsts = [own] if own in by_arch else []  # its evaluation may have failed
     archs = list(dict.fromkeys([*firsts, *(front[p.index]["arch"] for p in chosen)]))
@@ -142,6 +146,11 @@ def _noise(context: RunContext, accuracy: Sequence[float]) -> float:
     return float(np.sqrt(best * (1 - best) / len(context.data.split("val"))))
 
 
+def _latency_noise(context: RunContext) -> float:
+    """Deviation of the logarithm of a latency by the table; 0 where MACs, which are exact, stand for it."""
+    return max(device.margin for device in context.devices) / NINE_OF_TEN
+
+
 def _expected(row: Mapping[str, Any]) -> float | None:
     return float(1 - row["estimated_error"]) if "estimated_error" in row else None
 
@@ -160,7 +169,7 @@ def _picks(context: RunContext, candidates: list[Candidate]) -> list[Candidate]:
     accuracy = [c.val_accuracy_expected or c.val_accuracy_search or 0.0 for c in inside]
     n = min(context.counts.picks, len(inside))
     prefer, noise = context.config.prefer or "accuracy", _noise(context, accuracy)
-    chosen = choose_picks(latency_ms, accuracy, n, prefer, noise)
+    chosen = choose_picks(latency_ms, accuracy, n, prefer, noise, _latency_noise(context))
     decoded = next((i for i, c in enumerate(inside) if c.origin == "gradient"), None)
     if decoded is not None and decoded not in {p.index for p in chosen}:
         chosen.append(Pick(decoded, "gradient"))

@@ -1,5 +1,7 @@
 """Which points are picked: by hand on small fronts."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,10 @@ def test_with_noise_a_step_that_will_last_comes_before_a_wide_gap() -> None:
     latency, accuracy = [1.0, 1.02, 1.04, 4.0, 16.0], [0.5, 0.65, 0.8, 0.805, 0.81]
     assert [p.index for p in choose_picks(latency, accuracy, 4)] == [0, 2, 3, 4]
     assert [p.index for p in choose_picks(latency, accuracy, 4, noise=0.02)] == [0, 1, 2, 4]
+    latency[1:3] = [1.002, 1.004]
+    assert [p.index for p in choose_picks(latency, accuracy, 4, noise=0.02)] == [0, 1, 2, 4]
+    table = choose_picks(latency, accuracy, 4, noise=0.02, latency_noise=0.03)
+    assert [p.index for p in table] == [0, 2, 3, 4]  # that table cannot tell 1 from 1.004 ms
 
 
 def test_how_many_picks_stand() -> None:
@@ -49,6 +55,15 @@ def test_how_many_picks_stand() -> None:
     assert three.expected([0, 1, 2]) == pytest.approx(2.5, abs=0.05)
     assert three.expected([0, 2]) == 2 and three.expected([1]) == 1
     assert Standing(np.array([1.0, 2.0]), np.array([0.5, 0.5]), 0.0).expected([0, 1]) == 1
+
+
+def test_a_network_faster_by_less_than_the_table_knows_may_be_the_slower_one() -> None:
+    """1 % faster and less accurate: it stands where the drawn latencies keep their order."""
+    latency, accuracy = np.array([1.0, 1.01]), np.array([0.5, 0.6])
+    standing = Standing(latency, accuracy, 0.0, 0.02)
+    share = 0.5 * (1 + math.erf(math.log(1.01) / (0.02 * math.sqrt(2)) / math.sqrt(2)))
+    assert standing.expected([0, 1]) == pytest.approx(1 + share, abs=0.05)
+    assert Standing(latency, accuracy, 0.0).expected([0, 1]) == 2
 
 
 def test_dominated_points_only_fill_up() -> None:
