@@ -41,12 +41,12 @@ stride = 2
 [head]
 channels = 16
 [[stages]]
-widths = [8, 16]
-depth = 2
+widths = [16, 32]
+depth = 4
 stride = 2
 [[stages]]
-widths = [16, 24]
-depth = 2
+widths = [32, 48]
+depth = 4
 stride = 1
 """
 VICTIMS = ("worker", "scheduler", "client")
