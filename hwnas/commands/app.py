@@ -74,6 +74,8 @@ for topic, commands in TOPICS.items():
     for name, command in commands.items():
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, cls=TopicGroup, rich_help_panel=topic)
+            for one_of_group in command.registered_commands:
+                one_of_group.cls = TopicCommand
         else:
             app.command(name, cls=TopicCommand, rich_help_panel=topic)(command)
 
