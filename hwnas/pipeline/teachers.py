@@ -126,7 +126,10 @@ def _onnx(path: Path, data: Taught) -> dict[str, Any]:
 
     raw = _read(path)
     session = open_session(raw)
-    shape, answers = session.get_inputs()[0].shape, session.get_outputs()[0].shape
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1:
+        raise UsageError(f"teacher {path} has {len(inputs)} inputs; a teacher reads one, the images")
+    shape, answers = inputs[0].shape, outputs[0].shape
     sample = data.kind.shape(data.network_shape["in_channels"], data.network_shape["image_size"])
     wanted: Mapping[str, Any] = dict(zip(("channels", "height", "width"), sample, strict=True))
     fits = len(shape) == 4 and all(
@@ -138,8 +141,9 @@ def _onnx(path: Path, data: Taught) -> dict[str, Any]:
             "height, width); give another teacher, or --image-size"
         )
     n_classes = data.network_shape["n_classes"]
-    if isinstance(answers[-1], int) and answers[-1] != n_classes:
-        raise UsageError(f"teacher {path} answers for {answers[-1]} classes, and {data.name} has {n_classes}")
+    known = answers[-1] if answers else 1
+    if isinstance(known, int) and known != n_classes:
+        raise UsageError(f"teacher {path} answers for {known} classes, and {data.name} has {n_classes}")
     return {"file": str(path.resolve()), "sha256": sha256(raw)}
 
 

@@ -58,7 +58,7 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
         place = f"stages[{i}]."
         known(stage, {"widths", "depth", "stride", "operations"}, where, place)
         widths = need(stage, "widths", list, where, place)
-        if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
+        if not widths or not all(type(w) is int and 1 <= w <= 4096 for w in widths):  # true is an int
             raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
         stages.append(
             StageDefinition(

@@ -178,6 +178,8 @@ def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     _refuse(options, "an ONNX file", "weights")
     model = without_flatten(fixed(read_model(place, parse_shapes(options.shape))))
     graph = read_graph(model, str(place))
+    if not graph.inputs or not graph.outputs:
+        raise UsageError(f"{place} has no {'output' if graph.inputs else 'input'}; export a network that has")
     tensor = next(iter(graph.inputs.values()))
     described = {
         **_metadata(model),
