@@ -33,7 +33,7 @@ from lut.predictor.models.model_file import read_model
 from profilers.graph import read_graph
 from targets.checksummed import read_checksummed
 from targets.errors import DamagedFileError, UsageError, did_you_mean
-from targets.files import read_json, safe_name
+from targets.files import read_json, safe_name, user_path
 
 from .images import given_normalisation, image_size_of, images_named, with_normalisation
 from .options import ExportOptions
@@ -49,7 +49,7 @@ _OPEN = (
 
 def open_source(options: ExportOptions, log: Log) -> ExportSource:
     """The network that the options name; UsageError for what is none, with what could be."""
-    place = Path(options.source).expanduser()
+    place = user_path(options.source)
     for kind in _KINDS:
         if kind.matches(place, options):
             source = kind.read(place, options, log)
@@ -223,7 +223,7 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     text = place.read_text(encoding="utf-8") if place.is_file() else options.source
     arch = space.canonical(read_genotype(space, text))
     module = space.build(arch)
-    weights = Path(str(options.weights)).expanduser()
+    weights = user_path(str(options.weights))
     try:
         module.load_state_dict(safetensors.torch.load(weights.read_bytes()))
     except OSError as error:
@@ -259,7 +259,7 @@ def _of_library(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     )
     network = {"model": options.source, "n_classes": data.n_classes, "in_channels": data.in_channels}
     name = safe_name(options.source.partition(":")[2])
-    state = read_state(Path(str(options.weights)).expanduser())
+    state = read_state(user_path(str(options.weights)))
     module = with_state(build_network(network), state, name)
     described = describe_input(data, file_shape(data, 1))
     return ExportSource(
