@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.core.words import number
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import CARRIED, describe_input, network_file, open_model
 from hwnas.exporting.front_end import file_shape
@@ -313,10 +314,24 @@ def _metadata(model: bytes) -> dict[str, Any]:
     known = {k: props[k] for k in _TEXTS if k in props}
     for key in _VALUES & set(props):
         try:
-            known[key] = json.loads(props[key])
+            value = json.loads(props[key])
         except (ValueError, RecursionError):
             continue  # another tool's key of that name
+        if key not in _LISTS or (isinstance(value, list) and all(map(_LISTS[key], value))):
+            known[key] = value
     return known
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, str) and number(value) is not None
+
+
+_LISTS: Mapping[str, Callable[[Any], bool]] = {
+    "mean": _is_number,
+    "std": _is_number,
+    "class_names": lambda value: isinstance(value, str),
+}
+"""Values that are lists, and what an entry is; another tool's key of that name may hold anything."""
 
 
 _TEXTS = ("sample", "input_layout", "colour_order", "preprocessing", "normalisation", "data")
