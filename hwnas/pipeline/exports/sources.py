@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas.core.words import number
 from hwnas.data import Data, load_data
 from hwnas.exporting.export import CARRIED, describe_input, network_file, open_model
 from hwnas.exporting.front_end import file_shape
@@ -37,6 +36,7 @@ from targets.errors import DamagedFileError, UsageError, did_you_mean
 from targets.files import read_json, safe_name, user_path
 
 from .images import given_normalisation, image_size_of, images_named, with_normalisation
+from .metadata import metadata_of
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
         raise UsageError(f"{place} has no {'output' if graph.inputs else 'input'}; export a network that has")
     tensor = next(iter(graph.inputs.values()))
     described = {
-        **_metadata(model),
+        **metadata_of(model),
         "input_name": next(iter(graph.inputs)),
         "input_shape": list(tensor.shape),
         "output_name": graph.outputs[0],
@@ -304,35 +304,3 @@ def _refuse(options: ExportOptions, what: str, *names: str) -> None:
     refused = [name for name in names if getattr(options, name)]
     if refused:
         raise UsageError(f"{what} says itself what --{refused[0]} would say; leave it out")
-
-
-def _metadata(model: bytes) -> dict[str, Any]:
-    """What the file says of how it is fed, where hwnas wrote it."""
-    import onnx
-
-    props = {p.key: p.value for p in onnx.load_model_from_string(model).metadata_props}
-    known = {k: props[k] for k in _TEXTS if k in props}
-    for key in _VALUES & set(props):
-        try:
-            value = json.loads(props[key])
-        except (ValueError, RecursionError):
-            continue  # another tool's key of that name
-        if key not in _LISTS or (isinstance(value, list) and all(map(_LISTS[key], value))):
-            known[key] = value
-    return known
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, str) and number(value) is not None
-
-
-_LISTS: Mapping[str, Callable[[Any], bool]] = {
-    "mean": _is_number,
-    "std": _is_number,
-    "class_names": lambda value: isinstance(value, str),
-}
-"""Values that are lists, and what an entry is; another tool's key of that name may hold anything."""
-
-
-_TEXTS = ("sample", "input_layout", "colour_order", "preprocessing", "normalisation", "data")
-_VALUES = {"mean", "std", "scale", "class_names"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from onnx import TensorProto, helper
 
-from hwnas.pipeline.exports.sources import _metadata
+from hwnas.pipeline.exports.metadata import metadata_of
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,6 @@ def test_what_is_no_such_value_is_left_out(key: str, value: str) -> None:
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [image], [])
     model = helper.make_model(graph)
     helper.set_model_props(model, {key: value, "normalisation": "none"})
-    assert _metadata(model.SerializeToString()) == {"normalisation": "none"}
+    assert metadata_of(model.SerializeToString()) == {"normalisation": "none"}
     helper.set_model_props(model, {"mean": "[0.5]", "class_names": '["a"]'})
-    assert _metadata(model.SerializeToString()) == {"mean": [0.5], "class_names": ["a"]}
+    assert metadata_of(model.SerializeToString()) == {"mean": [0.5], "class_names": ["a"]}
