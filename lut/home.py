@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from targets.files import user_path
+
 HOME_VARIABLE = "HWNAS_HOME"
 
 
@@ -12,7 +14,7 @@ def data_home(option: str | Path | None = None) -> Path:
     """The absolute path of the data home, which may not exist yet. An empty variable counts as not set."""
     folder = option or os.environ.get(HOME_VARIABLE)
     if folder:
-        return Path(folder).expanduser().absolute()
+        return user_path(folder).absolute()
     import platformdirs
 
     return Path(platformdirs.user_data_dir("hwnas", appauthor=False))

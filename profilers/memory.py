@@ -14,12 +14,11 @@ import platform
 import signal
 import statistics
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
-from targets.own_process import own_environment
+from targets.own_process import own_command, own_environment
 
 from .job import Job
 from .limits import NO_MEMORY
@@ -84,10 +83,9 @@ def run_child(arguments: Sequence[str], malloc: Mapping[str, str], limit_s: floa
     """Run `python -m profilers.memory_child` with these arguments and these settings of the allocator."""
     environment = {k: v for k, v in own_environment().items() if not k.startswith(_TUNING)}
     environment.update(malloc, OMP_NUM_THREADS="1")
-    command = [sys.executable, "-m", "profilers.memory_child", *arguments]
     try:
         done = subprocess.run(
-            command,
+            own_command("profilers.memory_child", *arguments),
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

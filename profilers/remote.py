@@ -20,7 +20,7 @@ from typing import IO, Any, Callable
 
 from targets.conditions import conditions, read_text
 from targets.errors import TargetError
-from targets.own_process import own_environment
+from targets.own_process import own_command, own_environment
 
 from .guard import guarded, log
 from .job import ROWS
@@ -100,7 +100,7 @@ def _merge(path: Path, theirs: list[dict[str, Any]]) -> None:
 def _measure(folder: Path, tail: _Tail, lock: int) -> int:
     """Run the profiler as a process of its own, which this one outlives to say how it ended."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "profilers", str(folder)],
+        own_command("profilers", str(folder)),
         env={**own_environment(), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -83,6 +83,14 @@ def read_json(path: Path, what: str) -> Any:
         raise DamagedFileError(f"{what}: {path} is damaged ({error}); restore or delete it") from None
 
 
+def user_path(text: str | Path) -> Path:
+    """The path that a user means, `~` for a home folder; one of nobody stays as it is, and does not exist.
+
+    `Path.expanduser` raises RuntimeError there, which no door expects.
+    """
+    return Path(os.path.expanduser(text))  # noqa: PTH111  (see above)
+
+
 def sha256(data: bytes | Path) -> str:
     """Hexadecimal SHA-256 of bytes or of a file's content."""
     digest = hashlib.sha256()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated
 
@@ -74,6 +75,8 @@ for topic, commands in TOPICS.items():
     for name, command in commands.items():
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, cls=TopicGroup, rich_help_panel=topic)
+            for one_of_group in command.registered_commands:
+                one_of_group.cls = TopicCommand
         else:
             app.command(name, cls=TopicCommand, rich_help_panel=topic)(command)
 
@@ -100,6 +103,8 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under `nohup`
             signal.signal(number, signal.default_int_handler if name == "SIGINT" else _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):  # as stderr is: names of files and classes may hold any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

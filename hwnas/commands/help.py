@@ -1,4 +1,4 @@
-"""How `--help` reads: options and commands under the topics that they belong to."""
+"""What every command and group has: help by topics, and flags that are checked before they are read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+from .print_flags import check_print_flags
 
 OTHER = "Options"
 _SENTENCE = 300
@@ -18,6 +20,11 @@ Entry = tuple[str, str]
 class TopicCommand(TyperCommand):
     """A command whose options stand under their topics (`rich_help_panel`), those without one at the end."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line; UsageError for a file behind a flag that takes none."""
+        check_print_flags(self, ctx, args)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then a section per topic."""
         _write(formatter, _options(self, ctx))
@@ -25,6 +32,11 @@ class TopicCommand(TyperCommand):
 
 class TopicGroup(TyperGroup):
     """A group whose commands stand under their topics."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As of a command."""
+        check_print_flags(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands first: whoever asks a group for help looks for one."""

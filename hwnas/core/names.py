@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from targets.errors import UsageError, did_you_mean
+from targets.files import user_path
 
 from .budget import COSTS, base_metric
 
@@ -29,8 +29,8 @@ def _is_score(text: str) -> bool:
 
 def _exists(text: str) -> bool:
     try:
-        return Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no such user
+        return bool(text.strip()) and user_path(text).exists()  # an empty text is no path
+    except (OSError, ValueError):  # too long, a zero byte
         return False
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hwnas.core.samples import SIZES
 from targets.errors import DamagedFileError, UsageError
+from targets.files import user_path
 
 from .layout import ignored_note
 from .openers import READERS, refuse_options
@@ -171,8 +171,8 @@ def _open(request: DataRequest) -> DataSource:
     if request.spec in NAMED:
         refuse_options(request, "a data set that has its own labels", frozenset(("--labels",)))
         return _of_task(NAMED[request.spec](request), request)
-    path = Path(request.spec).expanduser()
-    if not path.exists():
+    path = user_path(request.spec)
+    if not (request.spec.strip() and path.exists()):  # an empty text would be the working directory
         raise unknown_source(request.spec)
     for asked in (path, request.labels_csv):
         if asked is not None and asked.exists() and not (asked.is_dir() or asked.is_file()):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from hwnas.tasks import Task
 from hwnas.tasks.mask_scores import IGNORED
 from targets.errors import DamagedFileError, UsageError
+from targets.files import user_path
 
 from .arrays_file import kept_array
 from .file_source import FileSource, columns_of, image_levels
@@ -64,7 +65,7 @@ class MaskSource:
 
 def open_masks(request: DataRequest) -> MaskSource:
     """The images and masks that `request.spec` names: a folder, a zip, or a table beside one."""
-    path = Path(request.spec).expanduser()
+    path = user_path(request.spec)
     table = path if path.suffix.lower() == ".csv" else request.labels_csv
     if table is None:
         files = open_files(path)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hwnas.core.samples import PIECE, SIZES
 from hwnas.tasks import LANGUAGE, Language
 from targets.errors import DamagedFileError, UsageError, did_you_mean
-from targets.files import sha256
+from targets.files import sha256, user_path
 
 from .source import TEST, TRAIN, VAL, DataRequest, Listing
 
@@ -219,7 +219,7 @@ def _text_of(request: DataRequest) -> tuple[str, str]:
     """(name, text)."""
     if request.spec in TEXTS:
         return request.spec, TEXTS[request.spec]()
-    path = Path(request.spec).expanduser()
+    path = user_path(request.spec)
     if path.is_dir():
         raise UsageError(
             f"{path} is a folder; the task {LANGUAGE.name} reads one text file, as --data book.txt"

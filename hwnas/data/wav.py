@@ -16,6 +16,12 @@ SUFFIXES = (".wav", ".wave")
 Waveform = npt.NDArray[np.float32]
 """(samples,), of integer files in -1..1."""
 
+_MOST_HZ = 1_000_000
+"""A header may state any rate, and the filter to another rate is as long as this one is high."""
+
+_SLOW_HZ, _MOST_SLOW_S = 1_000, 14_400.0
+"""Below the first a sound grows by the ratio of the rates, so that of a long one no memory holds."""
+
 
 def is_sound(path: str) -> bool:
     """Whether the suffix is one that can be decoded."""
@@ -43,6 +49,11 @@ def decode_wav(raw: bytes, where: str) -> tuple[int, Waveform]:
         ) from None
     if not samples.size or rate_hz <= 0:
         raise DamagedFileError(f"{where}: holds no sound (0 samples); replace or remove it")
+    if rate_hz > _MOST_HZ or (rate_hz < _SLOW_HZ and len(samples) / rate_hz > _MOST_SLOW_S):
+        raise DamagedFileError(
+            f"{where}: its header states {rate_hz} Hz, {len(samples) / rate_hz:g} s in all; allowed: at most "
+            f"{_MOST_HZ} Hz, and {_MOST_SLOW_S:g} s below {_SLOW_HZ} Hz; correct or remove it"
+        )
     values = _unit(samples)
     mono: Waveform = (values if values.ndim == 1 else values.mean(axis=1)).astype(np.float32)
     if not np.isfinite(mono).all():

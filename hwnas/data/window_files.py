@@ -93,7 +93,7 @@ def _cells(
     path: Path, y: npt.NDArray[Any], names: npt.NDArray[Any] | None
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Labels as text. names: of the classes that y numbers, or of the columns of y."""
-    if y.ndim not in (1, 2) or y.dtype.kind not in "fiubU":
+    if y.ndim not in (1, 2) or y.dtype.kind not in "fiubU" or not y.size:
         raise UsageError(f"{path}: y is {y.dtype} of shape {y.shape}; expected {_EXPECTED}")
     texts = None if names is None else [str(name) for name in np.atleast_1d(names).tolist()]
     if y.dtype.kind == "U" and (empty := np.flatnonzero((y == "").reshape(len(y), -1).any(axis=1))).size:

@@ -6,12 +6,11 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from targets.own_process import own_environment
+from targets.own_process import own_command, own_environment
 
 from .cards import environment_of
 from .task import Done, ExecutorTask, Failed, OnProgress, Progress, RefusedError, TaskOutcome
@@ -31,7 +30,7 @@ class Child:
         self.busy = False
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.executors.child_process"],
+            own_command("hwnas.executors.child_process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,

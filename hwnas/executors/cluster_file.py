@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from hwnas.core.declared import number, typed
 from targets.errors import UsageError, did_you_mean
+from targets.files import user_path
 from targets.toml_file import read_toml
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -79,7 +80,7 @@ def find_cluster(text: str) -> Cluster:
     """The cluster that a user means, checked; nothing is connected to."""
     if not text.endswith(".toml"):
         return _checked(Cluster(address=text))
-    path = Path(text).expanduser()
+    path = user_path(text)
     return _checked(_from_file(path, read_toml(path, "cluster")))
 
 
@@ -187,7 +188,7 @@ def _tls(values: Mapping[str, str], where: str, folder: Path) -> Tls:
     names = ("ca", "cert", "key")
     if set(values) != set(names):
         raise UsageError(f"{where}: [tls] needs ca, cert and key, each a PEM file; got {', '.join(values)}")
-    files = {name: folder / Path(values[name]).expanduser() for name in names}
+    files = {name: folder / user_path(values[name]) for name in names}
     for name, file in files.items():
         if not file.is_file():
             raise UsageError(f"{where}: tls.{name}: {file} does not exist")

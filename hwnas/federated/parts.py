@@ -21,7 +21,7 @@ from typing import Any
 
 from hwnas.core.declared import number, typed
 from targets.errors import UsageError, did_you_mean
-from targets.files import safe_name
+from targets.files import safe_name, user_path
 from targets.toml_file import read_toml
 
 _KEYS = ("local_epochs", "min_parts", "wait_s", "parts")
@@ -105,7 +105,7 @@ def _part(name: str, value: Any, where: str, folder: Path) -> DataPart:
 
 def _place(text: str, folder: Path) -> str:
     """Relative places are meant from the file, where the parts are of this machine."""
-    return str((folder / Path(text).expanduser()).absolute())
+    return str((folder / user_path(text)).absolute())
 
 
 def _count(value: Any, most: int, where: str) -> int:

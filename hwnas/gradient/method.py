@@ -235,6 +235,10 @@ class Method:
                 )
         if not self.stages:
             raise UsageError(f"method {self.name}: it needs at least one stage")
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(
+                f"method {self.name}: label_smoothing must be in [0, 1), got {self.label_smoothing}"
+            )
         for stage in self.stages[1:]:
             if stage.start == "same" and stage.lr != 1:
                 raise UsageError(

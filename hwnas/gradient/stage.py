@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,8 @@ WRAPPERS.add("skip_dropout")(SkipDropout)
 WRAPPERS.add("drop_path")(DropPath)
 _STRUCTURE = ("partial",)
 """Wrappers whose number says what a network is made of; that of the others is one that it computes with."""
+
+_MOST_CELLS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class Stage:
             )
         if self.arch_every is not None and self.arch_every < 1:
             raise UsageError(f"stage {self.name}: arch_every must be at least 1, got {self.arch_every}")
+        if not all(0 < t < math.inf for t in self.temperature):
+            raise UsageError(f"stage {self.name}: temperature must be above 0, got {self.temperature}")
+        if self.cells is not None and not 1 <= self.cells <= _MOST_CELLS:
+            raise UsageError(f"stage {self.name}: cells must be 1 to {_MOST_CELLS}, got {self.cells}")
 
     @property
     def untrained(self) -> Stage:

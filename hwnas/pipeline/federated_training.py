@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hwnas.data import Data
@@ -20,6 +19,7 @@ from hwnas.tasks import CLASSIFICATION
 from hwnas.training.recipe import Recipe
 from hwnas.training.training_job import Trained, TrainingJob
 from targets.errors import UsageError
+from targets.files import user_path
 
 from .training_options import TrainingOptions
 
@@ -55,7 +55,7 @@ def federated_options(options: TrainingOptions) -> FederatedOptions | None:
     if options.federated is None:
         return None
     cluster = None if options.cluster is None else find_cluster(options.cluster)
-    return FederatedOptions(read_federation(Path(options.federated).expanduser()), cluster)
+    return FederatedOptions(read_federation(user_path(options.federated)), cluster)
 
 
 def train_on_parts(

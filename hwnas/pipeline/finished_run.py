@@ -11,6 +11,7 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.evaluators.store import stored_metrics
 from hwnas.runs.front_file import FrontPoint, front_points, read_front
 from hwnas.runs.identity import SEARCH, read_identity
+from hwnas.runs.shapes import SplitsShape, require_shape
 from hwnas.spaces import load_space
 from hwnas.tasks import Task, task_named
 from targets.errors import DamagedFileError, UsageError
@@ -64,18 +65,19 @@ class FinishedRun:
         front = read_front(path)
         try:
             space = load_space(**front["space"])
-            points = front_points(front)
-            front["evaluated"], front["evaluator"], front["target"]["name"]
         except (KeyError, TypeError) as error:
             raise DamagedFileError(
-                f"{path / 'front.json'} lacks {error}: it is of an older version or was changed; search again"
+                f"{path / 'front.json'}: space lacks {error}: it is of an older version or was changed; "
+                "restore it, or search again"
             ) from None
+        splits = read_json(path / "splits.json", "the splits of the run")
+        require_shape(splits, SplitsShape, path / "splits.json", "the splits of the run")
         return cls(
             path=path,
             front=front,
-            splits=read_json(path / "splits.json", "the splits of the run"),
+            splits=splits,
             space=space,
-            points=points,
+            points=front_points(front),
             options=identity.values,
         )
 

@@ -15,6 +15,7 @@ from hwnas.core.budget import latency_metrics
 from hwnas.costs.cost_model import CostModel
 from hwnas.front.pareto import non_dominated
 from hwnas.runs.front_file import FrontPoint
+from hwnas.runs.shapes import TableShape, require_shape
 from targets.errors import InfeasibleError, UsageError
 from targets.files import read_json, safe_name
 
@@ -81,7 +82,9 @@ def _require_same(one: FinishedRun, other: FinishedRun) -> None:
 
 def _devices(run: FinishedRun) -> dict[str, tuple[str, RunTable]]:
     """The devices of a run by name: the end of their columns among the measured ones, and their tables."""
-    document = read_json(run.path / "table.json", "the latency table of the run")
+    path, what = run.path / "table.json", "the latency table of the run"
+    document = read_json(path, what)
+    require_shape(document, TableShape, path, what)
     first = {safe_name(run.front["target"]["name"]): ("", RunTable.from_json(document))}
     others = document.get(OTHERS, {})
     return first | {name: (f"@{name}", RunTable.from_json(table)) for name, table in others.items()}
@@ -109,8 +112,9 @@ def _row(
     latencies: dict[str, Any] = {}
     for name, metric in zip(names, latency_metrics(names), strict=True):
         end = columns.get(name)
-        known = end is not None and measured.get(f"clock{end}") != PREDICTED
-        latencies[metric] = measured[f"latency_p50_ms{end}"] if known else costs[metric]
+        ms = None if end is None else measured.get(f"latency_p50_ms{end}")
+        known = ms is not None and measured.get(f"clock{end}") != PREDICTED
+        latencies[metric] = ms if known else costs[metric]
         latencies[f"{metric}_is"] = MEASURED if known else PREDICTED
     return {
         "network": point.arch_id,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.core.names import NAMES, require_name
 from targets import Target, load_target
 from targets.errors import UsageError
+from targets.files import user_path
 
 if TYPE_CHECKING:
     from hwnas.core.network_space import NetworkSpace
@@ -38,7 +39,7 @@ def target_named(text: str) -> Target:
 def data_spec(dataset: str, path: str | Path | None) -> str:
     """What `load_data` is asked for; UsageError for a data set that there is not, or that needs a path."""
     if path is not None:
-        if not Path(path).expanduser().exists():
+        if not user_path(path).exists():
             raise UsageError(f"dataset {dataset!r}: path {str(path)!r} does not exist; {_wanted(dataset)}")
         return str(path)
     if dataset in NEED_A_PATH:

@@ -13,7 +13,7 @@ from hwnas.training.known import build_known, is_of_library
 from hwnas.training.start import SHARED, SUPERNET_FILE
 from hwnas.training.teacher import with_weights
 from targets.errors import DamagedFileError, UsageError
-from targets.files import sha256
+from targets.files import sha256, user_path
 
 from .earlier_training import earlier_training
 
@@ -70,7 +70,7 @@ def teacher_of(name: str | None, weights: str | Path | None, data: Taught) -> di
         return _known(name, weights, data)
     if weights is not None:
         raise UsageError("--teacher-weights are for torchvision:NAME or timm:NAME; others bring theirs")
-    place = Path(name).expanduser()
+    place = user_path(name)
     if place.suffix == ".onnx" or place.is_file():
         return _onnx(place, data)
     trained = earlier_training(place)
@@ -92,7 +92,7 @@ def _require_alike(name: str, space: Mapping[str, Any], data: Taught) -> None:
 
 def start_of(place: Path) -> dict[str, str]:
     """The `start` of a job: a safetensors file, shared weights of a search, or what was trained earlier."""
-    place = place.expanduser()
+    place = user_path(place)
     if place.is_file():
         if place.suffix != ".safetensors":
             raise UsageError(f"--start-from {place} is no safetensors file; convert its state_dict to one")
@@ -109,7 +109,7 @@ def _known(name: str, weights: str | Path | None, data: Taught) -> dict[str, Any
             f"--teacher {name} needs trained weights, and nothing is fetched; give their safetensors "
             "file with --teacher-weights"
         )
-    path = Path(weights).expanduser()
+    path = user_path(weights)
     raw = _read(path)
     shape = {key: data.network_shape[key] for key in ("n_classes", "in_channels")}
     with_weights(build_known(name, **shape), raw, str(path))
@@ -126,7 +126,10 @@ def _onnx(path: Path, data: Taught) -> dict[str, Any]:
 
     raw = _read(path)
     session = open_session(raw)
-    shape, answers = session.get_inputs()[0].shape, session.get_outputs()[0].shape
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1:
+        raise UsageError(f"teacher {path} has {len(inputs)} inputs; a teacher reads one, the images")
+    shape, answers = inputs[0].shape, outputs[0].shape
     sample = data.kind.shape(data.network_shape["in_channels"], data.network_shape["image_size"])
     wanted: Mapping[str, Any] = dict(zip(("channels", "height", "width"), sample, strict=True))
     fits = len(shape) == 4 and all(
@@ -138,8 +141,9 @@ def _onnx(path: Path, data: Taught) -> dict[str, Any]:
             "height, width); give another teacher, or --image-size"
         )
     n_classes = data.network_shape["n_classes"]
-    if isinstance(answers[-1], int) and answers[-1] != n_classes:
-        raise UsageError(f"teacher {path} answers for {answers[-1]} classes, and {data.name} has {n_classes}")
+    known = answers[-1] if answers else 1
+    if isinstance(known, int) and known != n_classes:
+        raise UsageError(f"teacher {path} answers for {known} classes, and {data.name} has {n_classes}")
     return {"file": str(path.resolve()), "sha256": sha256(raw)}
 
 

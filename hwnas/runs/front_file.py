@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hwnas.tasks import CLASSIFICATION, inward, task_named
+from targets.errors import DamagedFileError
 from targets.files import read_json
 
 FRONT_JSON, FRONT_CSV = "front.json", "front.csv"
@@ -51,7 +52,7 @@ class FrontPoint:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> FrontPoint:
         """The inverse of `to_json`."""
-        return cls(**{**entry, "failure": entry.get("failure")})
+        return cls(**{known.name: entry[known.name] for known in fields(cls) if known.name in entry})
 
     def row(self) -> dict[str, Any]:
         """A row of front.csv: the network, then predicted_*, then measured_*, each by name."""
@@ -87,8 +88,15 @@ def latency_columns(measurement: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_front(run_path: Path) -> dict[str, Any]:
-    """front.json of a finished run in `inside_names`; DamagedFileError when it is missing or torn."""
-    document: dict[str, Any] = inside_names(read_json(run_path / FRONT_JSON, "the front of the run"))
+    """front.json of a finished run in `inside_names`; DamagedFileError when it is missing, torn or edited."""
+    from .shapes import FrontShape, require_shape  # here: it loads pydantic
+
+    path, what = run_path / FRONT_JSON, "the front of the run"
+    raw = read_json(path, what)
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("task"), str | None):
+        raise DamagedFileError(f"{what}: {path} is no front of a task; restore it, or search again")
+    document: dict[str, Any] = inside_names(raw)
+    require_shape(document, FrontShape, path, what)
     return document
 
 

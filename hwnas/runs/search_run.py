@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from targets.errors import UsageError
-from targets.files import safe_name
+from targets.files import safe_name, user_path
 
 from .config import SearchConfig, option_name
 from .definition import free_on_resume
@@ -123,6 +123,6 @@ def _identity(config: SearchConfig) -> Identity:
 
 def _stem(name_or_path: str) -> str:
     try:
-        return safe_name(Path(name_or_path).expanduser().absolute().stem)[:40]
+        return safe_name(user_path(name_or_path).absolute().stem)[:40]
     except UsageError:
         return "unnamed"  # letters that no folder name should be made of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,11 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
         place = f"stages[{i}]."
         known(stage, {"widths", "depth", "stride", "operations"}, where, place)
         widths = need(stage, "widths", list, where, place)
-        if not widths or not all(isinstance(w, int) and 1 <= w <= 4096 for w in widths):
-            raise UsageError(f"{where}: {place}widths must be a list of channel counts, got {widths!r}")
+        counts = all(type(w) is int and 1 <= w <= 4096 for w in widths)  # true is an int
+        if not widths or not counts or len(set(widths)) < len(widths):
+            raise UsageError(
+                f"{where}: {place}widths must be a list of different channel counts, got {widths!r}"
+            )
         stages.append(
             StageDefinition(
                 widths=tuple(widths),
@@ -70,6 +73,7 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
         )
     if not stages:
         raise UsageError(f"{where}: give at least one [[stages]] table")
+    _require_few_blocks(stages, operations, where)
     return MobileDefinition(
         operations=operations,
         stem_channels=positive(stem, "channels", where, "stem."),
@@ -77,6 +81,23 @@ def read_definition(raw: Mapping[str, Any], where: str) -> MobileDefinition:
         head_channels=positive(head, "channels", where, "head."),
         stages=tuple(stages),
     )
+
+
+_MOST_BLOCKS = 100_000
+"""Different ones: their costs are tables that a search holds, and a device measures each for milliseconds."""
+
+
+def _require_few_blocks(stages: Sequence[StageDefinition], operations: tuple[str, ...], where: str) -> None:
+    before, n_blocks = 1, 0
+    for stage in stages:
+        widths, options = len(stage.widths), len(stage.operations or operations)
+        n_blocks += options * widths * (before + widths)
+        before = widths
+    if n_blocks > _MOST_BLOCKS:
+        raise UsageError(
+            f"{where}: its stages have about {n_blocks:,} different blocks, at most {_MOST_BLOCKS:,} are "
+            "allowed; give fewer widths or operations"
+        )
 
 
 def _operations(table: Mapping[str, Any], where: str) -> tuple[str, ...]:

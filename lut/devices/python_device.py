@@ -23,6 +23,7 @@ from targets import Target
 from targets.connect import connect
 from targets.errors import ConnectionLostError, DamagedFileError, HwnasError, TargetError, UsageError
 from targets.files import read_json, sha256
+from targets.own_process import WITHOUT_WORKING_DIRECTORY
 from targets.transport import NOT_FOUND, Output, execute
 
 from .archive import archive_name, code_archive
@@ -36,7 +37,9 @@ GRACE_S = 60.0
 FOLDER = "~/.cache/hwnas"
 ASK_S, _SEND_S = 120.0, 1800.0
 _BATCH_BYTES = 32 << 20
-_BOOTSTRAP = Path(targets.__file__ or "").with_name("bootstrap.py")
+_BOOTSTRAP = WITHOUT_WORKING_DIRECTORY + (
+    Path(targets.__file__ or "").with_name("bootstrap.py").read_text(encoding="utf-8")
+)
 
 _NO_FACTS: Mapping[str, Any] = MappingProxyType({})
 
@@ -151,7 +154,7 @@ class PythonDevice:
         if self._code:
             return
         output = self._run(
-            [self._python, "-c", _BOOTSTRAP.read_text(encoding="utf-8"), self._folder, archive_name()],
+            [self._python, "-c", _BOOTSTRAP, self._folder, archive_name()],
             code_archive(),
         )
         self._code = self._answer(output)

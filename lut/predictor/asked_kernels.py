@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 from collections import deque
@@ -21,7 +20,7 @@ from typing import IO, Any
 from profilers.kernels import Kernel
 from targets import Target
 from targets.errors import DamagedFileError, HwnasError, TargetError, UsageError
-from targets.own_process import own_environment
+from targets.own_process import own_command, own_environment
 
 LIMIT_S = 90.0
 """For loading and one run; a network that takes longer cannot be measured either."""
@@ -98,7 +97,7 @@ class _Child:
     def __init__(self) -> None:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "profilers.kernels_child"],
+            own_command("profilers.kernels_child"),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,

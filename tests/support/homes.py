@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lut import Measurement, SpaceTable
 from lut.devices.device import device_context
 from lut.predictor.kernels.model import KernelModel
-from lut.predictor.kernels.network import Overhead
+from lut.predictor.kernels.network import STRATA_MS, Overhead
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.predictor.profile import predictor_folder
 from lut.tables.calibrate import BlockCosts, Calibration
@@ -59,7 +59,7 @@ def write_predictor(home: Path, target: Target, context: Context | None = None) 
         "2026-01-02",
         model,
         Overhead(1.0, 0.0, 0.02),
-        (1.0, 1.0, 1.0),
+        (1.0,) * len(STRATA_MS),
         {"mape_pct": 4.5},
         300.0,
     )

@@ -33,9 +33,10 @@ from lut.predictor.models.model_file import read_model
 from profilers.graph import read_graph
 from targets.checksummed import read_checksummed
 from targets.errors import DamagedFileError, UsageError, did_you_mean
-from targets.files import read_json, safe_name
+from targets.files import read_json, safe_name, user_path
 
 from .images import given_normalisation, image_size_of, images_named, with_normalisation
+from .metadata import metadata_of
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _OPEN = (
 
 def open_source(options: ExportOptions, log: Log) -> ExportSource:
     """The network that the options name; UsageError for what is none, with what could be."""
-    place = Path(options.source).expanduser()
+    place = user_path(options.source)
     for kind in _KINDS:
         if kind.matches(place, options):
             source = kind.read(place, options, log)
@@ -178,9 +179,11 @@ def _onnx_file(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     _refuse(options, "an ONNX file", "weights")
     model = without_flatten(fixed(read_model(place, parse_shapes(options.shape))))
     graph = read_graph(model, str(place))
+    if not graph.inputs or not graph.outputs:
+        raise UsageError(f"{place} has no {'output' if graph.inputs else 'input'}; export a network that has")
     tensor = next(iter(graph.inputs.values()))
     described = {
-        **_metadata(model),
+        **metadata_of(model),
         "input_name": next(iter(graph.inputs)),
         "input_shape": list(tensor.shape),
         "output_name": graph.outputs[0],
@@ -221,7 +224,7 @@ def _genotype(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     text = place.read_text(encoding="utf-8") if place.is_file() else options.source
     arch = space.canonical(read_genotype(space, text))
     module = space.build(arch)
-    weights = Path(str(options.weights)).expanduser()
+    weights = user_path(str(options.weights))
     try:
         module.load_state_dict(safetensors.torch.load(weights.read_bytes()))
     except OSError as error:
@@ -257,7 +260,7 @@ def _of_library(place: Path, options: ExportOptions, log: Log) -> ExportSource:
     )
     network = {"model": options.source, "n_classes": data.n_classes, "in_channels": data.in_channels}
     name = safe_name(options.source.partition(":")[2])
-    state = read_state(Path(str(options.weights)).expanduser())
+    state = read_state(user_path(str(options.weights)))
     module = with_state(build_network(network), state, name)
     described = describe_input(data, file_shape(data, 1))
     return ExportSource(
@@ -301,21 +304,3 @@ def _refuse(options: ExportOptions, what: str, *names: str) -> None:
     refused = [name for name in names if getattr(options, name)]
     if refused:
         raise UsageError(f"{what} says itself what --{refused[0]} would say; leave it out")
-
-
-def _metadata(model: bytes) -> dict[str, Any]:
-    """What the file says of how it is fed, where hwnas wrote it."""
-    import onnx
-
-    props = {p.key: p.value for p in onnx.load_model_from_string(model).metadata_props}
-    known = {k: props[k] for k in _TEXTS if k in props}
-    for key in _VALUES & set(props):
-        try:
-            known[key] = json.loads(props[key])
-        except (ValueError, RecursionError):
-            continue  # another tool's key of that name
-    return known
-
-
-_TEXTS = ("sample", "input_layout", "colour_order", "preprocessing", "normalisation", "data")
-_VALUES = {"mean", "std", "scale", "class_names"}

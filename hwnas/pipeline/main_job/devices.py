@@ -22,6 +22,7 @@ from hwnas.runs.log import Log
 from lut.devices.device import device_context, int8_form
 from lut.predictor.models.quantise import as_run
 from targets import Target
+from targets.errors import DamagedFileError
 from targets.int8_form import Int8Form, default_form
 
 PREDICTED = "predicted"
@@ -49,12 +50,20 @@ class RunTable:
         return cls(**{field.name: document[field.name] for field in fields(cls)})
 
     def latency_ms(self, key: str) -> float:
-        """Calibrated milliseconds of a block; KeyError for one that is not of the space."""
-        return self.blocks_ms[key]
+        """Calibrated milliseconds of a block; DamagedFileError where the snapshot lacks it."""
+        return _of_block(self.blocks_ms, key)
 
     def weight_mb(self, key: str) -> float:
-        """10^6 bytes of weights of a block."""
-        return self.weights_mb[key]
+        """10^6 bytes of weights of a block; DamagedFileError where the snapshot lacks it."""
+        return _of_block(self.weights_mb, key)
+
+
+def _of_block(values: Mapping[str, float], key: str) -> float:
+    if key not in values:
+        raise DamagedFileError(
+            f"the latency table of the run (table.json) has no block {key!r}; restore it, or search again"
+        )
+    return values[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

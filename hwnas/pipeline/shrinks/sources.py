@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.pipeline.earlier_training import earlier_training, images_of
@@ -15,7 +14,7 @@ from hwnas.training.state_file import read_state, with_state
 from hwnas.training.training_job import data_of
 from lut.home import data_home
 from targets.errors import UsageError
-from targets.files import safe_name
+from targets.files import safe_name, user_path
 
 from .options import ShrinkOptions
 
@@ -64,7 +63,7 @@ def open_source(options: ShrinkOptions) -> ShrinkSource:
 
 
 def _trained_here(options: ShrinkOptions) -> ShrinkSource:
-    place = Path(options.source).expanduser()
+    place = user_path(options.source)
     if place.is_file():
         if place.suffix not in _WEIGHTS:
             what = "an ONNX file, which cannot learn again" if place.suffix == ".onnx" else "no network"
@@ -114,7 +113,7 @@ def _of_library(options: ShrinkOptions) -> ShrinkSource:
     return ShrinkSource(
         name=safe_name(options.source.partition(":")[2]),
         network={"model": options.source, "n_classes": data.n_classes, "in_channels": data.in_channels},
-        state=read_state(Path(options.weights).expanduser()),
+        state=read_state(user_path(options.weights)),
         images=images,
         data=data,
     )

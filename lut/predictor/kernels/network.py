@@ -153,23 +153,25 @@ def conformal_quantile(errors: Floats, uncertainties: Floats) -> float:
     return float(ratios[rank])
 
 
-STRATA_MS = (0.0, 0.1, 1.0)
+STRATA_MS = (0.0, 0.1, 1.0, 3.0, 10.0)
 """Where classes of latency begin: errors of small networks are of another kind, so each has its own quantile
-(Mondrian conformal prediction, Vovk et al. 2005)."""
+(Mondrian conformal prediction, Vovk et al. 2005). In one class from 1 ms on, networks of 1 to 2 ms lay inside
+63 % of the time and those over 10 ms 98 % (docs/benchmarks.md, "Small networks")."""
 
 _LEAST_OF_CLASS = 15
 
 
 def class_quantiles(predicted_ms: Floats, truth_ms: Floats, uncertainties: Floats) -> tuple[float, ...]:
-    """The conformal quantile of each class of latencies; that of all networks where a class has too few."""
+    """The conformal quantile of each class of latencies, with the classes beside it where it has too few."""
     errors = np.log(predicted_ms / truth_ms)
-    of_all = conformal_quantile(errors, uncertainties)
     classes = np.digitize(predicted_ms, STRATA_MS) - 1
-    rows = [np.flatnonzero(classes == i) for i in range(len(STRATA_MS))]
-    return tuple(
-        conformal_quantile(errors[of], uncertainties[of]) if len(of) >= _LEAST_OF_CLASS else of_all
-        for of in rows
-    )
+
+    def quantile(number: int) -> float:
+        distance = np.abs(classes - number)
+        reach = np.sort(distance)[:_LEAST_OF_CLASS][-1]  # of the nearest so many; of all where they are fewer
+        return conformal_quantile(errors[distance <= reach], uncertainties[distance <= reach])
+
+    return tuple(map(quantile, range(len(STRATA_MS))))
 
 
 def interval_ms(latency_ms: float, uncertainty: float, quantiles: Sequence[float]) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from profilers.graph import OnnxGraph, OnnxNode, TensorInfo
 from targets.errors import DamagedFileError, UsageError
-from targets.files import read_regular
+from targets.files import read_regular, user_path
 
 Values = Mapping[str, Any]
 """Arrays by name of the input."""
@@ -242,7 +242,7 @@ def parse_inputs(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, mark, value = text.rpartition("=")
         if value.endswith((".npz", ".npy")):
-            arrays = _arrays(Path(value).expanduser(), name)
+            arrays = _arrays(user_path(value), name)
         elif mark and name:
             arrays = {name: _numbers(value, text)}
         else:

@@ -1,5 +1,6 @@
 """What commands print on stdout: columns that read well, and silence where nobody reads on."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,13 @@ def test_a_reader_that_leaves_ends_the_command_in_silence(line: str) -> None:
     )
     assert done.stdout in ("141\n", "0\n")
     assert done.stderr == ""
+
+
+def test_what_the_encoding_of_stdout_lacks_is_written_in_ascii(tmp_path: Path) -> None:
+    """Names of classes and files may hold bytes that are no text at all; a table of them is no bug."""
+    method = tmp_path / "mine.toml"
+    method.write_text('name = "mine"\ntitle = "naïve"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "cli", "methods", "show", str(method)]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=False)
+    assert (done.returncode, "na\\xefve" in done.stdout) == (0, True), done.stderr

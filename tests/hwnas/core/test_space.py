@@ -138,6 +138,9 @@ def test_bad_arguments_get_one_clear_error(arguments: dict[str, Any], says: str)
         ("depth = 2", "depth = 0", "depth = 0 must lie in 1 to 32"),
         ("depth = 2", "depth = true", "must be given as int"),
         ("widths = \\[16, 24\\]", "widths = []", "widths must be a list"),
+        ("widths = \\[16, 24\\]", "widths = [true, 24]", "widths must be a list"),  # not 1
+        ("widths = \\[16, 24\\]", "widths = [16, 16]", "different channel counts"),
+        ("widths = \\[16, 24\\]", f"widths = {list(range(1, 400))}", "different blocks, at most 100,000"),
         ('"mb3e3", "mb5e3"', '"mb3e3", "mb9e3"', "unknown operation 'mb9e3'"),
         ('"mb3e3", "mb5e3"', '"mb3e3", "mb3e3"', "different names"),
         ('"mb3e3", "mb5e3"', '"mb3e3", "skip"', "leave it out"),

@@ -110,6 +110,7 @@ class TestNpz:
             ({"x": np.full((N, T, C), 1e39)}, DamagedFileError, "no numbers or beyond 3.4e38"),
             ({"y": np.full(N, np.nan)}, DamagedFileError, "y is no number for 60 of 60 windows"),
             ({"y": np.array(["", "b"] * 30)}, UsageError, "y is empty for 30 of 60 windows, the first is 0"),
+            ({"y": np.zeros((N, 0))}, UsageError, r"y is float64 of shape \(60, 0\)"),
             ({"x": np.ones((N, 8, C))}, UsageError, "windows of 8 samples; allowed: 16 to 16384"),
             ({"split": np.full(N, "left")}, UsageError, "split 'left'; allowed"),
             (

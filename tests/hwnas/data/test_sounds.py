@@ -171,3 +171,9 @@ def test_calls_of_an_animal_are_in_one_split(tmp_path: Path) -> None:
     document = data.splits_json()
     animals = [{name[:9] for name in document[s]} for s in ("train", "val", "test")]
     assert [len(a) for a in animals] == [24, 8, 8] and len(set.union(*animals)) == 40
+
+
+@pytest.mark.parametrize(("rate_hz", "n"), [(2**31 - 1, 10), (1, 20_000)])
+def test_a_rate_that_no_memory_holds_is_damage(rate_hz: int, n: int) -> None:
+    with pytest.raises(DamagedFileError, match=f"its header states {rate_hz} Hz"):
+        decode_wav(wav(np.zeros(n, np.int16), rate_hz), "a.wav")

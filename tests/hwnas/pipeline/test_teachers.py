@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import nn
 
 from hwnas.core.samples import IMAGE
@@ -36,6 +37,20 @@ def network(n_classes: int = 10, size: int = 16) -> bytes:
     return onnx_bytes(nn.Sequential(nn.Flatten(), nn.Linear(size * size, n_classes)), (1, 1, size, size))
 
 
+def operator(op: str, n_inputs: int, **attributes: Any) -> bytes:
+    """A file of one operator over images."""
+    names = [f"x{i}" for i in range(n_inputs)]
+    shape = [] if op.startswith("Reduce") else [1, 1, 16, 16]
+    graph = helper.make_graph(
+        [helper.make_node(op, names, ["y"], **attributes)],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 16, 16]) for name in names],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
 def test_no_teacher_is_none(digits: Data) -> None:
     assert teacher_of(None, None, digits) is None
 
@@ -50,7 +65,12 @@ def test_an_onnx_file_that_fits_is_taken_with_its_checksum(digits: Data, tmp_pat
 
 @pytest.mark.parametrize(
     ("model", "said"),
-    [(network(n_classes=7), "7 classes, and digits has 10"), (network(size=20), "reads")],
+    [
+        (network(n_classes=7), "7 classes, and digits has 10"),
+        (network(size=20), "reads"),
+        (operator("ReduceMean", 1, keepdims=0), "answers for 1 classes"),  # of no axis at all
+        (operator("Add", 2), "has 2 inputs"),
+    ],
 )
 def test_an_onnx_file_of_other_images_is_refused(
     model: bytes, said: str, digits: Data, tmp_path: Path

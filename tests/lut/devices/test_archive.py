@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from lut.devices.archive import archive_name, code_archive
+from lut.devices.python_device import PythonDevice
+from targets import load_target
+from tests.support.logs import silent
 
 
 def test_the_same_bytes_each_time() -> None:
@@ -25,3 +31,15 @@ def test_it_runs_where_nothing_of_the_project_is_installed(tmp_path: Path) -> No
     found = json.loads(done.stdout.removeprefix("hwnas "))
     assert found["folder"] == str(tmp_path)
     assert "CPUExecutionProvider" in found["providers"]
+
+
+def test_it_is_put_there_whatever_lies_in_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "os", "pathlib", "time", "profilers"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working directory')\n")
+    host = load_target("host")
+    board = replace(host, reach=replace(host.reach, python=sys.executable, folder=str(tmp_path / "board")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)  # Python 3.9 and 3.10 do not know it
+    assert PythonDevice(board, silent).inventory()["folder"] == str(tmp_path / "board")

@@ -69,10 +69,22 @@ def test_each_class_of_latency_has_an_interval_of_its_own() -> None:
     predicted = truth * np.exp(rng.standard_normal(1000) * spread)
     quantiles = network.class_quantiles(predicted, truth, np.ones(1000))
     assert quantiles[0] == pytest.approx(0.1 * 1.645, rel=0.15)
-    assert quantiles[2] == pytest.approx(0.01 * 1.645, rel=0.15)
+    assert quantiles[3] == pytest.approx(0.01 * 1.645, rel=0.15)
     low, high = network.interval_ms(2.0, 1.0, (0.3, 0.2, 0.1))
     assert low * high == pytest.approx(4.0)
     assert network.interval_ms(0.5, 1.0, (0.3, 0.2, 0.1))[1] / 0.5 > high / 2
+
+
+def test_a_class_of_few_networks_takes_those_of_the_classes_beside_it() -> None:
+    """Not those of the other end: networks of 20 ms are as far off as those of 5 ms, not as those of 0.05."""
+    truth = np.repeat([0.05, 0.5, 5.0, 20.0], [500, 500, 500, 5])
+    spread = np.repeat([1.0, 0.1, 0.01, 0.01], [500, 500, 500, 5])
+    predicted = truth * np.exp(np.random.default_rng(0).standard_normal(len(truth)) * spread)
+    quantiles = network.class_quantiles(predicted, truth, np.ones(len(truth)))
+    assert quantiles[4] == pytest.approx(0.01 * 1.645, rel=0.15)
+    assert 0.01 * 1.645 < quantiles[2] < 1.645  # of 1 to 3 ms there is none: those of 0.1 to 10 ms
+    few = network.class_quantiles(predicted[:3], truth[:3], np.ones(3))
+    assert few == pytest.approx([np.abs(np.log(predicted[:3] / truth[:3])).max()] * 5)
 
 
 def test_an_interval_widens_with_the_distance_from_the_profile(known, make) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lut.predictor.kernels.features import features_of
 from lut.predictor.kernels.labels import Labelled
 from lut.predictor.kernels.model import KernelModel
-from lut.predictor.kernels.network import Overhead, faded_share
+from lut.predictor.kernels.network import STRATA_MS, Overhead, faded_share
 from lut.predictor.kernels.regress import TICK_MS, Forests, counted
 from lut.predictor.kernels.small import FADES_MS, FITTED_BELOW_MS, at_its_scale, fit_scales, pooled
 from lut.predictor.latency_predictor import LatencyPredictor, load
@@ -101,7 +101,7 @@ def test_it_is_stored_with_checksums_and_read_as_it_was(model, networks, tmp_pat
         date="2026-01-01T00:00:00+00:00",
         model=model,
         overhead=Overhead(1.0, 0.0, 0.01),
-        quantiles=(1.0, 1.0, 1.0),
+        quantiles=(1.0,) * len(STRATA_MS),
         errors={},
         device_s=1.0,
     )
