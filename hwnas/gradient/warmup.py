@@ -217,9 +217,8 @@ class Warmup:
         # All processes draw the same paths, so the weights that have a gradient are the same in all of them.
         self._ranks.average_gradients([p for p in self.weights.parameters if p.grad is not None])
         self.weights.step(self.weights.lr_at(step))
-        return replace(
-            trained, loss=self._ranks.mean(trained.loss), accuracy=self._ranks.mean(trained.accuracy)
-        )
+        loss, accuracy = self._ranks.mean(torch.stack([trained.loss, trained.accuracy]))
+        return replace(trained, loss=loss, accuracy=accuracy)
 
     def _end_epoch(self, step: int) -> LogRow:
         return {"stage": "supernet"}

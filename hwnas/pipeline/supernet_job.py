@@ -118,6 +118,7 @@ def _run_together(job: SupernetJob, run: RunDir, stage: str, first: int) -> None
             asdict(job),
             str(run.path),
             stage,
+            str(SAVE_EVERY),
             name=f"the stage {stage}",
             on_step=on_step,
             log=run.log.warn,
@@ -125,8 +126,8 @@ def _run_together(job: SupernetJob, run: RunDir, stage: str, first: int) -> None
 
 
 def main() -> int:
-    """One of the processes. Its arguments are the job, the run, and the stage."""
-    job_file, path, stage = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    """One of the processes. Its arguments are the job, the run, the stage, and steps between checkpoints."""
+    job_file, path, stage, save_every = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     job = SupernetJob(**read_json(job_file, "training of shared weights"))
 
     def work(ranks: Ranks, on_step: Callable[[int, int], None], log: Callable[[str], None]) -> None:
@@ -138,7 +139,7 @@ def main() -> int:
         warmup.run(
             on_step=lambda step: on_step(step, job.steps),
             save=partial(checkpoints.save, stage) if ranks.is_first else None,
-            save_every=SAVE_EVERY,
+            save_every=save_every,
         )
 
     return take_part(job.device, job.processes, work)
