@@ -149,9 +149,11 @@ class Loop:
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state()`; DamagedFileError when it is of another training."""
         saved = state["identity"]
-        differs = [k for k in self._identity if saved.get(k) != self._identity[k]]
+        differs = sorted(k for k in {*self._identity, *saved} if saved.get(k) != self._identity.get(k))
         if differs:
-            theirs = ", ".join(f"{k} = {saved.get(k)!r} instead of {self._identity[k]!r}" for k in differs)
+            theirs = ", ".join(
+                f"{k} = {saved.get(k)!r} instead of {self._identity.get(k)!r}" for k in differs
+            )
             raise DamagedFileError(
                 f"the checkpoint is of another training: {theirs}; resume with the settings of the run, or "
                 "delete the checkpoint to start again"

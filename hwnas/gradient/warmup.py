@@ -25,6 +25,8 @@ from hwnas.core.network_space import NetworkSpace
 from hwnas.core.node import none_of
 from hwnas.core.registry import Registry
 from hwnas.core.space import Space
+from hwnas.distributed.ranks import ALONE, Ranks
+from hwnas.distributed.synced_norm import synced_norms
 from hwnas.tasks import CLASSIFICATION, Task
 
 from .loop import LogRow, Loop, Save, read_every
@@ -159,10 +161,14 @@ class Warmup:
         task: Task = CLASSIFICATION,
         device: str = "cpu",
         clock: Callable[[], float] = time.monotonic,
+        ranks: Ranks = ALONE,
     ) -> None:
-        """Macs: sizes (n,) of architectures, which decide the largest and the smallest. task: is learned."""
+        """Macs: sizes (n,) of architectures, which decide the largest and the smallest. task: is learned.
+
+        ranks: the processes that do it together; each of them makes the same one, `train` but for its share.
+        """
         self.space, self.settings, self._task = space, settings.suited(task), task
-        self._train = train
+        self._train, self._ranks = train, ranks
         self._sampler = SAMPLERS[settings.paths]
         self._extremes = extremes(space, macs, settings.seed)
         self._device = torch.device(device)
@@ -170,6 +176,8 @@ class Warmup:
         self.supernet.train()
         self.weights = WeightOptimizer(self.supernet.parameters(), self.settings.sgd, settings.steps)
         identity = {"space": space.name, "paths": settings.paths, "seed": settings.seed}
+        if ranks.world > 1:
+            identity["processes"] = ranks.world
         self.loop = Loop(
             steps=settings.steps,
             epoch_steps=settings.epoch_steps,
@@ -204,9 +212,13 @@ class Warmup:
         if self._device.type == "cpu":
             where = f"training of the shared weights, step {step + 1} of {s.steps}"
         batch = self._train.at(step)
-        trained = weight_pass(self.supernet, mixes, batch, s.label_smoothing, where, task=self._task)
+        with synced_norms(self._ranks, len(batch[1])):
+            trained = weight_pass(self.supernet, mixes, batch, s.label_smoothing, where, task=self._task)
+        # All processes draw the same paths, so the weights that have a gradient are the same in all of them.
+        self._ranks.average_gradients([p for p in self.weights.parameters if p.grad is not None])
         self.weights.step(self.weights.lr_at(step))
-        return trained
+        loss, accuracy = self._ranks.mean(torch.stack([trained.loss, trained.accuracy]))
+        return replace(trained, loss=loss, accuracy=accuracy)
 
     def _end_epoch(self, step: int) -> LogRow:
         return {"stage": "supernet"}

@@ -98,6 +98,11 @@ def evaluator_of(config: SearchConfig) -> EvaluatorRow:
     return EVALUATORS[config.evaluator]
 
 
+def search_batch_size(config: SearchConfig) -> int:
+    """Images per step of the shared weights and of a gradient search."""
+    return config.batch_size or 64
+
+
 def strategy_of(config: SearchConfig) -> str:
     """The strategy that searches the front."""
     return config.strategy or evaluator_of(config).strategy

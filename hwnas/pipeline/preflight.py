@@ -11,7 +11,7 @@ from hwnas.costs.energy import read_energy
 from hwnas.executors.cluster_file import find_cluster
 from hwnas.runs.config import SearchConfig
 from hwnas.runs.log import Log
-from hwnas.runs.training_device import on_found_device, require_amp
+from hwnas.runs.training_device import on_found_device, require_amp, require_cards
 from lut.home import HOME_VARIABLE, data_home
 from targets.errors import UsageError
 
@@ -22,6 +22,7 @@ from .counts import (
     evaluator_of,
     needs_latency,
     objectives_of,
+    search_batch_size,
     strategy_of,
 )
 from .latency_tables import find_devices
@@ -75,6 +76,7 @@ def preflight(config: SearchConfig, log: Log | None = None) -> None:
             "a budget on energy_mj needs a table of the energy of every block, which nothing here estimates; "
             "give --energy-table FILE, a CSV of key and energy_mj (docs/python.md)"
         )
+    require_cards(config.device, config.gpus)
     config = on_found_device(config)
     _check_space(config, method)
     require_amp(config.amp, config.device)
@@ -117,6 +119,7 @@ def _check_space(config: SearchConfig, method: Method) -> None:
 
 def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[Budget]) -> None:
     """UsageError for options of which one needs or replaces another."""
+    from hwnas.data.batches import check_shares
     from hwnas.front import Problem
     from hwnas.front.strategies import STRATEGIES
     from hwnas.tasks import outward, task_named
@@ -131,10 +134,12 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
             config.eval_start == "supernet" and not config.supernet_steps and not shared,
         ),
         ("--search-steps", bool(config.search_steps) and not config.supernet_steps and not shared),
+        ("--gpus", config.gpus is not None and not config.supernet_steps and not shared),
     ]
     for option, lacks in needs_supernet:
         if lacks:
             raise UsageError(f"{option} needs shared weights; give --supernet-steps, for instance 500")
+    check_shares(search_batch_size(config), config.gpus or 1)
     if config.cluster is not None and config.workers is not None:
         raise UsageError("--workers counts processes of this machine; with --cluster its own workers count")
     if config.generations is not None and config.evaluations is not None:

@@ -296,6 +296,10 @@ class LimitOptions:
         Annotated[int, Interval(ge=1, le=256)] | None,
         Option("Training processes; default one per core", free=True),
     ] = None
+    gpus: Annotated[
+        Annotated[int, Interval(ge=1, le=64)] | None,
+        Option("Train shared weights on so many CUDA devices of this machine, which share each batch"),
+    ] = None
     cluster: Annotated[
         Text | None,
         Option("Train on a Dask cluster: tls://HOST:PORT of its scheduler, or a TOML file", free=True),

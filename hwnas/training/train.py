@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hwnas.distributed.ranks import ALONE, Ranks
+from hwnas.distributed.synced_norm import synced_norms
 from hwnas.gradient.step.optim import require_finite
 from hwnas.networks.cells import CellNetwork
 from hwnas.networks.depthwise import fast_depthwise
@@ -25,9 +27,7 @@ from targets.errors import UsageError
 
 from .initial_weights import begin
 from .loss import Teacher, TrainingLoss
-from .ranks import ALONE, Ranks
 from .recipe import Recipe
-from .synced_norm import synced_norms
 from .training_state import EpochStats, TrainingState
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def train(
         if isinstance(module, CellNetwork):
             module.drop_path = recipe.drop_path_at(epoch)
         drawing = own_rng(ranks.seed(stream, epoch), torch.device(device))
-        norms = synced_norms(module, ranks, batches.batch_size // ranks.world)
+        norms = synced_norms(ranks, batches.batch_size // ranks.world)
         with drawing, fast_depthwise(module), norms:
             for step in steps:
                 x, y = batches.at(step)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hwnas.data import Data
+    from hwnas.distributed.ranks import Ranks
 
-    from .ranks import Ranks
     from .training_state import EpochStats
 
 _PLACES = ("root", "splits_file", "labels_csv", "images")
@@ -189,11 +189,11 @@ def run_job(
     data: the images of the job where they are loaded already.
     ranks: of several processes that do it together; each calls this, and the first one writes.
     """
+    from hwnas.distributed.ranks import ALONE
     from hwnas.networks.modes import safetensors_bytes
     from hwnas.runs.checkpoints import Checkpoints
 
     from .build import build_network
-    from .ranks import ALONE
     from .recipe import Recipe
     from .rounding import score_rounded
     from .start import start_weights

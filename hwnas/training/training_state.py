@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hwnas.distributed.ranks import ALONE, Ranks
 from hwnas.gradient.step.optim import pack, require_finite, unpack
 from hwnas.networks.cells import CellNetwork
 from targets.errors import DamagedFileError
@@ -17,7 +18,6 @@ from targets.errors import DamagedFileError
 from .average import MovingAverage, holding
 from .loss import TrainingLoss
 from .mixed_precision import MixedPrecision
-from .ranks import ALONE, Ranks
 from .recipe import Recipe
 
 

@@ -22,7 +22,7 @@ from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.executors import Executor, LocalExecutor
-from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of
+from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of, search_batch_size
 from hwnas.pipeline.forecast import Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
 
 SMALL_PX = 48
 """Up to this image side a second thread costs more CPU time than it saves wall time."""
-
-BATCH_SIZE = 64
-"""Images per step of the shared weights and of a gradient search."""
 
 EVAL_IMAGES = 2000
 """Validation images that score an architecture: a standard error of 0.9 points at 80 %, the same for all."""
@@ -230,11 +227,14 @@ class RunContext:
         return Work(**{**document, "speed": Speed(**document["speed"])})
 
     def batches(self, split: str, stream: int, *, augmented: bool) -> Batches:
-        """Training batches; stream keeps the stages apart."""
+        """Training batches. stream: as of `batch_seed`."""
         augment = Augment.for_data(self.data) if augmented else None
-        seed = self.config.seed * 16 + stream
-        size = self.config.batch_size or BATCH_SIZE
+        size, seed = search_batch_size(self.config), self.batch_seed(stream)
         return Batches(self.data, split, size, seed, augment, self.config.device)
+
+    def batch_seed(self, stream: int) -> int:
+        """Of the batches of a stage; stream keeps the stages apart."""
+        return self.config.seed * 16 + stream
 
     @cached_property
     def supernet(self) -> Supernet:

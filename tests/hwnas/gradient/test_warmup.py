@@ -166,6 +166,9 @@ def test_a_diverging_training_says_so() -> None:
 def test_a_checkpoint_of_another_training_is_refused() -> None:
     with pytest.raises(DamagedFileError, match="paths = 'fair' instead of 'uniform'"):
         warmup().load(*warmup(paths="fair").state())
+    tensors, state = warmup().state()
+    with pytest.raises(DamagedFileError, match="processes = 2 instead of None"):
+        warmup().load(tensors, {**state, "identity": {**state["identity"], "processes": 2}})
 
 
 def test_unknown_paths_list_the_known_ones() -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hwnas.pipeline.planned_work import planned_work
 from hwnas.pipeline.preflight import preflight
 from hwnas.runs.config import SearchConfig
-from targets.errors import UsageError
+from targets.errors import TargetError, UsageError
 
 HALVING = "successive-halving"
 
@@ -28,6 +29,26 @@ HALVING = "successive-halving"
 def test_a_strategy_that_cannot_be_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         preflight(SearchConfig(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "--gpus needs shared weights; give --supernet-steps"),
+        ({"supernet_steps": 0}, "--gpus needs shared weights; give --supernet-steps"),
+        ({"evaluator": "shared-weights", "batch_size": 33}, "33 images cannot be shared equally by 2 proc"),
+        ({"supernet_steps": 9, "device": "cpu"}, "--gpus 2 needs --device cuda; a training on cpu is of one"),
+    ],
+)
+def test_gpus_that_would_do_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        preflight(SearchConfig(gpus=2, **options))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_gpus_that_are_not_here_are_refused() -> None:
+    with pytest.raises(TargetError, match="--gpus 2: torch finds no CUDA device here"):
+        preflight(SearchConfig(gpus=2, evaluator="shared-weights"))
 
 
 def test_successive_halving_may_leave_the_epochs_open() -> None:

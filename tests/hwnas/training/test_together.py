@@ -22,6 +22,7 @@ from hwnas.training.initial_weights import initialise
 from hwnas.training.together import train_together
 from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
 from targets.errors import HwnasError, UsageError
+from tests.support.ranks import rank_pids
 
 pytestmark = pytest.mark.slow
 ROOT = Path(hwnas.__file__).parents[1]
@@ -55,8 +56,8 @@ import torch
 from torch import distributed
 from torch.nn.functional import cross_entropy
 from hwnas.training.build import build_network
-from hwnas.training.ranks import Ranks
-from hwnas.training.synced_norm import synced_norms
+from hwnas.distributed.ranks import Ranks
+from hwnas.distributed.synced_norm import synced_norms
 from hwnas.training.initial_weights import initialise
 import json
 
@@ -71,7 +72,7 @@ x = torch.randn(60, 1, 16, 16, dtype=torch.float64, generator=generator)
 y = torch.randint(0, 10, (60,), generator=generator)
 loss = cross_entropy(whole(x), y)
 loss.backward()
-with synced_norms(net, ranks, 30):
+with synced_norms(ranks, 30):
     own = cross_entropy(net(x[ranks.rank :: 2]), y[ranks.rank :: 2])
     own.backward()
 assert all(type(part) is type(other) for part, other in zip(net.modules(), whole.modules()))
@@ -176,21 +177,9 @@ def test_what_a_process_refuses_is_raised_here_and_a_killed_one_ends_all(
 
     def kill(done: int, total: int) -> None:
         if not pids:
-            found = [
-                int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _is_one(p, tmp_path)
-            ]
-            pids.extend(found)
-            os.kill(found[-1], signal.SIGKILL)
+            pids.extend(rank_pids(tmp_path))
+            os.kill(pids[-1], signal.SIGKILL)
 
     with pytest.raises(HwnasError, match="the processes of both ended with code 1"):
         train_together(long, tmp_path, on_step=kill)
     assert len(pids) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-def _is_one(process: Path, folder: Path) -> bool:
-    """Whether it is one of the processes of the training in `folder`; torchrun has the same words."""
-    try:
-        words = (process / "cmdline").read_text().split("\0")
-    except OSError:
-        return False
-    return str(folder) in words and "torch.distributed.run" not in words

@@ -1,9 +1,7 @@
 """One of several processes that do a training together, under `torchrun`.
 
-`torchrun --nproc-per-node 2 -m hwnas.training.one_of_many JOB.json FOLDER 30` trains the job of the file,
-with a checkpoint every 30 seconds, and leaves its result in FOLDER. The processes answer on stdout in JSON
-lines: how far they are, and what went wrong. All end when a pipe on their standard input does, which is also
-what the death of their parent looks like.
+The processes answer on stdout in JSON lines: how far they are, and what went wrong. All end when a pipe on
+their standard input does, which is also what the death of their parent looks like.
 """
 
 from __future__ import annotations
@@ -11,24 +9,28 @@ from __future__ import annotations
 import json
 import os
 import stat
-import sys
 import threading
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from targets.errors import HwnasError, UsageError
-from targets.files import read_json
 
 from .ranks import Ranks
-from .training_job import TrainingJob, run_job
 
 EVENT_EVERY_S = 0.5
 
+RankWork = Callable[[Ranks, Callable[[int, int], None], Callable[[str], None]], object]
+"""Does the share of this process: (ranks, on_step(steps done, all steps), log(text))."""
 
-def main() -> int:
-    """The process; its rank is in the environment, where torchrun put it."""
-    job_file, folder, save_every_s = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+
+def take_part(device: str, processes: int, work: RankWork) -> int:
+    """Do `work` as one of the processes, whose rank is in the environment, where torchrun put it.
+
+    device: of the job, as torch spells it; of `cuda` each process takes a card.
+    processes: of the job, in all.
+    Returns the exit code; errors of ours go to the parent, which raises them.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever else prints cannot be taken for an answer
     threading.Thread(target=_end_with_input, daemon=True).start()
@@ -36,8 +38,7 @@ def main() -> int:
     def say(**event: Any) -> None:
         print(json.dumps(event), file=answers, flush=True)
 
-    job = TrainingJob(**read_json(job_file, "training job"))
-    with _Group(job.device) as ranks:
+    with _Group(device) as ranks:
         told_s = float("-inf")
 
         def on_step(done: int, total: int) -> None:
@@ -47,18 +48,9 @@ def main() -> int:
                 say(event="step", done=done, total=total)
 
         try:
-            if job.processes != ranks.world:
-                raise UsageError(
-                    f"the job is one of {job.processes} processes, and {ranks.world} were started"
-                )
-            run_job(
-                job,
-                folder,
-                on_step=on_step,
-                log=lambda text: say(event="log", text=text),
-                save_every_s=save_every_s,
-                ranks=ranks,
-            )
+            if processes != ranks.world:
+                raise UsageError(f"the job is one of {processes} processes, and {ranks.world} were started")
+            work(ranks, on_step, lambda text: say(event="log", text=text))
         except HwnasError as error:  # the edge of the process: its parent raises it
             say(event="failed", reason=str(error), exit_code=error.exit_code)
             return 1
@@ -98,7 +90,3 @@ def _end_with_input() -> None:
     while os.read(0, 4096):
         pass
     os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
