@@ -32,8 +32,6 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t
 
-from hwnas.core.choice import Arch
-from hwnas.core.network_space import NetworkSpace
 from hwnas.data import eval_batches
 from hwnas.pipeline import networks
 from hwnas.pipeline.main_job.candidate import Candidate
@@ -42,8 +40,6 @@ from hwnas.pipeline.main_job.training import finalist, read_final, train_finalis
 from hwnas.runs.identity import is_run
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
-from hwnas.spaces.mobile import MobileSpace
-from hwnas.spaces.mobile_definition import SKIP
 from hwnas.training.train import eval_batch, outputs_of
 from targets.files import write_atomic
 
@@ -60,7 +56,6 @@ ROWS: dict[str, tuple[str, ...]] = {
     "sounds": ("--data", "calls"),
     "language": ("--task", "language", "--data", "markov", "--space", "recurrent"),
 }
-FIXED_OPERATIONS = ("mb3e3", "mb3e6")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,32 +104,9 @@ def searched(out: Path, home: Path, row: str, seed: int, more: Sequence[str]) ->
     return path
 
 
-def fixed_networks(space: NetworkSpace) -> Iterator[Arch]:
-    """What a person would write down: see the docstring of the module."""
-    if not isinstance(space, MobileSpace):
-        yield from space.published()
-        return
-    n_stages = len(space.stages)
-    for operation in FIXED_OPERATIONS:
-        for depth in range(1, 1 + max(len(stage.layers) for stage in space.stages)):
-            for n_wide in range(n_stages + 1):
-                yield _uniform(space, operation, depth, n_wide)
-
-
-def _uniform(space: MobileSpace, operation: str, depth: int, n_wide: int) -> Arch:
-    arch = [0] * len(space.choices)
-    for number, stage in enumerate(space.stages):
-        wide = number >= len(space.stages) - n_wide
-        arch[stage.width_choice] = len(stage.widths) - 1 if wide else 0
-        for place, layer in enumerate(stage.layers):
-            name = operation if place < depth else SKIP
-            arch[layer] = space.choices[layer].options.index(name)
-    return space.canonical(tuple(arch))
-
-
 def chosen_fixed(context: RunContext, pick: Candidate) -> Candidate:
     """Of the latency that is nearest to that of the pick, as predicted."""
-    archs = {context.space.key(arch): arch for arch in fixed_networks(context.space)}
+    archs = {context.space.key(arch): arch for arch in context.space.plain()}
     archs.pop(str(pick.arch), None)
     costs = dict(zip(archs, context.costs_of(list(archs.values())), strict=True))
     key = min(costs, key=lambda k: abs(math.log(costs[k]["latency_ms"] / pick.predicted["latency_ms"])))
