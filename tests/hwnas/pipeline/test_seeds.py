@@ -37,7 +37,7 @@ POWERS: dict[Arch, float] = {(n,): 2.0**n for n in range(9)}
         (2, (), [8, 4]),
         (4, (), [8, 6, 4, 2]),
         (2, ("latency_ms<=64",), [6, 3]),
-        (2, ("latency_ms<=64", "macs<=500"), [5, 2]),
+        (2, ("latency_ms<=64", "macs<=400"), [4, 2]),
         (20, ("latency_ms<=4",), [2, 1, 0]),
         (2, ("latency_ms<=0.5",), []),
         (0, (), []),

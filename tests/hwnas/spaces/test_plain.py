@@ -43,12 +43,12 @@ def test_a_stage_that_lacks_the_operation_has_its_own() -> None:
     for arch in space.plain():
         first, *stages = space.key(arch).split("/")
         names = {name for stage in stages for name in stage.split(":")[1:]} - {"skip"}
-        assert first == "16:mb3e1" and len(names) == 1 and names <= {"mb3e3", "mb3e6"}
+        assert first == "8:mb3e1" and len(names) == 1 and names <= {"mb3e3", "mb3e6"}
 
 
 def test_a_space_without_the_usual_operations_has_its_first_one(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(TINY_STAGES.replace('"mb3e3", "fused3e3"', '"fused5e2", "mb7e4-se"'))
-    space = load_space(str(path), image_size=32, in_channels=3, n_classes=10)
+    space = load_space(str(path), image_size=64, in_channels=3, n_classes=10)
     names = {name for arch in space.plain() for name in space.key(arch).replace("/", ":").split(":")}
     assert {name for name in names if not name.isdigit()} == {"fused5e2", "skip"}
