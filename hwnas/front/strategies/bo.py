@@ -34,7 +34,7 @@ class BayesianProposals:
         """`n` proposals; fewer where the space holds no more inside the budgets, or no more were met."""
         observed = self.observations(history)
         new: list[tuple[Arch, str]] = []
-        refused = list(history.pending)  # later also seeds of this generation: asked, and not answered
+        refused = list(history.pending)  # seeds of this generation too: asked, and not answered
         while len(new) < n:
             pending = [*refused, *(arch for arch, _ in new)]
             proposals = self.search.propose(observed, n - len(new), pending=pending)
