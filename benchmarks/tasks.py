@@ -5,11 +5,11 @@
 
 For each row and seed: the default `hwnas search` on the set that comes with the task, of which one pick is
 trained to the end, then a fixed network of the same space, of the latency of that pick, by the very trainings
-of the pick: same recipe, steps, data and seed. Fixed is what has one operation everywhere, an inverted
-residual of MobileNetV2 (3 x 3, expansion 3 or 6), one depth in all stages, and the last so many stages at
-their greater width; of a text, DARTS's published cell. Taken is the one whose latency, by the run's table, is
-nearest to that of the pick. Both are measured together after their trainings, so that their ratio holds on a
-busy machine too.
+of the pick: same recipe, steps, data and seed. Fixed is a plain network (`NetworkSpace.plain`): one operation
+everywhere, an inverted residual of MobileNetV2 (3 x 3, expansion 3 or 6), one depth in all stages, and the
+last so many stages at their greater width; of a text, DARTS's published cell. Taken is the one whose latency,
+by the run's table, is nearest to that of the pick, and which is not the pick: a search begins with some of
+them. Both are measured together after their trainings, so that their ratio holds on a busy machine too.
 
 OUT keeps searches, latency tables (unless --home has them) and `rows.jsonl`, a line for each row and seed;
 a second call goes on.
@@ -33,6 +33,7 @@ import numpy as np
 from scipy.stats import t
 
 from hwnas.data import eval_batches
+from hwnas.data.markov import markov_source
 from hwnas.pipeline import networks
 from hwnas.pipeline.main_job.candidate import Candidate
 from hwnas.pipeline.main_job.run_context import RunContext
@@ -195,6 +196,15 @@ def table(results: Sequence[Result]) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
+def perplexities(results: Sequence[Result]) -> Iterator[str]:
+    """Those of texts, beside the least that any model of their source can have."""
+    texts = [result.metrics for result in results if result.row == "language"]
+    if texts:
+        by_name = {name: [f"{each[name]['perplexity']:.3f}" for each in texts] for name in ("pick", "fixed")}
+        sides = "; ".join(f"{name} {', '.join(values)}" for name, values in by_name.items())
+        yield f"\nPerplexity, language: {sides}; by the source's entropy {markov_source().perplexity():.3f}"
+
+
 def main() -> None:
     """Do what is not done yet, and print all that is."""
     parser = argparse.ArgumentParser(
@@ -219,7 +229,8 @@ def main() -> None:
             results.append(compared(path, row, seed, _cpu_s() - before))
             write_atomic(file, "".join(json.dumps(asdict(r)) + "\n" for r in results).encode())
             print(results[-1], file=sys.stderr, flush=True)
-    print("\n".join(table(sorted(results, key=lambda r: (list(ROWS).index(r.row), r.seed)))))
+    results.sort(key=lambda r: (list(ROWS).index(r.row), r.seed))
+    print("\n".join([*table(results), *perplexities(results)]))
 
 
 if __name__ == "__main__":
