@@ -113,7 +113,7 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
 def bayesian_search(context: StrategyContext, *, n_start: OneOrMore = 5) -> Propose:
     """It wants small populations: 1 to 5 up to 300 evaluations.
 
-    n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
-        at evenly spread costs.
+    n_start: evaluations, seeds included, before the Gaussian process chooses; until then the seeds, and the
+        largest networks at evenly spread costs.
     """
     return bayesian_proposals("bo", context, n_start)
