@@ -151,6 +151,14 @@ class NetworkSpace(Space, ABC):
         """Architectures that others found in it, with which a search is compared."""
         return []
 
+    def plain(self) -> list[Arch]:
+        """Architectures that a person would write down without a search, each once and in canonical form.
+
+        A search whose evaluations are few begins with some of them. Unless the space says more, those that
+        others published.
+        """
+        return list(dict.fromkeys(map(self.canonical, self.published())))
+
     def block_keys(self, arch: Arch) -> tuple[str, ...]:
         """The keys of the blocks that make up `arch`, in order, with repetition."""
         keys = (p.key_of(arch) for p in self.positions)

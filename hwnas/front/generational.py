@@ -99,7 +99,7 @@ class Generational:
         asked = [(arch, "seed") for arch in map(novelty.claim, self.seeds) if arch is not None]
         asked = asked if n is None else asked[:n]
         if len(asked) < wanted:
-            self.history.pending = pending
+            self.history.pending = [*pending, *(arch for arch, _ in asked)]
             asked += self.propose(self.history, wanted - len(asked), novelty)
         self._asked += asked
         self.exhausted = len(asked) < wanted

@@ -32,6 +32,7 @@ from lut.predictor.models.quantise import FRONT_END
 from targets.errors import UsageError
 
 from .mobile_definition import SKIP, MobileDefinition
+from .plain import plain_networks
 
 _PLAIN = Operation("none")
 
@@ -132,6 +133,11 @@ class MobileSpace(NetworkSpace):
             (stage.layers[0] + 1, stage.layers[-1] + 1, len(self.choices[stage.layers[-1]].options) - 1)
             for stage in self.stages
         ]
+
+    def plain(self) -> list[Arch]:
+        """MobileNetV2's operation everywhere, at each depth and number of wide stages."""
+        networks = plain_networks(self.choices, self.stages)
+        return list(dict.fromkeys(map(self.canonical, networks)))
 
     def smaller_by(self, choice: int, option: int) -> Mapping[str, int]:
         """Width of stages, depth of skips, kernel and expansion among operations that are alike otherwise."""

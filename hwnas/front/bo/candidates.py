@@ -101,10 +101,12 @@ class Candidates:
         crossed = [space.cross_over(cheapest, arch, rng, rng.random()) for arch in archs]
         return np.union1d(self._inside, self.usable(np.unique(catalogue.rows(crossed)), set()))
 
-    def start(self, n: int) -> Rows:
+    def start(self, n: int, beside: Rows) -> Rows:
         """Up to `n` rows: bins of the first known cost, even in its logarithm; in each the largest network.
 
-        The bins come coarse to fine, so that any first part of them is spread.
+        beside: rows that are evaluated anyway. The row whose cost is farthest from all of these comes first,
+        then the farthest from these and the first, …; beside none, the bins come coarse to fine. So any first
+        part is spread.
         """
         rows, costs = self._spread, self._catalogue.costs
         if not len(rows) or n < 1:
@@ -120,7 +122,19 @@ class Candidates:
         fill = [row for row in others if row not in largest][: n - len(largest)]
         place = {int(row): i for i, row in enumerate(rows)}
         chosen = np.array(sorted([*largest, *fill], key=place.__getitem__), dtype=np.int64)
-        return chosen[coarse_to_fine(len(chosen))]
+        coarse = chosen[coarse_to_fine(len(chosen))]
+        return self._farthest_first(coarse, beside) if len(beside) and costs.shape[1] else coarse
+
+    def _farthest_first(self, rows: Rows, beside: Rows) -> Rows:
+        """Rows in the order of their distance in the log cost to those beside them and those before them."""
+        logs = np.log(np.maximum(self._catalogue.costs[:, 0], 1e-12))
+        distances = np.abs(logs[rows][:, None] - logs[beside]).min(axis=1)
+        order: list[int] = []
+        for _ in rows:
+            distances[order] = -1.0
+            order.append(int(np.argmax(distances)))
+            distances = np.minimum(distances, np.abs(logs[rows] - logs[rows[order[-1]]]))
+        return rows[order]
 
     def _largest(self, bins: Sequence[Rows]) -> list[int]:
         """The row of the largest network of each bin that holds one."""

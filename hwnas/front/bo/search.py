@@ -3,7 +3,7 @@
 One objective is predicted (an error); all others are known exactly before an evaluation. The next
 architecture is the one with the largest expected hypervolume improvement among the neighbours of the front
 and some others; the volume is over the logarithms of the costs, as picks are spread by them. The first ones
-are the largest networks at evenly spread costs.
+are the largest networks at evenly spread costs, beside the seeds.
 
 The same seed and the same observations give the same proposals in any process; whatever else is kept only
 saves time.
@@ -108,7 +108,8 @@ class BayesianSearch:
         chosen.take(self.catalogue.rows(self._seeds), SEED)
         n_start = max(self._n_start, 0 if observed else n)
         if (missing := n_start - len(observed) - len(pending) - len(chosen.rows)) > 0:
-            chosen.take(self._candidates.start(n_start), START, missing)
+            beside = np.array([*rows, *waiting, *chosen.rows], dtype=np.int64)
+            chosen.take(self._candidates.start(n_start, beside), START, missing)
         answered = [o for o in observed if o.error is not None]
         if not chosen.full and self._enough(answered):
             unanswered = np.array([*waiting, *chosen.rows], dtype=np.int64)

@@ -34,7 +34,7 @@ class BayesianProposals:
         """`n` proposals; fewer where the space holds no more inside the budgets, or no more were met."""
         observed = self.observations(history)
         new: list[tuple[Arch, str]] = []
-        refused = list(history.pending)  # later also seeds of this generation: asked, and not answered
+        refused = list(history.pending)  # seeds of this generation too: asked, and not answered
         while len(new) < n:
             pending = [*refused, *(arch for arch, _ in new)]
             proposals = self.search.propose(observed, n - len(new), pending=pending)
@@ -113,7 +113,7 @@ def bayesian_proposals(strategy: str, context: StrategyContext, n_start: int) ->
 def bayesian_search(context: StrategyContext, *, n_start: OneOrMore = 5) -> Propose:
     """It wants small populations: 1 to 5 up to 300 evaluations.
 
-    n_start: evaluations, seeds included, before the Gaussian process chooses; until then the largest networks
-        at evenly spread costs.
+    n_start: evaluations, seeds included, before the Gaussian process chooses; until then the seeds, and the
+        largest networks at evenly spread costs.
     """
     return bayesian_proposals("bo", context, n_start)

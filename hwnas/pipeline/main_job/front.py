@@ -11,10 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwnas.core.budget import RATIO
-from hwnas.core.choice import Arch
 from hwnas.evaluators import EvaluationFailed, Evaluator
 from hwnas.evaluators.short_training import ShortTraining
 from hwnas.executors import Executor
@@ -32,7 +29,6 @@ from hwnas.front import (
 )
 from hwnas.pipeline.counts import EVALUATED, objectives_of, prices_of, strategy_of
 from hwnas.pipeline.forecast import forecast_s
-from hwnas.pipeline.networks import towards
 from hwnas.pipeline.stages import Outcome
 
 from .beliefs import Beliefs
@@ -41,10 +37,8 @@ from .progress import TrainingBar, training_bar
 from .record import shared_record
 from .replan import FrontPace, rest_s
 from .run_context import RunContext
+from .seeds import first_architectures
 from .trainings import short_trainings
-
-N_BETWEEN = 5
-"""Architectures of the first generation between the gradient search's own and the fastest."""
 
 MOST_STORED = 200
 """Evaluations of earlier searches that a search begins with: more tell little and slow the surrogate."""
@@ -214,7 +208,7 @@ class FrontSearch:
             self.problem,
             population=context.counts.batch,
             seed=config.seed,
-            seeds=_seeds(context),
+            seeds=first_architectures(context),
             costs_of=context.search_costs.of,
             features_of=features_of(context),
             n_images=len(context.data.split("val")) if context.data.task.metric.counted else None,
@@ -258,20 +252,3 @@ class FrontSearch:
         value = best.metrics[burden]
         cost = f"{value:.3g} ms" if burden != "macs" else f"{value / 1e6:.3g} million MACs"
         return f"best {100 * best.metrics['val_accuracy']:.1f} %, {cost}"
-
-
-def _seeds(context: RunContext) -> list[Arch]:
-    """What comes first: the architectures of the gradient search, the fastest one, and some between."""
-    decoded = context.archs([row["arch"] for row in context.result("gradient").get("seeds", [])])
-    fastest, *others = dict.fromkeys(context.costs.minimum(metric)[1] for metric in context.burdens)
-    if context.trains:  # where each costs a training, the strategy spreads them itself
-        return [*decoded, fastest, *others]
-    # Random architectures crowd around the median latency; without these the front has no fast end.
-    rng = np.random.default_rng([context.config.seed, 0xFA57])
-    end = decoded[0] if decoded else context.space.sample(rng)
-    return [
-        *decoded,
-        fastest,
-        *others,
-        *(towards(context.space, end, fastest, rng) for _ in range(N_BETWEEN)),
-    ]

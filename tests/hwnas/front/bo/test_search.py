@@ -20,6 +20,12 @@ SPACE = DepthSpace((4, 5, 6), 4)
 METRICS = {SPACE.canonical(a): depth_metrics(SPACE, a) for a in SPACE.enumerate()}
 LATENCY = Sought(known=("latency_ms",), limits={}, worst={})
 
+WIDE = Space("wide", [Choice(f"c{i}", tuple("abcdefghij")) for i in range(12)])
+
+
+def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
+    return {"macs": np.array([1.0 + sum(a) for a in archs])}
+
 
 def price(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
     return {m: np.array([METRICS[a][m] for a in archs]) for m in ("latency_ms", "macs")}
@@ -68,13 +74,8 @@ def test_no_budget_is_ever_exceeded(limits: dict[str, float]) -> None:
 
 def test_a_corner_of_the_space_is_reached_that_no_random_architecture_hits() -> None:
     """All 10^12 architectures but about one in 10^7 exceed the budget."""
-    space = Space("wide", [Choice(f"c{i}", tuple("abcdefghij")) for i in range(12)])
-
-    def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
-        return {"macs": np.array([1.0 + sum(a) for a in archs])}
-
     task = Sought(known=("macs",), limits={"macs": 15.0}, worst={})
-    asked = BayesianSearch(space, sums, task, seed=0).propose([], 8)
+    asked = BayesianSearch(WIDE, sums, task, seed=0).propose([], 8)
     assert len(asked) == 8 and all(sum(a) <= 14 for a, _ in asked)
 
 
@@ -101,17 +102,21 @@ def test_the_first_ones_are_spread_and_the_largest_of_their_bin() -> None:
 
 def test_the_first_ones_are_spread_where_random_architectures_are_alike() -> None:
     """Of 10^12 sums of twelve numbers nearly all are close to the middle."""
-    space = Space("wide", [Choice(f"c{i}", tuple("abcdefghij")) for i in range(12)])
-
-    def sums(archs: Sequence[Arch]) -> Mapping[str, np.ndarray]:
-        return {"macs": np.array([1.0 + sum(a) for a in archs])}
-
     task = Sought(known=("macs",), limits={"macs": 55.0}, worst={})
     macs = sorted(
-        float(sums([a])["macs"][0]) for a, _ in BayesianSearch(space, sums, task, seed=0).propose([], 5)
+        float(sums([a])["macs"][0]) for a, _ in BayesianSearch(WIDE, sums, task, seed=0).propose([], 5)
     )
     assert macs[0] <= 3 and macs[-1] > 45
     assert all(b <= 4 * a for a, b in itertools.pairwise(macs))
+
+
+def test_what_follows_seeds_at_both_ends_of_the_costs_is_in_the_middle() -> None:
+    """Costs of 1 to 55 in five bins of equal ratio: the third holds the middle."""
+    task = Sought(known=("macs",), limits={"macs": 55.0}, worst={})
+    ends: list[Arch] = [(0,) * 12, (9,) * 6 + (0,) * 6]
+    *seeds, (arch, origin) = BayesianSearch(WIDE, sums, task, seed=0, seeds=ends).propose([], 3)
+    assert seeds == [(end, "seed") for end in ends] and origin == "start"
+    assert 55**0.4 <= 1 + sum(arch) <= 55**0.6
 
 
 def test_differences_that_chance_explains_are_not_believed() -> None:

@@ -59,6 +59,16 @@ def test_a_seed_that_the_start_would_take_does_not_cost_a_place() -> None:
     assert len(set(make(space, population=6, seeds=start[:2]).ask())) == 6
 
 
+def test_the_surrogate_chooses_beside_the_last_seed_of_the_start() -> None:
+    """Five seeds in batches of two: the sixth evaluation is no longer of the start."""
+    space = DepthSpace()
+    start = make(space, population=5).ask()
+    seeds = [arch for arch in make(space, population=60).ask() if arch not in start][:5]
+    strategy = make(space, seeds=seeds)
+    run(strategy, DepthEvaluator(space), 4, left=lambda: 2)
+    assert [t.origin for t in strategy.history.trials] == ["seed"] * 5 + ["model"] * 3
+
+
 @pytest.mark.parametrize("objectives", [["latency_ms", "macs"], ["val_accuracy", "val_loss", "latency_ms"]])
 def test_it_predicts_exactly_one_objective(objectives: list[str]) -> None:
     with pytest.raises(UsageError, match="exactly one objective"):
