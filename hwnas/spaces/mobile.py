@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +31,7 @@ from lut.predictor.models.quantise import FRONT_END
 from targets.errors import UsageError
 
 from .mobile_definition import SKIP, MobileDefinition
+from .mobile_stages import InnerMap, MobileStage
 from .plain import plain_networks
 
 _PLAIN = Operation("none")
@@ -52,43 +52,6 @@ def default_width_mult(image_size: int) -> float:
 def scaled_channels(channels: int, width_mult: float) -> int:
     """The nearest multiple of 8, at least 8 (MobileNetV2's rounding without its 10 % rule)."""
     return max(8, int(channels * width_mult + 4) // 8 * 8)
-
-
-@dataclass(frozen=True, slots=True)
-class MobileStage:
-    """A stage at the scale of the space.
-
-    width_choice: index of the choice of its width.
-    widths: numbers of channels, the options of that choice.
-    size_in: side of its input in pixels.
-    stride: of its first layer.
-    layers: per layer the index of the choice of its operation.
-    """
-
-    width_choice: int
-    widths: tuple[int, ...]
-    size_in: int
-    stride: int
-    layers: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InnerMap:
-    """The map of an inner stride, which some heads read.
-
-    stage: index of the stage that it leaves; None: the stem.
-    width_choice: of that stage; None of the stem. widths: its numbers of channels. size: its side in pixels.
-    """
-
-    stage: int | None
-    width_choice: int | None
-    widths: tuple[int, ...]
-    size: int
-
-    @property
-    def most_bytes(self) -> int:
-        """Its fp32 bytes at its greatest width: what waits for the head while the blocks between run."""
-        return 4 * max(self.widths) * self.size**2
 
 
 class MobileSpace(NetworkSpace):
