@@ -255,8 +255,8 @@ def test_a_search_on_parts_goes_on_after_the_last_whole_round(
     assert sorted(facts["parts"]) == ["north", "south"] and len(facts["rounds"]) == 2
     job = read_checksummed(trained / "result.json", "training")["job"]
     assert sorted(job["federated"]["parts"]) == ["north", "south"]
-    names = {path.name for path in Path("run").rglob("*") if path.is_file()}
-    assert not any(name.endswith(".png") for name in names)  # what came are weights and figures
+    theirs = {path.name for name in ("north", "south") for path in (place / name).rglob("*.png")}
+    assert not theirs & {path.name for path in Path("run").rglob("*")}  # what came are weights and figures
 
 
 @pytest.mark.parametrize(
