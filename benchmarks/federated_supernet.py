@@ -24,6 +24,7 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.federated import N_PARTS, parts_of
+from hwnas import supernets
 from hwnas.core.choice import Arch
 from hwnas.core.network_space import NetworkSpace
 from hwnas.costs.cost_model import CostModel
@@ -35,6 +36,7 @@ from hwnas.federated.local_supernet import local_paths
 from hwnas.gradient.warmup import make_supernet
 from hwnas.networks.modes import state_of
 from hwnas.spaces import load_space
+from hwnas.supernets import Supernet
 from hwnas.training.recipe import Recipe
 from hwnas.training.train import train
 from lut.home import data_home
@@ -73,7 +75,7 @@ def accuracies_alone(data: Data, space: NetworkSpace, archs: Sequence[Arch], see
     return [train(space.build(arch), data, recipe, seed).val_accuracy for arch in archs]
 
 
-def shared(case: Case, data: Data, space: NetworkSpace, steps: int, seed: int) -> torch.nn.Module:
+def shared(case: Case, data: Data, space: NetworkSpace, steps: int, seed: int) -> Supernet:
     """The supernet of a case; with one part there is nothing to average."""
     parts = [data] if case.parts == "whole" else parts_of(data, case.parts, seed)[: case.n_parts]
     batches = [
@@ -81,7 +83,8 @@ def shared(case: Case, data: Data, space: NetworkSpace, steps: int, seed: int) -
         for i, part in enumerate(parts)
     ]
     rounds = max(1, round(case.share * steps / np.mean([b.steps_per_epoch for b in batches])))
-    supernet = make_supernet(space, seed)
+    supernet = supernets.make(space)
+    supernet.load_state_dict(make_supernet(space, seed).state_dict())
     if len(parts) == 1:
         local_paths(supernet, space, data, batches[0], seed=seed, epochs=range(rounds), n_epochs=rounds)
         return supernet
@@ -105,7 +108,7 @@ def shared(case: Case, data: Data, space: NetworkSpace, steps: int, seed: int) -
     return supernet
 
 
-def scores(supernet: torch.nn.Module, data: Data, space: NetworkSpace, archs: Sequence[Arch]) -> list[float]:
+def scores(supernet: Supernet, data: Data, space: NetworkSpace, archs: Sequence[Arch]) -> list[float]:
     """Validation accuracy of each architecture by the shared weights."""
     evaluate = SharedWeights.on(data, supernet, CostModel(space), seed=0, validation_images=2000)
     answers = evaluate(archs)
@@ -138,7 +141,7 @@ def main() -> None:
         print(f"{name}: mean {100 * np.mean(values):.1f} %, Spearman {rho}, {took_s:.0f} s", flush=True)
 
     report("alone, seed 1", alone[1], time.process_time())
-    report("MACs", macs, 0.0)
+    print(f"MACs: Spearman {' '.join(f'{spearmanr(macs, ranked).statistic:.2f}' for ranked in alone)}")
     for seed in options.seeds:
         for case in (case for case in CASES if case.name in options.cases):
             began = time.process_time()

@@ -162,7 +162,7 @@ def test_images_are_counted_for_the_numbers_that_a_path_trains(data: Data, space
     loss = torch.nn.functional.cross_entropy(
         fresh(x, Mix.one_hot(space.choices, arch)), y, label_smoothing=0.1
     )
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     facts, trained = local_paths(net, space, data, batches, seed=seed, epochs=range(1), n_epochs=1)
     assert facts["steps"] == 1 and facts["n_train"] == len(data.split("train"))
     after = state_of(net)
