@@ -31,6 +31,8 @@ def plan_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"plan: {work['in_words']}"
     if work is not None:
         yield from _time(work)
+    if config.get("federated") is not None:
+        yield f"parts: those of {config['federated']} train; how fast they are is not in this forecast"
     yield "nothing was done; the same command without --dry-run does it, and with --json lists every option"
 
 

@@ -16,6 +16,8 @@ WORK = {
     "data": "hwnas.training.tasks:check_data",
     "federated-training": "hwnas.federated.local:train_part",
     "federated-score": "hwnas.federated.local:score_part",
+    "federated-sizes": "hwnas.federated.local_supernet:size_of_part",
+    "federated-supernet": "hwnas.federated.local_supernet:train_part",
     "sleep": "hwnas.executors.sleep:sleep",
 }
 """What tasks can be: the function of each, a `TaskFunction`. Nothing else is ever called by name."""

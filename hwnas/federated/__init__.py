@@ -2,5 +2,7 @@
 
 McMahan et al. 2017, Communication-Efficient Learning of Deep Networks from Decentralized Data, 1602.05629
 (FederatedAveraging). `parts` says where the parts lie, `local` is what is done there, `average` puts weights
-together, `rounds` drives it. Not here: executors, the loop of a training, its export.
+together, `calls` asks the parts, `rounds` drives the training of a network. `local_supernet` and
+`supernet_rounds` do the same for the shared weights of a search. Not here: executors, the loop of a training,
+its export.
 """

@@ -27,6 +27,29 @@ def average(states: Sequence[State], counts: Sequence[float]) -> dict[str, Tenso
     return {name: _of_tensor(name, states, shares) for name in states[0]}
 
 
+def average_where_trained(
+    before: State, states: Sequence[State], trained: Sequence[State]
+) -> dict[str, Tensor]:
+    """The mean of shared weights, each over the parts that trained it; in the types of `before`.
+
+    before: the weights that all parts began with. trained: by how many images each number of each tensor was
+    trained, per part; tensors that are not there were trained by none. A number that no part trained stays as
+    it was, and one that a single part trained is as that part left it: single paths train some of the
+    weights, and an average over all parts would pull those back to where they began. Where all parts trained
+    a number by as many images as they have, this is `average`.
+    """
+    return {name: _where_trained(name, before[name], states, trained) for name in before}
+
+
+def _where_trained(name: str, before: Tensor, states: Sequence[State], trained: Sequence[State]) -> Tensor:
+    total, moved = (torch.zeros_like(before, dtype=torch.float64) for _ in range(2))
+    for state, counts in zip(states, trained, strict=True):
+        if name in counts:
+            total += counts[name]
+            moved += counts[name] * (state[name].double() - before.double())
+    return (before.double() + moved / total.clamp_min(1)).to(before.dtype)
+
+
 def _of_tensor(name: str, states: Sequence[State], shares: Sequence[float]) -> Tensor:
     first = states[0][name]
     if not first.is_floating_point():

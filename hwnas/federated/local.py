@@ -135,12 +135,16 @@ def shape_of(data: Data) -> dict[str, Any]:
     }
 
 
+def part_data(document: Mapping[str, Any], place: Mapping[str, Any]) -> Data:
+    """The images of the part. document: of a task."""
+    spec = document["data"]
+    return as_part(data_of({**spec, **located(spec, place)}), document["shape"])
+
+
 def _prepared(document: Mapping[str, Any], place: Mapping[str, Any]) -> tuple[nn.Module, Data]:
     """The network with its weights, and the images of the part."""
     torch.set_num_threads(1)
-    spec = document["data"]
-    data = as_part(data_of({**spec, **located(spec, place)}), document["shape"])
-    module = build_network(document["network"])
+    module, data = build_network(document["network"]), part_data(document, place)
     path = Path(document["weights"])
     module.load_state_dict(read_safetensors(path.read_bytes(), path))
     return module, data

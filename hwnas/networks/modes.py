@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -33,6 +33,11 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    """The state of `module` as it can be stored: on the CPU, each tensor with memory of its own."""
+    return {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+
+
 def safetensors_bytes(module: nn.Module) -> bytes:
     """The state of `module`; tensors that share memory are stored each on its own."""
-    return save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
+    return save(state_of(module))

@@ -154,7 +154,7 @@ def needs_latency(config: SearchConfig) -> bool:
     under a latency.
     """
     named = [*config.objectives, *config.budgets]
-    default_steps = 0 if evaluator_of(config).trains else None
+    default_steps = 0 if evaluator_of(config).trains or config.federated is not None else None
     gradient = (default_steps if config.search_steps is None else config.search_steps) != 0
     return not config.objectives or gradient or any(name.startswith((LATENCY, RATIO)) for name in named)
 
@@ -167,6 +167,8 @@ def default_counts(
     repeats = REPEATS if images_per_class < FEW_PER_CLASS and not task_named(config.task).texts else 0
     longer = REGULARISED[config.recipe].longer
     counts = replace(counts, train_epochs=longer * counts.train_epochs, repeats=repeats)
+    if config.federated is not None:  # both learn from the images of whoever leads alone
+        counts = replace(counts, search_steps=0, repeats=0)
     return with_options(counts, config)
 
 

@@ -126,6 +126,8 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     from hwnas.training.presets import changed
     from hwnas.training.recipe import Recipe
 
+    from .federated_training import require_federated
+
     shared = not evaluator_of(config).trains
     needs_supernet = [
         ("--evaluator shared-weights", shared and config.supernet_steps == 0),
@@ -150,6 +152,7 @@ def _check_work(config: SearchConfig, devices: Sequence[str], budgets: Sequence[
     recipe = changed(Recipe.for_data(1), config)
     task = task_named(config.task)
     require_fitting(task, config, recipe, strong=config.recipe == "strong")
+    require_federated(config)
     if config.repeats == 1:
         raise UsageError(
             "--repeats 1: one split more says nothing of how far splits differ; allowed: 0, or 2 to 100"

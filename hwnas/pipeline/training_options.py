@@ -22,7 +22,7 @@ from hwnas.runs.options import (
     TrainingDeviceOptions,
 )
 from hwnas.runs.recipe_options import RecipeOptions
-from hwnas.runs.search_options import LabelOptions
+from hwnas.runs.search_options import LabelOptions, PartsOptions
 from targets.errors import UsageError
 
 from .spellings import data_spec
@@ -46,7 +46,7 @@ class TrainedNetworkOptions(DatasetPlaceOptions, CellOptions, TrainingDeviceOpti
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(DatasetOptions, LabelOptions, RecipeOptions, TrainedNetworkOptions):
+class TrainingOptions(DatasetOptions, LabelOptions, PartsOptions, RecipeOptions, TrainedNetworkOptions):
     """What is trained, on what, how.
 
     One of `architecture`, `alphas` and `continue_from` says what; the last brings images and recipe too.
@@ -74,13 +74,6 @@ class TrainingOptions(DatasetOptions, LabelOptions, RecipeOptions, TrainedNetwor
         Option(
             "Weights to begin with: a safetensors file, RUN/ID, a folder of `hwnas train`, or "
             "RUN/supernet.safetensors of a search; a classifier of other classes is new"
-        ),
-    ] = None
-    federated: Annotated[
-        Place,
-        Option(
-            "TOML file of parts of the data that stay where they are: federated averaging, in which --data "
-            "gives classes, normalisation, validation and test (docs/research-paths.md)"
         ),
     ] = None
     cluster: Annotated[

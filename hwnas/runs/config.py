@@ -20,6 +20,7 @@ from .search_options import (
     FinalTrainingOptions,
     LabelledImageOptions,
     LimitOptions,
+    PartsOptions,
     RecordOptions,
     SpaceOptions,
     StepOptions,
@@ -30,6 +31,7 @@ from .search_options import (
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(
     LabelledImageOptions,
+    PartsOptions,
     BudgetOptions,
     TargetOptions,
     SpaceOptions,

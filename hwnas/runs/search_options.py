@@ -110,6 +110,22 @@ class LabelledImageOptions(ImageOptions, LabelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PartsOptions:
+    """Images that stay where they are."""
+
+    topic: ClassVar[str] = ImageOptions.topic
+
+    federated: Annotated[
+        Place,
+        Option(
+            "TOML file of parts of the data that stay where they are: federated averaging, in which --data "
+            "gives classes, normalisation, validation and test (docs/research-paths.md); in a search with "
+            "--evaluator shared-weights"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetOptions(ProfileOptions):
     """The devices that networks are for."""
 

@@ -16,7 +16,7 @@ from .front_file import FRONT_JSON
 from .identity import IDENTITY, SEARCH, Identity, is_run, read_identity
 from .log import Log
 from .run_dir import RunDir
-from .training_device import AUTO, on_found_device
+from .training_device import AUTO, CPU, on_found_device
 
 SHORT_FOLDER, FINAL_FOLDER = "evaluations", "training"
 """Of the trainings, in the run directory: those that score architectures, those that end them."""
@@ -116,6 +116,8 @@ def _open(path: Path, config: SearchConfig, *, spell: Callable[[str], str], log:
 
 
 def _identity(config: SearchConfig) -> Identity:
+    if config.federated is not None and config.device == AUTO:
+        config = replace(config, device=CPU)  # each part trains on its own
     if config.device == AUTO:  # a run stays on the device that it began on
         config = on_found_device(config)
     return Identity(kind=SEARCH, values=config.to_json(), free=free_on_resume(SearchConfig))

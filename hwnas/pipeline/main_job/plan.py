@@ -34,7 +34,8 @@ def make_plan(context: RunContext) -> Outcome:
     fitted = planned(context, work)
     forecast = forecast_s(fitted.counts, work)
     context.run.log(f"budgets: {', '.join(map(str, budgets)) or 'none'}")
-    context.run.log(f"plan: {in_words(fitted.counts, work)}; {about(total_s(forecast))} from here")
+    but = "" if context.federated is None else ", were the parts as fast as the images here"
+    context.run.log(f"plan: {in_words(fitted.counts, work)}; {about(total_s(forecast))} from here{but}")
     warning = _warning(context, fitted, forecast)
     strategy = STRATEGIES[strategy_of(context.config)]
     options = strategy.read_options(context.config.strategy_options)

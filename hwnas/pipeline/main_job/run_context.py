@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,9 @@ from hwnas.data import Augment, Batches, Data, load_data
 from hwnas.data.identity import data_identity
 from hwnas.evaluators.shared_weights import SharedWeights
 from hwnas.executors import Executor, LocalExecutor
+from hwnas.federated.calls import Parts
 from hwnas.pipeline.counts import Counts, epochs_by_fidelity, evaluator_of, search_batch_size
+from hwnas.pipeline.federated_training import FederatedOptions, federated_options
 from hwnas.pipeline.forecast import Work
 from hwnas.pipeline.image_sizes import affordable_size
 from hwnas.pipeline.latency_tables import TargetDevice, find_devices
@@ -34,9 +36,11 @@ from hwnas.runs.run_dir import RunDir
 from hwnas.runs.search_run import stored_config
 from hwnas.spaces import load_space
 from hwnas.supernets import Supernet
+from hwnas.tasks import CLASSIFICATION
 from hwnas.training.tasks import data_task
 from lut.home import data_home
-from targets.files import read_json
+from targets.errors import UsageError
+from targets.files import read_json, write_json
 from targets.int8_form import Int8Form
 
 from .candidate import Candidate
@@ -284,12 +288,38 @@ class RunContext:
 
     @cached_property
     def checked_cluster(self) -> DaskExecutor | None:
-        """The same, once its workers have shown that they have the images of the run."""
-        if self.cluster is not None:
+        """The same, once its workers have shown that they have the images of the run, or hold its parts."""
+        if self.cluster is not None and self.federated is None:
             identity = {k: v for k, v in data_identity(self.data).items() if k != "name"}
             probe = data_task(self.job_data, self.path)
             self.cluster.require({"data": identity, "folder": str(Path.cwd())}, probe)
         return self.cluster
+
+    @cached_property
+    def federated(self) -> FederatedOptions | None:
+        """The parts of the data, where they stay where they are; UsageError where they are others by now."""
+        options = federated_options(self.config)
+        if options is None:
+            return None
+        stored, now = self.path / "federation.json", options.federation.identity()
+        if not stored.exists():
+            write_json(stored, now)
+        elif read_json(stored, "the parts of the run") != now:
+            raise UsageError(
+                f"{self.config.federated} names other parts than when this run began (min_parts and wait_s "
+                "may change); put them back, or search anew"
+            )
+        return options
+
+    def parts(self, executor: Executor) -> Parts:
+        """The parts, as `executor` reaches them."""
+        assert self.federated is not None  # else nobody asks them
+        own = self.data.task.scored_by(
+            CLASSIFICATION.metric.name
+        )  # trainings tell all scores, by their names
+        return self.federated.parts(
+            replace(self.data, task=own), self.config.seed, self.home, executor, self.run.log.warn
+        )
 
     @property
     def job_data(self) -> dict[str, Any]:

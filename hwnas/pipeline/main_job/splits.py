@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.core.samples import FEW_PER_CLASS
+from hwnas.pipeline.federated_training import parts_in_words
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import require_teacher
 from hwnas.runs.config import SearchConfig
@@ -39,6 +40,8 @@ def split_data(context: RunContext) -> Outcome:
     )
     if data.images_per_class < FEW_PER_CLASS and data.kind.dims:
         context.run.log.warn(few_words(context.config, data.images_per_class))
-    if context.checked_cluster is not None:  # before the device is measured, in which workers have no part
+    if context.federated is not None:
+        context.run.log(parts_in_words(context.federated.federation, data))
+    elif context.checked_cluster is not None:  # before the device is measured, in which workers have no part
         context.run.log(f"its workers have the same {data.kind.plural}")
     return Outcome({"name": data.name, **sizes, **data.network_shape}, ("splits.json",))

@@ -8,11 +8,13 @@ on from its weights there. Where `--minutes` leaves time, all train on together 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.executors import Executor
+from hwnas.executors import Executor, Progress
+from hwnas.federated.rounds import FederatedTraining
 from hwnas.pipeline.earlier_training import longer_job
 from hwnas.pipeline.stages import Outcome
 from hwnas.pipeline.teachers import LARGEST, teacher_of
@@ -24,7 +26,7 @@ from targets.errors import TargetError
 from .baselines import KINDS
 from .candidate import Candidate, Finalist
 from .continuation import accuracy_before, earlier_of, earlier_trainings, read_earlier
-from .progress import training_bar
+from .progress import TrainingBar, training_bar
 from .replan import longer_epochs, plan_epochs, plan_longer, rest_s, trainings_s
 from .run_context import RunContext
 from .trainings import (
@@ -268,6 +270,8 @@ def _train(
         later_s += trainings_s(context, [context.counts.train_epochs] * len(jobs))
     planned_s = trainings_s(context, [job.recipe["epochs"] for job in todo])
     with training_bar(context, name, len(jobs), rest_s=later_s, forecast_s=planned_s) as bar:
+        if context.federated is not None:
+            return _train_on_parts(context, executor, jobs, folder, bar)
         outcomes = run_many(
             list(jobs.values()),
             folder,
@@ -276,3 +280,18 @@ def _train(
             log=context.run.log.warn,
         )
     return dict(zip(jobs, outcomes, strict=True))
+
+
+def _train_on_parts(
+    context: RunContext, executor: Executor, jobs: Mapping[str, TrainingJob], folder: Path, bar: TrainingBar
+) -> Outcomes:
+    """One after the other, because each takes all parts."""
+    outcomes: Outcomes = {}
+    for name, job in jobs.items():
+
+        def on_round(done: int, total: int, job_id: str = job.job_id) -> None:
+            bar.on_progress(Progress(job_id, done / total, os.getpid()))
+
+        training = FederatedTraining(job, context.parts(executor), folder)
+        outcomes[name] = read_result(job, folder) or training.run(on_round)
+    return outcomes

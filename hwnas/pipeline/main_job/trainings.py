@@ -179,6 +179,7 @@ def _job(context: RunContext, *, recipe: Recipe, **fields: Any) -> TrainingJob:
         recipe=recipe.to_json(),
         device=context.config.device,
         form=context.form_json,
+        federated=None if context.federated is None else context.federated.federation.identity(),
         **fields,
     )
 
