@@ -155,7 +155,8 @@ def describe(
     for name, shape in shapes.items():
         if name in arguments:
             arguments[name] = arguments[name]._replace(shape=tuple(shape))
-    arguments.update((name, _argument("weight", tensor)) for name, tensor in _weights(graph))
+    weights = dict(_weights(graph))
+    arguments.update((name, _argument("weight", tensor)) for name, tensor in weights.items())
     trips: Counter[int] = Counter()
     kernels = []
     for event in run:
@@ -171,7 +172,7 @@ def describe(
             node = place.node
             trips[id(node)] += 1
             reads, writes = place.names(node.inputs, trips), place.names(node.outputs, trips)
-            attributes = _attributes(node)
+            attributes = {**_attributes(node), **_constants(node, weights)}
             ran, ends = _ran(place, nodes.values(), trips)
             attributes.update(ran)
             arguments.update(zip((n for n in writes if n), outputs))
@@ -303,6 +304,17 @@ def _reported(value: Mapping[str, Sequence[int]]) -> Argument:
     """`{"float": [1, 8]}` as onnxruntime writes it."""
     ((element_type, shape),) = value.items() or (("", ()),)
     return Argument("activation", element_type, tuple(shape))
+
+
+_DECIDING: Mapping[str, Mapping[int, str]] = {"Pow": {1: "exponent"}}
+"""Inputs whose numbers choose the algorithm, by operator and place: the attribute that a constant becomes."""
+
+
+def _constants(node: OnnxNode, weights: Mapping[str, TensorInfo]) -> dict[str, list[float]]:
+    """The numbers of constant inputs that choose the algorithm, as attributes."""
+    places = _DECIDING.get(node.op, {})
+    constants = {places[i]: weights.get(name) for i, name in enumerate(node.inputs) if i in places}
+    return {name: list(tensor.numbers) for name, tensor in constants.items() if tensor and tensor.numbers}
 
 
 def _attributes(node: OnnxNode) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from targets.checksummed import read_checksummed, write_checksummed
 from targets.errors import DamagedFileError
 from targets.files import safe_name, sha256, write_atomic
 
-VERSION = 6
+VERSION = 7
 FILE = "predictor.json"
 WHOLE = "whole.onnx"
 """The trees that correct networks as a whole."""

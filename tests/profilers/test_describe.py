@@ -239,3 +239,36 @@ def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Path) -> Non
     assert available_bytes(tmp_path) == 2000 * 1024
     (group / "memory.max").write_text("1500\n")
     assert available_bytes(tmp_path) == 1000
+
+
+def power(exponent: Any, to: int | None = None) -> bytes:
+    """x to the power of a weight, cast to an element type where that is given."""
+    cast = [helper.make_node("Cast", ["w"], ["e"], to=to)] if to else []
+    nodes = [*cast, helper.make_node("Pow", ["x", "e" if to else "w"], ["y"])]
+    return network(nodes, [info("x", F, [2, 4])], [info("y", F, [2, 4])], [("w", np.asarray(exponent))])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (power(np.float32(2)), "Pow 2, 3"),
+        (power(np.float32([[3]])), "Pow 2, 3"),
+        (power(np.int64(2)), "Pow 2, 3"),
+        (power(np.int32([3]), to=F), "Pow 2, 3"),
+        (power(np.float32(0.5)), "Pow"),
+        (power(np.float32(4)), "Pow"),
+        (power(np.float32([[2, 2, 2, 2]])), "Pow"),
+    ],
+    ids=["2", "3 of rank 2", "whole 2", "3 cast", "a root", "4", "as many 2 as columns"],
+)
+def test_an_exponent_that_is_multiplied_out_is_a_kind_of_its_own(data: bytes, kind: str) -> None:
+    """On the target, and as the layout rule says on another machine; the factor is in `moving.py`."""
+    extended = Target("extended", "cpu", graph_level="extended")
+    for listed in (kernels(data, Target("all", "cpu")), apply_rule(kernels(data, extended), LayoutRule())):
+        assert [feature.kind for feature in features_of(listed)] == [kind]
+
+
+def test_an_exponent_that_comes_as_an_input_is_not_known() -> None:
+    node = helper.make_node("Pow", ["x", "e"], ["y"])
+    data = network([node], [info("x", F, [2, 4]), info("e", F, [])], [info("y", F, [2, 4])])
+    assert [feature.kind for feature in features_of(kernels(data, Target("all", "cpu")))] == ["Pow"]

@@ -49,10 +49,11 @@ def _binary(op: str, **attributes: Any) -> OperatorBuilder:
     return build
 
 
-def _power(g: GraphBuilder, x: Value, rng: Random) -> Value:
-    exponent = rng.choice((2.0, 2.0, 3.0, 0.5, -0.5, 1.7, None))
-    other = _broadcast(g, x, rng) if exponent is None else g.constant(exponent)
-    return g.node("Pow", [x, other], x.shape)
+def _power(*exponents: float) -> OperatorBuilder:
+    def build(g: GraphBuilder, x: Value, rng: Random) -> Value:
+        return g.node("Pow", [x, g.constant(rng.choice(exponents))], x.shape)
+
+    return build
 
 
 def _several(op: str) -> OperatorBuilder:
@@ -143,7 +144,11 @@ NUMBER_OPERATORS: Mapping[str, OperatorRow] = {
         for op in ("Add", "Sub", "Mul", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
     },
     "PRelu": OperatorRow(AXES, lambda g, x, rng: g.node("PRelu", [x, _broadcast(g, x, rng)], x.shape)),
-    "Pow": OperatorRow(ANY, _power),
+    # Two rows for exponents that are multiplied out and two for the others: a kind needs its samples.
+    "Pow 2": OperatorRow(ANY, _power(2.0)),
+    "Pow 3": OperatorRow(ANY, _power(3.0)),
+    "Pow 0.5": OperatorRow(ANY, _power(0.5, -0.5, 1.7)),
+    "Pow": OperatorRow(ANY, _binary("Pow")),
     "Mod": OperatorRow(ANY, _binary("Mod", fmod=1)),
     **{op: OperatorRow(ANY, _several(op)) for op in ("Max", "Min", "Mean", "Sum")},
     **{op: OperatorRow(AXES, _reduced(op)) for op in _REDUCTIONS},

@@ -86,11 +86,19 @@ _LOOPS = frozenset(
 """They visit several inputs per output."""
 
 
+_MULTIPLIED = ([2], [3])
+"""Exponents, of one number, for which onnxruntime multiplies; all others, and tensors of them, call `pow`.
+
+1 x 32 x 64 x 64 floats took 0.05 ms with exponent 2, 0.06 with 3, 0.58 with 0.5, 1, 1.5, 4 and -1 (EPYC)."""
+
+
 def _kind(kernel: Kernel, x: Sequence[int], y: Sequence[int], perm: Sequence[int]) -> str:
     op = kernel.op
     name = ("blocked " if kernel.domain == BLOCKED and "Reorder" not in op else "") + op
     if op == "Transpose":
         name += f" {_transposition(x, perm)}"
+    if op == "Pow" and kernel.attributes.get("exponent") in _MULTIPLIED:
+        name += " 2, 3"
     if op.startswith("Reduce") and x:
         outer, inner = _beside(x, _gone(x, y))
         # Five times as long per element as along the last axis, unless there is a batch of such reductions.

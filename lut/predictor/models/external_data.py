@@ -6,7 +6,8 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from profilers.graph import ELEMENT_BYTES, TensorInfo, fields, read_tensor
+from profilers.graph import ELEMENT_BYTES, TensorInfo, read_tensor
+from profilers.protobuf import fields
 from targets.errors import DamagedFileError
 
 from .protobuf import edited, field, without

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from profilers.graph import OpenShape, fields, spans
+from profilers.graph import OpenShape
+from profilers.protobuf import fields, spans
 
 from .protobuf import edited, field, without
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from profilers.graph import OnnxGraph, read_graph, spans
+from profilers.graph import OnnxGraph, read_graph
+from profilers.protobuf import spans
 from targets.errors import DamagedFileError, HwnasError, UsageError, did_you_mean
 
 from .external_data import complete, read_file

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from profilers.graph import spans
+from profilers.protobuf import spans
 
 Edit = Callable[[memoryview], "bytes | None"]
 """The bytes of a message -> those of another one; None: it stays as it is."""

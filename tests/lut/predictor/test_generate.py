@@ -18,6 +18,8 @@ from onnx import shape_inference
 from lut.predictor.generate import ROWS, Generated, generate
 from lut.predictor.generate.graph import GraphBuilder, Value
 from lut.predictor.generate.operators import OPERATORS
+from lut.predictor.kernels.features import features_of
+from lut.predictor.layout import extended_kernels
 from targets.errors import UsageError
 
 SEED = 0
@@ -114,6 +116,13 @@ def test_small_networks_are_as_small_as_searched_ones(profile: list[Generated]) 
     narrow = np.array([n.macs for n in profile if n.form == "narrow"])
     assert np.quantile(narrow, 0.25) < 1e6  # 0.02 to 0.05 ms on a server CPU
     assert {"vectors", "series", "words", "shrunk", "operators"} < {n.form for n in profile}
+
+
+def test_powers_that_are_multiplied_out_are_sampled_as_often_as_others(profile: list[Generated]) -> None:
+    operators = [n.onnx() for n in profile if n.form == "operators"]
+    kinds = Counter(f.kind for data in operators for f in features_of(extended_kernels(data)))
+    # A kind needs 8 for a roofline of its own; a profile measures about four times as many networks.
+    assert min(kinds["Pow"], kinds["Pow 2, 3"]) >= 3
 
 
 @pytest.mark.slow
