@@ -306,7 +306,7 @@ def _reported(value: Mapping[str, Sequence[int]]) -> Argument:
     return Argument("activation", element_type, tuple(shape))
 
 
-_DECIDING: Mapping[str, Mapping[int, str]] = {"Pow": {1: "exponent"}}
+_DECIDING: Mapping[str, Mapping[int, str]] = {"Pow": {1: "exponent"}, "Slice": {3: "axes", 4: "steps"}}
 """Inputs whose numbers choose the algorithm, by operator and place: the attribute that a constant becomes."""
 
 

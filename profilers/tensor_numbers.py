@@ -47,5 +47,7 @@ def tensor_numbers(kind: int, shape: Sequence[int], content: Sequence[tuple[int,
 
 
 def _unpacked(data: bytes, element: str) -> Sequence[float]:
+    """All whole elements: one that is torn, or of no type that is known, shows in their number."""
     size = struct.calcsize(f"<{element}")
-    return struct.unpack(f"<{len(data) // size}{element}", data) if size else ()
+    n = len(data) // size if size else 0
+    return struct.unpack(f"<{n}{element}", data[: n * size]) if n else ()

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lut.predictor.asked_kernels import LIMIT_S, CannotRunError, KernelProcess
 from lut.predictor.kernels.features import features_of
-from lut.predictor.layout import LayoutRule, apply_rule
+from lut.predictor.layout import LayoutRule, apply_rule, extended_kernels
 from profilers.kernels import Kernel
 from profilers.limits import available_bytes, limit_memory
 from profilers.profiled_runner import ProfiledRunner, self_us
@@ -261,14 +261,46 @@ def power(exponent: Any, to: int | None = None) -> bytes:
     ],
     ids=["2", "3 of rank 2", "whole 2", "3 cast", "a root", "4", "as many 2 as columns"],
 )
-def test_an_exponent_that_is_multiplied_out_is_a_kind_of_its_own(data: bytes, kind: str) -> None:
+def test_an_exponent_that_is_multiplied_out_is_a_kind_of_its_own(
+    host: Target, data: bytes, kind: str
+) -> None:
     """On the target, and as the layout rule says on another machine; the factor is in `moving.py`."""
-    extended = Target("extended", "cpu", graph_level="extended")
-    for listed in (kernels(data, Target("all", "cpu")), apply_rule(kernels(data, extended), LayoutRule())):
+    for listed in (kernels(data, host), apply_rule(extended_kernels(data), LayoutRule())):
         assert [feature.kind for feature in features_of(listed)] == [kind]
 
 
-def test_an_exponent_that_comes_as_an_input_is_not_known() -> None:
+def test_an_exponent_that_comes_as_an_input_is_not_known(host: Target) -> None:
     node = helper.make_node("Pow", ["x", "e"], ["y"])
     data = network([node], [info("x", F, [2, 4]), info("e", F, [])], [info("y", F, [2, 4])])
-    assert [feature.kind for feature in features_of(kernels(data, Target("all", "cpu")))] == ["Pow"]
+    assert [feature.kind for feature in features_of(kernels(data, host))] == ["Pow"]
+
+
+@pytest.mark.parametrize(
+    ("axes", "steps", "kind"),
+    [
+        ([3], [2], "Slice by element"),
+        ([2, -1], [1, -1], "Slice by element"),
+        (None, [1, 1, 1, 2], "Slice by element"),
+        ([2], [2], "Slice"),
+        ([1, 3], [2, 1], "Slice"),
+        ([3], None, "Slice"),
+    ],
+)
+def test_a_slice_that_leaves_elements_out_of_rows_is_a_kind_of_its_own(
+    host: Target, axes: Any, steps: Any, kind: str
+) -> None:
+    parts = [("axes", axes), ("steps", steps)]
+    bounds = (
+        [0 if step > 0 else -1 for step in steps or [1]],
+        [4 if step > 0 else -9 for step in steps or [1]],
+    )
+    weights = [("starts", bounds[0]), ("ends", bounds[1]), *((k, v) for k, v in parts if v)]
+    names = ["starts", "ends", *(k if v else "" for k, v in parts)]
+    data = network(
+        [helper.make_node("Slice", ["x", *names], ["y"])],
+        [info("x", F, [1, 4, 4, 4])],
+        [info("y", F, ["a", "b", "c", "d"])],
+        [(name, np.int64(values)) for name, values in weights],
+    )
+    (kernel,) = kernels(data, host)
+    assert features_of([kernel])[0].kind == kind

@@ -35,15 +35,23 @@ def _split(g: GraphBuilder, x: Value, rng: Random) -> Value:
     return g.nodes("Split", [x, g.constant(sides)], shapes, axis=axis)[0]
 
 
-def _slice(g: GraphBuilder, x: Value, rng: Random) -> Value:
-    axes = sorted(rng.sample(range(len(x.shape)), rng.randint(1, len(x.shape))))
-    starts = [rng.randrange(x.shape[i]) for i in axes]
-    steps = [rng.choice((1, 1, 1, 2)) for _ in axes]
-    shape = list(x.shape)
-    for i, start, step in zip(axes, starts, steps, strict=True):
-        shape[i] = -(-(x.shape[i] - start) // step)
-    ends = [x.shape[i] for i in axes]
-    return g.node("Slice", [x, *map(g.constant, (starts, ends, axes, steps))], shape)
+def _slice(*last: int) -> OperatorBuilder:
+    """Of some axes. last: steps to choose from along the last axis, which is then one of them."""
+
+    def build(g: GraphBuilder, x: Value, rng: Random) -> Value:
+        rank = len(x.shape)
+        axes = sorted({*rng.sample(range(rank), rng.randint(1, rank)), *([rank - 1] if last else [])})
+        steps = [rng.choice((1, 1, 1, 2)) for _ in axes]
+        if last:
+            steps[-1] = rng.choice(last)
+        starts = [rng.randrange(x.shape[i]) for i in axes]
+        ends = [x.shape[i] if step > 0 else -x.shape[i] - 1 for i, step in zip(axes, steps, strict=True)]
+        shape = list(x.shape)
+        for i, start, step in zip(axes, starts, steps, strict=True):
+            shape[i] = len(range(start, x.shape[i] if step > 0 else -1, step))
+        return g.node("Slice", [x, *map(g.constant, (starts, ends, axes, steps))], shape)
+
+    return build
 
 
 def _gather(g: GraphBuilder, x: Value, rng: Random) -> Value:
@@ -149,7 +157,10 @@ MOVE_OPERATORS: Mapping[str, OperatorRow] = {
     "Transpose": OperatorRow(AXES[1:], _transpose),
     "Concat": OperatorRow(AXES, _concat),
     "Split": OperatorRow(AXES, _split),
-    "Slice": OperatorRow(AXES, _slice),
+    "Slice": OperatorRow(AXES, _slice()),
+    # Two rows, for a kind needs its samples.
+    "Slice 2": OperatorRow(AXES, _slice(2, 2, 3)),
+    "Slice -1": OperatorRow(AXES, _slice(-1, -1, -2)),
     "Gather": OperatorRow(AXES, _gather),
     **{op: OperatorRow(AXES, _elements(op)) for op in ("GatherElements", "ScatterElements")},
     **{op: OperatorRow(AXES, _points(op)) for op in ("GatherND", "ScatterND")},

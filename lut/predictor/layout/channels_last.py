@@ -154,6 +154,9 @@ class ChannelsLastPass:
         step.writes = [self._last[name] for name in step.writes]
         if step.op in _CHANNEL_AXIS and "axis" in step.attributes:
             step.attributes["axis"] = _first(self._rank(step.writes[0]))[int(step.attributes["axis"])]
+        if "axes" in step.attributes:
+            places = _first(self._rank(step.writes[0]))
+            step.attributes["axes"] = [places[int(axis)] for axis in step.attributes["axes"]]
         if step.op in _FLAGGED:
             step.attributes["channels_last"] = 1
         if step.op in _RENAMED:
