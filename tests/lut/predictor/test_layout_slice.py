@@ -1,4 +1,4 @@
-"""Slices between int8 convolutions, whose channels go last: the rule numbers their axes as the runtime does."""
+"""Slices between int8 convolutions, channels last: the rule numbers their axes as the runtime does."""
 
 from __future__ import annotations
 
