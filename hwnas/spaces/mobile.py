@@ -31,7 +31,7 @@ from hwnas.networks.modules import module_of
 from lut.predictor.models.quantise import FRONT_END
 from targets.errors import UsageError
 
-from .mobile_definition import SKIP, MobileDefinition
+from .mobile_definition import SKIP, MobileDefinition, MobileStage
 from .plain import plain_networks
 
 _PLAIN = Operation("none")
@@ -52,24 +52,6 @@ def default_width_mult(image_size: int) -> float:
 def scaled_channels(channels: int, width_mult: float) -> int:
     """The nearest multiple of 8, at least 8 (MobileNetV2's rounding without its 10 % rule)."""
     return max(8, int(channels * width_mult + 4) // 8 * 8)
-
-
-@dataclass(frozen=True, slots=True)
-class MobileStage:
-    """A stage at the scale of the space.
-
-    width_choice: index of the choice of its width.
-    widths: numbers of channels, the options of that choice.
-    size_in: side of its input in pixels.
-    stride: of its first layer.
-    layers: per layer the index of the choice of its operation.
-    """
-
-    width_choice: int
-    widths: tuple[int, ...]
-    size_in: int
-    stride: int
-    layers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The stage file of the space `mobile`: what it says, checked."""
+"""The stages of the space `mobile`: as its file has them, checked, and at the scale of a space."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ class StageDefinition:
     depth: int
     stride: int
     operations: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MobileStage:
+    """A stage at the scale of the space.
+
+    width_choice: index of the choice of its width.
+    widths: numbers of channels, the options of that choice.
+    size_in: side of its input in pixels.
+    stride: of its first layer.
+    layers: per layer the index of the choice of its operation.
+    """
+
+    width_choice: int
+    widths: tuple[int, ...]
+    size_in: int
+    stride: int
+    layers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

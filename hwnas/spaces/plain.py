@@ -7,14 +7,10 @@ One operation everywhere, one depth in all stages, and the last so many stages a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from hwnas.core.choice import Arch, Choice
 
-from .mobile_definition import SKIP
-
-if TYPE_CHECKING:
-    from .mobile import MobileStage
+from .mobile_definition import SKIP, MobileStage
 
 USUAL = ("mb3e3", "mb3e6")
 """Inverted residuals of MobileNetV2, expansion 3 and 6. A space without them has its first operation."""
