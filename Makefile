@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check
+# pip would compile all that it installs, one file after the other; most of it is never loaded.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 
 .PHONY: demo test quick lint clean
 
@@ -11,9 +12,10 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 demo: $(VENV)/.installed
 	$(BIN)/hwnas search
 
-# A file of tests at a time on each of two cores; the fixtures of a file are shared.
+# A file of tests at a time on each of two cores, because the fixtures of a file are shared; tests/conftest.py
+# says which files come first.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Before a commit, in about two minutes.
 quick: lint

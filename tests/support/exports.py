@@ -71,7 +71,7 @@ def write_search(path: Path, home: Path) -> str:
         write_json(path / "splits.json", data.splits_json())
         run.finish_stage("splits", {}, ("splits.json",))
     export_model(network(trained_state()), data, path / "models" / "n1", arch_id="n1", network={}, dot="")
-    write_json(path / "front.json", {"chosen": "n1", "points": []})
+    write_json(path / "front.json", {"chosen": "n1", "points": [], "target": {"name": "host"}})
     return "n1"
 
 

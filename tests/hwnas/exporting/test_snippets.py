@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -44,15 +45,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "run"
 
 
-@pytest.fixture(params=KINDS)
-def folder(
-    request: pytest.FixtureRequest, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+@pytest.fixture(scope="module", params=KINDS)
+def exported(request: pytest.FixtureRequest, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export whose fastest file is the 8-bit one."""
-    fake_costs(monkeypatch, {"int8": 0.5})
+    out = tmp_path_factory.mktemp("exported") / "out"
     line = ["export", str(run), "--as", "fp32,int8", "--max-drop", "0.1", "--licence", "CC0-1.0", "--quiet"]
-    assert cli.run([*line, *KINDS[request.param], "--out", str(tmp_path / "out")]) == 0
-    return tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        fake_costs(patch, {"int8": 0.5})
+        assert cli.run([*line, *KINDS[request.param], "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    """The export, for a test that may change it."""
+    return shutil.copytree(exported, tmp_path / "out")
 
 
 @pytest.mark.slow

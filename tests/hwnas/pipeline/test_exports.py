@@ -328,9 +328,27 @@ def test_what_was_made_before_a_stop_stays(
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
 def test_bad_input_is_one_message_and_leaves_nothing(
-    arguments: list[str], code: int, message: str, made: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], code: int, message: str, odd: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = Path("here")
+    before = {path for path in odd.rglob("*")}
+    words = [str(odd / word) if (odd / word.split("/")[0]).exists() else word for word in arguments]
+    assert cli.run(["export", *words, "--out", str(odd / "out")]) == code
+    out, err = capsys.readouterr()
+    last = err.splitlines()
+    assert (
+        out == ""
+        and message in err
+        and "Traceback" not in err
+        and last[-1].startswith(("error: ", "warning"))
+    )
+    left = {path for path in odd.rglob("*")} - before
+    assert not [path for path in left if "cache" not in path.parts]
+
+
+@pytest.fixture(scope="module")
+def odd(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of sources, and files that something is wrong with."""
+    here = tmp_path_factory.mktemp("odd") / "here"
     shutil.copytree(made, here)
     whole = onnx.load(here / "ours.onnx")
     whole.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
@@ -345,19 +363,7 @@ def test_bad_input_is_one_message_and_leaves_nothing(
     text = host.read_text().replace('"cpu"  ', '"coreml"  ').replace('"host"', '"mac"')
     (here / "coreml.toml").write_text(text)
     _photos(here / "photos")
-    before = {path for path in here.rglob("*")}
-    words = [str(here / word) if (here / word.split("/")[0]).exists() else word for word in arguments]
-    assert cli.run(["export", *words, "--out", str(here / "out")]) == code
-    out, err = capsys.readouterr()
-    last = err.splitlines()
-    assert (
-        out == ""
-        and message in err
-        and "Traceback" not in err
-        and last[-1].startswith(("error: ", "warning"))
-    )
-    left = {path for path in here.rglob("*")} - before
-    assert not [path for path in left if "cache" not in path.parts]
+    return here
 
 
 def _photos(folder: Path) -> None:

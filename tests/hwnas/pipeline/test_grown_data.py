@@ -6,9 +6,6 @@ The device alone is a stand-in, as in `test_photos`.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,27 +15,15 @@ from sklearn.datasets import load_digits
 
 from hwnas.data import load_data
 from hwnas.exporting.onnx_score import open_session
-from tests.support.main_jobs import STAND_IN
+from tests.support.main_jobs import run_here
 from tests.support.spaces import TINY_STAGES
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
-OPTIONS = [
-    *(
-        "--image-size",
-        "16",
-        "--evaluations",
-        "3",
-        "--eval-epochs",
-        "1",
-        "--population",
-        "4",
-        "--workers",
-        "1",
-    ),
-    *("--picks", "1", "--random-baselines", "0", "--train-epochs", "2", "--budget", "latency_ms<=5000"),
-]
+OPTIONS = (
+    "--image-size 16 --evaluations 3 --eval-epochs 1 --population 4 --workers 1 --picks 1",
+    "--random-baselines 0 --train-epochs 2 --budget latency_ms<=5000",
+)
 
 
 def write_digits(folder: Path, first: int, last: int) -> None:
@@ -52,27 +37,17 @@ def write_digits(folder: Path, first: int, last: int) -> None:
         Image.fromarray(pixels).resize((16, 16)).save(path)
 
 
-def command(folder: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{STAND_IN}\nimport cli\ncli.main()", *words, "--home", str(folder / "home")],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=folder, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
-    assert done.returncode == code, done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grown")
     (folder / "tiny.toml").write_text(TINY_STAGES)
     write_digits(folder / "digits", 0, 180)
-    command(folder, "search", "--data", "digits/", "--space", "tiny.toml", *OPTIONS, "--out", "first")
+    run_here(folder, "search --data digits/ --space tiny.toml --out first", *OPTIONS)
     write_digits(folder / "digits", 180, 400)
-    words = ("--continue-from", "first", "--grown-data", "digits/", "--train-epochs", "2", "--workers", "1")
-    planned = command(folder, "search", *words, "--dry-run", "--json")
+    line = "search --continue-from first --grown-data digits/ --train-epochs 2 --workers 1"
+    planned = run_here(folder, line, "--dry-run --json")
     assert json.loads(planned.stdout)["work"]["growth"]["kept"] == 180
-    command(folder, "search", *words, "--teacher", "first", "--out", "second")
+    run_here(folder, line, "--teacher first --out second")
     return folder
 
 
@@ -122,14 +97,12 @@ def test_what_the_search_evaluated_is_of_the_earlier_images(folder: Path) -> Non
 
 
 def test_what_cannot_be_leaves_no_folder(folder: Path) -> None:
-    words = ("search", "--continue-from", "first", "--train-epochs", "1", "--out", "third", "--workers", "1")
+    line = "search --continue-from first --train-epochs 1 --out third --workers 1"
     write_digits(folder / "others", 400, 420)
-    done = command(folder, *words, "--grown-data", "others/", code=2)
+    done = run_here(folder, line, "--grown-data others/", code=2)
     assert "holds no image of the earlier run" in done.stderr
-    done = command(folder, *words, "--grown-data", "digits/", "--seed", "1", code=2)
+    done = run_here(folder, line, "--grown-data digits/ --seed 1", code=2)
     assert "--seed: a search that goes on keeps" in done.stderr
-    assert (
-        "--grown-data needs the finished search"
-        in command(folder, "search", "--grown-data", "digits/", code=2).stderr
-    )
+    done = run_here(folder, "search --grown-data digits/", code=2)
+    assert "--grown-data needs the finished search" in done.stderr
     assert not (folder / "third").exists()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,65 +18,23 @@ from scipy.special import log_softmax
 
 from hwnas.data import load_data
 from hwnas.data.markov import markov_source
-from tests.support.main_jobs import STOOD_IN
+from tests.support.main_jobs import run_here
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 SPACE = 'space = "recurrent"\noperations = ["none", "tanh", "relu"]\nnodes = 3\nwidths = [16, 24]\n'
 COUNTS = (
-    *(
-        "--evaluations",
-        "5",  # from five on the proxies are looked at
-        "--population",
-        "2",
-        "--eval-epochs",
-        "1",
-        "--picks",
-        "1",
-        "--random-baselines",
-        "0",
-    ),
-    *(
-        "--train-epochs",
-        "3",
-        "--workers",
-        "1",
-        "--budget",
-        "latency_ms<=5000",
-        "--profile-minutes",
-        "3",
-        "--quiet",
-    ),
+    "--evaluations 5 --population 2 --eval-epochs 1 --picks 1 --random-baselines 0 --workers 1",
+    "--train-epochs 3 --budget latency_ms<=5000 --profile-minutes 3 --quiet",
 )
+"""From five evaluations on the proxies are looked at."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("language")
     (folder / "tiny.toml").write_text(SPACE)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "HWNAS_HOME": str(folder / "home"),
-    }
-    words = (
-        "search",
-        "--data",
-        "markov",
-        "--task",
-        "language",
-        "--space",
-        "tiny.toml",
-        *COUNTS,
-        "--out",
-        "run",
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", STOOD_IN, *words], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_here(folder, "search --data markov --task language --space tiny.toml --out run", *COUNTS)
     return folder
 
 

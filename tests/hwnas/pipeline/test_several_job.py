@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,15 +21,14 @@ from hwnas.pipeline.main_job import RunContext, repeats
 from hwnas.runs.log import Log
 from hwnas.runs.search_run import open_search
 from hwnas.training.training_job import Trained, TrainingJob, read_result, run_job
-from tests.support.main_jobs import STAGES, STOOD_IN
+from tests.support.main_jobs import STAGES, run_here
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 TASK = "classification:digit+regression:tilt"
 COUNTS = (
     *("--image-size", "16", "--evaluations", "3", "--population", "2", "--eval-epochs", "1", "--picks", "1"),
-    *("--random-baselines", "0", "--train-epochs", "6", "--workers", "1", "--repeats", "2", "--quiet"),
+    *("--random-baselines", "0", "--train-epochs", "3", "--workers", "1", "--repeats", "2", "--quiet"),
     *("--objective", "val_meanscore", "--objective", "macs", "--budget", "macs<=3000000"),
 )
 
@@ -39,19 +37,8 @@ COUNTS = (
 def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("several")
     (folder / "tiny.toml").write_text(STAGES)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "HWNAS_HOME": str(folder / "home"),
-    }
-    for words in (
-        ["search", "--data", "tilted", "--task", TASK, "--space", "tiny.toml", *COUNTS, "--out", "run"],
-        ["export", "run", "--as", "fp32,int8", "--max-drop", "0.3", "--out", "app", "--quiet"],
-    ):
-        line = [sys.executable, "-c", STOOD_IN, *words]
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    run_here(folder, f"search --data tilted --task {TASK} --space tiny.toml --out run", *COUNTS)
+    run_here(folder, "export run --as fp32,int8 --max-drop 0.3 --out app --quiet")
     return folder
 
 

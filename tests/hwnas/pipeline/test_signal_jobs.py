@@ -6,7 +6,6 @@ The counts are tiny; nothing is replaced by a stand-in but the limit on noise.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,11 +20,10 @@ from scipy.io import wavfile
 
 from hwnas.data import load_data
 from tests.support import cpp
-from tests.support.main_jobs import LAUNCH, STAGES
+from tests.support.main_jobs import STAGES, hurry, run_here
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 COUNTS = (
     *("--evaluations", "3", "--population", "2", "--eval-epochs", "1", "--picks", "1"),
     *("--random-baselines", "0", "--train-epochs", "4", "--workers", "1", "--quiet"),
@@ -60,19 +58,8 @@ def case(request: pytest.FixtureRequest) -> Case:
 def job(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(case.data)
     (folder / "tiny.toml").write_text(STAGES)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "HWNAS_HOME": str(folder / "home"),
-    }
-    for words in (
-        ["search", "--data", case.data, "--space", "tiny.toml", *COUNTS, "--out", "run"],
-        ["export", "run", "--as", "fp32,int8", "--max-drop", "0.3", "--out", "app", "--quiet"],
-    ):
-        line = [sys.executable, "-c", LAUNCH, *words]
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    run_here(folder, f"search --data {case.data} --space tiny.toml --out run", *COUNTS, device=hurry)
+    run_here(folder, "export run --as fp32,int8 --max-drop 0.3 --out app --quiet", device=hurry)
     return folder
 
 

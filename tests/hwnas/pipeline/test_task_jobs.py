@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,10 @@ from hwnas.data import load_data
 from hwnas.pipeline.found_front import Front
 from hwnas.tasks.box_decode import decoded
 from tests.support.coco import coco
-from tests.support.main_jobs import LAUNCH, STAGES, STOOD_IN
+from tests.support.main_jobs import STAGES, Patch, hurry, run_here, stand_in
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
 COUNTS = (
     *("--image-size", "16", "--evaluations", "3", "--population", "2", "--eval-epochs", "1", "--picks", "1"),
     *("--random-baselines", "0", "--train-epochs", "6", "--workers", "1", "--budget", "latency_ms<=5000"),
@@ -38,7 +37,7 @@ COUNTS = (
 class Case:
     """task, data: of the run. metric: in its names. words: that its page must have, and must not.
 
-    launch: the device is measured for one task alone, the last: blocks and heads are priced alike.
+    device: measured for one task alone, the last: blocks and heads are priced alike.
     """
 
     task: str
@@ -47,14 +46,14 @@ class Case:
     beside: str
     words: str
     program: str
-    launch: str = STOOD_IN
+    device: Callable[[Patch], None] = stand_in
 
 
 CASES = (
     Case("regression", "gauges", "r2", "mae", "Test R²", "estimate"),
     Case("multi-label", "shapes", "map", "f1", "Test mAP", "tag"),
     Case("segmentation", "shape-masks", "miou", "pixel_acc", "Test mIoU", "segment"),
-    Case("detection", "shape-boxes", "map", "map50", "Test mAP50-95", "detect", LAUNCH),
+    Case("detection", "shape-boxes", "map", "map50", "Test mAP50-95", "detect", hurry),
 )
 
 
@@ -63,30 +62,10 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     case: Case = request.param
     folder = tmp_path_factory.mktemp(case.task)
     (folder / "tiny.toml").write_text(STAGES)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "HWNAS_HOME": str(folder / "home"),
-    }
-
-    def run(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", case.launch, *words],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    table = run(
-        "search", "--data", case.data, "--task", case.task, "--space", "tiny.toml", *COUNTS, "--out", "run"
-    )
+    search = f"search --data {case.data} --task {case.task} --space tiny.toml --out run"
+    table = run_here(folder, search, *COUNTS, device=case.device).stdout
     assert case.words.replace("Test", "test") in table
-    run("export", "run", "--as", "fp32,int8", "--max-drop", "0.2", "--out", "app", "--quiet")
+    run_here(folder, "export run --as fp32,int8 --max-drop 0.2 --out app --quiet", device=case.device)
     return case, folder
 
 
