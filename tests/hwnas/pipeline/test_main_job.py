@@ -25,35 +25,24 @@ from safetensors.numpy import load_file
 from hwnas.data import load_data
 from targets.files import sha256
 from tests.support.interrupts import interrupt
-from tests.support.main_jobs import LAUNCH, STAGES
+from tests.support.main_jobs import LAUNCH, STAGES, hurry, run_here
 
 pytestmark = pytest.mark.slow
 
 
 ROOT = Path(__file__).parents[3]
 SMALL = [
-    *(
-        "--data",
-        "digits",
-        "--image-size",
-        "16",
-        "--picks",
-        "2",
-        "--random-baselines",
-        "1",
-        "--train-epochs",
-        "2",
-    ),
-    *("--seed", "3", "--workers", "2"),
+    *("--data", "digits", "--image-size", "16", "--picks", "2", "--random-baselines", "1"),
+    *("--train-epochs", "2", "--seed", "3", "--profile-minutes", "3"),
 ]
 TRAINED = [
     *("--supernet-steps", "60", "--search-steps", "20", "--evaluations", "10", "--population", "4"),
-    *("--eval-epochs", "1"),
+    *("--eval-epochs", "1", "--workers", "2"),
 ]
 """A search by short trainings that also has the seeds of a gradient search."""
 SHARED = [
     *("--evaluator", "shared-weights", "--supernet-steps", "60", "--search-steps", "20"),
-    *("--population", "8", "--generations", "3"),
+    *("--population", "8", "--generations", "3", "--workers", "1"),
 ]
 
 
@@ -67,12 +56,14 @@ class Place:
     def command(self, *arguments: str, home: str = "home") -> list[str]:
         return [sys.executable, "-c", LAUNCH, "search", *arguments, "--home", str(self.folder / home)]
 
-    def new(
-        self, out: Path, *budgets: str, minutes: float = 0.5, work: list[str] = TRAINED, home: str = "home"
-    ) -> list[str]:
+    def words(self, out: Path, *budgets: str, work: list[str] = TRAINED) -> list[str]:
+        """Of a new search."""
         limits = [word for budget in budgets or ("latency_ms<=5000",) for word in ("--budget", budget)]
-        space = ["--space", str(self.folder / "tiny.toml"), "--profile-minutes", str(minutes)]
-        return self.command(*SMALL, *work, *limits, *space, "--out", str(out), home=home)
+        return [*SMALL, *work, *limits, "--space", str(self.folder / "tiny.toml"), "--out", str(out)]
+
+    def here(self, *words: str, code: int = 0) -> str:
+        """What a command in this process says."""
+        return run_here(self.folder, *words, code=code, device=hurry).stderr
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -90,14 +81,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def whole(place: Place) -> Path:
-    """An uninterrupted run; on a machine that hardly lets the profiler run, the one that had time enough."""
-    for minutes in (0.5, 3, 20):
-        out = place.folder / f"whole-{minutes}"
-        done = place.run(place.new(out, minutes=minutes))
-        if done.returncode != 4 or "give more minutes" not in done.stderr:
-            break
-        # What it trained would not be trained again, as it is in the runs that this one is compared with.
-        shutil.rmtree(place.folder / "home" / "evaluations", ignore_errors=True)
+    """An uninterrupted run."""
+    out = place.folder / "whole"
+    done = place.run(place.command(*place.words(out)))
     assert done.returncode == 0, done.stderr
     return out
 
@@ -227,7 +213,7 @@ def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, 
     start_s = time.monotonic() - began
     # A home without the evaluations of the other run, so that all is trained again.
     shutil.copytree(place.folder / "home" / "tables", place.folder / "other" / "tables")
-    command, killed_at = place.new(out, home="other"), []
+    command, killed_at = place.command(*place.words(out), home="other"), []
     for _ in range(5):
         process = subprocess.Popen(
             command, cwd=place.folder, env=place.environment(),
@@ -252,32 +238,29 @@ def test_killed_at_five_random_moments_it_ends_as_if_never_stopped(whole: Path, 
 
 
 def test_a_finished_run_refuses_other_options(whole: Path, place: Place) -> None:
-    done = place.run(place.command("--resume", str(whole), "--picks", "4"))
-    assert done.returncode == 2
-    assert "--picks: the run has 2, asked for 4" in done.stderr
-    assert "Traceback" not in done.stderr
+    said = place.here("search --picks 4 --resume", str(whole), code=2)
+    assert "--picks: the run has 2, asked for 4" in said
 
 
 def test_a_page_that_is_written_again_is_no_damage(whole: Path, place: Place) -> None:
     (whole / "report.html").unlink()
-    written = place.run([sys.executable, "-c", LAUNCH, "report", str(whole)])
-    assert written.returncode == 0, written.stderr
+    place.here("report", str(whole))
     (whole / "report.html").write_text("edited")
-    assert place.run(place.command("--resume", str(whole))).returncode == 0
+    place.here("search --resume", str(whole))
 
 
 def test_a_second_search_begins_with_what_is_known_and_trains_none_of_it(whole: Path, place: Place) -> None:
     out = place.folder / "second"
-    done = place.run([*place.new(out, "latency_ms<=4000", work=["--evaluations", "3", "--eval-epochs", "1"])])
-    assert done.returncode == 0, done.stderr
+    work = ["--evaluations", "3", "--eval-epochs", "1", "--workers", "1"]
+    said = place.here("search", *place.words(out, "latency_ms<=4000", work=work))
     rows = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))["rows"]
     first = {r["arch"]: r["metrics"] for r in json.loads((whole / "evaluated.json").read_text())["rows"]}
     stored = {r["arch"]: r["metrics"] for r in rows if r["origin"] == "stored"}
     assert {arch: stored[arch]["val_loss"] for arch in first} == {a: m["val_loss"] for a, m in first.items()}
     own = [r for r in rows if r["origin"] != "stored"]
     assert len(own) == 3 and not stored.keys() & {r["arch"] for r in own}
-    assert f"{len(stored)} architectures were trained by earlier searches" in done.stderr
-    assert "whose weights are not in this run" in done.stderr
+    assert f"{len(stored)} architectures were trained by earlier searches" in said
+    assert "whose weights are not in this run" in said
     trained = {f.name.split("-")[0] for f in (out / "evaluations").iterdir()}
     assert len(trained) <= 3 + len(
         json.loads((out / "stages" / "training.json").read_text())["result"]["models"]
@@ -293,11 +276,10 @@ def test_one_search_for_several_devices_has_a_latency_on_each(whole: Path, place
     shutil.copytree(tables / "host", tables / "phone")
     out = place.folder / "devices"
     budgets = ("latency_ms@host<=4000", "latency_ms@board<=4000", "latency_ms@phone<=4000")
-    work = ["--evaluations", "2", "--eval-epochs", "1", "--random-baselines", "1"]
+    work = ["--evaluations", "2", "--eval-epochs", "1", "--workers", "1"]
     targets = [word for name in ("host", str(board), "phone") for word in ("--target", name)]
-    done = place.run([*place.new(out, *budgets, work=work, minutes=3), *targets])
-    assert done.returncode == 0, done.stderr
-    assert "phone is not measured: its latencies are those of its table" in done.stderr
+    said = place.here("search", *place.words(out, *budgets, work=work), *targets)
+    assert "phone is not measured: its latencies are those of its table" in said
     entries = front(out)["targets"]
     assert [(e["metric"], e["measured"]) for e in entries] == [
         ("latency_ms", True),
@@ -314,16 +296,15 @@ def test_one_search_for_several_devices_has_a_latency_on_each(whole: Path, place
         assert row["measured_clock@phone"] == "predicted" != row["measured_clock@board"] == "wall"
         assert row["origin"] != "mobilenet_v3"
         assert float(row["measured_latency_p50_ms@board"]) > 0
-    assert place.run(place.command("--resume", str(out))).returncode == 0
-    refused = place.run([*place.new(place.folder / "no", "latency_ms@bord<=3"), *targets])
-    assert refused.returncode == 2 and "'bord' is no device of this search" in refused.stderr
+    place.here("search --resume", str(out))
+    refused = place.here("search", *place.words(place.folder / "no", "latency_ms@bord<=3"), *targets, code=2)
+    assert "'bord' is no device of this search" in refused
     assert not (place.folder / "no").exists()
 
 
 def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> None:
     out = place.folder / "shared"
-    done = place.run([*place.new(out, work=SHARED), "--random-baselines", "0"])
-    assert done.returncode == 0, done.stderr
+    place.here("search", *place.words(out, work=SHARED), "--random-baselines 0")
     stored = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))
     assert stored["question"]["strategy"] == "nsga2"
     assert {row["generation"] for row in stored["rows"]} == {0, 1, 2}
@@ -333,10 +314,10 @@ def test_shared_weights_score_a_search_by_nsga2(whole: Path, place: Place) -> No
 def test_successive_halving_trains_the_best_on_from_their_weights(whole: Path, place: Place) -> None:
     out = place.folder / "halving"
     work = ["--strategy", "successive-halving", "--strategy-option", "width=4", "--random-baselines", "0"]
-    refused = place.run(place.new(place.folder / "one", work=[*work, "--eval-epochs", "1"]))
-    assert refused.returncode == 2 and "--eval-epochs of 2 or more" in refused.stderr
-    done = place.run(place.new(out, work=[*work, "--eval-epochs", "2", "--evaluations", "3"]))
-    assert done.returncode == 0, done.stderr
+    work += ["--workers", "1"]
+    one = place.words(place.folder / "one", work=[*work, "--eval-epochs", "1"])
+    assert "--eval-epochs of 2 or more" in place.here("search", *one, code=2)
+    place.here("search", *place.words(out, work=[*work, "--eval-epochs", "2", "--evaluations", "3"]))
     rows = json.loads((out / "evaluated.json").read_text(encoding="utf-8"))["rows"]
     brief, long = [[r for r in rows if r.get("fidelity", 0) == f] for f in (0, 1)]
     assert len(brief) >= 4 and len(long) == 1 and long[0]["origin"] == "promoted"
@@ -349,13 +330,11 @@ def test_successive_halving_trains_the_best_on_from_their_weights(whole: Path, p
 
 
 def test_an_unreachable_budget_names_the_fastest_and_the_nearest(place: Place, whole: Path) -> None:
-    out = place.folder / "hopeless"
-    done = place.run(place.new(out, "latency_ms<=0.0001", "macs<=10"))
-    assert done.returncode == 5
-    assert "the nearest feasible budget is latency_ms<=" in done.stderr
-    assert "the nearest feasible budget is macs<=" in done.stderr
-    assert "mb3e3" in done.stderr
-    assert "Traceback" not in done.stderr
+    words = place.words(place.folder / "hopeless", "latency_ms<=0.0001", "macs<=10")
+    said = place.here("search", *words, code=5)
+    assert "the nearest feasible budget is latency_ms<=" in said
+    assert "the nearest feasible budget is macs<=" in said
+    assert "mb3e3" in said
 
 
 def test_a_search_goes_on_from_the_weights_of_a_finished_one(whole: Path, place: Place) -> None:
