@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lut.predictor.models.protobuf import field
-from profilers.graph import spans
+from profilers.protobuf import spans
 
 Mutate = Callable[[bytes, random.Random], bytes]
 

@@ -252,12 +252,12 @@ def power(exponent: Any, to: int | None = None) -> bytes:
     ("data", "kind"),
     [
         (power(np.float32(2)), "Pow 2, 3"),
-        (power(np.float32([[3]])), "Pow 2, 3"),
+        (power(np.array([[3]], np.float32)), "Pow 2, 3"),
         (power(np.int64(2)), "Pow 2, 3"),
-        (power(np.int32([3]), to=F), "Pow 2, 3"),
+        (power(np.array([3], np.int32), to=F), "Pow 2, 3"),
         (power(np.float32(0.5)), "Pow"),
         (power(np.float32(4)), "Pow"),
-        (power(np.float32([[2, 2, 2, 2]])), "Pow"),
+        (power(np.full((1, 4), 2, np.float32)), "Pow"),
     ],
     ids=["2", "3 of rank 2", "whole 2", "3 cast", "a root", "4", "as many 2 as columns"],
 )

@@ -32,7 +32,7 @@ def test_numbers_are_those_that_onnx_reads(kind: int, shape: tuple[int, ...]) ->
 
 def test_negative_numbers_keep_their_sign() -> None:
     assert info(helper.make_tensor("t", TensorProto.INT64, [2], [-1, 3])).numbers == (-1, 3)
-    assert info(numpy_helper.from_array(np.int32([-1]))).numbers == (-1,)
+    assert info(numpy_helper.from_array(np.array([-1], np.int32))).numbers == (-1,)
 
 
 def test_there_are_none_where_they_are_many_not_finite_elsewhere_or_bits() -> None:
@@ -40,7 +40,7 @@ def test_there_are_none_where_they_are_many_not_finite_elsewhere_or_bits() -> No
     for proto in (
         numpy_helper.from_array(np.ones(9, np.float32)),
         numpy_helper.from_array(np.ones(0, np.float32)),
-        numpy_helper.from_array(np.float32([1, np.nan])),
+        numpy_helper.from_array(np.array([1, np.nan], np.float32)),
         TensorProto(data_type=1, dims=[1], raw_data=b"12"),
         TensorProto(data_type=1, dims=[1], raw_data=b"0000", data_location=TensorProto.EXTERNAL),
         TensorProto(data_type=8, dims=[1], string_data=[b"two"]),

@@ -17,7 +17,7 @@ def network(axis: int) -> bytes:
     weights = {
         "s": np.float32(0.1), "z": np.uint8(0), "t": np.int8(0), "w": np.ones((8, 8, 3, 3), np.int8),
         "v": np.ones((8, 4 if axis == 1 else 8, 3, 3), np.int8),
-        **{name: np.int64([value]) for name, value in (("b", 0), ("e", 99), ("axis", axis), ("step", 2))},
+        **{name: np.array([value], np.int64) for name, value in (("b", 0), ("e", 99), ("axis", axis), ("step", 2))},
     }  # fmt: skip
     nodes = [
         helper.make_node("QLinearConv", ["x", "s", "z", "w", "s", "t", "s", "z"], ["a"]),

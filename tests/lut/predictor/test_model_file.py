@@ -21,7 +21,8 @@ from lut.predictor.models.input_metadata import fed_notes, fixed, inputs_of, wit
 from lut.predictor.models.input_shapes import parse_shapes
 from lut.predictor.models.model_file import read_model, read_models
 from lut.predictor.models.protobuf import edited, field, varint, without
-from profilers.graph import fields, read_graph
+from profilers.graph import read_graph
+from profilers.protobuf import fields
 from targets.errors import DamagedFileError, HwnasError, UsageError
 
 WEIGHTS = np.arange(12, dtype=np.float32).reshape(3, 4)
