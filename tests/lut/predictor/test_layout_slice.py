@@ -14,11 +14,15 @@ from lut.predictor.layout import HOST_GRAPH, LayoutRule, apply_rule, extended_ke
 
 def network(axis: int) -> bytes:
     """A convolution, every second place along an axis, and a convolution."""
+    places = {"b": 0, "e": 99, "axis": axis, "step": 2}
     weights = {
-        "s": np.float32(0.1), "z": np.uint8(0), "t": np.int8(0), "w": np.ones((8, 8, 3, 3), np.int8),
+        "s": np.float32(0.1),
+        "z": np.uint8(0),
+        "t": np.int8(0),
+        "w": np.ones((8, 8, 3, 3), np.int8),
         "v": np.ones((8, 4 if axis == 1 else 8, 3, 3), np.int8),
-        **{name: np.array([value], np.int64) for name, value in (("b", 0), ("e", 99), ("axis", axis), ("step", 2))},
-    }  # fmt: skip
+        **{name: np.array([value], np.int64) for name, value in places.items()},
+    }
     nodes = [
         helper.make_node("QLinearConv", ["x", "s", "z", "w", "s", "t", "s", "z"], ["a"]),
         helper.make_node("Slice", ["a", "b", "e", "axis", "step"], ["c"]),
