@@ -28,10 +28,21 @@ def first_architectures(context: RunContext) -> list[Arch]:
     fastest = list(dict.fromkeys(context.costs.minimum(metric)[1] for metric in context.burdens))
     first = [*decoded, *fastest]
     if context.trains:
-        return [*first, *plain_networks(context, N_FIRST - len(first))]
+        # As planned at first: what is planned later would change the identity of a run that goes on.
+        planned = context.result("plan")["counts"]["evaluations"]
+        return [*first, *plain_networks(context, n_first(planned) - len(first))]
     rng = np.random.default_rng([context.config.seed, 0xFA57])
     end = decoded[0] if decoded else context.space.sample(rng)
     return [*first, *(towards(context.space, end, fastest[0], rng) for _ in range(N_BETWEEN))]
+
+
+def n_first(n_evaluations: int) -> int:
+    """Of so many evaluations: `N_FIRST`, but a third of all is left to the strategy.
+
+    >>> [n_first(n) for n in (3, 6, 8, 14)]
+    [2, 4, 5, 5]
+    """
+    return min(N_FIRST, 2 * n_evaluations // 3)
 
 
 def plain_networks(context: RunContext, n: int) -> list[Arch]:
@@ -39,12 +50,12 @@ def plain_networks(context: RunContext, n: int) -> list[Arch]:
 
     The slowest comes first: it is the most accurate one that a person would take.
     """
-    archs = context.space.plain()
-    costs = context.costs_of(archs)
+    archs = context.space.plain() if n > 0 else []
+    costs = context.costs_of(archs) if archs else []
     inside = [i for i, of_arch in enumerate(costs) if feasible(context.search_budgets, of_arch)]
     logs = {i: float(np.log(context.burden(costs[i]))) for i in inside}
     chosen: dict[int, None] = {}
-    if not logs or n < 1:
+    if not logs:
         return []
     for place in np.linspace(max(logs.values()), min(logs.values()), n + 1)[:n]:
         left = [i for i in inside if i not in chosen]
