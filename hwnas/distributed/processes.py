@@ -59,7 +59,7 @@ def run_processes(
         )
         try:
             failure = _listen(process.stdout, on_step, log)
-            code = process.wait()
+            code = process.wait() if failure is None else 1  # torchrun may wait minutes for the others
         finally:
             _end(process)
         if failure is not None:
@@ -72,8 +72,7 @@ def run_processes(
 def _listen(
     lines: IO[str] | None, on_step: Callable[[int, int], None], log: Callable[[str], None]
 ) -> HwnasError | None:
-    """Tell the callbacks; the first error of a process, None without one."""
-    failure: HwnasError | None = None
+    """Tell the callbacks; the first error of a process, as soon as it is heard, None without one."""
     for line in lines or ():
         event = json.loads(line)
         if event["event"] == "step":
@@ -81,8 +80,8 @@ def _listen(
         elif event["event"] == "log":
             log(event["text"])
         else:
-            failure = failure or _ERRORS.get(event["exit_code"], HwnasError)(event["reason"])
-    return failure
+            return _ERRORS.get(event["exit_code"], HwnasError)(event["reason"])
+    return None
 
 
 def _environment() -> dict[str, str]:
