@@ -11,7 +11,7 @@ import lut
 from lut.devices.device import device_context
 from lut.predictor.generate import generate
 from lut.predictor.kernels.model import KernelModel
-from lut.predictor.kernels.network import Overhead
+from lut.predictor.kernels.network import STRATA_MS, Overhead
 from lut.predictor.latency_predictor import LatencyPredictor
 from lut.predictor.layout import extended_kernels, learn_rule, run_kernels
 from lut.predictor.profile import predictor_folder
@@ -49,7 +49,7 @@ def store(home: Path, target: Target, rule: dict | None) -> None:
         DATE,
         model,
         Overhead(1.0, 0.0, 0.0),
-        (1.0, 1.0, 1.0),
+        (1.0,) * len(STRATA_MS),
         {"mape_pct": 4.5},
         300.0,
         rule,

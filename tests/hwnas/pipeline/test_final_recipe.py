@@ -24,7 +24,8 @@ def context_of(**options: Any) -> Any:
     )
     counts = default_counts(config, 900, 1)
     facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True, "form_json": None}
-    return SimpleNamespace(config=config, data=data, home="home", path=None, job_data={}, **facts)
+    where = {"home": "home", "path": None, "job_data": {}, "federated": None}
+    return SimpleNamespace(config=config, data=data, **where, **facts)
 
 
 def test_a_strong_recipe_is_of_the_final_training_alone() -> None:

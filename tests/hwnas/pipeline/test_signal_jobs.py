@@ -142,4 +142,6 @@ def test_costs_are_those_of_the_file(case: Case, job: Path) -> None:
     point = next(p for p in points if p["arch_id"] and p["pick"])
     manifest = json.loads((job / "run/models" / point["arch_id"] / "manifest.json").read_text())
     assert manifest["ptflops"]["differs"] is False  # ptflops counts the front end too
-    assert point["predicted"]["size_mb"] == pytest.approx(manifest["size_mb"], rel=0.1)
+    assert point["predicted"]["size_mb"] == pytest.approx(
+        manifest["size_mb"], rel=0.1, abs=0.004
+    )  # names and shapes of the graph weigh in a file of 30 kB
