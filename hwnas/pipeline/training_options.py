@@ -93,7 +93,7 @@ class TrainingOptions(DatasetOptions, LabelOptions, PartsOptions, RecipeOptions,
         ReadAs(Literal["published", "standard", "strong", "few"] | None),
         Option(
             "How it is trained: published (as the papers do; the default of classes), standard (as a search "
-            "does; the default of other tasks), strong, or few (for few images)"
+            "does; the default of other tasks), strong, or few (cropped, recoloured and mixed)"
         ),
     ] = None
 

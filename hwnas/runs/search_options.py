@@ -281,8 +281,8 @@ class FinalTrainingOptions:
         str,
         ReadAs(Literal["standard", "strong", "few"]),
         Option(
-            "How they are trained: standard, strong (regularised, twice as long), or few (for few images: "
-            "cropped, recoloured and mixed, twice as long)"
+            "How they are trained: standard, strong (regularised, twice as long), or few (for few photos: "
+            "cropped, recoloured and mixed, twice as long; compare it with standard)"
         ),
     ] = "standard"
     repeats: Annotated[

@@ -17,10 +17,10 @@ from .trainings import as_asked
 
 def few_words(config: SearchConfig, images_per_class: float) -> str:
     """What to know and to do where there are few images, said before anything is trained."""
-    sure = "; --repeats 5 tells how sure the accuracy is" if config.repeats == 0 else ""
+    helps = "; --repeats 5 tells how sure the accuracy is" if config.repeats == 0 else ""
     return (
         f"few images: {images_per_class:g} of a class (the median); a network learns little from them, and "
-        f"the accuracy on a fifth of them is known roughly{sure}"
+        f"the accuracy on a fifth of them is known roughly{helps}"
     )
 
 
