@@ -24,7 +24,7 @@ def context_of(**options: Any) -> Any:
     )
     counts = default_counts(config, 900, 1)
     facts = {"counts": counts, "eval_epochs": (counts.eval_epochs,), "trains": True, "form_json": None}
-    where = {"home": "home", "path": None, "job_data": {}, "federated": None}
+    where: dict[str, Any] = {"home": "home", "path": None, "job_data": {}, "federated": None}
     return SimpleNamespace(config=config, data=data, **where, **facts)
 
 
